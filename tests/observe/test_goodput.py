@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from headrace.observe.figures.goodput import Goodput, Made, Staged, by_node
 
 SECOND = 1_000_000
@@ -17,8 +19,15 @@ def attempt(n: int, state: str, rows: int, *made: Made, delivery: int | None = N
     return Staged("flights", f"1.{n}", state, n, rows, made, delivery, {"run": seconds * SECOND, "audit": SECOND * seconds // 4})
 
 
-def made(rows: int, *, ended: bool = False, identical: bool = False, wrong: bool = False) -> Made:
-    return Made("2013-02-11", rows, identical, ended, wrong, rows * 8)
+def made(
+    rows: int,
+    *,
+    at: int = 0,
+    ended: int | None = None,
+    identical: bool = False,
+    wrong: bool = False,
+) -> Made:
+    return Made("2013-02-11", rows, identical, ended, wrong, rows * 8, at)
 
 
 def test_held_rows_were_delivered() -> None:
@@ -39,6 +48,44 @@ def test_what_was_held_and_is_repaired_was_delivered_once() -> None:
     assert (found.delivered, found.good, found.reworked, found.staged) == (2740, 2740, 2740, 5480)
 
 
+def test_a_sound_delivery_that_is_ingested_again_is_as_good_as_before() -> None:
+    """Would catch: 90 % of ten sound deliveries, one of which was ingested again with the same
+    result; its rows counted as delivered twice and as good not once."""
+    others = [attempt(n, "published", 1, made(1, at=n), delivery=n) for n in range(1, 10)]
+    first = attempt(10, "published", 1, made(1, at=10, ended=11), delivery=10)
+    again = attempt(11, "published", 1, made(1, at=11, ended=12, identical=True), delivery=10)
+    third = attempt(12, "published", 1, made(1, at=12, identical=True), delivery=10)
+    found = only(*others, first, again, third)
+    assert (found.delivered, found.good, found.places["identical"], found.staged) == (10, 10, 2, 12)
+    assert found.good_bytes == 80
+
+
+def test_what_another_delivery_replaced_is_not_good_though_it_was_ingested_twice() -> None:
+    """Would catch: rows that count as good although a restatement has replaced them since."""
+    found = only(
+        attempt(1, "published", 5, made(5, at=1, ended=2), delivery=1),
+        attempt(2, "published", 5, made(5, at=2, ended=3, identical=True), delivery=1),
+        attempt(3, "published", 6, made(6, at=3), delivery=2),
+    )
+    assert (found.delivered, found.good, found.places["superseded"]) == (11, 6, 5)
+
+
+def test_what_a_wrong_one_replaced_is_not_good() -> None:
+    found = only(
+        attempt(1, "published", 5, made(5, at=1, ended=2), delivery=1),
+        attempt(2, "published", 5, made(5, at=2, identical=True, wrong=True), delivery=1),
+    )
+    assert (found.delivered, found.good, found.places["wrong"]) == (5, 0, 5)
+
+
+@pytest.mark.parametrize("rows", [0, 1000])
+def test_a_held_delivery_whose_next_attempt_fails_is_still_held(rows: int) -> None:
+    """Would catch: no row delivered and none held, while a thousand wait for somebody to decide."""
+    failed = attempt(3, "failed", rows, delivery=2)
+    found = only(attempt(2, "held", 1000, delivery=2), failed)
+    assert (found.delivered, found.places["held"], found.places["retry"]) == (1000, 1000, rows)
+
+
 def test_what_was_held_and_is_accepted_is_good() -> None:
     """Would catch: rows that count as held for ever, because an accepted attempt stays a held one."""
     found = only(attempt(2, "held", 100, made(100), delivery=2))
@@ -50,7 +97,7 @@ def test_rows_and_bytes_per_second_are_of_all_the_work() -> None:
     found = only(
         attempt(1, "published", 100, made(100), seconds=4),
         attempt(2, "failed", 50, seconds=4),
-        attempt(3, "published", 30, made(30, ended=True)),
+        attempt(3, "published", 30, made(30, ended=9)),
     )
     assert found.seconds == 10.0
     assert (found.rows_per_second, found.bytes_per_second, found.slowest) == (10.0, 80.0, "run")

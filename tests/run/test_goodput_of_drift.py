@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from runlab import DAYS, three_days
+from runlab import DAYS, Lab, three_days
 
 SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n'
 
@@ -22,3 +23,19 @@ def test_a_delivery_held_for_its_schema_counts_as_delivered(tmp_path: Path) -> N
     assert orders["rows_per_second"] > 0 and orders["bytes_per_second"] > 0 and orders["slowest"] in ("run", "audit", "publish")
     said = lab.headrace("status", "--explain", "goodput")["said"]
     assert any(line.startswith("slowest: ") for line in said), said
+
+
+def test_what_is_ingested_again_with_the_same_result_is_as_good_as_before(tmp_path: Path) -> None:
+    """Would catch: a goodput that drops where nothing is wrong, because one of three sound
+    deliveries was ingested again."""
+    lab = three_days(tmp_path / "lab", SETTINGS)
+    before = goodput_of_orders(lab)
+    lab.run("orders", partitions=[DAYS[0]], again=True, reason="to see it")
+    after = goodput_of_orders(lab)
+    assert (before["goodput"], after["goodput"], after["identical"]) == ("100.0", "100.0", 10)
+    assert (after["delivered"], after["good"]) == (before["delivered"], before["good"])
+
+
+def goodput_of_orders(lab: Lab) -> Any:
+    rows = lab.headrace("status", "--explain", "goodput")["rows"]
+    return next(row for row in rows if row["node"] == "orders")

@@ -9,6 +9,10 @@ import msgspec
 from headrace.store.database import Transaction
 
 LOOKS_KEPT = 50
+TURNS_KEPT = 200
+"""Of older looks so many are kept that came out otherwise than the one before."""
+_LEAVES = "select at, error from look where source = :source order by at desc limit 2 offset :kept"
+"""The newest look that isn't one of the last any more, and the one before it."""
 _ITS_WORKER = "its worker "
 _BY_ITSELF = (f"{_ITS_WORKER}was ended by ", f"{_ITS_WORKER}exited with code ")
 """What the reason of a lost attempt begins with where its worker died over it."""
@@ -94,16 +98,20 @@ def next_delivery_key(tx: Transaction, source: str) -> str:
 
 
 def record_look(tx: Transaction, source: str, at: int, found: int, error: str | None, code: str | None = None) -> None:
-    """Somebody looked; only the last LOOKS_KEPT looks are kept."""
+    """Somebody looked. Of looks before the last LOOKS_KEPT only those are kept where a source began
+    to fail, or could be read again: for as long as somebody asks why an interval was late."""
     tx.execute(
         "insert into look (source, at, found, error, code) values (?, ?, ?, ?, ?) on conflict (source, at) do update"
         " set found = excluded.found, error = excluded.error, code = excluded.code",
         (source, at, found, error, code),
     )
+    leaves = tx.execute(_LEAVES, {"source": source, "kept": LOOKS_KEPT}).fetchall()
+    if len(leaves) > 1 and (leaves[0][1] is None) == (leaves[1][1] is None):
+        tx.execute("delete from look where source = ? and at = ?", (source, leaves[0][0]))
     tx.execute(
         "delete from look where source = :source"
         " and at <= (select at from look where source = :source order by at desc limit 1 offset :kept)",
-        {"source": source, "kept": LOOKS_KEPT},
+        {"source": source, "kept": LOOKS_KEPT + TURNS_KEPT},
     )
 
 

@@ -123,12 +123,12 @@ def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, in
 
 
 def looks(tx: Transaction, source: str, until_us: int) -> list[tuple[int, str | None]]:
-    """(at, error) of the newest looks at a source, oldest first."""
+    """(at, error) of the looks at a source that are kept (`record_look`), oldest first."""
     rows = tx.execute(
-        "select at, error from look where source = :source and at <= :until order by at desc limit :limit",
-        {"source": source, "until": until_us, "limit": ROWS_MAX},
+        "select at, error from look where source = :source and at <= :until order by at",
+        {"source": source, "until": until_us},
     ).fetchall()
-    return [(int(at), error) for at, error in reversed(rows)]
+    return [(int(at), error) for at, error in rows]
 
 
 def newest_published(tx: Transaction, node: str, before_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:

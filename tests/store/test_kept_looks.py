@@ -1,0 +1,48 @@
+"""Which looks at a source are kept: the newest, and those at which an outage began or ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headrace.model import Settings
+from headrace.observe.ledger.records import Unread
+from headrace.observe.ledger.stored import StoreRecords
+from headrace.store import Store
+from headrace.store.queries import arriving
+
+POLL = 30_000_000
+DOWN = range(20, 30)
+
+
+def opened(path: Path) -> Store:
+    return Store.open(path, Settings(name="t"), create=True)
+
+
+def test_an_outage_is_known_however_often_its_source_was_looked_at_since(tmp_path: Path) -> None:
+    """Would catch: `why` of one interval that tells of an outage, and half an hour later doesn't,
+    because a source that is polled each 30 seconds has been looked at 50 times meanwhile."""
+    store, refused = opened(tmp_path), f"connection refused ({DOWN[0]})"
+    outage = Unread(DOWN[0] * POLL, (DOWN[-1] + 1) * POLL, refused)
+    for n in range(600):
+        with store.write(None) as tx:
+            error = f"connection refused ({n})" if n in DOWN else None
+            arriving.record_look(tx, "s", n * POLL, 0, error)
+        if n > DOWN[-1] and n % 20 == 0:
+            with store.read() as tx:
+                assert StoreRecords(tx, n * POLL).unread("s") == [outage], n
+    with store.read() as tx:
+        rows = tx.execute("select at from look where source = 's' order by at").fetchall()
+        given = {"source": "s", "kept": 50}
+        plan = tx.execute(f"explain query plan {arriving._LEAVES}", given).fetchall()
+    assert [at // POLL for (at,) in rows] == [0, 20, 30, *range(550, 600)]
+    assert "USING" in str(plan) and "TEMP B-TREE" not in str(plan), plan
+
+
+def test_looks_at_a_source_that_fails_every_other_time_are_bounded(tmp_path: Path) -> None:
+    with (store := opened(tmp_path)).write(None) as tx:
+        for n in range(400):
+            arriving.record_look(tx, "s", n * POLL, 0, "refused" if n % 2 else None)
+    most = arriving.LOOKS_KEPT + arriving.TURNS_KEPT
+    with store.read() as tx:
+        rows = tx.execute("select at from look where source = 's' order by at").fetchall()
+    assert [at // POLL for (at,) in rows] == [*range(400 - most, 400)]

@@ -35,7 +35,7 @@ def _of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
     kinds: dict[str, list[str]] = {}
     columns: dict[str, str] = {}
     was, new = _compiled(before.compiled), _compiled(now.compiled)
-    moved = set(_moved(was.project, new.project))
+    moved = sorted(set(_moved(was.project, new.project)))
     for name in moved:
         kinds[name] = ["connection"]
     for change in changes(was, new):

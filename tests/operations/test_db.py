@@ -181,6 +181,19 @@ def test_gc_frees_what_is_old_and_needed_by_nothing(lab: Lab) -> None:
     assert lab.headrace("db", "check")["ok"]
 
 
+def test_pages_that_no_fetch_goes_on_with_are_freed(lab: Lab) -> None:
+    """Would catch: pages of a throttled fetch that stay for ever where its source has changed."""
+    old, young = (lab.root / f".headrace/pages/{name}.pages" for name in ("old", "young"))
+    old.parent.mkdir()
+    for path in (old, young):
+        path.write_bytes(b"x" * 10)
+    os.utime(old, (LONG_AGO, LONG_AGO))
+    would = lab.headrace("db", "gc", "--dry-run")
+    assert {one["kind"]: one["files"] for one in would["freed"]} == {"pages": 1}
+    assert lab.headrace("db", "gc")["freed"] == would["freed"]
+    assert young.exists() and not old.exists()
+
+
 def test_raw_bytes_stay_for_as_long_as_their_source_says(lab: Lab) -> None:
     source = lab.root / "sources/orders.yaml"
     raw = files(lab, "raw")

@@ -90,6 +90,7 @@ class Kept:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._forget_old()
         os.truncate(target, progress.written)
+        os.utime(target)  # as young as its state, also where no page has come since
         target.replace(self._folder / f"{self._name}{_DATA}")
         written = target.with_suffix(_STATE)
         written.touch(mode=0o600)

@@ -86,6 +86,11 @@ class Folders(msgspec.Struct, frozen=True):
         return _below(self.data, "exports.fence")
 
     @property
+    def pages(self) -> Path:
+        """Pages of fetches that a server has interrupted, until they go on."""
+        return _below(self.data, "pages")
+
+    @property
     def temporary(self) -> Path:
         """What only one attempt needs; emptied when a leader starts."""
         return _below(self.data, "tmp")

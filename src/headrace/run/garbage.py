@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.connect.http_resume import KEPT_SECONDS_MAX
 from headrace.faults import Point, reached
 from headrace.lake import catalog
 from headrace.lake.orphans import orphans
@@ -62,18 +63,21 @@ class Keep(msgspec.Struct, frozen=True):
 
 
 def waste(tx: Transaction, folders: Folders, keep: Keep, now_us: int) -> list[Waste]:
-    """All that can go, by kind: the lake's orphans, raw bytes, quarantine, logs, files of ended publications, code."""
+    """All that can go, by kind: the lake's orphans, raw bytes, quarantine, logs, pages that no fetch
+    goes on with, files of ended publications, code."""
     now_us = min(now_us, time.time_ns() // 1000)  # a replay may stand in the future, and files are of the present
     young_us = _us(now_us, LONGEST_ATTEMPT)
     named = catalog.named_paths(tx)
     lost = [folders.lake / one.path for one in orphans(folders.lake, named, staged_paths(tx), before_us=young_us)]
     waiting = {str(Path(folders.data, path)) for path in keeping.quarantined_paths(tx)}
     snapshots_us = _us(now_us, keep.of("snapshots", SNAPSHOTS_KEPT))
+    pages_us = _us(now_us, timedelta(seconds=KEPT_SECONDS_MAX))
     return [
         _waste("orphans", lost),
         _waste("raw", _old(folders.raw, _raw_expires(tx, keep, now_us), young_us, waiting)),
         _waste("quarantine", _old(folders.quarantine, _fixed(_us(now_us, keep.of("quarantine", QUARANTINE_KEPT))), young_us, waiting)),
         _waste("logs", _old(folders.logs, _fixed(_us(now_us, keep.of("logs", LOGS_KEPT))), young_us, frozenset())),
+        _waste("pages", _old(folders.pages, _fixed(pages_us), now_us, frozenset())),
         _waste("files", _ended_files(tx, folders, snapshots_us, young_us)),
         _waste("code", _code(tx, folders, young_us)),
     ]

@@ -77,9 +77,12 @@ def staged(figuring: Figuring) -> list[Staged]:
     nodes = {(one.epoch, one.n): one.node for one in figuring.attempts}
     for one in worth.publications(figuring.tx, figuring.began, figuring.until):
         place = one.epoch, one.n
-        ended = one.ended_at is not None and one.ended_at <= figuring.until
+        has_ended = one.ended_at is not None and one.ended_at <= figuring.until
+        ended = one.ended_at if has_ended else None
         wrong = (nodes.get(place, ""), one.partition, one.published_at) in unsound
-        made.setdefault(place, []).append(Made(one.partition, one.rows, one.identical, ended, wrong, one.bytes))
+        at = one.published_at
+        shown = Made(one.partition, one.rows, one.identical, ended, wrong, one.bytes, at)
+        made.setdefault(place, []).append(shown)
     return [
         Staged(
             node=one.node,

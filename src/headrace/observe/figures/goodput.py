@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -16,6 +16,8 @@ named by an incident. `waiting`: of a plan that isn't published."""
 REWORKED = (RETRY, SUPERSEDED, IDENTICAL)
 """Rows that were computed or ingested more than once."""
 SEGMENTS = ("run", "audit", "publish")
+_SETTLED = ("published", "held", "rejected")
+"""States of an attempt that decided about its delivery; what was before no longer counts."""
 _OF_STATE = {"held": HELD, "rejected": REJECTED, "staged": WAITING, "queued": WAITING, "running": WAITING}
 
 
@@ -25,9 +27,11 @@ class Made(msgspec.Struct, frozen=True):
     partition: str
     rows: int
     identical: bool
-    ended: bool
+    ended_us: int | None
+    """None: readers still saw it."""
     wrong: bool
     bytes: int = 0
+    at_us: int = 0
 
     @property
     def place(self) -> str:
@@ -36,7 +40,7 @@ class Made(msgspec.Struct, frozen=True):
             return WRONG
         if self.identical:
             return IDENTICAL
-        return SUPERSEDED if self.ended else GOOD
+        return GOOD if self.ended_us is None else SUPERSEDED
 
 
 class Staged(msgspec.Struct, frozen=True):
@@ -62,7 +66,8 @@ class Goodput(msgspec.Struct, frozen=True):
     attempts: int
     staged: int
     delivered: int
-    """Of a source the rows that its vendor delivered, each once; of an asset all that attempts staged."""
+    """Of a source the rows that its vendor delivered, each once: of each delivery the most that an
+    attempt was about; of an asset all that attempts staged."""
     places: dict[str, int]
     good_bytes: int = 0
     work_us: Mapping[str, int] = {}
@@ -120,23 +125,51 @@ def by_node(rows: Iterable[Staged]) -> list[Goodput]:
 
 
 def _sum(node: str, attempts: Sequence[Staged]) -> Goodput:
-    last = {one.delivery: one.attempt for one in attempts if one.delivery is not None}
-    total, again = dict.fromkeys(PLACES, 0), 0
+    deliveries: dict[int, list[Staged]] = {}
     for one in attempts:
-        went = places(one)
-        if one.delivery is not None and last[one.delivery] != one.attempt:  # the same delivery was ingested again
-            if not one.made:
-                went = {**dict.fromkeys(PLACES, 0), RETRY: one.rows}
-            again += sum(went.values()) - went[GOOD]
-        for place, rows in went.items():
-            total[place] += rows
-    staged = sum(total.values())
+        if one.delivery is not None:
+            deliveries.setdefault(one.delivery, []).append(one)
+    went = [(one, places(one)) for one in attempts if one.delivery is None]
+    delivered = sum(sum(each.values()) for _, each in went)
+    for several in deliveries.values():
+        found = list(_of_delivery(several))
+        most = max(sum(each.values()) for _, each in found)
+        delivered += max(most, sum(each[GOOD] for _, each in found))
+        went += found
+    total = {place: sum(each[place] for _, each in went) for place in PLACES}
     return Goodput(
         node=node,
         attempts=len(attempts),
-        staged=staged,
-        delivered=staged - again,
+        staged=sum(total.values()),
+        delivered=delivered,
         places=total,
-        good_bytes=sum(made.bytes for one in attempts for made in one.made if made.place == GOOD),
+        good_bytes=sum(made.bytes for one, _ in went for made in one.made if made.place == GOOD),
         work_us={name: sum(one.work_us.get(name, 0) for one in attempts) for name in SEGMENTS},
     )
+
+
+def _of_delivery(attempts: Sequence[Staged]) -> Iterator[tuple[Staged, dict[str, int]]]:
+    """The attempts at one delivery, and where their rows went: what was decided of it before the
+    last that decided was ingested again. One that failed decided nothing."""
+    last = max((n for n, one in enumerate(attempts) if one.state in _SETTLED), default=0)
+    for n, one in enumerate(_kept(attempts)):
+        if n < last and not one.made:
+            yield one, {**dict.fromkeys(PLACES, 0), RETRY: one.rows}
+        else:
+            yield one, places(one)
+
+
+def _kept(attempts: Sequence[Staged]) -> list[Staged]:
+    """The same attempts at one delivery; what an identical publication of it replaced stands for as
+    long as that one."""
+    every = [(made.at_us, n, made) for n, one in enumerate(attempts) for made in one.made]
+    following: dict[str, Made] = {}
+    found: list[list[Made]] = [[] for _ in attempts]
+    for _, n, made in sorted(every, key=lambda one: one[:2], reverse=True):
+        after, kept = following.get(made.partition), made
+        same = after if after is not None and after.identical and not after.wrong else None
+        if same is not None and same.at_us == made.ended_us:
+            kept = msgspec.structs.replace(made, ended_us=same.ended_us)
+        following[made.partition] = kept
+        found[n].append(kept)
+    return [msgspec.structs.replace(one, made=tuple(found[n])) for n, one in enumerate(attempts)]

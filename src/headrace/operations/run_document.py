@@ -22,6 +22,7 @@ from headrace.operations.repairs import Broken, repairs
 from headrace.operations.runs import error_row, listed, path_of, reason_of
 from headrace.run.applying import newest
 from headrace.run.orders import RunResult
+from headrace.schedule.commands import WAITING_SHOWN_MAX
 from headrace.store import Clock, Store
 from headrace.store.clock import instant
 from headrace.store.queries import attempts, incidents, publications, runs
@@ -118,7 +119,9 @@ REASONS_SHOWN_MAX = 3
 def _reason(result: RunResult) -> str | None:
     """What keeps asked partitions from running, and what a look had to say."""
     waiting = [f"{node}@{key} {why}" if key != "*" else f"{node} {why}" for node, key, why in result.waiting]
-    more = [f"{len(waiting) - REASONS_SHOWN_MAX} more wait"] if len(waiting) > REASONS_SHOWN_MAX else []
+    left = len(waiting) - REASONS_SHOWN_MAX
+    least = "at least " if len(waiting) >= WAITING_SHOWN_MAX else ""  # there may be others
+    more = [f"{least}{left} more wait"] if left > 0 else []
     return "; ".join([*waiting[:REASONS_SHOWN_MAX], *more, *result.notes]) or None
 
 

@@ -39,12 +39,15 @@ ALSO = {
     "2 incidents": {"incidents": INCIDENTS},
     "227 held rows": {"held": {"s1": Held(2, 200), "s2": Held(1, 27)}},
     "1 held partition": {"held": {"s1": Held(1, 0)}},
+    "1 rejected partition": {"held": {"s1": Held(1, 0, 1)}},
+    "2 rejected rows": {"held": {"s1": Held(1, 2, 1)}},
+    "3 quarantined partitions": {"held": {"s1": Held(2, 0, 1), "s2": Held(1, 0)}},
     "a, b fail": {"failing": ["b", "a"]},
     "1 source unreachable since Mon 02-11 12:00 (rates)": {"unreachable": {"rates": THURSDAY - 3 * DAY}},
     "1 source throttled since Mon 02-11 12:00 (rates; 18 of 42 intervals loaded)": {
         "throttled": [Throttled("rates", THURSDAY - 3 * DAY, 18, 42)]
     },
-    "32 days of revenue superseded upstream (2013-01-01 … 2013-02-01)": {
+    "32 days of revenue are stale (2013-01-01 … 2013-02-01)": {
         "superseded": [Superseded("revenue", 32, "2013-01-01", "2013-02-01", "day", "x")]
     },
     "1 backfill waiting for approval": {"approvals": [7]},

@@ -135,6 +135,8 @@ def test_an_empty_delivery_is_a_volume_anomaly(tmp_path: Path, size: str) -> Non
     assert (cause["kind"], cause["detail"]) == ("volume_anomaly", "empty file")
     assert cause["certainty"] == "established"
     assert "unknown" not in cause["summary"]
+    state = "held" if size == "header" else "rejected"
+    assert f"1 {state} partition" in lab.headrace("status")["headline"]
 
 
 def test_an_empty_day_of_a_history_has_its_kind_in_the_list(lab: Lab) -> None:

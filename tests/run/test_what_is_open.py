@@ -79,7 +79,7 @@ def test_a_source_that_was_restated_too_late(served: Lab) -> None:
         served.orders(day, n=11)
     apply(served)
     found = served.headrace("status")
-    assert found["headline"].endswith("3 days of clean superseded upstream (2025-01-01 … 2025-01-03).")
+    assert found["headline"].endswith("3 days of clean are stale (2025-01-01 … 2025-01-03).")
     assert "superseded_upstream" in found["consumers"][0]["states"] and found["consumers"][0]["state"] == "served"
 
 

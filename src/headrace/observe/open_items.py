@@ -64,10 +64,12 @@ class IncidentFact(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What waits in quarantine of one node. `rows` counts those that are known."""
+    """What waits in quarantine of one node. `rows` counts those that are known; `rejected` is how
+    many of the partitions are rejected, not held."""
 
     partitions: int
     rows: int
+    rejected: int = 0
 
 
 class Throttled(msgspec.Struct, frozen=True):
@@ -80,7 +82,8 @@ class Throttled(msgspec.Struct, frozen=True):
 
 
 class Superseded(msgspec.Struct, frozen=True):
-    """Published partitions of an asset whose sources were restated; `command` recomputes them."""
+    """Published partitions of an asset that are stale, because its inputs or its code changed;
+    `command` recomputes them."""
 
     node: str
     partitions: int
@@ -214,7 +217,9 @@ def _quarantine(facts: OpenFacts, explained: Explained) -> OpenItem | None:
         return None
     rows = sum(one.rows for one in held.values())
     partitions = sum(one.partitions for one in held.values())
-    text = _count(rows, "held row") if rows else _count(partitions, "held partition")
+    rejected = sum(one.rejected for one in held.values())
+    state = "held" if not rejected else "rejected" if rejected == partitions else "quarantined"
+    text = _count(rows, f"{state} row") if rows else _count(partitions, f"{state} partition")
     return OpenItem(OpenKind.QUARANTINE, partitions, tuple(held), text, "headrace quarantine")
 
 
@@ -269,7 +274,7 @@ def _superseded(facts: OpenFacts) -> OpenItem | None:
     first = facts.superseded[0]
     keys = first.first if first.first == first.last else f"{first.first} … {first.last}"
     span = f" ({keys})" if len(facts.superseded) == 1 else ""
-    text = f"{', '.join(each)} superseded upstream{span}"
+    text = f"{', '.join(each)} {'is' if count == 1 else 'are'} stale{span}"
     nodes = tuple(one.node for one in facts.superseded)
     return OpenItem(OpenKind.SUPERSEDED_UPSTREAM, count, nodes, text, first.command)
 

@@ -58,12 +58,15 @@ def totals(tx: Transaction) -> Totals:
     return Totals(*row)
 
 
-def by_node(tx: Transaction) -> dict[str, tuple[int, int]]:
-    """Node → partitions and rows (as far as they are known) that wait."""
+def by_node(tx: Transaction) -> dict[str, tuple[int, int, int]]:
+    """Node → partitions and rows (as far as they are known) that wait, and how many of the
+    partitions are rejected."""
     rows = tx.execute(
-        "select node, count(*), coalesce(sum(rows), 0) from quarantine where state in ('held', 'rejected') group by node order by node"
+        "select node, count(*), coalesce(sum(rows), 0),"
+        " sum(case when state = 'rejected' then 1 else 0 end)"
+        " from quarantine where state in ('held', 'rejected') group by node order by node"
     ).fetchall()
-    return {str(node): (int(count), int(known)) for node, count, known in rows}
+    return {str(node): (int(all_), int(known), int(bad)) for node, all_, known, bad in rows}
 
 
 def nodes(tx: Transaction) -> set[str]:

@@ -30,7 +30,7 @@ FILES = {
     "assets/whole.sql": "/* headrace\nowner: core\nchecks: [{range: {column: price, min: 0}}]\n*/\nselect * from prices\n",
     "assets/breaks.sql": "/* headrace\nowner: core\npartition: [{by: day, column: day}, {key: store}]\n*/\n"
     "select $partition_start as day, $partition_key as store, error(concat('no ', store)) as x from store_days\n",
-    "consumers.yaml": "- {consumer: mail, owner: core, reads: [store_days, breaks], due: '07:00'}\n"
+    "consumers.yaml": "- {consumer: mail, owner: core, reads: [store_days, breaks], due: '07:00', since: '2025-03-01'}\n"
     "- {consumer: list, owner: core, reads: [whole], max_age: 30h}\n",
 }
 ASKED = [

@@ -20,7 +20,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """Thirty sound days of `orders`, a little different each day."""
     made = Lab(Path(tmp_path_factory.mktemp("anomalies")) / "p")
     made.sql("totals", "select * from orders", "partition: {by: day, column: at}")
-    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00'}\n")
+    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00', since: '2024-12-01'}\n")
     for number in range(30):
         made.deliver(day(number), rows(number), HEADER)
     made.tick()
@@ -106,7 +106,7 @@ def test_a_column_that_nobody_reads_warns_and_holds_nothing(tmp_path: Path) -> N
     """Catches: free text that nobody uses, which held whole deliveries; rows that are missing and are let pass for it."""
     own = Lab(tmp_path / "p")
     own.sql("totals", 'select "at", order_id, sum(amount) as amount from orders group by all', "partition: {by: day, column: at}")
-    own.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00'}\n")
+    own.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00', since: '2024-12-01'}\n")
     for number in range(30):
         own.deliver(day(number), rows(number), HEADER)
     emptied = [",".join(cell if at != 3 else "" for at, cell in enumerate(row.split(","))) for row in rows(30)]

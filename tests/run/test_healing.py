@@ -35,7 +35,7 @@ def test_lost_workers_are_replaced_three_times(tmp_path: Path) -> None:
     acts = _acts(lab)
     assert sorted(acts) == [("give_up", "never"), ("run_again", "never"), ("run_again", "never"), ("run_again", "once")]
     (found,) = [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "worker_lost"]
-    assert found["repair"] == {"command": f"headrace fix {found['id']}", "automatic": False, "first": None}
+    assert found["repair"] == {"command": f"headrace fix {found['id']}", "automatic": False, "first": None, "same": False}
     lab.tick()
     assert len(_acts(lab)) == len(acts)
 
@@ -46,7 +46,7 @@ def test_what_is_late_is_waited_for_and_runs_at_once(tmp_path: Path) -> None:
     source = "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
     lab.write("sources/orders.yaml", source)
     lab.sql("totals", "select day, sum(amount) as total from orders group by all")
-    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00'}\n")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00', since: '2025-01-01'}\n")
     days = [f"2025-01-{d:02d}" for d in range(1, 10)]
     for day in days[:-1]:
         lab.orders(day)

@@ -10,6 +10,8 @@ import pytest
 from small_world import at, consumer, declare, node
 
 from headrace.model import Grain, Project, Settings
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.incidents import changes
 from headrace.observe.persist import promise
 from headrace.observe.watched import Watched
 from headrace.plan.bodies import Lines
@@ -425,3 +427,55 @@ def test_a_consumer_that_reads_nothing_keeps_nobody_from_judging(store: Store) -
     assert (one.kind, one.affected.consumers) == ("null_spike", ("c",))
     night.published("2013-02-02", "2013-02-03 08:00")
     assert [each.state for each in night.judge("2013-02-03 08:01", watched)] == ["resolved"]
+
+
+@pytest.mark.parametrize(("identical", "observed"), [(1, "3 values"), (0, "3 values"), (0, "1 value")])
+def test_a_warning_from_before_a_new_body_isnt_the_bodys(
+    store: Store, monkeypatch: pytest.MonkeyPatch, identical: int, observed: str
+) -> None:
+    """Would catch: an edit that changes no row makes a reader wrong for good, over a warning that it
+    has had for weeks. A warning that is new with the rows of a new body is still the body's."""
+    night = Night(store)
+    change = Evidence(
+        id="version:2:a", node="a", family=Family.CHANGE, observed="body changed by t", strength=2.0,
+        held=False, at_us=at("2013-02-10 05:00"), detail="body",
+    )  # fmt: skip
+
+    def warned(when: str, seen: str) -> None:
+        night.published("2013-02-02", when, "a")
+        with store.write(None) as tx:
+            tx.execute(
+                "insert into fact (node, partition, epoch, n, kind, column_name, severity,"
+                " expected, observed, strength, detail, at) values"
+                " ('a', '2013-02-02', 1, ?, 'distribution_shift', 'x', 'warn', '6 values', ?, '11', '', ?)",
+                (night.n, seen, at(when)),
+            )
+
+    night.published("2013-02-02", "2013-02-03 04:00")
+    with store.write(None) as tx:
+        tx.execute("delete from partition where node = 'a'")
+        tx.execute("delete from publication where node = 'a'")
+    warned("2013-02-03 04:00", "3 values")
+    assert night.judge("2013-02-03 04:01") == []
+    with store.write(None) as tx:
+        tx.execute(
+            "update publication set ended_snapshot = ?, ended_at = ? where node = 'a'",
+            (night.n + 1, at("2013-02-10 06:00")),
+        )
+    warned("2013-02-10 06:00", observed)
+    with store.write(None) as tx:
+        tx.execute("update publication set identical = ? where n = ?", (identical, night.n))
+    monkeypatch.setattr(changes, "gather", lambda _tx, after: ([change], after))
+    found = [one.kind for one in night.judge("2013-02-10 06:01")]
+    assert found == ([] if observed == "3 values" else ["code_error"])
+    monkeypatch.undo()
+    with store.write(None) as tx:
+        tx.execute(
+            "update publication set ended_snapshot = ?, ended_at = ? where node = 'a' and n = ?",
+            (night.n + 1, at("2013-02-10 07:00"), night.n),
+        )
+    warned("2013-02-10 07:00", observed)  # the same body again: what is open stays open
+    with store.write(None) as tx:
+        tx.execute("update publication set identical = 1 where n = ?", (night.n,))
+    after = [(one.kind, one.state) for one in night.judge("2013-02-10 07:01")]
+    assert after == [(kind, "open") for kind in found]

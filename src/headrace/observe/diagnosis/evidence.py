@@ -79,3 +79,5 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of a change of a source or a consumer: path, schedule, connection and target are as they were."""
     unproven: bool = False
     """Of a failed attempt: nothing of its node was ever published, so that its code never worked."""
+    repeated: bool = False
+    """Of a warning: the publication that was replaced has it too, or holds the same rows."""

@@ -48,7 +48,7 @@ def gather(tx: Transaction, found: Gathered, after_fact: int, after_revision: in
     facts, history = news.facts(tx, after_fact, NEWS_MAX), History(tx)
     for fact in facts:
         if not _echoes(tx, fact):
-            found.add(_of_fact(fact, history), fact.attempt)
+            found.add(_of_fact(tx, fact, history), fact.attempt)
     changed = news.changed(tx, after_revision, NEWS_MAX)
     concerned = stored.standing_nodes(tx) | found.touched if changed else set()
     for one in changed:
@@ -69,7 +69,7 @@ def _echoes(tx: Transaction, fact: FactNews) -> bool:
     return corrects or same
 
 
-def _of_fact(fact: FactNews, history: History) -> Evidence:
+def _of_fact(tx: Transaction, fact: FactNews, history: History) -> Evidence:
     held = fact.severity == "hold"
     check = fact.detail.removeprefix(_CHECK) if fact.detail.startswith(_CHECK) else None
     family = Family.CHECK if check is not None else FAMILIES.get(CauseKind(fact.kind), Family.CHECK)
@@ -78,7 +78,15 @@ def _of_fact(fact: FactNews, history: History) -> Evidence:
         expected=fact.expected, observed=fact.observed, strength=fact.strength, held=held, at_us=fact.at,
         began_us=fact.arrived_at, detail=fact.detail if check is None else check,
         history=history.intervals(fact.node, fact.observed_at) if held else 0,
+        repeated=not held and _repeats(tx, fact),
     )  # fmt: skip
+
+
+def _repeats(tx: Transaction, fact: FactNews) -> bool:
+    """Whether readers had what a warning is about before, and no incident is open over it: one that
+    is open goes on with the same rows."""
+    open_there = incidents.open_kinds_at(tx, fact.node, _partition(fact.partition), fact.attempt)
+    return not open_there and news.repeated(tx, fact)
 
 
 def _of_partition(tx: Transaction, found: Gathered, one: Changed, history: History) -> None:

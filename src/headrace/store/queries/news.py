@@ -96,6 +96,30 @@ def _fact(r: tuple[Any, ...]) -> FactNews:
     return FactNews(r[0], r[1], r[2], f"{r[3]}.{r[4]}", r[5], r[6], r[7], r[8], r[9], float(r[10]), *r[11:])
 
 
+def repeated(tx: Transaction, fact: FactNews) -> bool:
+    """Whether the publication that a fact is of replaced one with the same rows, or with the same
+    fact: same kind, column, check and observation."""
+    epoch, _, n = fact.attempt.partition(".")
+    of = "epoch = :epoch and n = :n and node = :node and partition = :partition"
+    row = tx.execute(
+        f"select identical, snapshot from publication where {of}",
+        {"epoch": int(epoch), "n": int(n), "node": fact.node, "partition": fact.partition},
+    ).fetchone()
+    if row is None or row[0]:
+        return row is not None
+    sql = (
+        "select 1 from publication p join fact f on f.node = p.node and f.partition = p.partition"
+        " and f.epoch = p.epoch and f.n = p.n where p.node = :node and p.partition = :partition"
+        " and p.ended_snapshot = :snapshot and f.kind = :kind and f.column_name = :column"
+        " and f.observed = :observed and (f.detail = :detail or substr(f.detail, 1, 6) <> 'check ')"
+    )
+    parameters = {
+        "node": fact.node, "partition": fact.partition, "snapshot": row[1], "kind": fact.kind,
+        "column": fact.column, "observed": fact.observed, "detail": fact.detail,
+    }  # fmt: skip
+    return tx.execute(sql, parameters).fetchone() is not None
+
+
 def newest_facts(tx: Transaction) -> int:
     """The number of the newest fact; 0 for none."""
     return int(tx.execute("select coalesce(max(id), 0) from fact").fetchone()[0])

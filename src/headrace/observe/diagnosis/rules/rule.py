@@ -55,8 +55,9 @@ class Place:
     declarations: Sequence[Evidence] = ()
 
     def rewritten(self, one: Evidence) -> bool:
-        """Whether another body was applied before something was seen."""
-        return any(change.at_us <= one.at_us for change in self.bodies)
+        """Whether another body was applied before something was seen. What readers had before a
+        recomputation as well isn't a new body's."""
+        return not one.repeated and any(change.at_us <= one.at_us for change in self.bodies)
 
     def redeclared(self, one: Evidence) -> bool:
         """Whether another path, schedule, connection or target of the node was applied before something was seen: what else

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from runlab import Lab
 
 from headrace.lake.intact import look
 from headrace.lake.syncing import footer_hash
+from headrace.observe.incidents import damage
 
 DAYS = [f"2025-01-{d:02d}" for d in range(1, 10)]
 """All that were due when the lab's clock stands still."""
@@ -179,6 +181,24 @@ def test_others_are_looked_at_in_turn(lab: Lab) -> None:
     assert len(look_at_all(lab)) == 1
     looked = lab.headrace("status")["lake"]
     assert looked == {"files": 3 * len(DAYS), "looked_at_24h": 3 * len(DAYS), "damaged": 1, "elsewhere": 0}
+
+
+def test_more_damaged_files_than_evidence(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: files beyond the limit that nothing counts or repairs, and files that were repaired
+    that hide others until the rotation has forgotten them."""
+    monkeypatch.setattr(damage, "FILES_MAX", 2, raising=False)
+    for day in DAYS[:3]:
+        file_of(lab, "totals", day).unlink()
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    evidence = lab.headrace("incident", incident["id"])["cause"]["evidence"]
+    assert len(evidence) == 2
+    with sqlite3.connect(lab.root / ".headrace/state.db") as db:
+        db.executemany(
+            "insert into lake_file_look values (?, '', 1, 'is gone', 1)",
+            [(-number,) for number in range(10, 510)],
+        )
+    assert lab.headrace("status")["lake"]["damaged"] == 3
 
 
 def test_three_other_things_are_wrong_at_once(lab: Lab) -> None:

@@ -64,11 +64,6 @@ def _look(descriptor: int, size_bytes: int, footer_bytes: int, known: str) -> Se
     return Seen("", footer)
 
 
-def is_lost(path: str) -> bool:
-    """Whether rows are registered as lost under a path: no file was ever there."""
-    return lost_with(path.rpartition("/")[2]) is not None
-
-
 def protect(path: Path) -> None:
     """Take the permission to write from everybody: what is staged isn't changed any more, only replaced."""
     path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)

@@ -12,8 +12,6 @@ from headrace.store.database import Transaction
 from headrace.store.queries import lake_files, publications
 from headrace.store.queries.lake_files import FileLook
 
-FILES_MAX = 500
-"""At most so many damaged files are looked up one by one."""
 PARTITIONS_MAX = 1_000_000
 
 
@@ -35,10 +33,12 @@ class DamagedFile(NamedTuple):
 
 def damaged_files(tx: Transaction) -> list[DamagedFile]:
     """The damaged files of the newest snapshot, and what is left of those that were given up."""
-    looks = {one.file_id: one for one in lake_files.damaged(tx)[:FILES_MAX]}
+    looks = {one.file_id: one for one in lake_files.damaged(tx)}
     if not looks:
         return []
     found = {one.id: _damaged(one, looks[one.id]) for one in catalog.current(tx, looks)}
+    if not catalog.any_lost(tx):
+        return list(found.values())
     for look in looks.values():
         if look.file_id not in found:  # replaced: what was registered as lost is under another name
             left = catalog.left_of(tx, [look.file_id])

@@ -19,7 +19,7 @@ from headrace.lake.catalog.ddl import (
 )
 from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
 from headrace.lake.catalog.inventory import Registered, ended_files, held_keys, registered, snapshot_time_of
-from headrace.lake.catalog.lost_rows import left_of
+from headrace.lake.catalog.lost_rows import any_lost, left_of
 from headrace.lake.catalog.reading import (
     FileRow,
     exact_as_double,
@@ -49,6 +49,7 @@ __all__ = [
     "Rewrite",
     "TableMoved",
     "Transaction",
+    "any_lost",
     "check_version",
     "count_current",
     "count_elsewhere",

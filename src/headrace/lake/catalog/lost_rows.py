@@ -68,6 +68,16 @@ def _fewer(
     return ColumnStatistics(size_bytes, rows - kept, kept, minimum, maximum, contains_nan)
 
 
+def any_lost(tx: Transaction) -> bool:
+    """Whether the newest snapshot has rows that are registered as lost."""
+    row = tx.execute(
+        """SELECT 1 FROM ducklake_data_file
+        WHERE end_snapshot IS NULL AND substr(path, 1, :length) = :prefix LIMIT 1""",
+        {"length": len(LOST), "prefix": LOST},
+    ).fetchone()
+    return row is not None
+
+
 def left_of(tx: Transaction, ids: Iterable[int]) -> list[CurrentFile]:
     """Under which names rows are still registered as lost that some files, which aren't current, had."""
     found: dict[int, CurrentFile] = {}

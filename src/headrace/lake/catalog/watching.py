@@ -15,6 +15,9 @@ _CURRENT = (
 )
 """Without what another writer registered by a URL: nobody can look at that here."""
 
+AT_ONCE = 500
+"""So many files are asked for by one query."""
+
 
 class CurrentFile(NamedTuple):
     """A data file of the newest snapshot. `path` is relative to the data folder, or absolute where a foreign writer registered it so."""
@@ -33,8 +36,16 @@ def current_after(tx: Transaction, after: int, limit: int) -> list[CurrentFile]:
 
 
 def current(tx: Transaction, ids: Iterable[int]) -> list[CurrentFile]:
-    """Those of some files that are of the newest snapshot."""
-    return [file for one in ids for file in _files(tx.execute(f"{_CURRENT} AND f.data_file_id = :id", {"id": one}).fetchall())]
+    """Those of some files that are of the newest snapshot, in the order of their ids."""
+    found: list[CurrentFile] = []
+    left = sorted(ids)
+    while left:
+        chunk, left = left[:AT_ONCE], left[AT_ONCE:]
+        wanted = {f"id{n}": one for n, one in enumerate(chunk)}
+        among = f"f.data_file_id IN ({', '.join(f':{name}' for name in wanted)})"
+        rows = tx.execute(f"{_CURRENT} AND {among} ORDER BY f.data_file_id", wanted)
+        found += _files(rows.fetchall())
+    return found
 
 
 def count_current(tx: Transaction) -> int:

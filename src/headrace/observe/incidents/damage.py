@@ -14,13 +14,16 @@ from headrace.store.queries import publications
 
 KIND = "lake"
 EXACT_NATS = 12.0
+FILES_MAX = 500
+"""Of so many damaged files of a node, at most, there is evidence at a time: the next follow as
+these are repaired."""
 
 
 def gather(tx: Transaction, scene: Scene) -> Iterator[tuple[Evidence, str | None]]:
     """What is wrong with files that readers see now: evidence for each partition in them, and the attempt that published it."""
     files = [one for one in damaged_files(tx) if one.node in scene.declared.nodes]
     for name in dict.fromkeys(one.node for one in files):
-        own = {one.id: one for one in files if one.node == name}
+        own = {one.id: one for one in [one for one in files if one.node == name][:FILES_MAX]}
         for number, held in sorted(partitions_in(tx, name, own.keys()).items()):
             for key in sorted(held) or [WHOLE]:
                 shown = publications.current(tx, name, key)

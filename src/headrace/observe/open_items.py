@@ -81,6 +81,16 @@ class Throttled(msgspec.Struct, frozen=True):
     expected: int | None = None
 
 
+class Damaged(msgspec.Struct, frozen=True):
+    """Damaged files of an environment, which opens no incident over them: how many of which nodes,
+    the consumers that read these, and the command that repairs the first."""
+
+    files: int
+    nodes: tuple[str, ...]
+    consumers: tuple[str, ...]
+    command: str
+
+
 class Superseded(msgspec.Struct, frozen=True):
     """Published partitions of an asset that are stale, because its inputs or its code changed;
     `command` recomputes them."""
@@ -109,6 +119,7 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     superseded: Sequence[Superseded] = ()
     approvals: Sequence[int] = ()
     """Backfills that wait for an approval."""
+    damaged: Damaged | None = None
     not_applied: int | None = 0
     """Nodes whose files differ from what is applied; None where the files have errors."""
 
@@ -132,6 +143,7 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
     """What is open, without what is explained already."""
     found = (
         _consumers(facts),
+        _damaged(facts),
         *_incidents(facts, explained),
         _quarantine(facts, explained),
         _failing(facts, explained),
@@ -175,6 +187,9 @@ def _served(facts: OpenFacts, causes: str | None) -> str:
         verb = "isn't" if len(missed) == 1 else "aren't"
         named = _few([f"{one.name} ({one.state})" for one in missed])
         return f"{len(missed)} of {_count(total, 'consumer')} {verb} served: {named}{at_risk}."
+    if facts.damaged is not None and facts.damaged.consumers:
+        verb = "reads" if len(facts.damaged.consumers) == 1 else "read"
+        return f"{_few(facts.damaged.consumers)} {verb} from a damaged file{at_risk}."
     if total == 1:
         return f"The consumer is served{at_risk}."
     return f"{'Both' if total == 2 else f'All {total:,}'} consumers are served{at_risk}."
@@ -191,6 +206,14 @@ def _consumers(facts: OpenFacts) -> OpenItem | None:
     command = f"headrace why {shlex.quote(open_ones[0].name)}"
     names = tuple(one.name for one in open_ones)
     return OpenItem(OpenKind.CONSUMER, len(names), names, ", ".join(said), command)
+
+
+def _damaged(facts: OpenFacts) -> OpenItem | None:
+    found = facts.damaged
+    if found is None:
+        return None
+    text = f"{_count(found.files, 'damaged file')} ({_few(found.nodes)})"
+    return OpenItem(OpenKind.DATA_CORRUPTED, found.files, found.nodes, text, found.command)
 
 
 def _incidents(facts: OpenFacts, explained: Explained) -> list[OpenItem | None]:

@@ -7,10 +7,30 @@ from contextlib import contextmanager
 
 from headrace.lake import FileRef, catalog
 from headrace.lake.intact import DataCorrupted, look
+from headrace.model import Asset, Project, Source
+from headrace.model.commands import WHOLE, command_line, range_of
+from headrace.model.environments import PRODUCTION
+from headrace.observe.damaged import partitions_in
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.operations.session import Session
 from headrace.store import Transaction
 from headrace.store.queries import incidents, lake_files
+
+REASON = "its file is damaged"
+
+
+def again(env: str, project: Project, tx: Transaction, name: str, file: int) -> str:
+    """The command that computes anew what is in a damaged file of an environment, where no incident
+    is opened."""
+    node = project.node(name)
+    keys = sorted(partitions_in(tx, name, [file]).get(file, ()))
+    words = ["--env", env, "run", name]
+    if len(keys) == 1 and keys != [WHOLE] and "," not in keys[0]:
+        words += ["--partition", keys[0]]
+    elif len(keys) > 1 and isinstance(node, Source | Asset) and node.partition.grain is not None:
+        first, last = range_of(keys)
+        words += ["--from", first, "--to", last]
+    return command_line(*words, "--again", "--reason", REASON)
 
 
 @contextmanager
@@ -31,6 +51,7 @@ def _damaged(session: Session, paths: set[str]) -> DataCorrupted | None:
     try:
         if fresh.store is None:
             return None
+        _ = fresh.compiled  # read now: a store reads one transaction at a time
         with fresh.store.read() as tx:
             return _first(fresh, tx, paths)
     finally:
@@ -43,7 +64,7 @@ def _first(session: Session, tx: Transaction, paths: set[str]) -> DataCorrupted 
     for one in files:
         wrong = look(lake / one.path, one.size_bytes, one.footer_bytes).wrong
         if wrong:
-            return _said(tx, one.table, one.key, one.path, wrong)
+            return _said(session, tx, one.table, one.key, one.path, wrong)
     current = [one for one in catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000) if one.path in {f.path for f in files}]
     footers = lake_files.known(tx, (one.id for one in current))
     for file in current:
@@ -51,13 +72,24 @@ def _first(session: Session, tx: Transaction, paths: set[str]) -> DataCorrupted 
         wrong = look(lake / file.path, file.size_bytes, file.footer_bytes, known).wrong
         if wrong:
             key = next((one.key for one in files if one.path == file.path), None)
-            return _said(tx, file.table, key, file.path, wrong)
+            return _said(session, tx, file.table, key, file.path, wrong)
     return None
 
 
-def _said(tx: Transaction, node: str, key: str | None, path: str, wrong: str) -> DataCorrupted:
+def _said(
+    session: Session,
+    tx: Transaction,
+    node: str,
+    key: str | None,
+    path: str,
+    wrong: str,
+) -> DataCorrupted:
     place = node if key in (None, "*") else f"{node}@{key}"
     damaged = [one for one in incidents.open_ones(tx) if (one.kind, one.node) == (CauseKind.DATA_CORRUPTED, node)]
     opens = "headrace tick, which opens an incident with the repair: headrace incidents"
     hint = f"headrace fix {damaged[0].shown}" if damaged else opens
+    if session.env != PRODUCTION and session.compiled is not None:
+        own = catalog.current(tx, [one.id for one in catalog.files_of(tx, node)])
+        number = next((one.id for one in own if one.path == path), -1)
+        hint = again(session.env, session.compiled.project, tx, node, number)
     return DataCorrupted(f"{place} can't be read: its file {path} {wrong}", hint=hint)

@@ -10,6 +10,7 @@ from headrace.model.required import SEPARATOR
 from headrace.observe.evaluation import WAITING
 from headrace.observe.open_items import (
     ConsumerFact,
+    Damaged,
     Held,
     IncidentFact,
     OpenFacts,
@@ -37,6 +38,7 @@ def facts(
     *,
     now_us: int,
     not_applied: int | None,
+    damaged: Damaged | None = None,
 ) -> OpenFacts:
     """What is open now; `consumers` are those that the view shows."""
     failing = failed_looks.failing(tx)
@@ -53,6 +55,7 @@ def facts(
         throttled=_throttled(tx, project, failing, now_us),
         superseded=[_superseded(project, row) for row in proposed],
         approvals=[plan.id for plan in plans.awaiting(tx)],
+        damaged=damaged,
         not_applied=not_applied,
     )
 

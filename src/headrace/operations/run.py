@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.connect.kinds import routed
 from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
+from headrace.model.environments import PRODUCTION
 from headrace.model.export_links import Exported, exported
 from headrace.model.ordering import order_of
 from headrace.operations.approvals import check_run
@@ -22,6 +23,8 @@ from headrace.operations.session import Session, usable
 from headrace.operations.targets import partition as parse_partition
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
+from headrace.run.giving_up import give_up
+from headrace.run.leader import Leader
 from headrace.run.orders import Order
 from headrace.schedule import Arrived, Target
 from headrace.store.queries import arriving
@@ -80,6 +83,8 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> Work:
     together = _together(context, compiled.project, targets) if arguments.again else []
     targets += [Target(one.source, one.key, one.key) for one in together]
     targets += [Target(name) for name in _sources_above(compiled, names) if name not in names]
+    if arguments.again and context.session.env != PRODUCTION:
+        _give_up(context, leader, targets)
     order = Order(
         kind="run",
         targets=tuple(targets),
@@ -108,7 +113,24 @@ def _together(context: Context, project: Project, targets: Sequence[Target]) -> 
     return found
 
 
-def _covers(source: Source, target: Target, key: str) -> bool:
+def _give_up(context: Context, leader: Leader, targets: Sequence[Target]) -> None:
+    """Give up damaged files of which each partition is computed again: in production `fix` does
+    that, environments have no incidents."""
+    project = leader.applied.compiled.project
+    with context.store.write(leader.lease.epoch) as tx:
+        now = context.clock.mark(tx)
+        for name in dict.fromkeys(target.node for target in targets):
+            node = project.node(name)
+            if isinstance(node, Source | Asset):
+                spans = [target for target in targets if target.node == name]
+                give_up(tx, name, now, replaced=partial(_covered, node, spans))
+
+
+def _covered(node: Source | Asset, spans: Sequence[Target], key: str) -> bool:
+    return any(_covers(node, one, key) for one in spans)
+
+
+def _covers(source: Source | Asset, target: Target, key: str) -> bool:
     order = _order(source, key)
     return (target.first is None or order >= _order(source, target.first)) and (target.last is None or order <= _order(source, target.last))
 

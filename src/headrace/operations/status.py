@@ -6,16 +6,18 @@ from collections.abc import Collection, Sequence
 
 from headrace.lake import catalog
 from headrace.model import Project
+from headrace.model.environments import PRODUCTION
 from headrace.observe.availability import sentences
 from headrace.observe.availability.score import Totals, percent, share
 from headrace.observe.availability.sentences import Window
 from headrace.observe.damaged import damaged_files
 from headrace.observe.evaluation import SERVED
-from headrace.observe.open_items import OpenFacts, OpenKind, open_items
+from headrace.observe.open_items import Damaged, OpenFacts, OpenKind, open_items
 from headrace.observe.states import AtRisk, ConsumerStatus, Exported
 from headrace.observe.world import Pausing
 from headrace.operations import opened, restatements
 from headrace.operations.availability import WINDOW, row_of, window_began
+from headrace.operations.damaged_files import again
 from headrace.operations.documents import (
     AssetCounts,
     AvailabilityRow,
@@ -39,6 +41,7 @@ from headrace.operations.session import Session, usable
 from headrace.operations.standing import standing
 from headrace.operations.unapplied import unapplied
 from headrace.plan import Compiled
+from headrace.plan.views import expanded_names
 from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import incidents, lake_files, notices, publications, uptime, weakenings
@@ -89,7 +92,16 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         broken = standing_repairs(tx, compiled.project)
         past = restatements.lately(session, tx, compiled, now_us)
         undecided = restatements.proposed(tx, compiled)
-        found_open = opened.facts(tx, compiled.project, shown, undecided, now_us=now_us, not_applied=not_applied)
+        damaged = _damaged(session, tx, compiled, shown)
+        found_open = opened.facts(
+            tx,
+            compiled.project,
+            shown,
+            undecided,
+            now_us=now_us,
+            not_applied=not_applied,
+            damaged=damaged,
+        )
         wrong_visible = incidents.wrong_is_read(tx)
     return StatusDocument(
         project=compiled.project.settings.name,
@@ -155,6 +167,27 @@ def _lake(tx: Transaction, now_us: int) -> LakeFilesRow:
     damaged = damaged_files(tx)
     looked = lake_files.looked_since(tx, now_us - DAY_US)
     return LakeFilesRow(files=catalog.count_current(tx), looked_at_24h=looked, damaged=len(damaged), elsewhere=catalog.count_elsewhere(tx))
+
+
+def _damaged(
+    session: Session,
+    tx: Transaction,
+    compiled: Compiled,
+    shown: Sequence[ConsumerStatus],
+) -> Damaged | None:
+    """Damaged files of an environment; in production incidents tell of them."""
+    if session.env == PRODUCTION or not (found := damaged_files(tx)):
+        return None
+    nodes = tuple(dict.fromkeys(one.node for one in found))
+    readers = []
+    for one in shown:
+        declared = compiled.project.consumers.get(one.name)
+        reads = () if declared is None else declared.reads
+        applied = [name for name in reads if name in compiled.nodes]
+        if set(nodes) & set(expanded_names(compiled, applied)):
+            readers.append(one.name)
+    command = again(session.env, compiled.project, tx, found[0].node, found[0].id)
+    return Damaged(len(found), nodes, tuple(readers), command)
 
 
 def needs(project: Project, consumer: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from headrace.lake.catalog import Change
 from headrace.observe.damaged import damaged_files, partitions_in
 from headrace.store import Transaction
@@ -15,9 +17,18 @@ def shared_and_damaged(tx: Transaction, node: str) -> dict[str, dict[str, int]]:
     return {own[number]: rows for number, rows in held.items() if len(rows) > 1}
 
 
-def give_up(tx: Transaction, node: str, now: int) -> None:
-    """Register the rows of these files as lost."""
+def give_up(
+    tx: Transaction,
+    node: str,
+    now: int,
+    *,
+    replaced: Callable[[str], bool] | None = None,
+) -> None:
+    """Register the rows of these files as lost; with `replaced`, of those files alone of which each
+    partition is."""
     damaged = shared_and_damaged(tx, node)
+    if replaced is not None:
+        damaged = {path: rows for path, rows in damaged.items() if all(map(replaced, rows))}
     if not damaged:
         return
     change = Change.begin(tx, now)

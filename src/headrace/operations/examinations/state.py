@@ -11,9 +11,11 @@ from pathlib import Path
 
 from headrace.govern.state import state_exists
 from headrace.model import HeadraceError, StoreError
+from headrace.model.environments import PRODUCTION
 from headrace.model.times import parse_duration
 from headrace.observe.damaged import damaged_files
 from headrace.operations import automatic_backup
+from headrace.operations.damaged_files import again
 from headrace.operations.examinations.finding import Finding, fail, ok, warn
 from headrace.operations.moved import CORRECT, moved
 from headrace.operations.session import Session
@@ -146,14 +148,18 @@ def _damaged(session: Session) -> Iterator[Finding]:
     try:
         if session.store is None:
             return
+        compiled = None if session.env == PRODUCTION else session.compiled
+        then = "headrace incidents names the repair"
         with session.store.read() as tx:
             found = damaged_files(tx)
+            if found and compiled is not None:
+                then = again(session.env, compiled.project, tx, found[0].node, found[0].id)
     except HeadraceError:
         return  # the state can't be read, and that is a finding already
     if found:
         one = found[0]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        yield fail("lake's files", f"{one.path} of {one.node}{more}: {one.wrong}", "headrace incidents names the repair")
+        yield fail("lake's files", f"{one.path} of {one.node}{more}: {one.wrong}", then)
 
 
 def _backups(session: Session) -> Iterator[Finding]:

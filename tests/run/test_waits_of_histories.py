@@ -196,6 +196,20 @@ def test_a_wait_says_what_it_was_for(healthy: World, name: str) -> None:
     assert why(world.session(hour(10)), history.subject).open is False
 
 
+def test_an_incident_that_a_waive_ends_says_so(healthy: World) -> None:
+    """Would catch: "all whom it affected are served again" where the file never came."""
+    world = healthy.copy("ended_by_a_waive")
+    not_delivered(world)
+    let_go(world)
+    world.headrace("waive", f"extract@{DAY}", "--reason", "a holiday", now=hour(9.5))
+    found = world.lab.headrace("incidents", "--all", "--now", hour(9.6).isoformat())
+    (one,) = [one for one in found if one["affected"]["partitions"] == [DAY]]
+    assert one["state"] == "resolved"
+    actor = one["ended"].rpartition(" by ")[2].rstrip(".")
+    waived = f"extract@{DAY} by {actor}, report@{DAY} by {actor}"
+    assert actor and one["ended"] == f"Deadlines were waived: {waived}."
+
+
 PRICES = """\
 source: prices
 owner: acme

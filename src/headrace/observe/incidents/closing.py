@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
+from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import Block, Blockage, Blocked
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.evaluation import Evaluation, clause
@@ -14,7 +15,7 @@ from headrace.observe.watched import WHOLE, Terms
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
-from headrace.store.queries import obligations
+from headrace.store.queries import obligations, trail
 from headrace.store.queries.incidents import Happened, Incident
 
 SHOWN_US = 24 * 3_600_000_000
@@ -62,10 +63,27 @@ def _resolved(tx: Transaction, one: Incident, evaluation: Evaluation, now: int) 
     restored = _restored_at(tx, one, evaluation, min(now, stored_evidence.warned_last(tx, one.id) or now))
     stored.write(tx, msgspec.structs.replace(one, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
     others = evaluation.unserved(one.affected.consumers)
-    text = "all whom it affected are served again"
+    text = waived_by(tx, one) or "all whom it affected are served again"
     if others:
         text = f"nothing of it is left; for another cause {', '.join(map(clause, others[:SAID_MAX]))}"
     stored.happened(tx, one.id, [Happened(now, f"{_RESOLVED}{text}", HEADRACE)])
+
+
+def waived_by(tx: Transaction, one: Incident) -> str:
+    """Which deadlines for an incident's intervals were waived, and by whom; empty for none."""
+    keys = {key.partition(SEPARATOR)[0] for _, key in stored.partitions_of(tx, one.id)}
+    found = obligations.waived(tx, sorted(one.affected.consumers), sorted(keys), one.opened_at)
+    each = []
+    for it in found[:SAID_MAX]:
+        actor = trail.waiver_of(tx, it.consumer, it.interval, it.waived_at or 0)
+        each.append(f"{it.consumer}@{it.interval}" + (f" by {actor}" if actor else ""))
+    if not each:
+        return ""
+    more = f" and {len(found) - SAID_MAX} more" if len(found) > SAID_MAX else ""
+    deadlines = "the deadline was" if len(found) == 1 else "deadlines were"
+    rest = set(one.affected.consumers) - {it.consumer for it in found}
+    served = "; all others whom it affected are served again" if rest else ""
+    return f"{deadlines} waived: {', '.join(each)}{more}{served}"
 
 
 def ended(state: str, timeline: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from headrace.store.database import Transaction
@@ -28,3 +29,16 @@ def seq_of(tx: Transaction, digest: str) -> int | None:
 def last_seq(tx: Transaction) -> int:
     """The number of the newest entry, 0 for none."""
     return int(tx.execute("select coalesce(max(seq), 0) from audit").fetchone()[0])
+
+
+def waiver_of(tx: Transaction, consumer: str, interval: str, at_us: int) -> str | None:
+    """The id of the actor who waived an obligation at that time; None where no entry says so."""
+    rows = tx.execute(
+        "select event from audit where at = ? and event like ? order by seq desc",
+        (at_us, '{"action":"obligation.waived"%'),
+    ).fetchall()
+    for (text,) in rows:
+        event = json.loads(text)
+        if event["object"]["id"] == f"{consumer}@{interval}":
+            return str(event["actor"]["id"])
+    return None

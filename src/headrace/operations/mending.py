@@ -23,7 +23,7 @@ from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
 from headrace.run.giving_up import shared_and_damaged
 from headrace.store import Transaction
-from headrace.store.queries import drift, partitions
+from headrace.store.queries import drift, partitions, restatements
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.news import newest_withheld
@@ -83,6 +83,8 @@ _GIVEN = (
 )
 """What comes out the same however often it is made, until somebody gives other data or other code."""
 PLACES_MAX = 200
+PROPOSED_MAX = 10_000
+"""At most so many partitions are asked about that are recomputed only if somebody asks for it."""
 _STUCK = ("failed", "rejected", "held")
 _AUTOMATIC = (
     CauseKind.LATE_SOURCE,
@@ -113,6 +115,8 @@ def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incide
             return None
         return IncidentRepairRow(command=how.commands[0], automatic=False, first=how.first, same=how.same)
     alone = incident.state == "recovering" or (incident.kind in _AUTOMATIC and not _stuck(tx, _places(tx, incident)))
+    if incident.kind == CauseKind.RESTATEMENT and _asked_for(tx, incident):
+        alone = False
     if incident.state != "recovering" and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail in _DISK:
         return IncidentRepairRow(command=f"headrace fix {incident.shown}", automatic=False, first=_DISK[incident.detail])
     return IncidentRepairRow(command=f"headrace fix {incident.shown}", automatic=alone)
@@ -246,6 +250,14 @@ def _stuck(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[Broken]:
     """The partitions that stay as they are until something changes."""
     found = ((node, key, partitions.get(tx, node, key)) for node, key in places)
     return [Broken(node, key, row.state) for node, key, row in found if row is not None and row.state in _STUCK]
+
+
+def _asked_for(tx: Transaction, incident: Incident) -> bool:
+    """Whether an asset that it affects is stale in one of its partitions, and recomputed only if
+    somebody asks: the restated interval is older than `restate_within` of its source."""
+    keys = {key or WHOLE for _, key in _places(tx, incident)}
+    waiting = restatements.proposed(tx, limit=PROPOSED_MAX)
+    return any(node in incident.affected.assets and key in keys for node, key in waiting)
 
 
 def _built(project: Project, incident: Incident, mode: Mode, also: tuple[str, ...] = ()) -> Mending:

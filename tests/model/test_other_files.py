@@ -43,6 +43,15 @@ def test_consumers(parse: Parse) -> None:
     assert (second.reads, second.max_age, second.due) == (("x",), "30h", None)
 
 
+@pytest.mark.parametrize("since", ["0001-01-01", "1899-12-31T23:59", "3000-01-01T00Z"])
+def test_a_since_outside_of_the_calendar_is_said_with_its_line(parse: Parse, since: str) -> None:
+    """It passed `validate`, and `apply` failed with a word of Python's, without file and line."""
+    text = f"- consumer: c1\n  owner: core\n  reads: [x]\n  due: '07:00'\n  since: {since}\n"
+    [problem] = parse("consumers.yaml", text).problems
+    assert (problem.code, problem.place.line) == ("bad_time", 5)
+    assert "between 1900 and 2999" in problem.message
+
+
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [

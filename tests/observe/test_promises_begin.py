@@ -261,6 +261,84 @@ def test_a_since_that_is_to_come_doesnt_interrupt_what_is_promised(store: Store)
     assert due(settled(store, later, "2013-02-13 08:00")) == ["2013-02-10", "2013-02-11", "2013-02-12"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "first"),
+    [
+        ({"due": "05:00", "since": "2013-02-20"}, "2013-02-19"),  # another deadline
+        ({"due": "07:00", "since": "2013-02-25"}, "2013-02-24"),  # later still
+        ({"due": "07:00", "since": "2013-02-16"}, "2013-02-15"),  # earlier
+        ({"due": "07:00", "since": "2013-02-13"}, "2013-02-12"),  # in the past by now
+        ({"due": "07:00"}, "2013-02-14"),  # from now on
+    ],
+)
+def test_a_since_to_come_is_kept(store: Store, changed: dict[str, str], first: str) -> None:
+    """Any change of what wasn't promised yet made it hold at once."""
+    old, new = promised(due="07:00", since="2013-02-20"), promised(**changed)
+    apply(store, None, old, APPLIED, history())
+    apply(store, old, new, "2013-02-14 12:00")
+    assert due(settled(store, new, "2013-02-28 08:00"))[0] == first
+
+
+def test_what_was_postponed_was_never_promised_for_earlier(store: Store) -> None:
+    """Once the first `since:` had passed, it was late since then; its figures began there, too."""
+    old, new = (promised(max_age="30h", since=one) for one in ("2013-02-16", "2013-02-20"))
+    apply(store, None, old, APPLIED, history())
+    apply(store, old, new, "2013-02-14 12:00")
+    assert status(store, new, "2013-02-18 08:00").states == (State.SERVED,)
+    settled(store, new, "2013-02-22 08:00")
+    assert status(store, new, "2013-02-22 08:00").since_us == at("2013-02-20 00:00")
+    assert scored(store, new, "2013-02-22 08:00")[0].counted_us == 50 * 3_600_000_000
+
+
+def test_figures_leave_out_a_promise_that_never_began(store: Store) -> None:
+    """What has no rhythm counts once its age has passed, not since a `since:` that was moved."""
+    one, another = (
+        declare(
+            [node("planes", None, source=True)],
+            consumer("c", "planes", max_age="30h", since=since),
+        )
+        for since in ("2013-02-16", "2013-02-20")
+    )
+    small = SmallWorld()
+    small.publish("planes", "*", at("2013-02-20 06:00"))
+    small.look("planes", at("2013-02-21 07:00"))
+    apply(store, None, one, APPLIED, small)
+    apply(store, one, another, "2013-02-14 12:00")
+    assert scored(store, another, "2013-02-21 07:00")[0].counted_us == 3_600_000_000
+
+
+@pytest.mark.parametrize("terms", [{"due": "07:00"}, {"max_age": "30h"}], ids=["due", "max_age"])
+def test_nothing_is_late_since_a_time_to_come(store: Store, terms: dict[str, str]) -> None:
+    """It said `late since` and `served since` a day three weeks ahead."""
+    later = promised(**terms, since="2013-03-01")
+    apply(store, None, later, APPLIED, history())
+    found = status(store, later, "2013-02-18 08:00")
+    assert (found.states, found.since_us) == ((State.SERVED,), at(APPLIED))
+    assert found.late_since_us is None
+
+
+def test_what_was_missed_before_a_since_to_come_is_still_told(store: Store) -> None:
+    """The consumer was removed while it was late: what it missed isn't late again, but missing."""
+    nobody, later = declare(NODES), promised(due="07:00", since="2013-03-01")
+    apply(store, None, SEVEN, "2013-02-12 00:00", history(10))
+    settled(store, SEVEN, "2013-02-12 12:00")
+    apply(store, SEVEN, nobody, "2013-02-12 12:00")
+    apply(store, nobody, later, "2013-02-15 12:00")
+    found = status(store, later, "2013-02-16 08:00")
+    assert (found.states, found.reason) == ((State.SERVED,), "1 day missing: 2013-02-11")
+
+
+def test_served_since_no_earlier_than_it_was_added_again(store: Store) -> None:
+    """The days without a promise, of which nothing is known, counted as served."""
+    nobody, small = declare(NODES), history(11, "2013-02-12 04:00")
+    apply(store, None, SEVEN, "2013-02-11 12:00", small)
+    settled(store, SEVEN, "2013-02-13 06:00")
+    apply(store, SEVEN, nobody, "2013-02-13 06:00")
+    apply(store, nobody, SEVEN, "2013-02-16 12:00")
+    found = status(store, SEVEN, "2013-02-16 13:00")
+    assert (found.states, found.since_us) == ((State.SERVED,), at("2013-02-16 12:00"))
+
+
 def test_the_promise_is_written_down_with_its_since(store: Store) -> None:
     apply(store, None, promised(due="07:00", since="2013-02-14"), APPLIED)
     with store.read() as tx:

@@ -151,22 +151,40 @@ def test_processes_that_make_the_same_store_at_once_all_succeed(tmp_path: Path) 
     assert len(ran.stdout.splitlines()) == 20 * 8
 
 
-def test_what_was_due_before_anything_was_promised_goes_with_the_upgrade(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_never_promised_goes_with_the_upgrade(
+    opened: Opened,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Would catch: a backlog of weeks ago that stays for ever in a store of before; a waiver without its obligation."""
     ours = migrations.known()
     place = next(at for at, one in enumerate(ours) if one.name.endswith("promises_begin"))
     monkeypatch.setattr(migrations, "known", lambda: ours[:place])
     with (store := opened()).write(None) as tx:
         tx.execute(
-            "insert into promise (id, consumer, terms, from_at, until_at) values (1, 'c', '{}', 100, 200), (2, 'c', '{}', 200, null)"
+            "insert into promise (id, consumer, terms, from_at, until_at) values "
+            "(1, 'c', '{}', 100, 200), (2, 'c', '{}', 200, 300), (3, 'c', '{}', 400, null)"
         )
         tx.executemany(
             "insert into obligation (consumer, interval, due_at, promise_id, waived_at) values ('c', ?, ?, 1, ?)",
-            [("before", 99, None), ("waived", 99, 150), ("first", 100, None), ("second", 150, None)],
+            [
+                ("before", 99, None),
+                ("waived", 99, 150),
+                ("first", 100, None),
+                ("second", 150, None),
+                ("changed", 200, None),
+                ("removed then", 300, None),
+                ("removed", 350, None),
+                ("waived since", 350, 450),
+                ("again", 400, None),
+            ],
         )
     store.close()
     monkeypatch.setattr(migrations, "known", lambda: ours)
     with opened().read() as tx:
-        assert tx.execute("select begins_at from promise order by id").fetchall() == [(100,), (200,)]
+        begun = tx.execute("select begins_at from promise order by id").fetchall()
+        assert begun == [(100,), (200,), (400,)]
         found = tx.execute("select interval from obligation order by due_at, interval").fetchall()
-    assert found == [("waived",), ("first",), ("second",)]
+    assert found == [
+        ("waived",), ("first",), ("second",), ("changed",), ("removed then",),
+        ("waived since",), ("again",),
+    ]  # fmt: skip

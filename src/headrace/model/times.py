@@ -17,6 +17,8 @@ OFFSET_DAYS_MAX = 3_660
 BUSINESS_DAYS_MAX = 366
 HOLIDAYS_IN_A_ROW_MAX = 366
 """A calendar in which nothing is a business day for longer than this is refused instead of searched for ever."""
+SINCE_YEARS = (1900, 2999)
+"""Of a `since:`: what is reckoned from it, by intervals and ages, stays within the calendar."""
 _DURATION_HINT = "write a number and s, m, h, d or w: `90m`, `30h`, `7d`, `1d12h`"
 _INSTANT_HINT = "write a date, `2013-02-11`, or a time, `2013-02-11T07:00`"
 _OFFSET_HINT = "write `05:00` (the day after), `+2d 06:00`, `+3bd 09:00` (business days) or `+20m` (after the end)"
@@ -60,19 +62,22 @@ class Duration(Value, kw_only=True):
 
 
 def local_instant_us(text: str, timezone: str) -> int:
-    """The instant of a date (its midnight) or a time in the zone, microseconds; UsageError for anything else.
+    """The instant of a date (its midnight) or a time in the zone, microseconds; UsageError for
+    anything else, and for what lies outside of `SINCE_YEARS`.
 
     `2013-02-11`, `2013-02-11T07:00`; a time may have an offset of its own (`2013-02-11T07:00-05:00`).
     """
     try:
-        if len(text) == len("2013-02-11"):
-            return local_us(date.fromisoformat(text), time(), timezone)
         found = datetime.fromisoformat(text)
-        if found.tzinfo is not None:
-            return to_us(found)
-        return local_us(found.date(), found.time(), timezone)
+        if SINCE_YEARS[0] <= found.year <= SINCE_YEARS[1]:
+            if found.tzinfo is not None:
+                return to_us(found)
+            return local_us(found.date(), found.time(), timezone)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{text[:40]!r} is neither a date nor a time", hint=_INSTANT_HINT) from error
+    between = f"between {SINCE_YEARS[0]} and {SINCE_YEARS[1]}"
+    hint = f"write a date {between}, such as 2013-02-11"
+    raise UsageError(f"the year of {text[:40]!r} isn't {between}", hint=hint)
 
 
 def parse_duration(text: str) -> timedelta:

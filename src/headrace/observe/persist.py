@@ -113,11 +113,12 @@ def _put_in_force(tx: Transaction, terms: Terms, now_us: int) -> int:
 
 def _begins(terms: Terms, before: promises.Promise | None, now_us: int) -> int:
     """From when on a promise holds that is put in force now. A `since:` that was declared before says nothing new, and
-    one that is still to come doesn't interrupt what is promised already."""
+    one that is still to come doesn't interrupt what is promised already.
+    Until it comes, it can be moved."""
     if terms.since is None:
         return now_us
     since_us = local_instant_us(terms.since, terms.timezone)
-    if before is None:
+    if before is None or before.begins_at > now_us:  # nothing is promised yet
         return since_us
     return now_us if before.terms.get("since") == terms.since else min(since_us, now_us)
 

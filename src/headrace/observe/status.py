@@ -153,16 +153,19 @@ class _Judgement:
         terms = self._terms
         if self._due or terms.max_age is None or self._scene.has_rhythm(terms):
             return bool(self._due)
-        begins = self._scene.world.promised_since(terms.consumer)
+        begins = self._promised_since()
         return begins is not None and Duration.parse(terms.max_age).after_us(begins, terms.timezone) <= self._now
 
     def _served_since(self) -> int | None:
-        """Since when it hasn't been late; before anything was due, since when what it reads could be read, and was promised."""
+        """Since when it hasn't been late; before anything was due, since when what it reads could
+        be read. Not before anything was promised, unless that is still to come."""
         since = served_since(self._due, self._all, every=self._every)
-        if since is not None or self._through is None:
+        if since is None and self._through is not None:
+            since = met_at(self._terms, self._through, self._scene)
+        promised = self._promised_since()
+        if since is None or promised is None or promised > self._now:
             return since
-        met = met_at(self._terms, self._through, self._scene)
-        return None if met is None else max(met, self._scene.world.promised_since(self._terms.consumer) or met)
+        return max(since, promised)
 
     # The states
 
@@ -171,13 +174,18 @@ class _Judgement:
 
     def _late_since(self) -> int | None:
         """Since when it has been late without a break; None if it isn't. Not before anything was promised."""
+        promised = self._promised_since()
+        if promised is not None and promised > self._now:
+            return None
         since = [self._late[0].due_at_us] if self._late else []
         old = self._old_since()
         if old is not None and old <= self._now:
             since.append(old)
-        if not since:
-            return None
-        return max(min(since), self._scene.world.promised_since(self._terms.consumer) or min(since))
+        return max(min(since), promised or min(since)) if since else None
+
+    def _promised_since(self) -> int | None:
+        """Since when something is promised without a break, which may be still to come."""
+        return self._scene.world.promised_since(self._terms.consumer)
 
     def _old_since(self) -> int | None:
         """Under `max_age`: when what can be read becomes (or became) too old."""
@@ -298,7 +306,7 @@ class _Judgement:
         return f"{absent[0]}: nothing was ever published" if absent else "nothing holds it back: it is about to be computed"
 
     def _served_reason(self) -> str:
-        unmet = [one.interval for one in self._due[:-1] if not one.settled]
+        unmet = [one.interval for one in self._due if not one.settled]
         if unmet:
             return f"{days(len(unmet), self._terms.per)} missing: {', '.join(unmet[:3])}{' …' if len(unmet) > 3 else ''}"
         said = "all that is due can be read" if self._due else "all it reads can be read"
@@ -306,7 +314,7 @@ class _Judgement:
         return f"{said}{by}{' and others' if len(self._excepted) > 1 else ''}"
 
     def _backlog_command(self) -> str | None:
-        unmet = [one for one in self._due[:-1] if not one.settled]
+        unmet = [one for one in self._due if not one.settled]
         found = self._blockage.of(self._terms, unmet[0].interval) if unmet else []
         return next_command(found[0]) if found else None
 

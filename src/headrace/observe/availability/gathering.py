@@ -32,7 +32,7 @@ class Gathering:
         self._tx, self._scene, self._world = tx, scene, scene.world
         self._wrongness, self._speaks = wrongness, speaks
         self._from, self._now = from_us, now_us
-        self._promises = stored.all_promises(tx)
+        self._promises = _begun(stored.all_promises(tx))
         self._gaps = stored.look_gaps(tx, from_us)
         self._withdrawn = stored.withdrawals_of(tx, {*scene.declared.nodes, *scene.declared.exports}, from_us)
 
@@ -212,6 +212,15 @@ def _terms(promise: Promise) -> Terms:
     return Terms(
         promise.consumer, "", tuple(said["reads"]), Grain(said["per"]), str(said["timezone"]), said.get("due"), said.get("max_age")
     )
+
+
+def _begun(promises: Mapping[str, Sequence[Promise]]) -> dict[str, list[Promise]]:
+    """Without those that were replaced, or ended, before their `since:` came: they never held."""
+    found: dict[str, list[Promise]] = {}
+    for consumer, every in promises.items():
+        if begun := [one for one in every if one.begins_at < _until(one)]:
+            found[consumer] = begun
+    return found
 
 
 def _promised(promises: Sequence[Promise]) -> tuple[Term, ...]:

@@ -37,7 +37,8 @@ def standing(tx: Transaction, consumer: str) -> Standing | None:
     for from_at, until_at, begins_at in tx.execute(
         "select from_at, until_at, begins_at from promise where consumer = ? order by from_at, id", (consumer,)
     ):
-        unbroken = found is not None and ended == from_at
+        # What was replaced before it began was never promised.
+        unbroken = found is not None and ended == from_at and found.unbroken_since <= from_at
         since = min(begins_at, found.unbroken_since) if found is not None and unbroken else begins_at
         found, ended = Standing(begins_at, since), until_at
     return found if ended is None else None

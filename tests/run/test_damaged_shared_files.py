@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -186,8 +187,10 @@ def test_days_that_cant_be_ingested_again_are_named(lab: Lab) -> None:
     lab.headrace("tick", code=None)
     assert lab.headrace("status")["lake"]["damaged"] == 1
 
-    for _ in range(3):  # until the attempts are spent
-        said = failing(lab, "fix", opened, "--yes")
+    said = ""
+    for later in range(1, 7):  # until the attempts are spent; each waits longer than the one before
+        now = (lab.now + timedelta(hours=later)).isoformat()
+        said = failing(lab, "fix", opened, "--yes", "--now", now)
     assert f"orders@{lost[0]} can't be ingested again (nor can 1 more): landing/orders_{lost[0]}.csv can't be opened" in said
     assert f"headrace withdraw orders@{lost[0]} --reason '{opened}: its rows are lost'" in said
     assert lab.headrace("incident", opened)["repair"]["command"] == "headrace retry orders"

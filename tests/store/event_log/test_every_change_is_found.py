@@ -232,7 +232,8 @@ def test_a_flipped_bit_of_the_file_is_found_where_it_changes_a_row(tmp_path: Pat
 
 
 def _kept(rows: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in rows.items() if name not in UNRECORDED}
+    """What `db check` answers for: the audit trail is a chain of its own, which `audit verify` reads."""
+    return {name: value for name, value in rows.items() if name not in {*UNRECORDED, "audit"}}
 
 
 def _found(root: Path, place: Folders) -> bool:
@@ -252,7 +253,9 @@ def _found_in(root: Path, settings: Settings, place: Folders) -> bool:
 
 def _same(root: Path, before: dict[str, Any], settings: Settings | None = None) -> bool:
     with Store.open(root, settings or Settings(name="full")) as store, store.read() as tx:
-        return _kept(all_rows(tx)) == before
+        now = all_rows(tx)
+        # A table that isn't compared may have another name: that changes no row of the others.
+        return all(now.get(name) == rows for name, rows in before.items())
 
 
 @pytest.mark.slow

@@ -140,6 +140,7 @@ def plan(
             _apart(tx, graph, found)
             told = told or _estimated(tx, compiled, found)
             size = estimates.bytes_of(tx, found)
+    told = told or estimate_row(estimates.guessed(compiled, found, compiled.project.settings.workers))
     made = [one.node for one in found.chosen]
     asked = policy.needed(session.root, session.settings, compiled.project, made, partitions=found.partitions, size=size)
     return Planned(found, compiled, graph, asked, told, size)

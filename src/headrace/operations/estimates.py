@@ -64,6 +64,21 @@ def estimate_targets(tx: Transaction, compiled: Compiled, targets: Sequence[Targ
     return estimate(graph, Work((known,)), _paces(tx, graph), slots)
 
 
+GUESSED = Pace(seconds_attempt=0.04, seconds_partition=0.004, spread=1.0, count=0)
+"""What an attempt at a small partition costs on an ordinary machine, where nothing else is known."""
+GUESSED_WITHIN = 10.0
+"""It may as well take this many times as long, or as short."""
+
+
+def guessed(compiled: Compiled, backfill: Backfill, slots: int) -> Estimate:
+    """A guess for documents where too little has run to know: their `estimate` always has `seconds`,
+    and its basis says that it isn't known."""
+    most = {node.name: node.batch_max for node in graph_of(compiled).nodes}
+    seconds = sum(one.partitions * GUESSED.usual(most.get(one.node, 1)) / slots for one in backfill.chosen)
+    low, high = seconds / GUESSED_WITHIN, seconds * GUESSED_WITHIN
+    return Estimate(seconds, low, high, "not known yet, a guess: too little like it has run here")
+
+
 def estimate_backfill(tx: Transaction, compiled: Compiled, backfill: Backfill, slots: int) -> Estimate | None:
     """How long a plan takes on `slots` workers; None where nothing is known of how long any of it takes."""
     graph = _graph(tx, compiled, {one.node for one in backfill.chosen})

@@ -113,6 +113,21 @@ def test_a_month_means_all_its_days(shop: Project) -> None:
     assert planned["plan_id"] == whole["plan_id"], (planned, whole)
 
 
+def test_what_never_ran_is_guessed_for_programs_and_not_known_to_people(shop: Project) -> None:
+    """Would catch: a document without the seconds that programs read, and an interval for people
+    that nothing stands behind."""
+    head = "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
+    (shop.root / "assets/fresh.sql").write_text(f"{head}select day, count(*) as n from orders_clean group by day")
+    shop.json("apply", "--yes")
+    asked = ["backfill", "fresh", "--from", "2025-03-01", "--to", "2025-03-02", "--only", "--reason", "x", "--dry-run"]
+    estimate = shop.json(*asked)["estimate"]
+    assert not estimate["known"]
+    assert estimate["seconds"] > 0
+    text = shop.text(*asked)
+    assert "how long it takes isn't known yet" in text
+    assert estimate["basis"] not in text
+
+
 def test_a_reason_and_somebody_to_agree(shop: Project) -> None:
     """Would catch published data replaced by a script that nobody told so."""
     assert "needs --reason" in shop.refused("backfill", "revenue", *RANGE, "--mode", "all", code=3)

@@ -217,3 +217,21 @@ def test_what_has_ended_here_corrects_the_next_estimate(project: tuple[Store, Co
     assert found is not None and found.simulated == before.seconds
     assert 2 < found.seconds / before.seconds < 3.2
     assert found.basis.endswith("by 5 that have ended here")
+
+
+def test_a_guess_corrects_nothing(project: tuple[Store, Compiled]) -> None:
+    """Would catch: what was guessed of a first backfill taken for what was simulated, so that the next
+    estimate is as wrong as the guess was."""
+    store, compiled = project
+    with store.write(None) as tx:
+        before = estimates.estimate_backfill(tx, compiled, backfill(40), 2)
+        kept = msgspec.json.encode(EstimateRow(seconds=1.0, low=0.1, high=10.0, basis="a guess", known=False)).decode()
+        for _ in range(6):
+            plan = plans.add(
+                tx, state="planned", actor="ann", reason="test", request="{}", version=1,
+                content=msgspec.msgpack.encode(backfill(40)), estimate=kept, needs=None, now=BEGAN,
+            )  # fmt: skip
+            plans.move(tx, plan, "running", BEGAN)
+            plans.move(tx, plan, "succeeded", BEGAN + 60 * SECOND)
+        assert estimates.estimate_backfill(tx, compiled, backfill(40), 2) == before
+        tx.execute("update plan set state = 'cancelled' where estimate is not null")  # other tests read this state

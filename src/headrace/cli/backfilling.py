@@ -125,8 +125,8 @@ def _published(document: BackfillDocument) -> str:
 
 def _cost(document: BackfillDocument) -> str:
     size = f", {_size(document.bytes_estimate)}" if document.bytes_estimate else ""
-    if document.estimate is None:
-        return f"how long it takes isn't known: nothing like it has run yet{size}"
+    if document.estimate is None or not document.estimate.known:
+        return f"how long it takes isn't known yet: too little like it has run here{size}"
     return f"about {span(document.estimate)}{size} ({document.estimate.basis})"
 
 

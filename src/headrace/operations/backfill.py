@@ -153,7 +153,7 @@ def keep(context: Context, arguments: BackfillArguments, planned: Planned, versi
             request=msgspec.json.encode(arguments).decode(),
             version=version,
             content=msgspec.msgpack.encode(planned.backfill),
-            estimate=None if planned.estimate is None else msgspec.json.encode(planned.estimate).decode(),
+            estimate=msgspec.json.encode(planned.estimate).decode(),
             needs=None if planned.approval is None else msgspec.json.encode(planned.approval).decode(),
             now=now,
         )

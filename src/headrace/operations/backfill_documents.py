@@ -36,6 +36,8 @@ class EstimateRow(Document, frozen=True, kw_only=True):
     low: float
     high: float
     basis: str
+    known: bool = True
+    """False: too little like it has run here, and the seconds are a guess."""
     simulated: float | None = None
     """Before it was corrected by what backfills that have ended took here."""
 

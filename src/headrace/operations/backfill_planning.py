@@ -72,8 +72,7 @@ class Planned(msgspec.Struct, frozen=True):
     compiled: Compiled
     graph: Graph
     approval: Approval | None
-    estimate: EstimateRow | None
-    """None: nothing like it has run yet."""
+    estimate: EstimateRow
     size: int
     """Bytes that it will write, as estimated."""
 
@@ -140,7 +139,7 @@ def plan(
             _apart(tx, graph, found)
             told = told or _estimated(tx, compiled, found)
             size = estimates.bytes_of(tx, found)
-    told = told or estimate_row(estimates.guessed(compiled, found, compiled.project.settings.workers))
+    told = told or _guessed(compiled, found)
     made = [one.node for one in found.chosen]
     asked = policy.needed(session.root, session.settings, compiled.project, made, partitions=found.partitions, size=size)
     return Planned(found, compiled, graph, asked, told, size)
@@ -149,6 +148,11 @@ def plan(
 def _estimated(tx: Transaction, compiled: Compiled, found: Backfill) -> EstimateRow | None:
     estimate = estimates.estimate_backfill(tx, compiled, found, compiled.project.settings.workers)
     return None if estimate is None else estimate_row(estimate)
+
+
+def _guessed(compiled: Compiled, found: Backfill) -> EstimateRow:
+    guess = estimates.guessed(compiled, found, compiled.project.settings.workers)
+    return msgspec.structs.replace(estimate_row(guess), known=False)
 
 
 def estimate_row(estimate: Estimate) -> EstimateRow:

@@ -46,6 +46,7 @@ class _Said(msgspec.Struct, frozen=True):
     """What is read of a kept estimate."""
 
     seconds: float
+    known: bool = True
     simulated: float | None = None
 
 
@@ -76,7 +77,7 @@ def guessed(compiled: Compiled, backfill: Backfill, slots: int) -> Estimate:
     most = {node.name: node.batch_max for node in graph_of(compiled).nodes}
     seconds = sum(one.partitions * GUESSED.usual(most.get(one.node, 1)) / slots for one in backfill.chosen)
     low, high = seconds / GUESSED_WITHIN, seconds * GUESSED_WITHIN
-    return Estimate(seconds, low, high, "not known yet, a guess: too little like it has run here")
+    return Estimate(seconds, low, high, "a guess: too little like it has run here")
 
 
 def estimate_backfill(tx: Transaction, compiled: Compiled, backfill: Backfill, slots: int) -> Estimate | None:
@@ -91,6 +92,8 @@ def _ended(tx: Transaction) -> list[Ended]:
     found = []
     for text, started, finished in plans.timed(tx, ENDED_MAX):
         said = msgspec.json.decode(text, type=_Said)
+        if not said.known:  # a guess corrects nothing
+            continue
         simulated = said.seconds if said.simulated is None else said.simulated
         found.append(Ended(simulated, (finished - started) / 1_000_000))
     return found

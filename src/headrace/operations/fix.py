@@ -312,7 +312,7 @@ def _built(document: BackfillDocument) -> Sequence[FixStep]:
     made = [row for row in document.assets if row.how != TAKEN_IN]
     cost = (
         ""
-        if document.estimate is None
+        if document.estimate is None or not document.estimate.known
         else f", {document.estimate.seconds:.0f} s ({document.estimate.low:.0f}–{document.estimate.high:.0f})"
     )
     count, read = sum(row.partitions for row in made), document.partitions_total - sum(row.partitions for row in made)

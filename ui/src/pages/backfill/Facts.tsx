@@ -12,7 +12,7 @@ export function Facts({ row }: { row: Schema["BackfillDocument"] }) {
       <dl className="facts body">
         <dt>Consumers</dt><dd>{consumers.length ? consumers.map((name, index) => <span key={name}>{index > 0 && ", "}<Link to={`/consumers/${encodeURIComponent(name)}`}>{name}</Link></span>) : "none"}</dd>
         <dt>Owners</dt><dd>{owners.join(", ") || "nobody"}</dd>
-        {row.estimate && <><dt>Estimated</dt><dd>{lasting(row.estimate.seconds)} ({lasting(row.estimate.low)} to {lasting(row.estimate.high)})<p className="muted small">{row.estimate.basis}</p></dd></>}
+        {row.estimate?.known && <><dt>Estimated</dt><dd>{lasting(row.estimate.seconds)} ({lasting(row.estimate.low)} to {lasting(row.estimate.high)})<p className="muted small">{row.estimate.basis}</p></dd></>}
         {row.started_at && row.finished_at && <><dt>Took</dt><dd>{lasting((Date.parse(row.finished_at) - Date.parse(row.started_at)) / 1000)}</dd></>}
         {row.bytes_estimate !== null && <><dt>Writes</dt><dd>about {(row.bytes_estimate / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} MB</dd></>}
         <dt>Published</dt><dd>{row.publishes.replaceAll("_", " ")}{row.steps > 1 && `, in ${row.steps} steps`}</dd>

@@ -43,7 +43,7 @@ export function Start({ row, body, anew, close }: Props) {
           {do_.error && <Refusal problem={do_.error} />}
           <dl className="facts">
             <dt>Touches</dt><dd>{reaches.join(", ") || "nobody"}</dd>
-            {row.estimate && <><dt>Takes</dt><dd>{lasting(row.estimate.seconds)} ({lasting(row.estimate.low)} to {lasting(row.estimate.high)})</dd></>}
+            {row.estimate?.known && <><dt>Takes</dt><dd>{lasting(row.estimate.seconds)} ({lasting(row.estimate.low)} to {lasting(row.estimate.high)})</dd></>}
             <dt>Published</dt><dd>{row.publishes.replaceAll("_", " ")}: readers see what they see now until then</dd>
           </dl>
           <div>

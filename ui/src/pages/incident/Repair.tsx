@@ -113,7 +113,7 @@ function Preview({ fix }: { fix: Fix }) {
       {backfill && (
         <dl className="facts">
           <dt>Reaches</dt><dd>{backfill.affects.consumers.join(", ") || "no consumer"}{backfill.affects.owners.length > 0 && <span className="muted">; data of {backfill.affects.owners.join(", ")}</span>}</dd>
-          {backfill.estimate && <><dt>Takes</dt><dd>{lasting(backfill.estimate.seconds)} ({lasting(backfill.estimate.low)} to {lasting(backfill.estimate.high)}), {backfill.estimate.basis}</dd></>}
+          {backfill.estimate?.known && <><dt>Takes</dt><dd>{lasting(backfill.estimate.seconds)} ({lasting(backfill.estimate.low)} to {lasting(backfill.estimate.high)}), {backfill.estimate.basis}</dd></>}
           <dt>Approval</dt><dd>{backfill.needs_approval ? `needed: ${backfill.approval?.rule ?? "policy"}` : "not needed"}</dd>
         </dl>
       )}

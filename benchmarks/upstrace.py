@@ -23,7 +23,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from typing import Any
 from benchmarks.harness import Figure, Measured, main
 from benchmarks.headrace_cli import run
 from benchmarks.peers import HERE, Unavailable, environment
-from benchmarks.upstrace_faults import FACTS, WINDOWS, Change, Rows, Scenario, replaced, scaled, scenarios
+from benchmarks.upstrace_faults import FACTS, WINDOWS, Change, Rows, Scenario, replaced, scaled, scenarios, unfaulted
 from headrace import operations as demo
 from headrace.operations.demo_data import FIRST_DAY, Fault, deliver
 
@@ -44,6 +43,7 @@ SOURCE = "source: flights\nowner: feed\npartition: day\nfiles: landing/flights_{
 MARCH = date(2013, 3, 1)
 DAYS_AT_ONCE = 30
 AT_ONCE = os.cpu_count() or 1
+OURS = "headrace"
 UNWATCHED = "runtime_down"
 """Here all but the first day of a month are delivered and looked at in one go, each judged by those before it: that nobody looked meanwhile
 is rightly said."""
@@ -178,6 +178,45 @@ class Ground:
 
 
 @dataclass(frozen=True)
+class Named:
+    """What an incident says: where, and in which columns."""
+
+    node: str
+    columns: frozenset[str]
+
+    def same(self, other: Named) -> bool:
+        """Whether both say the same thing, of the same columns or of some of them."""
+        shared = bool(self.columns & other.columns) or not (self.columns or other.columns)
+        return self.node == other.node and shared
+
+
+@dataclass(frozen=True)
+class Score:
+    """One tool's incidents of one scenario, by the rule that holds for every tool here."""
+
+    first: bool
+    """The first incident names the node, and the column where the fault is one column's."""
+    any: bool
+    """Some incident does."""
+    void: bool
+    """One did, but the tool says the same of these days without the fault."""
+
+
+def score(one: Scenario, named: Sequence[Named], clean: Sequence[Named]) -> Score:
+    """How often a tool is right about a scenario, by one rule for all.
+
+    `named` are its incidents with the fault in the days, in its order; `clean` those of the same days
+    without it. An incident that the tool also raises of the clean days says nothing of the fault. Of a
+    control both are true if nothing is raised.
+    """
+    if not one.node:
+        return Score(first=not named, any=not named, void=False)
+    right = [each.node == one.node and (not one.column or one.column in each.columns) for each in named]
+    told = [hit and not any(each.same(other) for other in clean) for each, hit in zip(named, right, strict=True)]
+    return Score(first=bool(told) and told[0], any=any(told), void=any(right) and not any(told))
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What came of a scenario."""
 
@@ -189,20 +228,19 @@ class Outcome:
     """The node and the column are called unusual, whether that is worth an incident or not."""
 
     @property
-    def seen(self) -> bool:
-        return bool(self.incidents)
-
-    @property
-    def root(self) -> bool:
-        return any(one["cause"]["node"] == self.scenario.node for one in self.incidents)
+    def named(self) -> dict[str, list[Named]]:
+        """The incidents of each tool, in the order in which it raises them."""
+        ours = sorted(self.incidents, key=lambda one: int(one["id"].split("-")[1]))
+        causes = [one["cause"] for one in ours]
+        return {
+            OURS: [Named(cause["node"], frozenset(cause["columns"])) for cause in causes],
+            **{f"upstrace {way}": theirs_named(found) for way, found in sorted(self.theirs.items())},
+        }
 
     @property
     def right(self) -> bool:
-        """As upstrace counts: the node, and the column where it is one column's; of a control, nothing is said."""
-        if not self.scenario.node:
-            return not self.seen
-        here = [one["cause"] for one in self.incidents if one["cause"]["node"] == self.scenario.node]
-        return any(not self.scenario.column or self.scenario.column in cause["columns"] for cause in here)
+        """Of Headrace: some incident names the node and the column; of a control, nothing is said."""
+        return score(self.scenario, self.named[OURS], ()).any
 
     @property
     def said(self) -> str:
@@ -241,13 +279,16 @@ class Beside:
         self._process.communicate(timeout=60)
 
 
-def theirs_right(one: Scenario, incidents: Sequence[dict[str, Any]]) -> bool:
-    """By the rule of its own evaluation: the first incident's root, the column among its columns; of a control, only warnings."""
-    if not one.node:
-        return not any(found["severity"] in {"critical", "high"} for found in incidents)
-    if not incidents or incidents[0]["root"] != one.node:
-        return False
-    return not one.column or any(one.column in column for column in incidents[0]["columns"])
+def theirs_named(found: Sequence[dict[str, Any]]) -> list[Named]:
+    """The incidents of upstrace that it calls critical or high, its first one first: milder ones wake
+    nobody, as warnings of ours don't."""
+    waking = [one for one in found if one["severity"] in {"critical", "high"}]
+    return [Named(one["root"], frozenset(_column(name) for name in one["columns"])) for one in waking]
+
+
+def _column(name: str) -> str:
+    """The column's own name, without its table's."""
+    return name.rsplit(".", 1)[-1]
 
 
 def measure(*, quick: bool, only: str, folder: str, beside: bool) -> Measured:
@@ -261,10 +302,12 @@ def measure(*, quick: bool, only: str, folder: str, beside: bool) -> Measured:
         beside = beside and _installed(notes)
         with ThreadPoolExecutor(min(AT_ONCE, len(chosen))) as pool:
             grounds = list(pool.map(lambda number: Ground(root / str(number), series, beside=beside), range(min(AT_ONCE, len(chosen)))))
-            outcomes = list(pool.map(_turns(grounds), chosen))
+            play = _turns(grounds)
+            outcomes = list(pool.map(play, chosen))
+            clean = list(pool.map(play, [unfaulted(window) for window in sorted({one.window for one in chosen})]))
         for ground in grounds:
             ground.close()
-        return Measured(_figures(outcomes), {**notes, **dict(_notes(series, outcomes))})
+        return Measured(_figures(outcomes, clean), {**notes, **dict(_notes(series, outcomes))})
 
 
 def _turns(grounds: Sequence[Ground]) -> Callable[[Scenario], Outcome]:
@@ -295,35 +338,46 @@ def _installed(notes: dict[str, str]) -> bool:
     return True
 
 
-def _figures(outcomes: Sequence[Outcome]) -> list[Figure]:
-    faults = [one for one in outcomes if one.scenario.node]
-    controls = [one for one in outcomes if not one.scenario.node]
-    sizes = Counter(_size(one) for one in faults)
-    right = Counter(_size(one) for one in faults if one.right)
-    figures = [
-        _observed("seen", [one.seen for one in faults], {}),
-        _observed("right_node", [one.root for one in faults], {}),
-        _observed("right_node_and_column", [one.right for one in faults], _theirs(faults)),
-        _observed("right_or_warned_of", [one.right or one.warned for one in faults], {}),
-        _observed("controls_in_peace", [one.right for one in controls], _theirs(controls)),
-    ]
-    return [
-        *figures,
-        *(Figure(name=f"right: {size}", value=right[size], unit=f"of {n}", goal=None, runs=[]) for size, n in sorted(sizes.items())),
-    ]
+def _figures(outcomes: Sequence[Outcome], clean: Sequence[Outcome]) -> list[Figure]:
+    """Every tool by one rule, in the deliveries by window, in models, and where nothing is wrong."""
+    unfaulted = {one.scenario.window: one.named for one in clean}
+    groups: dict[str, list[Outcome]] = {}
+    for one in outcomes:
+        groups.setdefault(_group(one.scenario), []).append(one)
+    figures = []
+    for group, members in groups.items():
+        scores = {
+            tool: [score(one.scenario, one.named[tool], unfaulted[one.scenario.window][tool]) for one in members]
+            for tool in members[0].named
+        }
+        kinds = ("first", "any", "void") if members[0].scenario.node else ("any",)
+        for kind in kinds:
+            counted = {tool: float(sum(getattr(each, kind) for each in of_tool)) for tool, of_tool in scores.items()}
+            ours = counted.pop(OURS)
+            name = f"{group}: {KINDS[kind]}" if members[0].scenario.node else group
+            figures.append(Figure(name=name, value=ours, unit=f"of {len(members)}", goal=None, runs=[], against=counted))
+    warned = [one.right or one.warned for one in outcomes if one.scenario.node]
+    figures.append(Figure(name="right or warned of", value=float(sum(warned)), unit=f"of {len(warned)}", goal=None, runs=[]))
+    return [*figures, *_raised_of_clean_days(clean)]
 
 
-def _size(one: Outcome) -> str:
-    return one.scenario.name.rsplit("-", 2)[1]
+KINDS = {"first": "right in the first incident", "any": "right in any incident", "void": "right, but said of the clean days too"}
 
 
-def _theirs(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    ways = {way for one in outcomes for way in one.theirs}
-    return {f"upstrace {way}": float(sum(theirs_right(one.scenario, one.theirs[way]) for one in outcomes)) for way in sorted(ways)}
+def _group(one: Scenario) -> str:
+    if not one.node:
+        return "controls left in peace"
+    return f"in the delivery, {one.window}" if one.node == "flights" else "in a model"
 
 
-def _observed(name: str, values: Sequence[bool], against: dict[str, float]) -> Figure:
-    return Figure(name=name, value=float(sum(values)), unit=f"of {len(values)}", goal=None, runs=[], against=against)
+def _raised_of_clean_days(clean: Sequence[Outcome]) -> Iterator[Figure]:
+    """How many incidents each tool raises of the same days without any fault."""
+    for one in clean:
+        counted = {tool: float(len(named)) for tool, named in one.named.items()}
+        ours = counted.pop(OURS)
+        yield Figure(
+            name=f"incidents of the clean {one.scenario.window}", value=ours, unit="incidents", goal=None, runs=[], against=counted
+        )
 
 
 def _notes(series: Series, outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:

@@ -32,6 +32,11 @@ class Scenario:
     """A day's figure that the fault moves; beside those of the clean days it says whether the fault can be seen at all."""
 
 
+def unfaulted(window: str) -> Scenario:
+    """The same days without a fault: what a tool says of them it doesn't say because of one."""
+    return Scenario(f"clean-none-{window}", window, "", "")
+
+
 def scenarios() -> Iterator[Scenario]:
     """51 faults at the source, 5 in a model, 4 controls: as many as upstrace's, in its order."""
     for window in WINDOWS:

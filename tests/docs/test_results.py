@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import results
+from benchmarks import results, upstrace
 
 
 def test_the_page_shows_what_the_documents_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,3 +60,19 @@ def test_each_benchmark_gives_a_document(name: str) -> None:
     assert {"machine", "commit", "figures", "observed"} <= set(document)
     assert document["figures"] or document["observed"]
     assert f"## {name}" in results.section(name, document)
+
+
+def test_every_tool_is_scored_by_one_rule() -> None:
+    """Would catch: a hit that a tool says of clean days too, or one rule for a peer and a kinder one for Headrace."""
+    fault = upstrace.Scenario("unit-change-large-day", "day", "flights", "distance")
+    control = upstrace.Scenario("control-null", "month", "", "")
+    hit = upstrace.Named("flights", frozenset({"distance"}))
+    other = upstrace.Named("flights", frozenset({"air_time"}))
+    assert upstrace.score(fault, [hit, other], []) == upstrace.Score(first=True, any=True, void=False)
+    assert upstrace.score(fault, [other, hit], []) == upstrace.Score(first=False, any=True, void=False)
+    assert upstrace.score(fault, [hit], [hit]) == upstrace.Score(first=False, any=False, void=True)
+    assert upstrace.score(fault, [], []) == upstrace.Score(first=False, any=False, void=False)
+    assert upstrace.score(control, [], []).any
+    assert not upstrace.score(control, [other], []).any
+    milder = {"root": "flights", "columns": ["flights.distance"], "severity": "medium"}
+    assert upstrace.theirs_named([milder, milder | {"severity": "high"}]) == [hit]

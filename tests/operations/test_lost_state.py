@@ -19,6 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
 from runlab import DAYS, Lab
 
 from headrace.govern.identity import FILE
+from headrace.model import StoreError
+from headrace.model.environments import PRODUCTION
+from headrace.operations.performing import Context, led
+from headrace.operations.progress import Silent
+from headrace.operations.session import Session
 
 CLEAN = "select order_id, cast(day as date) as day from orders"
 WRITING = (
@@ -150,3 +155,64 @@ def test_a_leader_that_was_killed_before_it_marked_the_lake_is_gone_on_from(tmp_
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (lab.root / ".headrace/lake" / FILE).exists()
     assert len(lab.tick().published) == 2
+
+
+def unmount(lab: Lab, aside: Path) -> None:
+    """What a project sees of a lake that isn't mounted: the folder that it is mounted on, with nothing in it."""
+    folder = lab.root / ".headrace/lake"
+    folder.rename(aside)
+    folder.mkdir()
+
+
+def test_a_lake_that_is_not_mounted_is_refused_before_anything_is_written(lab: Lab, tmp_path: Path) -> None:
+    """Catches: an empty folder that is taken for the lake, so that all files are told as damaged and new ones are written below the
+    place where it is mounted."""
+    unmount(lab, tmp_path / "aside")
+    audit = lab.rows("select count(*) from audit")
+    for arguments in (*WRITING, ["status"], ["read", "clean"], ["incidents"], ["plan"]):
+        text = said(lab, *arguments)
+        assert "is empty although the state" in text, (arguments, text)
+        assert "knows 4 files in it; is it mounted?" in text
+        assert "headrace db restore" in text
+        assert lake(lab) == {}
+    assert list((lab.root / ".headrace/lake").iterdir()) == []
+    assert lab.rows("select count(*) from audit") == audit
+    found = lab.headrace("db", "check", code=1)["findings"]
+    assert "is it mounted?" in found[0]["message"]
+    (lab.root / ".headrace/lake").rmdir()  # the folder itself may be gone, too
+    assert "is it mounted?" in said(lab, "tick")
+    assert not (lab.root / ".headrace/lake").exists()
+    (tmp_path / "aside").rename(lab.root / ".headrace/lake")
+    assert lab.tick().state == "nothing_due"
+    assert lab.headrace("status")["lake"]["damaged"] == 0
+
+
+def test_an_empty_lake_is_begun_anew_on_purpose(lab: Lab, tmp_path: Path) -> None:
+    """Catches: a refusal that nobody gets past, or one past which nothing is computed."""
+    unmount(lab, tmp_path / "aside")
+    lab.headrace("db", "restore", "--new-state", "--yes", "--now", lab.now.isoformat())
+    assert len(lab.tick().published) == 4
+    assert lab.headrace("db", "check")["ok"]
+
+
+def test_a_lake_that_goes_away_under_a_leader_ends_its_lead(tmp_path: Path) -> None:
+    """Catches: a server that goes on, tells every file as damaged and writes new ones where the lake was mounted."""
+    lab = made(tmp_path / "p")
+    session = Session.open(lab.root, PRODUCTION, None, "tester")
+    with led(session) as held:
+        context = Context(session, held)
+        leader = context.leader(Silent())
+        unmount(lab, tmp_path / "aside")
+        with pytest.raises(StoreError, match="is it mounted"):
+            leader.look_at_files()
+    session.close()
+    assert lab.rows("select count(*) from lake_file_look where wrong is not null") == [(0,)]
+
+
+def test_one_file_too_few_is_damage_and_no_missing_lake(tmp_path: Path) -> None:
+    """Catches: a project without its marker that is refused over one lost file."""
+    lab = made(tmp_path / "p")
+    (lab.root / ".headrace/lake" / FILE).unlink()
+    next(iter(sorted((lab.root / ".headrace/lake/main/clean").iterdir()))).unlink()
+    lab.headrace("tick")
+    assert lab.headrace("status")["lake"]["damaged"] == 1

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.lake import catalog
-from headrace.lake.folders import SCHEMA_FOLDER
+from headrace.lake.folders import SCHEMA_FOLDER, lost_with
 from headrace.model.errors import StoreError
 from headrace.model.nodes import Settings
 from headrace.store import Transaction
@@ -25,6 +25,10 @@ FILE = "identity.json"
 _KEY = "identity"
 _NEXT = (
     "`headrace db restore` brings the newest backup that fits back; `headrace db restore --new-state` begins anew and moves the lake aside"
+)
+MOUNT = (
+    "mount it and type the command again. If its files are lost: `headrace db restore DIR` brings them "
+    "back from a backup that holds them; `headrace db restore --new-state` begins anew"
 )
 
 
@@ -125,10 +129,34 @@ def refuse_other(tx: Transaction, lake: Path, where: str) -> None:
 
 def fits(tx: Transaction, lake: Path) -> bool:
     """Whether a state has files that readers see, and all of them are in the lake."""
-    if catalog.missing(tx):
-        return False
-    current = [one.path for one in catalog.registered(tx) if not one.ended]
+    current = _current(tx)
     return bool(current) and all((lake / path).is_file() for path in current)
+
+
+def refuse_empty(tx: Transaction, lake: Path, where: str) -> None:
+    """StoreError where a state has files that readers see, and the lake has none of them and nothing
+    that says whose it is: most often the folder of a file system that isn't mounted."""
+    if message := emptiness(tx, lake, where):
+        raise StoreError(f"{message} Nothing is read or written", hint=MOUNT)
+
+
+def emptiness(tx: Transaction, lake: Path, where: str) -> str:
+    """What to say of such a lake; empty for any other."""
+    if of_lake(lake) is not None:
+        return ""
+    current = _current(tx)
+    if not current or any((lake / path).is_file() for path in current):
+        return ""
+    files = f"{len(current):,} file{'' if len(current) == 1 else 's'}"
+    return f"the lake {lake} is empty although the state {where} knows {files} in it; is it mounted?"
+
+
+def _current(tx: Transaction) -> list[str]:
+    """The files that readers see, relative to the lake's folder, without those that were given up."""
+    if catalog.missing(tx):
+        return []
+    found = [one.path for one in catalog.registered(tx) if not one.ended]
+    return [path for path in found if lost_with(path.rpartition("/")[2]) is None]
 
 
 def data_files(lake: Path) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """The state, opened with the secrets of its address: a PostgreSQL password may be in a file or a keyring.
 
-A state that isn't that of the project's lake, and a missing one beside a lake with files, are refused here.
+A state that isn't that of the project's lake, a missing one beside a lake with files, and one that has files beside a lake without any are
+refused here.
 """
 
 from __future__ import annotations
@@ -8,23 +9,26 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from headrace.govern.identity import lake_folder, refuse_lost, refuse_other
+from headrace.govern.identity import lake_folder, refuse_empty, refuse_lost, refuse_other
 from headrace.govern.secrets import Secrets
 from headrace.model.nodes import Settings
 from headrace.store import Store, exists
 from headrace.store.database import engine_of
 
 
-def open_state(root: Path, settings: Settings, *, create: bool = False) -> Store:
+def open_state(root: Path, settings: Settings, *, create: bool = False, lake_may_be_empty: bool = False) -> Store:
     """`Store.open`, with every reference to a secret resolved.
 
-    Raises what that raises, SecretMissing, and StoreError for a state that isn't the lake's."""
+    Raises what that raises, SecretMissing, and StoreError for a state that isn't the lake's, and,
+    unless `lake_may_be_empty`, for a lake that has none of the state's files."""
     lake = lake_folder(root, settings)
     resolve = Secrets(root).resolved
     store = Store.open(root, settings, create=create, resolve=resolve, empty=partial(refuse_lost, lake))
     try:
         with store.read() as tx:
             refuse_other(tx, lake, store.engine.where)
+            if not lake_may_be_empty:
+                refuse_empty(tx, lake, store.engine.where)
     except BaseException:
         store.close()
         raise
@@ -51,5 +55,6 @@ def check_identity(root: Path, settings: Settings) -> None:
             return
         with engine.read() as tx:
             refuse_other(tx, lake, engine.where)
+            refuse_empty(tx, lake, engine.where)
     finally:
         engine.close()

@@ -50,6 +50,8 @@ class Session:
         self.actor = actor
         self.leads = leads
         """Whether a verb may lead where nobody does; else it waits for whoever leads next."""
+        self.lake_may_be_empty = False
+        """Whether the state is opened beside a lake that has none of its files: to say what is missing."""
         self.memory: dict[str, tuple[str, Any]] = {}
         """What was worked out, by name, each with the state that it is of; shared by the sessions that know each other."""
         self._now = now
@@ -139,7 +141,7 @@ class Session:
         """The state, to be read; None before the first verb that writes. StoreError if it can't be used."""
         if not state_exists(self.root, self.settings):
             return None
-        return open_state(self.root, self.settings)
+        return open_state(self.root, self.settings, lake_may_be_empty=self.lake_may_be_empty)
 
     def know(self, other: Session) -> None:
         """Take over what another session of this project has read of what is applied, where that is still in force: of a large

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from headrace.govern.identity import of_lake, of_state
+from headrace.govern.identity import emptiness, of_lake, of_state
 from headrace.govern.secrets import Secrets
 from headrace.model import HeadraceError, Refused, StoreError
 from headrace.operations.session import Session
@@ -26,7 +26,7 @@ class Before:
         self.trail: tuple[int, str] | None = None
         """The last entry of its audit trail: seq and hash."""
         self.foreign = False
-        """Whether it isn't the lake's, so that no command uses it."""
+        """Whether it isn't the lake's, or the lake is empty, so that no command uses it."""
         self.epoch = _epoch_of_folders(session.folders)
         """At least that of every leader that the data folder knows of."""
         self._read()
@@ -43,7 +43,9 @@ class Before:
                 (epoch,) = tx.execute("select epoch from lease where id = 1").fetchone()
                 last = tx.execute("select seq, hash from audit order by seq desc limit 1").fetchone()
                 theirs = of_lake(session.folders.lake)
-                self.foreign = theirs is not None and of_state(tx) not in (None, theirs)
+                other = theirs is not None and of_state(tx) not in (None, theirs)
+                lake = session.folders.lake
+                self.foreign = other or bool(emptiness(tx, lake, engine.where))
             self.leader = leader.name if leader is not None else ""
             self.epoch = max(self.epoch, int(epoch))
             self.trail = tuple(last) if last else (0, "")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from headrace.govern.identity import refuse_empty
 from headrace.lake import catalog
 from headrace.lake.intact import look
 from headrace.plan import Compiled
@@ -26,10 +27,13 @@ CHUNK = 500
 
 
 def look_at_files(store: Store, epoch: int, lake: Path, compiled: Compiled, clock: Clock, *, seconds: float = ROTATION_SECONDS) -> bool:
-    """One pass; whether anything is wrong, or right again, that wasn't at the look before."""
-    if not lake.is_dir():
-        return False  # there is no lake yet, or it isn't mounted: whatever runs says so
+    """One pass; whether anything is wrong, or right again, that wasn't at the look before.
+
+    StoreError where the lake is empty although the state has files in it: it was mounted when this leader began."""
     with store.read() as tx:
+        refuse_empty(tx, lake, store.engine.where)
+        if not lake.is_dir():
+            return False  # there is no lake yet
         read = catalog.current(tx, _read_by_consumers(tx, compiled))
         before = lake_files.known(tx, (one.id for one in read))
     now = clock.now_us()

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from headrace.govern.audit import Verification, verify
+from headrace.govern.identity import MOUNT, emptiness
 from headrace.lake import catalog
 from headrace.lake.folders import lost_with
 from headrace.lake.orphans import orphans
@@ -47,6 +48,7 @@ SHA256_DIGITS = 64
 
 def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckDocument:
     """Look at everything; with `deep` into every file too. UsageError where there is no state, StoreError for one that can't be read."""
+    session.lake_may_be_empty = True
     if session.store is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
     accumulating = _accumulating(session)
@@ -57,9 +59,9 @@ def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckDocument:
         files = catalog.registered(tx)
         trail = verify(tx)
         wrong = [
+            *_place(tx, session),
             *_integrity(tx),
             *_audit(trail, dropped_triggers(tx)),
-            *_place(tx, session),
             *_files(tx, session.folders, files, deep=deep),
             *_kept(tx, session.folders, deep=deep),
             *(_raw(session.folders) if deep else ()),
@@ -161,6 +163,9 @@ def _audit(trail: Verification, dropped: list[str]) -> Iterator[Wrong]:
 
 
 def _place(tx: Transaction, session: Session) -> Iterator[Wrong]:
+    assert session.store is not None
+    if message := emptiness(tx, session.folders.lake, session.store.engine.where):
+        yield Wrong(_error("lake", message, MOUNT), Source.FILE)
     if said := moved(session, tx):
         yield Wrong(_error("lake", said, CORRECT), Source.CATALOG)
 

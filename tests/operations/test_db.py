@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -57,6 +58,22 @@ def test_each_kind_of_damage_is_found_with_what_to_do(lab: Lab) -> None:
     assert all(path.name in said for path in (lost, shortened, changed)), found
     assert all("restore" in one["todo"] for one in found)
     assert any("run clean --partition" in one["todo"] for one in found)
+
+
+def test_the_command_for_a_lost_file_can_be_typed(lab: Lab) -> None:
+    """Catches: a key that the shell takes for a pattern, and `--partition` for what has none."""
+    lab.sql("everything", "select customer, sum(amount) as total from orders group by all", "description: all of it")
+    lab.headrace("apply", "--yes")
+    lab.tick()
+    ((path,),) = lab.rows(
+        "select f.path from ducklake_data_file f join ducklake_table t using (table_id) where t.table_name = ?", "everything"
+    )
+    next(one for one in files(lab) if one.name == path).unlink()
+    (found,) = lab.headrace("db", "check", code=1)["findings"]
+    command = found["todo"].partition("compute it again: ")[2]
+    assert command == "headrace run everything --again --reason 'lost file'"
+    lab.headrace(*shlex.split(command)[1:])
+    assert lab.read("everything")
 
 
 def test_raw_bytes_that_were_changed_are_found_by_a_deep_check(lab: Lab) -> None:

@@ -16,6 +16,7 @@ from headrace.lake import catalog
 from headrace.lake.folders import lost_with
 from headrace.lake.orphans import orphans
 from headrace.model import LakeError, UsageError
+from headrace.model.commands import WHOLE, command_line
 from headrace.operations.db.differences import (
     REPAIR,
     RESTORE,
@@ -39,7 +40,7 @@ from headrace.store.migrations import known
 from headrace.store.queries import checking, keeping
 from headrace.store.queries.reconciling import dropped_triggers
 
-AGAIN = "compute it again: headrace run {node} --partition {partition} --again --reason 'lost file'"
+AGAIN_REASON = "lost file"
 SHOWN_MAX = 100
 """Findings of one kind; what is more is counted."""
 _MAGIC = b"PAR1"
@@ -188,7 +189,11 @@ def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *
 
 def _todo(tx: Transaction, one: catalog.Registered) -> str:
     held = checking.partitions_of(tx, one.table, one.key)
-    return RESTORE if one.ended or held is None else f"{RESTORE}, or {AGAIN.format(node=one.table, partition=held)}"
+    if one.ended or held is None:
+        return RESTORE
+    of_partition = [] if held == WHOLE else ["--partition", held]
+    again = command_line("run", one.table, *of_partition, "--again", "--reason", AGAIN_REASON)
+    return f"{RESTORE}, or compute it again: {again}"
 
 
 def _wrong(path: Path, size_bytes: int) -> str:

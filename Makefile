@@ -7,7 +7,7 @@
 #   make lint            format, lint, types, import directions
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make evaluations [SEEDS=500 | SEED=7]   random histories in which every view has to say the same; or one of them again
-#   make bench           the measurements, into benchmarks/RESULTS.md
+#   make bench [ARGS=--stale]   the measurements, into benchmarks/RESULTS.md; --stale lists those that are older than the code
 #   make ui              the web UI, if ui/ is newer than what is built
 #   make ui-dev          the web UI from its sources, on the server at HEADRACE_URL with HEADRACE_TOKEN
 #   make screenshots     docs/pictures/ from the demo, in a real browser

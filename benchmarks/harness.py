@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks import freshness
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -64,7 +66,9 @@ def main(
     machine = _machine()  # before the work, so that the load is that of others
     found = measure(quick=quick, **arguments)
     figures, notes = (found.figures, found.notes) if isinstance(found, Measured) else (found, {})
-    document = {"machine": machine, "commit": _commit(), **_listed(figures), **({"notes": notes} if notes else {})}
+    name = Path(sys.argv[0]).stem
+    measured = {"machine": machine, "commit": _commit(), "folders": freshness.hashes(name)}
+    document = {**measured, **_listed(figures), **({"notes": notes} if notes else {})}
     print(json.dumps(document, indent=1, ensure_ascii=False) if as_json else _page(document, figures))
     sys.exit(0 if quick or all(figure.met for figure in figures) else 1)
 

@@ -1,5 +1,5 @@
 """Run the benchmarks and write RESULTS.md from their documents: `make bench`, `make bench ARGS="pipeline partitions"`, or
-with ARGS=--page from the documents that are kept.
+with ARGS=--page from the documents that are kept. ARGS=--stale lists the figures that are older than the code they measure.
 
 Each benchmark's last document is kept in `benchmarks/results/`, so that one of them can be measured anew without the
 others. Nothing in RESULTS.md is written by hand.
@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks import freshness
 
 HERE = Path(__file__).parent
 DOCUMENTS = HERE / "results"
@@ -48,7 +50,14 @@ INTRODUCTION = """# Measured
 Written by `make bench` from the documents in `benchmarks/results/`; each section can be had again with the command in it.
 A figure is the median of its runs. Ratios are of two runs in one round, so that they survive a busy machine; absolute
 times don't.
+
+{stale}
 """
+
+NO_HISTORY = "Git has no whole history here, so commits aren't counted; the code itself was compared."
+ALL_OF_THIS_CODE = "All figures are of the code at commit {commit}."
+SOME_STALE = """**{count} of {sections} sections are older than the code that they measure** (as of commit {commit}); each says so.
+What they measure may be faster or slower by now. `make bench ARGS=--stale` lists them for this checkout."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -57,9 +66,13 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("names", nargs="*", type=_named, metavar="NAME", help=f"which benchmarks, all unless told: {', '.join(ORDER)}")
     parser.add_argument("--quick", action="store_true", help="a smoke test of the benchmarks themselves: nothing is kept or written")
     parser.add_argument("--page", action="store_true", help="run nothing: write RESULTS.md from the documents that are kept")
+    parser.add_argument("--stale", action="store_true", help="run nothing: list the figures that are older than the code they measure")
     arguments = parser.parse_args(words)
-    if arguments.page and (arguments.names or arguments.quick):
-        parser.error("--page runs nothing, so it takes neither names nor --quick")
+    if (arguments.page or arguments.stale) and (arguments.names or arguments.quick):
+        parser.error("--page and --stale run nothing, so they take neither names nor --quick")
+    if arguments.stale:
+        print(listed_by_age())
+        return
     for name in [] if arguments.page else arguments.names or ORDER:
         print(f"{name} …", flush=True)
         document = run(name, quick=arguments.quick)
@@ -67,6 +80,7 @@ def main(words: Sequence[str]) -> None:
             DOCUMENTS.mkdir(exist_ok=True)
             (DOCUMENTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if not arguments.quick:
+        freshness.keep_marks(freshness.marks(documents()))
         (HERE / "RESULTS.md").write_text(page(), encoding="utf-8")
 
 
@@ -87,21 +101,51 @@ def run(name: str, *, quick: bool) -> dict[str, Any]:
     return document
 
 
-def page() -> str:
-    """RESULTS.md from the documents that are kept."""
+def documents() -> dict[str, dict[str, Any]]:
+    """Benchmark → its kept document, in the order of the page."""
     kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in DOCUMENTS.glob("*.json")}
-    ordered = sorted(kept, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-    return "\n".join([INTRODUCTION, *(section(name, kept[name]) for name in ordered)])
+    return {name: kept[name] for name in sorted(kept, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))}
 
 
-def section(name: str, document: dict[str, Any]) -> str:
+def page() -> str:
+    """RESULTS.md from the documents and the marks that are kept."""
+    kept, marks = documents(), freshness.kept_marks()
+    stale = [name for name in kept if name in marks.stale]
+    words = SOME_STALE if stale else ALL_OF_THIS_CODE
+    introduction = INTRODUCTION.format(stale=words.format(count=len(stale), sections=len(kept), commit=marks.commit))
+    return "\n".join([introduction, *(section(name, document, marks.stale.get(name)) for name, document in kept.items())])
+
+
+def listed_by_age() -> str:
+    """The kept figures by whether they are of this checkout's code."""
+    lines: dict[bool, list[str]] = {True: [], False: []}
+    for name, document in documents().items():
+        age = freshness.age(name, document)
+        measured = f"  {name:<12} {document['machine']['date']}  {document['commit']:<11}"
+        lines[age.stale].append(f"{measured}  {age.since}" if age.stale else measured)
+    never = [name for name in ORDER if name not in documents()]
+    return "\n".join(
+        [
+            "Older than the code that they measure:",
+            *(lines[True] or ["  none"]),
+            "Of this checkout's code:",
+            *(lines[False] or ["  none"]),
+            f"Not kept: {', '.join(never) or 'none'}",
+            *([] if freshness.has_history() else [NO_HISTORY]),
+        ]
+    )
+
+
+def section(name: str, document: dict[str, Any], mark: freshness.Mark | None = None) -> str:
     """One benchmark: what it is, its figures, where and when they were measured."""
     machine = document["machine"]
     where = f"{machine['os']}, {machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']} GiB, Python {machine['python']}"
     rows = "\n".join(row(figure) for figure in [*document["figures"], *document.get("observed", [])])
+    stale = f"**Older than the code:** {mark.since}.\n\n" if mark else ""
     return (
         f"## {name}\n\n{summary(name)}\n\n"
         f"    make bench ARGS={name}\n\n"
+        f"{stale}"
         f"| figure | value | goal | met | runs | against |\n|---|---|---|---|---|---|\n{rows}\n\n"
         f"{notes(document)}"
         f"{machine['date']}, commit {document['commit']}, on {where}; load before it began: {machine['load_before']}.\n"

@@ -104,3 +104,36 @@ def follow(page: Path, folder: Path, **environment: str) -> None:
         assert code == step.exit_code, f"exit {code}, not {step.exit_code}\n{where}"
         matches = pattern(step.expected or ["…"]).fullmatch(output.strip("\n") + "\n" if output.strip() else "")
         assert matches is not None, "expected:\n" + "\n".join(step.expected) + f"\n\n{where}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """What stands below a heading, up to the next one of any level."""
+
+    page: str
+    """Path from the root."""
+    title: str
+    text: str
+
+
+def pages() -> list[Path]:
+    """Every page that somebody writes for users, by path: not the reference, which the code writes."""
+    docs = ROOT / "docs"
+    named = [ROOT / "README.md", docs / "tutorial.md", docs / "limits.md"]
+    return [*named, *sorted((docs / "how-to").glob("*.md")), *sorted((docs / "explanation").glob("*.md"))]
+
+
+def sections(page: Path) -> Iterator[Section]:
+    """A page's sections. A line of a code block is no heading."""
+    title, lines, in_code = page.stem, [], False
+    name = page.relative_to(ROOT).as_posix()
+    for line in page.read_text(encoding="utf-8").splitlines():
+        in_code ^= line.startswith("```")
+        heading = None if in_code else re.fullmatch(r"#+ (.+)", line)
+        if heading:
+            if lines:
+                yield Section(name, title, "\n".join(lines))
+            title, lines = heading[1], []
+        else:
+            lines.append(line)
+    yield Section(name, title, "\n".join(lines))

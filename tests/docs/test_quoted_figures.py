@@ -1,0 +1,171 @@
+"""A figure that a page quotes says when, and at which commit, it was measured, unless it is of this code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_lab import ROOT, Section, pages, sections
+
+from benchmarks import freshness, results
+
+MEASURED_ON = re.compile(
+    r"\bon (?P<date>\d{4}-\d\d-\d\d)\s+at\s+commit\s+`?(?P<commit>[0-9a-f]{10})`?"
+    r"(?P<of>\s+\([^)]*\))?"
+)
+SPEAKS_OF_MEASURING = re.compile(
+    r"\bp(50|95|99)\b|\b(was|were|been) measured\b|\bmeasured (with|in)\b|processor time|µs\b"
+    r"|`make (bench|lab) |python -m benchmarks\.|×\s+as\b"
+)
+"""Words of a section that quotes what somebody measured, or the way to measure it."""
+NO_FIGURES = {
+    ("docs/explanation/performance.md", "What Headrace itself costs"): "says that figures are older, and gives none",
+    ("docs/explanation/performance.md", "How it is measured"): "says how, and gives no figure",
+    ("docs/explanation/scheduling.md", "How it is decided what runs"): "says which attempts an estimate is made of",
+}
+"""Sections that speak of measuring and quote nothing, with what they do instead."""
+
+
+def all_sections() -> list[Section]:
+    return [section for page in pages() for section in sections(page)]
+
+
+SECTIONS = all_sections()
+IDS = [f"{section.page}:{section.title}" for section in SECTIONS]
+DOCUMENTS = results.documents()
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=IDS)
+def test_figures_say_when_they_were_measured(section: Section) -> None:
+    """Would catch: a page that gives a figure as today's which nobody measured on this code."""
+    if (section.page, section.title) in NO_FIGURES or not quotes_a_figure(section.text):
+        return
+    assert MEASURED_ON.search(section.text), (
+        f"{section.page}, section {section.title!r} quotes a measurement: {quoted(section.text)}\n"
+        "Say `Measured on DATE at commit HASH`, or quote none."
+    )
+
+
+def test_a_kept_benchmark_is_quoted_with_its_own_commit() -> None:
+    """Would catch: a benchmark that was measured anew, and a page that gives its old figures under its name."""
+    quoted_benchmarks = 0
+    for section in SECTIONS:
+        for mark in MEASURED_ON.finditer(section.text):
+            for name in set(re.findall(r"[a-z_]+", mark["of"] or "")) & set(DOCUMENTS):
+                quoted_benchmarks += 1
+                kept = DOCUMENTS[name]["commit"].rstrip("+")
+                assert mark["commit"] == kept, f"{section.page} quotes {name} at {mark['commit']}, kept is {kept}"
+    assert quoted_benchmarks >= 5
+
+
+def test_the_rule_would_notice_a_figure() -> None:
+    """Would catch: a rule that lets every page pass."""
+    assert quotes_a_figure("A no-op takes 200 µs of the leader.")
+    assert quotes_a_figure(f"Hops take {a_kept_figure()} here.")
+    assert not quotes_a_figure("At most 60 s; 93.1 % of 30 days; 500 rows a transaction.")
+    assert measured_on("Measured on 2026-11-21 at\ncommit `079b4b53c4`.") == [("2026-11-21", "079b4b53c4")]
+
+
+def test_sections_without_figures_are_there() -> None:
+    """Would catch: an exemption that outlived its section."""
+    assert set(NO_FIGURES) <= {(section.page, section.title) for section in SECTIONS}
+
+
+def test_commits_that_pages_name_are_of_the_days_that_they_say() -> None:
+    """Would catch: a made-up commit, or the date of another one."""
+    if not freshness.has_history():
+        pytest.skip("git has no whole history here")
+    for section in SECTIONS:
+        for date, commit in measured_on(section.text):
+            done = subprocess.run(
+                ["git", "show", "--no-patch", "--format=%cs", commit], cwd=ROOT, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{section.page} names commit {commit}, which git doesn't have"
+            assert done.stdout.strip() <= date, f"{section.page} says {date} of commit {commit}, which is of {done.stdout.strip()}"
+
+
+def quotes_a_figure(text: str) -> bool:
+    return bool(quoted(text))
+
+
+def quoted(text: str) -> list[str]:
+    """What of a section is, or speaks of, a measurement."""
+    return [*(match[0] for match in SPEAKS_OF_MEASURING.finditer(text)), *(figure for _, figure in kept_figures_in(text))]
+
+
+def measured_on(text: str) -> list[tuple[str, str]]:
+    return [(match["date"], match["commit"]) for match in MEASURED_ON.finditer(text)]
+
+
+def kept_figures_in(text: str) -> Iterator[tuple[str, str]]:
+    """Benchmark and figure, of each figure of RESULTS.md that stands in a text with its unit."""
+    for name, document in DOCUMENTS.items():
+        for figure in telling_figures(document):
+            if re.search(rf"(?<![\d.,]){re.escape(figure)}(?!\w)", text):
+                yield name, figure
+
+
+def telling_figures(document: Mapping[str, Any]) -> Iterator[str]:
+    """A document's figures as pages write them; not round ones, which are limits as often."""
+    for figure in [*document["figures"], *document.get("observed", [])]:
+        written = results.number(figure["value"])
+        digits = re.sub(r"\D", "", written).strip("0")
+        if len(digits) >= 3 and figure["unit"] in {"ms", "s", "×", "x", "/s", "MB", "GiB", "%"}:
+            yield f"{written} {figure['unit']}"
+
+
+def a_kept_figure() -> str:
+    return next(figure for document in DOCUMENTS.values() for figure in telling_figures(document))
+
+
+def test_marks_of_the_page_of_results_hold() -> None:
+    """Would catch: a section of RESULTS.md that passes for today's though its code has changed since."""
+    stale = {name for name, document in DOCUMENTS.items() if freshness.age(name, document).stale}
+    assert stale <= set(freshness.kept_marks().stale), "write the marks anew: make bench ARGS=--page"
+
+
+@pytest.mark.parametrize("name", results.ORDER)
+def test_a_benchmark_depends_on_what_it_imports(name: str) -> None:
+    """Would catch: a package whose changes leave figures of it marked as today's."""
+    text = (results.HERE / f"{name}.py").read_text(encoding="utf-8")
+    imported = set(re.findall(r"^\s*(?:from|import) headrace\.(\w+)", text, re.MULTILINE))
+    assert imported <= set(freshness.PACKAGES[name])
+    for folder in freshness.folders(name):
+        assert (ROOT / folder).is_dir(), folder
+
+
+def test_code_that_changed_makes_figures_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: figures that stay today's whatever happens to the code; and that count a change of a page."""
+    package = tmp_path / "src/headrace/lake"
+    package.mkdir(parents=True)
+    (package / "merging.py").write_text("a = 1\n", encoding="utf-8")
+    monkeypatch.setattr(freshness, "ROOT", tmp_path)
+    document = {"commit": "0123456789", "folders": freshness.hashes("materialise")}
+    (package / "notes.md").write_text("changed", encoding="utf-8")
+    assert not freshness.age("materialise", document).stale
+    (package / "merging.py").write_text("a = 2\n", encoding="utf-8")
+    age = freshness.age("materialise", document)
+    assert age.stale
+    assert age.since == "the code has changed since, in lake"  # nothing counts commits where there is no git
+    (package / "merging.py").write_text("a = 1\n", encoding="utf-8")
+    assert not freshness.age("materialise", document).stale
+
+
+def test_hashes_of_a_commit_and_of_its_checkout_agree() -> None:
+    """Would catch: figures that are stale as soon as they are measured, since files are hashed in two ways."""
+    head = subprocess.run(["git", "status", "--porcelain", "--", "src"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if head.returncode != 0 or head.stdout:
+        pytest.skip("no git here, or src differs from the commit")
+    assert freshness.hashes("materialise") == freshness.hashes_at("materialise", "HEAD")
+
+
+def test_figures_are_listed_by_age(capsys: pytest.CaptureFixture[str]) -> None:
+    """Would catch: a list that leaves out a benchmark."""
+    results.main(["--stale"])
+    listed = capsys.readouterr().out
+    assert all(f"  {name} " in listed for name in DOCUMENTS)
+    assert all(name in listed for name in results.ORDER)

@@ -1,7 +1,9 @@
-"""One process of the laboratory: the clean weeks of a seed, one scenario in a copy of them, or the odd month.
+"""One process of the laboratory: the clean days of a seed, one scenario in a copy of them, or the odd month.
 
-python -m lab.campaign_lab SEED FOLDER SCENARIO…      a document a line; SCENARIO: a number, two with a +, `clean`, `odd`, `pairs`, or what
-                                                      the names of some faults begin with (`distribution_shift`)
+python -m lab.campaign_lab SEED FOLDER SCENARIO…      a document a line
+
+SCENARIO is a number, two with a way (`same:4+16`), `clean`, `odd`, `pairs`, or what the names of some faults begin with
+(`distribution_shift`).
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from pathlib import Path
 import msgspec
 
 from lab.driving import Driver, copied
-from lab.faults import DAY, Fault
+from lab.findable import uncounted
 from lab.month import MORNING, Lab, history
 from lab.oddities import month
-from lab.scenario import ALL, Play, Played, drawn
+from lab.pairing import ALL, BELOW, drawn, pairs
+from lab.scenario import Play, Played
 from lab.truth import Published, published
 from lab.verdict import Verdict, broken, verdict
 
-PAIRS = 3
 Say = Callable[[str], None]
 
 
@@ -60,13 +62,13 @@ class Campaign:
         history(self.seed, self.project, self.say)
         self.project.rename(self.clean)
 
-    def scenario(self, numbers: Sequence[int]) -> Verdict:
-        """Some faults at once."""
+    def scenario(self, word: str) -> Verdict:
+        """A fault, or two at once."""
         sound = self.sound()
         play = Play(self.seed, self.project, self.clean)
-        faults = drawn(play.lab, [ALL[number] for number in numbers], "+".join(map(str, numbers)))
-        played = play.play(faults)
-        return verdict(self.seed, play.lab.graph, played, sound)
+        noise = [uncounted(play.lab, one) for one in drawn(play.lab, word)]
+        played = play.play(drawn(play.lab, word), one_by_one=word.startswith(BELOW))
+        return verdict(self.seed, play.lab.graph, played, sound, noise)
 
     def sound(self) -> Published:
         """What is published on the days of the fault where there is none."""
@@ -84,7 +86,7 @@ class Campaign:
         copied(self.clean, self.project)
         driver = Driver(self.project)
         try:
-            return self._months(driver, 28, [])
+            return self._months(driver, Lab(self.seed, self.project).world.days, [])
         finally:
             driver.close()
 
@@ -104,7 +106,8 @@ class Campaign:
             driver.close()
 
     def _months(self, driver: Driver, days: int, unserved: list[str]) -> Months:
-        now = Lab(self.seed, self.project).moment(DAY + timedelta(40), MORNING)
+        lab = Lab(self.seed, self.project)
+        now = lab.moment(lab.day + timedelta(40), MORNING)
         opened = [
             f"{one['cause']['kind']} {one['cause']['node']}@{one['cause']['partition']}: {one['cause']['summary']}"
             for one in driver.incidents(now)
@@ -120,26 +123,6 @@ class _Reading(Driver):
         self.root = root
 
 
-def pairs(lab: Lab) -> list[str]:
-    """Two at once, other ones for each seed. What an asset makes of data that another fault keeps from it is never seen: two such faults
-    aren't played together."""
-    chance = random.Random(f"pairs {lab.world.seed}")
-    found: list[str] = []
-    while len(found) < PAIRS:
-        numbers = chance.sample(range(len(ALL)), 2)
-        named = "+".join(map(str, numbers))
-        one, other = drawn(lab, [ALL[number] for number in numbers], named)
-        if not (_hides(lab, one, other) or _hides(lab, other, one)):
-            found.append(named)
-    return found
-
-
-def _hides(lab: Lab, upper: Fault, lower: Fault) -> bool:
-    """Whether all that an asset is made of goes through where another fault is."""
-    made = {asset.name for asset in lab.graph.assets}
-    return upper.node == lower.node or (lower.node in made and upper.node in lab.graph.above(lower.node))
-
-
 def every(lab: Lab) -> list[str]:
     """All that a seed is put through."""
     return ["clean", *(str(number) for number in range(len(ALL))), *pairs(lab), "odd"]
@@ -152,7 +135,7 @@ def chosen(seed: int, folder: Path, scenarios: Sequence[str]) -> Iterator[str]:
     for one in scenarios:
         if one == "pairs":
             yield from pairs(lab)
-        elif one in ("clean", "odd") or one[0].isdecimal():
+        elif one in ("clean", "odd") or one[0].isdecimal() or ":" in one:
             yield one
         elif not any(name.startswith(one) for name in named):
             raise ValueError(f"no fault is called {one}; there are {', '.join(named)}")
@@ -177,7 +160,7 @@ def _played(campaign: Campaign, one: str) -> Verdict | Months:
     try:
         if one in ("clean", "odd"):
             return campaign.cleanly() if one == "clean" else campaign.oddly()
-        return campaign.scenario([int(number) for number in one.split("+")])
+        return campaign.scenario(one)
     except Exception:  # noqa: BLE001
         return broken(campaign.seed, f"{one}: {traceback.format_exc()}")
 

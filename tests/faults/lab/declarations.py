@@ -36,7 +36,7 @@ def declare_consumers(root: Path, consumers: tuple[Consumer, ...]) -> None:
 
 
 def _owners(world: World, graph: Graph) -> str:
-    vendors = [source.owner for source in world.events] + [world.reference.owner]
+    vendors = dict.fromkeys([*(source.owner for source in world.events), world.reference.owner])
     lines = [f"{name}: {{kind: vendor, contact: ['mailto:{name}@example.com']}}" for name in vendors]
     lines += [f"{name}: {{kind: team, contact: ['mailto:{name}@example.com']}}" for name in graph.teams]
     return "\n".join(lines) + "\n"
@@ -51,7 +51,7 @@ def _source(source: Source) -> str:
             f'  headers: {{Authorization: "Bearer ${{{TOKEN}}}"}}',
         ]
     else:
-        lines.append(f"files: landing/{source.name}_{{date:%Y-%m-%d}}.csv")
+        lines.append(f"files: landing/{source.name}_{{date:%Y-%m-%d}}.{source.format}")
     if source.by:
         lines.append(f"expect: {{by: '{source.by}'}}")
     return "\n".join(lines) + "\n"

@@ -9,20 +9,22 @@ from dataclasses import replace
 from datetime import time, timedelta
 
 from lab.deliveries import Delivery, Row, path_of, write
-from lab.faults import DAY, Act, Fault, Stage
-from lab.graph import JOINED
+from lab.faults import Act, Fault, Make, Stage, Unfit
 from lab.month import Lab
 from lab.shapes import Measure, Source
 
-Make = Callable[[Lab, random.Random], Fault]
+ENOUGH = 40
+"""Rows a day from which on something may be told of values; whether it can is asked of the clean days."""
 
 
-ENOUGH = 150
-"""Rows a day from which on it can be told what is of a day and what isn't; what is certain can be told of fewer."""
-
-
-def _victim(lab: Lab, chance: random.Random, kind: str = "", rows: int = 0) -> Source:
-    return chance.choice([one for one in lab.world.events if (not kind or one.kind == kind) and one.rows >= rows])
+def _victim(lab: Lab, chance: random.Random, kind: str = "", rows: int = 0, form: str = "") -> Source:
+    """The source of a fault. Raises Unfit where a fault is aimed at what it can't be played at."""
+    fitting = [one for one in lab.world.events if (not kind or one.kind == kind) and one.rows >= rows and (not form or one.format == form)]
+    if lab.aimed:
+        fitting = [one for one in fitting if one.name in lab.aimed]
+    if not fitting:
+        raise Unfit
+    return chance.choice(fitting)
 
 
 def _some(chance: random.Random, rows: list[Row], share: float) -> list[Row]:
@@ -30,23 +32,25 @@ def _some(chance: random.Random, rows: list[Row], share: float) -> list[Row]:
     return chance.sample(rows, max(round(len(rows) * share), 1))
 
 
-def _one(source: Source, name: str, change: Callable[[Delivery], None], what: str) -> Fault:
+def _one(
+    source: Source, name: str, change: Callable[[Delivery], None], what: str, *, moves: str = "", about: str = "", column: str = ""
+) -> Fault:
     def shaped(made: Delivery, _: Source | None) -> None:
         change(made)
 
-    return Fault(name, source.name, what, {source.name: shaped})
+    return Fault(name, source.name, what, {source.name: shaped}, moves=moves, about=about, shown_in=frozenset(filter(None, [column])))
 
 
 # What doesn't come
 
 
 def late(lab: Lab, chance: random.Random) -> Fault:
-    sources = [one for one in lab.world.events if one.by and one.kind == "file"] or list(lab.world.events)
-    source = chance.choice(sources)
-    at = lab.moment(DAY + timedelta(1), time(6, 10))
+    sources = [one for one in lab.world.events if one.by and one.kind == "file" and one.name in (lab.aimed or {one.name})]
+    source = chance.choice(sources) if sources else _victim(lab, chance)
+    at = lab.moment(lab.day + timedelta(1), time(6, 10))
 
     def change(made: Delivery) -> None:
-        made.delay = at - lab.days.arrival(source, DAY)
+        made.delay = at - lab.days.arrival(source, lab.day)
 
     return replace(_one(source, "late_source", change, "comes at 06:10"), looked_between=True)
 
@@ -87,7 +91,7 @@ def renamed(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.titles = {column: title}
 
-    return _one(source, "schema_change renamed", change, f"{column} is named {title}")
+    return _one(source, "schema_change renamed", change, f"{column} is named {title}", about="schema")
 
 
 def dropped(lab: Lab, chance: random.Random) -> Fault:
@@ -97,14 +101,14 @@ def dropped(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.header.remove(column)
 
-    return _one(source, "schema_change dropped", change, f"{column} isn't there")
+    return replace(_one(source, "schema_change dropped", change, f"{column} isn't there", about="schema"), gone=column)
 
 
 def headless(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.with_header = False
 
-    return _one(_victim(lab, chance), "schema_change headless", change, "no header")
+    return _one(_victim(lab, chance, form="csv"), "schema_change headless", change, "no header")
 
 
 def retyped(lab: Lab, chance: random.Random) -> Fault:
@@ -120,7 +124,7 @@ def retyped(lab: Lab, chance: random.Random) -> Fault:
 
 
 def reformatted(lab: Lab, chance: random.Random) -> Fault:
-    source = _victim(lab, chance)
+    source = _victim(lab, chance, form="csv")
     how = chance.choice(("delimiter", "decimal", "date", "encoding"))
     fractions = [one for one in source.measures if not one.whole]
     how = "date" if how == "decimal" and not fractions else how
@@ -149,20 +153,20 @@ def stale(lab: Lab, chance: random.Random) -> Fault:
     source, back = _victim(lab, chance), chance.choice((1, 1, 3, 7, 20))
 
     def change(made: Delivery) -> None:
-        made.rows = lab.days.events(source, DAY - timedelta(back)).rows
+        made.rows = lab.days.events(source, lab.day - timedelta(back)).rows
 
     return _one(source, "stale_data", change, f"the file of {back} days before")
 
 
 def restated(lab: Lab, chance: random.Random) -> Fault:
     source, back = _victim(lab, chance), chance.choice((1, 2, 4))
-    day, measure = DAY - timedelta(back), chance.choice(source.measures)
+    day, measure = lab.day - timedelta(back), chance.choice(source.measures)
 
     def strike(stage: Stage) -> None:
         made = lab.days.events(source, day)
         for row in _some(chance, made.rows, 0.15):
             row[measure.name] = str(int(float(row[measure.name] or 1) * 1.1) + 1)
-        write(path_of(lab.root, source, day), made, lab.moment(DAY + timedelta(1), time(3, 0)))
+        write(path_of(lab.root, source, day), made, lab.moment(lab.day + timedelta(1), time(3, 0)))
 
     return Fault("restatement", source.name, f"{day} comes again with other values", strike=strike, resent=False, findable=False)
 
@@ -173,7 +177,7 @@ def doubled(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.rows += [dict(row) for row in _some(chance, made.rows, share)]
 
-    return _one(source, "duplicate_rows", change, f"{share:.0%} of the rows twice")
+    return _one(source, "duplicate_rows", change, f"{share:.0%} of the rows twice", about="rows")
 
 
 # Too much, too little
@@ -185,7 +189,7 @@ def cut(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.rows = made.rows[: max(int(len(made.rows) * (1 - share)), 3)]
 
-    return _one(source, "volume_anomaly cut", change, f"the last {share:.0%} is missing")
+    return _one(source, "volume_anomaly cut", change, f"the last {share:.0%} is missing", moves="rows", about="rows")
 
 
 def torn(lab: Lab, chance: random.Random) -> Fault:
@@ -200,7 +204,7 @@ def torn(lab: Lab, chance: random.Random) -> Fault:
 
 def ragged(lab: Lab, chance: random.Random) -> Fault:
     """Rows that are narrower than the header."""
-    source, part = _victim(lab, chance), chance.uniform(0.1, 0.9)
+    source, part = _victim(lab, chance, form="csv"), chance.uniform(0.1, 0.9)
 
     def change(made: Delivery) -> None:
         made.short_from = int(len(made.rows) * part)
@@ -215,21 +219,34 @@ def bloated(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         rows: list[Row] = []
         for at in range(times):
-            other = lab.days.events(source, DAY + timedelta(100 + at)).rows
-            rows += [{**row, source.day: DAY.isoformat(), source.time: DAY.isoformat() + row[source.time][10:]} for row in other]
+            other = lab.days.events(source, lab.day + timedelta(100 + at)).rows
+            rows += [{**row, source.day: lab.day.isoformat(), source.time: lab.day.isoformat() + row[source.time][10:]} for row in other]
         made.rows = rows
 
-    return _one(source, "volume_anomaly bloated", change, f"{times} times as many rows with keys of their own")
+    what = f"{times} times as many rows with keys of their own"
+    return _one(source, "volume_anomaly bloated", change, what, moves="rows", about="rows")
 
 
 def group_gone(lab: Lab, chance: random.Random) -> Fault:
     source = _victim(lab, chance, rows=ENOUGH)
-    group = max(source.categories, key=lambda one: one[1])
+    group = chance.choice(sorted(source.categories, key=lambda one: one[1])[len(source.categories) // 2 :])
 
     def change(made: Delivery) -> None:
         made.rows = [row for row in made.rows if row[source.category] != group[0]]
 
-    return _one(source, "volume_anomaly group", change, f"all of {group[0]} ({group[1]:.0%}) is missing")
+    what = f"all of {group[0]} ({group[1]:.0%}) is missing"
+    return _one(source, "volume_anomaly group", change, what, moves=f"share {group[0]}", about="rows", column=source.category)
+
+
+def group_doubled(lab: Lab, chance: random.Random) -> Fault:
+    """One group is sent twice, row by row."""
+    source = _victim(lab, chance)
+
+    def change(made: Delivery) -> None:
+        group = max(source.categories, key=lambda one: sum(row[source.category] == one[0] for row in made.rows))[0]
+        made.rows += [dict(row) for row in made.rows if row[source.category] == group]
+
+    return _one(source, "duplicate_rows group", change, "the largest group twice", about="rows")
 
 
 def emptied(lab: Lab, chance: random.Random) -> Fault:
@@ -240,43 +257,50 @@ def emptied(lab: Lab, chance: random.Random) -> Fault:
         for row in _some(chance, made.rows, share):
             row[column] = ""
 
-    return _one(source, "null_spike", change, f"{column} is empty in {share:.0%}")
+    return _one(source, "null_spike", change, f"{column} is empty in {share:.0%}", moves=f"nulls {column}", about="values", column=column)
 
 
 # Other values
 
 
-def _values(name: str, how: Callable[[Source, random.Random, Measure], tuple[str, Callable[[list[Row]], None]]]) -> Make:
+Changed = tuple[str, str, Callable[[list[Row]], None]]
+"""What is done, which number it moves, and how."""
+
+
+def _values(name: str, how: Callable[[Source, random.Random, Measure], Changed]) -> Make:
     def make(lab: Lab, chance: random.Random) -> Fault:
         source = _victim(lab, chance, rows=ENOUGH)
-        what, change = how(source, chance, chance.choice(source.measures))
-        return _one(source, f"distribution_shift {name}", lambda made: change(made.rows), what)
+        measure = chance.choice(source.measures)
+        what, moves, change = how(source, chance, measure)
+        column = {"share": source.category, "hour": source.time}.get(moves.partition(" ")[0], measure.name)
+        name_of = f"distribution_shift {name}"
+        return _one(source, name_of, lambda made: change(made.rows), what, moves=moves, about="values", column=column)
 
     return make
 
 
-def _unit(source: Source, chance: random.Random, measure: Measure) -> tuple[str, Callable[[list[Row]], None]]:
+def _unit(source: Source, chance: random.Random, measure: Measure) -> Changed:
     factor = chance.choice((100.0, 1_000.0, 2.54, 0.01, 10.0, 60.0, 0.3048, 1e6))
 
     def change(rows: list[Row]) -> None:
         for row in rows:
             if row[measure.name]:
                 value = float(row[measure.name]) * factor
-                row[measure.name] = str(round(value)) if measure.whole else f"{value:.2f}"
+                row[measure.name] = str(round(value)) if measure.whole else f"{value:.4f}"
 
-    return f"{measure.name} × {factor:g}", change
+    return f"{measure.name} × {factor:g}", f"size {measure.name}", change
 
 
-def _sign(source: Source, chance: random.Random, measure: Measure) -> tuple[str, Callable[[list[Row]], None]]:
+def _sign(source: Source, chance: random.Random, measure: Measure) -> Changed:
     def change(rows: list[Row]) -> None:
         for row in rows:
             value = row[measure.name]
             row[measure.name] = value[1:] if value.startswith("-") else f"-{value}" if value else value
 
-    return f"{measure.name} with the other sign", change
+    return f"{measure.name} with the other sign", f"negative {measure.name}", change
 
 
-def _swapped(source: Source, chance: random.Random, measure: Measure) -> tuple[str, Callable[[list[Row]], None]]:
+def _swapped(source: Source, chance: random.Random, measure: Measure) -> Changed:
     ordered = sorted(source.categories, key=lambda one: one[1])
     least, most = ordered[0][0], ordered[-1][0]
 
@@ -285,10 +309,22 @@ def _swapped(source: Source, chance: random.Random, measure: Measure) -> tuple[s
             if row[source.category] == most:
                 row[source.category] = least
 
-    return f"{most} is named {least} ({ordered[-1][1]:.0%} of the rows)", change
+    return f"{most} is named {least} ({ordered[-1][1]:.0%} of the rows)", f"share {most}", change
 
 
-def _clock(source: Source, chance: random.Random, measure: Measure) -> tuple[str, Callable[[list[Row]], None]]:
+def _mixed(source: Source, chance: random.Random, measure: Measure) -> Changed:
+    """Half of the largest group comes as the smallest one."""
+    ordered = sorted(source.categories, key=lambda one: one[1])
+    least, most = ordered[0][0], ordered[-1][0]
+
+    def change(rows: list[Row]) -> None:
+        for row in [row for row in rows if row[source.category] == most][::2]:
+            row[source.category] = least
+
+    return f"half of {most} is named {least} ({ordered[-1][1] / 2:.0%} of the rows)", f"share {most}", change
+
+
+def _clock(source: Source, chance: random.Random, measure: Measure) -> Changed:
     hours = chance.choice((-7, -5, 5, 6, 9))
 
     def change(rows: list[Row]) -> None:
@@ -296,28 +332,34 @@ def _clock(source: Source, chance: random.Random, measure: Measure) -> tuple[str
             day, at = row[source.time].split(" ")
             row[source.time] = f"{day} {(int(at[:2]) + hours) % 24:02d}{at[2:]}"
 
-    return f"times are {hours:+d} hours off", change
+    return f"times are {hours:+d} hours off", "hour", change
 
 
 unit, sign, swapped, clock = _values("unit", _unit), _values("sign", _sign), _values("swapped", _swapped), _values("clock", _clock)
+mixed = _values("mixed", _mixed)
 
 
 # References
 
 
 def keys_of_facts(lab: Lab, chance: random.Random) -> Fault:
-    joined = [one for one in lab.world.events[:JOINED] if one.rows >= ENOUGH]
+    joined = [one for one in lab.world.events[: lab.world.joined] if one.rows >= ENOUGH and one.name in (lab.aimed or {one.name})]
+    if not joined:
+        raise Unfit
     source, share = chance.choice(joined), chance.choice((0.25, 0.6, 1.0))
 
     def change(made: Delivery) -> None:
         for row in _some(chance, made.rows, share):
             row[source.entity] = f"Y{row[source.entity][1:]}"
 
-    return _one(source, "reference_broken fact", change, f"{share:.0%} of the rows name entities that nobody knows")
+    what = f"{share:.0%} of the rows name entities that nobody knows"
+    return _one(source, "reference_broken fact", change, what, moves="unknown", about="values", column=source.entity)
 
 
 def keys_of_reference(lab: Lab, chance: random.Random) -> Fault:
     """Keys are others, or rows are gone: then it is as much a matter of volume, which comes first."""
+    if lab.aimed:
+        raise Unfit
     known, share, gone = lab.world.reference, chance.choice((0.25, 0.6, 1.0)), chance.random() < 0.4
     keys = set(chance.sample(known.keys, min(int(len(known.keys) * share), len(known.keys) - 2)))
 
@@ -341,9 +383,9 @@ def reported(lab: Lab, chance: random.Random) -> Fault:
             row[measure.name] = str(math.ceil(float(row[measure.name] or 1)) + 1)
 
     report: Act = lambda stage: stage.verb(  # noqa: E731 - one act, said where it is used
-        DAY + timedelta(1), time(8, 30), "incidents", "report", source.name, "--from", DAY.isoformat(), "--reason", "figures that can't be"
+        lab.morning, time(8, 30), "incidents", "report", source.name, "--from", lab.day.isoformat(), "--reason", "figures that can't be"
     )
-    what = f"a person reports {DAY}"
+    what = f"a person reports {lab.day}"
     return Fault("reported", source.name, what, {source.name: shaped}, late=report, findable=False, by_itself=False)
 
 
@@ -351,4 +393,5 @@ DELIVERED: tuple[Make, ...] = (
     late, missing, unavailable, denied, renamed, dropped, headless, retyped, reformatted, stale, restated, doubled, cut, bloated,
     group_gone,
     emptied, unit, sign, swapped, clock, keys_of_facts, keys_of_reference, reported, torn, ragged,
+    group_doubled, mixed,
 )  # fmt: skip

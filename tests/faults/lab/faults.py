@@ -1,18 +1,15 @@
-"""What a fault is: what is done on the morning of the first day after the clean weeks, and what it should be put down to."""
+"""What a fault is: what is done on the morning of the first day after the clean ones, and what it should be put down to."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, time, timedelta
+from datetime import date, time
 
 from lab.driving import Driver
-from lab.month import DAYS, Lab, Shaped
-from lab.shapes import FIRST
+from lab.month import Lab, Shaped
 
-DAY = FIRST + timedelta(DAYS)
-"""The first day that isn't clean; what is delivered for it comes on the next morning."""
 EARLY = time(0, 40)
 """When somebody applies a change, pauses something: before the deliveries of the day."""
 
@@ -24,12 +21,18 @@ class Stage:
     lab: Lab
     driver: Driver
     chance: random.Random
+    mended: date
+    """The morning on which those whose fault it is mend it."""
 
     def verb(self, day: date, at: time, *arguments: str) -> None:
         self.driver.verb(self.lab.moment(day, at), *arguments)
 
 
 Act = Callable[[Stage], None]
+
+
+class Unfit(Exception):
+    """A fault can't be played at what it is aimed at."""
 
 
 def nothing(_: Stage) -> None:
@@ -64,6 +67,14 @@ class Fault:
     """Somebody looks before the first deadline as well: what comes late comes then."""
     skipped: int = 0
     """So many mornings nobody looks."""
+    moves: str = ""
+    """The number (`findable.numbers`) that it moves, where it is seen by nothing else; else it can be told exactly."""
+    about: str = ""
+    """Of faults of deliveries that can be read: the `schema`, the `rows`, or the `values`; two of different ones can be told apart."""
+    gone: str = ""
+    """A column that it takes away."""
+    shown_in: frozenset[str] = frozenset()
+    """The columns that it is seen in."""
     also: str = ""
     """What else it may be called, where the interface's words leave it open."""
 
@@ -71,3 +82,6 @@ class Fault:
     def kinds(self) -> tuple[str, ...]:
         """What it may be called."""
         return tuple(filter(None, (self.name.partition(" ")[0], self.also)))
+
+
+Make = Callable[[Lab, random.Random], Fault]

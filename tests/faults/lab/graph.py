@@ -1,4 +1,4 @@
-"""The twenty assets of a world and who reads them: cleaned, joined with the reference data, summed up, set side by side."""
+"""The assets of a world and who reads them: cleaned, joined with the reference data, summed up, set side by side."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 from lab.shapes import Measure, Names, Source, World
 
-ASSETS = 20
-JOINED = 3
-"""So many sources of events are joined with the reference data."""
+ASSETS = (12, 20)
+"""As few as that, or as many."""
 DAY = "day"
 
 
@@ -74,13 +73,14 @@ class Builder:
 
     def build(self) -> Graph:
         cleaned = {source.name: self.add(self.cleaned(source)) for source in self.world.events}
-        joined = {source.name: self.add(self.joined(source, cleaned[source.name])) for source in self.world.events[:JOINED]}
-        sums = [self.add(self.by_region(joined[source.name], source)) for source in self.world.events[:JOINED]]
+        joined = {source.name: self.add(self.joined(source, cleaned[source.name])) for source in self.world.events[: self.world.joined]}
+        sums = [self.add(self.by_region(joined[source.name], source)) for source in self.world.events[: self.world.joined]]
         sums += [self.add(self.by_category(cleaned[source.name], source)) for source in self.world.events]
-        self.add(self.scored(self.world.events[self.chance.randrange(JOINED)], cleaned))
-        while len(self.assets) < ASSETS:
+        self.add(self.scored(self.world.events[self.chance.randrange(self.world.joined)], cleaned))
+        wanted = max(self.chance.randint(*ASSETS), len(self.assets) + 2)
+        while len(self.assets) < wanted:
             self.add(self.together(self.chance.sample(sums, 2)))
-            if len(self.assets) < ASSETS - 1 and self.chance.random() < 0.4:
+            if len(self.assets) < wanted - 1 and self.chance.random() < 0.4:
                 self.add(self.over(self.assets[-1]))
         return Graph(tuple(self.assets), self.consumers(), self.teams)
 

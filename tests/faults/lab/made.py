@@ -9,18 +9,17 @@ from dataclasses import replace
 from datetime import time, timedelta
 
 from lab.declarations import SERVER, declare_assets, declare_consumers
-from lab.delivered import Make
-from lab.faults import DAY, EARLY, Act, Fault, Stage, nothing
+from lab.faults import EARLY, Act, Fault, Make, Stage, Unfit, nothing
 from lab.graph import Asset, changed
 from lab.month import Lab
 
-MORNING_AFTER = DAY + timedelta(1)
-NEXT = DAY + timedelta(2)
 SLOW_SECONDS = 9
 
 
 def _sql(lab: Lab, chance: random.Random, *, single: bool = False) -> Asset:
-    chosen = [one for one in lab.graph.assets if not one.python and (one.root or not single)]
+    chosen = [one for one in lab.graph.assets if not one.python and (one.root or not single) and one.name in (lab.aimed or {one.name})]
+    if not chosen:
+        raise Unfit
     return chance.choice(chosen)
 
 
@@ -34,11 +33,11 @@ def _code(name: str, edit: Callable[[Asset, random.Random], tuple[str, str]], *,
 
         def strike(stage: Stage) -> None:
             declare_assets(lab.root, changed(lab.graph, asset.name, body))
-            stage.verb(MORNING_AFTER, EARLY, "apply", "--yes")
+            stage.verb(stage.lab.morning, EARLY, "apply", "--yes")
 
         def mend(stage: Stage) -> None:
             declare_assets(lab.root, lab.graph)
-            stage.verb(NEXT, EARLY, "apply", "--yes")
+            stage.verb(stage.mended, EARLY, "apply", "--yes")
 
         return Fault(f"code_error {name}", asset.name, what, strike=strike, mend=mend, resent=False, by_itself=fails)
 
@@ -81,6 +80,8 @@ def _machine(name: str, trouble: str, what: str, *, mended: bool = True, by_itse
 
     def make(lab: Lab, chance: random.Random) -> Fault:
         asset = next(one for one in lab.graph.assets if one.python)
+        if lab.aimed and asset.name not in lab.aimed:
+            raise Unfit
         path = lab.root / "machine" / "trouble.py"
 
         def strike(_: Stage) -> None:
@@ -89,7 +90,7 @@ def _machine(name: str, trouble: str, what: str, *, mended: bool = True, by_itse
         def mend(stage: Stage) -> None:
             path.unlink(missing_ok=True)
             if not by_itself:
-                stage.verb(NEXT, EARLY, "retry", asset.name)
+                stage.verb(stage.mended, EARLY, "retry", asset.name)
 
         return Fault(name, asset.name, what, strike=strike, mend=mend if mended else nothing, resent=False, by_itself=by_itself)
 
@@ -117,7 +118,7 @@ def infeasible(lab: Lab, chance: random.Random) -> Fault:
 
     def strike(stage: Stage) -> None:
         declare_consumers(lab.root, earlier)
-        stage.verb(MORNING_AFTER, time(0, 5), "apply", "--yes")
+        stage.verb(stage.lab.morning, time(0, 5), "apply", "--yes")
 
     return Fault("deadline_infeasible", consumer.name, "it is due at 00:10", strike=strike, resent=False, by_itself=False)
 
@@ -144,21 +145,21 @@ def misconfigured(lab: Lab, chance: random.Random) -> Fault:
     before = path.read_text()
     os.environ.pop("LAB_NO_SUCH", None)
 
-    def write(text: str, day: int) -> Act:
+    def write(text: str, *, mended: bool) -> Act:
         def act(stage: Stage) -> None:
             path.write_text(text)
-            stage.verb(DAY + timedelta(day), EARLY, "apply", "--yes")
+            stage.verb(stage.mended if mended else stage.lab.morning, EARLY, "apply", "--yes")
 
         return act
 
-    strike, mend = write(before.replace(SERVER, "LAB_NO_SUCH"), 1), write(before, 2)
+    strike, mend = write(before.replace(SERVER, "LAB_NO_SUCH"), mended=False), write(before, mended=True)
     return Fault("configuration_error", source.name, "its URL needs a secret that isn't set", strike=strike, mend=mend, resent=False)
 
 
 def paused(lab: Lab, chance: random.Random) -> Fault:
     asset = chance.choice(lab.graph.assets)
-    strike: Act = lambda stage: stage.verb(MORNING_AFTER, EARLY, "pause", asset.name, "--reason", "looking into it")  # noqa: E731
-    mend: Act = lambda stage: stage.verb(NEXT, EARLY, "resume", asset.name)  # noqa: E731
+    strike: Act = lambda stage: stage.verb(stage.lab.morning, EARLY, "pause", asset.name, "--reason", "looking into it")  # noqa: E731
+    mend: Act = lambda stage: stage.verb(stage.mended, EARLY, "resume", asset.name)  # noqa: E731
     return Fault("paused", asset.name, "somebody looks into it", strike=strike, mend=mend, resent=False)
 
 
@@ -169,10 +170,10 @@ def unapproved(lab: Lab, chance: random.Random) -> Fault:
     def strike(stage: Stage) -> None:
         settings = lab.root / "headrace.toml"
         settings.write_text(settings.read_text() + '[policy]\nbackfill_approval = "partitions > 2"\n')
-        first, last = DAY - timedelta(5), DAY - timedelta(1)
+        first, last = lab.day - timedelta(5), lab.day - timedelta(1)
         stage.verb(
-            MORNING_AFTER, EARLY, "backfill", asset.name, "--from", first.isoformat(), "--to", last.isoformat(), "--mode", "all", "--only",
-            "--reason", "made again", "--yes",
+            stage.lab.morning, EARLY, "backfill", asset.name, "--from", first.isoformat(), "--to", last.isoformat(), "--mode", "all",
+            "--only", "--reason", "made again", "--yes",
         )  # fmt: skip
 
     return Fault("approval_pending", asset.name, "a backfill waits", strike=strike, resent=False, by_itself=False, findable=False)

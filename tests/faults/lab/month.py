@@ -1,4 +1,4 @@
-"""Four clean weeks of a world, driven day by day once and kept, so that each fault begins with a copy of them."""
+"""The clean days of a world, driven day by day once and kept, so that each fault begins with a copy of them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from lab.declarations import declare
 from lab.deliveries import Days, Delivery, path_of, write
 from lab.driving import Driver
 from lab.graph import Builder, Graph
-from lab.shapes import FIRST, Source, World, world
+from lab.shapes import Source, World, world
 
-DAYS = 28
 MORNING = time(5, 30)
 """When the clean days are looked at: after all that is declared to be there is there, before anything is due."""
 Shaped = Callable[[Delivery, Source | None], None]
@@ -28,6 +27,18 @@ class Lab:
         self.graph: Graph = Builder(self.world).build()
         self.days = Days(self.world)
         self.root = root
+        self.aimed: frozenset[str] = frozenset()
+        """Where a fault that is drawn has to be; empty: anywhere."""
+
+    @property
+    def day(self) -> date:
+        """The day of the fault."""
+        return self.world.day
+
+    @property
+    def morning(self) -> date:
+        """When its deliveries come."""
+        return self.day + timedelta(1)
 
     def moment(self, day: date, at: time) -> datetime:
         return datetime.combine(day, at, ZoneInfo(self.world.zone))
@@ -39,7 +50,7 @@ class Lab:
             made = self.days.events(source, day, factor=(factors or {}).get(source.name, 1.0))
             came |= self._write(made, source, day, shaped or {})
         known = self.world.reference
-        if known.daily or day == FIRST or known.name in (shaped or {}):
+        if known.daily or day == self.world.first or known.name in (shaped or {}):
             came |= self._write(self.days.reference(day), None, day, shaped or {})
         return came
 
@@ -55,13 +66,13 @@ class Lab:
 
 
 def history(seed: int, root: Path, said: Callable[[str], None]) -> None:
-    """Make the project and let its clean weeks pass."""
+    """Make the project and let its clean days pass."""
     lab = Lab(seed, root)
     declare(root, lab.world, lab.graph)
     driver = Driver(root)
     try:
-        for number in range(DAYS):
-            day = FIRST + timedelta(number)
+        for number in range(lab.world.days):
+            day = lab.world.first + timedelta(number)
             lab.deliver(day)
             document = driver.tick(lab.moment(day + timedelta(1), MORNING))
             odd = [f"{one.asset} {one.state}" for one in document.attempts if one.state != "published"]

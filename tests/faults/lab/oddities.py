@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from lab.deliveries import Delivery
-from lab.faults import DAY
 from lab.month import Lab, Shaped
 from lab.shapes import Source
 
@@ -45,7 +44,7 @@ def month(lab: Lab) -> dict[date, Oddity]:
         if number == 25:
             shaped[sent_again.name] = _later(shaped.get(sent_again.name))
             what = "a delivery 15 minutes later than ever"
-        days[DAY + timedelta(number)] = Oddity(factors, shaped, what)
+        days[lab.day + timedelta(number)] = Oddity(factors, shaped, what)
     return days
 
 

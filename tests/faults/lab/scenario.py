@@ -1,4 +1,4 @@
-"""Plays faults in a copy of the clean weeks, and keeps all that was said meanwhile."""
+"""Plays faults in a copy of the clean days, and keeps all that was said meanwhile."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from lab.delivered import DELIVERED, Make
-from lab.deliveries import path_of, write
+from lab.deliveries import Delivery, path_of, write
 from lab.driving import Driver, Seen, copied
-from lab.faults import DAY, Fault, Stage
-from lab.made import MADE
+from lab.faults import Fault, Stage
 from lab.month import Lab, Shaped
+from lab.shapes import Source
 from lab.truth import Published, published
 
-ALL: tuple[Make, ...] = (*DELIVERED, *MADE)
 LOOKS = (time(5, 30), time(6, 45), time(9, 15))
 """The second only where something comes between the first and a deadline."""
 STATUS = (time(5, 40), time(7, 15), time(8, 20), time(10, 0), time(20, 0))
@@ -38,11 +36,6 @@ class Played:
     last: list[Seen] = field(default_factory=list)
 
 
-def drawn(lab: Lab, makes: Sequence[Make], scenario: str) -> list[Fault]:
-    """The faults of a scenario, with their parameters."""
-    return [make(lab, random.Random(f"{lab.world.seed} {scenario} {number}")) for number, make in enumerate(makes)]
-
-
 class Play:
     """One scenario in one folder, which is the project's own: the clean weeks are copied over it."""
 
@@ -51,23 +44,30 @@ class Play:
         self.lab = Lab(seed, root)
         self.driver = Driver(root)
 
-    def play(self, faults: Sequence[Fault]) -> Played:
-        """The morning of the fault, and the next."""
+    def play(self, faults: Sequence[Fault], *, one_by_one: bool = False) -> Played:
+        """The morning of the fault, and the next; `one_by_one`: each fault is mended on a morning of its own."""
         skipped = max((one.skipped for one in faults), default=0)
-        morning = DAY + timedelta(1 + skipped)
-        played = Played(faults, self.lab.moment(DAY, time(12)), self.lab.moment(morning, LOOKS[0]))
-        stage = Stage(self.lab, self.driver, random.Random(0))
+        morning = self.lab.day + timedelta(1 + skipped)
+        played = Played(faults, self.lab.moment(self.lab.day, time(12)), self.lab.moment(morning, LOOKS[0]))
+        stage = Stage(self.lab, self.driver, random.Random(0), morning + timedelta(1))
         try:
             self._first(stage, played, morning, skipped)
-            self._next(stage, played, morning + timedelta(1))
+            for mended in [[one] for one in faults] if one_by_one else [faults]:
+                self._next(stage, played, mended)
+                stage.mended += timedelta(1)
+            played.last = self.driver.status(self.driver.now)
+            played.incidents = self.driver.incidents(self.driver.now)
+            self.driver.check(self.driver.now)
         finally:
             self.driver.close()
         return played
 
     def _first(self, stage: Stage, played: Played, morning: date, skipped: int) -> None:
-        shaped: dict[str, Shaped] = {name: change for one in played.faults for name, change in one.shaped.items()}
+        shaped: dict[str, Shaped] = {}
+        for name, change in [each for one in played.faults for each in one.shaped.items()]:
+            shaped[name] = _both(shaped[name], change) if name in shaped else change
         for number in range(skipped):
-            self.lab.deliver(DAY + timedelta(number))
+            self.lab.deliver(self.lab.day + timedelta(number))
         came = self.lab.deliver(morning - timedelta(1), shaped)
         self._hold_back(came)
         for one in played.faults:
@@ -81,25 +81,23 @@ class Play:
             self.driver.tick(self.lab.moment(morning, at))
             self._status(played, morning, at, looks)
 
-    def _next(self, stage: Stage, played: Played, morning: date) -> None:
-        for one in played.faults:
+    def _next(self, stage: Stage, played: Played, mended: Sequence[Fault]) -> None:
+        morning = stage.mended
+        for one in mended:
             one.mend(stage)
-            for name in one.shaped if one.resent else ():
-                self._resend(name, morning)
+        for name in {name for one in mended if one.resent for name in one.shaped}:
+            self._resend(name, morning)
         self.lab.deliver(morning - timedelta(1), {})
         self.driver.tick(self.lab.moment(morning, LOOKS[0]))
         self._status(played, morning, LOOKS[0], LOOKS[:1])
-        played.last = self.driver.status(self.driver.now)
-        played.incidents = self.driver.incidents(self.driver.now)
-        self.driver.check(self.driver.now)
 
     def _hold_back(self, came: dict[str, datetime]) -> None:
         """What comes after the first look isn't there yet at it."""
         self._waiting: list[tuple[datetime, Path, Path]] = []
         for source in self.lab.world.events:
             at = came.get(source.name)
-            if at is not None and at > self.lab.moment(DAY + timedelta(1), LOOKS[0]):
-                path = path_of(self.lab.root, source, DAY)
+            if at is not None and at > self.lab.moment(self.lab.day + timedelta(1), LOOKS[0]):
+                path = path_of(self.lab.root, source, self.lab.day)
                 aside = self.lab.root / path.name
                 path.rename(aside)
                 self._waiting.append((at, aside, path))
@@ -115,9 +113,9 @@ class Play:
         at = self.lab.moment(morning, time(0, 50))
         if source is None:
             known = self.lab.world.reference
-            write(path_of(self.lab.root, known, DAY), self.lab.days.reference(DAY), at)
+            write(path_of(self.lab.root, known, self.lab.day), self.lab.days.reference(self.lab.day), at)
         else:
-            write(path_of(self.lab.root, source, DAY), self.lab.days.events(source, DAY), at)
+            write(path_of(self.lab.root, source, self.lab.day), self.lab.days.events(source, self.lab.day), at)
 
     def _status(self, played: Played, day: date, after: time, looks: Sequence[time]) -> None:
         """What `status` says until the next look, beside what readers get at that moment."""
@@ -126,3 +124,11 @@ class Play:
             if after < at < until and self.lab.moment(day, at) > self.driver.now:
                 found = published(self.driver)
                 played.seen += [(one, found) for one in self.driver.status(self.lab.moment(day, at))]
+
+
+def _both(first: Shaped, second: Shaped) -> Shaped:
+    def shaped(made: Delivery, source: Source | None) -> None:
+        first(made, source)
+        second(made, source)
+
+    return shaped

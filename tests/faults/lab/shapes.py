@@ -1,4 +1,4 @@
-"""A random world: five sources of different owners, what their rows look like, how their days differ."""
+"""A random world: five sources of different owners, what their rows look like, how their days differ, how long it is known."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 SYLLABLES = (
     "ba", "co", "da", "fe", "gor", "hal", "ik", "jo", "ka", "lum", "mer", "nor", "op", "pel",
@@ -14,11 +14,15 @@ SYLLABLES = (
 )  # fmt: skip
 ZONES = ("UTC", "Europe/Zurich", "America/New_York", "Asia/Singapore")
 DELIMITERS = (",", ";", "\t", "|")
-ROWS = ((20, 100), (100, 600), (600, 3_000), (3_000, 8_000))
-"""Rows a day: a small source, a large one, and two between them in each world."""
+ROWS = ((20, 100), (100, 600), (600, 3_000), (3_000, 8_000), (8_000, 50_000))
+"""Rows a day: four of these in each world."""
 KEYS = (15, 400)
-FIRST = date(2025, 3, 3)
-"""A Monday; the weeks that are looked at have no change of daylight saving time in any of the zones."""
+HISTORY = (10, 28)
+"""So many clean days there are before the fault."""
+FAULT = date(2025, 5, 5)
+"""The fault is in the week of this Monday. No zone changes its clocks in the months that are looked at."""
+WIDE_MAX = 3_000
+"""Larger sources have no more than nine columns of numbers."""
 LEVEL_NOISE = 0.015
 TWO_OF_ONE = 0.3
 """In so many worlds one owner delivers two sources."""
@@ -26,7 +30,7 @@ TWO_OF_ONE = 0.3
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of numbers: log-normal, some of them missing, some negative."""
+    """A column of numbers, some of them missing, some negative."""
 
     name: str
     location: float
@@ -34,6 +38,8 @@ class Measure:
     nulls: float
     negative: float
     whole: bool
+    form: str = "amounts"
+    """`amounts` are log-normal, `counts` small, `shares` between 0 and 1, `degrees` on both sides of zero."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,17 @@ class Source:
     """What its own keys look like: whole, prefixed, or digests."""
     flags: tuple[str, ...]
     """More columns, of few values; the last of two may be empty."""
+    format: str = "csv"
+    """Or `jsonl`, `parquet`."""
+    exact: bool = False
+    """Whether fractions are decimals where the format has them."""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What each column holds: text, date, time, whole, or number."""
+        found = dict.fromkeys(self.order, "text")
+        found |= {self.day: "date", self.time: "time", self.key: "whole" if self.keys == "whole" else "text"}
+        return found | {one.name: "whole" if one.whole else "number" for one in self.measures}
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,17 @@ class World:
     zone: str
     events: tuple[Source, ...]
     reference: Reference
+    days: int
+    """How many clean days there are before the fault."""
+    day: date
+    """The first day that isn't clean; what is delivered for it comes on the next morning."""
+    joined: int
+    """So many sources of events are joined with the reference data."""
+
+    @property
+    def first(self) -> date:
+        """The first of the clean days."""
+        return self.day - timedelta(self.days)
 
 
 class Names:
@@ -113,13 +141,15 @@ def world(seed: int) -> World:
     chance = random.Random(f"lab {seed}")
     names = Names(chance)
     reference = _reference(chance, names)
-    kinds, sizes = ["file", "file", "file", "http"], list(ROWS)
+    kinds, sizes = ["file", "file", "file", "http"], chance.sample(ROWS, 4)
     chance.shuffle(kinds)
-    chance.shuffle(sizes)
     events = [_source(chance, names, kind, rows, reference) for kind, rows in zip(kinds, sizes, strict=True)]
     if chance.random() < TWO_OF_ONE:
         events[-1] = replace(events[-1], owner=events[0].owner)
-    return World(seed, chance.choice(ZONES), tuple(events), reference)
+    return World(
+        seed, chance.choice(ZONES), tuple(events), reference,
+        days=chance.randint(*HISTORY), day=FAULT + timedelta(chance.randrange(7)), joined=chance.randint(1, 3),
+    )  # fmt: skip
 
 
 def _reference(chance: random.Random, names: Names) -> Reference:
@@ -133,7 +163,8 @@ def _reference(chance: random.Random, names: Names) -> Reference:
 
 
 def _source(chance: random.Random, names: Names, kind: str, rows: tuple[int, int], reference: Reference) -> Source:
-    measures = tuple(_measure(chance, names) for _ in range(chance.choice((1, 2, 3, 4, 9))))
+    many = chance.choice((1, 2, 3, 4, 9, 30))
+    measures = tuple(_measure(chance, names) for _ in range(many if rows[1] <= WIDE_MAX else min(many, 9)))
     flags = tuple(names.new() for _ in range(chance.choice((0, 0, 1, 2, 6))))
     mix = [chance.gammavariate(2, 1) + 0.3 for _ in range(chance.randint(2, 9))]
     weekend = chance.choice((0.0, 0.0, -0.25, -0.7))
@@ -153,12 +184,15 @@ def _source(chance: random.Random, names: Names, kind: str, rows: tuple[int, int
         rows=math.exp(chance.uniform(math.log(rows[0]), math.log(rows[1]))),
         weekdays=tuple(chance.gauss(0, 0.05) + (weekend if day >= 5 else 0.0) for day in range(7)),
         noise=chance.uniform(0.02, 0.06), peak=chance.randint(8, 17), arrives=chance.randint(60, 240),
-        by=chance.choice(("05:00", "05:15", "")), keys=chance.choice(("whole", "prefixed", "digests")), flags=flags,
+        by=chance.choice(("05:00", "05:15", "")), keys=chance.choice(("whole", "prefixed", "digests", "padded", "uuids")), flags=flags,
+        format="csv" if kind == "http" else chance.choice(("csv", "csv", "csv", "jsonl", "parquet")), exact=chance.random() < 0.5,
     )  # fmt: skip
 
 
 def _measure(chance: random.Random, names: Names) -> Measure:
+    form = chance.choice(("amounts", "amounts", "amounts", "counts", "shares", "degrees"))
     return Measure(
         names.new(), chance.gauss(3, 1.2), chance.uniform(0.3, 0.9), chance.choice((0.0, 0.0, 0.02, 0.06)),
-        chance.choice((0.0, 0.0, 0.0, 0.25)), chance.random() < 0.3,
+        chance.choice((0.0, 0.0, 0.0, 0.25)) if form == "amounts" else 0.0,
+        form == "counts" or (form == "amounts" and chance.random() < 0.3), form,
     )  # fmt: skip

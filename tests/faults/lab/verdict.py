@@ -22,6 +22,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     expected: list[str]
     right: bool
     """An incident names its kind and its node."""
+    uncounted: str = ""
+    """Why nobody could be expected to find it (`findable`)."""
     node_right: bool
     seen: bool
     """There is any incident."""
@@ -53,7 +55,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         names = " + ".join(f"{one.name} ({one.what})" for one in self.faults)
         if self.failed:
             return "broken"
-        missed = "" if all(one.right for one in self.faults) else f"MISSED: {'; '.join(self.incidents) or 'nothing said'}"
+        missed = "" if all(one.right or one.uncounted for one in self.faults) else f"MISSED: {'; '.join(self.incidents) or 'nothing said'}"
         return f"{names}: {missed or 'right'}" + (f", {self.extra} more incidents" if self.extra else "")
 
 
@@ -62,19 +64,19 @@ def broken(seed: int, why: str) -> Verdict:
     return Verdict(seed=seed, faults=[], incidents=[], extra=0, green_minutes=0.0, green=[], states=[], failed=why)
 
 
-def verdict(seed: int, graph: Graph, played: Played, sound: Published) -> Verdict:
+def verdict(seed: int, graph: Graph, played: Played, sound: Published, noise: Sequence[str]) -> Verdict:
     """What came of a scenario."""
     opened = [one for one in played.incidents if _opened(one) >= played.since]
     used: set[str] = set()
-    found = [_found(fault, opened, played, used) for fault in played.faults]
-    minutes, why = _green(graph, played, sound)
+    found = [_found(fault, opened, played, used, why) for fault, why in zip(played.faults, noise, strict=True)]
+    minutes, why = (0.0, list[str]()) if any(noise) else _green(graph, played, sound)
     return Verdict(
         seed=seed, faults=found, incidents=[_line(one) for one in opened], extra=max(len(opened) - len(played.faults), 0),
         green_minutes=minutes, green=why, states=[f"{one.consumer} {one.state} {one.incident}".strip() for one in played.last],
     )  # fmt: skip
 
 
-def _found(fault: Fault, opened: Sequence[dict[str, Any]], played: Played, used: set[str]) -> Found:
+def _found(fault: Fault, opened: Sequence[dict[str, Any]], played: Played, used: set[str], uncounted: str) -> Found:
     here = [one for one in opened if one["cause"]["node"] == fault.node and one["id"] not in used]
     right = [one for one in here if one["cause"]["kind"] in fault.kinds]
     best = next(iter(right or here), None)
@@ -88,7 +90,7 @@ def _found(fault: Fault, opened: Sequence[dict[str, Any]], played: Played, used:
         healed = (served or not alone) and all(one["state"] == "resolved" for one in here)
     return Found(
         name=fault.name, what=f"{fault.node}: {fault.what}", expected=[f"{kind} {fault.node}" for kind in fault.kinds],
-        right=bool(right), node_right=bool(here), seen=bool(opened), detected_minutes=since, healed=healed,
+        right=bool(right), node_right=bool(here), seen=bool(opened), detected_minutes=since, healed=healed, uncounted=uncounted,
     )  # fmt: skip
 
 

@@ -137,3 +137,10 @@ def sections(page: Path) -> Iterator[Section]:
         else:
             lines.append(line)
     yield Section(name, title, "\n".join(lines))
+
+
+def spans(page: Path) -> Iterator[str]:
+    """What stands as code within a page's sentences and tables."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for span in re.finditer(r"(?<!`)`([^`]+)`(?!`)", prose):
+        yield " ".join(span[1].split())

@@ -1,4 +1,5 @@
-"""What was published as an exception: announced while it holds, wrong once it has lapsed, however far up it is."""
+"""What was published as an exception: announced while it holds, however far up it is (`test_wrongness`: once
+it has lapsed)."""
 
 from __future__ import annotations
 
@@ -43,19 +44,11 @@ def test_before_it_lapses_its_consumers_are_at_risk_from_then_on() -> None:
     assert "known at the vendor's" in found.reason
 
 
-def test_once_it_has_lapsed_what_stands_on_it_is_wrong() -> None:
-    """Would catch: an exception for a day that holds for ever."""
-    found = _judged(_accepted("src", "2013-02-02", "2013-02-03 07:00"), _accepted("a", "2013-02-01", None))
-    assert (found.state, found.since_us) == (State.WRONG, at("2013-02-03 07:00"))
-    assert found.next == "headrace quarantine src@2013-02-02"
-    assert State.SERVED not in found.states
-
-
 def test_others_are_not_touched() -> None:
-    """Would catch: a consumer blamed for an exception of something that it doesn't read."""
-    lapsed = _accepted("a", "2013-02-02", "2013-02-03 07:00")
-    assert _judged(lapsed, reads="other").state is State.SERVED
-    assert _judged(lapsed, reads="a").state is State.WRONG
+    """Would catch: a consumer at risk for an exception of something that it doesn't read."""
+    accepted = _accepted("a", "2013-02-02", "2013-02-04 12:00")
+    assert _judged(accepted, reads="other").state is State.SERVED
+    assert _judged(accepted, reads="a").state is State.AT_RISK
 
 
 def test_what_was_unusual_before_an_interval_was_told_then() -> None:

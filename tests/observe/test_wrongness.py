@@ -187,3 +187,38 @@ def test_an_exception(store: Store, owners: tuple[str, ...], until: str | None, 
         found, status, _ = seen(tx, owners=owners)
     assert status.state == state
     assert (found.excepted_us // MINUTE, found.lost_us // MINUTE) == (excepted, lost)
+
+
+def _accept(tx: Transaction, node: str, partition: str, until: str | None) -> None:
+    tx.execute(
+        "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at, until)"
+        " select ?, ?, 1, max(id), 'ann', 'fine', min(published_at), ? from publication where node = ? and partition = ?",
+        (node, partition, None if until is None else at(until), node, partition),
+    )
+
+
+@pytest.mark.parametrize("node", ["src", "mid", "top"])
+def test_what_stands_on_an_exception_that_has_lapsed_is_wrong(store: Store, node: str) -> None:
+    """Would catch: an exception for a day that holds for ever, and one of an older interval that `status` counts but no figure."""
+    with store.write(None) as tx:
+        kept(tx)
+        _accept(tx, node, "2013-02-02", "2013-02-05 09:00")
+        found, status, spans = seen(tx, owners=("ann",))
+    assert (status.state, status.since_us) == ("wrong", at("2013-02-05 09:00"))
+    assert status.next == f"headrace quarantine accept {node}@2013-02-02 --reason TEXT --until T"
+    assert spans[-1] == ("wrong", 3 * 60)
+    assert (found.excepted_us, found.lost_us // MINUTE) == (0, 3 * 60)
+
+
+def test_what_was_replaced_before_its_exception_lapsed_is_not_wrong(store: Store) -> None:
+    """Would catch: an exception whose data is gone that makes a consumer wrong when its time is over."""
+    with store.write(None) as tx:
+        kept(tx)
+        tx.execute(
+            "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at, until)"
+            " select 'src', '2013-02-01', 1, min(id), 'ann', 'fine', min(published_at), ? from publication where node = 'src'"
+            " and partition = '2013-02-01'",
+            (at("2013-02-05 09:00"),),
+        )
+        found, status, _ = seen(tx, owners=("ann",))
+    assert (status.state, found.lost_us) == ("served", 0)

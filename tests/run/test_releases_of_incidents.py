@@ -57,3 +57,24 @@ def test_a_release_of_one_names_the_others(lab: Lab) -> None:
     dropped = lab.headrace("quarantine", "drop", incident["id"], "--reason", "not any more")
     assert (dropped["state"], len(dropped["partitions"])) == ("dropped", 5)
     assert lab.headrace("quarantine") == []
+
+
+def test_what_was_accepted_is_reported_where_another_partition_fails(tmp_path: Path) -> None:
+    """Would catch: one of three partitions published, and an answer that says nothing of it."""
+    lab = Lab(tmp_path / "p")
+    source = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+    lab.write("sources/orders.yaml", f"{source}checks:\n  - range: {{column: amount, min: 0}}\n")
+    lab.orders(DAYS[0])
+    for day in DAYS[1:4]:
+        lab.orders(day, amount="-1.50")
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    gone = lab.headrace("quarantine", f"orders@{DAYS[2]}")[0]["path"]
+    (lab.root / gone).unlink()
+    found = lab.headrace("quarantine", "accept", incident["id"], "--reason", "refunds", code=1)
+    assert (found["state"], found["partitions"]) == ("partial", [DAYS[1], DAYS[3]])
+    (failed,) = found["undecided"]
+    assert (failed["partition"], found["still_waiting"]) == (f"orders@{DAYS[2]}", [f"orders@{DAYS[2]}"])
+    assert "isn't there any more" in failed["reason"]
+    assert found["next"] == f"headrace quarantine orders@{DAYS[2]}"
+    assert [row["partition"] for row in lab.headrace("quarantine")] == [DAYS[2]]

@@ -16,7 +16,7 @@ from headrace.operations.figure_documents import FigureDocument
 ROWS_MAX = 200
 """Shown; --json has all."""
 _SHOWN: Mapping[str, Sequence[str]] = {
-    "availability": ("consumer", "state", "claimed", "since", "until", "seconds"),
+    "availability": ("consumer", "state", "by_exception", "claimed", "since", "until", "seconds"),
     "promises": ("consumer", "interval", "due_at", "met_at", "kept", "waived"),
     "nodes": ("of", "kind", "owner", "honest", "lost_minutes", "classic"),
     "owners": ("of", "honest", "mean", "worst", "lost_minutes"),

@@ -58,11 +58,13 @@ class AtRisk(msgspec.Struct, frozen=True):
 
 
 class Wronged(msgspec.Struct, frozen=True):
-    """What a consumer can read isn't sound: since when, by which incident (None: not told), in one clause."""
+    """What a consumer can read isn't sound: since when, by which incident (None: not told), in one
+    clause, and what to type next."""
 
     since_us: int
     incident: int | None
     said: str
+    next: str | None = None
 
 
 class ConsumerStatus(msgspec.Struct, frozen=True):

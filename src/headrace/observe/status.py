@@ -1,6 +1,6 @@
 """`judge`: how each consumer is served, since when, why, and what to type next (SEMANTICS §7). Pure.
 
-What incidents make wrong is found by `availability.wrongness`, and given.
+What incidents and lapsed exceptions make wrong is found by `availability.wrongness`, and given.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NOTHING_WRONG: Mapping[str, Wronged] = MappingProxyType({})
 
 
 def judge(declared: Watched, world: World, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_WRONG) -> Status:
-    """How everything stands at a time, as far as the facts of `world` say; `wronged` are the consumers that incidents make wrong."""
+    """How everything stands at a time, as far as the facts of `world` say; `wronged` are the consumers that are wrong."""
     return judged(Scene(declared, world), now_us, wronged)
 
 
@@ -86,8 +86,7 @@ class _Judgement:
         blind = self._blind()
         late_since = self._late_since()
         never = self._never()
-        lapsed = next((one for one in self._excepted if one.lapsed(self._now)), None)
-        wrong = lapsed is not None or self._wronged is not None
+        wrong = self._wronged is not None
         served = not never and late_since is None
         deadline = self._risk() if served else None
         risk = deadline or self._lapsing() or self._odd() if served else None
@@ -255,17 +254,8 @@ class _Judgement:
         return AtRisk(served[0].interval, served[0].due_at_us, found.node, found.partition, said, f"headrace why {shlex.quote(place)}")
 
     def _wrong(self) -> tuple[str, str | None, int | None]:
-        if self._wronged is None:
-            return self._lapsed()
-        command = None if self._wronged.incident is None else f"headrace incident INC-{self._wronged.incident}"
-        return self._wronged.said, command, self._wronged.since_us
-
-    def _lapsed(self) -> tuple[str, str | None, int | None]:
-        one = self._excepted[0]
-        assert one.until_us is not None
-        since = moment(one.until_us, self._now, self._scene.declared.timezone)
-        said = f"{_place(one)}: the exception of {one.by} lapsed at {since}"
-        return said, f"headrace quarantine {shlex.quote(_place(one))}", one.until_us
+        assert self._wronged is not None
+        return self._wronged.said, self._wronged.next, self._wronged.since_us
 
     def _blind(self) -> tuple[str, int | None] | None:
         """Why nothing can be judged, and since when: nobody looked at a source that it depends on for too long."""

@@ -22,6 +22,8 @@ class SpanRow(Document, frozen=True, kw_only=True):
     seconds: float
     state: str
     claimed: str
+    by_exception: bool = False
+    """It was served only by an exception of others than the consumer's owner: not honestly available."""
 
 
 class ServedRow(Document, frozen=True, kw_only=True):

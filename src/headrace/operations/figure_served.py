@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from headrace.model import Asset, Consumer, Project, Source
-from headrace.observe.availability.score import Score, figures, percent, share, totals, worst
+from headrace.observe.availability.score import GOOD, Score, figures, percent, share, totals, worst
 from headrace.observe.availability.sentences import NOTHING_DUE, of_consumer
-from headrace.observe.availability.timeline import Past, Span, timeline
+from headrace.observe.availability.spans import common
+from headrace.observe.availability.timeline import Past, Span, moments, timeline
 from headrace.operations.availability import row_of
 from headrace.operations.figure_documents import PromiseRow, ServedRow, SpanRow
 from headrace.operations.figuring import Figuring
@@ -31,15 +32,16 @@ def _served(figuring: Figuring, one: Score) -> str:
 
 
 def _spans(figuring: Figuring, past: Past) -> Iterator[SpanRow]:
-    """Cut wherever what is known now or what was claimed changes."""
+    """Cut wherever what is known now, what was claimed, or whose word it was served by changes."""
     now, then = (timeline(past, figuring.began, figuring.until, then=when) for when in (False, True))
-    edges = sorted({edge for one in (*now, *then) for edge in (one.from_us, one.until_us)})
+    excepted = common(moments(now, lambda state: state in GOOD), past.excepted)
+    edges = sorted({edge for one in (*now, *then) for edge in (one.from_us, one.until_us)} | {edge for span in excepted for edge in span})
     for since, until in pairwise(edges):
         state, claimed = _at(now, since), _at(then, since)
         if state is not None and claimed is not None:
             yield SpanRow(
                 consumer=past.consumer, since=figuring.instant(since), until=figuring.instant(until), seconds=(until - since) / 1e6,
-                state=state, claimed=claimed,
+                state=state, claimed=claimed, by_exception=any(one <= since < other for one, other in excepted),
             )  # fmt: skip
 
 

@@ -67,6 +67,15 @@ class WithdrawDocument(Document, frozen=True, kw_only=True):
     """Who reads it."""
 
 
+class UndecidedRow(Document, frozen=True, kw_only=True):
+    """One of several partitions of which a decision failed."""
+
+    partition: str
+    """`node@partition`."""
+    reason: str
+    hint: str
+
+
 class DecisionDocument(Document, frozen=True, kw_only=True):
     """`quarantine accept` and `quarantine drop`: `state` is `published`, `dropped`, or what it came to
     where it could not be published; `partial` where several came to different states."""
@@ -90,6 +99,8 @@ class DecisionDocument(Document, frozen=True, kw_only=True):
     rejected: list[RejectedRow] = msgspec.field(default_factory=list)
     consumers: list[str] = msgspec.field(default_factory=list)
     """Who reads it."""
+    undecided: list[UndecidedRow] = msgspec.field(default_factory=list)
+    """Of several that were to be decided: those of which it failed. The others are decided."""
     still_waiting: list[str] = msgspec.field(default_factory=list)
     """`node@partition` of what else waits because of the same incident."""
     next: str | None = None

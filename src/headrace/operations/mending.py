@@ -24,6 +24,7 @@ from headrace.plan.backfills import Mode
 from headrace.run.giving_up import shared_and_damaged
 from headrace.store import Transaction
 from headrace.store.queries import drift, partitions, restatements
+from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.news import newest_withheld
@@ -115,7 +116,7 @@ def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incide
             return None
         return IncidentRepairRow(command=how.commands[0], automatic=False, first=how.first, same=how.same)
     alone = incident.state == "recovering" or (incident.kind in _AUTOMATIC and not _stuck(tx, _places(tx, incident)))
-    if incident.kind == CauseKind.RESTATEMENT and _asked_for(tx, incident):
+    if alone and (incident.kind == CauseKind.RESTATEMENT or incident.state == "recovering") and _asked_for(tx, incident):
         alone = False
     if incident.state != "recovering" and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail in _DISK:
         return IncidentRepairRow(command=f"headrace fix {incident.shown}", automatic=False, first=_DISK[incident.detail])
@@ -204,6 +205,10 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
     node = _made(project, incident.node)
     if node is None:
         return Mending(first=f"{incident.node} has no data of its own, or isn't declared any more", commands=("headrace status",))
+    if lapsed := stored_evidence.lapsed_of(tx, incident.id):
+        return _of_lapsed(project, incident, lapsed)
+    if incident.state == "recovering" and (withdrawn := _of_withdrawn(tx, project, incident)) is not None:
+        return withdrawn
     keys = _ordered(project, incident) or _whole(node)
     if incident.detail == HISTORY and any(newest_withheld(tx, node.name, key) for key in keys):
         return Mending(first=before_deciding(node.owner), commands=(decided_at(node.name),))
@@ -224,6 +229,46 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
         return _of_unnoticed(project, incident, node, elsewhere)
     others = {one.node: None for one in elsewhere}
     return _built(project, incident, Mode.MISSING, also=tuple(others))
+
+
+def _of_lapsed(project: Project, incident: Incident, lapsed: Sequence[tuple[str, str]]) -> Mending:
+    """Data that readers see by an exception that has lapsed: nothing is computed, somebody decides about it once more."""
+    name, key = lapsed[0]
+    at, node = place(name, key or WHOLE), _made(project, name)
+    other = f"ask {node.owner} for other data" if isinstance(node, Source) else f"correct {_place(project, name)} or its input"
+    take_back = command_line("withdraw", at, "--reason", "TEXT")
+    more = f", and so for {len(lapsed) - 1} more" if len(lapsed) > 1 else ""
+    return Mending(
+        first=f"{other}, take it back ({take_back}{more}), or look whether it can be accepted again",
+        commands=(command_line("quarantine", "accept", at if not more else incident.shown, "--reason", "TEXT", "--until", "T"),),
+    )
+
+
+def _of_withdrawn(tx: Transaction, project: Project, incident: Incident) -> Mending | None:
+    """What was taken back, while readers still see what was computed from it; None where they don't."""
+    taken_back = [(node, key) for node, key in _places(tx, incident) if _is_withdrawn(tx, node, key)]
+    keys = {key for _, key in taken_back}
+    computed = [
+        place(name, key)
+        for name in incident.affected.assets
+        if any(name != node for node, _ in taken_back)
+        for key in partitions.stale_keys(tx, name)
+        if key in keys and not _is_withdrawn(tx, name, key)
+    ]
+    if not computed:
+        return None
+    more = f" (and {len(computed) - 1} more)" if len(computed) > 1 else ""
+    node = _made(project, incident.node)
+    other = f"ask {node.owner} for other data, or " if isinstance(node, Source) else ""
+    return Mending(
+        first=f"{other}take back what was computed from {place(*taken_back[0])}: {computed[0]}{more}",
+        commands=(command_line("withdraw", computed[0], "--reason", "TEXT"),),
+    )
+
+
+def _is_withdrawn(tx: Transaction, node: str, key: str) -> bool:
+    row = partitions.get(tx, node, key)
+    return row is not None and row.state == "withdrawn"
 
 
 def _of_unnoticed(project: Project, incident: Incident, source: Source, failed: Sequence[Broken]) -> Mending:

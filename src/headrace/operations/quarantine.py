@@ -60,13 +60,19 @@ def _excepted(session: Session, tx: Transaction, project: Project, one: Accepted
         return None
     until = "" if one.until is None else f", until {session.instant(one.until):%Y-%m-%d %H:%M}"
     reason = f"accepted by {one.actor}{until}: {one.reason}; it waited because: {row.reason}"
-    shown = _row(session, tx, project, row)
+    shown = _row(session, tx, project, msgspec.structs.replace(row, state="held"))
     at = place(one.node, one.partition)
     renew = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
-    todo = f"{renew} renews it, {command_line('withdraw', at, '--reason', 'TEXT')} takes it back"
+    take_back = command_line("withdraw", at, "--reason", "TEXT")
+    accepted = msgspec.structs.replace(
+        shown, state="accepted", verdict="warned", at=session.instant(one.at), reason=reason, repair=None,
+        todo=f"{renew} renews it, {take_back} takes it back",
+    )  # fmt: skip
+    if not lapsed or one.until is None:
+        return accepted
     return msgspec.structs.replace(
-        shown, state="held" if lapsed else "accepted", verdict="warned", at=session.instant(one.until if lapsed and one.until else one.at),
-        reason=f"the exception has lapsed: {reason}" if lapsed else reason, repair=None, todo=todo,
+        accepted, state="held", at=session.instant(one.until), reason=f"the exception has lapsed: {reason}",
+        todo=f"{shown.todo}; {accepted.todo}", repair=shown.repair, decide=[renew, take_back],
     )  # fmt: skip
 
 

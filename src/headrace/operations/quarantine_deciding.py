@@ -181,6 +181,7 @@ def _renewed(context: Context, leader: Leader, arguments: DecideArguments) -> De
         decided(tx, decision, Action.QUARANTINE_ACCEPTED, now)
 
     leader.tell(write=write)
+    leader.settle()
     return _document(context, leader, decision, "published")
 
 

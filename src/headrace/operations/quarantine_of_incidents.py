@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from headrace.model import UsageError
+from headrace.model import HeadraceError, UsageError
 from headrace.model.commands import command_line, place
 from headrace.model.required import WHOLE
 from headrace.operations import quarantine_deciding, reasons
 from headrace.operations.incidents import found_in, number_of
-from headrace.operations.interventions import DecisionDocument
+from headrace.operations.interventions import DecisionDocument, UndecidedRow
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.store import Transaction
-from headrace.store.queries import incidents, quarantine
+from headrace.store.queries import evidence, incidents, quarantine
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.quarantine import Quarantined
 
@@ -67,28 +67,39 @@ def _decided(
     if _ID.fullmatch(target.strip()) is None:
         return _with_others(session, word, decide(target))
     reasons.given(reason, f"quarantine {word}", "who waits for the data has to know why")
-    rows = _rows(session, target)
-    if not rows:
+    places = _places(session, target, lapsed=word == "accept")
+    if not places:
         hint = "headrace quarantine lists what does"
         raise UsageError(f"nothing waits in quarantine because of {target.upper()}", hint=hint)
-    documents, done = list[DecisionDocument](), set[tuple[str, str]]()
-    for row in rows:
-        if (row.node, row.partition) not in done:  # what one file brought is decided at once
-            documents.append(decide(place(row.node, row.partition)))
-            done |= {(row.node, key) for key in documents[-1].partitions}
-    return _together(documents)
+    documents, done, failed = list[DecisionDocument](), set[tuple[str, str]](), list[tuple[str, HeadraceError]]()
+    for node, key in places:
+        if (node, key) in done:  # what one file brought is decided at once
+            continue
+        try:
+            documents.append(decide(place(node, key)))
+        except HeadraceError as error:  # what was decided before it is decided, and has to be reported
+            failed.append((place(node, key), error))
+            continue
+        done |= {(node, one) for one in documents[-1].partitions}
+    if not documents:
+        raise failed[0][1]
+    return _together(documents, failed)
 
 
-def _rows(session: Session, target: str) -> list[Quarantined]:
+def _places(session: Session, target: str, *, lapsed: bool) -> list[tuple[str, str]]:
+    """(node, partition) of what waits because of an incident; of exceptions that have `lapsed`, too."""
     if session.store is None:
         return []
     with session.store.read() as tx:
-        return waiting_for(tx, found_in(tx, number_of(target)))
+        incident = found_in(tx, number_of(target))
+        again = [(node, key or WHOLE) for node, key in evidence.lapsed_of(tx, incident.id)] if lapsed else []
+        waiting = [(row.node, row.partition) for row in waiting_for(tx, incident)]
+    return list(dict.fromkeys([*waiting, *again]))
 
 
-def _together(documents: list[DecisionDocument]) -> DecisionDocument:
-    """One document of several decisions."""
-    states = {one.state for one in documents}
+def _together(documents: list[DecisionDocument], failed: Sequence[tuple[str, HeadraceError]]) -> DecisionDocument:
+    """One document of several decisions, with those that couldn't be made."""
+    states = {one.state for one in documents} | {"partial" for _ in failed}
     nodes = list(dict.fromkeys(one.asset for one in documents))
     counts = [one.rows for one in documents]
     return msgspec.structs.replace(
@@ -101,6 +112,9 @@ def _together(documents: list[DecisionDocument]) -> DecisionDocument:
         published=[row for one in documents for row in one.published],
         rejected=[row for one in documents for row in one.rejected],
         consumers=sorted({name for one in documents for name in one.consumers}),
+        undecided=[UndecidedRow(partition=at, reason=str(error), hint=error.hint or "") for at, error in failed],
+        still_waiting=[at for at, _ in failed] or documents[-1].still_waiting,
+        next=command_line("quarantine", failed[0][0]) if failed else documents[-1].next,
     )
 
 

@@ -13,6 +13,7 @@ from headrace.observe.persist import settle
 from headrace.observe.watched import watched
 from headrace.operations import reasons, targets
 from headrace.operations.interventions import StaleRow, WithdrawDocument
+from headrace.operations.judging import judge_now
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
@@ -100,9 +101,12 @@ def _withdraw(context: Context, arguments: WithdrawArguments, progress: Progress
         told.append((taking_back.take_back(tx, order, publication, context.actor, now), publication))
         if context.working is None:
             taking_back.tell_nobody(tx, applied, order, context.held.lease.epoch, now)
+            judge_now(tx, context.session, applied, now)
 
     before = _stale(context, below)
     context.tell(TakenBack(order.node, order.key, order.reason), write=write)
+    if context.working is not None:
+        context.working.settle()
     snapshot, publication = told[0]
     return _document(
         context, order, snapshot, publication, _newly(before, _stale(context, below)), _readers(applied.compiled.project, order.node)

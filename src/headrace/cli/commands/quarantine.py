@@ -80,7 +80,8 @@ def _render(rows: list[QuarantineRow], page: Page, target: str | None) -> None:
     if len(rows) <= DETAILED_MAX and target:
         for row in rows:
             _detail(row, page)
-        page.next("headrace status" if rows[0].delivery is None else "headrace tick")
+        lapsed = rows[0].state == "held" and rows[0].verdict == "warned"
+        page.next(rows[0].decide[0] if lapsed else "headrace status" if rows[0].delivery is None else "headrace tick")
         return
     page.table(COLUMNS, [_row(row, page) for row in rows])
     known = sum(row.rows or 0 for row in rows)
@@ -103,7 +104,9 @@ def _row(row: QuarantineRow, page: Page) -> list[str | Cell]:
 def _seen(rows: list[QuarantineRow]) -> str:
     """Whether readers see anything of it: what was accepted stays published once the exception has lapsed."""
     seen = sum(row.verdict == "warned" for row in rows)
-    return "readers see none of it" if not seen else f"readers see {seen} of them, by exceptions that have lapsed"
+    if not seen:
+        return "readers see none of it"
+    return f"readers see {plural(seen, 'partition')} of it, by exceptions that have lapsed"
 
 
 def _detail(row: QuarantineRow, page: Page) -> None:
@@ -135,6 +138,10 @@ def decided(document: DecisionDocument, page: Page) -> None:
         page.say(f"✓ {name} is published as an exception of {document.by}{lapses}", "good")
     elif document.state == "dropped":
         page.say(f"✓ {name} is dropped: readers will never see it", "good")
+    elif document.undecided:
+        page.say(f"! {name}: decided; {plural(len(document.undecided), 'partition')} could not be:", "warn")
+        for failed in document.undecided:
+            page.say(f"✗ {failed.partition}: {failed.reason}", "bad", indent=2)
     elif document.state == "partial":
         page.say(f"✗ {name}: not all of it can be published even so", "bad")
     else:

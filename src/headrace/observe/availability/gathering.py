@@ -52,7 +52,7 @@ class Gathering:
             duties=duties,
             counted_us=self._counted(terms, promises, duties),
             blind=self._blind(read),
-            wrong=self._wrongness.wrong(read, duties),
+            wrong=self._wrongness.wrong(read),
         )
 
     def _aged(self, terms: Terms, read: Terms, duties: Sequence[Duty]) -> dict[str, Any]:

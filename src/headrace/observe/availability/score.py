@@ -13,7 +13,7 @@ from headrace.observe.availability.timeline import Past, counted, moments, timel
 from headrace.observe.states import State
 
 MINUTE_US = 60_000_000
-_GOOD = (State.SERVED, State.AT_RISK)
+GOOD = (State.SERVED, State.AT_RISK)
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ class Score(msgspec.Struct, frozen=True):
 def score(past: Past, from_us: int, until_us: int) -> Score:
     """The figures of one consumer over a window."""
     counts = counted(past, from_us, until_us)
-    now, then = (moments(timeline(past, from_us, until_us, then=when), lambda state: state in _GOOD) for when in (False, True))
+    now, then = (moments(timeline(past, from_us, until_us, then=when), lambda state: state in GOOD) for when in (False, True))
     corrected = without(then, now)
     excepted = common(now, past.excepted)
     promised = past.promised(from_us, until_us)

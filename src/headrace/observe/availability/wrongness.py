@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
+from headrace.model.commands import command_line, place
 from headrace.observe.availability.lateness import Duty
 from headrace.observe.availability.spans import EVER, Moments, union, without
 from headrace.observe.availability.tainted import Carry, Taint, accepted, all_of_all, spread, unsound
@@ -12,6 +13,7 @@ from headrace.observe.availability.timeline import Wrong
 from headrace.observe.obligations import Scene, needed
 from headrace.observe.states import Wronged
 from headrace.observe.watched import Node, Terms
+from headrace.observe.wording import moment
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents
 from headrace.store.queries import unsound as stored
@@ -40,32 +42,33 @@ class Wrongness:
     def _excepted(self) -> dict[str, list[Taint]]:
         return spread(self._tx, self._scene, accepted(self._exceptions.values()), all_of_all)
 
-    def wrong(self, terms: Terms, duties: Sequence[Duty]) -> tuple[Wrong, ...]:
+    def wrong(self, terms: Terms) -> tuple[Wrong, ...]:
         """By incidents, and by exceptions that have lapsed."""
-        return (*self._by_incidents(terms), *self._lapsed(terms, duties))
+        return (*self._by_incidents(terms), *(wrong for _, wrong in self._lapsed(terms)))
 
     def _by_incidents(self, terms: Terms) -> Iterator[Wrong]:
         for one in self._at(terms, self._unsound):
             if one.until_us > self._from:
                 yield Wrong(one.from_us, one.until_us, one.known_us, one.incident, one.withdrawn_us)
 
-    def _lapsed(self, terms: Terms, duties: Sequence[Duty]) -> Iterator[Wrong]:
+    def _lapsed(self, terms: Terms) -> Iterator[tuple[Taint, Wrong]]:
         """An exception whose time is over makes wrong what stands on it, as long as that is what readers see."""
-        for node in self._scene.awaited(terms) if self._exceptions else ():
-            found = self._excepted.get(node.name, ())
-            for one in found or ():
-                exception = self._exceptions[one.exception or 0]
-                if exception.until is not None and any(self._stands_on(node, terms, duty, one) for duty in duties):
-                    ends = min(one.until_us, _ends(exception))
-                    yield Wrong(max(one.from_us, exception.until), ends, exception.until)
+        for one in self._at(terms, self._excepted if self._exceptions else {}):
+            exception = self._exceptions[one.exception or 0]
+            if exception.until is None or (exception.ended_at or EVER) <= exception.until:
+                continue
+            ends = min(one.until_us, EVER if exception.over_at is None else exception.over_at)
+            since = max(one.from_us, exception.until)
+            if since < ends and ends > self._from:
+                yield one, Wrong(since, ends, exception.until, exception.incident)
 
     def by_others(self, terms: Terms, duties: Sequence[Duty], speaks: Speaks) -> Moments:
         """While the newest interval that was due stood on an exception of somebody else's than the owner's."""
         if not self._exceptions:
             return ()
         found = []
-        for place, duty in enumerate(duties):
-            ends = duties[place + 1].due_us if place + 1 < len(duties) else EVER
+        for index, duty in enumerate(duties):
+            ends = duties[index + 1].due_us if index + 1 < len(duties) else EVER
             for node in self._scene.awaited(terms):
                 for one in self._excepted.get(node.name, ()):
                     exception = self._exceptions[one.exception or 0]
@@ -95,14 +98,15 @@ class Wrongness:
 
     def now(self) -> dict[str, Wronged]:
         """Consumer → what makes wrong what it can read now, the earliest first; those that aren't wrong aren't in it."""
-        return {
-            consumer: self._told(min(found, key=lambda one: (one.from_us, one.incident or 0)))
-            for consumer, found in self._holding().items()
-        }
+        found = self._holding()
+        lapsed = self._lapsed_now()
+        names = [one.consumer for one in self._scene.declared.consumers if one.consumer in found or one.consumer in lapsed]
+        return {name: min((*found.get(name, ()), *lapsed.get(name, ())), key=_earliest) for name in names}
 
     def behind(self) -> frozenset[int]:
         """The incidents that make wrong what any consumer can read now."""
-        return frozenset(one.incident for found in self._holding().values() for one in found if one.incident is not None)
+        wronged = (*self._holding().values(), *self._lapsed_now().values())
+        return frozenset(one.incident for found in wronged for one in found if one.incident is not None)
 
     def replaced_at(self, incident: int) -> int | None:
         """When the last of what an incident makes wrong, and consumers read, was replaced; None where they read nothing of it."""
@@ -114,17 +118,26 @@ class Wrongness:
         )
         return max(ends, default=None)
 
-    def _holding(self) -> dict[str, list[Wrong]]:
-        found: dict[str, list[Wrong]] = {}
+    def _holding(self) -> dict[str, list[Wronged]]:
+        found: dict[str, list[Wronged]] = {}
         for terms in self._scene.declared.consumers:
             holding = [
-                one
+                self._told(one)
                 for one in self._by_incidents(terms)
                 if one.from_us <= self._now < one.until_us
                 and one.known_us <= self._now
                 and one.withdrawn_us > self._now
                 and self._open(one.incident)
             ]
+            if holding:
+                found[terms.consumer] = holding
+        return found
+
+    def _lapsed_now(self) -> dict[str, list[Wronged]]:
+        """What consumers can read now by exceptions that have lapsed."""
+        found: dict[str, list[Wronged]] = {}
+        for terms in self._scene.declared.consumers if self._exceptions else ():
+            holding = [self._told_lapse(one, wrong) for one, wrong in self._lapsed(terms) if wrong.from_us <= self._now < wrong.until_us]
             if holding:
                 found[terms.consumer] = holding
         return found
@@ -141,7 +154,29 @@ class Wrongness:
     def _told(self, one: Wrong) -> Wronged:
         incident = incidents.get(self._tx, one.incident or 0)
         said = "what can be read is wrong" if incident is None else f"{incident.shown} {incident.node}: {incident.summary}"
-        return Wronged(one.from_us, one.incident, said)
+        return Wronged(one.from_us, one.incident, said, None if one.incident is None else f"headrace incident INC-{one.incident}")
+
+    def _told_lapse(self, stands_on: Taint, one: Wrong) -> Wronged:
+        """The command ends it: the exception is renewed, or, where its data was taken back, so is what was made of it."""
+        exception = self._exceptions[stands_on.exception or 0]
+        at = place(exception.node, exception.partition)
+        since = moment(one.known_us, self._now, self._scene.declared.timezone)
+        said = f"{at}: the exception of {exception.actor} lapsed at {since}"
+        if one.incident is not None:
+            said = f"INC-{one.incident} {said}"
+        if exception.ended_at is None:
+            command = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
+            return Wronged(one.from_us, one.incident, said, command)
+        made = place(stands_on.node, stands_on.partition)
+        taken_back = (exception.node, exception.partition) in self._scene.world.withdrawn()
+        command = command_line("tick") if one.incident is None else command_line("fix", f"INC-{one.incident}")
+        if taken_back:
+            command = command_line("withdraw", made, "--reason", "TEXT")
+        return Wronged(one.from_us, one.incident, f"{said}, and {made} was computed from it", command)
+
+
+def _earliest(one: Wronged) -> tuple[int, int]:
+    return one.since_us, one.incident or 0
 
 
 def _ends(exception: Excepted) -> int:

@@ -60,7 +60,20 @@ def _summary(one: Candidate, columns: Sequence[str]) -> str:
     said = _CLAUSES.get(one.kind, _observed)(one.own, columns)
     if one.latent:
         said = f"{said}; nothing was noticed at {one.node} itself"
-    return (f"{len(one.nodes) + 1} nodes: {said}" if one.nodes else said)[:CLAUSE_MAX]
+    said = (f"{len(one.nodes) + 1} nodes: {said}" if one.nodes else said)[:CLAUSE_MAX]
+    lapsed = exceptions_lapsed(one.own)
+    return f"{said}; {lapsed}" if lapsed else said
+
+
+def exceptions_lapsed(own: Iterable[Evidence]) -> str:
+    """Whose exceptions have lapsed, in a clause; empty for none."""
+    found = {(one.node, one.partition): one.lapsed for one in own if one.lapsed}
+    if not found:
+        return ""
+    people = sorted(set(found.values()))
+    if len(found) > 1:
+        return f"{len(found)} exceptions of {_listed(people)} have lapsed"
+    return f"the exception of {people[0]} has lapsed"
 
 
 def _schema(own: Sequence[Evidence], _: Sequence[str]) -> str:

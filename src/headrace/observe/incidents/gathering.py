@@ -18,6 +18,7 @@ from headrace.observe.incidents import (
     damage,
     faults,
     infeasible,
+    lapsed,
     looks,
     mappings,
     working,
@@ -28,6 +29,7 @@ from headrace.observe.incidents.reach import Reach
 from headrace.observe.obligations import Scene
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored
+from headrace.store.queries.evidence import LAPSED
 
 WARNED_US = 3 * 86_400_000_000
 """For so long a warning about what was published may explain what it brought about."""
@@ -93,6 +95,7 @@ def _present(tx: Transaction, found: Gathered, project: Project, scene: Scene, w
     found.now(tx, arrivals.KIND, late)
     damaged = list(damage.gather(tx, scene))
     found.now(tx, damage.KIND, [one for one, _ in damaged], {one.id: attempt for one, attempt in damaged})
+    found.now(tx, LAPSED, lapsed.gather(tx, scene, now))
     found.now(tx, "act", acts.gather(tx, waiting, now))
     found.now(tx, "plan", approvals.gather(tx, waiting, now))
     found.now(tx, "deadline", infeasible.gather(tx, scene, waiting, {(one.node, one.partition) for one in late}, now))

@@ -13,6 +13,7 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.graph import CauseGraph
 from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.diagnosis.reaching import OF_ROWS, made_of
+from headrace.observe.diagnosis.wording import exceptions_lapsed
 from headrace.observe.incidents import mappings
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.incidents.telling import said, what
@@ -232,7 +233,9 @@ def _lines(was: Incident, now: Incident, fresh: Sequence[Evidence], own: Collect
     """What is new of an incident, one clause each."""
     if new:
         return [f"opened: {now.kind} at {now.node}, {now.summary}"]
-    lines = ["opened again: the same has come back"] if again else []
+    back = exceptions_lapsed(one for one in fresh if one.id in own)
+    why = back or "the same has come back"
+    lines = [f"opened again: {why}"] if again else [back] if back else []
     if (was.kind, was.node) != (now.kind, now.node):
         lines.append(f"it is {now.kind} at {now.node}, not {was.kind} at {was.node}: {now.summary}")
     more = sorted(set(now.affected.partitions) - set(was.affected.partitions))

@@ -25,6 +25,10 @@ def said(one: Evidence) -> Said:
 
 def what(one: Evidence) -> str:
     """What kind of observation it is, in a few words."""
+    return f"{_what(one)}, exception of {one.lapsed} lapsed" if one.lapsed else _what(one)
+
+
+def _what(one: Evidence) -> str:
     if one.family is Family.SCHEMA:
         return _SCHEMA.get(one.detail.partition(";")[0], "schema changed")
     if one.family is Family.CHECK and one.detail:

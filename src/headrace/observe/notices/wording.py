@@ -31,6 +31,7 @@ _CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_. ]{0,60}(?=:|$)")
 _IN_NODES = re.compile(r"(\d+ nodes): (.*)", re.DOTALL)
 _MODULE = re.compile(r"ModuleNotFoundError: (No module named [\w.]{1,60})")
 """What Python itself says of a package that isn't there holds its name and nothing else."""
+_LAPSED = re.compile(r"; ((?:the exception of \S+ has|\d+ exceptions of .+ have) lapsed)$")
 _UNSEEN = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -106,7 +107,7 @@ class Words:
         where = "source " if one.node in self._project.sources else "asset " if one.node in self._project.assets else ""
         place = "Headrace itself" if one.node == HEADRACE else f"{where}{one.node}"
         yield f"{one.kind} at {place}, since {self._at(one.began_at)}, found {ago(max(0, one.opened_at - one.began_at))} later"
-        if renamed := list(dict.fromkeys(f"{said.expected} → {said.observed}" for said in one.evidence if said.what == RENAMED)):
+        if renamed := list(dict.fromkeys(f"{said.expected} → {said.observed}" for said in one.evidence if said.what.startswith(RENAMED))):
             yield f"renamed: {listed(renamed)}"
         elif one.columns:
             yield f"columns: {listed(one.columns)}"
@@ -146,6 +147,8 @@ def clause(one: Incident) -> str:
     kind = f"{one.kind.replace('_', ' ')}{f' in {nodes}' if nodes else ''}"
     if (module := _MODULE.fullmatch(what)) is not None:
         return f"{kind}, {module[1]}"
+    if (lapsed := _LAPSED.search(what)) is not None:
+        return f"{kind}; {lapsed[1]}"
     named = _CLASS.match(what) if one.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN, CauseKind.CONFIGURATION_ERROR) else None
     return f"{kind}, {named[0]}" if named is not None and ":" in what else kind
 

@@ -10,6 +10,9 @@ from headrace.store.database import Transaction
 
 _COLUMNS = "id, node, partition, incident_id, attempt, held, content, at, ended_at"
 
+LAPSED = "lapsed"
+"""What the ids of evidence begin with that is of a lapsed exception: `lapsed:12:0` of exception 12."""
+
 
 class Kept(msgspec.Struct, frozen=True, gc=False):
     """A piece of evidence as it is kept. `content` is msgpack of `observe.diagnosis.evidence.Evidence`."""
@@ -95,6 +98,34 @@ def contents_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, b
         {"node": node, "partition": partition},
     )
     return [(str(row[0]), bytes(row[1])) for row in rows]
+
+
+def held_contents(tx: Transaction, node: str, partition: str, attempt: str) -> list[bytes]:
+    """What kept an attempt's partition from readers, whether it still stands or not."""
+    rows = tx.execute(
+        "select content from evidence where node = :node and partition = :partition and attempt = :attempt and held = 1 order by id",
+        {"node": node, "partition": partition, "attempt": attempt},
+    )
+    return [bytes(row[0]) for row in rows]
+
+
+def lapsed_of(tx: Transaction, number: int) -> list[tuple[str, str]]:
+    """(node, partition) of the lapsed exceptions that an incident is of, while readers see them."""
+    rows = tx.execute(
+        "select distinct node, partition from evidence where incident_id = :id"
+        " and ended_at is null and id >= :first and id < :beyond order by node, partition",
+        {"id": number, "first": f"{LAPSED}:", "beyond": f"{LAPSED};"},
+    )
+    return [(str(row[0]), str(row[1])) for row in rows]
+
+
+def incident_of_exception(tx: Transaction, exception: int) -> int | None:
+    """The incident that a lapsed exception was put down to last; None for none."""
+    row = tx.execute(
+        "select max(incident_id) from evidence where id >= :first and id < :beyond",
+        {"first": f"{LAPSED}:{exception}:", "beyond": f"{LAPSED}:{exception};"},
+    ).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
 
 
 def standing_nodes(tx: Transaction) -> set[str]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.store.database import Transaction
+from headrace.store.queries.evidence import LAPSED
 
 
 class Unsound(NamedTuple):
@@ -27,7 +28,8 @@ class Unsound(NamedTuple):
 
 
 class Excepted(NamedTuple):
-    """A publication that somebody accepted; until when (None: for good), and when the exception was taken back or renewed."""
+    """A publication that somebody accepted; until when (None: for good), and when the exception was
+    taken back or renewed. `incident` is the open one of its lapse."""
 
     id: int
     actor: str
@@ -40,6 +42,7 @@ class Excepted(NamedTuple):
     ended_snapshot: int | None
     published_at: int
     ended_at: int | None
+    incident: int | None = None
 
 
 class Made(NamedTuple):
@@ -90,14 +93,27 @@ def named(tx: Transaction, from_us: int) -> list[Unsound]:
 
 
 def excepted(tx: Transaction, from_us: int, limit: int = 500) -> list[Excepted]:
-    """The newest exceptions that became a publication which readers saw since then, newest first."""
+    """The newest exceptions that became a publication which readers saw since then, newest first; with
+    those whose lapse has an open incident, since what was computed from them may still be read."""
+    lapsed = _lapsed_incidents(tx)
     rows = tx.execute(
         "select a.id, a.actor, a.reason, a.until, a.ended_at, p.node, p.partition, p.snapshot, p.ended_snapshot, p.published_at, p.ended_at"
         " from accepted a join publication p on p.id = a.publication_id where p.ended_at is null or p.ended_at > ?"
-        " order by a.id desc limit ?",
+        " or exists (select 1 from evidence e join incident i on i.id = e.incident_id where i.state <> 'resolved'"
+        f" and e.id >= '{LAPSED}:' || a.id || ':' and e.id < '{LAPSED}:' || a.id || ';') order by a.id desc limit ?",
         (from_us, limit),
     )
-    return [Excepted(*row) for row in rows]
+    return [Excepted(*row)._replace(incident=lapsed.get(row[0])) for row in rows]
+
+
+def _lapsed_incidents(tx: Transaction) -> dict[int, int]:
+    """Exception → the open incident of its lapse."""
+    rows = tx.execute(
+        "select e.id, e.incident_id from evidence e join incident i on i.id = e.incident_id"
+        " where i.state <> 'resolved' and e.id >= :first and e.id < :beyond",
+        {"first": f"{LAPSED}:", "beyond": f"{LAPSED};"},
+    )
+    return {int(row[0].split(":")[1]): int(row[1]) for row in rows}
 
 
 def made_since(tx: Transaction, node: str, snapshot: int) -> list[Made]:

@@ -1,0 +1,122 @@
+"""An exception that has lapsed is an incident: somebody owns it, `status` says what ends it, and that does end it."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runlab import DAYS, Lab
+
+ODD = DAYS[2]
+AT = f"orders@{ODD}"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """Three days, of which the last has an amount below 0; it is accepted for a day, and its time is over."""
+    made = Lab(tmp_path / "p")
+    made.write(
+        "sources/orders.yaml",
+        "source: orders\nowner: acme\npartition: day\nrestate_within: 30d\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+        "checks:\n  - range: {column: amount, min: 0}\n",
+    )
+    made.sql("totals", "select day, sum(amount) as total from orders group by all")
+    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    for day in DAYS[:2]:
+        made.orders(day)
+    made.orders(ODD, amount="-1.50")
+    made.tick()
+    _command(made, "quarantine", "accept", AT, "--reason", "a refund", "--until", "1d")
+    made.now += timedelta(days=2)
+    made.tick()
+    return made
+
+
+def _command(lab: Lab, *words: str, code: int | None = 0) -> Any:
+    lab.now += timedelta(minutes=1)
+    return lab.headrace(*words, "--now", lab.now.isoformat(), code=code)
+
+
+def _report(lab: Lab) -> dict[str, Any]:
+    (found,) = lab.headrace("status")["consumers"]
+    return dict(found)
+
+
+def test_it_opens_the_incident_again_that_it_came_from(lab: Lab) -> None:
+    """Would catch: a consumer that is wrong for ever, without an incident, an owner, or a message."""
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"], incident["cause"]["node"], incident["owner"]) == ("distribution_shift", "orders", "acme")
+    who = incident["timeline"][1]["by"]
+    assert incident["cause"]["summary"] == f"check range_amount fails; the exception of {who} has lapsed"
+    assert [line["what"].partition(":")[0] for line in incident["timeline"]] == [
+        "opened", f"{AT} accepted as an exception until 2025-01-11 12", "resolved", "opened again",
+    ]  # fmt: skip
+    assert f"the exception of {who} has lapsed" in incident["timeline"][-1]["what"]
+    assert incident["affected"]["consumers"] == ["report"]
+    found = _report(lab)
+    assert (found["state"], found["incident"]) == ("wrong", incident["id"])
+    assert f"exception of {who} lapsed" in found["reason"]
+    titles = [title for (title,) in lab.rows("select title from notice where kind = 'opened' order by id")]
+    assert f"the exception of {who} has lapsed (again)" in titles[-1]
+
+
+@pytest.mark.parametrize("how", ["status", "incident", "whole incident"])
+def test_it_is_renewed_by_the_command_that_is_printed(lab: Lab, how: str) -> None:
+    """Would catch: a printed command that leaves the incident open."""
+    (incident,) = lab.headrace("incidents")
+    command = _report(lab)["next"] if how == "status" else incident["repair"]["command"]
+    words = shlex.split(command.replace("TEXT", "again").replace("--until T", "--until 7d"))[1:]
+    if how == "whole incident":
+        words[2] = incident["id"]
+    assert _command(lab, *words)["state"] == "published"
+    assert lab.headrace("incidents") == []
+    assert _report(lab)["state"] == "at_risk"
+    assert lab.headrace("quarantine") == []
+
+
+def test_a_redelivery_ends_it(lab: Lab) -> None:
+    """Would catch: a correction of what was accepted that is called a vendor's restatement."""
+    (incident,) = lab.headrace("incidents")
+    lab.orders(ODD, amount="2.50")
+    lab.tick()
+    assert lab.headrace("incidents") == []
+    assert _report(lab)["state"] == "served"
+    assert {one["id"] for one in lab.headrace("incidents", "--all")} == {incident["id"]}
+
+
+def test_what_was_made_of_it_is_wrong_until_it_is_taken_back_as_well(lab: Lab) -> None:
+    """Would catch: a consumer that is served data which somebody took back, since its exception lapsed."""
+    _command(lab, "withdraw", AT, "--reason", "no refund")
+    found = _report(lab)
+    assert (found["state"], found["next"]) == ("wrong", f"headrace withdraw totals@{ODD} --reason TEXT")
+    (incident,) = lab.headrace("incidents")
+    assert incident["repair"]["command"] == found["next"]
+    assert not incident["repair"]["automatic"]
+    _command(lab, "withdraw", f"totals@{ODD}", "--reason", "no refund")
+    assert _report(lab)["state"] != "wrong"
+    assert lab.headrace("incidents") == []
+
+
+def test_the_rows_of_availability_add_up(lab: Lab) -> None:
+    """Would catch: minutes by somebody's exception that stand among the served ones."""
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n")
+    _command(lab, "apply", "--yes")
+    lab.now = datetime.fromisoformat("2025-01-15T06:00:00+00:00")
+    lab.orders("2025-01-14", amount="-1.50")
+    lab.tick()
+    _command(lab, "quarantine", "accept", "orders@2025-01-14", "--reason", "a refund", "--until", "1d")
+    _command(lab, "quarantine", "accept", AT, "--reason", "a refund")
+    for hour in range(1, 30):
+        lab.now = datetime.fromisoformat("2025-01-15T06:05:00+00:00") + timedelta(hours=hour)
+        lab.orders("2025-01-15")
+        lab.tick()
+    rows = lab.headrace("status", "--explain", "availability")["rows"]
+    spent = sum(row["seconds"] for row in rows)
+    good = sum(row["seconds"] for row in rows if row["state"] in ("served", "at_risk") and not row["by_exception"])
+    found = _report(lab)
+    assert (found["state"], rows[-1]["state"], rows[-1]["by_exception"]) == ("wrong", "wrong", False)
+    assert any(row["by_exception"] for row in rows)
+    assert abs(100 * good / spent - float(found["availability"]["honest"])) < 0.1

@@ -1,0 +1,177 @@
+"""Limits that pages quote are those of the code: each phrase is made of the constant it names."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from page_lab import ROOT, pages
+
+from headrace.connect import apart, http, http_rate, keep, routed
+from headrace.connect.engines import postgresql as postgresql_source
+from headrace.connect.engines import rows_to_parquet
+from headrace.connect.exports import excel as excel_export
+from headrace.connect.formats import json_records, sheets, xml
+from headrace.engine import command
+from headrace.govern import redaction
+from headrace.model import partitions
+from headrace.model.nodes import Backups, Settings
+from headrace.observe import looking
+from headrace.observe.diagnosis import attribution
+from headrace.observe.incidents import arrivals, history
+from headrace.observe.notices import deciding
+from headrace.operations import estimates, serving
+from headrace.quality import audit, metrics, profiles
+from headrace.quality.anomalies import forecasting, limits, young
+from headrace.quality.anomalies.alone import HELD as NEW_CATEGORY_SHARE
+from headrace.run import graph, lake_files, retiring
+from headrace.run.executors import choosing, dask, watching
+from headrace.run.overlays import outcome
+from headrace.run.steps import lasting, oddities, rename_evidence
+from headrace.run.telling import sending
+from headrace.run.traces import emitter
+from headrace.schedule import retry
+from headrace.store import lease
+from headrace.store.engines import sqlite
+from headrace.store.queries import durations, restating
+from headrace.store.queries.metrics import VERSIONS_MAX
+from headrace.web import metrics as scraped
+
+GIB, MIB = 2**30, 2**20
+HOUR_US = 3_600 * 1_000_000
+
+QUOTED = [
+    ("docs/how-to/deploy.md", f"for up to {serving.GRACE_SECONDS:.0f} s"),
+    ("docs/how-to/deploy.md", f"followed after {lease.LEASE_SECONDS:.0f} s"),
+    ("docs/how-to/deploy.md", f"hasn't been renewed for {lease.LEASE_SECONDS:.0f} s"),
+    ("docs/how-to/deploy.md", f"last {looking.LOOKS_JUDGED} gaps between observations"),
+    ("docs/how-to/dask.md", f"no workers within {dask.WORKERS_SECONDS:.0f} seconds"),
+    ("docs/how-to/files.md", f"at most {partitions.KEY_CHARACTERS_MAX:,} characters"),
+    ("docs/how-to/http-api.md", f"waits at most {http.LOOK_PATIENCE:.0f} s for an answer"),
+    ("docs/how-to/http-api.md", f"waits, up to {http_rate.WAIT_SECONDS_MAX:.0f} s at a time"),
+    ("docs/how-to/http-api.md", f"more than {http.PAGE_BYTES_MAX // MIB} MiB in one of several pages"),
+    ("docs/how-to/http-api.md", f"more than {keep.DELIVERY_BYTES_MAX // GIB} GiB in all"),
+    ("docs/how-to/databases.md", f"the type of its first {rows_to_parquet.BATCH_ROWS:,} values"),
+    ("docs/how-to/databases.md", f"more than {postgresql_source.DECIMAL_DIGITS_MAX} digits"),
+    ("docs/how-to/databases.md", f"than {postgresql_source.DECIMALS_OF_ANY} decimals"),
+    ("docs/how-to/command-assets.md", f"At most {command.EVENTS_BYTES_MAX // MIB} MiB of events is read"),
+    ("docs/how-to/postgresql.md", f"for {sqlite.BUSY_SECONDS:.0f} seconds at most"),
+    ("docs/how-to/metrics.md", {1.0: "at most once a second"}[scraped.FRESH_SECONDS]),
+    ("docs/how-to/notify.md", f"More than {deciding.FLOOD_MAX} messages an hour"),
+    ("docs/how-to/excel.md", f"unpacks to more than {sheets.WORKBOOK_BYTES_MAX // GIB} GiB"),
+    ("docs/how-to/exports.md", f"More than {excel_export.ROWS_MAX:,} rows are an error"),
+    ("docs/how-to/exports.md", f"more than {excel_export._DIGITS} digits"),
+    ("docs/how-to/drift.md", f"up to {rename_evidence.ROWS_MAX:,} rows of each are read"),
+    ("docs/how-to/incidents.md", f"finds at least {history.LEAST} intervals"),
+    ("docs/how-to/operate.md", f"from the last {durations.WINDOW} that succeeded"),
+    ("docs/how-to/traces.md", {3.0: "three seconds at its end"}[emitter.LAST_SECONDS]),
+    ("docs/explanation/durability.md", f"a server every {lake_files.SERVER_EVERY_SECONDS:.0f} seconds"),
+    ("docs/explanation/durability.md", f"for at most {lake_files.ROTATION_SECONDS * 1000:.0f} ms a pass"),
+    ("docs/explanation/durability.md", f"a server tries every {retry.ENVIRONMENT_WAIT_US // 1_000_000} seconds"),
+    ("docs/explanation/durability.md", {300.0: "five minutes at most"}[serving.PATIENCE_SECONDS]),
+    ("docs/explanation/performance.md", f"{retiring.ROWS_MAX} attempts per transaction"),
+    ("docs/explanation/diagnosis.md", f"for {attribution.CHANGED_US[attribution.Grain.DAY] // HOUR_US} hours after the change"),
+    ("docs/explanation/diagnosis.md", f"for {attribution.CHANGED_LONG_US // (24 * HOUR_US)} days after it"),
+    ("docs/explanation/anomalies.md", f"| {limits.HISTORY_HOLD_MIN} and more |"),
+    ("docs/explanation/anomalies.md", f"| {limits.HISTORY_WARN_MIN} and more |"),
+    ("docs/explanation/anomalies.md", f"| {young.WARN_MIN} to {young.HOLD_MIN - 1} |"),
+    ("docs/explanation/anomalies.md", f"the level of {forecasting.RECENT} partitions"),
+    ("docs/explanation/anomalies.md", f"on the last {forecasting.BACKTEST} are credible"),
+    ("docs/explanation/anomalies.md", f"the {metrics.HISTORY_PARTITIONS} sound partitions"),
+    ("docs/explanation/anomalies.md", f"with {NEW_CATEGORY_SHARE:.0%} of the rows or more".replace("%", " %")),
+    ("docs/explanation/anomalies.md", f"up to {oddities.REPEATED_ROWS_MAX:,} a delivery"),
+    ("docs/explanation/anomalies.md", f"with the newest {VERSIONS_MAX} versions"),
+    ("docs/limits.md", f"after {arrivals.LEAST} deliveries"),
+    ("docs/limits.md", f"the first {limits.HISTORY_HOLD_MIN} sound partitions"),
+    ("docs/limits.md", f"has at most {json_records.OBJECT_BYTES_MAX // MIB} MiB"),
+    ("docs/limits.md", f"at most {xml.RECORD_BYTES_MAX // MIB} MiB"),
+    ("docs/limits.md", f"has at most {routed.KEYS_MAX:,} partitions"),
+    ("docs/limits.md", f"with more than {postgresql_source.DECIMAL_DIGITS_MAX} digits"),
+    ("docs/limits.md", f"among the newest {restating.NEWEST} deliveries"),
+    ("docs/limits.md", f"of more than {profiles.EXACT_ROWS_MAX:,} rows are estimated"),
+    ("docs/limits.md", f"a sample of {profiles.SAMPLE_ROWS:,} to {2 * profiles.SAMPLE_ROWS:,} rows"),
+    ("docs/limits.md", f"with more than {audit.PROFILES_MAX:,} partitions times columns"),
+    ("docs/limits.md", f"fewer than {redaction.PROMISED_CHARACTERS_MIN} characters"),
+    ("docs/limits.md", f"up to {lasting.DISTINCT_MAX:,} values"),
+    ("docs/limits.md", f"in a batch of {graph.BATCH_MAX}"),
+    ("docs/limits.md", {0.25: "four times a second"}[watching.LOOK_SECONDS]),
+    ("docs/limits.md", {0.2: "a fifth of the memory"}[choosing.BACKGROUND_MEMORY_SHARE]),
+    ("docs/limits.md", {4: "after four attempts"}[estimates.OWN_MIN]),
+    ("docs/limits.md", {(5, 20): "five rows of the first twenty failures"}[outcome.ROWS_TOLD_MAX, outcome.FAILURES_TOLD_MAX]),
+    ("docs/limits.md", f"at most {sheets.WORKBOOK_BYTES_MAX // GIB} GiB unpacked"),
+    ("docs/limits.md", {600.0: "ten minutes"}[apart.SECONDS_MAX]),
+]
+"""Page and the phrase in which it quotes a limit, written with the constant."""
+
+
+def text(page: str | Path) -> str:
+    return " ".join((ROOT / page).read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize(("page", "phrase"), QUOTED)
+def test_a_page_quotes_the_limit_of_the_code(page: str, phrase: str) -> None:
+    """Would catch: a limit that was changed, and a page that promises the old one."""
+    assert phrase in text(page), f"{page} doesn't say {phrase!r}"
+
+
+def test_waits_between_tries_of_a_message_are_those_of_the_code() -> None:
+    """Would catch: another series of waits than the page gives."""
+    assert sending.WAITS_SECONDS == (5, 30, 120, 600, 1_800, 3_600, 10_800)
+    assert "tried again after 5 seconds, 30, 2 minutes, 10, 30, an hour and three hours" in text("docs/how-to/notify.md")
+
+
+def test_gaps_after_which_nobody_looked_are_those_of_the_code() -> None:
+    """Would catch: other gaps than the page gives."""
+    hours, minutes = looking.CADENCE_UNKNOWN_US // HOUR_US, looking.LOOK_GAP_LEAST_US // 60_000_000
+    assert (hours, minutes, looking.GAPS_LEAST) == (26, 10, 5)
+    assert "at least ten minutes; with fewer than five gaps, 26 hours" in text("docs/how-to/deploy.md")
+
+
+def test_steps_of_a_young_series_are_those_of_the_code() -> None:
+    """Would catch: other factors than the page gives."""
+    rows, sizes = young._REACH["rows"], young._REACH["location"]
+    factors = [round(math.exp(limit), 3) for limit in (rows.hold, rows.warn, sizes.hold, sizes.warn)]
+    assert factors == [1.6, 1.4, 8.0, 1.5]
+    page = text("docs/explanation/anomalies.md")
+    assert "more than 1.6 times the most" in page and "sizes (× 8)" in page
+    assert "rows (a factor of 1.4 beyond any partition), sizes (1.5)" in page
+
+
+def test_defaults_that_pages_quote_are_those_of_the_code() -> None:
+    """Would catch: a default that was changed, and a page that promises the old one."""
+    backups = Backups()
+    assert (backups.every, backups.keep) == ("1d", 7)
+    assert {field.name: field.default for field in msgspec.structs.fields(Settings)}["look_every"] == "60s"
+
+
+QUANTITY = re.compile(
+    r"\b(?:at most|up to|(?:more|fewer|less) than|within|every|newest|last|first|after|at least|for up to|for)"
+    r" (?:a |the )?\d[\d,.]*"
+    r" (?:s|ms|seconds|minutes|hours|days|[KMG]i?B|rows|values|partitions|characters|messages|digits|deliveries|intervals|attempts"
+    r"|nodes|columns|gaps|versions|times|decimals|deaths)\b"
+)
+OTHERWISE = {
+    ("docs/how-to/backup.md", "for 14 ms"): "measured, with its commit",
+    ("docs/how-to/notify.md", "after 5 seconds"): "the first of the waits, which a test of their own compares",
+    ("docs/explanation/anomalies.md", "more than 1.6 times"): "a logarithm in the code, which a test of its own compares",
+    ("docs/explanation/durability.md", "within 24 hours"): "the name of the key: `looked_at_24h`",
+}
+"""Quantities that are no constants of the code, and where they come from."""
+
+
+@pytest.mark.parametrize("page", [path.relative_to(ROOT).as_posix() for path in pages()])
+def test_every_limit_on_a_page_is_tied_to_the_code(page: str) -> None:
+    """Would catch: a limit in a sentence that nothing compares with the code."""
+    prose = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    prose = " ".join(prose.split())
+    phrases = [phrase for of, phrase in QUOTED if of == page]
+    places = [(at.start(), at.end()) for phrase in phrases for at in re.finditer(re.escape(phrase), prose)]
+    loose = [
+        found[0]
+        for found in QUANTITY.finditer(prose)
+        if not any(start <= found.end() - 1 and found.start() < end for start, end in places) and (page, found[0]) not in OTHERWISE
+    ]
+    assert not loose, f"{page}: {loose}: tie them to constants in QUOTED, or reword"

@@ -72,6 +72,11 @@ class Metrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Rows that are identical to an earlier one; None where they weren't compared."""
     open_end: bool | None = None
     """Of a delivery that is lines of text: whether the last one has no line end; None for others."""
+    copies: int | None = None
+    """How many times each row is there, apart from the columns `apart`; None where rows weren't
+    compared."""
+    apart: tuple[str, ...] = ()
+    """The columns in which the copies of a row differ; empty where each row is there once."""
 
     def values(self) -> dict[MetricId, float]:
         """All of it as one vector: rows as ln(n + 1), shares as they are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.quality.anomalies.history import History
@@ -14,6 +14,8 @@ ROWS_MIN = 20
 """A group that has fewer rows than that may be missing, or new, by chance."""
 HELD_SHARE = 0.05
 """From this share on, its absence holds the delivery, and so does a group that never was."""
+MEANT = 14
+"""So many partitions say what share a group usually has."""
 _SCARCE = 1e-6
 
 
@@ -47,7 +49,7 @@ def missing(today: Metrics, history: History) -> list[Missing]:
         if value not in column.shares and share * today.rows >= ROWS_MIN
     ]
     found = (Missing(name, value, _least(name, value, history)) for name, value in gone)
-    return [one._replace(now=_named(one, today, newest)) for one in found if one.share * today.rows >= ROWS_MIN]
+    return [one._replace(now=_named(one, today, history)) for one in found if one.share * today.rows >= ROWS_MIN]
 
 
 def new(today: Metrics, history: History) -> list[New]:
@@ -69,18 +71,27 @@ def _is_code(column: ColumnMetrics) -> bool:
     return column.negative is None
 
 
-def _named(gone: Missing, today: Metrics, before: Metrics) -> str:
+def _named(gone: Missing, today: Metrics, history: History) -> str:
     """The category that took over a missing one's rows: more probable than that they are gone. A group that is gone leaves the others in
     proportion to each other, one with another name makes one of them greater."""
-    usual, now = before.columns[gone.column].shares, today.columns[gone.column].shares
+    past = [(found.rows, found.columns[gone.column].shares) for found in _having(gone.column, history)[-MEANT:]]
+    usual, now = _mean([shares for _, shares in past]), today.columns[gone.column].shares
+    before = sum(rows for rows, _ in past) / len(past)
     left = {value: share for value, share in usual.items() if value != gone.value}
     lost = usual[gone.value]
     thinned = {value: share / max(1 - lost, _SCARCE) for value, share in left.items()}
     best = max(now, key=lambda value: now[value] - usual.get(value, 0.0), default="")
     moved = {**left, best: left.get(best, 0.0) + lost}
     if now.keys() == left.keys() == {best}:  # the only one that is left is all in either case: rows tell
-        return best if abs(math.log(today.rows / before.rows)) < abs(math.log(today.rows / before.rows / max(1 - lost, _SCARCE))) else ""
+        return best if abs(math.log(today.rows / before)) < abs(math.log(today.rows / before / max(1 - lost, _SCARCE))) else ""
     return best if _distance(now, moved) < _distance(now, thinned) else ""
+
+
+def _mean(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The share of each category over several partitions: those of one of them alone differ by
+    chance."""
+    values = {value for one in shares for value in one}
+    return {value: sum(one.get(value, 0.0) for one in shares) / len(shares) for value in values}
 
 
 def _distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:

@@ -10,12 +10,14 @@ import msgspec
 from headrace.quality.anomalies import duplicates, groups, truncation
 from headrace.quality.anomalies.alone import HELD as HELD_ALONE
 from headrace.quality.anomalies.alone import Alone, alone
+from headrace.quality.anomalies.copies import Copied, copied
 from headrace.quality.anomalies.history import History
 from headrace.quality.anomalies.limits import HISTORY_HOLD_MIN, HISTORY_WARN_MIN, limits, nats
 from headrace.quality.anomalies.names import Unfamiliar, unfamiliar
 from headrace.quality.anomalies.occasions import beside_holiday
 from headrace.quality.anomalies.odd import Odd, odd
 from headrace.quality.anomalies.peers import Peer, shared_move
+from headrace.quality.anomalies.recoded import Recoded, recoded
 from headrace.quality.anomalies.regrained import Regrained, regrained
 from headrace.quality.anomalies.shapes import faulty
 from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
@@ -44,6 +46,9 @@ _OF_TIME = ("hour_mean", "hour_q95")
 _OF_RHYTHM = ("rows", "location", *_OF_TIME)
 """What another rhythm moves: a time of the day may be written as a number too."""
 _OF_VOLUME = ("rows", "distinct")
+_OF_NAMES = ("share", "distinct", "length", "location", "spread")
+"""What moves where categories have other names."""
+NAMES_TOLD = 3
 
 
 class Partition(msgspec.Struct, frozen=True):
@@ -72,7 +77,13 @@ def judge(one: Partition, history: History) -> tuple[Fact, ...]:
         return (stale,)
     one = msgspec.structs.replace(one, metrics=_without(one.metrics, bound.columns))
     cut = _cut_off(one, history)
-    found = [*([stale] if stale else []), *cut, *_repeated(one, history), *_numbers(one, history)]
+    copies = copied(one.metrics, history)
+    twice = [_several_times(one, copies)] if copies else _repeated(one, history)
+    if copies is not None:  # once each row is there once, and without its keys, which are others now
+        once = _without(one.metrics, frozenset(copies.apart))
+        once = msgspec.structs.replace(once, rows=once.rows // copies.times)
+        one = msgspec.structs.replace(one, metrics=once)
+    found = [*([stale] if stale else []), *cut, *twice, *_numbers(one, history)]
     return tuple(sorted(found, key=lambda fact: (fact.severity is not Severity.HOLD, -fact.strength)))
 
 
@@ -161,21 +172,45 @@ def _repeated(one: Partition, history: History) -> list[Fact]:
     ]
 
 
+def _several_times(one: Partition, found: Copied) -> Fact:
+    rows = one.metrics.rows // found.times
+    others = f" and {len(found.apart) - NAMES_TOLD} more" if len(found.apart) > NAMES_TOLD else ""
+    keys = ", ".join(found.apart[:NAMES_TOLD]) + others
+    return Fact(
+        kind="duplicate_rows",
+        severity=found.severity,
+        expected="each row once",
+        observed=f"each of {rows:,} rows {found.times} times, the same but for {keys}",
+        strength=EXACT,
+        detail=f"× {found.times} under other {keys}",
+        partition=one.key,
+    )
+
+
 def _numbers(one: Partition, history: History) -> list[Fact]:
     """What is odd in numbers, once repeated rows are taken out, and without what a cut or a missing group explains."""
     rows = one.metrics.rows - (one.metrics.repeated or 0)
     values = msgspec.structs.replace(one.metrics, rows=rows).values()
     found = young(one.key, values, rows, history)
     found += odd(one.key, values, rows, history, one.sources)
-    facts, explained = _shapes(one, history) if len(history) >= HISTORY_WARN_MIN else ([], set())
+    renamed = recoded(one.metrics, history)
+    facts, explained = _shapes(one, history, renamed) if len(history) >= HISTORY_WARN_MIN else ([], set())
+    if len(history) < HISTORY_WARN_MIN and (other := regrained(one.metrics, history)) is not None:
+        explained |= {(family, other.column) for family in _OF_NAMES}
+        facts.append(_of_another_grain(one.key, other, Severity.HOLD))
+    for names in renamed:
+        explained |= {(family, names.column) for family in _OF_NAMES}
+        facts.append(_of_other_codes(one, names))
     found = [each for each in found if (each.metric.family, each.metric.column) not in explained and each.metric.family not in explained]
     found = _of_the_world([_sized(each, one, history) for each in found if not _counts_rows(each, found, one)])
     events = together(found, one.metrics, history)
     return facts + [_fact(each, one, events, shared_move(each, one.peers), history) for each in _leading(found)]
 
 
-def _shapes(one: Partition, history: History) -> tuple[list[Fact], set[object]]:
-    """What is missing as a whole, and the families of numbers (of a column, or all) that this explains."""
+def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tuple[list[Fact], set[object]]:
+    """What is missing as a whole, and the families of numbers (of a column, or all) that this
+    explains. `renamed`: columns whose
+    categories only have other names."""
     severity = Severity.HOLD if len(history) >= HISTORY_HOLD_MIN else Severity.WARN
     cut = truncation.cut(one.key, one.metrics, history)
     facts, explained = [], set[object]()
@@ -192,7 +227,10 @@ def _shapes(one: Partition, history: History) -> tuple[list[Fact], set[object]]:
     if other is not None:
         explained |= {"rows", *((family, other.column) for family in ("nulls", "distinct", "length"))}
         facts.append(_of_another_grain(one.key, other, severity))
+    other_names = {each.column for each in renamed}
     for fact in _of_groups(one, history, severity) if cut is None else ():
+        if fact.column in other_names:
+            continue
         explained |= {("share", fact.column), ("distinct", fact.column)}
         facts.append(fact)
     for names in unfamiliar(one.metrics, history) if not explained else ():
@@ -223,6 +261,16 @@ def _of_groups(one: Partition, history: History, severity: Severity) -> Iterator
                 expected=f"no {came.value!r}, as ever", observed=f"{percent(came.share)} of the rows with it",
                 detail=f"category mix: {came.value!r} is new",
             )  # fmt: skip
+
+
+def _of_other_codes(one: Partition, found: Recoded) -> Fact:
+    (was, now), more = found.names[0], len(found.names) - NAMES_TOLD
+    names = ", ".join(f"{old!r} is {new!r}" for old, new in found.names[:NAMES_TOLD])
+    return Fact(
+        kind="distribution_shift", column=found.column, severity=found.severity, strength=EXACT, partition=one.key,
+        expected=f"{was!r}, as in all deliveries so far", observed=f"{now!r} in its place: as many rows, another name",
+        detail=f"category mix: {names}{f' and {more} more' if more > 0 else ''}",
+    )  # fmt: skip
 
 
 def _of_other_names(key: str, found: Unfamiliar) -> Fact:

@@ -18,7 +18,9 @@ GONE = 0.5
 NEW_MIN = 0.2
 """So much of what is named must be new."""
 KNOWN_MIN = 14
-"""So often it must have been measured."""
+"""So often it must have been measured, …"""
+NONE_KEPT_MIN = 7
+"""… and so often where not a single value came again."""
 
 
 class Regrained(NamedTuple):
@@ -43,7 +45,7 @@ def _of(name: str, today: Metrics, history: History) -> Regrained | None:
         return None
     past = [kept for found in history.all() if name in found.columns and (kept := found.columns[name].kept) is not None]
     least, before = min(past, default=0.0), newest.columns[name].distinct
-    if len(past) < KNOWN_MIN or least < LASTING or column.kept >= GONE * least or before is None:
+    if len(past) < (KNOWN_MIN if column.kept else NONE_KEPT_MIN) or least < LASTING or column.kept >= GONE * least or before is None:
         return None
     new = max(1 - column.kept * math.exp(before - column.distinct), 0.0)
     return Regrained(name, column.kept, least, new) if new >= NEW_MIN else None

@@ -34,6 +34,7 @@ from headrace.quality.drift import facts_of, told
 from headrace.quality.facts import Policy
 from headrace.quality.restating import twin
 from headrace.run.messages import Outcome, TakeIn
+from headrace.run.steps.copies import with_copies
 from headrace.run.steps.drifting import READINGS_MAX, Drifting, needs_room, of_file
 from headrace.run.steps.lasting import with_lasting
 from headrace.run.steps.oddities import oddities, with_end, with_repeated
@@ -241,6 +242,7 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
         )  # fmt: skip
     staged, found = sifted.staged, sifted.audit
     found = with_end(with_repeated(found, session, staged, table), prepared)
+    found = with_copies(found, session, staged, table)
     found = with_lasting(found, session, staged, table, task.day_before)
     found = with_views(found, task.views, session, staged, table, task.now_us)
     return sifted.settle(_judged(task, workshop, prepared, staged, table, found, kept, drifting), workshop)

@@ -1,0 +1,169 @@
+"""Categories under other names: one that is called otherwise now, two that changed places, all of
+them rewritten.
+
+A column whose values are the same few in every delivery is a closed set. Where one of them is gone
+and exactly
+one that never was has its share, nothing but its name changed: that takes no forecast, and a week
+of history.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from headrace.quality.anomalies.groups import ROWS_MIN
+from headrace.quality.anomalies.history import History
+from headrace.quality.facts import Severity
+from headrace.quality.metrics import ColumnMetrics, Metrics
+
+WARN_MIN = 3
+"""From so many partitions on something is said."""
+HOLD_MIN = 7
+"""From so many on it is held: a week shows each weekday once."""
+HELD_SHARE = 0.03
+"""Smaller ones may end and begin on one day."""
+MOSTLY = 0.75
+"""A column has categories where so many of its partitions have them."""
+CHANCE = 3.0
+"""A share may be so many standard errors beyond all that it ever was, …"""
+WIDTH = 0.5
+"""… or by that part of how far it ever was from itself."""
+APART = 2.0
+"""Two categories have changed places only if their shares lie so many times as far apart as chance
+moves them."""
+_DIGITS = re.compile(r"\d+")
+
+
+class Recoded(NamedTuple):
+    """A column, and which of its categories have which name now; the greatest first. `share` is
+    what they usually had of the rows."""
+
+    column: str
+    names: tuple[tuple[str, str], ...]
+    share: float
+    severity: Severity
+
+
+class _Usual(NamedTuple):
+    """The share of a category so far: the least, the greatest, and that in the middle."""
+
+    low: float
+    high: float
+    middle: float
+
+    def slack(self, rows: int) -> float:
+        """How far beyond what it was so far a share may be by chance, in so many rows."""
+        share = min(max(self.middle, 0.0), 1.0)
+        return max(CHANCE * math.sqrt(share * (1 - share) / rows) + 0.5 / rows, WIDTH * (self.high - self.low))
+
+    def near(self, share: float, rows: int) -> bool:
+        """Whether a share is about what it was so far."""
+        return self.low - self.slack(rows) <= share <= self.high + self.slack(rows)
+
+
+def recoded(today: Metrics, history: History) -> list[Recoded]:
+    """The columns some of whose categories have another name than ever."""
+    if len(history) < WARN_MIN or not today.rows:
+        return []
+    found = (_of(name, column, today.rows, history) for name, column in today.columns.items() if column.shares)
+    return [one for one in found if one is not None]
+
+
+def _of(name: str, column: ColumnMetrics, rows: int, history: History) -> Recoded | None:
+    past = [own for found in history.all() if (own := found.columns.get(name)) is not None]
+    shares = [own.shares for own in past if own.shares]
+    if len(shares) < max(WARN_MIN, MOSTLY * len(history)):
+        return None
+    core = {value: _usual(value, shares) for value in shares[-1] if all(value in one for one in shares)}
+    if len(core) < 2:  # one value alone may be a part of the date, or a version
+        return None
+    known = {value for one in shares for value in one}
+    pairs = _pairs(core, known, column.shares, rows)
+    if not pairs or (column.negative is not None and not _is_set(pairs, core, known, column.shares)):
+        return None
+    share = sum(core[was].middle for was, _ in pairs)
+    sure = len(shares) >= HOLD_MIN and share >= HELD_SHARE and _closed(shares, history)
+    held = sure and not _count_on([was for was, _ in pairs], [now for _, now in pairs], column.shares)
+    return Recoded(name, pairs, share, Severity.HOLD if held else Severity.WARN)
+
+
+def _usual(value: str, shares: Sequence[Mapping[str, float]]) -> _Usual:
+    own = sorted(one[value] for one in shares)
+    return _Usual(own[0], own[-1], own[len(own) // 2])
+
+
+def _pairs(core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float], rows: int) -> tuple[tuple[str, str], ...]:
+    """Which category has which name now, the greatest first; nothing where that doesn't come out
+    even."""
+    lost = [value for value, usual in core.items() if _is_off(usual, today.get(value), rows)]
+    came = [value for value, share in today.items() if _is_news(value, share, core, known, rows)]
+    if not lost or len(lost) != len(came):
+        return ()
+    lost.sort(key=lambda value: -core[value].middle)
+    came.sort(key=lambda value: -today[value])
+    pairs = tuple(zip(lost, came, strict=True))
+    if any(was == now or not core[was].near(today[now], rows) for was, now in pairs):
+        return ()
+    return pairs if _certain(pairs, core, today, rows) else ()
+
+
+def _is_off(usual: _Usual, share: float | None, rows: int) -> bool:
+    """Whether a category is gone, and not by chance, or has quite another share."""
+    if share is None:
+        return usual.low * rows >= ROWS_MIN
+    return not usual.near(share, rows)
+
+
+def _is_news(value: str, share: float, core: Mapping[str, _Usual], known: set[str], rows: int) -> bool:
+    """Whether a category never was, in so many rows, or has quite another share."""
+    if value in core:
+        return not core[value].near(share, rows)
+    return value not in known and share * rows >= ROWS_MIN
+
+
+def _certain(pairs: Sequence[tuple[str, str]], core: Mapping[str, _Usual], today: Mapping[str, float], rows: int) -> bool:
+    """Whether names that were there before have changed places by more than days differ: shares
+    that moved far, to
+    just where another one was."""
+    places = [core[was] for was, now in pairs if now in core]
+    if not places:
+        return True
+    moved = [abs(today[now] - core[now].middle) for _, now in pairs if now in core]
+    widest = max(usual.slack(rows) for usual in places)
+    return min(moved) >= APART * widest and min(moved) * rows >= ROWS_MIN
+
+
+def _is_set(pairs: Sequence[tuple[str, str]], core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float]) -> bool:
+    """Of numbers: whether they are codes. Measurements of which there are few come and go, and
+    move from one to another."""
+    return known == set(core) and not any(now in known for _, now in pairs) and len(today) == len(core)
+
+
+def _closed(shares: Sequence[Mapping[str, float]], history: History) -> bool:
+    """Whether the last week brought no category that never was, in more than a few rows."""
+    rows = [found.rows for found in history.all()]
+    first = len(shares) - HOLD_MIN
+    known = {value for one in shares[:first] for value in one} or set(shares[0])
+    least = min(rows[-HOLD_MIN:], default=0)
+    for one in shares[max(first, 1) :]:
+        if any(share * least >= ROWS_MIN for value, share in one.items() if value not in known):
+            return False
+        known |= set(one)
+    return True
+
+
+def _count_on(gone: Sequence[str], came: Sequence[str], today: Mapping[str, float]) -> bool:
+    """Whether the names are numbers that go on, as months do that lie in a window: the smallest
+    go, greater ones come."""
+    left = [_number(value) for value in today if value not in came]
+    news, olds = [_number(value) for value in came], [_number(value) for value in gone]
+    if any(not number for number in (*left, *news, *olds)):
+        return False
+    return max(olds) < min([*left, *news]) and min(news) > max([*left, *olds])
+
+
+def _number(value: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in _DIGITS.findall(value))

@@ -1,0 +1,95 @@
+"""A category under another name and rows twice under keys of their own, through real ticks: in
+young projects, and when the right file comes."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+from runlab import Lab
+
+FIRST = date(2024, 12, 2)
+HEADER = "flight_no,carrier,origin,fare,day"
+CARRIERS = {"AA": 0.3, "DL": 0.25, "UA": 0.2, "WN": 0.15, "HA": 0.1}
+PAST = 10
+
+
+def day(number: int) -> str:
+    return (FIRST + timedelta(number)).isoformat()
+
+
+def rows(number: int, n: int = 400) -> list[list[str]]:
+    chance = random.Random(f"15 {number}")
+    carriers = chance.choices(list(CARRIERS), list(CARRIERS.values()), k=n)
+    numbers = chance.sample(range(100, 9000), n)
+    return [
+        [str(numbers[at]), carriers[at], chance.choice(["JFK", "LGA", "EWR"]), f"{chance.lognormvariate(4, 0.4):.2f}", day(number)]
+        for at in range(n)
+    ]
+
+
+def renamed(found: list[list[str]]) -> list[list[str]]:
+    return [[row[0], "United" if row[1] == "UA" else row[1], *row[2:]] for row in found]
+
+
+def swapped(found: list[list[str]]) -> list[list[str]]:
+    other = {"AA": "HA", "HA": "AA"}
+    return [[row[0], other.get(row[1], row[1]), *row[2:]] for row in found]
+
+
+def twice(found: list[list[str]]) -> list[list[str]]:
+    return [*found, *([str(int(row[0]) + 10_000), *row[1:]] for row in found)]
+
+
+def more(found: list[list[str]]) -> list[list[str]]:
+    return [*found, *([str(int(row[0]) + 10_000), *row[1:3], f"{float(row[3]) * 1.01 + 0.01:.2f}", row[4]] for row in found)]
+
+
+FAULTS = {
+    "renamed": (renamed, "distribution_shift", "'UA' is 'United'"),
+    "swapped": (swapped, "distribution_shift", "'AA' is 'HA'"),
+    "twice": (twice, "duplicate_rows", "× 2 under other flight_no"),
+    "more": (more, "volume_anomaly", "800 rows"),
+}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    made = Lab(tmp_path / "p")
+    made.sql("totals", "select day, carrier, count(*) as n, sum(fare) as fare from orders group by all")
+    made.write("consumers.yaml", f"- {{consumer: report, owner: core, reads: [totals], due: '09:00', since: '{day(0)}'}}\n")
+    return made
+
+
+def morning(number: int) -> datetime:
+    """When somebody looks for what is delivered for a day."""
+    return datetime.combine(FIRST + timedelta(number + 1), time(5), UTC)
+
+
+def deliver(lab: Lab, number: int, found: list[list[str]]) -> None:
+    lab.deliver(day(number), [",".join(row) for row in found], HEADER)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_it_is_held_in_a_young_project_and_named_when_the_right_file_comes(lab: Lab, fault: str) -> None:
+    """Would catch: twice the rows, or carriers under another code, published in the second week;
+    the incident called
+    a restatement once the right file has come; one that stays open."""
+    change, kind, detail = FAULTS[fault]
+    for number in range(PAST):
+        deliver(lab, number, rows(number))
+    lab.now = morning(PAST - 1)
+    lab.tick()
+    deliver(lab, PAST, change(rows(PAST)))
+    lab.now = morning(PAST)
+    lab.tick()
+    found = lab.headrace("incidents")
+    assert [(one["cause"]["kind"], one["cause"]["node"], one["state"]) for one in found] == [(kind, "orders", "open")]
+    assert detail in str(found[0]["cause"]), found[0]["cause"]
+    deliver(lab, PAST, rows(PAST))
+    lab.tick()
+    every = lab.headrace("incidents", "--all")
+    assert [(one["cause"]["kind"], one["state"]) for one in every] == [(kind, "resolved")]
+    assert len(lab.read("orders")) == 400 * (PAST + 1)

@@ -10,14 +10,17 @@ import pytest
 from small_world import at, consumer, declare, node
 
 from headrace.model import Grain, Project, Settings
+from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.incidents import changes
+from headrace.observe.incidents import changes, endings
+from headrace.observe.incidents.keeping import Keeping
+from headrace.observe.incidents.reach import Reach
 from headrace.observe.persist import promise
 from headrace.observe.watched import Watched
 from headrace.plan.bodies import Lines
 from headrace.run.judging import Judged, judge
 from headrace.store import Store, Transaction
-from headrace.store.queries import incidents
+from headrace.store.queries import evidence, incidents
 from headrace.store.queries.incidents import Incident
 
 NODES = [node("src", Grain.DAY, source=True), node("a", Grain.DAY, "src")]
@@ -225,6 +228,27 @@ def test_causes_that_cant_be_judged_never_undo_what_was_published(store: Store) 
         assert tx.execute("select count(*) from obligation where met_at is not null").fetchone()[0] == 1
         tx.execute("delete from judged")
     assert [one.state for one in night.judge("2013-02-02 07:31")] == ["resolved"]
+
+
+def test_an_incident_that_another_takes_in_says_which_one_that_is(store: Store) -> None:
+    """Would catch: "all whom it affected are served again" of what is open still, under another number."""
+    night = Night(store)
+    night.held("2013-02-02", "2013-02-03 04:00")
+    night.held("2013-02-03", "2013-02-04 04:00", kind="stale_data")
+    first, second = night.judge("2013-02-04 05:00")
+    with store.write(None) as tx:
+        keeping = Keeping(tx, Project(settings=Settings(name="t")), Reach(WATCHED), at("2013-02-04 05:30"), None)
+        both = [one.id for incident in (first, second) for one in incident.evidence]
+        cause = Cause(
+            kind=CauseKind.NULL_SPIKE, node="src", columns=("x",), partitions=("2013-02-02", "2013-02-03"), summary="both",
+            began_us=first.began_at, confidence=1.0, own=tuple(both), explains=tuple(both),
+        )  # fmt: skip
+        rows = evidence.standing(tx, 10)
+        keeping.keep([cause], {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows})
+    found = night.judge("2013-02-04 05:31")
+    assert [one.state for one in found] == ["open", "resolved"]
+    with store.read() as tx:
+        assert endings.of(tx, found[1]) == f"It is part of {found[0].shown}."
 
 
 def test_two_causes_at_one_node_are_two_incidents(store: Store) -> None:

@@ -282,7 +282,7 @@ def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
         incidents.write(tx, over(incident(3, node="weather", opened_at=at("2025-01-20")), at("2025-02-03T12:00")))
     (said,) = digest("2025-02-04T08:00")
     assert said.splitlines() == [
-        "new: INC-1 flights: 1 column renamed", "over: INC-3 weather: 1 column renamed",
+        "new: INC-1 flights: 1 column renamed", "over: INC-3 weather: 1 column renamed. Nothing of it is left.",
         ("flights: 43% fewer rows on 2025-02-03 than the day before (700 → 400, attempts 1.1 and 1.1); "
          "the last 4 Mondays have 1,000 as a rule, this one 400"),
     ]  # fmt: skip
@@ -306,3 +306,36 @@ def test_exactly_one_digest_has_what_is_new(board: Board) -> None:
     told = digest("2025-02-05T08:30", late)
     assert told[:2] == ["new: INC-1 flights: 1 column renamed", "late since Tue 02-04 08:20: report (headrace why report)"]
     assert not any(line.startswith(("new:", "late since")) for line in digest("2025-02-06T08:00", late))
+
+
+def test_what_was_over_after_a_digest_was_due_is_new_in_it(board: Board) -> None:
+    """Catches: "nothing has changed" of a day on which an incident was opened, because it was over when the digest was made."""
+    people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
+    watched = declare([node("flights", Grain.DAY, source=True)])
+    with board.store.write(None) as tx:
+        opened = incident(opened_at=at("2025-02-04T07:00"))
+        incidents.write(tx, over(opened, at("2025-02-04T08:10")))
+        told = list(digests(tx, people, watched, late={}, now=at("2025-02-04T08:20")))
+        notices.put(tx, told, at("2025-02-04T08:20"))
+        next_day = list(digests(tx, people, watched, late={}, now=at("2025-02-05T08:20")))
+    assert [one.body for one in told] == ["new: INC-1 flights: 1 column renamed"]
+    assert [one.body for one in next_day] == ["over: INC-1 flights: 1 column renamed. Nothing of it is left."]
+
+
+def test_the_first_digest_says_since_when_nothing_is_to_be_reported(board: Board) -> None:
+    """Catches: a digest of a day on which there was no project, and "nothing has changed" of one that has no day before."""
+    people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
+    watched = declare([node("flights", Grain.DAY, source=True)])
+    with board.store.write(None) as tx:
+        applied = at("2025-02-03T12:00")
+        tx.execute("insert into version (id, hash, manifest, compiled, applied_at, actor) values (1, 'h', '{}', ?, ?, 't')", (b"", applied))
+
+        def digest(now: str) -> list[str | None]:
+            found = list(digests(tx, people, watched, late={}, now=at(now)))
+            notices.put(tx, found, at(now))
+            return [one.error for one in found]
+
+        assert digest("2025-02-03T13:00") == []
+        first = "nothing to report since the project was applied, Mon 2025-02-03 12:00"
+        assert digest("2025-02-04T08:00") == [first]
+        assert digest("2025-02-05T08:00") == ["nothing has changed"]

@@ -52,7 +52,7 @@ def test_it_opens_the_incident_again_that_it_came_from(lab: Lab) -> None:
     who = incident["timeline"][1]["by"]
     assert incident["cause"]["summary"] == f"check range_amount fails; the exception of {who} has lapsed"
     assert [line["what"].partition(":")[0] for line in incident["timeline"]] == [
-        "opened", f"{AT} accepted as an exception until 2025-01-11 12", "resolved", "opened again",
+        "opened", f"accepted as an exception by {who} until Sat 2025-01-11 12", "resolved", "opened again",
     ]  # fmt: skip
     assert f"the exception of {who} has lapsed" in incident["timeline"][-1]["what"]
     assert incident["affected"]["consumers"] == ["report"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,26 @@ def test_beyond_it_a_command_is_proposed_that_does_it(lab: Lab) -> None:
     after = status(lab.session())
     assert after.proposed == []
     assert [row["total"] for row in lab.read("total")].__len__() == 2 + 2 + 3
+
+
+def test_an_incident_stays_open_while_readers_see_what_it_superseded(lab: Lab) -> None:
+    """Would catch: a restatement that is "served again" after a day, beside a consumer that still shows the old figures."""
+    lab.orders(DAYS[0], n=3)
+    lab.tick()
+    for days in (2, 5):
+        lab.now += timedelta(days=days)
+        lab.tick()
+        (one,) = [one for one in lab.headrace("incidents", "--now", lab.now.isoformat()) if one["cause"]["kind"] == "restatement"]
+        assert (one["state"], one["ended"]) == ("open", None)
+        assert "superseded_upstream" in status(lab.session()).consumers[0].states
+    command = status(lab.session()).proposed[0].command
+    words = [word if word != "TEXT" else "the vendor corrected it" for word in shlex.split(command)[1:]]
+    lab.headrace(*words, "--yes", "--now", lab.now.isoformat())
+    lab.tick()
+    found = lab.headrace("incidents", "--all", "--now", lab.now.isoformat())
+    (over,) = [one for one in found if one["cause"]["kind"] == "restatement"]
+    assert over["state"] == "resolved"
+    assert over["ended"].startswith("Backfill planned by ") and "(the vendor corrected it)" in over["ended"]
 
 
 def test_a_changed_code_is_told_of_as_such(lab: Lab) -> None:

@@ -102,5 +102,7 @@ def _facts(row: IncidentRow, page: Page) -> list[list[str | Cell]]:
         facts.append([Cell("repair", "dim"), said])
     if row.restored_at is not None:
         took = f"{seconds(row.restore_seconds)} after it began"
-        facts.append([Cell("restored", "dim"), f"{page.reader.moment(row.restored_at)}, {took}"])
+        facts.append([Cell("over", "dim"), f"{page.reader.moment(row.restored_at)}, {took}"])
+    if row.ended is not None:
+        facts.append([Cell("ended", "dim"), row.ended])
     return facts

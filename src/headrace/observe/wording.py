@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from headrace.model.zones import from_us
 
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
 
 def moment(at_us: int, now_us: int, timezone: str) -> str:
     """`04:40` today, else `Tue 02-12 04:40`, in another year `Tue 2013-02-12 04:40`."""
     at, now = from_us(at_us, timezone), from_us(now_us, timezone)
     if at.date() == now.date():
         return f"{at:%H:%M}"
-    weekday = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.weekday()]
+    weekday = _WEEKDAYS[at.weekday()]
     return f"{weekday} {at:%m-%d %H:%M}" if at.year == now.year else f"{weekday} {at:%Y-%m-%d %H:%M}"
+
+
+def dated(at_us: int, timezone: str) -> str:
+    """`Tue 2013-02-12 04:40`: with its day, in a text that is read on any other."""
+    at = from_us(at_us, timezone)
+    return f"{_WEEKDAYS[at.weekday()]} {at:%Y-%m-%d %H:%M}"
 
 
 def ago(microseconds: int) -> str:

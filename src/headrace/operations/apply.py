@@ -79,7 +79,7 @@ def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress
         return _document(session, "declined", wanted.document, plan.plan_id)
     offers = wanted.looked.offers
     copied = msgspec.msgpack.encode(promotion.prepared(session, offers)) if offers else b""
-    return perform(session, "apply", ApplyArguments(copied, plan.plan_id, kept, reason if kept else ""), progress)  # type: ignore[no-any-return]
+    return perform(session, "apply", ApplyArguments(copied, plan.plan_id, kept, reason), progress)  # type: ignore[no-any-return]
 
 
 def _wanted(session: Session, base: Base, progress: Progress, keep: Sequence[str]) -> _Wanted:

@@ -9,7 +9,7 @@ from headrace.model import UnknownName, UsageError
 from headrace.observe.diagnosis.confidence import certainty
 from headrace.observe.evaluation import WAITING
 from headrace.observe.figures.repair_times import Occurred
-from headrace.observe.incidents.closing import ended
+from headrace.observe.incidents.endings import ended
 from headrace.observe.states import ConsumerStatus
 from headrace.operations.documents import HoldingRow
 from headrace.operations.incident_documents import (

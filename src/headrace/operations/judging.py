@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from headrace.model.environments import PRODUCTION
+from headrace.observe.blockage import Blockage
+from headrace.observe.facts import StoreWorld
+from headrace.observe.incidents import gathering
+from headrace.observe.obligations import Scene
 from headrace.observe.watched import watched
 from headrace.operations.session import Session
 from headrace.plan import compile_lineage
 from headrace.run.applying import Applied
 from headrace.run.judging import Judged, judge
 from headrace.store import Transaction
+from headrace.store.queries import incidents
+
+if TYPE_CHECKING:
+    from headrace.operations.performing import Context
 
 
 def judge_now(tx: Transaction, session: Session, applied: Applied, now: int, *, reported: bool = False) -> None:
     """Judge what is applied, with all that the transaction has written."""
     lineage = compile_lineage(applied.compiled, session.data_folder / "cache")
     judge(tx, Judged(applied.compiled.project, watched(applied.compiled), lineage.of), now, reported=reported)
+
+
+def note_commands(context: Context) -> None:
+    """Write what somebody has just done in the timelines of the open incidents that it touches. A
+    run that was asked for is written down with the evaluation at its end."""
+    applied = context.applied() if context.session.env == PRODUCTION else None
+    if applied is None:
+        return
+    with context.store.read() as tx:
+        if not incidents.count_open(tx):
+            return
+    declared = watched(applied.compiled)
+
+    def write(tx: Transaction, now: int) -> None:
+        scene = Scene(declared, StoreWorld(tx))
+        gathering.note_commands(tx, scene, Blockage(scene, now), now)
+
+    context.tell(write=write)

@@ -21,6 +21,7 @@ from headrace.model import HeadraceError, NotBuilt, ProjectError, Refused, Store
 from headrace.operations import automatic_backup
 from headrace.operations.desk import Desk, Work, done
 from headrace.operations.documents import Document
+from headrace.operations.judging import note_commands
 from headrace.operations.progress import Progress, Silent
 from headrace.operations.session import Session, usable
 from headrace.operations.telling import begin
@@ -179,6 +180,8 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
             document = wanted.do(context, arguments, progress)
             if isinstance(document, Work):
                 document = done(document, desk, progress)
+            else:
+                note_commands(context)
             _close(desk, context)
             sent = begin(session, held)
             copied = name in _BACKED_UP and held.clock.kind is ClockKind.LIVE
@@ -224,7 +227,10 @@ def _known(name: str) -> Verb:
 def answer(context: Context, request: Request) -> Document | Work:
     """Do what another process asked for. Raises what the verb raises."""
     asked = _known(request.verb)
-    return asked.do(context, msgspec.convert(request.arguments["arguments"], asked.arguments), Silent())
+    document = asked.do(context, msgspec.convert(request.arguments["arguments"], asked.arguments), Silent())
+    if not isinstance(document, Work):
+        note_commands(context)
+    return document
 
 
 def _ask(session: Session, wanted: Verb, arguments: msgspec.Struct, progress: Progress) -> Any:

@@ -16,17 +16,15 @@ from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, Tabl
 from headrace.lake.syncing import sync, verify
 from headrace.lake.types import parse, widens
 from headrace.model import LakeError, Refused
-from headrace.model.commands import WHOLE, command_line, place
+from headrace.model.commands import command_line, place
 from headrace.quality import Verdict
 from headrace.run.folders import Folders
 from headrace.run.messages import Outcome, Rewritten
 from headrace.run.taking_back import Moved
 from headrace.schedule import Promoted
 from headrace.store import Transaction
-from headrace.store.clock import instant
-from headrace.store.queries import arriving, attempts, exceptions, incidents, leading, quarantine
+from headrace.store.queries import arriving, attempts, exceptions, leading, quarantine
 from headrace.store.queries.exceptions import Acceptance
-from headrace.store.queries.incidents import Happened
 from headrace.store.queries.leading import PublicationRow
 from headrace.store.queries.quarantine import Quarantined
 
@@ -169,16 +167,3 @@ def decided(tx: Transaction, one: Decision, action: Action, now: int, *, rows: i
     about = Object("partition", f"{one.node}@{one.keys[0]}" if len(one.keys) == 1 else one.node, f"{first.epoch}.{first.n}")
     after = {name: value for name, value in (("rows", rows), ("until_us", one.until)) if value is not None}
     append(tx, now, Event(action=action, actor=one.actor, object=about, before=before, after=after or None, reason=one.reason))
-    _in_timelines(tx, one, action, now)
-
-
-def _in_timelines(tx: Transaction, one: Decision, action: Action, now: int) -> None:
-    """Whoever meets the same again finds in the incident what was decided the time before."""
-    dropped = action is Action.QUARANTINE_DROPPED
-    until = "" if one.until is None else f" until {instant(one.until):%Y-%m-%d %H:%M} UTC"
-    for key in one.keys:
-        incident = incidents.open_at(tx, one.node, "" if key == WHOLE else key)
-        if incident is not None:
-            what = f"{place(one.node, key)} {'dropped' if dropped else f'accepted as an exception{until}'}"
-            line = Happened(now, f"{what}: {one.reason[:REASON_MAX]}", one.actor.id, "drop" if dropped else "accept")
-            incidents.happened(tx, incident.id, [line])

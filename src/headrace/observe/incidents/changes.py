@@ -24,11 +24,12 @@ def gather(tx: Transaction, after: int) -> tuple[list[Evidence], int]:
     newest = versions.newest_id(tx)
     if newest <= max(after, 0):
         return [], newest
-    found = [one for number in range(max(after, 1) + 1, newest + 1) for one in _of_version(tx, number)] if after else []
+    found = [one for number in range(max(after, 1) + 1, newest + 1) for one in of_version(tx, number)] if after else []
     return found[:CHANGES_MAX], newest
 
 
-def _of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
+def of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
+    """What a version changed; nothing for the first."""
     before, now = versions.get(tx, number - 1), versions.get(tx, number)
     if before is None or now is None:
         return

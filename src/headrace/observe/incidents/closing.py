@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 import msgspec
 
 from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import Block, Blockage, Blocked
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
-from headrace.observe.evaluation import Evaluation, clause
+from headrace.observe.evaluation import Evaluation
+from headrace.observe.incidents import endings
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE, Terms
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
-from headrace.store.queries import obligations, trail
+from headrace.store.queries import news, obligations, quarantine
 from headrace.store.queries.incidents import Happened, Incident
 
 SHOWN_US = 24 * 3_600_000_000
@@ -24,9 +25,6 @@ UNMET_ASKED = 50
 """So many of a consumer's unmet obligations are asked what they wait for."""
 AGAIN_US = 30 * 24 * 3_600_000_000
 """For so long after an incident's end the same wrong rows are recognised when they are published again."""
-_RESOLVED = "resolved: "
-SAID_MAX = 5
-"""At most so many consumers are named that wait for something else."""
 
 
 def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluation, now: int) -> None:
@@ -35,6 +33,7 @@ def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluat
     for one in stored.open_ones(tx):
         if one.kind == CauseKind.DATA_CORRUPTED and not stored_evidence.stands(tx, one.id):
             stored.sound_again(tx, one.id, now)  # its files are there again, or were replaced
+        stored_evidence.end(tx, _let_go(tx, one, evaluation), now)
         if stored_evidence.stands(tx, one.id) or stored.still_read(tx, one.id):
             continue
         warned = stored_evidence.warned_last(tx, one.id)
@@ -42,8 +41,8 @@ def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluat
             _recovering(tx, one, now)
         elif warned is not None and now - warned < SHOWN_US:
             continue
-        else:
-            _resolved(tx, one, evaluation, now)
+        elif not _superseded(one, evaluation):
+            _resolved(tx, scene, one, evaluation, now)
 
 
 def reopen(tx: Transaction, now: int) -> None:
@@ -59,39 +58,35 @@ def _recovering(tx: Transaction, one: Incident, now: int) -> None:
         stored.happened(tx, one.id, [Happened(now, "its cause is gone; those affected aren't all served yet", HEADRACE)])
 
 
-def _resolved(tx: Transaction, one: Incident, evaluation: Evaluation, now: int) -> None:
+def _resolved(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> None:
     restored = _restored_at(tx, one, evaluation, min(now, stored_evidence.warned_last(tx, one.id) or now))
+    text = endings.sentence(tx, scene, one, evaluation, now)
     stored.write(tx, msgspec.structs.replace(one, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
-    others = evaluation.unserved(one.affected.consumers)
-    text = waived_by(tx, one) or "all whom it affected are served again"
-    if others:
-        text = f"nothing of it is left; for another cause {', '.join(map(clause, others[:SAID_MAX]))}"
-    stored.happened(tx, one.id, [Happened(now, f"{_RESOLVED}{text}", HEADRACE)])
+    stored.happened(tx, one.id, [Happened(now, f"{endings.RESOLVED}{text}", HEADRACE)])
 
 
-def waived_by(tx: Transaction, one: Incident) -> str:
-    """Which deadlines for an incident's intervals were waived, and by whom; empty for none."""
-    keys = {key.partition(SEPARATOR)[0] for _, key in stored.partitions_of(tx, one.id)}
-    found = obligations.waived(tx, sorted(one.affected.consumers), sorted(keys), one.opened_at)
-    each = []
-    for it in found[:SAID_MAX]:
-        actor = trail.waiver_of(tx, it.consumer, it.interval, it.waived_at or 0)
-        each.append(f"{it.consumer}@{it.interval}" + (f" by {actor}" if actor else ""))
-    if not each:
-        return ""
-    more = f" and {len(found) - SAID_MAX} more" if len(found) > SAID_MAX else ""
-    deadlines = "the deadline was" if len(found) == 1 else "deadlines were"
-    rest = set(one.affected.consumers) - {it.consumer for it in found}
-    served = "; all others whom it affected are served again" if rest else ""
-    return f"{deadlines} waived: {', '.join(each)}{more}{served}"
+def _let_go(tx: Transaction, one: Incident, evaluation: Evaluation) -> list[str]:
+    """The evidence of deliveries that somebody dropped and nobody waits for: every promise that
+    needs the interval was waived or is met."""
+    return [
+        id_
+        for node, key in stored.partitions_of(tx, one.id)
+        if quarantine.dropped(tx, node, key or WHOLE) is not None and news.newest_withheld(tx, node, key or WHOLE) is None
+        if all(_settled(tx, name, key) for name in evaluation.consumers_of(node))
+        for id_, _, held in stored_evidence.standing_at(tx, node, key)
+        if held
+    ]
 
 
-def ended(state: str, timeline: Sequence[str]) -> str | None:
-    """How a resolved incident ended, in a sentence; None for one that isn't resolved."""
-    if state != "resolved":
-        return None
-    lines = [line.removeprefix(_RESOLVED) for line in timeline if line.startswith(_RESOLVED)]
-    return f"{lines[-1][0].upper()}{lines[-1][1:]}." if lines else "Nothing of it is left."
+def _settled(tx: Transaction, consumer: str, key: str) -> bool:
+    found = obligations.get(tx, consumer, key.partition(SEPARATOR)[0])
+    return found is not None and (found.met_at is not None or found.waived_at is not None)
+
+
+def _superseded(one: Incident, evaluation: Evaluation) -> bool:
+    """Whether readers still see what a vendor's restatement superseded, because nobody has asked
+    for it to be recomputed."""
+    return one.kind == CauseKind.RESTATEMENT and not evaluation.superseded_nodes.isdisjoint(one.affected.assets)
 
 
 def _unserved(tx: Transaction, scene: Scene, blockage: Blockage, one: Incident, now: int) -> bool:

@@ -15,6 +15,7 @@ from headrace.observe.incidents import (
     attempts,
     blocked,
     changes,
+    commands,
     damage,
     faults,
     infeasible,
@@ -48,6 +49,7 @@ class Cursors(msgspec.Struct, frozen=True, omit_defaults=True):
     version: int = 0
     gap: int = 0
     drift: int = 0
+    trail: int = -1
 
 
 def gather(tx: Transaction, project: Project, scene: Scene, blockage: Blockage, reach: Reach, now: int) -> Gathered:
@@ -55,7 +57,7 @@ def gather(tx: Transaction, project: Project, scene: Scene, blockage: Blockage, 
     kept = stored.cursors(tx)
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
     found = Gathered()
-    after = _news(tx, found, scene, reach, cursors, now)
+    after = _news(tx, found, scene, blockage, reach, cursors, now)
     _present(tx, found, project, scene, blocked.waiting(tx, scene, blockage, now), reach, now)
     if after.version != cursors.version:
         _removed(tx, found, scene)
@@ -67,8 +69,18 @@ def gather(tx: Transaction, project: Project, scene: Scene, blockage: Blockage, 
     return found
 
 
-def _news(tx: Transaction, found: Gathered, scene: Scene, reach: Reach, cursors: Cursors, now: int) -> Cursors:
+def note_commands(tx: Transaction, scene: Scene, blockage: Blockage, now: int) -> None:
+    """Write down what somebody has just done, without an evaluation of anything else."""
+    kept = stored.cursors(tx)
+    cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
+    last = commands.note(tx, scene, blockage, cursors.trail)
+    if last != cursors.trail:
+        stored.set_cursors(tx, now, msgspec.json.encode(msgspec.structs.replace(cursors, trail=last)).decode())
+
+
+def _news(tx: Transaction, found: Gathered, scene: Scene, blockage: Blockage, reach: Reach, cursors: Cursors, now: int) -> Cursors:
     """What rows say that came since."""
+    trail = commands.note(tx, scene, blockage, cursors.trail)
     drift = mappings.gather(tx, found, cursors.drift)
     fact, revision = attempts.gather(tx, found, cursors.fact, cursors.revision)
     attempt = working.gather(tx, found, cursors.attempt, now)
@@ -78,7 +90,7 @@ def _news(tx: Transaction, found: Gathered, scene: Scene, reach: Reach, cursors:
         found.add(one)
     for one in gone:
         found.add(one, over=now)
-    return Cursors(fact, revision, attempt, version, gap, drift)
+    return Cursors(fact, revision, attempt, version, gap, drift, trail)
 
 
 def _removed(tx: Transaction, found: Gathered, scene: Scene) -> None:

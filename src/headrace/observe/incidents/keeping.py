@@ -15,6 +15,7 @@ from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.diagnosis.reaching import OF_ROWS, made_of
 from headrace.observe.diagnosis.wording import exceptions_lapsed
 from headrace.observe.incidents import mappings
+from headrace.observe.incidents.commands import MERGED
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.incidents.telling import said, what
 from headrace.store.database import Transaction
@@ -137,13 +138,23 @@ class Keeping:
         own = set(cause.own)
         symptoms = [Symptom(one.node, one.partition, what(one), one.at_us) for one in fresh if one.id not in own]
         stored.attach(self._tx, was.id, symptoms[:SYMPTOMS_MAX])
-        stored_evidence.put_down(self._tx, was.id, [one.id for one in fresh])
+        self._put_down(was, [one.id for one in fresh])
         self._name(was.id, cause, [evidence[one] for one in cause.own if one in evidence])
         stored.happened(
             self._tx, was.id, [Happened(self._now, line, HEADRACE) for line in _lines(was, now, fresh, own, new=new, again=again)]
         )
         self._open[was.id] = now
         self._made_of[was.id] = known | {one.id: one.held for one in fresh}
+
+    def _put_down(self, one: Incident, fresh: Sequence[str]) -> None:
+        """Put evidence down to an incident; another one that keeps nothing by that is part of it."""
+        before = stored_evidence.put_down_to(self._tx, fresh) - {one.id}
+        stored_evidence.put_down(self._tx, one.id, fresh)
+        for number in sorted(before & self._open.keys()):
+            self._made_of[number] = stored_evidence.of_incident(self._tx, number)
+            if not stored_evidence.stands(self._tx, number):
+                line = Happened(self._now, f"it is part of {one.shown}", HEADRACE, f"{MERGED}{one.id}")
+                stored.happened(self._tx, number, [line])
 
     def _name(self, number: int, cause: Cause, own: Sequence[Evidence]) -> None:
         """What was published of a cause that makes data wrong is named: it is wrong from its publication to its replacement. What was

@@ -8,6 +8,7 @@ import msgspec
 
 from headrace.model import Project
 from headrace.model.zones import HOUR_US
+from headrace.observe.incidents.endings import NOTHING_LEFT
 from headrace.observe.notices.recipients import Recipient, Recipients
 from headrace.observe.notices.wording import Page, Words
 from headrace.observe.states import AtRisk
@@ -34,8 +35,8 @@ class Matters(msgspec.Struct, frozen=True, kw_only=True):
     late_known: frozenset[str] = frozenset()
     """The consumers that are late, and whose cause is known."""
     counts: Mapping[str, int] = {}
-    unserved: Mapping[int, Sequence[str]] = {}
-    """Of a resolved incident: whom it affected and who isn't served, for another cause."""
+    ended: Mapping[int, str] = {}
+    """Of a resolved incident: what ended it, and how those are served whom it affected."""
 
 
 class Decided(msgspec.Struct):
@@ -138,7 +139,7 @@ class _Deciding:
                 subject,
                 to,
                 channel,
-                self._words.resolved(one, self._matters.unserved.get(one.id, ())),
+                self._words.resolved(one, self._matters.ended.get(one.id, NOTHING_LEFT)),
                 "",
                 OVER if silent else None,
             )

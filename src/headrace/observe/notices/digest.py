@@ -13,12 +13,13 @@ from headrace.model.intervals import interval_of, key_of_date
 from headrace.model.nodes import Grain
 from headrace.model.quiet import time_of_day
 from headrace.model.zones import from_us, local_us
+from headrace.observe.incidents import endings
 from headrace.observe.notices.recipients import Recipient, Recipients
-from headrace.observe.notices.wording import Words, clause, listed
+from headrace.observe.notices.wording import Words, clause, listed, wrapped
 from headrace.observe.watched import Watched
-from headrace.observe.wording import moment
+from headrace.observe.wording import dated, moment
 from headrace.store.database import Transaction
-from headrace.store.queries import incidents, notices, publications
+from headrace.store.queries import arrivals, incidents, notices, publications
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.notices import Queued
 from headrace.store.queries.publications import Publication
@@ -34,6 +35,7 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 def digests(tx: Transaction, project: Project, declared: Watched, *, late: Mapping[str, int], now: int) -> Iterator[Queued]:
     """The digests that are due. One that has nothing to say is written down as dropped, so that it isn't made again."""
     people, words, timezone = Recipients(project), Words(project, now), declared.timezone
+    applied = arrivals.first_applied(tx) or 0
     for name, owner in project.owners.items():
         to = people.of(name)
         if owner.digest is None or to is None or to.name != name:
@@ -41,17 +43,24 @@ def digests(tx: Transaction, project: Project, declared: Watched, *, late: Mappi
         at = _boundary(owner.digest, now, timezone)
         subject = f"digest/{from_us(at, timezone):%Y-%m-%d}"
         known = notices.subjects(tx, "digest", subject)
-        if all((name, channel) in known for channel in owner.contact):
+        if at <= applied or all((name, channel) in known for channel in owner.contact):
             continue
         since = _boundary(owner.digest, at - 1, timezone)
         lines = list(_lines(tx, project, declared, to, late, Window(since, at)))
         page = words.page(f"what has changed until {from_us(at, timezone):%A %H:%M}", lines)
         for channel in owner.contact:
-            why = people.wrong(channel, cause=False) if lines else "nothing has changed"
+            why = people.wrong(channel, cause=False) if lines else _nothing(since, applied, timezone)
             yield Queued(
                 incident=None, kind="digest", subject=subject, recipient=name, channel=channel, title=page.title, body=page.body,
                 not_before=to.not_before(now, timezone, urgent=False), state="waiting" if why is None else "dropped", error=why,
             )  # fmt: skip
+
+
+def _nothing(since: int, applied: int, timezone: str) -> str:
+    """Why a digest isn't sent that has nothing to say."""
+    if applied <= since:
+        return "nothing has changed"
+    return f"nothing to report since the project was applied, {dated(applied, timezone)}"
 
 
 class Window(NamedTuple):
@@ -76,12 +85,13 @@ def _lines(tx: Transaction, project: Project, declared: Watched, to: Recipient, 
     """What happened within the window: later news are the next digest's, however late this one is made. Each line names what it
     rests on: an incident, a command, attempts."""
     mine = {name for name, one in project.consumers.items() if one.owner == to.name}
-    concerns = [one for one in incidents.open_ones(tx) if _concerns(one, to.name, mine)]
+    open_then = [*incidents.open_ones(tx), *incidents.resolved_since(tx, window.until)]
+    concerns = sorted((one for one in open_then if _concerns(one, to.name, mine)), key=lambda one: one.id)
     for one in (one for one in concerns if window.holds(one.opened_at)):
         yield f"new: {one.shown} {one.node}: {clause(one)}"
     for one in incidents.resolved_since(tx, window.after):
         if _concerns(one, to.name, mine) and window.holds(one.resolved_at or 0):
-            yield f"over: {one.shown} {one.node}: {clause(one)}"
+            yield from wrapped(f"over: {one.shown} {one.node}: {clause(one)}. {endings.of(tx, one)}")
     for name, began in late.items():
         if name in mine and window.holds(began):
             yield f"late since {moment(began, window.until, declared.timezone)}: {name} ({command_line('why', name)})"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.model import Project
 from headrace.model.zones import HOUR_US
-from headrace.observe.evaluation import Evaluation, clause
+from headrace.observe.evaluation import Evaluation
+from headrace.observe.incidents import endings
 from headrace.observe.notices.deciding import OVER, Decided, Matters, decide
 from headrace.observe.notices.digest import digests
 from headrace.observe.notices.recipients import Recipients
@@ -15,7 +16,6 @@ from headrace.observe.obligations import Scene
 from headrace.observe.states import AtRisk
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents, notices
-from headrace.store.queries.incidents import Incident
 from headrace.store.queries.notices import Told
 
 OVER_US = 24 * HOUR_US
@@ -34,21 +34,19 @@ def queue(tx: Transaction, project: Project, scene: Scene, evaluation: Evaluatio
     if not Recipients(project).anybody:
         return
     deadlines = _deadlines(evaluation)
-    tell(tx, project, deadlines, now, lambda one: [clause(row) for row in evaluation.unserved(one.affected.consumers)])
+    tell(tx, project, deadlines, now)
     notices.put(tx, digests(tx, project, scene.declared, late=deadlines.late, now=now), now)
 
 
-def tell(
-    tx: Transaction, project: Project, deadlines: Deadlines, now: int, unserved: Callable[[Incident], list[str]] = lambda _: []
-) -> None:
-    """Queue what is new of incidents and of deadlines. `unserved` names those whom an incident affected and that aren't served."""
+def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int) -> None:
+    """Queue what is new of incidents and of deadlines."""
     open_ones = incidents.open_ones(tx)
     found = [*open_ones, *incidents.resolved_since(tx, now - OVER_US)]
     known = {name for one in open_ones for name in one.affected.consumers}
     about = notices.about(tx, [one.id for one in found])
     matters = Matters(
         now=now, incidents=found, told=about, risks=deadlines.risks,
-        unserved={one.id: unserved(one) for one in found if one.state == "resolved" and _untold(about[one.id])},
+        ended={one.id: endings.of(tx, one) for one in found if one.state == "resolved" and _untold(about[one.id])},
         late={name: since for name, since in deadlines.late.items() if name not in known},
         late_known=frozenset(deadlines.late.keys() & known),
         counts={name: notices.count_since(tx, name, now - HOUR_US) for name in project.owners},

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from headrace.model import Project
-from headrace.model.zones import from_us
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.incidents.telling import RENAMED
 from headrace.observe.notices.recipients import Recipient
 from headrace.observe.states import AtRisk
-from headrace.observe.wording import ago
+from headrace.observe.wording import ago, dated
 from headrace.store.queries.incidents import Incident, shown
 
 NAMES_TOLD = 5
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LINE_MAX = 200
 _OF_ERRORS = frozenset(
     {
@@ -64,15 +63,14 @@ class Words:
         lines = [f"{told.name} was told {ago(self._now - one.opened_at)} ago; it is open still.", *self._cause(one, to)]
         return self._page(f"{one.shown} is open still: {one.node}: {clause(one)}", [*lines, *self._reach(one, to, risks), *_next(one)])
 
-    def resolved(self, one: Incident, unserved: Sequence[str] = ()) -> Page:
-        """It is over; `unserved` names those whom it affected and that aren't served for another cause."""
-        restored = one.restored_at or one.resolved_at or self._now
-        served = f"All whom it affected are served again since {self._at(restored)}."
-        if unserved:
-            served = f"Nothing of it is left since {self._at(restored)}; for another cause {listed(unserved)}."
+    def resolved(self, one: Incident, ended: str) -> Page:
+        """It is over; `ended` says by what, and how those are served whom it affected."""
+        over = one.resolved_at or self._now
+        restored = one.restored_at or over
         lines = [
-            served,
-            f"Found {ago(one.opened_at - one.began_at)} after it began, restored after {ago(restored - one.began_at)}.",
+            *wrapped(ended),
+            f"Found {ago(one.opened_at - one.began_at)} after it began.",
+            f"Over at {self._at(restored)}, {ago(restored - one.began_at)} after it began.",
             f"What was done: headrace incident {one.shown}",
         ]
         return self._page(f"{one.shown} resolved: {one.node}: {clause(one)}", lines)
@@ -135,8 +133,7 @@ class Words:
 
     def _at(self, at: int) -> str:
         """A message is read whenever: it names the day."""
-        local = from_us(at, self._zone)
-        return f"{_DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M}"
+        return dated(at, self._zone)
 
 
 def clause(one: Incident) -> str:
@@ -156,6 +153,11 @@ def clause(one: Incident) -> str:
 def plain(text: str) -> str:
     """One line that shows what it says: names of columns are whatever a vendor writes."""
     return _UNSEEN.sub(" ", text)[:LINE_MAX]
+
+
+def wrapped(text: str) -> list[str]:
+    """A text that may be longer than a line, in lines."""
+    return textwrap.wrap(text, LINE_MAX, break_on_hyphens=False)
 
 
 def listed(names: Sequence[str]) -> str:

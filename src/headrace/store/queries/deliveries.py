@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import msgspec
 
 from headrace.store.database import Transaction
@@ -89,6 +92,28 @@ def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
         {"source": source, "limit": limit},
     )
     return [Arrival(*row) for row in rows]
+
+
+class Again(NamedTuple):
+    """A delivery of a partition, and whether that had been delivered before."""
+
+    partition: str
+    arrived_at: int
+    again: bool
+
+
+def since(tx: Transaction, source: str, partitions: Iterable[str], since_us: int) -> list[Again]:
+    """The deliveries of these intervals that were observed since a time, oldest first."""
+    found: list[tuple[int, Again]] = []
+    for key in partitions:
+        rows = tx.execute(
+            "select d.id, d.partition, d.arrived_at, exists (select 1 from delivery b where b.source = d.source"
+            " and b.partition = d.partition and b.id < d.id) from delivery d where d.source = :source and d.observed_at >= :since"
+            " and (d.partition = :key or (d.partition >= :first and d.partition < :beyond))",
+            {"source": source, "since": since_us, "key": key, "first": f"{key}/", "beyond": f"{key}0"},
+        )
+        found += [(int(row[0]), Again(str(row[1]), int(row[2]), bool(row[3]))) for row in rows]
+    return [one for _, one in sorted(found)]
 
 
 def first_observation(tx: Transaction, source: str) -> tuple[int, int] | None:

@@ -72,6 +72,12 @@ def of_incident(tx: Transaction, number: int) -> dict[str, bool]:
     return {str(row[0]): bool(row[1]) for row in rows}
 
 
+def put_down_to(tx: Transaction, ids: Iterable[str]) -> set[int]:
+    """The incidents that evidence is put down to."""
+    rows = (tx.execute("select incident_id from evidence where id = ?", (one,)).fetchone() for one in ids)
+    return {int(row[0]) for row in rows if row is not None and row[0] is not None}
+
+
 def put_down(tx: Transaction, number: int, ids: Collection[str]) -> None:
     """Say which incident evidence is put down to."""
     tx.executemany("update evidence set incident_id = ? where id = ?", [(number, one) for one in ids])

@@ -70,24 +70,6 @@ def let_go(tx: Transaction, consumers: Iterable[str], interval: str) -> bool:
     return any(tx.execute(sql, (consumer, interval)).fetchone() is not None for consumer in consumers)
 
 
-def waived(
-    tx: Transaction,
-    consumers: Iterable[str],
-    intervals: Iterable[str],
-    since: int,
-) -> list[Obligation]:
-    """The obligations of these consumers for these intervals that were waived since a time and
-    were never met."""
-    wanted = list(intervals)
-    found = []
-    for consumer in consumers:
-        for interval in wanted:
-            one = get(tx, consumer, interval)
-            if one is not None and one.met_at is None and (one.waived_at or -1) >= since:
-                found.append(one)
-    return found
-
-
 def newest_late(tx: Transaction, consumer: str, since: int) -> Obligation | None:
     """The newest obligation that was met after it was due, if it was the newest that was met since a time."""
     row = tx.execute(

@@ -72,3 +72,13 @@ def of_node(tx: Transaction, node: str, from_us: int, to_us: int) -> list[Pause]
         {"node": node, "from": from_us, "to": to_us},
     )
     return [Pause(*row) for row in rows]
+
+
+def ended_last(tx: Transaction, node: str, now_us: int) -> int | None:
+    """When the newest pause of a node was over, microseconds; None where none was."""
+    row = tx.execute(
+        "select max(until) from (select until from pause_past where node = :node union all"
+        " select until from pause where node = :node) p where until <= :now",
+        {"node": node, "now": now_us},
+    ).fetchone()
+    return None if row[0] is None else int(row[0])

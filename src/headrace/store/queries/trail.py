@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from headrace.store.database import Transaction
 
@@ -31,14 +30,15 @@ def last_seq(tx: Transaction) -> int:
     return int(tx.execute("select coalesce(max(seq), 0) from audit").fetchone()[0])
 
 
-def waiver_of(tx: Transaction, consumer: str, interval: str, at_us: int) -> str | None:
-    """The id of the actor who waived an obligation at that time; None where no entry says so."""
-    rows = tx.execute(
-        "select event from audit where at = ? and event like ? order by seq desc",
-        (at_us, '{"action":"obligation.waived"%'),
-    ).fetchall()
-    for (text,) in rows:
-        event = json.loads(text)
-        if event["object"]["id"] == f"{consumer}@{interval}":
-            return str(event["actor"]["id"])
-    return None
+def commands(tx: Transaction, after: int, actions: Sequence[str], limit: int) -> list[tuple[int, int, str]]:
+    """(seq, at, event as canonical JSON) of the entries with these actions after one, oldest first."""
+    begins = [f'{{"action":"{action}"%' for action in actions]
+    which = " or ".join("event like ?" for _ in begins)
+    rows = tx.execute(f"select seq, at, event from audit where seq > ? and ({which}) order by seq limit ?", (after, *begins, limit))
+    return [(int(seq), int(at), str(event)) for seq, at, event in rows]
+
+
+def command(tx: Transaction, seq: int) -> tuple[int, int, str] | None:
+    """(seq, at, event as canonical JSON) of one entry."""
+    row = tx.execute("select seq, at, event from audit where seq = ?", (seq,)).fetchone()
+    return None if row is None else (int(row[0]), int(row[1]), str(row[2]))

@@ -1,0 +1,240 @@
+"""Commands of people that touch an incident: each is a line of its timeline, with who and why.
+
+They are read from the audit trail, where every command that changes something stands, so that no
+command has to know of incidents.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.govern.audit import Action, ActorType
+from headrace.model.required import SEPARATOR
+from headrace.observe.blockage import Blockage
+from headrace.observe.incidents import changes
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import WHOLE
+from headrace.observe.wording import dated
+from headrace.store.database import Transaction
+from headrace.store.queries import attempts, trail
+from headrace.store.queries import incidents as stored
+from headrace.store.queries.incidents import Happened, Incident
+
+READ_MAX = 1_000
+"""At most so many commands are read at once; the next evaluation goes on with the others."""
+PLACES_MAX = 3
+REASON_MAX = 160
+ACT = "command:"
+"""How the act of such a line begins; the number of the entry in the audit trail follows."""
+MERGED = "merged:"
+"""How the act of a line begins that says which incident another is part of; its number follows."""
+_PEOPLE = (ActorType.PERSON, ActorType.SERVICE)
+_Places = tuple[tuple[str, str], ...]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody did. `did` is a participle (`dropped`), `extra` what belongs to it (`until …`),
+    `places` the nodes, consumers and partitions that it is about; an empty partition means all."""
+
+    seq: int
+    at: int
+    action: str
+    did: str
+    actor: str
+    extra: str = ""
+    places: _Places = ()
+    reason: str = ""
+
+
+_DID: Mapping[str, str] = {
+    Action.QUARANTINE_ACCEPTED: "accepted as an exception",
+    Action.QUARANTINE_DROPPED: "dropped",
+    Action.CONTRACT_ACCEPTED: "names accepted",
+    Action.OBLIGATION_WAIVED: "waived",
+    Action.NODE_PAUSED: "paused",
+    Action.NODE_RESUMED: "resumed",
+    Action.PARTITION_WITHDRAWN: "unpublished",
+    Action.DELIVERY_RECEIVED: "handed over",
+    Action.RUN_REQUESTED: "run again",
+    Action.PLAN_MADE: "backfill planned",
+    Action.PROJECT_APPLIED: "changed",
+    Action.ENVIRONMENT_PROMOTED: "promoted",
+    Action.EXPORT_TAKEN_OVER: "export taken over",
+    Action.TRIGGER_FIRED: "fired",
+    Action.INCIDENT_FIXED: "repaired",
+}
+"""Action → what somebody did. Reports and notes of incidents write their lines themselves."""
+ENDING = frozenset(_DID) - {Action.NODE_PAUSED, Action.TRIGGER_FIRED, Action.EXPORT_TAKEN_OVER}
+"""The actions that can end an incident."""
+_OF_REPAIRS = {Action.CONTRACT_ACCEPTED, Action.PLAN_MADE, Action.RUN_REQUESTED, Action.NODE_RESUMED, Action.PROJECT_APPLIED}
+"""What `fix` does by the operation that does it alone, too."""
+
+
+def note(tx: Transaction, scene: Scene, blockage: Blockage, after: int) -> int:
+    """Write down the commands since an entry of the trail in the timelines of the open incidents
+    that they touch; up to which entry. A negative `after` means that none was read yet: what was
+    done before an incident opened isn't about it."""
+    last = trail.last_seq(tx)
+    found = stored.open_ones(tx) if 0 <= after < last else []
+    if not found:
+        return last
+    known = [_Touched(tx, one) for one in found]
+    rows = trail.commands(tx, after, tuple(_DID), READ_MAX)
+    for command in _parsed(tx, scene, rows):
+        waited = _waited_for(scene, blockage, command)
+        for one in known:
+            if one.touches(command, waited):
+                stored.happened(tx, one.id, [_line(command)])
+    return last if len(rows) < READ_MAX else rows[-1][0]
+
+
+def since(tx: Transaction, scene: Scene, lines: Iterable[Happened]) -> list[Command]:
+    """The commands of these lines of a timeline, oldest first, without those that a repair of the
+    incident consists of."""
+    acts = [line.act for line in lines if line.act is not None and line.act.startswith(ACT)]
+    numbers = [int(act.removeprefix(ACT)) for act in acts]
+    rows = [row for number in numbers if (row := trail.command(tx, number)) is not None]
+    found = list(_parsed(tx, scene, rows))
+    repairs = [(one.actor, one.at) for one in found if one.action == Action.INCIDENT_FIXED]
+
+    def of_repair(one: Command) -> bool:
+        return one.action in _OF_REPAIRS and any(actor == one.actor and at <= one.at for actor, at in repairs)
+
+    return [one for one in found if not of_repair(one)]
+
+
+def told(commands: Sequence[Command], limit: int) -> str:
+    """The last commands in a clause, those that are alike together:
+    `dropped by ann: orders@2025-01-09 (a test file)`."""
+    alike: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
+    for one in commands:
+        alike.setdefault((one.did, one.actor, one.extra, one.reason), []).extend(one.places)
+    clauses = [
+        _clause(did, actor, extra, dict.fromkeys(places), reason)
+        for (did, actor, extra, reason), places in alike.items()
+    ]  # fmt: skip
+    more = len(clauses) - limit
+    return "; ".join(clauses[-limit:]) + (f"; {more} more before" if more > 0 else "")
+
+
+class _Touched:
+    """The places of an open incident."""
+
+    def __init__(self, tx: Transaction, one: Incident) -> None:
+        self.id = one.id
+        self._one = one
+        self._own = set(stored.partitions_of(tx, one.id))
+        self._symptoms = {(symptom.node, symptom.partition) for symptom in stored.symptoms_of(tx, one.id)}
+        self._below = {*one.affected.assets, *one.affected.consumers}
+
+    def touches(self, command: Command, waited: set[tuple[str, str]]) -> bool:
+        """Whether a command is about this incident; `waited` is what a waived interval waits for."""
+        if command.action == Action.INCIDENT_FIXED:
+            return (str(self.id), "") in command.places
+        if waited & self._own:
+            return True
+        return any(self._at(node, key) for node, key in command.places)
+
+    def _at(self, node: str, key: str) -> bool:
+        if (node, key) in self._own | self._symptoms:
+            return True
+        if node == self._one.node:
+            return not key or not self._one.affected.partitions or key in self._one.affected.partitions
+        return node in self._below and (not key or key.partition(SEPARATOR)[0] in self._one.affected.partitions)
+
+
+def _line(command: Command) -> Happened:
+    places = dict.fromkeys(command.places)
+    text = _clause(command.did, command.actor, command.extra, places, command.reason)
+    return Happened(command.at, text, command.actor, f"{ACT}{command.seq}")
+
+
+def _clause(did: str, actor: str, extra: str, places: Iterable[tuple[str, str]], reason: str) -> str:
+    names = [_place(node, key) for node, key in places]
+    more = f" and {len(names) - PLACES_MAX} more" if len(names) > PLACES_MAX else ""
+    what = f": {', '.join(names[:PLACES_MAX])}{more}" if names and did != _DID[Action.INCIDENT_FIXED] else ""
+    return f"{did} by {actor}{f' {extra}' if extra else ''}{what}{f' ({reason})' if reason else ''}"
+
+
+def _place(node: str, key: str) -> str:
+    return node if key in ("", WHOLE) else f"{node}@{key}"
+
+
+def _waited_for(scene: Scene, blockage: Blockage, command: Command) -> set[tuple[str, str]]:
+    """What a waived interval waits for."""
+    if command.action != Action.OBLIGATION_WAIVED:
+        return set()
+    terms = {one.consumer: one for one in scene.declared.consumers}
+    found = [one for name, key in command.places if name in terms for one in blockage.of(terms[name], key)]
+    return {(one.node, "" if one.partition == WHOLE else one.partition) for one in found}
+
+
+# Read from the trail
+
+
+def _parsed(tx: Transaction, scene: Scene, rows: Iterable[tuple[int, int, str]]) -> Iterator[Command]:
+    """What people did, of these entries."""
+    for seq, at, text in rows:
+        event = json.loads(text)
+        if event["actor"]["type"] not in _PEOPLE or _is_of_next(tx, seq, event):
+            continue
+        places, extra = _of(tx, scene, event)
+        if places is None:
+            continue
+        yield Command(
+            seq=seq, at=at, action=event["action"], did=_DID[event["action"]], actor=str(event["actor"]["id"]), extra=extra,
+            places=places, reason=" ".join(str(event.get("reason") or "").split())[:REASON_MAX],
+        )  # fmt: skip
+
+
+def _is_of_next(tx: Transaction, seq: int, event: Mapping[str, Any]) -> bool:
+    """Whether it is the version that accepting names makes, which is the next entry."""
+    found = trail.command(tx, seq + 1) if event["action"] == Action.PROJECT_APPLIED else None
+    return found is not None and json.loads(found[2])["action"] == Action.CONTRACT_ACCEPTED
+
+
+def _of(tx: Transaction, scene: Scene, event: Mapping[str, Any]) -> tuple[_Places | None, str]:
+    """What a command is about, and what belongs to what was done; no places for one that stands
+    in the trail otherwise, too."""
+    action, thing, after = event["action"], str(event["object"]["id"]), event.get("after") or {}
+    if action == Action.INCIDENT_FIXED:
+        return ((thing, ""),), f"with `headrace fix INC-{thing}`"
+    if action == Action.RUN_REQUESTED:
+        return _of_run(tx, int(thing), after), ""
+    if action == Action.PLAN_MADE:
+        return tuple((node, "") for node in sorted(after.get("chosen") or {})), f"(backfill {thing})"
+    if action == Action.PROJECT_APPLIED:
+        return tuple((one.node, "") for one in changes.of_version(tx, int(thing))), f"(version {thing})"
+    if action == Action.ENVIRONMENT_PROMOTED:
+        return tuple((node, "") for node in sorted(after.get("partitions") or {})), f"from {thing}"
+    if action == Action.CONTRACT_ACCEPTED:
+        return ((thing, ""),), f"from {after['from']} on" if after.get("from") else ""
+    name, _, key = thing.partition("@")
+    return ((name, key),), _until(scene, action, after)
+
+
+def _until(scene: Scene, action: str, after: Mapping[str, Any]) -> str:
+    if action == Action.QUARANTINE_ACCEPTED and after.get("until_us") is not None:
+        return f"until {dated(int(after['until_us']), scene.declared.timezone)}"
+    if action == Action.NODE_PAUSED and after.get("until"):
+        return f"until {after['until']}"
+    return ""
+
+
+def _of_run(tx: Transaction, run: int, request: Mapping[str, Any]) -> _Places | None:
+    """What a run was asked to do again, of retries and runs; others stand in the trail themselves."""
+    made = tuple((one.node, key) for one in attempts.of_run(tx, run) for key in one.partitions)
+    if "retry" in request:
+        target = str(request["retry"])
+        if target.isascii() and target.isdecimal():
+            return made or tuple((one.node, key) for one in attempts.of_run(tx, int(target)) for key in one.partitions)
+        node, _, key = target.partition("@")
+        return made or ((node, key),)
+    if "select" in request:
+        keys = [str(key) for key in request.get("partitions") or [""]]
+        return made or tuple((str(node), key) for node in request["select"] for key in keys)
+    return None

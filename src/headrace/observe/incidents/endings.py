@@ -1,0 +1,128 @@
+"""How an incident ended: by which command, delivery or change, and how those affected are served.
+
+The sentence is made once, when the incident is resolved, and kept in its timeline. The mail, the
+digest, the pages and the API show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from headrace.govern.audit import Action
+from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
+from headrace.observe.evaluation import Evaluation, clause
+from headrace.observe.incidents import commands
+from headrace.observe.incidents.commands import ENDING, MERGED
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import WHOLE
+from headrace.observe.wording import dated
+from headrace.store.database import Transaction
+from headrace.store.queries import attempts, deliveries, pauses
+from headrace.store.queries import incidents as stored
+from headrace.store.queries.incidents import Happened, Incident, shown
+
+RESOLVED = "resolved: "
+NOTHING_LEFT = "Nothing of it is left."
+NAMED_MAX = 5
+"""At most so many consumers are named that wait for something else."""
+COMMANDS_MAX = 3
+_BEGINS = ("opened: ", "opened again: ")
+_BY_ITSELF = {
+    CauseKind.SOURCE_UNAVAILABLE: "it can be read again",
+    CauseKind.ACCESS_DENIED: "access is granted again",
+    CauseKind.DESTINATION_UNAVAILABLE: "it can be written again",
+    CauseKind.RUNTIME_DOWN: "Headrace runs again",
+    CauseKind.APPROVAL_PENDING: "it was decided",
+    CauseKind.DEADLINE_INFEASIBLE: "usual arrivals and durations end before the deadline again",
+}
+"""What ended these where no command did."""
+
+
+def sentence(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> str:
+    """What ended an incident, and how those are served whom it affected; no capital, no full stop."""
+    lines = _since_opened(stored.timeline_of(tx, one.id))
+    merged = [line.act.removeprefix(MERGED) for line in lines if line.act is not None and line.act.startswith(MERGED)]
+    if merged:
+        return f"it is part of {shown(int(merged[-1]))}"
+    done = [it for it in commands.since(tx, scene, lines) if it.action in ENDING]
+    parts = [*_removed(scene, one), *([commands.told(done, COMMANDS_MAX)] if done else []), *_delivered(tx, scene, one)]
+    if not parts:
+        parts = list(_by_itself(tx, scene, one, now)) or ["nothing of it is left"]
+    waived = {name for it in done if it.action == Action.OBLIGATION_WAIVED for name, _ in it.places}
+    return "; ".join([*parts, *_served(scene, one, evaluation, waived)])
+
+
+def ended(state: str, timeline: Sequence[str]) -> str | None:
+    """How a resolved incident ended, in a sentence; None for one that isn't resolved."""
+    if state != "resolved":
+        return None
+    lines = [line.removeprefix(RESOLVED) for line in timeline if line.startswith(RESOLVED)]
+    return f"{lines[-1][0].upper()}{lines[-1][1:]}." if lines else NOTHING_LEFT
+
+
+def of(tx: Transaction, one: Incident) -> str:
+    """How a resolved incident ended."""
+    return ended("resolved", [line.what for line in stored.timeline_of(tx, one.id)]) or ""
+
+
+def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
+    """What happened since it was opened last."""
+    begins = max((place for place, line in enumerate(lines) if line.what.startswith(_BEGINS)), default=0)
+    return lines[begins:]
+
+
+def _removed(scene: Scene, one: Incident) -> Iterator[str]:
+    """Of what isn't declared any more."""
+    declared = {*scene.declared.nodes, *scene.declared.exports, *scene.declared.views, *_consumers(scene)}
+    if one.node != HEADRACE and one.node not in declared:
+        yield f"no longer declared: {one.node}"
+    gone = [name for name in one.affected.consumers if name not in _consumers(scene)]
+    if gone:
+        yield f"no longer declared: {', '.join(gone[:NAMED_MAX])}"
+
+
+def _delivered(tx: Transaction, scene: Scene, one: Incident) -> Iterator[str]:
+    """When what an incident is about was delivered since it was opened."""
+    node = scene.declared.nodes.get(one.node)
+    if node is None or not node.is_source:
+        return
+    zone = scene.declared.timezone
+    found = deliveries.since(tx, one.node, one.affected.partitions or (WHOLE,), one.opened_at)
+    if found:
+        last = found[-1]
+        again = " again" if any(it.again for it in found) else ""
+        keys = list(dict.fromkeys(it.partition for it in found))
+        more = f" and {len(keys) - NAMED_MAX} more" if len(keys) > NAMED_MAX else ""
+        names = ", ".join(one.node if key == WHOLE else f"{one.node}@{key}" for key in keys[:NAMED_MAX])
+        yield f"delivered{again} at {dated(last.arrived_at, zone)}: {names}{more}"
+
+
+def _by_itself(tx: Transaction, scene: Scene, one: Incident, now: int) -> Iterator[str]:
+    """What is so where no command and no delivery ended it."""
+    kind = CauseKind(one.kind)
+    if kind is CauseKind.PAUSED:
+        over = pauses.ended_last(tx, one.node, now)
+        yield f"the pause was over{f' at {dated(over, scene.declared.timezone)}' if over is not None else ''}"
+    elif kind in _BY_ITSELF:
+        yield _BY_ITSELF[kind]
+    else:
+        for node, key in stored.partitions_of(tx, one.id)[-1:]:
+            for attempt in attempts.of_partition(tx, node, key or WHOLE, limit=1):
+                if attempt.published_at is not None and attempt.published_at >= one.opened_at:
+                    place = node if key in ("", WHOLE) else f"{node}@{key}"
+                    yield f"attempt {attempt.id} published {place} at {dated(attempt.published_at, scene.declared.timezone)}"
+
+
+def _served(scene: Scene, one: Incident, evaluation: Evaluation, waived: set[str]) -> Iterator[str]:
+    """How those are served whom it affected."""
+    affected = [name for name in one.affected.consumers if name in _consumers(scene)]
+    others = evaluation.unserved(affected)
+    if others:
+        yield f"for another cause {', '.join(map(clause, others[:NAMED_MAX]))}"
+        return
+    if any(name not in waived for name in affected):
+        yield f"all {'others ' if waived & set(affected) else ''}whom it affected are served again"
+
+
+def _consumers(scene: Scene) -> set[str]:
+    return {one.consumer for one in scene.declared.consumers}

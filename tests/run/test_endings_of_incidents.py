@@ -1,0 +1,253 @@
+"""Every way in which an incident can end: what ended it stands in its timeline, its page, its mail and the digest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from waiting_lab import DAYS, HEALTHY, World, at
+
+DAY = DAYS[HEALTHY]
+BY = "[^:;()]+"
+AT = r"\w{3} \d{4}-\d\d-\d\d \d\d:\d\d"
+SERVED = "; all whom it affected are served again"
+
+
+class Ending(NamedTuple):
+    """How an incident begins, and how it ends. `said` is the sentence, as a regular expression;
+    `lines` are those of the timeline that tell of commands."""
+
+    begin: Callable[[World], None]
+    end: Callable[[World], None]
+    said: str
+    lines: tuple[str, ...] = ()
+    digest: bool = True
+    """Whether it is over, and concerns somebody who gets one, when the digest is made."""
+
+
+def hour(number: float) -> datetime:
+    return at(DAY) + timedelta(days=1, hours=number)
+
+
+def tick(world: World, number: float, code: int | None = 0) -> None:
+    world.headrace("tick", now=hour(number), code=code)
+
+
+# What begins it
+
+
+def missing(world: World) -> None:
+    tick(world, 7.5)
+
+
+def held(world: World) -> None:
+    world.deliver(DAY, when=hour(2), least=0)
+    tick(world, 3)
+
+
+def renamed(world: World) -> None:
+    world.deliver(DAY, header="order_id,customer,sum_total,day", when=hour(2))
+    tick(world, 3)
+
+
+def broken(world: World) -> None:
+    world.flag.touch()
+    world.deliver(DAY, when=hour(2))
+    tick(world, 3, None)
+
+
+def misspelt(world: World) -> None:
+    asset = world.root / "assets/clean.py"
+    asset.write_text(asset.read_text().replace("    return orders", "    return order_s"))
+    world.headrace("apply", "--yes", now=hour(1))
+    world.deliver(DAY, when=hour(2))
+    tick(world, 3, None)
+
+
+def paused(world: World) -> None:
+    world.headrace("pause", "clean", "--reason", "the vendor checks it", now=hour(1))
+    world.deliver(DAY, when=hour(2))
+    tick(world, 7.5)
+
+
+def reported(world: World) -> None:
+    world.deliver(DAY, when=hour(2))
+    tick(world, 3)
+    world.headrace("incidents", "report", "orders", "--from", DAY, "--reason", "half is missing", now=hour(4))
+
+
+# What ends it
+
+
+def delivered(world: World) -> None:
+    world.deliver(DAY, when=hour(8))
+    tick(world, 9)
+
+
+def delivered_again(world: World) -> None:
+    world.deliver(DAY, when=hour(8), least=29)
+    tick(world, 9)
+
+
+def accepted(world: World) -> None:
+    world.headrace("quarantine", "accept", f"orders@{DAY}", "--until", "2025-03-01", "--reason", "a holiday", now=hour(9))
+
+
+def dropped(world: World) -> None:
+    world.headrace("quarantine", "drop", f"orders@{DAY}", "--reason", "a test file", now=hour(8))
+    waived(world)
+
+
+def waived(world: World) -> None:
+    tick(world, 9)
+    for number, consumer in enumerate(("report", "extract")):
+        world.headrace("waive", f"{consumer}@{DAY}", "--reason", "a holiday", now=hour(9.1 + number / 10))
+
+
+def retried(world: World) -> None:
+    world.flag.unlink()
+    world.headrace("retry", "clean", "--reason", "mended", now=hour(9))
+    tick(world, 9.5)
+
+
+def corrected(world: World) -> None:
+    asset = world.root / "assets/clean.py"
+    asset.write_text(asset.read_text().replace("    return order_s", "    return orders"))
+    world.headrace("apply", "--yes", "--reason", "a typing error", now=hour(8))
+    tick(world, 9)
+
+
+def fixed(world: World) -> None:
+    world.headrace("fix", incident(world, 8)["id"], "--yes", now=hour(9))
+
+
+def names_accepted(world: World) -> None:
+    world.headrace("contract", "accept", f"orders@{DAY}", "--yes", "--reason", "as announced", now=hour(8))
+    tick(world, 9)
+
+
+def resumed(world: World) -> None:
+    world.headrace("resume", "clean", "--reason", "checked", now=hour(8))
+    tick(world, 9)
+
+
+def unpublished(world: World) -> None:
+    world.headrace("withdraw", f"orders@{DAY}", "--reason", "rubbish", now=hour(8))
+    delivered_again(world)
+
+
+def backfilled(world: World) -> None:
+    world.flag.unlink()
+    world.headrace(
+        "backfill", "clean", "--from", DAY, "--to", DAY, "--mode", "failed", "--reason", "mended", "--yes", now=hour(9)
+    )  # fmt: skip
+
+
+def asset_removed(world: World) -> None:
+    for name in ("clean.py", "total.sql", "week.sql"):
+        (world.root / "assets" / name).unlink()
+    world.lab.write("consumers.yaml", "[]\n")
+    world.headrace("apply", "--yes", "--reason", "nobody needs it", now=hour(8))
+    tick(world, 9)
+
+
+def consumers_removed(world: World) -> None:
+    world.lab.write("consumers.yaml", "[]\n")
+    world.headrace("apply", "--yes", "--reason", "nobody reads it", now=hour(8))
+    delivered(world)
+
+
+ENDINGS = {
+    "source came by itself": Ending(missing, delivered, f"Delivered at {AT}: orders@{DAY}{SERVED}"),
+    "redelivery": Ending(held, delivered_again, f"Delivered again at {AT}: orders@{DAY}{SERVED}"),
+    "accept": Ending(
+        held, accepted, rf"Accepted as an exception by {BY} until {AT}: orders@{DAY} \(a holiday\){SERVED}",
+        (rf"accepted as an exception by {BY} until {AT}: orders@{DAY} \(a holiday\)",),
+    ),
+    "drop": Ending(
+        held, dropped,
+        rf"Dropped by {BY}: orders@{DAY} \(a test file\); waived by {BY}: report@{DAY}, extract@{DAY} \(a holiday\)",
+        (rf"dropped by {BY}: orders@{DAY} \(a test file\)",),
+    ),
+    "waive": Ending(
+        missing, waived, rf"Waived by {BY}: report@{DAY}, extract@{DAY} \(a holiday\)",
+        (rf"waived by {BY}: report@{DAY} \(a holiday\)", rf"waived by {BY}: extract@{DAY} \(a holiday\)"),
+    ),
+    "retry": Ending(
+        broken, retried, rf"Run again by {BY}: clean@{DAY}[^;]* \(mended\){SERVED}", (rf"run again by {BY}: clean@{DAY}.*",)
+    ),
+    "declaration corrected": Ending(
+        misspelt, corrected, rf"Changed by {BY} \(version \d+\): clean[^;]* \(a typing error\){SERVED}",
+        (rf"changed by {BY} \(version \d+\): clean \(a typing error\)",)
+    ),
+    "fix": Ending(
+        renamed, fixed, rf"Repaired by {BY} with `headrace fix INC-\d+`{SERVED}", (rf"repaired by {BY} with `headrace fix INC-\d+`",),
+    ),
+    "contract accept": Ending(
+        renamed, names_accepted, rf"Names accepted by {BY} from {DAY} on: orders \(as announced\){SERVED}",
+        (rf"names accepted by {BY} from {DAY} on: orders \(as announced\)",),
+    ),
+    "pause lifted": Ending(
+        paused, resumed, rf"Resumed by {BY}: clean \(checked\){SERVED}", (rf"resumed by {BY}: clean \(checked\)",)
+    ),
+    "unpublished": Ending(
+        reported, unpublished, rf"Unpublished by {BY}: orders@{DAY} \(rubbish\); delivered again at {AT}: orders@{DAY}{SERVED}",
+        (rf"unpublished by {BY}: orders@{DAY} \(rubbish\)",),
+    ),
+    "backfill": Ending(
+        broken, backfilled, rf"Backfill planned by {BY} \(backfill 1\): clean[^;]* \(mended\){SERVED}",
+        (rf"backfill planned by {BY} \(backfill 1\): clean.*",)
+    ),
+    "asset removed": Ending(
+        broken, asset_removed,
+        rf"No longer declared: clean; no longer declared: report, extract; changed by {BY} \(version \d+\): clean.* \(nobody needs it\)",
+        (rf"changed by {BY} \(version \d+\): clean.* \(nobody needs it\)",)
+    ),
+    "consumers removed": Ending(
+        missing, consumers_removed,
+        rf"No longer declared: report, extract; changed by {BY} \(version \d+\): extract, report \(nobody reads it\); delivered at .*",
+        (rf"changed by {BY} \(version \d+\): extract, report \(nobody reads it\)",), digest=False,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = World(tmp_path_factory.mktemp("endings") / "healthy", 1)
+    world.build()
+    owners = "core: {kind: team, contact: ['mailto:core@example.com'], digest: '09:45'}\n"
+    desk = "desk: {kind: team, contact: ['mailto:desk@example.com'], digest: '09:45'}\n"
+    world.lab.write("owners.yaml", f"{owners}{desk}acme: {{kind: vendor, manager: core}}\n")
+    return world
+
+
+def incident(world: World, number: float) -> dict[str, Any]:
+    found = world.lab.headrace("incidents", "--all", "--now", hour(number).isoformat())
+    return max(found, key=lambda one: int(one["id"][4:]))  # type: ignore[no-any-return]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ENDINGS)
+def test_an_ending_says_what_it_was(healthy: World, name: str) -> None:
+    """Would catch: "served again" where a deadline was waived, and a command that no timeline names."""
+    ending, world = ENDINGS[name], healthy.copy(name.replace(" ", "_"))
+    world.flag.unlink(missing_ok=True)  # the copies share it
+    world.headrace("apply", "--yes", now=hour(0.2))
+    ending.begin(world)
+    ending.end(world)
+    tick(world, 10, None)
+    row = incident(world, 10.1)
+    assert row["state"] == "resolved", row
+    assert re.fullmatch(rf"{ending.said}\.", row["ended"]), row["ended"]
+    lines = [line["what"] for line in row["timeline"]]
+    for line in ending.lines:
+        assert [one for one in lines if re.fullmatch(line, one)], lines
+    named = [one for one in lines if one.startswith("resolved: ")]
+    assert named == [f"resolved: {row['ended'][0].lower()}{row['ended'][1:-1]}"]
+    mails = world.lab.rows("select body from notice where kind = 'resolved' and subject like ?", f"{row['id']}%")
+    assert mails and all(row["ended"] in body.replace("\n", " ") for (body,) in mails), mails
+    digests = world.lab.rows("select body from notice where kind = 'digest' and body like ?", f"%over: {row['id']} %")
+    assert bool(digests) == ending.digest and all(row["ended"] in body.replace("\n", " ") for (body,) in digests), digests

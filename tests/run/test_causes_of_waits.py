@@ -40,11 +40,17 @@ def _redelivered(world: World) -> None:
 
 def _accepted(*after: tuple[str, ...]) -> Callable[[World], None]:
     def repair(world: World) -> None:
-        world.headrace("contract", "accept", "INC-1", "--yes")
+        world.headrace("contract", "accept", incident(world), "--yes")
         for command in after:
             world.headrace(*(one.format(first=world.spoilt[0], last=world.spoilt[-1]) for one in command))
 
     return repair
+
+
+def incident(world: World) -> str:
+    """The one of the source that was renamed."""
+    found = world.headrace("incidents")
+    return next(str(one["id"]) for one in found if one["cause"]["node"] == "orders")
 
 
 def _broken(world: World, day: str) -> None:
@@ -99,7 +105,7 @@ FAULTS = [
         _renamed,
         "hold",
         {
-            "fix": lambda world: world.headrace("fix", "INC-1", "--yes"),
+            "fix": lambda world: world.headrace("fix", incident(world), "--yes"),
             "accept, tick": _accepted(("tick",)),
             "accept, backfill": _accepted(backfill("orders+")),
             "redelivery": _redelivered,
@@ -152,7 +158,7 @@ def longest(causes: Sequence[Cause]) -> Cause:
 
 def same(before: Sequence[Cause], after: Sequence[Cause]) -> bool:
     """Whether two say the same but for the minutes that a repair takes."""
-    if [one[:4] for one in before] != [one[:4] for one in after]:
+    if [(*one[:4], one.decider) for one in before] != [(*one[:4], one.decider) for one in after]:
         return False
-    ends = [(one[4:], other[4:]) for one, other in zip(before, after, strict=True)]
+    ends = [(one[4:6], other[4:6]) for one, other in zip(before, after, strict=True)]
     return all(abs(a - b) <= 2 for one, other in ends for a, b in zip(one, other, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import shutil
@@ -9,9 +10,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pytest
+from postgres_cluster import Database
 from runlab import Lab
 
 from headrace.operations.consumer import consumer
@@ -42,15 +44,20 @@ class Cause(NamedTuple):
     incident: str | None
     from_minute: int
     to_minute: int
+    decider: str | None = None
+    """Who could have ended it with one command."""
 
 
 class World:
     """A project over eleven days, of which a fault spoils the last."""
 
     def __init__(self, root: Path, seed: int) -> None:
-        self.root, self.random = root, random.Random(seed)
+        self.root, self.seed, self.random = root, seed, random.Random(seed)
+        self.database: Database | None = None
+        """Where the state is; None: in SQLite."""
         self.lab = Lab.__new__(Lab)
         self.lab.root, self.lab.database = root, None
+        self._opened: list[Session] = []
         self.spoilt = DAYS[HEALTHY : HEALTHY + self.random.randint(1, 3)]
         self.arrives = timedelta(minutes=self.random.randrange(60, 300))
         self.repaired = at(self.spoilt[-1]) + timedelta(days=1, hours=8, minutes=self.random.randrange(0, 900))
@@ -60,18 +67,31 @@ class World:
         """While it is there, the code of `clean` fails; it is the same for each copy."""
         return self.root.parent / "broken"
 
-    def copy(self, name: str) -> World:
-        """The same project, as it is now."""
-        other = World.__new__(World)
-        other.__dict__.update(self.__dict__)
-        other.root = self.root.parent / name
+    def copy(self, name: str, database: Database | None = None) -> Self:
+        """The same project, as it is now; `database` is the copy of its database, where it has one."""
+        self.close()
+        other = copy.copy(self)
+        other.root, other._opened, other.database = self.root.parent / name, [], database
         shutil.copytree(self.root, other.root, symlinks=True)
         other.lab = Lab.__new__(Lab)
-        other.lab.root, other.lab.database = other.root, None
+        other.lab.root, other.lab.database = other.root, database
         return other
 
+    def close(self) -> None:
+        """Close what was opened to look at it."""
+        while self._opened:
+            self._opened.pop().close()
+
     def build(self) -> None:
-        lab = Lab(self.root)
+        self.declare()
+        self.begin()
+
+    def declare(self) -> None:
+        """Write its files."""
+        lab = self.lab = Lab(self.root, self.database)
+        if self.database is not None:  # a copy has the same settings
+            named = (self.root / "headrace.toml").read_text()
+            lab.write("headrace.toml", named.replace(f'/{self.database.name}"', '/${PG_DATABASE}"'))
         lab.write("owners.yaml", "core: {kind: team}\nacme: {kind: vendor, manager: core}\ndesk: {kind: team}\n")
         lab.write(
             "consumers.yaml",
@@ -89,18 +109,30 @@ class World:
             "week", "select cast($partition_start as date) as day, count(*) as n from clean",
             "partition: {by: day, column: day}\ninputs: {clean: {lookback: 2d}}",
         )  # fmt: skip
+
+    def begin(self) -> None:
+        """The days on which nothing goes wrong."""
         for day in DAYS[:HEALTHY]:
-            self.deliver(day)
+            self.deliver_healthy(day)
         self.headrace("tick", now=at(DAYS[HEALTHY - 1]) + timedelta(days=1, hours=6))
+
+    def deliver_healthy(self, day: str) -> None:
+        self.deliver(day)
 
     def deliver(self, day: str, header: str = OLD, when: datetime | None = None, least: int = 30) -> None:
         self.lab.deliver(day, rows(day)[:least], header)
         arrived = (at(day) + timedelta(days=1) + self.arrives if when is None else when).timestamp()
         os.utime(self.root / f"landing/orders_{day}.csv", (arrived, arrived))
 
-    def headrace(self, *arguments: str, now: datetime | None = None, code: int | None = 0) -> None:
+    def headrace(self, *arguments: str, now: datetime | None = None, code: int | None = 0) -> Any:
+        """The command's JSON."""
         moment = self.repaired if now is None else now
-        self.lab.headrace(*arguments, "--now", moment.isoformat(), code=code)
+        self._chosen()
+        return self.lab.headrace(*arguments, "--now", moment.isoformat(), code=code)
+
+    def _chosen(self) -> None:
+        if self.database is not None:
+            os.environ["PG_DATABASE"] = self.database.name
 
     def spoil(self, begin: Callable[[World, str], None]) -> None:
         """A fault of each day, seen by a pass soon after each delivery, until shortly before the repair."""
@@ -112,7 +144,14 @@ class World:
     # What is said
 
     def session(self, now: datetime) -> Session:
-        return Session.open(self.root, "prod", now.isoformat(), "tester")
+        self._chosen()
+        opened = Session.open(self.root, "prod", now.isoformat(), "tester")
+        self._opened.append(opened)
+        return opened
+
+    def owners(self) -> dict[str, str]:
+        """Node → who answers for it."""
+        return {"orders": "acme", "clean": "core", "total": "core", "week": "core", "report": "desk", "extract": "desk"}
 
     def causes(self, now: datetime) -> dict[str, list[Cause]]:
         """Of each delivery that was spoilt, as all say it that tell of it."""
@@ -130,9 +169,9 @@ class World:
         return found
 
     def _causes(self, row: LedgerRow) -> list[Cause]:
-        owners = {"orders": "acme", "clean": "core", "total": "core", "week": "core", "report": "desk", "extract": "desk"}
+        owners = self.owners()
         return [
-            Cause(one.kind, one.node, owners[one.node], one.incident, minute(one.from_, row), minute(one.to, row))
+            Cause(one.kind, one.node, owners[one.node], one.incident, minute(one.from_, row), minute(one.to, row), one.decider)
             for one in row.segments
             if one.seconds > SHORT
         ]

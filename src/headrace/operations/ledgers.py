@@ -130,6 +130,7 @@ class Ledgers:
         return SegmentRow(
             kind=str(one.kind), node=one.node, partition=one.partition, from_=self._at(one.from_us), to=self._at(one.to_us),
             seconds=one.us / _SECOND_US, note=one.note, incident=incident, decider=one.decider or None,
+            lacking=one.lacking or None,
         )  # fmt: skip
 
     def _shares(self, ledger: Ledger) -> list[ShareRow]:
@@ -221,6 +222,8 @@ def _waited_for(ledger: Ledger) -> dict[str, int]:
             continue
         if one.kind is Kind.SOURCE:
             found[f"the data wasn't there{agreed}"] += one.us
+        elif one.lacking:
+            found[f"{one.lacking} wasn't there either for"] += one.us
         elif one.decider and one.kind is Kind.HOLD:
             found[f"{one.decider} could have decided for"] += one.us
         else:

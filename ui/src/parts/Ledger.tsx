@@ -29,7 +29,7 @@ export function Ledger({ ledger }: { ledger: Ledgered }) {
           <tbody>
             {ledger.segments.map((segment) => (
               <tr key={`${segment.from}${segment.kind}${segment.node}`}>
-                <td><span className={`swatch ${WHOSE[segment.kind] ?? "ours"}`} />{segment.kind}<div className="muted small">{segment.note}</div>{segment.decider && <div className="muted small">{segment.decider} could have ended it</div>}</td>
+                <td><span className={`swatch ${WHOSE[segment.kind] ?? "ours"}`} />{segment.kind}<div className="muted small">{segment.note}</div>{segment.decider && <div className="muted small">{segment.decider} could have ended it</div>}{segment.lacking && <div className="muted small">{segment.lacking} wasn’t there either</div>}</td>
                 <td>{segment.incident ? <Link to={`/incidents/${encodeURIComponent(segment.incident)}`}>{segment.incident}</Link> : segment.node}{segment.partition && <div className="muted small">{segment.partition}</div>}</td>
                 <td className="bars"><Bar segment={segment} began={began} whole={whole} /></td>
                 <td className="number">{lasting(segment.seconds)}</td>

@@ -202,10 +202,16 @@ def _share(one: Segment, declared: Mapping[str, Traits], incidents: Mapping[int,
         return Share(HEADRACE)
     if one.decider:
         return Share(one.decider, one.kind)
+    if one.lacking:
+        return Share(_owner(one.lacking, declared))
     if one.incident in incidents and (one.kind in PEOPLE or one.kind in (Kind.SOURCE, Kind.RETRY)):
         return Share(incidents[one.incident])
-    traits = declared.get(one.node)
-    return Share(traits.owner if traits is not None else "")
+    return Share(_owner(one.node, declared))
+
+
+def _owner(node: str, declared: Mapping[str, Traits]) -> str:
+    traits = declared.get(node)
+    return traits.owner if traits is not None else ""
 
 
 def _counted(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:

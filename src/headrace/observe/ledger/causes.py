@@ -7,7 +7,8 @@ incident, the one that tells most is chosen, by what their rows said before the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -32,24 +33,75 @@ class Evidence(NamedTuple):
 
     @property
     def order(self) -> tuple[int, int, str, str]:
-        """What tells most first, then what began first."""
-        return (_RANK[self.kind], self.from_us, *self.place)
+        """What tells most first; then what began last: before it, something else kept that place
+        from being there."""
+        return (_RANK[self.kind], -self.from_us, *self.place)
 
 
 def settled(
-    segments: Sequence[Segment], path: Path, places: Sequence[Place], there: Callable[[Place], int | None], from_us: int, to_us: int
+    segments: Sequence[Segment],
+    path: Path,
+    places: Sequence[Place],
+    there: Callable[[Place], int | None],
+    from_us: int,
+    to_us: int,
 ) -> list[Segment]:
-    """The segments of a path, with what kept all of `places` waiting in place of what was before its last obstacle ended. `places`
+    """The segments of a path, with what kept all of `places` waiting in place of what was before
+    its last obstacle ended; somebody could have ended only what nothing else kept waiting. `places`
     are those that weren't there at `from_us`."""
     last = _last(segments)
     if last is None:
         return list(segments)
-    found = [one for place in places if (one := _evidence(path, place, there(place), from_us, to_us)) is not None]
+    alone = {place: _alone(path, place, there(place), from_us, to_us) for place in places}
+    told = _told(segments, last, path, alone, there, from_us, to_us)
+    return undecided(told, [one for own in alone.values() for one in own])
+
+
+def undecided(segments: Sequence[Segment], others: Sequence[Segment]) -> list[Segment]:
+    """The segments, without a decider while one of `others` kept the wait from ending that no
+    command ends: what wasn't delivered, or has to be mended first."""
+    spans = [one for one in others if one.kind in _RANK and not one.decider]
+    found: list[Segment] = []
+    for one in segments:
+        found += _undecided(one, spans) if one.decider else [one]
+    return merged(found)
+
+
+def _undecided(one: Segment, spans: Sequence[Segment]) -> list[Segment]:
+    inside = [span for span in spans if span.from_us < one.to_us and span.to_us > one.from_us]
+    edges = {at for span in inside for at in (span.from_us, span.to_us)}
+    edges = {one.from_us, one.to_us, *(at for at in edges if one.from_us < at < one.to_us)}
+    found = []
+    for start, end in pairwise(sorted(edges)):
+        part = msgspec.structs.replace(one, from_us=start, to_us=end)
+        lacking = [span for span in inside if span.from_us <= start and span.to_us >= end]
+        if lacking:
+            span = min(lacking, key=lambda each: (-each.to_us, each.node, each.partition))
+            part = msgspec.structs.replace(part, decider="", lacking=span.node)
+        found.append(part)
+    return found
+
+
+def _told(
+    segments: Sequence[Segment],
+    last: Segment,
+    path: Path,
+    alone: Mapping[Place, Sequence[Segment]],
+    there: Callable[[Place], int | None],
+    from_us: int,
+    to_us: int,
+) -> list[Segment]:
+    """The segments, or those of the place that tells more of the last obstacle."""
+    found = []
+    for place, own in alone.items():
+        if (each := _last(own)) is not None:
+            evidence = Evidence(place, each.kind, each.incident, each.from_us, each.to_us, there(place))
+            found.append(evidence)
     chosen = min((one for one in found if _same(one, last)), key=lambda one: one.order, default=None)
     if chosen is None or chosen.place == (last.node, last.partition):
         return list(segments)
-    until = min(chosen.to_us, last.to_us)
-    before = path.back(chosen.place, from_us, chosen.there_us or to_us, there=chosen.there_us is not None)
+    until, end = min(chosen.to_us, last.to_us), chosen.there_us or to_us
+    before = path.back(chosen.place, from_us, end, there=chosen.there_us is not None)
     return merged([*clipped(before, from_us, until), *clipped(segments, until, to_us)])
 
 
@@ -60,13 +112,12 @@ def _same(one: Evidence, last: Segment) -> bool:
     return one.to_us == last.to_us
 
 
-def _evidence(path: Path, place: Place, there_us: int | None, from_us: int, to_us: int) -> Evidence | None:
-    """The last obstacle in a partition's own rows."""
+def _alone(path: Path, place: Place, there_us: int | None, from_us: int, to_us: int) -> list[Segment]:
+    """What a partition's own rows say of the wait."""
     if there_us is not None and there_us <= from_us:
-        return None
+        return []
     until = to_us if there_us is None else min(there_us, to_us)
-    last = _last(path.alone(place, from_us, until, there=there_us is not None))
-    return None if last is None else Evidence(place, last.kind, last.incident, last.from_us, last.to_us, there_us)
+    return path.alone(place, from_us, until, there=there_us is not None)
 
 
 def _last(segments: Sequence[Segment]) -> Segment | None:

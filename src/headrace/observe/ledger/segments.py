@@ -59,6 +59,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """Of the queue: while a slot was free."""
     decider: str = ""
     """Of what waits for somebody: who could have ended it with one command; empty where something had to be mended first."""
+    lacking: str = ""
+    """Of what somebody decides about: the node that wasn't there meanwhile and that no command brings, so that the time is its owner's."""
 
     @property
     def us(self) -> int:

@@ -1,7 +1,8 @@
 """Random days of a small project, written into a real store as a leader would have written them.
 
-Two sources, three assets (nobody reads `side`), three consumers. Things go wrong, are repaired in every
-way that there is, and the leader judges after each of its passes (`run.judging`). No worker runs.
+Three sources (one by the hour), five assets (nobody reads `side`), six consumers: one is exported to,
+one is removed in some histories with all that it reads. Things go wrong, are repaired in every way
+that there is, and the leader judges after each of its passes (`run.judging`). No worker runs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from headrace.model import Grain
+from headrace.model.intervals import key_at_us
 from headrace.observe.incidents.reports import reported
 from headrace.observe.looking import known_until
 from headrace.run.judging import Judged, judge
@@ -24,24 +27,28 @@ DAY = 24 * HOUR
 FIRST = 1_735_689_600_000_000
 """2025-01-01 in UTC, when the project is applied."""
 SOURCES = ("orders", "rates")
+HOURLY, OF_HOURS = "clicks", "hourly"
+EXPORTED, EXPORTED_FROM = "extract", "money"
+REMOVED = "gone"
 MADE_OF = {"clean": ("orders",), "money": ("orders", "rates"), "side": ("orders",)}
-READERS = {"clean": ("board", "feed"), "money": ("report", "feed"), "side": ()}
+OLD = {"spare": ("orders",)}
+"""What is removed with its reader."""
 FACTS = ("null_spike", "volume_anomaly", "distribution_shift", "schema_change", "duplicate_rows")
 FAULTS = (
     "held", "held", "rejected", "late", "missing", "failed", "reported", "restated", "warned", "broken_look",
-    "throttled", "superseded", "lost", "skipped",
+    "throttled", "superseded", "lost", "skipped", "unreachable", "throttled_long", "export_failed", "export_old",
 )  # fmt: skip
 REPAIRS = ("fix", "accept", "redelivery", "drop", "retry", "backfill", "withdraw", "waive", "none")
 
 
-def declare(root: Path) -> None:
-    """Write the project's files."""
+def declare(root: Path, *, removed: bool = False) -> None:
+    """Write the project's files; `removed`: without one consumer and what it alone reads."""
 
     def write(path: str, text: str) -> None:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
 
-    write("headrace.toml", '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n')
+    write("headrace.toml", '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n[environments.dev]\n')
     write(
         "owners.yaml",
         "core: {kind: team, contact: ['mailto:core@example.com'], digest: '08:00'}\n"
@@ -53,16 +60,38 @@ def declare(root: Path) -> None:
             f"sources/{name}.yaml",
             f"source: {name}\nowner: acme\npartition: day\nexpect: {{by: '05:00'}}\nfiles: landing/{name}_{{date:%Y-%m-%d}}.csv\n",
         )
+    write(
+        f"sources/{HOURLY}.yaml",
+        f"source: {HOURLY}\nowner: acme\npartition: hour\nfiles: landing/{HOURLY}_{{date:%Y-%m-%dT%H}}.csv\n",
+    )
+    write(
+        f"assets/{OF_HOURS}.sql",
+        f"/* headrace\nowner: core\npartition: {{by: hour, column: began}}\n*/\nselect began, n from {HOURLY}\n",
+    )
     head = "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
     write("assets/clean.sql", f"{head}select day, x from orders\n")
     write("assets/side.sql", f"{head}select day, x from orders\n")
     write("assets/money.sql", f"{head}select o.day, o.x * r.x as x from orders o join rates r using (day)\n")
+    if removed:
+        (root / "assets/spare.sql").unlink(missing_ok=True)
+    else:
+        write("assets/spare.sql", f"{head}select day, x from orders\n")
+    gone = "" if removed else f"- {{consumer: {REMOVED}, owner: readers, reads: [spare], due: '08:00'}}\n"
     write(
         "consumers.yaml",
+        f"- {{consumer: ticker, owner: readers, reads: [{OF_HOURS}], per: hour, due: '+30m'}}\n"
+        f"- {{consumer: {EXPORTED}, owner: core, reads: [{EXPORTED_FROM}], due: '10:00',"
+        " export: {to: 'out/money_{date:%Y-%m-%d}.csv'}}\n"
+        f"{gone}"
         "- {consumer: report, owner: core, reads: [money], due: '07:00'}\n"
         "- {consumer: board, owner: readers, reads: [clean], max_age: 30h}\n"
         "- {consumer: feed, owner: readers, reads: [clean, money], due: '09:00'}\n",
     )
+
+
+def hour_key(hour: int) -> str:
+    """The hour's partition, counted from the first day on."""
+    return key_at_us(FIRST + hour * HOUR, Grain.HOUR, "UTC")
 
 
 def key(day: int) -> str:
@@ -92,10 +121,18 @@ class Days:
         self.length = choose.choice([0, 1, 2, 3, 4, 6, 8])
         self.history = choose.choice([0, 0, 0, 5, 15])
         """Days before the promise that are loaded at once."""
+        self.hours = choose.choice([0, 0, 5, 26])
+        """So many hours of the source by the hour are delivered."""
+        self.removed_at: int | None = None
+        self._down: dict[str, tuple[int, int, str]] = {}
         self.promised_at = FIRST + choose.choice([0, 0, 7 * HOUR, DAY])
         if self.length or self.history:
             self._plan()
         self.now = max((one.at for one in self.events), default=FIRST) + choose.choice([0, HOUR, 9 * HOUR, 30 * HOUR])
+        if self.length > 1 and choose.random() < 0.3:
+            self.removed_at = FIRST + choose.randrange(DAY, self.length * DAY)
+            self._at(self.removed_at, self._remove)
+            self.happened.append(f"{REMOVED} is removed")
         self.events = [one for one in sorted(self.events) if one.at <= self.now]
 
     # What happens
@@ -114,6 +151,10 @@ class Days:
         faults = {day: choose.sample(FAULTS, choose.choice([1, 2, 3])) for day in range(self.length) if choose.random() < 0.8}
         for day in range(self.length):
             self._one_day(day, faults.get(day, []))
+        for hour in range(self.hours if self.length else 0):
+            if choose.random() < 0.9:
+                came = FIRST + (hour + 1) * HOUR + choose.choice([5, 10, 50, 200]) * HOUR // 60
+                self._at(came, lambda tx, now, hour=hour: self._of_hour(tx, hour, now))
 
     def _one_day(self, day: int, faults: list[str]) -> None:
         choose = self._random
@@ -159,12 +200,29 @@ class Days:
                 self._pass(later + HOUR // 4, day, again=True)
             case "superseded":
                 self._at(later, lambda tx, now: self._propose(tx, asset, day))
-            case "broken_look" | "throttled":
-                code = "source_throttled" if fault == "throttled" else "connection"
-                self._at(later, lambda tx, now: self._look(tx, source, now, code))
+            case "unreachable" | "throttled_long" | "broken_look" | "throttled":
+                self._unread(fault, source, later)
+            case "export_failed" | "export_old":
+                self._of_export(fault, day, at, later, repaired=repair != "none")
             case _:
                 if repair == "waive":
                     self._at(later, lambda tx, now: self._waive(tx, day, now))
+
+    def _unread(self, fault: str, source: str, later: int) -> None:
+        """Once, or for long."""
+        code = "source_throttled" if fault.startswith("throttled") else "connection"
+        if fault in ("unreachable", "throttled_long"):
+            self._down[source] = (later, later + self._random.choice([5, 20, 60]) * HOUR, code)
+        else:
+            self._at(later, lambda tx, now: self._look(tx, source, now, code))
+
+    def _of_export(self, fault: str, day: int, at: int, later: int, *, repaired: bool) -> None:
+        if fault == "export_old":
+            self._at(later, lambda tx, now: self._export_old(tx, day))
+            return
+        self._at(at + HOUR, lambda tx, now: self._export_fails(tx, day, now))
+        if repaired:
+            self._at(later + HOUR, lambda tx, now: self._export(tx, day, now, again=True))
 
     def _repair(self, repair: str, source: str, day: int, at: int) -> None:
         match repair:
@@ -199,11 +257,13 @@ class Days:
     # What a leader writes
 
     def _observe(self, tx: Transaction, now: int) -> None:
-        for source in SOURCES:
+        for source in (*SOURCES, HOURLY):
             self._look(tx, source, now)
 
     def _look(self, tx: Transaction, source: str, now: int, code: str | None = None) -> None:
         availability.note_gap(tx, source, now, known_until)
+        since, until, error_code = self._down.get(source, (0, 0, ""))
+        code = error_code if since <= now < until else code
         error = None if code is None else "it failed"
         tx.execute(
             "insert into look (source, at, found, error, code) values (?, ?, 0, ?, ?) on conflict do nothing",
@@ -211,7 +271,10 @@ class Days:
         )
 
     def _take_in(self, tx: Transaction, source: str, day: int, now: int, state: str, *, warned: bool) -> None:
+        since, until, _ = self._down.get(source, (0, 0, ""))
         self._look(tx, source, now)
+        if since <= now < until:
+            return  # nothing can be fetched
         known = key(day)
         delivery = tx.execute(
             "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, state)"
@@ -236,11 +299,41 @@ class Days:
         self._stand(tx, source, known, state, now)
 
     def _compute(self, tx: Transaction, day: int, now: int, *, again: bool) -> None:
-        for asset, above in MADE_OF.items():
+        made_of = MADE_OF if self.removed_at is not None and now >= self.removed_at else {**MADE_OF, **OLD}
+        for asset, above in made_of.items():
             there = publications.current(tx, asset, key(day)) is not None
             ready = all(publications.current(tx, one, key(day)) is not None for one in above)
             if ready and (again or not there) and (asset, key(day)) not in self._bad:
                 self._publish(tx, asset, key(day), now, identical=again and self._random.random() < 0.2)
+        self._export(tx, day, now, again=again)
+
+    def _export(self, tx: Transaction, day: int, now: int, *, again: bool = False) -> None:
+        there = publications.current(tx, EXPORTED, key(day)) is not None
+        if publications.current(tx, EXPORTED_FROM, key(day)) is not None and (again or not there):
+            self._publish(tx, EXPORTED, key(day), now, verdict="unchecked")
+
+    def _export_fails(self, tx: Transaction, day: int, now: int) -> None:
+        """It is tried again and again: the partition waits, with the reason."""
+        if publications.current(tx, EXPORTED, key(day)) is not None:
+            return
+        self._attempt(tx, EXPORTED, key(day), "failed", now, rows=0, error='{"kind": "transient", "message": "no space"}')
+        self._stand(tx, EXPORTED, key(day), "waiting", now)
+        tx.execute("update partition set reason = 'no space' where node = ? and partition = ?", (EXPORTED, key(day)))
+
+    def _export_old(self, tx: Transaction, day: int) -> None:
+        """What was exported was corrected since."""
+        tx.execute(
+            "update partition set stale = 1, revision = ? where node = ? and partition = ? and publication_id is not null",
+            (self._next_revision(tx), EXPORTED, key(day)),
+        )
+
+    def _of_hour(self, tx: Transaction, hour: int, now: int) -> None:
+        self._look(tx, HOURLY, now)
+        for node in (HOURLY, OF_HOURS):
+            self._publish(tx, node, hour_key(hour), now)
+
+    def _remove(self, tx: Transaction, now: int) -> None:
+        tx.execute("update promise set until_at = ? where consumer = ?", (now, REMOVED))
 
     def _planned(self, tx: Transaction, source: str, day: int, now: int) -> None:
         """A backfill publishes the delivery and all that is made of it in one snapshot."""
@@ -253,8 +346,8 @@ class Days:
         snapshot = self._snapshot + 1
         self._decide(tx, source, key(day), "released")
         below = [name for name, above in MADE_OF.items() if source in above]
-        for node in (source, *below):
-            above = MADE_OF.get(node, ())
+        for node in (source, *below, EXPORTED):
+            above = MADE_OF.get(node, (EXPORTED_FROM,) if node == EXPORTED else ())
             if all(publications.current(tx, one, key(day)) is not None for one in above):
                 self._publish(tx, node, key(day), now, snapshot=snapshot, run=1000 + self._run)
 
@@ -325,7 +418,7 @@ class Days:
         self, tx: Transaction, node: str, known: str, state: str, now: int, *, rows: int, error: str | None = None, run: int = 1
     ) -> int:
         self._n += 1
-        kind = "take_in" if node in SOURCES else "produce"
+        kind = "take_in" if node in (*SOURCES, HOURLY) else "export" if node == EXPORTED else "produce"
         tx.execute(
             "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at, error,"
             " snapshot_read, measures) values (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -374,10 +467,15 @@ class Days:
 
     # Playing it
 
-    def play(self, store: Store, judged: Judged, after: Callable[[Transaction, int], None]) -> None:
-        """Write all of it, judging after each pass; `after` sees each judgement."""
+    @property
+    def removes(self) -> bool:
+        """Whether the consumer is removed by the end."""
+        return self.removed_at is not None and self.removed_at <= self.now
+
+    def play(self, store: Store, judged: Callable[[int], Judged], after: Callable[[Transaction, int], None]) -> None:
+        """Write all of it, judging after each pass by what is in force then; `after` sees each judgement."""
         with store.write(None) as tx:
-            tx.execute("update promise set from_at = ?", (self.promised_at,))
+            tx.execute("update promise set from_at = ?, until_at = null", (self.promised_at,))
             tx.execute(
                 "insert into run (id, kind, request, actor, state, started_at, finished_at)"
                 " values (1, 'tick', '{}', 't', 'succeeded', ?, ?) on conflict do nothing",
@@ -387,7 +485,7 @@ class Days:
             with store.write(None) as tx:
                 for one in self._of(at):
                     one.what(tx, at)
-                judge(tx, judged, at)
+                judge(tx, judged(at), at)
                 after(tx, at)
 
     def _of(self, at: int) -> Iterable[Event]:

@@ -10,7 +10,7 @@ import os
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
@@ -20,13 +20,14 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from random_days import FIRST, MADE_OF, Days, declare
+from random_days import FIRST, HOURLY, MADE_OF, OF_HOURS, OLD, SOURCES, Days, declare
 
 from headrace.cli.commands.status import _render
 from headrace.cli.moments import Reader
 from headrace.cli.page import Page
 from headrace.cli.screen import NATURAL, Screen
 from headrace.observe.watched import watched
+from headrace.operations.apply import apply
 from headrace.operations.catalog.cards import Cards
 from headrace.operations.catalog.listing import Wanted, catalog
 from headrace.operations.documents import StatusDocument
@@ -45,58 +46,86 @@ from headrace.store.queries import incidents as stored
 from headrace.web import metrics, reads, views
 
 SEEDS = [int(os.environ["SEED"])] if os.environ.get("SEED") else list(range(int(os.environ.get("SEEDS", "40"))))
+ASSETS = {*MADE_OF, *OLD, OF_HOURS}
 GOOD = ("served", "at_risk")
 EVER = 1 << 62
 
 
 class Played:
-    """The small project, applied once; each history begins with its state as it was then."""
+    """The small project, applied once, and once more without one consumer; each history begins with its state as it was then."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._begun = datetime.fromtimestamp(FIRST / 1e6, UTC).isoformat()
         declare(root)
-        begun = datetime.fromtimestamp(FIRST / 1e6, UTC).isoformat()
-        session = Session.open(root, "prod", begun, "tester")
-        tick(session, progress=Silent())
+        self.judged = self._applied("begun.db", "prod", "dev")
+        declare(root, removed=True)
+        session = Session.open(root, "prod", self._begun, "tester")
+        assert apply(session, confirm=lambda _: True, progress=Silent()).state == "applied"
         session.close()
-        session = Session.open(root, "prod", begun, "tester")
+        self._without = self._applied("removed.db", "prod", "dev")
+
+    def _applied(self, kept: str, *environments: str) -> Judged:
+        for name in environments:
+            session = Session.open(self.root, name, self._begun, "tester")
+            tick(session, progress=Silent())
+            session.close()
+        session = Session.open(self.root, "prod", self._begun, "tester")
         assert session.compiled is not None
         compiled = session.compiled
-        self.judged = Judged(compiled.project, watched(compiled), compile_lineage(compiled).of)
         session.close()
-        with sqlite3.connect(root / ".headrace/state.db") as state:
-            state.execute("vacuum into ?", (str(root / "begun.db"),))
+        for name, state in zip(environments, self._states(), strict=True):
+            with sqlite3.connect(state) as opened:
+                opened.execute("vacuum into ?", (str(self.root / f"{name}-{kept}"),))
+        return Judged(compiled.project, watched(compiled), compile_lineage(compiled).of)
+
+    def _states(self) -> list[Path]:
+        folder = self.root / ".headrace"
+        return [folder / "state.db", folder / "env/dev/state.db"]
 
     def play(self, days: Days) -> tuple[Session, Seen]:
         """A history, and what was seen of mails and of ends of incidents on the way."""
-        for path in (self.root / ".headrace").glob("state.db*"):
-            path.unlink()
-        (self.root / ".headrace/state.db").write_bytes((self.root / "begun.db").read_bytes())
-        written, seen = Session.open(self.root, "prod", None, "tester"), Seen(self.judged)
+        declare(self.root, removed=days.removes)
+        kept = "removed.db" if days.removes else "begun.db"
+        for name, state in zip(("prod", "dev"), self._states(), strict=True):
+            for path in state.parent.glob("state.db*"):
+                path.unlink()
+            state.write_bytes((self.root / f"{name}-{kept}").read_bytes())
+        removed = days.removed_at if days.removes else None
+
+        def in_force(at: int) -> Judged:
+            return self._without if removed is not None and at >= removed else self.judged
+
+        written, seen = Session.open(self.root, "prod", None, "tester"), Seen(in_force)
         assert written.store is not None
-        days.play(written.store, self.judged, seen.judgement)
+        days.play(written.store, in_force, seen.judgement)
         written.close()
+        return self.session(days, "prod"), seen
+
+    def session(self, days: Days, env: str) -> Session:
+        """What a reader sees at the end."""
         now = datetime.fromtimestamp(days.now / 1e6, UTC).isoformat()
-        return Session.open(self.root, "prod", now, "tester"), seen
+        return Session.open(self.root, env, now, "tester")
 
 
 class Seen:
     """Each judgement: what it tells people, against the evaluation of the same time."""
 
-    def __init__(self, judged: Judged) -> None:
+    def __init__(self, judged: Callable[[int], Judged]) -> None:
         self._judged, self._told, self._over = judged, 0, set[int]()
         self._new = set[tuple[str, str]]()
         self.wrong: list[str] = []
 
     def judgement(self, tx: Transaction, now: int) -> None:
-        found = self._judged.evaluation(tx, self._judged.scene(tx), now)
+        judged = self._judged(now)
+        found = judged.evaluation(tx, judged.scene(tx), now)
         states = {one.name: [state.value for state in one.states] for one in found.status.consumers}
         query = "select id, kind, subject, body, incident_id, recipient from notice where id > ? order by id"
         for number, kind, subject, body, cause, recipient in tx.execute(query, (self._told,)).fetchall():
             self._told = max(self._told, number)
             name = subject.partition("@")[0]
-            if kind in ("late", "at_risk") and kind not in states[name]:
-                self.wrong.append(f"a mail says that {name} is {kind}, it is {states[name]}")
+            if kind in ("late", "at_risk") and kind not in states.get(name, []):
+                self.wrong.append(f"a mail says that {name} is {kind}, it is {states.get(name, [])}")
             if kind == "resolved" and "All whom it affected are served again" in body:
                 self._served_again(tx, cause, states, "a mail")
             if kind == "resolved" and stored.get(tx, cause).state != "resolved":  # type: ignore[union-attr]
@@ -116,7 +145,7 @@ class Seen:
                 self.wrong.append(f"{shown} is new in two digests of {recipient}")
             self._new.add((recipient, shown))
         for name in re.findall(r"^late since .*: (\S+) \(", body, re.MULTILINE):
-            if "late" not in states[name]:
+            if "late" not in states.get(name, []):
                 self.wrong.append(f"a digest says that {name} is late")
 
     def _ended(self, tx: Transaction, one: stored.Incident, behind: frozenset[int], states: dict[str, list[str]]) -> None:
@@ -132,8 +161,8 @@ class Seen:
         one = stored.get(tx, number)
         assert one is not None
         for name in one.affected.consumers:
-            if states[name][0] not in GOOD:
-                self.wrong.append(f"{who} of {one.shown} says that {name} is served, it is {states[name]}")
+            if states.get(name, GOOD)[0] not in GOOD:
+                self.wrong.append(f"{who} of {one.shown} says that {name} is served, it is {states.get(name, [])}")
 
 
 @pytest.fixture(scope="module")
@@ -175,16 +204,24 @@ def test_all_views_say_the_same(played: Played, seed: int) -> None:
     readers aren't served, a figure that is rounded twice, a headline that leaves out what is open."""
     days = Days(seed)
     session, seen = played.play(days)
+    story = f"seed {seed}, {days.length} days, {days.history} loaded: {'; '.join(days.happened)}"
+    assert not seen.wrong, f"{story}: {seen.wrong}"
     try:
-        shown = Views(session)
-        story = f"seed {seed}, {days.length} days, {days.history} loaded: {'; '.join(days.happened)}"
-        assert not seen.wrong, f"{story}: {seen.wrong}"
-        differences = list(
-            chain(states_differ(shown), counts_differ(shown), past_differs(shown), deliveries_differ(shown), sentences_differ(shown))
-        )
-        assert not differences, f"{story}: {differences}"
+        assert not (differences := all_differences(session)), f"{story}: {differences}"
     finally:
         session.close()
+    environment = played.session(days, "dev")
+    try:
+        assert not (differences := all_differences(environment)), f"{story}, in dev: {differences}"
+    finally:
+        environment.close()
+
+
+def all_differences(session: Session) -> list[str]:
+    """What any two views of one session say differently."""
+    shown = Views(session)
+    compared = (states_differ, exports_differ, counts_differ, past_differs, deliveries_differ, sentences_differ)
+    return list(chain.from_iterable(each(shown) for each in compared))
 
 
 def differ(what: str, **said: Any) -> Iterator[str]:
@@ -198,7 +235,7 @@ def states_differ(shown: Views) -> Iterator[str]:
     session, document = shown.session, shown.status
     graph = {
         card.name: card.state
-        for name in ("orders", "rates")
+        for name in (*SOURCES, HOURLY)
         for card in views.graph(session, views.GraphAsked(mode="blast", root=name)).cards
     }
     in_graph = Cards(session).consumer_states()
@@ -220,6 +257,24 @@ def states_differ(shown: Views) -> Iterator[str]:
         for read in one.reads:
             asset = views.node(session, views.NodeAsked(name=read.asset)).node
             yield from differ(read.asset, status=read.state, page=asset.state, graph=graph[read.asset])
+
+
+def exports_differ(shown: Views) -> Iterator[str]:
+    """What was exported, and the whole of a consumer's row in the API."""
+    session = shown.session
+    api = reads.status(session, ALL)
+    yield from differ("headline", status=shown.status.headline, api=api.headline)
+    yield from differ("open", status=shown.status.open, api=api.open)
+    for one in shown.status.consumers:
+        page = views.consumer(session, views.ConsumerAsked(name=one.name)).consumer
+        yield from differ(f"row of {one.name}", status=one, page=page, api=_of(api, one.name))
+        if one.state == "late" and why(session, one.name).open is False:
+            yield f"{one.name} is late, and why says that it waits for nothing"
+        if one.incident is not None and one.state == "late" and one.due_interval is not None:
+            waits = [why(session, f"{one.name}@{each}") for each in (*one.backlog, one.due_interval)]
+            named = {row.incident for each in waits for row in each.segments or []} - {None}
+            if named and one.incident not in named:
+                yield f"{one.name} waits for {one.incident}, and its ledgers name {named}"
 
 
 ALL = reads.StatusAsked()
@@ -257,7 +312,7 @@ def counts_differ(shown: Views) -> Iterator[str]:
     rows_held = sum(one.rows or 0 for one in waiting)
     yield from differ("held rows", status=document.quarantine.rows, listed=rows_held, metrics=int(shown.gauge("quarantine_rows")[0]))
     yield from differ("held deliveries", status=document.quarantine.deliveries, metrics=int(shown.gauge("quarantine_deliveries")[0]))
-    counts = Counter(one.state for one in catalog(session, Wanted()).nodes if one.name in MADE_OF)
+    counts = Counter(one.state for one in catalog(session, Wanted()).nodes if one.name in ASSETS)
     for state in ("fresh", "behind", "stale", "never"):
         gauged = int(shown.gauge("assets", state=state)[0])
         yield from differ(f"{state} assets", status=getattr(document.assets, state), catalog=counts[state], metrics=gauged)

@@ -90,6 +90,11 @@ def released(world: World) -> None:
     tick(world, 9)
 
 
+def dropped(world: World) -> None:
+    held(world)
+    world.headrace("quarantine", "drop", f"orders@{DAY}", "--reason", "the wrong file", now=hour(4))
+
+
 def not_delivered(world: World) -> None:
     tick(world, 5)
 
@@ -154,6 +159,11 @@ HISTORIES = {
         paused, [SOURCE, SEEN, ("paused", "clean", 2)], resumed, [SOURCE, SEEN, ("paused", "clean", 6)], decider="core", incident=False,
     ),
     "held and released": History(held, [SOURCE, SEEN, ("hold", "orders", 2)], released, [SOURCE, SEEN, ("hold", "orders", 6)], "core"),
+    # Once it is dropped nobody can decide any more: it is waited for the vendor.
+    "held and dropped": History(
+        dropped, [SOURCE, SEEN, ("hold", "orders", 1), ("source", "orders", 1)], corrected,
+        [SOURCE, SEEN, ("hold", "orders", 1), ("source", "orders", 4), ("detection", "orders", 1)], incident=False,
+    ),
     "let go": History(not_delivered, [("source", "orders", 5)], let_go, [("source", "orders", 9)]),
     "reported by a person": History(
         reported, [SOURCE, SEEN, ("hold", "orders", 2)], corrected, [SOURCE, SEEN, ("hold", "orders", 5), ("detection", "orders", 1)],

@@ -196,7 +196,7 @@ def _drop(context: Context, leader: Leader, decision: Decision) -> DecisionDocum
     said = f"dropped by {decision.actor.id}: {decision.reason}"
 
     def write(tx: Transaction, now: int) -> None:
-        stored.decide(tx, [row.id for row in decision.rows], "dropped")
+        stored.decide(tx, [row.id for row in decision.rows], "dropped", now, said)
         for row in decision.rows:
             stored.say(tx, row.node, row.partition, said)
         numbers = {row.delivery_id for row in decision.rows if row.delivery_id is not None}

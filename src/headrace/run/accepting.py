@@ -117,7 +117,7 @@ class Accepting:
         snapshot = self._into_the_lake(tx, now)
         first = leading.last_publication_id(tx) + 1
         publications = [self._publication(tx, row, first + place, snapshot, now) for place, row in enumerate(self._one.rows)]
-        quarantine.decide(tx, [row.id for row in self._one.rows], "released")
+        quarantine.decide(tx, [row.id for row in self._one.rows], "released", now)
         leading.publish(tx, publications)
         for row, publication in zip(self._one.rows, publications, strict=True):
             made = Acceptance(row.id, publication.id, self._one.actor.id, self._one.reason, now, self._one.until)

@@ -153,7 +153,7 @@ class Claims:
         end = one.finished_us if one.finished_us is not None else self._stay.to_us
         yield from self._working(one, end)
         if one.state in ("held", "rejected"):
-            yield self._held(one, end, self._stay.to_us)
+            yield from self._held_or_dropped(one, end, self._stay.to_us)
         elif one.plan is not None:
             yield self._claim(Kind.PUBLISH, end, self._stay.to_us, f"waited for the rest of backfill {one.plan.id}")
 
@@ -162,7 +162,7 @@ class Claims:
         end = one.finished_us if one.finished_us is not None else until
         if one.state in ("held", "rejected"):
             yield from self._working(one, end)
-            yield self._held(one, end, self._redelivered(one, until))
+            yield from self._held_or_dropped(one, end, self._redelivered(one, until))
             return
         said = one.reason or one.state
         if one.state == "staged" and one.plan is not None:
@@ -180,6 +180,19 @@ class Claims:
         yield self._claim(Kind.RETRY, one.dispatched_us, over, f"{one.label} {one.state}: {said}"[:200], self._incident(end, over))
         if lasts and one.state != "cancelled":
             yield self._held(one, end, self._redelivered(one, until))
+
+    def _held_or_dropped(self, one: Try, from_us: int, to_us: int) -> Iterator[Segment]:
+        """Until somebody dropped it: then a source waits for its vendor, an asset for a run."""
+        if one.dropped is None or one.dropped.at_us >= to_us:
+            yield self._held(one, from_us, to_us)
+            return
+        at_us = max(from_us, one.dropped.at_us)
+        yield self._held(one, from_us, at_us)
+        note = one.dropped.said[:200]
+        if self._stay.is_source:
+            yield self._claim(Kind.SOURCE, at_us, to_us, note, self._incident(at_us, to_us, *_ABSENT))
+        else:
+            yield self._claim(Kind.HOLD, at_us, to_us, note, decider=self._stay.traits.decider)
 
     def _held(self, one: Try, from_us: int, to_us: int) -> Segment:
         incident = self._incident(from_us, to_us)
@@ -224,7 +237,15 @@ class Claims:
             end = self._stay.to_us if pause.to_us is None else pause.to_us
             incident = self._incident(pause.from_us, end, Kind.PAUSED)
             note = f"{pause.reason} (by {pause.by})"[:200]
-            yield self._claim(Kind.PAUSED, pause.from_us, end, note, incident, decider=self._stay.traits.decider)
+            seen = min(max(pause.from_us, self._came_us()), end)
+            yield self._claim(Kind.PAUSED, pause.from_us, seen, note, incident)
+            yield self._claim(Kind.PAUSED, seen, end, note, incident, decider=self._stay.traits.decider)
+
+    def _came_us(self) -> int:
+        """Since when there is something that a command could have gone on with."""
+        if not self._stay.is_source or self._tries:
+            return 0
+        return self._arrivals[0].arrived_us if self._arrivals else self._stay.to_us
 
     def _of_plans(self) -> Iterator[Segment]:
         mine = {one.plan.id: one.plan for one in self._tries if one.plan is not None and one.plan.needs}
@@ -264,11 +285,20 @@ class Claims:
         """The stay without what passed before a delivery that was there was seen: that is detection's."""
         begins = self._stay.from_us
         for one in self._arrivals:
-            if begins < one.arrived_us and one is not self._arrivals[0]:
-                yield begins, one.arrived_us
+            ends = min(one.arrived_us, self._dropped_us(begins))
+            if begins < ends and one is not self._arrivals[0]:
+                yield begins, ends
             begins = max(begins, one.observed_us)
+        if self._stay.is_source and self._dropped_us(begins) < self._stay.to_us:
+            yield begins, self._dropped_us(begins)
+            return
         if begins < self._stay.to_us:
             yield begins, self._stay.to_us
+
+    def _dropped_us(self, after_us: int) -> int:
+        """When somebody dropped what came last before that, so that nothing was left to begin with."""
+        found = [one.dropped.at_us for one in self._tries if one.dropped is not None]
+        return min((at for at in found if at >= after_us), default=self._stay.to_us)
 
     def _naming(self, one: Try) -> Named | None:
         """The incident that names what an attempt published as wrong."""

@@ -21,6 +21,13 @@ class Planned(msgspec.Struct, frozen=True, gc=False):
     needs: str = ""
 
 
+class Dropped(NamedTuple):
+    """A decision that what was held won't be published, and nothing but another delivery can be."""
+
+    at_us: int
+    said: str
+
+
 class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One attempt at a partition. Times are microseconds of the store's clock, durations are those that the worker measured."""
 
@@ -45,6 +52,8 @@ class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     asked_us: int | None = None
     """When its run was asked for."""
     run: int = 0
+    dropped: Dropped | None = None
+    """Of what it held, or rejected: that somebody dropped it."""
     staged: bool = False
     """Its plan published what it made, or will: together with all else that the plan staged."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from headrace.observe.ledger.crowd import Led
-from headrace.observe.ledger.records import OPEN, Arrival, Named, Planned, Shown, Standstill, Try, Unread
+from headrace.observe.ledger.records import OPEN, Arrival, Dropped, Named, Planned, Shown, Standstill, Try, Unread
 from headrace.observe.ledger.soundness import Wrongs
 from headrace.plan.attempt_numbers import plan_of
 from headrace.plan.backfills import Backfill
@@ -47,7 +47,11 @@ class StoreRecords:
         """The attempts at a partition."""
         if (node, partition) not in self._tries:
             rows = ledger.attempts(self._tx, node, partition)
-            self._tries[node, partition] = [try_of(node, row, self._now, self._leader) for row in rows if row.queued_at <= self._now]
+            made = [try_of(node, row, self._now, self._leader) for row in rows if row.queued_at <= self._now]
+            waited = any(one.state in ("held", "rejected") for one in made)
+            dropped = ledger.dropped(self._tx, node, partition) if waited else {}
+            known = {one: Dropped(*told) for one, told in dropped.items() if told[0] <= self._now}
+            self._tries[node, partition] = [msgspec.structs.replace(one, dropped=known[one.id]) if one.id in known else one for one in made]
         return self._tries[node, partition]
 
     @cached_property

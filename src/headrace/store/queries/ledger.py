@@ -113,6 +113,16 @@ def publications(tx: Transaction, node: str, partition: str) -> list[tuple[int, 
     return [(at, ended, epoch, n) for at, ended, epoch, n in rows]
 
 
+def dropped(tx: Transaction, node: str, partition: str) -> dict[tuple[int, int], tuple[int, str]]:
+    """(epoch, n) of the attempts whose held data somebody dropped → when, and what was said."""
+    rows = tx.execute(
+        "select epoch, n, decided_at, decided from quarantine where node = :node and partition = :partition"
+        " and state = 'dropped' and decided_at is not null order by id desc limit :limit",
+        {"node": node, "partition": partition, "limit": ROWS_MAX},
+    ).fetchall()
+    return {(epoch, n): (at, said or "dropped") for epoch, n, at, said in rows}
+
+
 def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, int, int]]:
     """(id, arrived, observed) of an interval's deliveries, oldest first."""
     rows = tx.execute(

@@ -107,9 +107,12 @@ def of_attempt(tx: Transaction, epoch: int, n: int) -> list[Quarantined]:
     )
 
 
-def decide(tx: Transaction, ids: Iterable[int], state: str) -> None:
-    """What waited is `released` or `dropped` now."""
-    tx.executemany("update quarantine set state = ? where id = ? and state in ('held', 'rejected')", [(state, one) for one in ids])
+def decide(tx: Transaction, ids: Iterable[int], state: str, now: int, said: str = "") -> None:
+    """What waited is `released` or `dropped` now; `said`: by whom, and why."""
+    tx.executemany(
+        "update quarantine set state = ?, decided_at = ?, decided = ? where id = ? and state in ('held', 'rejected')",
+        [(state, now, said, one) for one in ids],
+    )
 
 
 def get(tx: Transaction, number: int) -> Quarantined | None:

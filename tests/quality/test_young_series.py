@@ -11,7 +11,8 @@ import pytest
 from headrace.model import Grain
 from headrace.quality.anomalies import History, Partition, judge
 from headrace.quality.facts import Fact, Severity
-from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded
+from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded, measured
+from headrace.quality.results import ColumnProfile
 
 MONDAY = date(2024, 1, 8)
 SEEDS = (21, 22)
@@ -61,6 +62,73 @@ def test_nulls_and_signs_that_never_were(past: int, severity: str) -> None:
     """Would catch: a column that is emptied, or turned round, in the second week."""
     assert told(day(past, nulls=0.6), past) == [("null_spike", "amount", severity)]
     assert told(day(past, negative=1.0), past) == [("distribution_shift", "amount", severity)]
+
+
+def with_codes(number: int, rows: int, codes: dict[str, float], *, later: int = 0) -> Metrics:
+    """A day with a column of codes and one of times, which peak at noon and end at 18:00."""
+    wobble = 1 + 0.02 * (number * 7 % 5 - 2)
+    hours = tuple(round(rows / 11 * wobble) if 8 <= hour - later <= 18 else 0 for hour in range(24))
+    code = ColumnMetrics(nulls=0.0, empty=0.0, distinct=math.log(len(codes)), length=1.0, shares=codes)
+    at = ColumnMetrics(nulls=0.0, distinct=math.log(rows), hours=hours)
+    return Metrics(sum(hours), {"code": code, "at": at}, repeated=0)
+
+
+def held_of(today: Metrics, past: int, rows: int = 600) -> list[tuple[str, str, str]]:
+    codes = [{"a": 0.5 + 0.01 * (n % 3), "b": 0.3 - 0.01 * (n % 3), "c": 0.2} for n in range(past)]
+    history = History([Past(key(n), encoded(with_codes(n, rows, codes[n]))) for n in range(past)], Grain.DAY)
+    facts = judge(Partition(key=key(past), metrics=today), history)
+    return [(fact.kind, fact.column, fact.detail) for fact in facts if fact.severity is Severity.HOLD]
+
+
+@pytest.mark.parametrize(("past", "held"), [(6, False), (7, True), (10, True), (14, True), (27, True)])
+def test_groups_that_were_always_there(past: int, held: bool) -> None:
+    """Would catch: a whole group that is missing, renamed or never was, published in the first four weeks."""
+    lost = with_codes(past, 480, {"a": 0.64, "b": 0.36})
+    assert held_of(lost, past) == ([("volume_anomaly", "code", "group missing: 'c'")] if held else [])
+    renamed = with_codes(past, 600, {"a": 0.5, "c": 0.5})
+    assert held_of(renamed, past) == ([("distribution_shift", "code", "category mix: 'b' is 'c'")] if held else [])
+    new = with_codes(past, 600, {"a": 0.4, "b": 0.2, "c": 0.2, "d": 0.2})
+    assert held_of(new, past) == ([("distribution_shift", "code", "category mix: 'd' is new")] if held else [])
+    moved = with_codes(past, 600, {"a": 0.3, "b": 0.3, "c": 0.4})
+    assert [one[:2] for one in held_of(moved, past)] == ([("distribution_shift", "code")] if held else [])
+
+
+@pytest.mark.parametrize(("past", "held"), [(6, False), (7, True), (14, True), (27, True)])
+def test_times_and_ends_of_days_that_are_off(past: int, held: bool) -> None:
+    """Would catch: clocks that are hours off, and a file without its afternoon, published in the first four weeks."""
+    codes = {"a": 0.5, "b": 0.3, "c": 0.2}
+    late = [("distribution_shift", "at", "hours of the day: 5 hours late")]
+    assert held_of(with_codes(past, 600, codes, later=5), past) == (late if held else [])
+    early = [("distribution_shift", "at", "hours of the day: 7 hours early")]
+    assert held_of(with_codes(past, 600, codes, later=-7), past) == (early if held else [])
+    assert held_of(with_codes(past, 600, codes, later=1), past) == []
+    whole = with_codes(past, 600, codes)
+    hours = tuple(count if hour < 14 else 0 for hour, count in enumerate(whole.columns["at"].hours))
+    at = ColumnMetrics(nulls=0.0, distinct=math.log(300), hours=hours)
+    cut = Metrics(sum(hours), {"code": whole.columns["code"], "at": at}, repeated=0)
+    found = held_of(cut, past)
+    assert [one[:2] for one in found] == ([("volume_anomaly", "at")] if held else [])
+
+
+def test_rows_whose_date_is_that_of_another_interval() -> None:
+    """Would catch: the file of a day before the first known one, published as today's because only its dates say so."""
+
+    def dated(number: int, of: int) -> Metrics:
+        rows = day(number)
+        profile = ColumnProfile(rows.rows, 0, 1, minimum=key(of), maximum=key(of))
+        return Metrics(rows.rows, {**rows.columns, **measured({"on": profile}, rows.rows).columns}, repeated=0)
+
+    history = History([Past(key(n), encoded(dated(n, n))) for n in range(3)], Grain.DAY)
+    assert judge(Partition(key=key(3), metrics=dated(3, 3)), history) == ()
+    (fact,) = judge(Partition(key=key(3), metrics=dated(3, -20)), history)
+    assert (fact.kind, fact.column, fact.severity) == ("stale_data", "on", Severity.HOLD)
+
+
+@pytest.mark.parametrize(("past", "severity"), [(3, "warn"), (7, "hold"), (27, "hold")])
+@pytest.mark.parametrize("times", [2.54, 0.3048, 10.0])
+def test_another_unit_of_a_smaller_factor(past: int, severity: str, times: float) -> None:
+    """Would catch: inches published as centimetres in the first four weeks."""
+    assert told(day(past, size=20 * times), past) == [("distribution_shift", "amount", severity)]
 
 
 def test_the_first_weekend_and_an_end_of_a_month_may_be_other_days() -> None:

@@ -61,6 +61,8 @@ class ColumnMetrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Of a column with few distinct values: each one's share of the rows without null. One that isn't there has none."""
     kept: float | None = None
     """Of a column of text: the share of the values of the interval right before this one that came again."""
+    only: str | None = None
+    """Of a column of dates or times: the value of all rows, where there is one."""
 
 
 class Metrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -123,6 +125,7 @@ def _column(column: ColumnProfile) -> ColumnMetrics:
         length=math.log(column.lengths[1] + 1) if column.lengths else None,
         hours=column.hours,
         shares=_shares(column),
+        only=_only(column),
     )
 
 
@@ -135,6 +138,11 @@ def _shares(column: ColumnProfile) -> dict[str, float]:
     if not column.categorical or not described:
         return {}
     return {value: count / described for value, count in column.top}
+
+
+def _only(column: ColumnProfile) -> str | None:
+    alike = column.distinct == 1 and not column.nulls and column.minimum == column.maximum
+    return column.minimum if alike and not column.top else None
 
 
 def _values(name: str, column: ColumnMetrics) -> Iterator[tuple[MetricId, float]]:

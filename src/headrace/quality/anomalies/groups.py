@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.quality.anomalies.history import History
-from headrace.quality.anomalies.limits import HISTORY_WARN_MIN
 from headrace.quality.metrics import ColumnMetrics, Metrics
 
 ROWS_MIN = 20
@@ -54,8 +53,6 @@ def missing(today: Metrics, history: History) -> list[Missing]:
 
 def new(today: Metrics, history: History) -> list[New]:
     """The categories that no partition so far had, in columns whose values come again, where they are worth a word."""
-    if len(history) < HISTORY_WARN_MIN:
-        return []
     found = [
         New(name, value, share)
         for name, column in today.columns.items()

@@ -24,7 +24,8 @@ from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
 from headrace.quality.anomalies.telling import EXACT, NEVER, kind_of, number, percent, told
 from headrace.quality.anomalies.tied import Tied, tied
 from headrace.quality.anomalies.together import together
-from headrace.quality.anomalies.young import young
+from headrace.quality.anomalies.turned import Turned, turned
+from headrace.quality.anomalies.young import settled, young
 from headrace.quality.facts import Fact, Severity
 from headrace.quality.metrics import MetricId, Metrics
 
@@ -194,8 +195,9 @@ def _numbers(one: Partition, history: History) -> list[Fact]:
     found = young(one.key, values, rows, history)
     found += odd(one.key, values, rows, history, one.sources)
     renamed = recoded(one.metrics, history)
-    facts, explained = _shapes(one, history, renamed) if len(history) >= HISTORY_WARN_MIN else ([], set())
-    if len(history) < HISTORY_WARN_MIN and (other := regrained(one.metrics, history)) is not None:
+    known = len(history) >= HISTORY_WARN_MIN or settled(one.key, history)
+    facts, explained = _shapes(one, history, renamed) if known else ([], set())
+    if not known and (other := regrained(one.metrics, history)) is not None:
         explained |= {(family, other.column) for family in _OF_NAMES}
         facts.append(_of_another_grain(one.key, other, Severity.HOLD))
     for names in renamed:
@@ -209,9 +211,9 @@ def _numbers(one: Partition, history: History) -> list[Fact]:
 
 def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tuple[list[Fact], set[object]]:
     """What is missing as a whole, and the families of numbers (of a column, or all) that this
-    explains. `renamed`: columns whose
-    categories only have other names."""
-    severity = Severity.HOLD if len(history) >= HISTORY_HOLD_MIN else Severity.WARN
+    explains. `renamed`: columns whose categories only have other names."""
+    known = len(history) >= HISTORY_HOLD_MIN or settled(one.key, history)
+    severity = Severity.HOLD if known else Severity.WARN
     cut = truncation.cut(one.key, one.metrics, history)
     facts, explained = [], set[object]()
     if cut is not None:
@@ -227,6 +229,9 @@ def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tup
     if other is not None:
         explained |= {"rows", *((family, other.column) for family in ("nulls", "distinct", "length"))}
         facts.append(_of_another_grain(one.key, other, severity))
+    for off in turned(one.metrics, history):
+        explained |= {(family, off.column) for family in _OF_TIME}
+        facts.append(_of_turned(one.key, off, severity))
     other_names = {each.column for each in renamed}
     for fact in _of_groups(one, history, severity) if cut is None else ():
         if fact.column in other_names:
@@ -271,6 +276,20 @@ def _of_other_codes(one: Partition, found: Recoded) -> Fact:
         expected=f"{was!r}, as in all deliveries so far", observed=f"{now!r} in its place: as many rows, another name",
         detail=f"category mix: {names}{f' and {more} more' if more > 0 else ''}",
     )  # fmt: skip
+
+
+def _of_turned(key: str, found: Turned, severity: Severity) -> Fact:
+    off = f"{abs(found.hours)} hours {'late' if found.hours > 0 else 'early'}"
+    return Fact(
+        kind="distribution_shift",
+        column=found.column,
+        severity=severity,
+        expected="hours of the day as on the days before",
+        observed=f"the same hours, all {off}: {percent(found.share)} of the rows are in others",
+        strength=EXACT,
+        detail=f"hours of the day: {off}",
+        partition=key,
+    )
 
 
 def _of_other_names(key: str, found: Unfamiliar) -> Fact:

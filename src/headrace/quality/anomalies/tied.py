@@ -92,7 +92,9 @@ def _varied(name: str, told: frozenset[str], history: History, grain: Grain | No
 def _only(found: Metrics, column: str) -> str | None:
     """The value of all rows, where there is one."""
     own = found.columns.get(column)
-    return next(iter(own.shares)) if own is not None and len(own.shares) == 1 else None
+    if own is None:
+        return None
+    return next(iter(own.shares)) if len(own.shares) == 1 else own.only
 
 
 def _told(values: list[tuple[str, str]], grain: Grain | None) -> frozenset[str]:

@@ -23,7 +23,7 @@ from headrace.quality.metrics import MetricId
 WARN_MIN = 3
 """From so many sound partitions on something is said, and values in another unit are held."""
 HOLD_MIN = 7
-"""From so many on rows, signs and nulls are held too: a week shows each weekday once."""
+"""From so many on all else is held too: a week shows each weekday once."""
 ROWS_MIN = 20
 """A number that moves by fewer rows than that moves by chance."""
 
@@ -39,13 +39,17 @@ class _Reach(NamedTuple):
 
 _REACH = {
     "rows": _Reach(math.log(1.6), math.log(1.4), math.log(1.5)),
-    "location": _Reach(math.log(8), math.log(1.5), math.log(1.6)),
-    "negative": _Reach(0.5, 0.3, 0.15),
+    "location": _Reach(math.log(2), math.log(1.5), math.log(1.6)),
+    "negative": _Reach(0.3, 0.2, 0.15),
     "nulls": _Reach(0.4, 0.2, 0.15),
+    "share": _Reach(0.07, 0.07, 0.1),
+    "hour_mean": _Reach(2.0, 1.0, 1.0),
 }
 TIMES_HELD, TIMES_LOST, TIMES_WARNED = 3.0, 5.0, 2.0
 """So many times as far beyond the nearest neighbour as that lies from the middle, upwards, downwards,
 and for a warning: rows that are halved each weekend are as tight upwards as any."""
+CHANCE = 5.0
+"""So many times as far as chance alone moves the share of so many rows."""
 LOST = math.log(2)
 """Rows that are gone: a holiday takes nearly half, and in a young series none was seen yet."""
 UNITS = (100.0, 1000.0, 1e6, 60.0, 3600.0)
@@ -58,17 +62,25 @@ def young(partition: str, values: Mapping[MetricId, float], rows: int, history: 
     """What is beyond every neighbour, while there are fewer of them than forecasts take."""
     if not WARN_MIN <= len(history) < limits.HISTORY_HOLD_MIN or rows < ROWS_MIN:
         return []
-    found = (_judged(metric, value, partition, values, history) for metric, value in values.items() if metric.family in _REACH)
+    found = (_judged(metric, value, partition, (values, rows), history) for metric, value in values.items() if metric.family in _REACH)
     return [one for one in found if one is not None]
+
+
+def settled(partition: str, history: History) -> bool:
+    """Whether there were days like this one, so that what each of them had and it hasn't holds it: a
+    group, the end of the day."""
+    return len(history) >= HOLD_MIN and bool(history.like(partition)) and not edge(partition, history.grain)
 
 
 def _judged(
     metric: MetricId,
     value: float,
     partition: str,
-    values: Mapping[MetricId, float],
+    today: tuple[Mapping[MetricId, float], int],
     history: History,
 ) -> Odd | None:
+    """`today`: all numbers of the partition, and its rows."""
+    values, rows = today
     past, reach = history.series(metric), _REACH[metric.family]
     if len(past.values) < max(WARN_MIN, len(history)) or not math.isfinite(value):
         return None
@@ -82,13 +94,18 @@ def _judged(
         return None
     if metric.family == "location" and rises(metric.column, partition, values, history):
         return None
+    if metric.family == "share" and not history.recurring(metric.column):
+        return None
     z = min(beyond / max(apart, limits.limits(metric.family).prior), 12.0)
     held = metric.family == "location" and _is_unit(value - middle, apart)
     lost = metric.family == "rows" and not up
-    least = max(LOST if lost else reach.hold, (TIMES_LOST if lost else TIMES_HELD) * apart)
+    sized = metric.family in ("location", "hour_mean")
+    least = max(LOST if lost else reach.hold, (TIMES_LOST if lost or sized else TIMES_HELD) * apart)
+    if metric.family in limits.SHARES:
+        least = max(least, CHANCE * limits.noise(metric.family, middle, rows, rows))
     if len(past.values) >= HOLD_MIN and beyond >= least:
         # A weekday, or an end of a month, that wasn't there yet may be another kind of day.
-        held = held or (bool(history.like(partition)) and not edge(partition, history.grain))
+        held = held or settled(partition, history)
     severity = Severity.HOLD if held else Severity.WARN
     return Odd(metric, severity, middle, value, z, apart)
 

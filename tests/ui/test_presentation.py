@@ -13,6 +13,8 @@ from browser_lab import Site, axed, browser, open_page, waiting
 from playwright.sync_api import Page, Route, expect
 from serve_lab import serving, write
 
+from headrace.operations.figure_documents import FIGURES
+
 pytestmark = pytest.mark.timeout(300)
 LONG = "no_order_is_older_than_its_customer_or_paid_twice"
 CHECKED = f"""/* headrace
@@ -95,9 +97,9 @@ def test_the_page_names_its_time_zone(shop: Site) -> None:
 def test_a_duration_is_called_one(shop: Site) -> None:
     """Would catch: `seconds: 28 days`."""
     with shop.page() as page:
-        for figure in ("availability", "promises", "recovery"):
-            page.goto(f"/figures/{figure}")
-            page.locator("h1").first.wait_for()
+        for figure in FIGURES:
+            open_page(page, f"/figures/{figure}")
+            expect(page.get_by_role("heading", name="Rows")).to_be_visible()
             expect(page.get_by_role("columnheader", name=re.compile("seconds"))).to_have_count(0)
 
 

@@ -20,6 +20,7 @@ from headrace.store.queries.worth import Arrived
 
 WAITING_SHOWN_MAX = 3
 UNSEEN = "no read seen through Headrace; direct file reads aren't visible"
+AS_FAR_AS_SEEN = "as far as reads are seen: direct file reads aren't visible"
 
 
 def sources(figuring: Figuring) -> tuple[list[str], list[SourceScoreRow]]:
@@ -104,7 +105,7 @@ def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
         for node in figuring.project.consumers[one.consumer].reads
         if figuring.chosen(node)
     ]
-    return [f"as far as reads are seen: {UNSEEN}", *_unread(rows)], rows
+    return [AS_FAR_AS_SEEN, *_unread(rows)], rows
 
 
 def _unread(rows: Sequence[UseRow]) -> Iterator[str]:

@@ -83,6 +83,11 @@ def _because(session: Session, document: WhyDocument, status: ConsumerStatus, co
     whose = f", which {owner} answers for" if owner else ""
     cause = f"{longest.incident}: {longest.note} at {longest.node} {longest.partition}".replace(f" {WHOLE}", "")
     said = f"{status.name} is {str(status.state).replace('_', ' ')} since {since} because of {cause}{whose}."
+    if status.state is State.WRONG and status.incident != longest.incident:
+        # what is there is wrong for another reason than the one for which the next isn't
+        wrong = f"{status.name} is wrong since {since}: {status.reason}."
+        said = f"{wrong} {document.interval} waits because of {cause}{whose}."
+        return msgspec.structs.replace(document, verdict=said, next=status.next or document.next)
     return msgspec.structs.replace(document, verdict=said, next=f"headrace incident {longest.incident}")
 
 

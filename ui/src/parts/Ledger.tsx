@@ -24,16 +24,16 @@ export function Ledger({ ledger }: { ledger: Ledgered }) {
     <div className="ledger">
       <p className="body">{ledger.said}</p>
       <div className="scroll" tabIndex={0} role="group" aria-label="Delay ledger">
-        <table>
+        <table className="cards">
           <thead><tr><th scope="col">Segment</th><th scope="col">At</th><th scope="col" className="bars">{lasting(ledger.wait_seconds)}{ledger.open ? " so far" : ""}</th><th scope="col" className="number">Lasted</th><th scope="col">From</th></tr></thead>
           <tbody>
             {ledger.segments.map((segment) => (
               <tr key={`${segment.from}${segment.kind}${segment.node}`}>
-                <td><span className={`swatch ${WHOSE[segment.kind] ?? "ours"}`} />{segment.kind}<div className="muted small">{segment.note}</div>{segment.decider && <div className="muted small">{segment.decider} could have ended it</div>}{segment.lacking && <div className="muted small">{segment.lacking} wasn’t there either</div>}</td>
-                <td>{segment.incident ? <Link to={`/incidents/${encodeURIComponent(segment.incident)}`}>{segment.incident}</Link> : segment.node}{segment.partition && <div className="muted small">{segment.partition}</div>}</td>
+                <td data-label="Segment"><div><span className={`swatch ${WHOSE[segment.kind] ?? "ours"}`} />{segment.kind}<div className="muted small">{segment.note}</div>{segment.decider && <div className="muted small">{segment.decider} could have ended it</div>}{segment.lacking && <div className="muted small">{segment.lacking} wasn’t there either</div>}</div></td>
+                <td data-label="At"><div>{segment.incident ? <Link to={`/incidents/${encodeURIComponent(segment.incident)}`}>{segment.incident}</Link> : segment.node}{segment.partition && <div className="muted small">{segment.partition}</div>}</div></td>
                 <td className="bars"><Bar segment={segment} began={began} whole={whole} /></td>
-                <td className="number">{lasting(segment.seconds)}</td>
-                <td><Time at={segment.from} /></td>
+                <td data-label="Lasted" className="number">{lasting(segment.seconds)}</td>
+                <td data-label="From"><Time at={segment.from} /></td>
               </tr>
             ))}
           </tbody>

@@ -47,7 +47,7 @@ export function Partitions({ name, source, counted }: { name: string; source: bo
           {found.hasNextPage && <p className="body"><button type="button" className="button" onClick={() => void found.fetchNextPage()}>Older ones</button></p>}
         </>
       ) : (
-        <Empty>Nothing has been made of it yet. The first partition comes when what it reads is there; <code>{`headrace why ${name}`}</code> says what it waits for.</Empty>
+        <Empty>{source ? "Nothing was delivered yet. The first partition comes with the first delivery; " : "Nothing has been made of it yet. The first partition comes when what it reads is there; "}<code>{`headrace why ${name}`}</code> says what it waits for.</Empty>
       )}
     </Panel>
   );

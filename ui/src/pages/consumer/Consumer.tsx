@@ -3,12 +3,12 @@ import { Link, useParams, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useDocument, usePages } from "../../api/documents";
 import { Against } from "../../parts/Against";
-import { Heading, Instead, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { Empty, Heading, Instead, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { lasting, Time } from "../../parts/Time";
 import { Ledger, type Ledgered } from "../../parts/Ledger";
-import { neededBy } from "../../parts/words";
+import { many, neededBy } from "../../parts/words";
 
 export function Consumer() {
   const { consumer: name = "" } = useParams();
@@ -26,6 +26,9 @@ export function Consumer() {
   );
 }
 
+/** What a consumer that isn't served is said to be, where it doesn't only wait. */
+const NOT_SERVED: Partial<Record<string, string>> = { at_risk: "At risk", wrong: "Wrong", late: "Late", unknown: "Unknown" };
+
 function About({ document }: { document: Schema["ConsumerDocument"] }) {
   const row = document.consumer;
   return (
@@ -36,7 +39,7 @@ function About({ document }: { document: Schema["ConsumerDocument"] }) {
       </Heading>
       {row.state !== "served" && (
         <div className={`notice tone-${row.state === "at_risk" ? "warn" : "bad"}`}>
-          <p><strong>{row.state === "at_risk" ? "At risk" : "Waits"}{row.since && <> since <Time at={row.since} /></>}:</strong> {row.reason}</p>
+          <p><strong>{NOT_SERVED[row.state] ?? "Waits"}{row.since && <> since <Time at={row.since} /></>}:</strong> {row.reason}</p>
         </div>
       )}
       {row.availability && <p>Honest availability: {row.availability.text}.</p>}
@@ -63,11 +66,17 @@ function Deliveries({ consumer, deliveries, older }: Props) {
   return (
     <>
       <Panel title="Deliveries against the deadline" aside="the newest at the right">
-        <Against label="Deliveries against the deadline" line="deadline" marks={marks} chosen={chosen?.interval ?? null} choose={choose} />
-        <details>
-          <summary>As a table ({deliveries.length})</summary>
-          <Table label="Deliveries" columns={columns} rows={deliveries} keyOf={(one) => one.interval} />
-        </details>
+        {deliveries.length > 0 ? (
+          <>
+            <Against label="Deliveries against the deadline" line="deadline" marks={marks} chosen={chosen?.interval ?? null} choose={choose} />
+            <details>
+              <summary>As a table ({deliveries.length})</summary>
+              <Table label="Deliveries" columns={columns} rows={deliveries} keyOf={(one) => one.interval} />
+            </details>
+          </>
+        ) : (
+          <Empty>No delivery is expected or was made yet.</Empty>
+        )}
         {older && <p className="body"><button type="button" className="button" onClick={older}>Older ones</button></p>}
       </Panel>
       {chosen && <Where consumer={consumer} delivery={chosen} />}
@@ -99,7 +108,7 @@ function Reads({ consumer, upstream }: { consumer: Schema["ConsumerRow"]; upstre
     { name: "Data through", cell: (one) => one.data_through ?? "nothing yet" },
   ];
   return (
-    <Panel title="What it reads" aside={`${upstream.length} nodes before it in all`}>
+    <Panel title="What it reads" aside={`${many(upstream.length, "node")} before it in all`}>
       <Table label="Reads" columns={columns} rows={consumer.reads} keyOf={(one) => one.asset} />
     </Panel>
   );

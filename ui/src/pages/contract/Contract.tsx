@@ -56,7 +56,7 @@ function Promises({ shown }: { shown: Shown }) {
     <>
       {shown.contract
         ? <p>{shown.contract}, version <strong>{shown.version}</strong>, {shown.status}; in <code>{shown.file}</code>.</p>
-        : <div className="notice"><div><p><strong>It has no contract.</strong> {shown.kind === "source" ? "It is held to what its first delivery had." : "Nothing is promised of it but its checks."}</p>{shown.kind === "source" && <p className="muted"><code>{`headrace contract infer ${shown.node}`}</code> writes one from what has arrived so far.</p>}</div></div>}
+        : <div className="notice"><div><p><strong>It has no contract.</strong> {shown.kind === "source" ? "Each delivery is held to what the first one had." : "Nothing is promised of it but its checks."}</p>{shown.kind === "source" && <p className="muted"><code>{`headrace contract infer ${shown.node}`}</code> writes one from what has arrived so far.</p>}</div></div>}
       <Panel title="Columns" aside={shown.columns.length}>
         {shown.columns.length ? <Table label="Columns" columns={COLUMNS} rows={shown.columns} keyOf={(one) => one.name} keys /> : <Empty>No column is promised.</Empty>}
       </Panel>

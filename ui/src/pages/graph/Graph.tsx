@@ -103,7 +103,7 @@ function Entry({ card, columns }: { card: Card; columns: readonly string[] | und
       <span>
         <Link to={opened(card)}>{nameOf(card)}</Link>
         {!isGroup(card) && <> <Link className="small" to={pageOf(card)} aria-label={`Page of ${card.name}`}>page</Link></>}
-        <span className="muted small detail">{isGroup(card) ? detailOf(card) : `${state.replaceAll("_", " ")} · ${detailOf(card)}`}</span>
+        <span className="muted small detail">{isGroup(card) ? detailOf(card) : [state.replaceAll("_", " "), detailOf(card)].filter(Boolean).join(" · ")}</span>
         {columns && <span className="small detail mono">{columns.join(", ")}</span>}
       </span>
     </li>

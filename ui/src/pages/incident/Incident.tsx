@@ -97,7 +97,7 @@ function Evidence({ cause }: { cause: Schema["CauseRow"] }) {
     const key = JSON.stringify([one.what, one.expected, one.observed]);
     seen.set(key, { ...(seen.get(key) ?? one), times: (seen.get(key)?.times ?? 0) + 1 });
   }
-  const columns = [...EVIDENCE, { name: "Times", className: "number", cell: (one: { times: number }) => one.times }] as Column<Schema["EvidenceRow"] & { times: number }>[];
+  const columns = [...EVIDENCE, { name: "Times", className: "number", cell: (one: { times: number }) => (one.times > 1 ? one.times : "") }] as Column<Schema["EvidenceRow"] & { times: number }>[];
   return (
     <Panel title="Evidence" aside={`cause ${cause.certainty}, confidence ${Math.floor(cause.confidence * 100)} %`}>
       <Table label="Evidence" columns={columns} rows={[...seen.values()]} keyOf={(one) => `${one.what}|${one.expected}|${one.observed}`} />
@@ -123,7 +123,7 @@ function Timeline({ incident, lines }: { incident: string; lines: readonly Schem
 function Holds({ affected }: { affected: Schema["AffectedRow"] }) {
   const consumers = useStatus().data?.consumers;
   return (
-    <Panel title="Whom it holds" aside={`${many(affected.partitions.length, "partition")}: ${affected.partitions[0] ?? ""}${affected.partitions.length > 1 ? ` to ${affected.partitions.at(-1)}` : ""}`}>
+    <Panel title="Whom it holds" aside={rangeOf(affected.partitions)}>
       <div className="body stack">
         {affected.consumers.length === 0 && <Empty>No consumer waits for it.</Empty>}
         <ul className="stack" style={{ gap: "0.375rem" }}>
@@ -138,6 +138,13 @@ function Holds({ affected }: { affected: Schema["AffectedRow"] }) {
       </div>
     </Panel>
   );
+}
+
+/** How many partitions, the first and the last; nothing where there is none yet. */
+function rangeOf(partitions: readonly string[]): string | undefined {
+  if (partitions.length === 0) return undefined;
+  const last = partitions.length > 1 ? ` to ${partitions.at(-1)}` : "";
+  return `${many(partitions.length, "partition")}: ${partitions[0]}${last}`;
 }
 
 function Symptoms({ rows }: { rows: readonly Schema["SymptomRow"][] }) {

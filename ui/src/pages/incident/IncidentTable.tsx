@@ -16,9 +16,16 @@ const COLUMNS: readonly Column<Row>[] = [
       <div className="muted small">{row.id} · {row.cause.kind.replaceAll("_", " ")} · owner {row.owner}</div>
     </div>
   ) },
-  { name: "Holds", cell: (row) => <div>{many(row.affected.consumers.length, "consumer")}<div className="muted small">{many(row.affected.assets.length, "asset")}, {many(row.affected.partitions.length, "partition")}</div></div> },
+  { name: "Holds", cell: (row) => <Holds of={row.affected} /> },
   { name: "Began", cell: (row) => <div><Time at={row.began_at} />{row.state !== "resolved" && <div className="muted small"><Since at={row.began_at} /> ago</div>}</div> },
 ];
+
+/** Without what there is none of. */
+function Holds({ of }: { of: Row["affected"] }) {
+  const below = [[of.assets.length, "asset"], [of.partitions.length, "partition"]] as const;
+  const said = below.flatMap(([count, what]) => (count ? [many(count, what)] : []));
+  return <div>{of.consumers.length ? many(of.consumers.length, "consumer") : "no consumer"}<div className="muted small">{said.join(", ")}</div></div>;
+}
 
 /** Incidents, one for each cause. */
 export function IncidentTable({ rows, keys = false }: { rows: readonly Row[]; keys?: boolean }) {

@@ -93,7 +93,7 @@ function Reasons({ attempts }: { attempts: readonly Attempt[] }) {
   return (
     <details open={attempts.length <= 5}>
       <summary>{many(attempts.length, "attempt")} and why</summary>
-      <ul className="body stack">
+      <ul className="stack reasons">
         {attempts.map((one) => <li key={one.id}><span className="row"><State of={one.state} /> {one.node} {one.partitions[0]}{one.partitions.length > 1 && ` and ${one.partitions.length - 1} more`}</span><p style={{ overflowWrap: "anywhere" }}>{one.reason}</p></li>)}
       </ul>
     </details>

@@ -3,6 +3,7 @@ import type { ReactNode } from "react";
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { lasting } from "../../parts/Time";
+import { many } from "../../parts/words";
 import "./figures.css";
 
 export function Figures({ document }: { document: Schema["StatusDocument"] }) {
@@ -16,7 +17,7 @@ export function Figures({ document }: { document: Schema["StatusDocument"] }) {
       </Figure>
       <Figure to="promises" window={document.window} name="Deliveries kept" honest={document.obligations_kept.toLocaleString("en")}
         beside={{ name: "Deliveries due", value: document.obligations_due.toLocaleString("en") }}>
-        judged by the promise in force when each was due{document.promises_weakened ? `; ${document.promises_weakened} promises were weakened` : ""}
+        judged by the promise in force when each was due{document.promises_weakened ? `; ${many(document.promises_weakened, "promise")} ${document.promises_weakened === 1 ? "was" : "were"} weakened` : ""}
       </Figure>
       <Figure to="availability" window={document.window} name="Time lost" honest={time(document.minutes_lost)}
         beside={{ name: "Of it unobserved", value: time(document.minutes_unobserved) }}>

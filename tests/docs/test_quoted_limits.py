@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from page_lab import ROOT, pages
 
-from headrace.connect import apart, http, http_rate, keep, routed
+from headrace.connect import apart, filesystems, http, http_rate, http_resume, keep, routed, settle
 from headrace.connect.engines import postgresql as postgresql_source
 from headrace.connect.engines import rows_to_parquet
 from headrace.connect.exports import excel as excel_export
@@ -21,19 +21,20 @@ from headrace.model import partitions
 from headrace.model.nodes import Backups, Settings
 from headrace.observe import looking
 from headrace.observe.diagnosis import attribution
-from headrace.observe.incidents import arrivals, history
+from headrace.observe.incidents import arrivals, history, keeping
 from headrace.observe.notices import deciding
-from headrace.operations import estimates, serving
+from headrace.operations import availability, estimates, serving
 from headrace.quality import audit, metrics, profiles
-from headrace.quality.anomalies import forecasting, limits, young
+from headrace.quality.anomalies import forecasting, limits, trending, young
 from headrace.quality.anomalies.alone import HELD as NEW_CATEGORY_SHARE
-from headrace.run import graph, lake_files, retiring
+from headrace.run import garbage, graph, lake_files, looking_far, reclaiming, retiring, upkeep
 from headrace.run.executors import choosing, dask, watching
-from headrace.run.overlays import outcome
+from headrace.run.overlays import outcome, shadowing
 from headrace.run.steps import lasting, oddities, rename_evidence
 from headrace.run.telling import sending
 from headrace.run.traces import emitter
-from headrace.schedule import retry
+from headrace.schedule import pools, retry
+from headrace.schedule.simulation import happenings, world
 from headrace.store import lease
 from headrace.store.engines import sqlite
 from headrace.store.queries import durations, restating
@@ -84,6 +85,33 @@ QUOTED = [
     ("docs/explanation/anomalies.md", f"with {NEW_CATEGORY_SHARE:.0%} of the rows or more".replace("%", " %")),
     ("docs/explanation/anomalies.md", f"up to {oddities.REPEATED_ROWS_MAX:,} a delivery"),
     ("docs/explanation/anomalies.md", f"with the newest {VERSIONS_MAX} versions"),
+    ("docs/how-to/http-api.md", {3600.0: "what couldn't be fetched after an hour"}[looking_far.FAILED_SECONDS]),
+    ("docs/how-to/http-api.md", {86_400.0: "a day at most"}[http_rate.AWAY_SECONDS_MAX]),
+    ("docs/how-to/http-api.md", {86_400.0: "pages are kept for a day"}[http_resume.KEPT_SECONDS_MAX]),
+    ("docs/how-to/http-api.md", {3600.0: "A pause of more than an hour"}[http_rate.THROTTLED_SECONDS_MAX]),
+    ("docs/how-to/databases.md", {"60000": "is noticed after a minute"}[postgresql_source._ALIVE["tcp_user_timeout"]]),
+    ("docs/how-to/deploy.md", {1.0: "looked at within a second"}[settle.QUIET_SECONDS]),
+    ("docs/how-to/files-elsewhere.md", {5_000_000: "for five seconds"}[filesystems.SETTLE_US]),
+    ("docs/how-to/incidents.md", {7: "The same cause within seven days"}[keeping.REOPENS_US // (24 * HOUR_US)]),
+    ("docs/how-to/quarantine.md", {7: "more than seven days before"}[keeping.REOPENS_US // (24 * HOUR_US)]),
+    ("docs/how-to/postgresql.md", {300.0: "tries again for five minutes"}[serving.PATIENCE_SECONDS]),
+    ("docs/how-to/schedule.md", {60_000_000: "a minute after"}[pools.LAPSE_US]),
+    ("docs/how-to/backfill.md", {1.0: "what runs may end within a second"}[shadowing.PATIENCE_SECONDS]),
+    ("docs/how-to/backup.md", {("1d", 7): "once a day and keeps the last seven"}[Backups().every, Backups().keep]),
+    ("docs/how-to/backup.md", {"1d": "copies its state once a day by itself"}[Backups().every]),
+    ("docs/how-to/deploy.md", {"1d": "A server copies state and catalog once a day by itself"}[Backups().every]),
+    ("docs/explanation/durability.md", {"1d": "State and catalog are copied once a day"}[Backups().every]),
+    ("docs/how-to/figures.md", {"30d": "for the last thirty days"}[availability.WINDOW]),
+    ("docs/how-to/incidents.md", {1.0: "at most once an hour"}[reclaiming.EVERY.total_seconds() / 3600]),
+    ("docs/explanation/anomalies.md", {28: "In the first four weeks"}[limits.HISTORY_HOLD_MIN]),
+    ("docs/explanation/anomalies.md", {4.0: "at up to four times the fastest rise"}[trending.FASTER]),
+    ("docs/explanation/durability.md", {10.0: "keeps its lease for ten seconds"}[lease.LEASE_SECONDS]),
+    ("docs/explanation/durability.md", {1: "a day after it was written at the earliest"}[garbage.LONGEST_ATTEMPT.days]),
+    ("docs/explanation/durability.md", {1: "by its own SQL, once a day"}[upkeep.EVERY.days]),
+    ("docs/explanation/performance.md", {1: "A server removes them once a day"}[upkeep.EVERY.days]),
+    ("docs/limits.md", {1: "A server compares once a day, before maintenance"}[upkeep.EVERY.days]),
+    ("docs/limits.md", {7: "is deleted after a week"}[upkeep.STAGED_KEPT.days]),
+    ("docs/explanation/simulation.md", f"at least {world.ASSETS_MIN} assets, {world.EVENTS_MIN} events and {happenings.FAULTS_MIN} faults"),
     ("docs/limits.md", f"after {arrivals.LEAST} deliveries"),
     ("docs/limits.md", f"the first {limits.HISTORY_HOLD_MIN} sound partitions"),
     ("docs/limits.md", f"has at most {json_records.OBJECT_BYTES_MAX // MIB} MiB"),
@@ -117,10 +145,24 @@ def test_a_page_quotes_the_limit_of_the_code(page: str, phrase: str) -> None:
     assert phrase in text(page), f"{page} doesn't say {phrase!r}"
 
 
+def test_a_page_is_stale_after_what_the_page_about_it_says() -> None:
+    """Would catch: another wait of the web UI than its page gives."""
+    assert "const STALE_MS = 30_000;" in (ROOT / "ui/src/api/live.ts").read_text(encoding="utf-8")
+    assert "the server wasn't heard for thirty seconds" in text("docs/how-to/web-ui.md")
+
+
 def test_waits_between_tries_of_a_message_are_those_of_the_code() -> None:
     """Would catch: another series of waits than the page gives."""
     assert sending.WAITS_SECONDS == (5, 30, 120, 600, 1_800, 3_600, 10_800)
     assert "tried again after 5 seconds, 30, 2 minutes, 10, 30, an hour and three hours" in text("docs/how-to/notify.md")
+
+
+def test_planted_defects_are_as_many_as_the_page_says() -> None:
+    """Would catch: defects that were taken out of the list, and a page that still counts them."""
+    planted = (ROOT / "tests/simulation/planted.py").read_text(encoding="utf-8").count("\n@planted")
+    assert planted > 30 and "more than thirty defects" in text("docs/explanation/simulation.md")
+    assert "SEEDS_MAX = 200" in (ROOT / "tests/simulation/test_planted.py").read_text(encoding="utf-8")
+    assert "within 200 seeds" in text("docs/explanation/simulation.md")
 
 
 def test_gaps_after_which_nobody_looked_are_those_of_the_code() -> None:
@@ -147,13 +189,26 @@ def test_defaults_that_pages_quote_are_those_of_the_code() -> None:
     assert {field.name: field.default for field in msgspec.structs.fields(Settings)}["look_every"] == "60s"
 
 
+NUMBERS = "a|an|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fourteen|fifteen|twenty|thirty|fifty|hundred|thousand"
 QUANTITY = re.compile(
-    r"\b(?:at most|up to|(?:more|fewer|less) than|within|every|newest|last|first|after|at least|for up to|for)"
-    r" (?:a |the )?\d[\d,.]*"
-    r" (?:s|ms|seconds|minutes|hours|days|[KMG]i?B|rows|values|partitions|characters|messages|digits|deliveries|intervals|attempts"
+    r"\b(?:at most|up to|(?:more|fewer|less) than|within|every|newest|last|first|after|at least|once|for up to|for)"
+    rf" (?:a |the )?(?:\d[\d,.]*|{NUMBERS})"
+    r" (?:s|ms|seconds?|minutes?|hours?|days?|weeks?|[KMG]i?B|rows|values|partitions|characters|messages"
+    r"|digits|deliveries|intervals|attempts"
     r"|nodes|columns|gaps|versions|times|decimals|deaths)\b"
 )
 OTHERWISE = {
+    ("docs/limits.md", "after a day"): "no: `a day after the 12th`",
+    ("docs/how-to/dask.md", "within a second"): "`or so`: how long a Dask worker takes to notice",
+    ("docs/how-to/databases.md", "once a day"): "the default of `every:`, which a test of sources compares",
+    ("docs/how-to/one-report.md", "once a day"): "what the page's own project declares",
+    ("docs/how-to/notify.md", "once a day"): "what `digest:` is",
+    ("docs/how-to/web-ui.md", "for thirty seconds"): "compared by a test of its own",
+    ("docs/how-to/deploy.md", "at least ten minutes"): "compared by a test of its own",
+    ("docs/how-to/deploy.md", "fewer than five gaps"): "compared by a test of its own",
+    ("docs/how-to/metrics.md", "once a second"): "tied above",
+    ("docs/explanation/anomalies.md", "up to thirty days"): "how the benchmark was made",
+    ("docs/explanation/performance.md", "for a day"): "no: `for a day that does nothing`",
     ("docs/how-to/backup.md", "for 14 ms"): "measured, with its commit",
     ("docs/how-to/notify.md", "after 5 seconds"): "the first of the waits, which a test of their own compares",
     ("docs/explanation/anomalies.md", "more than 1.6 times"): "a logarithm in the code, which a test of its own compares",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -97,11 +98,16 @@ def reads(kind: type[_Kind]) -> type[_Kind]:
 
 def readers() -> dict[str, Reader]:
     """All kinds, by name."""
-    if not _READERS:
-        folder = str(Path(__file__).parent)
-        for module in pkgutil.iter_modules([folder]):
-            importlib.import_module(f"headrace.connect.formats.{module.name}")
+    _load_all()
     return _READERS
+
+
+@cache
+def _load_all() -> None:
+    """Import every module of this folder. That one of them is imported already, and has registered its
+    kind, doesn't say that the others are."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"headrace.connect.formats.{module.name}")
 
 
 def reader(kind: str) -> Reader:

@@ -302,6 +302,14 @@ TRY = d.TryDocument(
     asset="carrier_delays", partition="2013-02-10", state="rejected", rows_total=615, columns=COLUMNS, rows=READ.rows, seconds=0.031,
     checks=[*HELD.checks, d.CheckRow(name="some_rows", kind="row_count", severity="blocking", outcome="passed", rows=615, failing=0)],
 )  # fmt: skip
+STALE_COUNTS = d.CountsRow(
+    partitions=123, sources=0, of_sources=0, assets=2, of_assets=82, exports=1, of_exports=41, nodes="2 assets and 1 export",
+    text="123 partitions: 82 of 2 assets, 41 of 1 export",
+)  # fmt: skip
+NEEDED = [
+    d.NeededRow(select=["flights_clean"], from_="2013-01-01", to="2013-02-10", mode="missing", command="headrace backfill flights_clean --from 2013-01-01 --to 2013-02-10 --reason TEXT", counts=STALE_COUNTS),
+    d.NeededRow(select=["carrier_delays"], from_="2013-02-08", to="2013-02-10", mode="failed", command="headrace backfill carrier_delays --from 2013-02-08 --to 2013-02-10 --mode failed --reason TEXT"),
+]  # fmt: skip
 APPLY = d.ApplyDocument(
     now=NOW,
     state="applied",
@@ -334,13 +342,10 @@ APPLY = d.ApplyDocument(
         repairs=[d.StaleRow(node="carrier_delays", partitions=3, from_="2013-02-08", to="2013-02-10", why="failed under the code as it was")],
         built=[d.PromotedRow(environment="dev", node="flights_clean", partitions=12)],
         weakens=[d.WeakenedRow(node="morning-report", what="due", before="by 07:00", after="by 09:00")],
-        against="version 2", next="headrace apply p-0123456789abcdef", now=NOW, clock="replay",
+        backfills=NEEDED, against="version 2", next="headrace apply p-0123456789abcdef", now=NOW, clock="replay",
     ),
     clock="replay",
-    backfills=[
-        d.NeededRow(select=["flights_clean"], from_="2013-01-01", to="2013-02-10", mode="missing", command="headrace backfill flights_clean --from 2013-01-01 --to 2013-02-10 --reason TEXT"),
-        d.NeededRow(select=["carrier_delays"], from_="2013-02-08", to="2013-02-10", mode="failed", command="headrace backfill carrier_delays --from 2013-02-08 --to 2013-02-10 --mode failed --reason TEXT"),
-    ],
+    backfills=NEEDED,
 )  # fmt: skip
 APPLY_REFUSED = msgspec.structs.replace(
     APPLY, state="refused", steps_done=0, version=2, backfills=[],
@@ -540,15 +545,20 @@ LONG_LEDGER = msgspec.structs.replace(
     ],
 )  # fmt: skip
 
+BACKFILL_COUNTS = d.CountsRow(
+    partitions=9_815, sources=1, of_sources=2, assets=3, of_assets=9_813, exports=0, of_exports=0, nodes="1 source and 3 assets",
+    text="9,815 partitions: 2 of 1 source, 9,813 of 3 assets",
+)  # fmt: skip
 BACKFILL = b.BackfillDocument(
     now=NOW, clock="replay", plan_id="p-0123456789abcdef", state="planned", mode="missing", reason="the vendor's units were wrong", by="ada",
     assets=[
-        b.BackfillRow(asset="flights", partitions=2, from_="2013-02-11", to="2013-02-12", ranges=1, why="arrived", how="taken_in"),
+        b.BackfillRow(asset="flights", partitions=2, from_="2013-02-11", to="2013-02-12", ranges=1, why="arrived", how="taken_in", kind="source"),
         b.BackfillRow(asset="flights_clean", partitions=3, from_="2013-02-11", to="2013-02-13", ranges=1, why="missing or stale", how="staged"),
         b.BackfillRow(asset="carrier_delays_with_a_long_name", partitions=10, from_="2013-02-11", to="2013-02-20", ranges=2, why="reads flights_clean", how="staged"),
         b.BackfillRow(asset="ledger", partitions=9_800, from_="1986-04-21", to="2013-02-13", ranges=1, why=HOSTILE, how="afterwards"),
     ],
     partitions_total=9_815,
+    counts=BACKFILL_COUNTS,
     skipped=[
         b.SkippedRow(asset="flights", partitions=1, why="held: headrace quarantine flights"),
         b.SkippedRow(asset="monthly_report", partitions=1, why="flights_clean isn't there for it"),
@@ -561,7 +571,8 @@ BACKFILL = b.BackfillDocument(
     finished_at=None, notes=[],
 )  # fmt: skip
 BACKFILL_PARTIAL = msgspec.structs.replace(
-    BACKFILL, id="7", plan_id="p-0123456789abcdef", state="partial", published=9_813, failed=2, redone=1, steps_done=3, started_at=NOW, created_at=NOW, finished_at=NOW,
+    BACKFILL, assets=[msgspec.structs.replace(one, published=one.partitions - 2 * (one.asset == "ledger"), rows=1_200) for one in BACKFILL.assets],
+    made=msgspec.structs.replace(BACKFILL_COUNTS, partitions=9_813, of_assets=9_811, text="9,813 partitions: 2 of 1 source, 9,811 of 3 assets"), id="7", plan_id="p-0123456789abcdef", state="partial", published=9_813, failed=2, redone=1, steps_done=3, started_at=NOW, created_at=NOW, finished_at=NOW,
     changed=b.ChangedTotals(partitions=12, rows_added=12_000, rows_removed=3, rows_changed=1),
     changes=[b.ChangedRow(asset="flights_clean", partitions=12, rows_added=12_000, rows_removed=3, rows_changed=1)],
     failures=[b.FailureRow(

@@ -46,9 +46,9 @@ def test_a_rename_is_repaired_as_one(lab: Lab) -> None:
 
     planned = _fix(lab, dry_run=True)
     assert [(step.act, step.what) for step in planned.steps] == [
-        ("map", "contracts/orders.odcs.yaml"), ("read", "orders"), ("build", "2 nodes"), ("publish", "atomically"),
+        ("map", "contracts/orders.odcs.yaml"), ("read", "orders"), ("build", "2 assets"), ("publish", "atomically"),
     ]  # fmt: skip
-    assert planned.steps[1].text == "2 deliveries, 60 rows"
+    assert planned.steps[1].text == "2 partitions, 60 rows"
     assert planned.steps[2].text.startswith("4 partitions")
     assert not (lab.root / "contracts").exists()
     assert _fix(lab, agreed=False).fix == "declined"

@@ -13,6 +13,7 @@ from headrace.operations.backfill_documents import (
     BackfillDocument,
     BackfillRow,
     BackfillsDocument,
+    ChangedRow,
     EstimateRow,
     FailureRow,
     PlanRowDocument,
@@ -43,6 +44,11 @@ CHANGED = [
     Column("changed", gives=2, least=14), Column("partitions", right=True), Column("rows added", right=True),
     Column("removed", right=True), Column("changed", right=True),
 ]  # fmt: skip
+PUBLISHED = [
+    Column("node", gives=2, least=14), Column("planned", right=True, drops=1), Column("published", right=True),
+    Column("rows", right=True), Column("added", right=True, drops=2), Column("removed", right=True, drops=2),
+    Column("changed", right=True, drops=2),
+]  # fmt: skip
 LISTED = [
     Column("id", right=True),
     Column("state"),
@@ -63,8 +69,8 @@ def plan(document: BackfillDocument, page: Page) -> None:
     if len(document.assets) > NODES_SHOWN_MAX:
         page.say(f"and {plural(len(document.assets) - NODES_SHOWN_MAX, 'more asset')}", indent=2)
     _skipped(document, page)
-    page.say(f"{plural(document.partitions_total, 'partition')} in all, {_published(document)}", indent=2)
-    page.say(_cost(document), indent=2)
+    page.say(f"in all {document.counts.text}, {_published(document)}", indent=2)
+    page.say(cost(document), indent=2)
     touched = [*(f"consumer {name}" for name in document.affects.consumers), *(f"owner {name}" for name in document.affects.owners)]
     if touched:
         page.say(f"touches {joined(touched)}", indent=2)
@@ -123,7 +129,8 @@ def _published(document: BackfillDocument) -> str:
     return PUBLISHES[document.publishes] + (later if document.publishes == "atomically" else "")
 
 
-def _cost(document: BackfillDocument) -> str:
+def cost(document: BackfillDocument) -> str:
+    """How long it takes and how much it writes, or that this isn't known."""
     size = f", {_size(document.bytes_estimate)}" if document.bytes_estimate else ""
     if document.estimate is None or not document.estimate.known:
         return f"how long it takes isn't known yet: too little like it has run here{size}"
@@ -144,10 +151,7 @@ def _size(count: int) -> str:
 
 
 def _progress(document: BackfillDocument, page: Page) -> None:
-    page.table(CHANGED, [
-        [Cell(row.asset, "bold"), f"{row.partitions:,}", f"{row.rows_added:,}", f"{row.rows_removed:,}", f"{row.rows_changed:,}"]
-        for row in document.changes
-    ])  # fmt: skip
+    made(document, page)
     if document.published and not document.changes:
         page.say("what was made is what readers saw before", indent=2)
     for number, row in enumerate(document.failures[:FAILURES_SHOWN_MAX]):
@@ -158,6 +162,28 @@ def _progress(document: BackfillDocument, page: Page) -> None:
         page.say(f"to do: {said}", indent=2)
     if document.failed > FAILURES_SHOWN_MAX:
         page.say(f"and {plural(document.failed - FAILURES_SHOWN_MAX, 'more failure')}", indent=2)
+
+
+def made(document: BackfillDocument, page: Page) -> None:
+    """What was published of each node, of how many that were planned; and what is different for readers."""
+    if document.made is None:
+        page.table(CHANGED, [
+            [Cell(row.asset, "bold"), f"{row.partitions:,}", f"{row.rows_added:,}", f"{row.rows_removed:,}", f"{row.rows_changed:,}"]
+            for row in document.changes
+        ])  # fmt: skip
+        return
+    changes = {row.asset: row for row in document.changes}
+    page.table(PUBLISHED, [_published_row(row, changes.get(row.asset)) for row in document.assets[:NODES_SHOWN_MAX]])
+    if len(document.assets) > NODES_SHOWN_MAX:
+        page.say(f"and {plural(len(document.assets) - NODES_SHOWN_MAX, 'more node')}", indent=2)
+
+
+def _published_row(row: BackfillRow, change: ChangedRow | None) -> list[str | Cell]:
+    """Rows that differ are known only of what is made beside production."""
+    differ = ["", "", ""] if row.how != "staged" else ["0", "0", "0"]
+    if change is not None:
+        differ = [f"{change.rows_added:,}", f"{change.rows_removed:,}", f"{change.rows_changed:,}"]
+    return [Cell(row.asset, "bold"), f"{row.partitions:,}", f"{row.published or 0:,}", f"{row.rows or 0:,}", *differ]
 
 
 def _evidence(row: FailureRow, page: Page) -> None:
@@ -175,7 +201,7 @@ def _facts(document: BackfillDocument) -> list[str]:
     if document.state in ("planned", "declined", "awaiting_approval"):
         said = {"planned": "· planned, nothing was done", "declined": "· nothing was done", "awaiting_approval": "· waits for an approval"}
         return [said[document.state]]
-    facts = [states.mark(document.state), f"{document.published:,} of {plural(document.partitions_total, 'partition')} published"]
+    facts = [states.mark(document.state), *published(document)]
     facts += [f"{document.failed:,} failed"] if document.failed else []
     facts += [f"{document.redone:,} made again, for their inputs changed meanwhile"] if document.redone else []
     if document.state in ("failed", "cancelled") and not document.published:
@@ -184,6 +210,13 @@ def _facts(document: BackfillDocument) -> list[str]:
     facts += [f"the other {left:,} didn't have to be made: what they read is as it was"] if document.state == "succeeded" and left else []
     facts += [f"{span(document.remaining)} to go"] if document.remaining is not None else []
     return facts
+
+
+def published(document: BackfillDocument) -> list[str]:
+    """`30 of 30 partitions published`, and once it has ended `3 of 1 source, 24 of 8 assets, 3 of 1 export`."""
+    parts = "" if document.made is None else document.made.text.partition(": ")[2]
+    said = f"{document.published:,} of {plural(document.partitions_total, 'partition')} published"
+    return [said, parts] if parts else [said]
 
 
 def _next(document: BackfillDocument) -> list[str]:

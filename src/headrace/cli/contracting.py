@@ -20,6 +20,8 @@ def accepted(document: AcceptDocument, page: Page) -> None:
     page.say(f"in force as version {document.version}")
     if document.reread:
         page.say(f"read again by the next tick: {document.source} {span(document.reread)}")
+    if document.counts is not None:
+        page.say(f"the next tick makes {document.counts.text}", indent=2)
     for row in document.stale:
         page.say(f"follows: {row.node} {row.from_} … {row.to} ({plural(row.partitions, 'partition')})", indent=2)
     if document.backfills:

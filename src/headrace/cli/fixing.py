@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from headrace.cli import backfilling
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
@@ -22,6 +23,9 @@ def plan(document: FixDocument, page: Page) -> None:
         [[str(n), ACTS.get(step.act, step.act), Cell(step.what, "bold"), step.text] for n, step in enumerate(document.steps, 1)],
         header=False,
     )
+    if document.backfill is not None:
+        page.say(f"in all {document.backfill.counts.text}", indent=2)
+        page.say(backfilling.cost(document.backfill), indent=2)
     for one in document.mappings:
         for differs in one.differs:
             page.say(f"{one.column} → {one.to}: {differs.text}", "warn", indent=2)
@@ -92,12 +96,11 @@ def _made(document: FixDocument, page: Page) -> None:
     found = document.backfill
     if found is None:
         return
-    page.say(f"{found.published} of {found.partitions_total} partitions published", indent=2)
+    backfilling.made(found, page)
+    page.say(": ".join(backfilling.published(found)), indent=2)
     if (again := document.recomputed) is not None:
         same = "the same rows as before" if again.differ == 0 else f"{again.differ} with other rows than before, {again.same} with the same"
         page.say(f"{again.node}: {same}", indent=2)
-    for row in found.changes:
-        page.say(f"{row.asset}: rows +{row.rows_added:,}, {row.rows_changed:,} changed, {row.rows_removed:,} removed", "dim", indent=4)
 
 
 def _took(document: FixDocument) -> str:

@@ -47,6 +47,7 @@ def markdown(plan: PlanDocument) -> str:
         lines += [f"Touches {', '.join(touched)}.", ""]
     if plan.backfills:
         lines += ["To make again what becomes stale, once it is applied:", "", *(f"    {clean(one.command)}" for one in plan.backfills), ""]
+        lines += [f"That makes {one.counts.text}.\n" for one in plan.backfills if one.counts is not None]
     return "\n".join(lines)
 
 
@@ -58,7 +59,8 @@ def _summary(plan: PlanDocument) -> str:
     if plan.weakens:
         said.append(plural(len(plan.weakens), "promise weakened", "promises weakened"))
     if plan.stale:
-        said.append(f"{plural(sum(one.partitions for one in plan.stale), 'partition')} become stale")
+        stale = sum(one.partitions for one in plan.stale)
+        said.append(f"{plural(stale, 'published partition')} become{'s' if stale == 1 else ''} stale")
     if plan.estimate is not None:
         said.append(f"{seconds(plan.estimate['seconds'])} to make them again")
     return ", ".join(said) + "."

@@ -51,6 +51,7 @@ def show(plan: PlanDocument, page: Page) -> None:
         page.say()
         page.table(STALE, [_stale(one) for one in plan.stale[:SHOWN_MAX]])
         page.say(_cost(plan), indent=2)
+        _again(plan, page)
     for one in plan.repairs[:SHOWN_MAX]:
         page.say(f"may repair {one.node}: {plural(one.partitions, 'partition')} failed, {one.from_} … {one.to}", "good", indent=2)
     others = [one for one in plan.steps if not _shown_above(plan, one)]
@@ -124,20 +125,32 @@ def _stale(one: StaleRow) -> list[str | Cell]:
 
 
 def _cost(plan: PlanDocument) -> str:
-    """How long it takes to make it all again; readers see the old rows until then."""
+    """How much is published and becomes stale; readers see the old rows until it is computed again."""
     total = sum(one.partitions for one in plan.stale)
+    return f"{plural(total, 'published partition')} become{'s' if total == 1 else ''} stale"
+
+
+def _again(plan: PlanDocument, page: Page) -> None:
+    """What computing it all again makes, by the plan of the backfills that do it, and how long that takes."""
+    for one in plan.backfills:
+        if one.counts is not None:
+            what = "to compute again" if one.mode == "missing" else "to try again"
+            page.say(f"{what}, if you ask for it: {one.counts.text}", indent=2)
     if plan.estimate is None:
-        return f"{plural(total, 'partition')} to make again, if you ask for it; nothing is known of how long that takes"
-    low, high = seconds(plan.estimate["low"]), seconds(plan.estimate["high"])
-    return f"{plural(total, 'partition')} to make again, if you ask for it: {seconds(plan.estimate['seconds'])} ({low} to {high})"
+        page.say("how long that takes isn't known yet", indent=2)
+    else:
+        low, high = seconds(plan.estimate["low"]), seconds(plan.estimate["high"])
+        page.say(f"about {seconds(plan.estimate['seconds'])} ({low} to {high})", indent=2)
 
 
 def asked_for(needed: Sequence[NeededRow], page: Page) -> None:
-    """What makes again what a change made stale, as it is typed."""
+    """What makes again what a change made stale, as it is typed, and how much each makes."""
     for one in needed:
         page.say("readers keep what they see; to make again what the change made stale:" if one.mode == "missing" else
                  "what failed under the code as it was:", indent=2)  # fmt: skip
         page.command(one.command, indent=4)
+        if one.counts is not None:
+            page.say(f"makes {one.counts.text}", indent=4)
 
 
 def refused(row: RefusedRow, what: str, again: str, page: Page) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from headrace.model.zones import to_us
 from headrace.operations import keeping, plan_refusals, policy, promotion, staling
 from headrace.operations.backfill import backfill
 from headrace.operations.backfill_documents import BackfillDocument
@@ -139,8 +140,9 @@ def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> A
     now_applied = context.apply(progress, plan, arguments.reason) if plan.steps or before is None else before
     built = msgspec.msgpack.decode(arguments.promotions, type=tuple[Promotion, ...]) if arguments.promotions else ()
     promoted = promotion.promote(context, built, progress)
+    now_us = to_us(context.now())
     with context.store.read() as tx:
-        left = staling.left(tx, compiled, wanted.looked.effect, version=now_applied.id, env=context.session.env)
+        left = staling.left(tx, compiled, wanted.looked.effect, version=now_applied.id, env=context.session.env, now_us=now_us)
     return msgspec.structs.replace(
         _done(context, wanted, "applied", now_applied.id, plan.plan_id), promoted=promoted, stale=staling.rows(left.stale),
         backfills=list(left.backfills), steps_done=_steps_done(plan, promoted),
@@ -182,8 +184,9 @@ def _document(session: Session, state: str, plan: PlanDocument, plan_id: str) ->
     """Nothing is put into force; where there was nothing to apply, what is stale all the same."""
     stale = Staled()
     if state == "nothing" and session.compiled is not None and session.store is not None and session.version is not None:
+        now_us = to_us(session.now())
         with session.store.read() as tx:
-            stale = staling.outstanding(tx, session.compiled, version=session.version, env=session.env)
+            stale = staling.outstanding(tx, session.compiled, version=session.version, env=session.env, now_us=now_us)
     return ApplyDocument(
         now=session.now(), state=state, version=session.version, plan=plan, clock=session.clock.kind, plan_id=plan_id,
         stale=staling.rows(stale.stale), backfills=list(stale.backfills),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from headrace.operations.documents import Affects, CheckRow, Document, RefusedRow
+from headrace.operations.documents import Affects, CheckRow, CountsRow, Document, RefusedRow
 
 
 class BackfillRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -19,6 +19,12 @@ class BackfillRow(Document, frozen=True, kw_only=True, rename={"from_": "from"})
     why: str
     how: str
     """`taken_in`, `staged` beside what readers see, or `afterwards`, one after the other."""
+    kind: str = "asset"
+    """`source`, `asset` or `export`."""
+    published: int | None = None
+    """Of a backfill that has ended: how many of its partitions are published, and their rows; null
+    where the state doesn't keep that any more."""
+    rows: int | None = None
 
 
 class SkippedRow(Document, frozen=True, kw_only=True):
@@ -100,6 +106,10 @@ class BackfillDocument(Document, frozen=True, kw_only=True):
     by: str
     assets: list[BackfillRow]
     partitions_total: int
+    counts: CountsRow
+    """The same by sources, assets and exports."""
+    made: CountsRow | None = None
+    """Of a backfill that has ended: what it has published, counted the same way."""
     skipped: list[SkippedRow]
     estimate: EstimateRow | None
     bytes_estimate: int | None

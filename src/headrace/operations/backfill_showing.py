@@ -19,6 +19,7 @@ from headrace.operations.backfill_documents import (
     SkippedRow,
 )
 from headrace.operations.backfill_planning import BackfillArguments, Planned, content
+from headrace.operations.counting import counted, kind_of
 from headrace.operations.documents import Affects, CheckRow
 from headrace.operations.policy import Approval
 from headrace.operations.repairs import Broken, first_of
@@ -30,7 +31,10 @@ from headrace.plan.views import is_view
 from headrace.run.overlays.outcome import PlanOutcome
 from headrace.store import Transaction
 from headrace.store.queries import checks, plan_figures
+from headrace.store.queries.plan_figures import Sums
 from headrace.store.queries.plans import PlanRow
+
+ENDED = ("succeeded", "partial", "failed", "cancelled")
 
 
 def of_planned(
@@ -43,18 +47,33 @@ def of_planned(
     )  # fmt: skip
 
 
+class Published(msgspec.Struct, frozen=True):
+    """What a plan has published: of sources, and of one that has ended node by node."""
+
+    taken_in: int
+    nodes: Mapping[str, Sums] | None = None
+
+
 def of_row(
-    session: Session, row: PlanRow, compiled: Compiled, *, now: datetime, clock: str, taken_in: int, remaining: EstimateRow | None = None
+    session: Session,
+    row: PlanRow,
+    compiled: Compiled,
+    *,
+    now: datetime,
+    clock: str,
+    published: Published,
+    remaining: EstimateRow | None = None,
 ) -> BackfillDocument:
-    """Of a plan that was kept; `taken_in`: how many deliveries its runs have published."""
+    """Of a plan that was kept."""
     arguments = msgspec.json.decode(row.request, type=BackfillArguments)
     estimate = None if row.estimate is None else msgspec.json.decode(row.estimate, type=EstimateRow)
     approval = None if row.needs is None else msgspec.json.decode(row.needs, type=Approval)
     document = _document(content(row), compiled, arguments, estimate, approval, now=now, clock=clock)
     outcome = PlanOutcome.read(row.outcome)
+    document = _with_published(document, compiled, published.nodes)
     return msgspec.structs.replace(
         document, id=str(row.id), plan_id=arguments.plan_id or str(row.id), state=row.state, by=row.actor, steps_done=row.steps_done,
-        published=outcome.published + taken_in, failed=outcome.failed, redone=outcome.redone, remaining=remaining,
+        published=outcome.published + published.taken_in, failed=outcome.failed, redone=outcome.redone, remaining=remaining,
         changed=_totals(outcome.changed) if outcome.published else None, changes=_changes(outcome.changed),
         failures=_failures(compiled, outcome),
         created_at=session.instant(row.created_at), started_at=_at(session, row.started_at), finished_at=_at(session, row.finished_at),
@@ -71,6 +90,27 @@ def line_of(session: Session, row: PlanRow, taken_in: int, remaining: EstimateRo
         partitions_total=backfill.partitions, published=outcome.published + taken_in, failed=outcome.failed, remaining=remaining,
         created_at=session.instant(row.created_at), finished_at=_at(session, row.finished_at),
     )  # fmt: skip
+
+
+def _with_published(document: BackfillDocument, compiled: Compiled, nodes: Mapping[str, Sums] | None) -> BackfillDocument:
+    """The same, with what was published of each node, where that is known."""
+    if nodes is None:
+        return document
+    found = [(row, nodes.get(row.asset, Sums(0, 0))) for row in document.assets]
+    rows = [msgspec.structs.replace(row, published=sums.partitions, rows=sums.rows) for row, sums in found]
+    made = counted(compiled.project, ((row.asset, sums.partitions) for row, sums in found))
+    return msgspec.structs.replace(document, assets=rows, made=made)
+
+
+def published_of(tx: Transaction, row: PlanRow) -> Published:
+    """What a plan has published until now; node by node only once it has ended, for that reads all of it."""
+    taken = taken_in(tx, row)
+    if row.state not in ENDED:
+        return Published(taken)
+    nodes = plan_figures.of_nodes(tx, row.id)
+    kept = sum(nodes[one.node].partitions for one in content(row).chosen if one.node in nodes)
+    total = PlanOutcome.read(row.outcome).published + taken
+    return Published(taken, nodes if kept == total else None)
 
 
 def taken_in(tx: Transaction, row: PlanRow) -> int:
@@ -90,7 +130,8 @@ def _document(
 ) -> BackfillDocument:
     return BackfillDocument(
         now=now, clock=clock, plan_id=None, state="planned", mode=backfill.mode, reason=arguments.reason, by="",
-        assets=[_row(one) for one in backfill.chosen], partitions_total=backfill.partitions,
+        assets=[_row(compiled, one) for one in backfill.chosen], partitions_total=backfill.partitions,
+        counts=counted(compiled.project, ((one.node, one.partitions) for one in backfill.chosen)),
         skipped=[SkippedRow(asset=one.node, partitions=one.partitions, why=one.why) for one in backfill.skipped],
         estimate=estimate, bytes_estimate=None, affects=affects(compiled, [one.node for one in backfill.chosen]),
         needs_approval=approval is not None,
@@ -101,10 +142,10 @@ def _document(
     )  # fmt: skip
 
 
-def _row(one: Chosen) -> BackfillRow:
+def _row(compiled: Compiled, one: Chosen) -> BackfillRow:
     return BackfillRow(
         asset=one.node, partitions=one.partitions, from_=one.spans[0].first, to=one.spans[-1].last, ranges=len(one.spans),
-        why=one.why, how=one.how,
+        why=one.why, how=one.how, kind=kind_of(compiled.project, one.node).value,
     )  # fmt: skip
 
 

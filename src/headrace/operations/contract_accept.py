@@ -12,15 +12,17 @@ import msgspec
 
 from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import HeadraceError, ProjectError, Refused, Source, UsageError
-from headrace.model.commands import command_line, place
+from headrace.model.commands import command_line, place, range_of
 from headrace.model.contents import sha256_of
 from headrace.model.contracts import SUFFIX
 from headrace.operations import plan_refusals, staling
 from headrace.operations.agreement import changed, identified
+from headrace.operations.backfill_planning import BackfillArguments, plan
 from headrace.operations.contract_documents import AcceptDocument, MappingRow
 from headrace.operations.contract_files import Renamed, with_names
 from headrace.operations.contract_infer import FOLDER, contract_text, pinned_of, source_of
-from headrace.operations.documents import RefusedRow
+from headrace.operations.counting import counted
+from headrace.operations.documents import CountsRow, RefusedRow
 from headrace.operations.incidents import ID, found_in, number_of
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.plan_refusals import PlanChanged, ValuesDiffer
@@ -33,7 +35,8 @@ from headrace.operations.renaming import (
     with_differences,
 )
 from headrace.operations.session import Session, usable
-from headrace.plan import changes
+from headrace.plan import Compiled, changes
+from headrace.plan.backfills import Mode
 from headrace.quality.facts import DriftKind
 from headrace.run import remapping
 from headrace.run.applying import contents_of, manifest_of
@@ -337,11 +340,24 @@ def _accept(context: Context, arguments: AcceptArguments, progress: Progress) ->
         effect = staling.reached(tx, before.compiled, arguments.source, keys, version=before.id, env=context.session.env)
     now_applied = context.apply(progress) if changes(before.compiled, compiled) else before
     context.tell(write=lambda tx, now: _recorded(tx, now, context, arguments, keys))
+    counts = None if effect.stale else _follows(context, compiled, now_applied.id, arguments.source, keys)
     return AcceptDocument(
         now=context.now(), clock=context.clock.kind, source=arguments.source, partition=arguments.first, state="accepted",
         file=arguments.file, mappings=[], diff="", version=now_applied.id, reread=keys, stale=staling.rows(effect.stale),
-        backfills=list(effect.backfills),
+        backfills=list(effect.backfills), counts=counts,
     )  # fmt: skip
+
+
+def _follows(context: Context, compiled: Compiled, version: int, source: str, keys: Sequence[str]) -> CountsRow | None:
+    """What is read again, and what is made for the first time because of it, as `fix` plans it."""
+    if not keys:
+        return None
+    wanted = BackfillArguments([f"{source}+"], [], *range_of(keys), None, Mode.MISSING.value, "")
+    try:
+        found = plan(context.session, context.store, compiled, version, wanted, now=context.now(), reread={source: keys})
+    except UsageError:  # it isn't cut in a way of which a range can be named
+        return None
+    return counted(compiled.project, ((one.node, one.partitions) for one in found.backfill.chosen))
 
 
 def _refused(context: Context, arguments: AcceptArguments, now: Mapping[str, str]) -> AcceptDocument:

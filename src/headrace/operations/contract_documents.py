@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from headrace.operations.documents import Document, NeededRow, RefusedRow, StaleRow
+from headrace.operations.documents import CountsRow, Document, NeededRow, RefusedRow, StaleRow
 
 
 class DiffersRow(Document, frozen=True, kw_only=True):
@@ -59,6 +59,9 @@ class AcceptDocument(Document, frozen=True, kw_only=True):
     """What was made of them already, and follows."""
     backfills: list[NeededRow]
     """What makes that again where it is too old to follow by itself."""
+    counts: CountsRow | None = None
+    """What the next `tick` makes because of it, deliveries that are read again among it; null where
+    something that was published is made again, for that depends on how old it is."""
 
 
 class InferDocument(Document, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from headrace.govern.audit import Action, Event, Object, append
-from headrace.model import Refused
+from headrace.model import Project, Refused
 from headrace.model.commands import place
 from headrace.model.required import WHOLE
 from headrace.observe.diagnosis.causes import CauseKind
@@ -26,6 +26,7 @@ from headrace.operations.contract_accept import (
     accept,
     prepared,
 )
+from headrace.operations.counting import counted
 from headrace.operations.documents import Document, RefusedRow
 from headrace.operations.fix_documents import FixDocument, FixStep, RecomputedRow, StillRow
 from headrace.operations.incident_documents import IncidentRow
@@ -78,6 +79,7 @@ class _Planned(msgspec.Struct, frozen=True):
     incident: Incident
     row: IncidentRow
     how: Mending
+    project: Project
     accepted: Accepted | None = None
     rows: int = 0
     """Of the deliveries that are read again."""
@@ -220,7 +222,7 @@ def _plan(
         incident = found_in(tx, number)
         row = row_of(session, session.compiled, tx, incident)
         if incident.state == "resolved" or resolved_only:
-            return _Planned(incident, row, Mending())
+            return _Planned(incident, row, Mending(), session.compiled.project)
         how = mending(tx, session.compiled, incident, again=again)
         waiting = [one.rows or 0 for one in quarantine.waiting(tx, node=incident.node) if one.partition in how.reread]
     if not how.acts:
@@ -229,7 +231,7 @@ def _plan(
     build = _preview(session, incident, how)
     if how.acts == (Act.BUILD,) and build is not None and build.partitions_total == 0:
         how, build = Mending(acts=(Act.LOOK,)), None  # nothing is missing: what is left waits for a source
-    return _Planned(incident, row, how, accepted, sum(waiting), build, decision)
+    return _Planned(incident, row, how, session.compiled.project, accepted, sum(waiting), build, decision)
 
 
 def _refused(incident: Incident, how: Mending) -> Refused:
@@ -285,10 +287,10 @@ def _step(planned: _Planned, act: Act) -> Sequence[FixStep]:
             names = ", ".join(f"{one.column} ← {one.convert or one.to}" for one in planned.accepted.mappings)
             mapped = FixStep(act=act, what=planned.accepted.path.as_posix(), text=f"{names}, from {planned.accepted.first} on")
             count = len(planned.how.reread)
-            text = f"{count} {'delivery' if count == 1 else 'deliveries'}, {planned.rows:,} rows"
+            text = f"{count} {'partition' if count == 1 else 'partitions'}, {planned.rows:,} rows"
             return (mapped, FixStep(act="read", what=node, text=text))
         case Act.BUILD:
-            return _built(planned.build) if planned.build is not None else ()
+            return _built(planned.project, planned.build) if planned.build is not None else ()
         case Act.LOOK:
             return (FixStep(act=act, what=node, text="look again; what has arrived is taken in, and what waits for it runs"),)
         case Act.RESUME:
@@ -308,18 +310,15 @@ def _given_up(path: str) -> FixStep:
     return FixStep(act="give_up", what=path, text=text)
 
 
-def _built(document: BackfillDocument) -> Sequence[FixStep]:
+def _built(project: Project, document: BackfillDocument) -> Sequence[FixStep]:
+    """What is computed and sent; what is read again besides has a step of its own, and `counts` has all."""
     made = [row for row in document.assets if row.how != TAKEN_IN]
-    cost = (
-        ""
-        if document.estimate is None or not document.estimate.known
-        else f", {document.estimate.seconds:.0f} s ({document.estimate.low:.0f}–{document.estimate.high:.0f})"
-    )
-    count, read = sum(row.partitions for row in made), document.partitions_total - sum(row.partitions for row in made)
-    beside = f" ({document.partitions_total} with the {read} that are read again)" if read else ""
-    text = f"{count} {'partition' if count == 1 else 'partitions'}{beside}{cost}"
-    build = FixStep(act="build", what=f"{len(made)} {'node' if len(made) == 1 else 'nodes'}", text=text)
-    return (build, FixStep(act="publish", what=document.publishes, text=document.reason)) if made else ()
+    if not made:
+        return ()
+    counts = counted(project, ((row.asset, row.partitions) for row in made))
+    count = f"{counts.partitions:,} {'partition' if counts.partitions == 1 else 'partitions'}"
+    build = FixStep(act="build", what=counts.nodes, text=count)
+    return (build, FixStep(act="publish", what=document.publishes, text=document.reason))
 
 
 # Doing it

@@ -10,9 +10,9 @@ import msgspec
 from headrace.model import Asset, Consumer, Refused, Source, UsageError
 from headrace.model.contents import ProjectFiles
 from headrace.model.environments import PRODUCTION
+from headrace.model.zones import to_us
 from headrace.operations import keeping, plan_refusals, policy, promotion, staling
 from headrace.operations.documents import Affects, ChangeRow, CodeChangeRow, EffectRow, PlanDocument, PlannedFileRow, StepRow, WeakenedRow
-from headrace.operations.downstream import reached_from
 from headrace.operations.environment_diff import differences
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
@@ -105,7 +105,7 @@ def look_at(session: Session, compiled: Compiled, base: Base, found: Sequence[Ch
     lineage = compile_lineage(compiled, session.data_folder / "cache")
     _keep_contracts(base.compiled, compiled, lineage)
     meant = impacts(base.compiled, compiled, found, lineage)
-    effect = _staled(base, compiled, found, session.env)
+    effect = _staled(base, compiled, found, session)
     offers = promotion.offered(session, compiled, promotion.stales(found))
     known = base.store is not None and base.compiled is not None
     document = PlanDocument(
@@ -146,23 +146,18 @@ def plan_of_apply(
 def _approved_first(session: Session, compiled: Compiled, effect: Staled) -> frozenset[str]:
     """The nodes that become stale and of which policy asks for an approval before they, and what reads
     them, are computed again."""
-    counts = {one.node: one.partitions for one in effect.stale}
     found: set[str] = set()
-    for row in effect.backfills:
-        names = reached_from(compiled, set(row.select)) & counts.keys()
-        total = sum(counts[name] for name in names)
-        settings = compiled.project.settings
-        if (
-            policy.needed(
-                session.root,
-                settings,
-                compiled.project,
-                names,
-                partitions=total,
-                size=effect.bytes or 0,
-            )
-            is not None
-        ):
+    planned = [row for row in effect.backfills if row.counts is not None]
+    for row, backfill in zip(planned, effect.planned, strict=True):
+        asked = policy.needed(
+            session.root,
+            compiled.project.settings,
+            compiled.project,
+            [one.node for one in backfill.chosen],
+            partitions=backfill.partitions,
+            size=effect.bytes or 0,
+        )
+        if asked is not None:
             found.update(row.select)
     return frozenset(found)
 
@@ -188,11 +183,15 @@ def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> No
         raise Refused(f"{first.file}: {first.said}{more}", hint=first.hint)
 
 
-def _staled(base: Base, compiled: Compiled, found: Sequence[Change], env: str) -> Staled:
+def _staled(base: Base, compiled: Compiled, found: Sequence[Change], session: Session) -> Staled:
     if base.store is None or base.compiled is None:
         return Staled()
+    now_us, borrowed = to_us(session.now()), session.borrowed  # asked before: a store reads one transaction at a time
     with base.store.read() as tx:
-        return staling.staled(tx, base.compiled, compiled, found, version=base.version, env=env)
+        return staling.staled(
+            tx, base.compiled, compiled, found,
+            version=base.version, env=session.env, now_us=now_us, borrowed=borrowed,
+        )  # fmt: skip
 
 
 def _row(compiled: Compiled, old: Compiled | None, impact: Impact, effect: Staled | None) -> ChangeRow:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,9 +13,10 @@ from headrace.model.environments import PRODUCTION
 from headrace.model.intervals import GRAINS, bounds_us, key_at_us
 from headrace.model.required import WHOLE
 from headrace.operations import estimates, standings
+from headrace.operations.backfills_ahead import planned_ahead
 from headrace.operations.documents import NeededRow, StaleRow
 from headrace.plan import Change, ChangeKind, Compiled
-from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes
+from headrace.plan.backfills import Backfill, Chosen, Mode
 from headrace.plan.comparing import renames
 from headrace.plan.extents import NOTHING, Extent, of_keys, spans
 from headrace.plan.timeline import Standing
@@ -30,6 +32,13 @@ WAITS = "failed under the code as it was"
 """Once the change is applied it doesn't count as failed any more: it waits to be made, as what was never tried."""
 
 
+class Reached(NamedTuple):
+    """The partitions of a node that become stale, and why."""
+
+    extent: Extent
+    why: str
+
+
 class Staled(msgspec.Struct, frozen=True):
     """What becomes stale and what failed before, by node in topological order; what it costs to make it again."""
 
@@ -38,56 +47,104 @@ class Staled(msgspec.Struct, frozen=True):
     estimate: Estimate | None = None
     bytes: int | None = None
     backfills: tuple[NeededRow, ...] = ()
+    planned: tuple[Backfill, ...] = ()
+    """What those make, as they will be planned."""
 
     def of(self, node: str) -> int:
         """How many partitions of a node become stale because its own code changed."""
         return next((one.partitions for one in self.stale if one.node == node and one.why == OWN_CODE), 0)
 
 
-def staled(tx: Transaction, old: Compiled, new: Compiled, changes: Sequence[Change], *, version: int | None, env: str) -> Staled:
-    """What these changes do to what is published. `version` is of what is applied in the store."""
+def staled(
+    tx: Transaction,
+    old: Compiled,
+    new: Compiled,
+    changes: Sequence[Change],
+    *,
+    version: int | None,
+    env: str,
+    now_us: int,
+    borrowed: frozenset[str] = frozenset(),
+) -> Staled:
+    """What these changes do to what is published. `version` is of what is applied in the store; nothing
+    is made of what is `borrowed`."""
     before, after = graph_of(old), graph_of(new)
     there = _there(standings.read(tx, before, version=version, arrived={}), old, new)
-    nodes = {node.name: node for node in after.nodes if node.name in new.nodes}
+    nodes = {node.name: node for node in after.nodes}
     changed = {change.node for change in changes if change.stale and change.node in new.project.assets}
-    again = _stale(nodes, there, changed)
+    reached = _stale(nodes, there, changed)
+    again = tuple(_chosen(nodes[name], one.extent, there.get(name, Standing()), one.why) for name, one in reached.items())
     repaired = _failed(nodes, there, changes)
-    backfill = _backfill(again)
+    needed = _needed(nodes, [one for one in again if one.why == OWN_CODE], repaired, env)
+    applied = {name: _once_applied(one, reached.get(name), name in changed) for name, one in there.items()}
+    ahead = planned_ahead(after, new, applied, needed, now_us=now_us, borrowed=borrowed)
     return Staled(
         stale=again,
         failed=repaired,
-        estimate=estimates.estimate_backfill(tx, new, backfill, new.project.settings.workers) if again else None,
-        bytes=estimates.bytes_of(tx, backfill),
-        backfills=tuple(_needed(nodes, [one for one in again if one.why == OWN_CODE], repaired, env)),
+        estimate=_summed(tx, new, ahead.backfills) if again else None,
+        bytes=sum(estimates.bytes_of(tx, one) for one in ahead.backfills),
+        backfills=ahead.rows,
+        planned=ahead.backfills,
     )
 
 
-def left(tx: Transaction, compiled: Compiled, before: Staled, *, version: int, env: str) -> Staled:
+def _once_applied(standing: Standing, reached: Reached | None, own: bool) -> Standing:
+    """Where the partitions of a node stand once the change is applied: what it reaches isn't fresh any
+    more, and what failed under other code of its own only waits."""
+    if reached is None:
+        return standing
+    found = msgspec.structs.replace(standing, fresh=standing.fresh - reached.extent)
+    return msgspec.structs.replace(found, failed=NOTHING, hopeless=NOTHING) if own else found
+
+
+def _summed(tx: Transaction, compiled: Compiled, backfills: Sequence[Backfill]) -> Estimate | None:
+    """How long backfills take that are done one after the other; None where it isn't known of all."""
+    slots = compiled.project.settings.workers
+    found = [estimates.estimate_backfill(tx, compiled, one, slots) for one in backfills]
+    known = [one for one in found if one is not None]
+    if len(known) < len(found) or not known:
+        return None
+    seconds, low, high = (sum(each) for each in zip(*((one.seconds, one.low, one.high) for one in known), strict=True))
+    return Estimate(seconds, low, high, known[0].basis)
+
+
+def left(tx: Transaction, compiled: Compiled, before: Staled, *, version: int, env: str, now_us: int) -> Staled:
     """What of it is still stale once the change is applied: an environment may have had some of it ready."""
     names = {one.node for one in before.stale if one.why == OWN_CODE}
-    return _outstanding(tx, compiled, names, before.failed, OWN_CODE, version=version, env=env)
+    return _outstanding(tx, compiled, names, before.failed, OWN_CODE, version=version, env=env, now_us=now_us)
 
 
-def outstanding(tx: Transaction, compiled: Compiled, *, version: int, env: str) -> Staled:
+def outstanding(tx: Transaction, compiled: Compiled, *, version: int, env: str, now_us: int) -> Staled:
     """What is applied and stale: nobody has asked for it since."""
-    return _outstanding(tx, compiled, set(compiled.project.assets), (), "is stale", version=version, env=env)
+    names = set(compiled.project.assets)
+    return _outstanding(tx, compiled, names, (), "is stale", version=version, env=env, now_us=now_us)
 
 
 def _outstanding(
-    tx: Transaction, compiled: Compiled, names: set[str], failed: tuple[Chosen, ...], why: str, *, version: int, env: str
+    tx: Transaction,
+    compiled: Compiled,
+    names: set[str],
+    failed: tuple[Chosen, ...],
+    why: str,
+    *,
+    version: int,
+    env: str,
+    now_us: int,
 ) -> Staled:
     graph = graph_of(compiled)
     there, nodes = standings.read(tx, graph, version=version, arrived={}), {node.name: node for node in graph.nodes}
     extents = {name: there[name].visible - there[name].fresh for name in nodes if name in names and name in there}
     still = tuple(_chosen(nodes[name], extent, there[name], why) for name, extent in extents.items() if extent)
-    return Staled(stale=still, failed=failed, backfills=tuple(_needed(nodes, still, failed, env)))
+    ahead = planned_ahead(graph, compiled, there, _needed(nodes, still, failed, env), now_us=now_us)
+    return Staled(stale=still, failed=failed, backfills=ahead.rows, planned=ahead.backfills)
 
 
 def reached(tx: Transaction, compiled: Compiled, source: str, keys: Sequence[str], *, version: int, env: str) -> Staled:
     """What is published of what reads these partitions of a source, directly or not, and what makes it again."""
     graph = graph_of(compiled)
     there, nodes = standings.read(tx, graph, version=version, arrived={}), {node.name: node for node in graph.nodes}
-    again = _stale(nodes, there, set(), {source: of_keys(nodes[source], keys)})
+    found = _stale(nodes, there, set(), {source: of_keys(nodes[source], keys)})
+    again = tuple(_chosen(nodes[name], one.extent, there.get(name, Standing()), one.why) for name, one in found.items())
     return Staled(stale=again, backfills=tuple(_needed(nodes, [one for one in again if one.node in compiled.project.assets], (), env)))
 
 
@@ -104,17 +161,18 @@ def _there(found: Mapping[str, Standing], old: Compiled, new: Compiled) -> dict[
 
 def _stale(
     nodes: Mapping[str, GraphNode], there: Mapping[str, Standing], changed: set[str], begun: Mapping[str, Extent] | None = None
-) -> tuple[Chosen, ...]:
-    """The published partitions of changed nodes, and the published ones that read them or what has `begun`, and so on."""
+) -> dict[str, Reached]:
+    """The published partitions of changed nodes, and the published ones that read them or what has `begun`, and so on; what exports
+    sent among them, where they send it again."""
     found: dict[str, Extent] = dict(begun or {})
-    chosen = []
+    chosen: dict[str, Reached] = {}
     for name, node in nodes.items():
         standing = there.get(name, Standing())
         own = standing.visible if name in changed else NOTHING
         reading = NOTHING
         names: list[str] = []
         for spec in node.inputs:
-            if spec.node not in found:
+            if spec.node not in found or node.tells:
                 continue
             read = Read(output=node, spec=spec, input=nodes[spec.node])
             rebuilt = read.reference and node.rebuild_on_reference
@@ -122,8 +180,8 @@ def _stale(
                 reading, names = reading | reached, [*names, spec.node]
         if own or reading:
             found[name] = own | reading
-            chosen.append(_chosen(node, found[name], standing, OWN_CODE if own else f"reads {' and '.join(dict.fromkeys(names))}"))
-    return tuple(chosen)
+            chosen[name] = Reached(found[name], OWN_CODE if own else f"reads {' and '.join(dict.fromkeys(names))}")
+    return chosen
 
 
 def _failed(nodes: Mapping[str, GraphNode], there: Mapping[str, Standing], changes: Iterable[Change]) -> tuple[Chosen, ...]:
@@ -139,10 +197,6 @@ def _chosen(node: GraphNode, extent: Extent, standing: Standing, why: str) -> Ch
     return Chosen(node=node.name, spans=spans(node, extent, standing.known), partitions=len(extent), why=why)
 
 
-def _backfill(chosen: tuple[Chosen, ...]) -> Backfill:
-    return Backfill(mode=Mode.MISSING, chosen=chosen, skipped=(), steps=(), publishes=Publishes.ATOMICALLY)
-
-
 def rows(chosen: Iterable[Chosen]) -> list[StaleRow]:
     """For a document."""
     return [
@@ -153,7 +207,7 @@ def rows(chosen: Iterable[Chosen]) -> list[StaleRow]:
 # Commands
 
 
-def _needed(nodes: Mapping[str, GraphNode], stale: Sequence[Chosen], failed: Sequence[Chosen], env: str) -> Iterable[NeededRow]:
+def _needed(nodes: Mapping[str, GraphNode], stale: Sequence[Chosen], failed: Sequence[Chosen], env: str) -> Iterator[NeededRow]:
     """Whoever does them makes again what is stale, and what failed; what reads it follows by itself."""
     for group in _groups(nodes, [*stale, *(one for one in failed if one.why == WAITS)]):
         yield _backfill_of(nodes, group, env, Mode.MISSING)

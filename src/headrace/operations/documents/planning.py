@@ -54,6 +54,22 @@ class Affects(Document, frozen=True, kw_only=True):
     owners: list[str] = []
 
 
+class CountsRow(Document, frozen=True, kw_only=True):
+    """How many partitions a plan makes, or has made, everywhere by one definition: of sources those that
+    are ingested, of assets those that are computed, of exports those that are sent. Views and checks
+    have none. `nodes` and `text` say it in words."""
+
+    partitions: int
+    sources: int
+    of_sources: int
+    assets: int
+    of_assets: int
+    exports: int
+    of_exports: int
+    nodes: str
+    text: str
+
+
 class StaleRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
     """Partitions of one node that a change concerns: so many, from the first to the last."""
 
@@ -83,6 +99,8 @@ class NeededRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
     to: str
     mode: str
     command: str
+    counts: CountsRow | None = None
+    """What it would make if it were started now; null where that isn't planned ahead."""
 
 
 class PromotedRow(Document, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 from headrace.store.database import Transaction
 
@@ -19,6 +20,25 @@ def published(tx: Transaction, plan: int, nodes: Collection[str]) -> int:
         (plan, *nodes),
     ).fetchone()
     return int(row[0])
+
+
+class Sums(NamedTuple):
+    """Of one node: how many partitions runs of a plan published, and their rows."""
+
+    partitions: int
+    rows: int
+
+
+def of_nodes(tx: Transaction, plan: int) -> dict[str, Sums]:
+    """Node → what the runs of a plan published of it: each partition once, with the rows it had last."""
+    rows = tx.execute(
+        "select p.node, count(*), sum(p.rows) from publication p where p.id in ("
+        "select max(p.id) from run r join attempt a on a.run_id = r.id"
+        " join publication p on p.epoch = a.epoch and p.n = a.n where r.plan_id = ?"
+        " group by p.node, p.partition) group by p.node",
+        (plan,),
+    ).fetchall()
+    return {node: Sums(int(partitions), int(count)) for node, partitions, count in rows}
 
 
 def publications(tx: Transaction, plan: int) -> list[tuple[str, str, str]]:

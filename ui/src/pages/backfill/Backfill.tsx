@@ -11,7 +11,7 @@ import { Log } from "../log/Log";
 import { Act, actsOf, type ActName } from "./acts";
 import { Facts } from "./Facts";
 import { PlannedPartitions } from "./Partitions";
-import { Changes, Failures, Made, Skipped } from "./tables";
+import { Changes, Failures, Made, Planned, Skipped } from "./tables";
 
 export type Row = Schema["BackfillDocument"];
 
@@ -35,8 +35,9 @@ function BackfillOf({ plan, row }: { plan: string; row: Row }) {
         <div className="stack">
           {row.failures.length > 0 && <Failures rows={row.failures} />}
           {attempt && <Log key={attempt} attempt={attempt} />}
-          {row.changed && <Panel title="What changed" aside={changed(row.changed)}>{row.changes.length ? <Changes rows={row.changes} /> : <Empty><strong>Nothing for readers.</strong> What was made has the same rows as what was there.</Empty>}</Panel>}
-          <Panel title="Plan" aside={`${many(row.partitions_total, "partition")}, ${row.mode}`}><Made rows={row.assets} /></Panel>
+          {row.made && <Panel title="What was published" aside={row.made.text}><Made rows={row.assets} changes={row.changes} /></Panel>}
+          {row.changed && !(row.made && row.changes.length) && <Panel title="What changed" aside={`${many(row.changed.partitions, "partition")} of other content`}>{row.changes.length ? <Changes rows={row.changes} /> : <Empty><strong>Nothing for readers.</strong> What was made has the same rows as what was there.</Empty>}</Panel>}
+          <Panel title="Plan" aside={`${row.counts.text}; ${row.mode}`}><Planned rows={row.assets} /></Panel>
           {row.skipped.length > 0 && <Panel title="Left out, and why" aside={many(row.skipped.reduce((sum, one) => sum + one.partitions, 0), "partition")}><Skipped rows={row.skipped} /></Panel>}
           <PlannedPartitions plan={plan} total={row.partitions_total} />
         </div>
@@ -67,8 +68,4 @@ function Standing({ row }: { row: Row }) {
       </div>
     </div>
   );
-}
-
-function changed(totals: Schema["ChangedTotals"]): string {
-  return `${many(totals.partitions, "partition")} of other content; rows: ${totals.rows_added.toLocaleString("en")} added, ${totals.rows_changed.toLocaleString("en")} changed, ${totals.rows_removed.toLocaleString("en")} removed`;
 }

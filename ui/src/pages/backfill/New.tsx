@@ -12,7 +12,7 @@ import "../asset/asset.css";
 import { Facts } from "./Facts";
 import { PreviewedPartitions } from "./Partitions";
 import { Start } from "./Start";
-import { Made, Skipped } from "./tables";
+import { Planned, Skipped } from "./tables";
 import "./backfill.css";
 
 const MODES = { missing: "what is missing or stale", failed: "what failed or was rejected", all: "all of it, again" };
@@ -106,12 +106,12 @@ function Plan({ said }: { said: Said }) {
       <div className="stack">
         <div className="notice">
           <div className="row spread" style={{ flex: 1 }}>
-            <p><strong>{many(row.partitions_total, "partition")} would be made</strong>{row.skipped.length > 0 && <>, {row.skipped.reduce((sum, one) => sum + one.partitions, 0).toLocaleString("en")} left out</>}. {row.needs_approval && "It waits for an approval before it begins."}</p>
+            <p><strong>{many(row.partitions_total, "partition")} would be made</strong> ({row.counts.text}){row.skipped.length > 0 && <>, {row.skipped.reduce((sum, one) => sum + one.partitions, 0).toLocaleString("en")} left out</>}. {row.needs_approval && "It waits for an approval before it begins."}</p>
             <button type="button" className="button main" onClick={() => start(true)}>{row.needs_approval ? "Ask for approval…" : "Start it…"}</button>
           </div>
         </div>
         {row.notes.map((note) => <div key={note} className="notice"><p>{note}</p></div>)}
-        <Panel title="Plan" aside={`${many(row.partitions_total, "partition")}, ${row.mode}`}><Made rows={row.assets} /></Panel>
+        <Panel title="Plan" aside={`${row.counts.text}; ${row.mode}`}><Planned rows={row.assets} /></Panel>
         {row.skipped.length > 0 && <Panel title="Left out, and why" aside={many(row.skipped.reduce((sum, one) => sum + one.partitions, 0), "partition")}><Skipped rows={row.skipped} /></Panel>}
         <PreviewedPartitions asked={asked} total={row.partitions_total} />
       </div>

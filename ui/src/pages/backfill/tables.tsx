@@ -7,7 +7,13 @@ import { Table, type Column } from "../../parts/Table";
 import { many } from "../../parts/words";
 import "./backfill.css";
 
-const asset = { name: "Asset", cell: (one: { asset: string }) => <Link to={`/assets/${encodeURIComponent(one.asset)}`}>{one.asset}</Link> };
+const PAGES: Record<string, string> = { source: "sources", export: "consumers" };
+const asset = {
+  name: "Asset",
+  cell: (one: { asset: string; kind?: string }) => (
+    <Link to={`/${PAGES[one.kind ?? ""] ?? "assets"}/${encodeURIComponent(one.asset)}`}>{one.asset}</Link>
+  ),
+};
 const count = (value: number) => value.toLocaleString("en");
 
 const MADE: readonly Column<Schema["BackfillRow"]>[] = [
@@ -18,8 +24,30 @@ const MADE: readonly Column<Schema["BackfillRow"]>[] = [
   { name: "How", cell: (one) => one.how },
 ];
 
-export function Made({ rows }: { rows: readonly Schema["BackfillRow"][] }) {
+export function Planned({ rows }: { rows: readonly Schema["BackfillRow"][] }) {
   return <Table label="What is made" columns={MADE} rows={rows} keyOf={(one) => one.asset} />;
+}
+
+type Change = Schema["ChangedRow"];
+type Published = Schema["BackfillRow"] & { change: Change | undefined };
+/** Rows that differ are known only of what is made beside production. */
+const differing = (one: Published, value: (change: Change) => number) =>
+  one.change ? count(value(one.change)) : one.how === "staged" ? "0" : "";
+
+const PUBLISHED: readonly Column<Published>[] = [
+  { ...asset, name: "Node" },
+  { name: "Planned", className: "number", cell: (one) => count(one.partitions) },
+  { name: "Published", className: "number", cell: (one) => count(one.published ?? 0) },
+  { name: "Rows", className: "number", cell: (one) => count(one.rows ?? 0) },
+  { name: "Added", className: "number", cell: (one) => differing(one, (change) => change.rows_added) },
+  { name: "Changed", className: "number", cell: (one) => differing(one, (change) => change.rows_changed) },
+  { name: "Removed", className: "number", cell: (one) => differing(one, (change) => change.rows_removed) },
+];
+
+/** What a backfill that has ended has published, node by node: rows of several nodes are never added up. */
+export function Made({ rows, changes }: { rows: readonly Schema["BackfillRow"][]; changes: readonly Change[] }) {
+  const published = rows.map((row) => ({ ...row, change: changes.find((one) => one.asset === row.asset) }));
+  return <Table label="What was published" columns={PUBLISHED} rows={published} keyOf={(one) => one.asset} />;
 }
 
 const SKIPPED: readonly Column<Schema["SkippedRow"]>[] = [

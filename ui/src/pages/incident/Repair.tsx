@@ -9,6 +9,7 @@ import { Refusal } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { lasting } from "../../parts/Time";
 import { many } from "../../parts/words";
+import { Made } from "../backfill/tables";
 import { Decision, UNDECIDED, VALUES_DIFFER, type Decided } from "./Decision";
 import "./repair.css";
 
@@ -112,6 +113,7 @@ function Preview({ fix }: { fix: Fix }) {
       {fix.mappings.length > 0 && <Mappings rows={fix.mappings} />}
       {backfill && (
         <dl className="facts">
+          <dt>In all</dt><dd>{backfill.counts.text}</dd>
           <dt>Reaches</dt><dd>{backfill.affects.consumers.join(", ") || "no consumer"}{backfill.affects.owners.length > 0 && <span className="muted">; data of {backfill.affects.owners.join(", ")}</span>}</dd>
           {backfill.estimate?.known && <><dt>Takes</dt><dd>{lasting(backfill.estimate.seconds)} ({lasting(backfill.estimate.low)} to {lasting(backfill.estimate.high)}), {backfill.estimate.basis}</dd></>}
           <dt>Approval</dt><dd>{backfill.needs_approval ? `needed: ${backfill.approval?.rule ?? "policy"}` : "not needed"}</dd>
@@ -141,15 +143,15 @@ function outcome(fix: Fix): string {
 
 function Done({ fix }: { fix: Fix }) {
   const consumers = useStatus().data?.consumers.filter((one) => fix.affected.consumers.includes(one.name)) ?? [];
-  const changed = fix.backfill?.changed;
   return (
     <div className="stack" role="status">
       {fix.backfill && (
         <p>
           <strong>{fix.backfill.published} of {fix.backfill.partitions_total} partitions published</strong>{fix.backfill.failed > 0 && `, ${fix.backfill.failed} failed`}.
-          {changed && ` Rows: ${changed.rows_added.toLocaleString("en")} added, ${changed.rows_changed?.toLocaleString("en") ?? 0} changed, ${changed.rows_removed.toLocaleString("en")} removed.`}
+          {fix.backfill.made && <span className="muted"> {fix.backfill.made.text}</span>}
         </p>
       )}
+      {fix.backfill?.made && <Made rows={fix.backfill.assets} changes={fix.backfill.changes} />}
       {fix.recomputed && (
         <p>
           {fix.recomputed.node}: {many(fix.recomputed.same, "partition")} with the same rows as before,{" "}

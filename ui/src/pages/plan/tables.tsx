@@ -136,6 +136,7 @@ export function Again({ rows }: { rows: readonly Schema["NeededRow"][] }) {
             <Link to={`/backfills/new?${new URLSearchParams(asked)}`}>
               Backfill {one.select.join(", ")}, {one.from} – {one.to}
             </Link>
+            {one.counts && <p className="muted">Makes {one.counts.text}.</p>}
             <Command text={one.command} />
           </div>
         );

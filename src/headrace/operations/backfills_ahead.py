@@ -1,0 +1,72 @@
+"""What the backfills that a change asks for will make: planned by what `backfill` plans with, before the change is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.model import UsageError
+from headrace.operations.backfill_planning import mode_of
+from headrace.operations.counting import counted
+from headrace.operations.documents import NeededRow
+from headrace.plan import Compiled
+from headrace.plan.backfills import Backfill
+from headrace.plan.choosing import Wanted, choose
+from headrace.plan.extents import Extent
+from headrace.plan.limits import limits_of
+from headrace.plan.planning import plan_backfill
+from headrace.plan.timeline import Standing, Timeline
+from headrace.schedule import Graph
+
+
+class Ahead(NamedTuple):
+    """The commands with what each makes, and the plans themselves."""
+
+    rows: tuple[NeededRow, ...]
+    backfills: tuple[Backfill, ...]
+
+
+def planned_ahead(
+    graph: Graph,
+    compiled: Compiled,
+    standings: Mapping[str, Standing],
+    needed: Iterable[NeededRow],
+    *,
+    now_us: int,
+    borrowed: frozenset[str] = frozenset(),
+) -> Ahead:
+    """Plan each backfill as if those before it had been done. `standings` are those in which the first
+    one finds the project."""
+    rows: list[NeededRow] = []
+    backfills: list[Backfill] = []
+    there = dict(standings)
+    for one in needed:
+        timeline = Timeline(graph, there, now_us)
+        nodes = [timeline.nodes[name] for name in one.select]
+        try:
+            wanted = Wanted(mode=mode_of(one.mode), limits=limits_of(nodes, one.from_, one.to), borrowed=borrowed)
+            found = plan_backfill(timeline, compiled, wanted)
+        except UsageError:  # it will be refused, so there is nothing to be counted
+            rows.append(one)
+            continue
+        counts = counted(compiled.project, ((made.node, made.partitions) for made in found.chosen))
+        rows.append(msgspec.structs.replace(one, counts=counts))
+        backfills.append(found)
+        for picked in choose(timeline, compiled, wanted).picked:
+            there[picked.node] = _once_made(there.get(picked.node, Standing()), picked.extent)
+    return Ahead(tuple(rows), tuple(backfills))
+
+
+def _once_made(standing: Standing, made: Extent) -> Standing:
+    return Standing(
+        known=standing.known | made,
+        visible=standing.visible | made,
+        usable=standing.usable | made,
+        fresh=standing.fresh | made,
+        failed=standing.failed - made,
+        hopeless=standing.hopeless - made,
+        held=standing.held - made,
+        arrived=standing.arrived,
+    )

@@ -12,7 +12,7 @@ import msgspec
 from headrace.model import Project, UsageError
 from headrace.model.reporting import did_you_mean
 from headrace.model.zones import to_us
-from headrace.operations import estimates, policy, standings
+from headrace.operations import estimates, machine, policy, standings
 from headrace.operations.backfill_documents import EstimateRow
 from headrace.operations.policy import Approval
 from headrace.operations.runs import since_when
@@ -121,7 +121,8 @@ def plan(
     check(arguments)
     graph = graph_of(compiled)
     since = None if arguments.since is None else since_when(session, arguments.since)
-    standing = standings.of_session(session, store, graph, compiled.project, version, failed_since=since)
+    seen = standings.seen_now(session.root, compiled.project, store)
+    standing = standings.of_session(session, store, graph, compiled.project, version, failed_since=since, seen=seen)
     timeline = Timeline(graph, standings.with_arrived(graph, standing, (), reread), to_us(now))
     names = selected(session, arguments.select, arguments.exclude, compiled=compiled)
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
@@ -139,7 +140,7 @@ def plan(
             _apart(tx, graph, found)
             told = told or _estimated(tx, compiled, found)
             size = estimates.bytes_of(tx, found)
-    told = told or _guessed(compiled, found)
+    told = told or _guessed(session, compiled, found, seen)
     made = [one.node for one in found.chosen]
     asked = policy.needed(session.root, session.settings, compiled.project, made, partitions=found.partitions, size=size)
     return Planned(found, compiled, graph, asked, told, size)
@@ -150,8 +151,10 @@ def _estimated(tx: Transaction, compiled: Compiled, found: Backfill) -> Estimate
     return None if estimate is None else estimate_row(estimate)
 
 
-def _guessed(compiled: Compiled, found: Backfill) -> EstimateRow:
-    guess = estimates.guessed(compiled, found, compiled.project.settings.workers)
+def _guessed(session: Session, compiled: Compiled, found: Backfill, seen: standings.SeenNow) -> EstimateRow:
+    bytes_of = {name: sum(one.size_bytes for one in files) / len(files) for name, files in seen.items() if files}
+    here = estimates.Machine(machine.slowness(session.data_folder / "cache"), bytes_of)
+    guess = estimates.guessed(compiled, found, compiled.project.settings.workers, here)
     return msgspec.structs.replace(estimate_row(guess), known=False)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
+from headrace.operations import guessing
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, Chosen, Span
 from headrace.run.graph import graph_of
@@ -15,7 +18,7 @@ from headrace.schedule import Graph, Target
 from headrace.schedule.calibrating import Ended, calibrated
 from headrace.schedule.estimating import Estimate, Pace, Timed, Work, estimate, timed
 from headrace.schedule.pacing import Sample, alone, batched
-from headrace.store import Transaction
+from headrace.store import Transaction, lease
 from headrace.store.queries import durations, plans, sizes
 from headrace.store.queries.durations import Took
 from headrace.store.queries.plans import PlanRow
@@ -27,7 +30,10 @@ TAKEN_IN_MAX = 20_000
 REST_SECONDS_MIN, REST_TIMES = 5.0, 3.0
 """Nothing has run for so long, and for so many times as long as its longest attempt: then it was paused, or nobody worked at it."""
 START_SECONDS = 0.8
-"""Until the first attempt: workers are started, sources are looked at, what is known of all partitions is read."""
+"""Until the first attempt, where no other is known: workers are started, sources are looked at, what is known of all partitions is read."""
+START_WITHIN = 2.0
+STARTS_MAX = 20
+"""So many commands say how long that takes here."""
 PUBLISHING_SECONDS = 0.0005
 """What each partition costs when all that was staged of a step is published at once."""
 OWN_MIN = 4
@@ -65,26 +71,45 @@ def estimate_targets(tx: Transaction, compiled: Compiled, targets: Sequence[Targ
     return estimate(graph, Work((known,)), _paces(tx, graph), slots)
 
 
-GUESSED = Pace(seconds_attempt=0.04, seconds_partition=0.004, spread=1.0, count=0)
-"""What an attempt at a small partition costs on an ordinary machine, where nothing else is known."""
-GUESSED_WITHIN = 10.0
-"""It may as well take this many times as long, or as short."""
+class Machine(NamedTuple):
+    """What is known of where a backfill will run: `slowness` against the reference machine, and the mean
+    bytes of the deliveries that each source ingests."""
+
+    slowness: float
+    bytes_of: Mapping[str, float]
 
 
-def guessed(compiled: Compiled, backfill: Backfill, slots: int) -> Estimate:
+def guessed(compiled: Compiled, backfill: Backfill, slots: int, machine: Machine) -> Estimate:
     """A guess for documents where too little has run to know: their `estimate` always has `seconds`,
     and its basis says that it isn't known."""
-    most = {node.name: node.batch_max for node in graph_of(compiled).nodes}
-    seconds = sum(one.partitions * GUESSED.usual(most.get(one.node, 1)) / slots for one in backfill.chosen)
-    low, high = seconds / GUESSED_WITHIN, seconds * GUESSED_WITHIN
-    return Estimate(seconds, low, high, "a guess: too little like it has run here")
+    names = {one.node for one in backfill.chosen}
+    every = graph_of(compiled)
+    graph = Graph(tuple(node for node in every.nodes if node.name in names), every.pools, by_node=True)
+    paces = guessing.paces(compiled, graph, machine.slowness, machine.bytes_of)
+    found = estimate(graph, _work(backfill, graph), paces, slots)
+    seconds = 0.0 if found is None else found.seconds
+    return guessing.within(seconds + START_SECONDS * machine.slowness)
+
+
+def start_seconds(tx: Transaction) -> float:
+    """How long it takes here until a plan's first attempt runs: nothing where a server has workers, else
+    what it took the newest commands that began to work."""
+    if lease.holder(tx) is not None:
+        return 0.0
+    found = durations.starts(tx, STARTS_MAX)
+    return statistics.median(found) if found else START_SECONDS
+
+
+def _with_start(found: Estimate, start: float) -> Estimate:
+    """The same with the seconds until it begins: that may take half as long, or twice."""
+    return Estimate(found.seconds + start, found.low + start / START_WITHIN, found.high + start * START_WITHIN, found.basis)
 
 
 def estimate_backfill(tx: Transaction, compiled: Compiled, backfill: Backfill, slots: int) -> Estimate | None:
     """How long a plan takes on `slots` workers; None where nothing is known of how long any of it takes."""
     graph = _graph(tx, compiled, {one.node for one in backfill.chosen})
     found = estimate(graph, _work(backfill, graph), _paces(tx, graph), slots)
-    return None if found is None else calibrated(found, _ended(tx))
+    return None if found is None else calibrated(_with_start(found, start_seconds(tx)), _ended(tx))
 
 
 def _ended(tx: Transaction) -> list[Ended]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
+from headrace.connect import Found
 from headrace.connect.kinds import name_of, routed
 from headrace.model import Project
 from headrace.operations.session import Session
@@ -67,27 +69,35 @@ def with_arrived(
     return found
 
 
-def found_now(root: Path, project: Project, store: Store | None) -> dict[str, list[str]]:
-    """What lies in the folders of sources and isn't written down: source → partitions. Writes nothing, and asks nobody elsewhere."""
+SeenNow: TypeAlias = Mapping[str, Sequence[Found]]
+"""Source → what lies in its folder and isn't written down."""
+
+
+def seen_now(root: Path, project: Project, store: Store | None) -> SeenNow:
+    """What lies in the folders of sources and isn't written down. Writes nothing, and asks nobody elsewhere."""
     near = [source for source in project.sources.values() if name_of(source) is None and not routed(source)]
     known = KnownFiles()
     if store is not None:
         with store.read() as tx:
             known.read(tx, project, near)
     seen = look_at(root, near, known.of if store is not None else lambda _: {})
-    found: dict[str, list[str]] = {}
-    for one in seen:
-        if one.found:
-            found[one.source.name] = [delivery.partition for delivery in one.found]
-    return found
+    return {one.source.name: one.found for one in seen if one.found}
 
 
 def of_session(
-    session: Session, store: Store | None, graph: Graph, project: Project, version: int | None, *, failed_since: int | None = None
+    session: Session,
+    store: Store | None,
+    graph: Graph,
+    project: Project,
+    version: int | None,
+    *,
+    failed_since: int | None = None,
+    seen: SeenNow | None = None,
 ) -> dict[str, Standing]:
-    """Where all partitions stand now, with what lies in the folders of sources. In an environment, what it borrows stands as in
-    production."""
-    found = found_now(session.root, project, store)
+    """Where all partitions stand now, with what lies in the folders of sources (`seen`, where somebody has looked already). In an
+    environment, what it borrows stands as in production."""
+    seen = seen_now(session.root, project, store) if seen is None else seen
+    found = {name: [one.partition for one in files] for name, files in seen.items()}
     if store is None:
         return with_arrived(graph, {}, (), found)
     with store.read() as tx:

@@ -169,3 +169,30 @@ def test_figures_are_listed_by_age(capsys: pytest.CaptureFixture[str]) -> None:
     listed = capsys.readouterr().out
     assert all(f"  {name} " in listed for name in DOCUMENTS)
     assert all(name in listed for name in results.ORDER)
+
+
+GROUPS = {
+    "in the delivery, day: right in the first incident": "fault in the delivery of one day",
+    "in the delivery, week: right in the first incident": "fault in the deliveries of a week",
+    "in the delivery, month: right in the first incident": "fault in the deliveries of March",
+    "in a model: right in the first incident": "fault in a model, March",
+    "controls left in peace": "controls left in peace",
+}
+"""Figure of the benchmark → its line of the page on diagnosis."""
+
+
+def test_a_peer_is_quoted_as_it_was_measured() -> None:
+    """Would catch: the figures of a peer that suit, without the others; or a first incident of one beside any of another."""
+    document = DOCUMENTS["upstrace"]
+    figures = {figure["name"]: figure for figure in [*document["figures"], *document["observed"]]}
+    page = (ROOT / "docs/explanation/diagnosis.md").read_text(encoding="utf-8")
+    for name, line in GROUPS.items():
+        figure = figures[name]
+        of = figure["unit"].removeprefix("of ")
+        theirs = [figure["against"][f"upstrace {way}"] for way in ("frozen", "rolling")]
+        row = f"| {line} | " + " | ".join(f"{value:.0f} of {of}" for value in (figure["value"], *theirs))
+        assert row in page, f"{row}: measured at {document['commit']}"
+        if "first" in name:
+            anyhow = figures[name.replace("the first incident", "any incident")]
+            same = (figure["value"], figure["against"]) == (anyhow["value"], anyhow["against"])
+            assert same, "the page says that both countings give the same"

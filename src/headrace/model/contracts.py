@@ -236,6 +236,7 @@ def _column(written: Block, report: Report) -> ContractColumn:
         classification=written.get("classification"),
         names=_dated(written, report, NAMES_PROPERTY, "name", "departure_delay"),
         conversions=_dated(written, report, CONVERT_PROPERTY, "expression", "'amount_cents / 100'"),
+        place=report.place(written.lines.get("physicalType") or written.lines.get("logicalType") or written.line),
     )
 
 

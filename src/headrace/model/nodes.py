@@ -307,6 +307,8 @@ class ContractColumn(Value, kw_only=True):
     """Accepted mappings from a vendor's header (customProperty `headrace.names`)."""
     conversions: tuple[dict[str, Any], ...] = ()
     """How a vendor's values become the column's (customProperty `headrace.convert`)."""
+    place: Place | None = None
+    """None in a version that was applied before this was kept."""
 
 
 class ServiceLevel(Value, kw_only=True):

@@ -134,7 +134,8 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
         case kind if kind in _LOOK_AGAIN:
             return Mending(acts=(Act.LOOK,))
         case CauseKind.CONFIGURATION_ERROR:
-            return Mending(first=f"correct {_place(project, incident.node)}", commands=("headrace validate", "headrace apply"))
+            first = f"correct {_declared_at(project, incident)}"
+            return Mending(first=first, commands=("headrace validate", "headrace apply", "headrace tick"))
         case CauseKind.APPROVAL_PENDING:
             return Mending(first="somebody has to agree to the plan that waits", commands=("headrace backfills",))
         case CauseKind.DEADLINE_INFEASIBLE:
@@ -332,3 +333,13 @@ def _made(project: Project, name: str) -> Source | Asset | None:
 def _place(project: Project, name: str) -> str:
     node = project.node(name) or project.consumers.get(name)
     return "headrace.toml" if node is None else f"{node.place.file}:{node.place.line}"
+
+
+def _declared_at(project: Project, incident: Incident) -> str:
+    """Where it says what can't work: of columns whose types a contract declares, there; else of the node."""
+    source = project.sources.get(incident.node)
+    contract = project.contracts.get(source.contract or source.name) if source is not None else None
+    columns = contract.columns if contract is not None else ()
+    places = (one.place for one in columns if one.name in incident.columns)
+    found = next((one for one in places if one is not None), None)
+    return _place(project, incident.node) if found is None else f"{found.file}:{found.line}"

@@ -16,7 +16,7 @@ from headrace.operations.repairs import Broken, repairs
 from headrace.operations.session import Session
 from headrace.operations.unclassified import shown
 from headrace.store import Transaction
-from headrace.store.queries import attempts, checks, deliveries, drift, exceptions, incidents, partitions
+from headrace.store.queries import attempts, checks, deliveries, drift, exceptions, incidents, news, partitions
 from headrace.store.queries import quarantine as stored
 from headrace.store.queries.exceptions import Accepted
 from headrace.store.queries.quarantine import Quarantined
@@ -80,7 +80,13 @@ def _row(session: Session, tx: Transaction, project: Project, one: Quarantined) 
     node = project.node(one.node)
     delivery = None if one.delivery_id is None else deliveries.get(tx, one.delivery_id)
     attempt = attempts.get(tx, one.epoch, one.n)
-    repair = _repair(project, one, delivery.path if delivery else None, renamed=drift.renames_wait(tx, one.node, one.partition))
+    repair = _repair(
+        project,
+        one,
+        delivery.path if delivery else None,
+        renamed=drift.renames_wait(tx, one.node, one.partition),
+        declared=news.declared_at(tx, one.node, one.partition),
+    )
     return QuarantineRow(
         node=one.node,
         partition=one.partition,
@@ -143,11 +149,11 @@ def shown_path(session: Session, path: Path) -> str:
     return path.relative_to(session.root).as_posix() if path.is_relative_to(session.root) else str(path)
 
 
-def _repair(project: Project, one: Quarantined, delivery: str | None, *, renamed: bool) -> RepairRow | None:
+def _repair(project: Project, one: Quarantined, delivery: str | None, *, renamed: bool, declared: str) -> RepairRow | None:
     if project.node(one.node) is None:
         return None
     because = f"repair of {one.node}" if one.partition == "*" else f"repair of {one.node}@{one.partition}"
-    return repairs(project, [Broken(one.node, one.partition, one.state, delivery=delivery, renamed=renamed)], because)[0]
+    return repairs(project, [Broken(one.node, one.partition, one.state, delivery=delivery, renamed=renamed, declared=declared)], because)[0]
 
 
 def _todo(repair: RepairRow | None) -> str:

@@ -27,6 +27,8 @@ class Broken(msgspec.Struct, frozen=True):
     """The path of what was delivered, of a source."""
     renamed: bool = False
     """Whether it is held because of columns of which it is proposed what they are called now."""
+    declared: str = ""
+    """Where the contract declares what holds a delivery that is as it was expected before."""
     incident: str | None = None
     """What it is put down to, where that is asked for."""
     history: str | None = None
@@ -86,6 +88,8 @@ def first_of(project: Project, one: Broken) -> str | None:
 def _of_source(source: Source, one: Broken) -> str | None:
     if one.state in ("failed", "lost"):
         return None
+    if one.declared:
+        return f"correct {one.declared}, or ask {source.owner} for data as it says"
     if source.connector and one.renamed:
         return f"accept the new names, or ask {source.owner} for the data as it was agreed"
     if source.connector:
@@ -98,6 +102,8 @@ def _of_source(source: Source, one: Broken) -> str | None:
 
 def _commands(declared: Source | Asset | None, node: str, keys: Sequence[str], found: Sequence[Broken], because: str) -> list[str]:
     if isinstance(declared, Source) and any(broken.state in ("held", "rejected") for broken in found):
+        if any(one.declared for one in found):
+            return [command_line("apply"), command_line("tick")]
         accept = next((one.partition for one in found if one.renamed), None)
         again = command_line("tick")
         return [again] if accept is None else [command_line("contract", "accept", place(node, accept)), again]

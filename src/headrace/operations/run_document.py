@@ -23,12 +23,13 @@ from headrace.operations.runs import error_row, listed, path_of, reason_of
 from headrace.run.applying import newest
 from headrace.run.orders import RunResult
 from headrace.schedule.commands import WAITING_SHOWN_MAX
-from headrace.store import Clock, Store
+from headrace.store import Clock, Store, Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import attempts, incidents, publications, runs
 from headrace.store.queries import restatements as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.drift import renames_wait
+from headrace.store.queries.news import declared_at
 
 ATTEMPTS_MAX = 1_000_000
 
@@ -84,12 +85,20 @@ def _repairs(store: Store, last: Mapping[tuple[str, str], Attempt], run: int) ->
     """What repairs what the partitions came to last."""
     with store.read() as tx:
         applied = newest(tx)
-        broken = [
-            listed(tx, Broken(a.node, key, a.state, error_row(a.error), path_of(tx, a), renames_wait(tx, a.node, key)))
-            for (_, key), a in last.items()
-            if a.state in ("held", "rejected", "failed", "lost")
-        ]
+        broken = [listed(tx, _broken(tx, key, a)) for (_, key), a in last.items() if a.state in ("held", "rejected", "failed", "lost")]
     return [] if applied is None else repairs(applied.compiled.project, broken, f"repair of run {run}")
+
+
+def _broken(tx: Transaction, key: str, a: Attempt) -> Broken:
+    return Broken(
+        a.node,
+        key,
+        a.state,
+        error=error_row(a.error),
+        delivery=path_of(tx, a),
+        renamed=renames_wait(tx, a.node, key),
+        declared=declared_at(tx, a.node, key),
+    )
 
 
 def _repaired(store: Store, run: int, published: Sequence[tuple[str, str]]) -> list[RepairedRow]:

@@ -24,7 +24,7 @@ from headrace.store.queries import attempts, deliveries, failures, incidents
 from headrace.store.queries import runs as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.drift import renames_wait
-from headrace.store.queries.news import newest_withheld
+from headrace.store.queries.news import declared_at, newest_withheld
 from headrace.store.queries.runs import Run
 
 FAILED = ("failed", "lost", "rejected")
@@ -84,7 +84,13 @@ def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list
     for run, of_run in groupby(rows, key=lambda row: row.run_id):
         broken = {
             (row.node, row.partition): Broken(
-                row.node, row.partition, row.state, row.error, _path(tx, row.attempt), renames_wait(tx, row.node, row.partition)
+                row.node,
+                row.partition,
+                row.state,
+                row.error,
+                _path(tx, row.attempt),
+                renames_wait(tx, row.node, row.partition),
+                declared_at(tx, row.node, row.partition),
             )
             for row in of_run
             if row.state in BROKEN and row.node and row.partition and row.partition in open_nodes[row.node]
@@ -125,7 +131,7 @@ def broken_of(tx: Transaction, node: str, partition: str, state: str) -> Broken:
     """A partition that didn't get through, with what its last attempt said."""
     last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
     said = (error_row(last.error), path_of(tx, last)) if last else (None, None)
-    return Broken(node, partition, state, *said, renames_wait(tx, node, partition))
+    return Broken(node, partition, state, *said, renames_wait(tx, node, partition), declared_at(tx, node, partition))
 
 
 def _path(tx: Transaction, attempt: str | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.model import Asset, Consumer, Project, Source
+from headrace.model import Asset, Consumer, ContractColumn, Project, Source
 from headrace.model.environments import PRODUCTION
 from headrace.plan.code import changed_files, own_file
 from headrace.plan.values import Change, ChangeKind, CodeChange, Columns, Compiled, CompiledNode
@@ -50,7 +50,9 @@ def changes(old: Compiled | None, new: Compiled) -> list[Change]:
             found.append(Change(node=name, change=ChangeKind.REMOVED))
         else:
             was, now = old.nodes.get(name) if old is not None else None, new.nodes.get(name)
-            found.extend(_of_node(earlier[name], later[name], was, now))
+            own = list(_of_node(earlier[name], later[name], was, now))
+            promised = _of_promised(earlier[name], later[name], before, new.project)
+            found += [*own, *(one for one in promised if one.change not in {other.change for other in own})]
     if before is not None:
         found.extend(_of_the_rest(before, new.project))
     return [_with_files(one, old, new, renamed.get(one.node, one.node)) for one in found]
@@ -119,6 +121,27 @@ def _of_node(was: _Node, now: _Node, before: CompiledNode | None, after: Compile
         yield Change(node=now.name, change=ChangeKind.METADATA)
 
 
+def _of_promised(was: _Node, now: _Node, before: Project | None, after: Project) -> Iterator[Change]:
+    """What a contract says of columns besides their names and types: what is checked, and whose values are kept."""
+    if before is None or isinstance(was, Consumer) or isinstance(now, Consumer):
+        return
+    old, new = _promised(was, before), _promised(now, after)
+    checked = [
+        {one.name: (one.required, one.unique, one.primary_key) for one in columns if one.required or one.unique or one.primary_key}
+        for columns in (old, new)
+    ]
+    kept = [{one.name: one.classification for one in columns if one.classification} for columns in (old, new)]
+    if checked[0] != checked[1]:
+        yield Change(node=now.name, change=ChangeKind.CHECKS)
+    if kept[0] != kept[1]:
+        yield Change(node=now.name, change=ChangeKind.METADATA)
+
+
+def _promised(node: Source | Asset, project: Project) -> tuple[ContractColumn, ...]:
+    contract = project.contracts.get(node.contract or node.name)
+    return () if contract is None else contract.columns
+
+
 def _goes_elsewhere(was: _Node, now: _Node) -> bool:
     """Whether what was exported to a consumer isn't what it gets now, or isn't where it gets it now."""
     if not isinstance(was, Consumer) or not isinstance(now, Consumer) or now.export is None:
@@ -144,12 +167,12 @@ def _changed_columns(was: Columns | None, now: Columns | None) -> tuple[str, ...
 
 def _differ(was: _Node, now: _Node, fields: tuple[str, ...]) -> bool:
     return any(
-        getattr(was, field) != getattr(now, field) and _without_places(getattr(was, field)) != _without_places(getattr(now, field))
+        getattr(was, field) != getattr(now, field) and without_places(getattr(was, field)) != without_places(getattr(now, field))
         for field in fields
     )
 
 
-def _without_places(value: Any) -> Any:
+def without_places(value: Any) -> Any:
     """A value as plain data, without the files and lines in it."""
     plain = msgspec.to_builtins(value)
     return _stripped(plain)
@@ -175,7 +198,7 @@ def _of_the_rest(was: Project, now: Project) -> Iterator[Change]:
 
 
 def _plain(values: Mapping[str, Any]) -> Any:
-    return _without_places(dict(values))
+    return without_places(dict(values))
 
 
 def _dates(project: Project, name: str) -> tuple[str, ...]:

@@ -64,6 +64,8 @@ class Facts(Value):
     """Nodes of which there are partitions, published or not."""
     renamed_deliveries: Mapping[str, tuple[str, ...]] = {}
     """Source → the partitions whose deliveries are to be read by other names."""
+    withheld_deliveries: Mapping[str, tuple[str, ...]] = {}
+    """Source → the partitions that are held, rejected or failed, and that are declared otherwise now."""
     promoted: tuple[Promote, ...] = ()
     approved_first: frozenset[str] = frozenset()
     """Nodes of which policy asks for an approval before everything published is computed again."""
@@ -191,8 +193,10 @@ def _steps(
         yield Rename(node=name, former=was)
     if old is not None:
         yield from _repartitioned(old, after.project, facts)
-    for name, keys in sorted(facts.renamed_deliveries.items()):
-        yield Remap(node=name, keys=keys)
+    for name in sorted({*facts.renamed_deliveries, *facts.withheld_deliveries}):
+        renamed = facts.renamed_deliveries.get(name, ())
+        keys = sorted({*renamed, *facts.withheld_deliveries.get(name, ())})
+        yield Remap(node=name, keys=tuple(keys), names=bool(renamed))
     yield from _invalidated(old, after, changes, former, facts)
     for change in changes:
         if change.change is ChangeKind.REMOVED and old is not None:

@@ -148,11 +148,13 @@ class Repartition(Value, tag=Kind.REPARTITION.value):
 
 
 class Remap(Value, tag=Kind.REMAP.value):
-    """Deliveries of a source are read again, because a contract's names say something else of them."""
+    """Deliveries of a source are read again, because what is declared says something else of them."""
 
     node: str
     keys: tuple[str, ...]
     """The partitions, in order."""
+    names: bool = True
+    """Whether names of columns do; else only what is held, rejected or failed is read again."""
 
     @property
     def range(self) -> Range:
@@ -162,7 +164,7 @@ class Remap(Value, tag=Kind.REMAP.value):
     @property
     def detail(self) -> str:
         """For people."""
-        return "deliveries are read again by other names"
+        return "deliveries are read again by other names" if self.names else "what is held or failed is read again"
 
     @property
     def decision(self) -> dict[str, Any]:

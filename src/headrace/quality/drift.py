@@ -304,10 +304,13 @@ def _fact(change: DriftChange) -> Fact:
         DriftKind.ADDED: ("not there", change.column),
         DriftKind.DROPPED: (change.column, "not there"),
         DriftKind.RENAMED: (change.column, change.to or ""),
-    }.get(change.kind, ("as pinned", change.to or change.kind.value))
+    }.get(change.kind, (change.was or "as pinned", change.to or change.kind.value))
     severity = Severity.HOLD if change.policy is Policy.BLOCK else Severity.WARN
+    if change.declared:
+        expected, observed = change.to or "", f"{change.was} at {change.declared}"
+    kind = "configuration_error" if change.declared else _CAUSES.get(change.kind, "schema_change")
     return Fact(
-        kind=_CAUSES.get(change.kind, "schema_change"), column=change.column, severity=severity, expected=expected, observed=observed,
+        kind=kind, column=change.column, severity=severity, expected=expected, observed=observed,
         strength=CERTAIN if change.used_by or severity is Severity.HOLD or change.kind not in _OF_NAMES else UNUSED,
         detail="; ".join((change.kind.value, *change.evidence)),
     )  # fmt: skip

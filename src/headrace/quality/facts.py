@@ -49,6 +49,11 @@ class DriftChange(msgspec.Struct, frozen=True, kw_only=True):
     """Of a rename: what the column may be called now, the most probable first."""
     differs: tuple[Differs, ...] = ()
     """Of a rename: how the values are other than they were."""
+    was: str = ""
+    """Of a type: the one that values had to be of."""
+    declared: str = ""
+    """Of a type: where the contract says it (`contracts/orders.odcs.yaml:11`), if the delivery is as it
+    was expected before that was declared: then the declaration holds it."""
 
 
 class Measured(msgspec.Struct, frozen=True, omit_defaults=True):

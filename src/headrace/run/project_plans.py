@@ -60,6 +60,7 @@ def _facts(
         published={name: _range(projects, name, *found, applying.taken_back(tx, name)) for name, found in published.items()},
         heard_of=frozenset(name for name in added if applying.heard_of(tx, name)),
         renamed_deliveries={name: tuple(keys) for name, keys in remapping.touched(tx, *projects).items()},
+        withheld_deliveries={name: tuple(keys) for name, keys in remapping.withheld(tx, *projects).items()},
         promoted=tuple(promoted),
         approved_first=approved_first,
     )

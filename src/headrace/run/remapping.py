@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from headrace.model import ContractColumn, Project, Source
+from headrace.plan.comparing import without_places
 from headrace.quality.drift import conversion_at, in_force
 from headrace.store import Transaction
 from headrace.store.queries import applying
@@ -24,6 +25,34 @@ def touched(tx: Transaction, before: Project, after: Project) -> dict[str, list[
         if keys:
             found[name] = keys
     return found
+
+
+def withheld(tx: Transaction, before: Project, after: Project) -> dict[str, list[str]]:
+    """Source → its partitions that are held, rejected or failed, where what they are read and checked by is declared otherwise than
+    before: they may be right now."""
+    found: dict[str, list[str]] = {}
+    for name, source in after.sources.items():
+        was = before.sources.get(name)
+        if was is not None and _judged_by(before, was) != _judged_by(after, source):
+            keys = applying.withheld_keys(tx, name)
+            if keys:
+                found[name] = keys
+    return found
+
+
+def _judged_by(project: Project, source: Source) -> Any:
+    """All that is declared of how deliveries of a source are read and checked, but for the names of columns."""
+    contract = project.contracts.get(source.contract or source.name)
+    columns = () if contract is None else contract.columns
+    return without_places(
+        [
+            source.connector,
+            [(one.name, one.type, one.required, one.unique, one.primary_key) for one in columns],
+            [] if contract is None else contract.checks,
+            (source.checks, source.on_fail, source.on_anomaly, source.on_drift),
+            (source.expect.rows_min, source.expect.rows_max, source.expect.unchanged),
+        ]
+    )
 
 
 def _names(project: Project, source: Source) -> dict[str, ContractColumn]:

@@ -179,6 +179,12 @@ def _exhausted(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     return _observed(own, columns)
 
 
+def _configured(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    """Of columns that a contract declares otherwise: where it does."""
+    said = [f"{one.column} is declared {one.observed}, and delivered as {one.expected}" for one in own if one.family is Family.TYPE]
+    return "; ".join(dict.fromkeys(said)) or _observed(own, columns)
+
+
 def _poison(own: Sequence[Evidence], _: Sequence[str]) -> str:
     signal = _SIGNAL.search(own[0].observed)
     by = f" (by {signal[0]})" if signal is not None else ""
@@ -219,6 +225,7 @@ _CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = 
     CauseKind.MISSING_SOURCE: _absent,
     CauseKind.RESTATEMENT: _restated,
     CauseKind.DATA_CORRUPTED: _damaged,
+    CauseKind.CONFIGURATION_ERROR: _configured,
     CauseKind.RESOURCE_EXHAUSTED: _exhausted,
     CauseKind.POISON_DELIVERY: _poison,
 }

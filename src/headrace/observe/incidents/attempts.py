@@ -25,6 +25,7 @@ HOLD_NATS = 4.0
 FAMILIES = {
     CauseKind.SCHEMA_CHANGE: Family.SCHEMA,
     CauseKind.TYPE_CHANGE: Family.TYPE,
+    CauseKind.CONFIGURATION_ERROR: Family.TYPE,
     CauseKind.FORMAT_CHANGE: Family.FORMAT,
     CauseKind.POISON_DELIVERY: Family.FORMAT,
     CauseKind.STALE_DATA: Family.STALE,

@@ -18,6 +18,7 @@ from headrace.observe.incidents import mappings
 from headrace.observe.incidents.commands import MERGED
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.incidents.telling import said, what
+from headrace.observe.ledger.declared import decider
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
@@ -34,6 +35,18 @@ RESOLVED_ASKED = 20
 """At most so many resolved incidents of a node are compared with what a cause is now."""
 _WRONG_AS_PUBLISHED = (CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
 """What names publications that were published without a warning."""
+_INSIDE = frozenset(
+    {
+        CauseKind.CONFIGURATION_ERROR,
+        CauseKind.DATA_CORRUPTED,
+        CauseKind.RESOURCE_EXHAUSTED,
+        CauseKind.WORKER_LOST,
+        CauseKind.SLOW_RUN,
+        CauseKind.PAUSED,
+        CauseKind.APPROVAL_PENDING,
+    }
+)
+"""What comes from declarations, machines and people of the project: no vendor can do or mend it."""
 SAID_MAX = 40
 """So much of its evidence, the strongest, an incident keeps in words."""
 SYMPTOMS_MAX = 200
@@ -107,13 +120,16 @@ class Keeping:
         found = [one for one in (opened_as, turned_out) if one is not None]
         return max(found, key=lambda one: one.id, default=None)
 
+    def _owner(self, cause: Cause) -> str:
+        return owner_of(self._project, cause.node, cause.kind)
+
     def _opened(self, cause: Cause) -> Incident:
         mark = fingerprint(cause)
         before = self._same_before(cause)
         return Incident(
             id=stored.next_id(self._tx), state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node,
             partition=cause.partitions[0] if cause.partitions else "", columns=cause.columns, fingerprint=mark,
-            owner=owner_of(self._project, cause.node), summary=cause.summary, confidence=cause.confidence, evidence=(), affected=Affected(),
+            owner=self._owner(cause), summary=cause.summary, confidence=cause.confidence, evidence=(), affected=Affected(),
             began_at=cause.began_us, opened_at=self._now, updated_at=self._now,
             recurrence_of=before.id if before is not None else None, opened_in=self._run,
         )  # fmt: skip
@@ -128,7 +144,7 @@ class Keeping:
         partitions = tuple(sorted({*was.affected.partitions, *cause.partitions}))
         now = msgspec.structs.replace(
             was, state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node,
-            columns=cause.columns, owner=owner_of(self._project, cause.node), summary=cause.summary, confidence=cause.confidence,
+            columns=cause.columns, owner=self._owner(cause), summary=cause.summary, confidence=cause.confidence,
             evidence=_said(was.evidence, cause, evidence), began_at=min(was.began_at, cause.began_us), updated_at=self._now,
             affected=self._affected(cause, partitions, evidence, was.affected),
             restored_at=None, resolved_at=None, opened_in=self._run if again else was.opened_in,
@@ -229,10 +245,13 @@ def _hashed(kind: CauseKind, node: str, columns: Sequence[str], detail: str) -> 
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def owner_of(project: Project, node: str) -> str:
-    """Whose a node is."""
+def owner_of(project: Project, node: str, kind: CauseKind) -> str:
+    """Who answers for a cause: whose the node is; of what nobody outside the project did, the nearest of
+    a vendor's managers who isn't a vendor."""
     found = project.node(node) or project.consumers.get(node)
-    return found.owner if found is not None else HEADRACE
+    if found is None:
+        return HEADRACE
+    return (decider(project, found.owner) or HEADRACE) if kind in _INSIDE else found.owner
 
 
 def _said(before: Sequence[Said], cause: Cause, evidence: Mapping[str, Evidence]) -> tuple[Said, ...]:

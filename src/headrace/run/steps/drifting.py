@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -205,7 +206,43 @@ class Drifting:
             ),
             policy=self._rules.policy(kind, bad.column, mappable=wider),
             used_by=self._rules.users(bad.column),
+            was=bad.type,
         )
+
+    def as_before(self, why: TypeDrift) -> SourceSchema | None:
+        """The schema with the types that these columns had before the contract declared others; None where
+        one has the type that the last published delivery had."""
+        if self._task.pinned is None or self.pinned is None:
+            return None
+        before = {one.name: one.type for one in self._task.pinned.columns}
+        bad = {one.column: one.type for one in why.columns}
+        if not all(name in self._declared_at and before.get(name, is_) != is_ for name, is_ in bad.items()):
+            return None
+        columns = tuple(Column(one.name, before[one.name] if one.name in bad else one.type, one.id) for one in self.pinned.columns)
+        return msgspec.structs.replace(self.pinned, columns=columns)
+
+    def declared_otherwise(self, why: TypeDrift, before: SourceSchema) -> TypeDrift:
+        """The delivery is as it was expected `before`: what holds it is what the contract says now. The drift
+        that says so."""
+        types = {one.name: one.type for one in before.columns}
+        said = {
+            one.column: f"{self._declared_at[one.column]} declares {one.type} now; it was {types[one.column]} before" for one in why.columns
+        }
+        for at, change in list(self._of_values.items()):
+            if change.column in said:
+                self._of_values[at] = msgspec.structs.replace(
+                    change,
+                    to=types[change.column],
+                    declared=self._declared_at[change.column],
+                    evidence=(*change.evidence, said[change.column]),
+                )
+        return msgspec.structs.replace(why, reason="; ".join((why.reason, *dict.fromkeys(said.values()))))
+
+    @cached_property
+    def _declared_at(self) -> dict[str, str]:
+        """Column → where the contract says its type."""
+        promised = self._task.promised or ()
+        return {one.name: f"{one.place.file}:{one.place.line}" for one in promised if one.type and one.place is not None}
 
     def _widens(self, column: str, was: str, now: str) -> bool:
         """Whether all that the column has held so far is the same in the other type."""

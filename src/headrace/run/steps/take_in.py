@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect import Drift, Found, TypeDrift, Unreadable
+from headrace.connect import Drift, Found, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.apart import POISON
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.http_rate import AWAY_SECONDS_MAX
@@ -23,6 +23,7 @@ from headrace.govern.secrets import SecretMissing
 from headrace.lake import FileRef, StagedFile, Table
 from headrace.lake.routing import NOWHERE
 from headrace.lake.session import Session
+from headrace.lake.sqltext import quote
 from headrace.lake.staging import hash_partitions, stage
 from headrace.lake.tables import Lookup as FileLookup
 from headrace.model import HeadraceError, LakeError, Source
@@ -144,6 +145,10 @@ def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
         if other is None:
             break
         drifting.pinned = other
+    if isinstance(why, TypeDrift):
+        before = drifting.as_before(why)
+        if before is not None and _can_be_read(task, workshop, session, before, drifting, kept, name, why):
+            why = drifting.declared_otherwise(why, before)
     if _no_records_yet(task, kept, name, why):
         return Outcome(attempt=task.attempt, state="staged", measures=Measures())
     return _refused(task, why, kept, name, workshop, drifting)
@@ -168,6 +173,33 @@ def _read_once(task: TakeIn, workshop: Workshop, session: Session, drifting: Dri
         return _staged(task, workshop, session, prepared, drifting, kept)
     finally:
         prepared.discard()
+
+
+def _can_be_read(
+    task: TakeIn, workshop: Workshop, session: Session, schema: SourceSchema, drifting: Drifting, kept: Kept, name: str, why: TypeDrift
+) -> bool:
+    """Whether all values of the columns in question are of the types of `schema`."""
+    import duckdb
+
+    prepared = prepare_all(
+        [(Path(path), part) for path, part in kept.parts] or [(Path(kept.path), name)],
+        connection=session.connection,
+        temporary=workshop.folders.temporary,
+        pinned=schema,
+        promised=task.promised,
+        options=task.source.connector,
+        adapt=drifting.adapt,
+    )
+    if not isinstance(prepared, Prepared):
+        return False
+    try:
+        counts = ", ".join(f"count({quote(one.column)})" for one in why.columns)
+        session.connection.execute(f"SELECT {counts} FROM ({prepared.select_sql})").fetchone()
+    except duckdb.Error:
+        return False
+    finally:
+        prepared.discard()
+    return True
 
 
 def _no_records_yet(task: TakeIn, kept: Kept, name: str, why: Unread) -> bool:

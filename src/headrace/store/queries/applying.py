@@ -97,6 +97,17 @@ def delivered_keys(tx: Transaction, source: str) -> list[str]:
     return [key for (key,) in tx.execute(sql, (source,)).fetchall()]
 
 
+def withheld_keys(tx: Transaction, source: str) -> list[str]:
+    """The partitions of a source whose newest delivery waits in quarantine, or couldn't be ingested. What
+    somebody dropped isn't among them."""
+    sql = (
+        "select p.partition from partition p where p.node = :source and (p.state = 'failed' or (p.state in ('held', 'rejected') and exists"
+        " (select 1 from quarantine q where q.node = p.node and q.partition = p.partition and q.state in ('held', 'rejected'))))"
+        " order by p.partition"
+    )
+    return [key for (key,) in tx.execute(sql, {"source": source}).fetchall()]
+
+
 def read_again(tx: Transaction, source: str, keys: Sequence[str], now: int) -> None:
     """The newest deliveries of these partitions are to be read once more, because they mean something else now."""
     revision = next_revision(tx)

@@ -135,6 +135,19 @@ def newest_ended(tx: Transaction, node: str, partition: str) -> Ended | None:
     return None if row is None else Ended(f"{row[0]}.{row[1]}", *row[2:])
 
 
+def declared_at(tx: Transaction, node: str, partition: str) -> str:
+    """Where a declaration stands that holds the newest of a partition that waits in quarantine; empty
+    where that isn't why."""
+    row = tx.execute(
+        "select f.observed from fact f join quarantine q on q.node = f.node and q.partition = f.partition"
+        " and q.epoch = f.epoch and q.n = f.n where f.node = :node and f.partition = :partition"
+        " and f.kind = 'configuration_error' and q.id = (select max(id) from quarantine"
+        " where node = :node and partition = :partition and state in ('held', 'rejected')) order by f.id limit 1",
+        {"node": node, "partition": partition},
+    ).fetchone()
+    return "" if row is None else str(row[0]).rpartition(" at ")[2]
+
+
 def newest_withheld(tx: Transaction, node: str, partition: str) -> Withheld | None:
     """The newest of a partition that waits in quarantine; None where nothing does."""
     row = tx.execute(

@@ -1,0 +1,119 @@
+"""What an edit of the project's own files holds is theirs who wrote it, and ends with the next edit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runlab import DAYS, Lab
+
+SOURCE = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+OWNERS = "core: {kind: team, contact: ['mailto:core@example.com']}\nacme: {kind: vendor, manager: core}\n"
+
+
+def contract(amount: str, more: str = "") -> str:
+    columns = "".join(
+        f"      - {{name: {name}, physicalType: '{kind}'{more if name == 'amount' else ''}}}\n"
+        for name, kind in (("order_id", "BIGINT"), ("customer", "VARCHAR"), ("amount", amount), ("day", "DATE"))
+    )
+    return (
+        "apiVersion: v3.1.0\nkind: DataContract\nid: orders\nversion: 1.0.0\nstatus: active\nschema:\n  - name: orders\n"
+        f"    properties:\n{columns}"
+    )
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """A day that was published by the contract."""
+    made = Lab(tmp_path / "p")
+    (made.root / "contracts").mkdir()
+    made.write("owners.yaml", OWNERS)
+    made.write("sources/orders.yaml", f"{SOURCE}contract: orders\n")
+    made.write("contracts/orders.odcs.yaml", contract("DOUBLE"))
+    made.sql("totals", "select day, sum(amount) as total from orders group by all")
+    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    made.orders(DAYS[0])
+    made.tick()
+    return made
+
+
+def apply(lab: Lab) -> Any:
+    lab.now += timedelta(minutes=1)
+    return lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+
+
+def test_a_type_that_the_contract_narrows_is_no_vendors_change(lab: Lab) -> None:
+    """Would catch: a vendor that is asked for another file, since somebody here wrote DECIMAL(3,2)."""
+    lab.write("contracts/orders.odcs.yaml", contract("DECIMAL(3,2)"))
+    apply(lab)
+    lab.orders(DAYS[1], amount="14.25")
+    run = lab.tick()
+    assert [(one.asset, one.state) for one in run.rejected] == [("orders", "held")]
+    (repair,) = run.repairs
+    assert (repair.first or "").startswith("correct contracts/orders.odcs.yaml:11, or ask acme")
+    assert repair.commands == ["headrace apply", "headrace tick"]
+    (incident,) = lab.headrace("incidents")
+    cause = incident["cause"]
+    assert (cause["kind"], cause["columns"], incident["owner"]) == ("configuration_error", ["amount"], "core")
+    assert cause["summary"] == "amount is declared DECIMAL(3,2) at contracts/orders.odcs.yaml:11, and delivered as DOUBLE"
+    assert incident["repair"]["first"] == "correct contracts/orders.odcs.yaml:11"
+
+    lab.write("contracts/orders.odcs.yaml", contract("DOUBLE"))
+    lab.now += timedelta(minutes=1)
+    planned = lab.headrace("plan", "--now", lab.now.isoformat())
+    assert [(step["node"], step["partitions"]) for step in planned["steps"] if step["kind"] == "remap"] == [("orders", 1)]
+    apply(lab)
+    assert {(one.asset, one.partition) for one in lab.tick().published} == {("orders", DAYS[1]), ("totals", DAYS[1])}
+    assert lab.headrace("incidents") == []
+    assert lab.headrace("quarantine") == []
+
+
+def test_values_that_no_declaration_ever_allowed_are_the_vendors(lab: Lab) -> None:
+    """Would catch: a vendor's text in an amount that is put down to an edit of the same day."""
+    lab.write("contracts/orders.odcs.yaml", contract("DECIMAL(9,2)"))
+    apply(lab)
+    lab.orders(DAYS[1], amount="n/a")
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"], incident["owner"]) == ("type_change", "acme")
+    assert incident["cause"]["evidence"][0]["expected"] == "DECIMAL(9,2)"
+
+
+def test_values_that_break_a_declaration_others_kept_are_the_vendors(lab: Lab) -> None:
+    """Would catch: an edit of last month that is blamed for what a vendor sends today."""
+    lab.write("contracts/orders.odcs.yaml", contract("DECIMAL(3,2)"))
+    apply(lab)
+    lab.orders(DAYS[1], amount="1.25")
+    lab.tick()
+    lab.orders(DAYS[2], amount="14.25")
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"], incident["owner"]) == ("type_change", "acme")
+
+
+@pytest.mark.parametrize("where", ["contract", "source"])
+def test_a_check_that_is_taken_back_lets_pass_what_it_held(lab: Lab, where: str) -> None:
+    """Would catch: what an own check rejected, and that waits for ever once it isn't declared any more."""
+    if where == "contract":
+        lab.write("contracts/orders.odcs.yaml", contract("DOUBLE", ", unique: true"))
+    else:
+        lab.write("sources/orders.yaml", f"{SOURCE}contract: orders\nchecks:\n  - unique: [amount]\n")
+    apply(lab)
+    lab.orders(DAYS[1])
+    assert [one.state for one in lab.tick().rejected] == ["rejected"]
+    lab.write("contracts/orders.odcs.yaml", contract("DOUBLE"))
+    lab.write("sources/orders.yaml", f"{SOURCE}contract: orders\n")
+    apply(lab)
+    assert {(one.asset, one.partition) for one in lab.tick().published} == {("orders", DAYS[1]), ("totals", DAYS[1])}
+    assert lab.headrace("incidents") == []
+
+
+@pytest.mark.parametrize("more", [", unique: true", ", required: true", ", classification: secret"])
+def test_what_a_contract_says_of_a_column_besides_its_type_is_applied(lab: Lab, more: str) -> None:
+    """Would catch: a column that is classified in the file, and whose values are kept and shown all the same."""
+    lab.write("contracts/orders.odcs.yaml", contract("DOUBLE", more))
+    assert lab.headrace("status")["not_applied"] == 1
+    assert apply(lab)["state"] == "applied"
+    assert lab.headrace("status")["not_applied"] == 0

@@ -93,3 +93,50 @@ def test_it_is_held_in_a_young_project_and_named_when_the_right_file_comes(lab: 
     every = lab.headrace("incidents", "--all")
     assert [(one["cause"]["kind"], one["state"]) for one in every] == [(kind, "resolved")]
     assert len(lab.read("orders")) == 400 * (PAST + 1)
+
+
+SEEN_AFTER = {
+    "renamed": (1, "distribution_shift", "'UA' is 'United'"),
+    "swapped": (1, "distribution_shift", "'AA' is 'HA'"),
+    "twice": (0, "duplicate_rows", "× 2 under other flight_no"),
+    "more": (4, "volume_anomaly", "800 rows"),
+}
+
+
+@pytest.mark.parametrize("fault", SEEN_AFTER)
+def test_what_was_published_goes_by_what_it_was_once_the_right_file_comes(lab: Lab, fault: str) -> None:
+    """Would catch: in the first days, where nothing can be held, an incident called a restatement
+    by its vendor, and
+    minutes in which readers saw wrong rows counted as served."""
+    past, kind, detail = SEEN_AFTER[fault]
+    for number in range(past):
+        deliver(lab, number, rows(number))
+        lab.now = morning(number)
+        lab.tick()
+    deliver(lab, past, FAULTS[fault][0](rows(past)))
+    lab.now = morning(past)
+    assert ("orders", "published") in [(one.asset, one.state) for one in lab.tick().attempts]
+    assert lab.headrace("incidents") == []
+    deliver(lab, past, rows(past))
+    lab.tick()
+    found = lab.headrace("incidents", "--all")
+    assert [(one["cause"]["kind"], one["cause"]["partition"]) for one in found] == [(kind, day(past))]
+    assert detail in str(found[0]["cause"]), found[0]["cause"]
+    wrong = lab.rows("select count(*) from unsound u join publication p on p.id = u.publication_id where p.node = 'orders'")
+    assert wrong == [(1,)]
+    lab.tick()
+    assert [one["state"] for one in lab.headrace("incidents", "--all")] == ["resolved"]
+
+
+def test_codes_rewritten_in_files_that_come_again_are_a_restatement(lab: Lab) -> None:
+    """Would catch: a vendor that writes the codes of its past otherwise said to have been wrong
+    before, since the days
+    before the next one have the new codes by then."""
+    for number in range(5):
+        deliver(lab, number, rows(number))
+    lab.now = morning(4)
+    lab.tick()
+    for number in range(5):
+        deliver(lab, number, renamed(rows(number)))
+        lab.tick()
+    assert {one["cause"]["kind"] for one in lab.headrace("incidents", "--all")} == {"restatement"}

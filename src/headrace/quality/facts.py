@@ -83,3 +83,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     partition: str = ""
     """Of several that were judged together: which it is about."""
+    of: str = ""
+    """The attempt whose publication it is about (`3.17`), where that isn't the one that found it:
+    what readers saw
+    until now turns out to have been wrong."""

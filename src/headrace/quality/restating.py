@@ -16,6 +16,10 @@ CERTAIN = 20.0
 TWIN_BYTES_MIN = 1_000
 """Smaller files may be the same by chance."""
 SAME = "the same rows, written otherwise"
+NAMES_TOLD = 3
+NEARER = 0.5
+"""Of two versions one is right if its shares are off by less than that part of what the other's
+are."""
 
 
 class Before(msgspec.Struct, frozen=True, gc=False):
@@ -25,6 +29,12 @@ class Before(msgspec.Struct, frozen=True, gc=False):
     content_hash: str | None
     sha256: str | None
     """Of the bytes that it was read from."""
+    attempt: str = ""
+    """The attempt that published it."""
+    settled: bool = False
+    """Whether nothing before this interval was delivered again since: what came before says how
+    its columns were
+    written at the time."""
 
 
 class ColumnChange(msgspec.Struct, frozen=True, gc=False):
@@ -74,6 +84,65 @@ def _fact(key: str, was: Before, rows: int, detail: str) -> Fact:
         kind="restatement", severity=Severity.WARN, expected=_rows(was.rows), observed=_rows(rows), strength=CERTAIN,
         detail=detail, partition=key,
     )  # fmt: skip
+
+
+def copied(key: str, was: Before, rows: int, times: int, apart: Sequence[str]) -> Fact:
+    """What readers saw had each row several times, under keys of their own in the columns `apart`
+    (none: identical)."""
+    keys = ", ".join(apart[:NAMES_TOLD]) + (f" and {len(apart) - NAMES_TOLD} more" if len(apart) > NAMES_TOLD else "")
+    return Fact(
+        kind="duplicate_rows", severity=Severity.WARN, expected=_rows(rows), strength=CERTAIN, partition=key, of=was.attempt,
+        observed=f"each of {rows:,} rows {times} times{f', the same but for {keys}' if keys else ''}",
+        detail=f"× {times} under other {keys}" if keys else f"{was.rows - rows} rows",
+    )  # fmt: skip
+
+
+def renamed(
+    key: str,
+    was: Before,
+    column: str,
+    before: Mapping[str, int],
+    now: Mapping[str, int],
+    history: Sequence[Mapping[str, float]],
+) -> Fact | None:
+    """What readers saw had other names for categories (value → rows, of both versions), as the
+    intervals before it show
+    (value → share of each). None where that isn't all that changed, or where they don't say which
+    version is right."""
+    other, same = _moved(before, now), _moved(now, before)
+    if not other or not history or [count for _, count in other] != [count for _, count in same]:
+        return None
+    usual = {value for one in history for value in one}
+    came, went = {value for value, _ in same}, {value for value, _ in other}
+    names = came <= usual and not (went - came) & usual and bool(went - came)
+    if not names and not (came == went and _nearer(now, before, history)):
+        return None
+    pairs = [f"{right!r} is {wrong!r}" for (wrong, _), (right, _) in zip(other, same, strict=True)]
+    more = f" and {len(pairs) - NAMES_TOLD} more" if len(pairs) > NAMES_TOLD else ""
+    (first, _), (instead, _) = same[0], other[0]
+    return Fact(
+        kind="distribution_shift", column=column, severity=Severity.WARN, strength=CERTAIN, partition=key, of=was.attempt,
+        expected=f"{first!r}, as in the intervals before it", observed=f"{instead!r} in its place",
+        detail=f"category mix: {', '.join(pairs[:NAMES_TOLD])}{more}",
+    )  # fmt: skip
+
+
+def _moved(one: Mapping[str, int], other: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The categories that have other counts in the other version, the greatest first."""
+    return sorted(((value, count) for value, count in one.items() if other.get(value) != count), key=lambda each: -each[1])
+
+
+def _nearer(now: Mapping[str, int], before: Mapping[str, int], history: Sequence[Mapping[str, float]]) -> bool:
+    """Whether the shares of one version are much more like those of the intervals before than the
+    other's are."""
+    values = {value for one in history for value in one} | now.keys() | before.keys()
+    usual = {value: sum(one.get(value, 0.0) for one in history) / len(history) for value in values}
+
+    def off(counts: Mapping[str, int]) -> float:
+        total = sum(counts.values())
+        return sum(abs(counts.get(value, 0) / total - usual[value]) for value in values)
+
+    return off(now) < NEARER * off(before)
 
 
 def twin(key: str, size_bytes: int, sha256: str, withheld: Sequence[tuple[str, str]]) -> tuple[Fact, ...]:

@@ -81,5 +81,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of a failed attempt: nothing of its node was ever published, so that its code never worked."""
     repeated: bool = False
     """Of a warning: the publication that was replaced has it too, or holds the same rows."""
+    corrected: bool = False
+    """Of a warning: the right delivery has come since, which shows that it was no false alarm."""
     lapsed: str = ""
     """Who had accepted it as an exception that has lapsed: readers see what it is about."""

@@ -50,7 +50,7 @@ def causes_at(place: Place, residual: Sequence[Evidence]) -> list[Candidate]:
 
 
 def _made(rule: Rule, place: Place, own: Sequence[Evidence]) -> Candidate:
-    one = candidate(rule, place.node, own, chosen=any(rule.opens(each, place) for each in own))
+    one = candidate(rule, place.node, own, chosen=any(each.corrected or rule.opens(each, place) for each in own))
     one.rewritten = any(place.rewritten(each) for each in own)
     return one
 

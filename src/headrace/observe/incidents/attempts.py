@@ -48,7 +48,11 @@ def gather(tx: Transaction, found: Gathered, after_fact: int, after_revision: in
     """Take up facts and partitions after these numbers; the last numbers that were taken up."""
     facts, history = news.facts(tx, after_fact, NEWS_MAX), History(tx)
     for fact in facts:
-        if not _echoes(tx, fact):
+        cured = _cured(tx, fact)
+        for was in cured:
+            known = msgspec.structs.replace(_of_fact(tx, was, history), held=False, repeated=False, corrected=True)
+            found.add(known, was.attempt, over=fact.at)
+        if not cured and not _echoes(tx, fact):
             found.add(_of_fact(tx, fact, history), fact.attempt)
     changed = news.changed(tx, after_revision, NEWS_MAX)
     concerned = stored.standing_nodes(tx) | found.touched if changed else set()
@@ -56,6 +60,15 @@ def gather(tx: Transaction, found: Gathered, after_fact: int, after_revision: in
         if one.state not in READABLE or one.node in concerned:
             _of_partition(tx, found, one, history)
     return (facts[-1].id if facts else after_fact), (changed[-1].revision if changed else after_revision)
+
+
+def _cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
+    """What was wrong with what readers saw, where a delivery that came again shows it: that, and
+    no restatement, is what
+    happened, unless an incident says so already."""
+    if fact.kind != CauseKind.RESTATEMENT or incidents.open_kinds_at(tx, fact.node, _partition(fact.partition), fact.attempt) & _WRONG:
+        return []
+    return [one for one in news.cured(tx, fact) if one.kind in _WRONG]
 
 
 def _echoes(tx: Transaction, fact: FactNews) -> bool:

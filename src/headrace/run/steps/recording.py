@@ -25,4 +25,6 @@ def drift_row(node: str, key: str, number: int | None, attempt: AttemptId, chang
 def fact_row(node: str, key: str, number: int | None, attempt: AttemptId, fact: Fact, now: int) -> FactRow:
     """An oddity as it is kept."""
     strength, severity = f"{fact.strength:.3f}", fact.severity.value
-    return FactRow(node, key, *attempt, number, fact.kind, fact.column, severity, fact.expected, fact.observed, strength, fact.detail, now)
+    epoch, _, n = fact.of.partition(".")
+    of = (int(epoch), int(n)) if fact.of else attempt
+    return FactRow(node, key, *of, number, fact.kind, fact.column, severity, fact.expected, fact.observed, strength, fact.detail, now)

@@ -12,6 +12,7 @@ from headrace.quality.facts import Fact
 from headrace.quality.restating import Difference, restated
 from headrace.run.messages import TakeIn
 from headrace.run.steps.comparing import differences
+from headrace.run.steps.corrected import corrected
 from headrace.run.steps.restated_columns import changed_columns
 
 
@@ -26,10 +27,13 @@ def restatements(task: TakeIn, staged: StagedFile, session: Session, sha256: str
     now |= {key: (0, None) for key in task.keys if key not in now}
     known = {key: one.content_hash for key, one in task.before.items() if one.content_hash is not None}
     moved = msgspec.structs.replace(staged, partitions=tuple(part for part in staged.partitions if part.key in task.before))
+    was: tuple[Fact, ...] = ()
     try:
         changed = differences(task.source.checks, task.previous, known, moved, session)
         columns = changed_columns(task.previous, moved, changed, session)
+        other = {key: one for key, one in task.before.items() if key in changed}
+        was = corrected(other, task.previous, moved, task.history, session)
     except BodyFailed:  # what readers saw isn't there any more: it is restated all the same, nobody can say by how much
         changed, columns = {}, {}
     counts = {key: Difference(one.added, one.removed, one.changed, columns.get(key, ())) for key, one in changed.items()}
-    return restated(task.before, now, sha256, counts)
+    return (*was, *restated(task.before, now, sha256, counts))

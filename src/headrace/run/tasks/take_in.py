@@ -39,6 +39,8 @@ def task(
     schema = msgspec.json.decode(pinned, type=SourceSchema) if pinned else None
     deaths = arriving.deaths(tx, delivery.id)
     before = {key: Before(*seen) for key, seen in restating.sound(tx, source.name, keys).items()}
+    if len(keys) == 1 and before and not restating.redelivered_since(tx, source.name, keys[0]):
+        before = {key: msgspec.structs.replace(one, settled=True) for key, one in before.items()}
     made = TakeIn(
         attempt=str(attempt),
         source=source,

@@ -120,6 +120,24 @@ def repeated(tx: Transaction, fact: FactNews) -> bool:
     return tx.execute(sql, parameters).fetchone() is not None
 
 
+def cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
+    """What was odd about the publication that the one of a fact has replaced, and isn't about that
+    any more; not what
+    checks said."""
+    epoch, _, n = fact.attempt.partition(".")
+    rows = tx.execute(
+        "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
+        " f.at, d.arrived_at, d.observed_at from publication p join publication q on q.node = p.node and q.partition = p.partition"
+        " and q.ended_snapshot = p.snapshot join fact f on f.epoch = q.epoch and f.n = q.n and f.node = q.node"
+        " and f.partition = q.partition left join delivery d on d.id = q.delivery_id"
+        " where p.epoch = :epoch and p.n = :n and p.node = :node and p.partition = :partition and substr(f.detail, 1, 6) <> 'check '"
+        " and not exists (select 1 from fact g where g.epoch = p.epoch and g.n = p.n and g.node = p.node"
+        " and g.partition = p.partition and g.kind = f.kind and g.column_name = f.column_name) order by f.id",
+        {"epoch": int(epoch), "n": int(n), "node": fact.node, "partition": fact.partition},
+    )
+    return [_fact(row) for row in rows]
+
+
 def newest_facts(tx: Transaction) -> int:
     """The number of the newest fact; 0 for none."""
     return int(tx.execute("select coalesce(max(id), 0) from fact").fetchone()[0])

@@ -20,14 +20,16 @@ class Replaced(msgspec.Struct, frozen=True, gc=False):
     version: int
     id: int
     corrects: bool
-    """Whether what it replaced was an exception: nobody had taken that for sound."""
+    """Whether what it replaced was an exception, or an incident says that it was wrong: nobody
+    takes that for sound."""
 
 
 def replaced(tx: Transaction, since_us: int, limit: int) -> list[Replaced]:
     """Those since a time, oldest first; the newest, where there are more. What was taken back and published again isn't one."""
     rows = tx.execute(
         "select q.node, q.partition, q.rows, p.rows, p.published_at, q.version, p.version, p.id,"
-        " exists (select 1 from accepted a where a.publication_id = q.id) from publication q"
+        " exists (select 1 from accepted a where a.publication_id = q.id)"
+        " or exists (select 1 from unsound u where u.publication_id = q.id) from publication q"
         " join publication p on p.node = q.node and p.partition = q.partition and p.published_at = q.ended_at and p.id > q.id"
         " where q.ended_at >= ? and q.partition <> '*' and p.identical = 0 order by p.id + 0 desc limit ?",  # not by the key: from all
         (since_us, limit),

@@ -10,16 +10,30 @@ NEWEST = 100
 """Deliveries that are looked through: the wrong day's file is mostly a neighbour's."""
 
 
-def sound(tx: Transaction, source: str, keys: Sequence[str]) -> dict[str, tuple[int, str | None, str | None]]:
-    """Partition → rows, content hash, and the SHA-256 of what it was read from. What was published as an exception isn't there."""
+def sound(tx: Transaction, source: str, keys: Sequence[str]) -> dict[str, tuple[int, str | None, str | None, str]]:
+    """Partition → rows, content hash, the SHA-256 of what it was read from, and the attempt that
+    published it. What was
+    published as an exception isn't there."""
     rows = tx.execute(
-        "select p.partition, p.rows, p.content_hash, d.sha256 from publication p join delivery d on d.id = p.delivery_id"
+        "select p.partition, p.rows, p.content_hash, d.sha256, p.epoch, p.n from publication p join delivery d on d.id = p.delivery_id"
         " where p.node = ? and p.ended_snapshot is null and p.partition between ? and ?"
         " and not exists (select 1 from accepted a where a.publication_id = p.id and a.ended_at is null)",
         (source, min(keys), max(keys)),
     ).fetchall()
     wanted = set(keys)
-    return {row[0]: (row[1], row[2], row[3]) for row in rows if row[0] in wanted}
+    return {row[0]: (*row[1:4], f"{row[4]}.{row[5]}") for row in rows if row[0] in wanted}
+
+
+def redelivered_since(tx: Transaction, source: str, key: str) -> bool:
+    """Whether an interval before this one was delivered again after what readers see of this one
+    was published."""
+    row = tx.execute(
+        "select 1 from publication p join publication q on q.node = p.node and q.partition < p.partition and q.id > p.id"
+        " where p.node = :node and p.partition = :key and p.ended_snapshot is null and q.ended_snapshot is null and exists"
+        " (select 1 from publication o where o.node = q.node and o.partition = q.partition and o.id < q.id) limit 1",
+        {"node": source, "key": key},
+    ).fetchone()
+    return row is not None
 
 
 def withheld(tx: Transaction, source: str, key: str, size_bytes: int) -> list[tuple[str, str]]:

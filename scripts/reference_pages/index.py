@@ -8,7 +8,11 @@ from pathlib import Path
 from scripts.reference_pages.markdown import page as written
 
 GROUPS = (
-    ("How to", "how-to", "One thing each, from the first file to the result; every command on these pages is run by a test."),
+    (
+        "How to",
+        "how-to",
+        "One thing each, from the first file to the result; tests type the commands of these pages and look up the names in their sentences.",
+    ),
     ("Reference", "reference", "Generated from the code."),
     ("Explanation", "explanation", "How it works, and why."),
     ("Decisions", "decisions", "What was tried, measured and chosen."),

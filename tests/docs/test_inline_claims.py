@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 import shlex
 import tomllib
@@ -15,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import yaml
 from page_lab import ROOT, pages, spans
 
 from benchmarks.results import ORDER
@@ -171,6 +174,46 @@ def test_fields_exist() -> None:
 
 NO_FIELDS = {"mailto", "tag", "tell", "known", "memory"}
 """What stands before a colon and is no field: schemes, selections, columns of a document."""
+
+
+OF_CONTRACTS = {"type: custom"}
+"""Of ODCS, not of Headrace's own files."""
+
+
+def schemas_of(name: str) -> Iterator[Any]:
+    """The schemas of all fields of that name, within mappings too."""
+    for section in SECTIONS:
+        for known in section.known:
+            described = section.field(known)
+            if known == name:
+                yield described.schema
+            yield from nested_schemas(described.schema, name)
+
+
+def nested_schemas(schema: Any, name: str) -> Iterator[Any]:
+    if isinstance(schema, dict):
+        if name in schema.get("properties", {}):
+            yield schema["properties"][name]
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for inner in schema:
+            yield from nested_schemas(inner, name)
+
+
+def test_values_of_fields_are_taken() -> None:
+    """Would catch: a value in a sentence that its field refuses, such as another word of a fixed list."""
+    wrong, seen = [], 0
+    for page, span in of_kind(r"[a-z_]+: [^…|]+$"):
+        name = span.partition(":")[0]
+        schemas = list(schemas_of(name))
+        if name in NO_FIELDS or not schemas or "files: n" in span or span in OF_CONTRACTS:
+            continue
+        seen += 1
+        value = json.loads(json.dumps(yaml.safe_load(span)[name], default=str))
+        if not any(jsonschema.Draft202012Validator(schema).is_valid(value) for schema in schemas):
+            wrong.append(f"{page}: `{span}`")
+    assert seen > 25
+    assert not wrong, "\n".join(wrong)
 
 
 def page_text(page: str) -> str:

@@ -25,7 +25,6 @@ SPEAKS_OF_MEASURING = re.compile(
 NO_FIGURES = {
     ("docs/explanation/performance.md", "What Headrace itself costs"): "says that figures are older, and gives none",
     ("docs/explanation/performance.md", "How it is measured"): "says how, and gives no figure",
-    ("docs/explanation/scheduling.md", "How it is decided what runs"): "says which attempts an estimate is made of",
 }
 """Sections that speak of measuring and quote nothing, with what they do instead."""
 

@@ -55,3 +55,18 @@ def test_pages_and_ranges_have_each_day_once(door: Opened) -> None:
     assert seen == sorted([*CAME, *NEVER_CAME], reverse=True)
     asked = days(door, "orders", "?from=2025-03-05&to=2025-03-07")["partitions"]
     assert [one["partition"] for one in asked] == ["2025-03-07", "2025-03-06", "2025-03-05"]
+
+
+def test_counts_are_of_all_that_was_asked_for(door: Opened) -> None:
+    """Would catch: a legend that counts one page, or holes counted by whoever draws them."""
+    whole = {"unchecked": len(CAME), "missing": len(NEVER_CAME)}
+    assert counted(days(door, "orders", "?limit=3")["counted"]) == whole
+    assert counted(door.get("/api/v1/assets/orders").json["partitions"]) == whole
+    part = days(door, "orders", "?from=2025-03-05&to=2025-03-11&limit=2")["counted"]
+    assert counted(part) == {"unchecked": 1, "missing": 4}
+    assert counted(days(door, "orders", "?from=2025-03-08&to=2025-03-09")["counted"]) == {}
+    assert counted(days(door, "orders", "?from=2025-03-08")["counted"]) == {"unchecked": 1, "missing": 2}
+
+
+def counted(rows: Any) -> dict[str, int]:
+    return {row["value"]: row["count"] for row in rows}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from headrace.operations.documents import Document, LearntRow, NodeRow
 
 
@@ -121,6 +123,8 @@ class PartitionsDocument(Document, frozen=True, kw_only=True):
     node: str
     partitions: list[PartitionRow]
     next: str | None
+    counted: list[CountedRow] = msgspec.field(default_factory=list)
+    """On the first page: how many of all that were asked for, not of the page, are in each state."""
 
 
 class CodeVersionRow(Document, frozen=True, kw_only=True):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import takewhile
 
+from headrace.model import Grain
 from headrace.model.intervals import bounds_us, key_at_us, previous_key, start_us
 from headrace.model.required import SEPARATOR
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import Node, began
+
+_HOUR_US = 3_600_000_000
+_ELAPSED = {Grain.HOUR: _HOUR_US, Grain.DAY: 24 * _HOUR_US}
+"""Grains whose intervals are counted by the time that they take; a day more or less an hour."""
 
 
 def expected(node: Node, scene: Scene, now_us: int, *, below: str | None) -> Iterator[tuple[str, int]]:
@@ -24,6 +30,40 @@ def expected(node: Node, scene: Scene, now_us: int, *, below: str | None) -> Ite
             yield from _within(node, moment, below)
     while start_us(moment := previous_key(moment, grain, node.timezone), grain, node.timezone) >= start:
         yield from _within(node, moment, None)
+
+
+def within(node: Node, scene: Scene, now_us: int, first: str, last: str) -> Iterator[str]:
+    """The expected keys from one to another, both included, newest first."""
+    grain, start = node.partition.grain, _start_us(node, scene)
+    since = began(last, grain, node.timezone) if grain is not None else None
+    if grain is not None and start is not None and since is not None:
+        newest = start_us(key_at_us(now_us, grain, node.timezone), grain, node.timezone)
+        moment = last.partition(SEPARATOR)[0]
+        if start <= since < newest and last in {key for key, _ in _within(node, moment, None)}:
+            yield last
+    for key, _ in expected(node, scene, now_us, below=last if since is not None else None):
+        if key < first:
+            return
+        if key < last or key.startswith(last):
+            yield key
+
+
+def absent(node: Node, scene: Scene, now_us: int, heard: Callable[[str, str | None], int], since: str = "") -> int:
+    """How many of the expected partitions nothing was ever heard of, from the key `since` on;
+    `heard` counts those that something was heard of, from one key to before another."""
+    grain, start = node.partition.grain, _start_us(node, scene)
+    if grain is None or start is None or (node.partition.key is not None and not node.partition.values):
+        return 0
+    begun = began(since, grain, node.timezone) if since else None
+    start = max(start, begun) if begun is not None else start
+    first, end = key_at_us(start, grain, node.timezone), key_at_us(now_us, grain, node.timezone)
+    begins, ends = start_us(first, grain, node.timezone), start_us(end, grain, node.timezone)
+    if grain in _ELAPSED and node.no_data.none:  # years of hours are too many to go through
+        whole = round((ends - begins) / _ELAPSED[grain]) * max(1, len(node.partition.values or ()))
+    else:
+        keys = expected(node, scene, now_us, below=None)
+        whole = sum(1 for _ in takewhile(lambda one: one[0] >= first, keys))
+    return max(0, whole - heard(first, end))
 
 
 def _start_us(node: Node, scene: Scene) -> int | None:

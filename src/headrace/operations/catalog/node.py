@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake import catalog as lake
 from headrace.model import Asset, Consumer, Source
 from headrace.operations import lessons, targets
 from headrace.operations.catalog.cards import Cards
-from headrace.operations.catalog.documents import CountedRow, EdgeRow, NodeColumnRow, NodeDocument
+from headrace.operations.catalog.documents import EdgeRow, NodeColumnRow, NodeDocument
+from headrace.operations.catalog.partitions import Wanted, counted
 from headrace.operations.catalog.reach import reach_of
 from headrace.operations.documents import LearntRow
 from headrace.operations.session import Session
 from headrace.plan import Compiled
-from headrace.store.queries import calendar, partitions
+from headrace.store.queries import partitions
 
 
 def node(session: Session, name: str) -> NodeDocument:
@@ -25,7 +24,7 @@ def node(session: Session, name: str) -> NodeDocument:
     if declared is None or isinstance(declared, Consumer):
         raise targets.unknown(name, [*project.sources, *project.assets], also=declared)
     compiled = session.compiled
-    counts, oldest = _standing(session, name)
+    oldest = _oldest(session, name)
     above = compiled.nodes.get(name) if compiled is not None else None
     return NodeDocument(
         now=session.now(),
@@ -38,7 +37,7 @@ def node(session: Session, name: str) -> NodeDocument:
         reads=_reads(cards, compiled, name),
         read_by=_read_by(session, cards, compiled, name),
         consumers=reach_of(session, compiled).consumers(name) if compiled is not None else [],
-        partitions=counts,
+        partitions=counted(session, name, Wanted()),
         oldest=oldest,
         fingerprint=above.fingerprint if above is not None else None,
         learnt=_learnt(session, name) if isinstance(declared, Source) else None,
@@ -52,13 +51,12 @@ def _learnt(session: Session, source: str) -> LearntRow | None:
         return lessons.of_source(tx, source)
 
 
-def _standing(session: Session, name: str) -> tuple[list[CountedRow], str | None]:
+def _oldest(session: Session, name: str) -> str | None:
     if session.store is None:
-        return [], None
+        return None
     with session.store.read() as tx:
-        found = Counter(calendar.counts(tx, name))
         extent = partitions.extent(tx, name)
-    return [CountedRow(value=state, count=n) for state, n in found.most_common()], extent.oldest if extent else None
+    return extent.oldest if extent else None
 
 
 def _columns(session: Session, declared: Source | Asset, compiled: Compiled | None) -> list[NodeColumnRow]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
 from heapq import merge
 from itertools import islice, takewhile
 
@@ -9,8 +11,8 @@ import msgspec
 
 from headrace.observe.obligations import Scene
 from headrace.operations import targets
-from headrace.operations.catalog.documents import PartitionRow, PartitionsDocument
-from headrace.operations.catalog.expected import expected
+from headrace.operations.catalog.documents import CountedRow, PartitionRow, PartitionsDocument
+from headrace.operations.catalog.expected import absent, expected, within
 from headrace.operations.cursors import cursor, place
 from headrace.operations.session import Session
 from headrace.store.queries import calendar
@@ -37,8 +39,29 @@ def partitions(session: Session, name: str, wanted: Wanted) -> PartitionsDocumen
         now=session.now(),
         node=node,
         partitions=[_row(session, one) for one in page],
+        counted=counted(session, node, wanted) if wanted.cursor is None else [],
         next=cursor(page[-1].partition) if len(found) > len(page) else None,
     )
+
+
+def counted(session: Session, name: str, wanted: Wanted) -> list[CountedRow]:
+    """How many partitions are in each state, most first: all of those that are wanted, not of one
+    page of them."""
+    if session.store is None or session.compiled is None:
+        return []
+    first, last, now_us = wanted.first or "", _end(wanted.last), session.clock.now_us()
+    with session.world() as (tx, world):
+        counts = Counter(calendar.counts(tx, name, first, last))
+        node = session.watched.nodes.get(name)
+        if node is not None and node.partition.grain is not None:
+            scene = Scene(session.watched, world)
+            if last is None:
+                counts["missing"] += absent(node, scene, now_us, partial(calendar.heard, tx, name), first)
+            else:
+                known = set(calendar.keys(tx, name, first, last))
+                keys = within(node, scene, now_us, first, wanted.last or "")
+                counts["missing"] += sum(one not in known for one in keys)
+    return [CountedRow(value=state, count=n) for state, n in counts.most_common() if n]
 
 
 def _found(session: Session, name: str, wanted: Wanted, before: str | None) -> list[Day]:

@@ -43,9 +43,33 @@ def between(tx: Transaction, node: str, first: str, last: str | None, *, before:
     return [Day(row[0], row[1], bool(row[2]), bool(row[3]), *row[4:]) for row in rows]
 
 
-def counts(tx: Transaction, node: str) -> dict[str, int]:
-    """How many partitions of a node are in each state."""
-    return dict(tx.execute(f"select {STATE} as shown, count(*) {_FROM} group by shown", {"node": node}).fetchall())
+def counts(tx: Transaction, node: str, first: str = "", last: str | None = None) -> dict[str, int]:
+    """How many partitions of a node are in each state, from one key to another (both included)."""
+    bounds = "" if last is None else " and p.partition <= :last"
+    rows = tx.execute(
+        f"select {STATE} as shown, count(*) {_FROM} and p.partition >= :first{bounds} group by shown",
+        {"node": node, "first": first, "last": last},
+    )
+    return dict(rows.fetchall())
+
+
+def keys(tx: Transaction, node: str, first: str, last: str) -> list[str]:
+    """The partitions from one key to another, both included."""
+    rows = tx.execute(
+        "select partition from partition where node = :node and partition >= :first and partition <= :last",
+        {"node": node, "first": first, "last": last},
+    )
+    return [str(row[0]) for row in rows]
+
+
+def heard(tx: Transaction, node: str, first: str, before: str | None) -> int:
+    """How many partitions there are from one key to before another."""
+    bounds = "" if before is None else " and partition < :before"
+    row = tx.execute(
+        f"select count(*) from partition where node = :node and partition >= :first{bounds}",
+        {"node": node, "first": first, "before": before},
+    ).fetchone()
+    return int(row[0])
 
 
 def states(tx: Transaction, node: str) -> dict[str, str]:

@@ -18,7 +18,6 @@ type Partition = Schema["PartitionRow"];
 /** Below so many the list is shown at once. */
 const LIST_OPEN_MAX = 12;
 const WAITING = ["held", "rejected"];
-const MISSING = "missing";
 
 export function Partitions({ name, source, counted }: { name: string; source: boolean; counted: readonly Schema["CountedRow"][] }) {
   const [params, setParams] = useSearchParams();
@@ -34,12 +33,12 @@ export function Partitions({ name, source, counted }: { name: string; source: bo
   const several = chosen && chosen.from !== chosen.to ? partitions.filter((row) => within(chosen, row.partition)) : [];
   const one = several.length ? undefined : partitions.find((row) => row.partition === from);
   return (
-    <Panel title="Partitions" aside={<Legend counted={[...counted.filter((one) => one.value !== MISSING), ...missingIn(partitions)]} />}>
+    <Panel title="Partitions" aside={<Legend counted={counted} />}>
       {partitions.length ? (
         <>
           <HeatMap partitions={partitions} chosen={chosen} choose={choose} />
           {one && <Chosen name={name} source={source} one={one} />}
-          {chosen && several.length > 0 && <Several name={name} chosen={chosen} rows={several} />}
+          {chosen && several.length > 0 && <Several name={name} chosen={chosen} />}
           <details open={partitions.length <= LIST_OPEN_MAX}>
             <summary>As a list ({partitions.length})</summary>
             <Table label="Partitions" columns={columnsOf(choose)} rows={partitions} keyOf={(row) => row.partition} />
@@ -51,12 +50,6 @@ export function Partitions({ name, source, counted }: { name: string; source: bo
       )}
     </Panel>
   );
-}
-
-/** Those that nobody heard of aren't in the server's counts. */
-function missingIn(partitions: readonly Partition[]): Schema["CountedRow"][] {
-  const count = partitions.filter((row) => row.state === MISSING).length;
-  return count ? [{ value: MISSING, count }] : [];
 }
 
 function Legend({ counted }: { counted: readonly Schema["CountedRow"][] }) {
@@ -112,14 +105,13 @@ function Chosen({ name, source, one }: { name: string; source: boolean; one: Par
 }
 
 /** From one to another: what they are together, and what can be done about all of them. */
-function Several({ name, chosen, rows }: { name: string; chosen: Range; rows: readonly Partition[] }) {
+function Several({ name, chosen }: { name: string; chosen: Range }) {
   const { from, to } = ordered(chosen);
-  const counts = new Map<string, number>();
-  for (const row of rows) counts.set(row.state, (counts.get(row.state) ?? 0) + 1);
+  const found = useDocument("/api/v1/assets/{name}/partitions", { path: { name }, query: { from, to } });
   return (
     <div className="body chosen" role="region" aria-label="Chosen partitions">
       <h3 className="mono">{from} – {to}</h3>
-      <p className="row">{many(rows.length, "partition")}: <Legend counted={[...counts].map(([value, count]) => ({ value, count }))} /></p>
+      <Loaded document={found}>{({ counted }) => <p className="row">{many((counted ?? []).reduce((sum, one) => sum + one.count, 0), "partition")}: <Legend counted={counted ?? []} /></p>}</Loaded>
       <div className="row"><Link className="button main" to={backfillOf(name, chosen)}>Backfill these…</Link></div>
     </div>
   );

@@ -15,8 +15,18 @@ def only(*attempts: Staged) -> Goodput:
     return found
 
 
-def attempt(n: int, state: str, rows: int, *made: Made, delivery: int | None = None, seconds: int = 0) -> Staged:
-    return Staged("flights", f"1.{n}", state, n, rows, made, delivery, {"run": seconds * SECOND, "audit": SECOND * seconds // 4})
+def attempt(
+    n: int,
+    state: str,
+    rows: int,
+    *made: Made,
+    delivery: int | None = None,
+    seconds: int = 0,
+    decided: str = "",
+    before: bool = False,
+) -> Staged:
+    work = {"run": seconds * SECOND, "audit": SECOND * seconds // 4}
+    return Staged("flights", f"1.{n}", state, n, rows, made, delivery, work, decided, before)
 
 
 def made(
@@ -76,6 +86,32 @@ def test_what_a_wrong_one_replaced_is_not_good() -> None:
         attempt(2, "published", 5, made(5, at=2, identical=True, wrong=True), delivery=1),
     )
     assert (found.delivered, found.good, found.places["wrong"]) == (5, 0, 5)
+
+
+def test_what_was_delivered_before_the_window_isnt_delivered_in_it() -> None:
+    """Would catch: 79 % of an hour in which everything that came is sound, because a delivery of last
+    month was ingested again with the same result."""
+    again = attempt(9, "published", 720, made(720, identical=True), delivery=1, before=True)
+    found = only(attempt(3, "published", 100, made(100), delivery=2), again)
+    assert (found.delivered, found.good, found.places["identical"]) == (100, 100, 720)
+    assert only(again).delivered == 0
+
+
+def test_what_was_held_before_the_window_and_is_repaired_in_it_is_good() -> None:
+    """Would catch: more good rows than were delivered."""
+    repaired = attempt(9, "published", 720, made(720), delivery=1, before=True)
+    assert (only(repaired).delivered, only(repaired).good) == (720, 720)
+
+
+@pytest.mark.parametrize(
+    ("decided", "place"),
+    [("", "held"), ("held", "held"), ("superseded", "superseded"), ("dropped", "rejected"), ("released", "retry")],
+)
+def test_rows_are_held_as_long_as_somebody_can_decide(decided: str, place: str) -> None:
+    """Would catch: held rows in goodput while nothing waits in quarantine, because the vendor
+    delivered again, or somebody dropped them."""
+    found = only(attempt(2, "held", 2740, delivery=2, decided=decided))
+    assert (found.delivered, found.places[place]) == (2740, 2740)
 
 
 @pytest.mark.parametrize("rows", [0, 1000])

@@ -30,6 +30,8 @@ from headrace.observe.watched import watched
 from headrace.operations.apply import apply
 from headrace.operations.catalog.cards import Cards
 from headrace.operations.catalog.listing import Wanted, catalog
+from headrace.operations.catalog.partitions import Wanted as Listed
+from headrace.operations.catalog.partitions import partitions as listing
 from headrace.operations.documents import StatusDocument
 from headrace.operations.figures import explain
 from headrace.operations.incidents import incident, incidents
@@ -220,7 +222,7 @@ def test_all_views_say_the_same(played: Played, seed: int) -> None:
 def all_differences(session: Session) -> list[str]:
     """What any two views of one session say differently."""
     shown = Views(session)
-    compared = (states_differ, exports_differ, counts_differ, past_differs, deliveries_differ, sentences_differ)
+    compared = (states_differ, exports_differ, partitions_differ, counts_differ, past_differs, deliveries_differ, sentences_differ)
     return list(chain.from_iterable(each(shown) for each in compared))
 
 
@@ -284,6 +286,16 @@ def _of(document: StatusDocument, name: str) -> Any:
     return next(one for one in document.consumers if one.name == name)
 
 
+def partitions_differ(shown: Views) -> Iterator[str]:
+    """What a node's page counts, against all the partitions that it lists."""
+    session = shown.session
+    for name in (*MADE_OF, *SOURCES, HOURLY, OF_HOURS):
+        listed = listing(session, name, Listed(limit=5_000)).partitions
+        page = views.node(session, views.NodeAsked(name=name)).partitions
+        states = Counter(one.state for one in listed)
+        yield from differ(f"partitions of {name}", listed=sorted(states.items()), page=sorted((one.value, one.count) for one in page))
+
+
 def counts_differ(shown: Views) -> Iterator[str]:
     """What is open, waits or failed."""
     session, document = shown.session, shown.status
@@ -309,6 +321,9 @@ def counts_differ(shown: Views) -> Iterator[str]:
     waiting = [one for one in quarantine(session, None) if one.verdict != "warned"]  # an exception
     in_open = opened["quarantine"].count if "quarantine" in opened else 0
     yield from differ("quarantine", status=document.quarantine.partitions, listed=len(waiting), open=in_open)
+    staged = explain(session, "goodput").rows
+    held = sum(one.rows or 0 for one in waiting if one.verdict == "held")
+    yield from differ("held of goodput", listed=held, goodput=sum(row.held for row in staged))
     rows_held = sum(one.rows or 0 for one in waiting)
     yield from differ("held rows", status=document.quarantine.rows, listed=rows_held, metrics=int(shown.gauge("quarantine_rows")[0]))
     yield from differ("held deliveries", status=document.quarantine.deliveries, metrics=int(shown.gauge("quarantine_deliveries")[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,29 @@ def test_what_is_ingested_again_with_the_same_result_is_as_good_as_before(tmp_pa
     after = goodput_of_orders(lab)
     assert (before["goodput"], after["goodput"], after["identical"]) == ("100.0", "100.0", 10)
     assert (after["delivered"], after["good"]) == (before["delivered"], before["good"])
+
+
+def test_what_was_delivered_before_the_window_isnt_delivered_in_it(tmp_path: Path) -> None:
+    """Would catch: 0.0 % of a month in which nothing was delivered, because a delivery of the month
+    before was ingested again with the same result."""
+    lab = three_days(tmp_path / "lab", SETTINGS)
+    lab.now += timedelta(days=40)
+    lab.run("orders", partitions=[DAYS[0]], again=True, reason="to see it")
+    found = goodput_of_orders(lab)
+    assert (found["delivered"], found["good"], found["identical"], found["ratio"]) == (0, 0, 10, None)
+
+
+def test_rows_are_held_as_long_as_they_wait(tmp_path: Path) -> None:
+    """Would catch: held rows in goodput while nothing waits in quarantine, for the vendor delivered again."""
+    lab = three_days(tmp_path / "lab", SETTINGS)
+    renamed = [f"4{i},c,1.50,{DAYS[3]}" for i in range(30)]
+    lab.deliver(DAYS[3], renamed, header="order_id,client,amount,day")
+    lab.tick()
+    assert goodput_of_orders(lab)["held"] == 30
+    lab.orders(DAYS[3], n=20)
+    lab.tick()
+    found = goodput_of_orders(lab)
+    assert (found["held"], found["superseded"], found["good"], found["delivered"]) == (0, 30, 50, 80)
 
 
 def goodput_of_orders(lab: Lab) -> Any:

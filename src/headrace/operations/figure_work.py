@@ -36,7 +36,7 @@ def goodput(figuring: Figuring) -> tuple[list[str], list[GoodputRow]]:
     """Where the rows went that were delivered or staged."""
     found = by_node(staged(figuring))
     said = ["rows that are sound and still published, of those delivered (sources) or staged (assets); never summed over nodes"]
-    slow = [one for one in found if one.rows_per_second is not None]
+    slow = [one for one in found if one.rows_per_second]  # what makes no good rows isn't slow for that
     if slow:
         slowest = min(slow, key=lambda one: (one.rows_per_second or 0.0, one.node))
         took = slowest.work_us.get(slowest.slowest or "", 0) / 1e6 / slowest.seconds
@@ -93,6 +93,8 @@ def staged(figuring: Figuring) -> list[Staged]:
             made=tuple(made.get((one.epoch, one.n), ())),
             delivery=one.delivery_id if figuring.declared.nodes.get(one.node) and figuring.declared.nodes[one.node].is_source else None,
             work_us={"run": one.run_us, "audit": one.audit_us, "publish": one.publish_us},
+            decided=one.decided,
+            before=one.before,
         )
         for one in figuring.attempts
         if figuring.chosen(one.node)

@@ -10,14 +10,17 @@ GOOD, RETRY, HELD, REJECTED, SUPERSEDED, IDENTICAL, WRONG, WAITING = (
     "good", "retry", "held", "rejected", "superseded", "identical", "wrong", "waiting",
 )  # fmt: skip
 PLACES = (GOOD, RETRY, HELD, REJECTED, SUPERSEDED, IDENTICAL, WRONG, WAITING)
-"""`retry`: of attempts that failed or were lost, and of a delivery that was ingested again. `held`: kept from readers until somebody
-decides. `rejected`: of what didn't pass. `superseded`: replaced or taken back since. `identical`: the same as what was there. `wrong`:
-named by an incident. `waiting`: of a plan that isn't published."""
+"""`retry`: of attempts that failed or were lost, and of a delivery that was ingested again. `held`:
+kept from readers until somebody decides. `rejected`: of what didn't pass, or was dropped.
+`superseded`: replaced or taken back since, or delivered again while held. `identical`: the same as
+what was there. `wrong`: named by an incident. `waiting`: of a plan that isn't published."""
 REWORKED = (RETRY, SUPERSEDED, IDENTICAL)
 """Rows that were computed or ingested more than once."""
 SEGMENTS = ("run", "audit", "publish")
 _SETTLED = ("published", "held", "rejected")
 """States of an attempt that decided about its delivery; what was before no longer counts."""
+_OF_DECISION = {"superseded": SUPERSEDED, "dropped": REJECTED, "released": RETRY}
+"""Where held rows are that nobody can decide about any more."""
 _OF_STATE = {"held": HELD, "rejected": REJECTED, "staged": WAITING, "queued": WAITING, "running": WAITING}
 
 
@@ -46,7 +49,8 @@ class Made(msgspec.Struct, frozen=True):
 class Staged(msgspec.Struct, frozen=True):
     """An attempt that ended in the window: its state, the rows that it was about, and what of them was published.
 
-    `delivery` is that of a source, `work_us` how long it took by segment.
+    `delivery` is that of a source, `work_us` how long it took by segment. `decided` is what became
+    of what it held; `before`: an attempt before the window had decided about its delivery.
     """
 
     node: str
@@ -57,6 +61,8 @@ class Staged(msgspec.Struct, frozen=True):
     made: tuple[Made, ...] = ()
     delivery: int | None = None
     work_us: Mapping[str, int] = {}
+    decided: str = ""
+    before: bool = False
 
 
 class Goodput(msgspec.Struct, frozen=True):
@@ -67,7 +73,8 @@ class Goodput(msgspec.Struct, frozen=True):
     staged: int
     delivered: int
     """Of a source the rows that its vendor delivered, each once: of each delivery the most that an
-    attempt was about; of an asset all that attempts staged."""
+    attempt was about, of one that was ingested before the window what was decided anew; of an asset
+    all that attempts staged."""
     places: dict[str, int]
     good_bytes: int = 0
     work_us: Mapping[str, int] = {}
@@ -112,7 +119,8 @@ def places(one: Staged) -> dict[str, int]:
     for made in one.made:
         found[made.place] += made.rows
     rest = max(0, one.rows - sum(made.rows for made in one.made))
-    found[REJECTED if one.state == "published" else _OF_STATE.get(one.state, RETRY)] += rest
+    place = REJECTED if one.state == "published" else _OF_STATE.get(one.state, RETRY)
+    found[_OF_DECISION.get(one.decided, HELD) if place == HELD else place] += rest
     return found
 
 
@@ -133,7 +141,7 @@ def _sum(node: str, attempts: Sequence[Staged]) -> Goodput:
     delivered = sum(sum(each.values()) for _, each in went)
     for several in deliveries.values():
         found = list(_of_delivery(several))
-        most = max(sum(each.values()) for _, each in found)
+        most = max(_anew(each) if several[0].before else sum(each.values()) for _, each in found)
         delivered += max(most, sum(each[GOOD] for _, each in found))
         went += found
     total = {place: sum(each[place] for _, each in went) for place in PLACES}
@@ -146,6 +154,11 @@ def _sum(node: str, attempts: Sequence[Staged]) -> Goodput:
         good_bytes=sum(made.bytes for one, _ in went for made in one.made if made.place == GOOD),
         work_us={name: sum(one.work_us.get(name, 0) for one in attempts) for name in SEGMENTS},
     )
+
+
+def _anew(found: Mapping[str, int]) -> int:
+    """Rows about which an attempt decided something else than was decided before."""
+    return sum(rows for place, rows in found.items() if place not in (IDENTICAL, RETRY, WAITING))
 
 
 def _of_delivery(attempts: Sequence[Staged]) -> Iterator[tuple[Staged, dict[str, int]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,6 +23,10 @@ class Attempted(NamedTuple):
     run_us: int = 0
     audit_us: int = 0
     publish_us: int = 0
+    decided: str = ""
+    """What became of what it held: a state of the quarantine; empty where it held nothing."""
+    before: bool = False
+    """Another attempt had decided about its delivery before the window."""
 
 
 class Published(NamedTuple):
@@ -72,17 +76,19 @@ def attempts(tx: Transaction, from_us: int, until_us: int) -> list[Attempted]:
     """The attempts at data (not exports) that ended in a window, in order."""
     rows = tx.execute(
         "select a.epoch, a.n, a.node, a.state, a.finished_at, a.measures, a.delivery_id,"
-        " (select sum(q.rows) from quarantine q where q.epoch = a.epoch and q.n = a.n)"
-        " from attempt a where a.kind <> 'export' and a.finished_at > ? and a.finished_at <= ?"
+        " (select sum(q.rows) from quarantine q where q.epoch = a.epoch and q.n = a.n),"
+        " (select min(q.state) from quarantine q where q.epoch = a.epoch and q.n = a.n),"
+        " exists (select 1 from attempt b where b.delivery_id = a.delivery_id and b.finished_at <= :since"
+        " and b.state in ('published', 'held', 'rejected'))"
+        " from attempt a where a.kind <> 'export' and a.finished_at > :since and a.finished_at <= :until"
         " order by a.epoch, a.n",
-        (from_us, until_us),
+        {"since": from_us, "until": until_us},
     )
-    return [_attempted(*row) for row in rows.fetchall()]
+    return [_attempted(row) for row in rows.fetchall()]
 
 
-def _attempted(
-    epoch: int, n: int, node: str, state: str, at: int, content: str | None, delivery: int | None, withheld: int | None
-) -> Attempted:
+def _attempted(row: tuple[Any, ...]) -> Attempted:
+    epoch, n, node, state, at, content, delivery, withheld, decided, before = row
     found = _Measures() if content is None else msgspec.json.decode(content, type=_Measures)
     return Attempted(
         epoch,
@@ -95,6 +101,8 @@ def _attempted(
         round(max(0.0, found.seconds - found.audit_seconds) * 1e6),
         round(found.audit_seconds * 1e6),
         round(found.publish_seconds * 1e6),
+        decided or "",
+        bool(before),
     )
 
 

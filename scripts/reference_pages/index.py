@@ -11,7 +11,7 @@ GROUPS = (
     (
         "How to",
         "how-to",
-        "One thing each, from the first file to the result; tests type the commands of these pages and look up the names in their sentences.",
+        "One thing each, from the first file to the result; tests type the commands and look up the names in sentences.",
     ),
     ("Reference", "reference", "Generated from the code."),
     ("Explanation", "explanation", "How it works, and why."),

@@ -69,7 +69,7 @@ def test_a_promise_that_leaves_no_time_is_known_before_it_is_broken() -> None:
     now = "2013-02-03 00:10"
     nodes = [node("src", DAY, source=True, expect_by="06:55"), *CHAIN[1:]]
     found = judged(world(now, a=240, b=480), now, nodes)
-    assert (found.state, found.since_us) == (State.AT_RISK, None)
+    assert (found.state, found.since_us) == (State.AT_RISK, at("2013-02-03 00:00")), "the interval's end"
     assert found.reason == "src is expected by 06:55, what follows needs 12 min, due 07:00"
     assert judged(world(now, a=60, b=60), now, nodes).state is State.SERVED
 

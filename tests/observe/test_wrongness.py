@@ -14,6 +14,7 @@ from headrace.observe.availability.score import Score, score
 from headrace.observe.availability.tainted import Carry, all_of_all
 from headrace.observe.availability.timeline import timeline
 from headrace.observe.availability.wrongness import Wrongness
+from headrace.observe.evaluation import Facts, evaluate
 from headrace.observe.facts import StoreWorld
 from headrace.observe.obligations import Scene
 from headrace.observe.persist import promise, settle
@@ -222,3 +223,72 @@ def test_what_was_replaced_before_its_exception_lapsed_is_not_wrong(store: Store
         )
         found, status, _ = seen(tx, owners=("ann",))
     assert (status.state, found.lost_us) == ("served", 0)
+
+
+def stated(tx: Transaction, now: int) -> ConsumerStatus:
+    """What `status` says at a time."""
+    scene = Scene(DECLARED, StoreWorld(tx))
+    found = evaluate(Facts(tx, scene, all_of_all, lambda _, __: True), now).consumer("c")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("window_us", [0, 30 * 24 * 60 * MINUTE])
+def test_since_when_it_is_served_is_when_the_last_wrong_rows_were_replaced(store: Store, window_us: int) -> None:
+    """Would catch: "served since 05:04" of a consumer that was wrong until 11:01, as its obligations alone have it; a time that
+    depends on the window of the figures."""
+    with store.write(None) as tx:
+        kept(tx)
+        now = at("2013-02-04 12:00")
+        scene = Scene(DECLARED, StoreWorld(tx))
+        before = evaluate(Facts(tx, scene, all_of_all, lambda _, __: True, now - window_us), now).consumer("c")
+        named(tx, "2013-02-01", "2013-02-03 09:00")
+        after = evaluate(Facts(tx, scene, all_of_all, lambda _, __: True, now - window_us), now).consumer("c")
+    assert before is not None and after is not None
+    assert (before.state, before.since_us) == ("served", at("2013-02-02 05:02"))
+    assert (after.state, after.since_us) == ("served", at("2013-02-04 11:01"))
+
+
+def test_since_when_it_is_wrong_is_when_the_first_of_what_followed_without_a_break_was(store: Store) -> None:
+    """Would catch: "wrong since" the exception that lapsed last, of a consumer that other rows made wrong before."""
+    with store.write(None) as tx:
+        kept(tx)
+        named(tx, "2013-02-01", "2013-02-03 09:00")  # until the 4th, 11:01
+        _accept(tx, "mid", "2013-02-02", "2013-02-04 09:00")
+        found = stated(tx, NOW)
+        tx.execute("delete from accepted")
+        _accept(tx, "mid", "2013-02-02", "2013-02-04 13:00")
+        later = stated(tx, NOW)
+    assert (found.state, found.since_us) == ("wrong", at("2013-02-02 05:02"))
+    assert (later.state, later.since_us) == ("wrong", at("2013-02-04 13:00"))
+
+
+def test_since_when_it_is_served_again_after_damage(store: Store) -> None:
+    """Would catch: a consumer that is served since before a file of it was lost."""
+    with store.write(None) as tx:
+        kept(tx)
+        named(tx, "2013-02-03", "2013-02-05 09:00", until="2013-02-05 10:00")
+        tx.execute("update unsound set publication_id = (select id from publication where node = 'top' and partition = '2013-02-03')")
+        tx.execute("update incident set kind = 'data_corrupted', state = 'resolved', resolved_at = ?", (at("2013-02-05 10:00"),))
+        found = stated(tx, NOW)
+    assert (found.state, found.since_us) == ("served", at("2013-02-05 10:00"))
+
+
+def test_since_when_it_is_at_risk_is_when_the_risk_and_its_service_began(store: Store) -> None:
+    """Would catch: no time at all, or that of the obligation, of what an exception will end or of unusual figures."""
+    with store.write(None) as tx:
+        kept(tx)
+        accepted_at = at("2013-02-04 05:01")
+        _accept(tx, "mid", "2013-02-03", "2013-02-06 09:00")
+        found = stated(tx, NOW)
+        tx.execute("update accepted set at = ?", (accepted_at,))
+        assert (found.state, found.since_us) == ("at_risk", at("2013-02-04 05:02"))
+        renewed = at("2013-02-05 10:00")
+        tx.execute("update accepted set ended_at = ?", (renewed,))
+        tx.execute(
+            "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at, until) select node, partition, 1,"
+            " publication_id, 'bob', 'still fine', ?, ? from accepted",
+            (renewed, at("2013-02-07 09:00")),
+        )
+        again = stated(tx, NOW)
+    assert (again.state, again.since_us) == ("at_risk", at("2013-02-04 05:02")), "a renewal begins nothing"

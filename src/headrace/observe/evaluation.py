@@ -25,11 +25,13 @@ from headrace.observe.states import ConsumerStatus, State, Status, Wronged
 from headrace.observe.status import judged
 from headrace.observe.watched import WHOLE, Terms
 from headrace.store.database import Transaction
-from headrace.store.queries import incidents, partitions, restatements
+from headrace.store.queries import incidents, partitions, restatements, unsound
 from headrace.store.queries.incidents import Incident
 
 SERVED = (State.SERVED, State.AT_RISK)
 WAITING = (State.LATE, State.NEVER)
+SINCE_US = 90 * 86_400_000_000
+"""For so long back it is looked for what was wrong before a state began."""
 PROPOSED_MAX = 10_000
 _EXPORTS_NAMED_MAX = 3
 
@@ -61,6 +63,7 @@ class Evaluation:
         self._tx, self._scene, self._now = facts.tx, facts.scene, now_us
         self._from = now_us if facts.from_us is None else facts.from_us
         self._known_nodes, self._speaks = facts.nodes, facts.speaks
+        self._carry = facts.carry
         self._wrongness = Wrongness(facts.tx, facts.scene, facts.carry, self._from, now_us)
 
     # How everything stands
@@ -108,7 +111,7 @@ class Evaluation:
 
     def _completed(self, one: ConsumerStatus) -> ConsumerStatus:
         """With the incident that it waits for, and what only the store knows besides."""
-        found = self._with_exports(one)
+        found = self._with_since(self._with_exports(one))
         if one.name in self._superseded:
             found = msgspec.structs.replace(found, states=(*one.states, State.SUPERSEDED_UPSTREAM))
         if one.state is State.SERVED or not self._open:
@@ -119,6 +122,30 @@ class Evaluation:
         said = f"{incident.shown} {incident.node}: {incident.summary}"
         reason = said if one.state in WAITING else found.reason
         return msgspec.structs.replace(found, incident=incident.shown, reason=reason)
+
+    def _with_since(self, one: ConsumerStatus) -> ConsumerStatus:
+        """With since when its state holds, beside what incidents and exceptions made wrong: that may have begun before what makes it
+        wrong now, and it is served only since the last of it was replaced."""
+        if one.since_us is None or one.state not in (State.WRONG, *SERVED):
+            return one
+        if one.state is not State.WRONG and self._replaced_last <= one.since_us:
+            return one
+        spans = [span for span in self._long_wrongness.spans(one.name) if span[0] <= self._now]
+        if one.state is State.WRONG:
+            since = min((began for began, ended in spans if ended > self._now), default=one.since_us)
+        else:
+            since = max((ended for _, ended in spans if ended <= self._now), default=0)
+            since = max(since, one.since_us)
+        return msgspec.structs.replace(one, since_us=since)
+
+    @cached_property
+    def _replaced_last(self) -> int:
+        return unsound.replaced_last(self._tx)
+
+    @cached_property
+    def _long_wrongness(self) -> Wrongness:
+        """Of a window that doesn't depend on what is asked: since when a state holds is the same everywhere."""
+        return Wrongness(self._tx, self._scene, self._carry, self._now - SINCE_US, self._now)
 
     def _with_exports(self, one: ConsumerStatus) -> ConsumerStatus:
         """With the intervals that were corrected after they had been exported."""

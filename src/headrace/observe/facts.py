@@ -113,7 +113,7 @@ class StoreWorld:
 
     @cached_property
     def _pauses(self) -> dict[str, Pausing]:
-        return {one.node: Pausing(one.reason, one.actor, one.until) for one in pauses.all_of(self._tx)}
+        return {one.node: Pausing(one.reason, one.actor, one.until, one.since) for one in pauses.all_of(self._tx)}
 
     def withdrawn(self) -> frozenset[tuple[str, str]]:
         """Node and partition of what a person took back, and nothing was published of since."""
@@ -129,7 +129,10 @@ class StoreWorld:
 
     @cached_property
     def _exceptions(self) -> list[Excepted]:
-        return [Excepted(one.node, one.partition, one.actor, one.reason, one.until) for one in exceptions.in_force(self._tx)]
+        return [
+            Excepted(one.node, one.partition, one.actor, one.reason, one.until, exceptions.lapsing_since(self._tx, one))
+            for one in exceptions.in_force(self._tx)
+        ]
 
     def unusual(self) -> list[Unusual]:
         """What was published lately with a warning of figures unlike the history."""

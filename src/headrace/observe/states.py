@@ -54,6 +54,7 @@ class AtRisk(msgspec.Struct, frozen=True):
     reason: str
     next: str
     since_us: int | None = None
+    """Since when it is so; None where that isn't known."""
     predicted_us: int | None = None
 
 

@@ -137,7 +137,7 @@ class _Judgement:
         if state is State.WRONG:
             return self._wrong()
         if state is State.AT_RISK and risk is not None:
-            return risk.reason, risk.next, risk.since_us
+            return risk.reason, risk.next, self._at_risk_since(risk)
         if state is State.SERVED:
             return self._served_reason(), self._backlog_command(), self._served_since()
         found = self._blocked(state)
@@ -165,6 +165,11 @@ class _Judgement:
         if since is None or promised is None or promised > self._now:
             return since
         return max(since, promised)
+
+    def _at_risk_since(self, risk: AtRisk) -> int | None:
+        """Since when it is served and the risk is there."""
+        begins = [one for one in (risk.since_us, self._served_since()) if one is not None]
+        return max(begins, default=None)
 
     # The states
 
@@ -203,7 +208,7 @@ class _Judgement:
     def _risk(self) -> AtRisk | None:
         """The next interval that has ended, isn't due yet, and is known to be held back, or to take longer than is left."""
         for one in self._all:
-            ended = bounds_us(one.interval, self._terms.per, self._terms.timezone)[1] <= self._now
+            ended = self._ended(one) <= self._now
             if one.due_at_us > self._now and ended and not one.settled and (found := self._held_back(one) or self._too_slow(one)):
                 return found
         return None
@@ -214,7 +219,8 @@ class _Judgement:
             if found.block in _STANDING_STILL or self._overdue(found):
                 at = moment(one.due_at_us, self._now, self._scene.declared.timezone)
                 said = f"late at {at}: {self._told(found)}"
-                return AtRisk(one.interval, one.due_at_us, found.node, found.partition, said, next_command(found), found.since_us)
+                since = max(self._ended(one), found.since_us or self._promised_for(found) or 0)
+                return AtRisk(one.interval, one.due_at_us, found.node, found.partition, said, next_command(found), since)
         return None
 
     def _too_slow(self, one: Obligation) -> AtRisk | None:
@@ -225,13 +231,23 @@ class _Judgement:
         pause = self._scene.world.pauses().get(found.node)
         held = pause is not None and pause.holds(self._now)
         command = f"headrace resume {shlex.quote(found.node)}" if held else f"headrace why {shlex.quote(self._terms.consumer)}"
-        return AtRisk(one.interval, one.due_at_us, found.node, found.partition, found.clause, command, found.since_us, found.predicted_us)
+        began = found.since_us or (pause.since_us if pause is not None and held else None) or 0
+        since = max(self._ended(one), began)
+        return AtRisk(one.interval, one.due_at_us, found.node, found.partition, found.clause, command, since, found.predicted_us)
+
+    def _ended(self, one: Obligation) -> int:
+        """When an interval ended: before that nothing of it is expected."""
+        return bounds_us(one.interval, self._terms.per, self._terms.timezone)[1]
 
     def _overdue(self, found: Blocked) -> bool:
-        if found.block is not Block.MISSING:
-            return False
-        by = promised_by(self._scene.declared.nodes[found.node], found.partition)
+        by = self._promised_for(found)
         return by is not None and by <= self._now
+
+    def _promised_for(self, found: Blocked) -> int | None:
+        """Until when a delivery that isn't there was promised."""
+        if found.block is not Block.MISSING:
+            return None
+        return promised_by(self._scene.declared.nodes[found.node], found.partition)
 
     def _lapsing(self) -> AtRisk | None:
         """The exception that lapses first."""
@@ -240,8 +256,15 @@ class _Judgement:
                 zone = self._scene.declared.timezone
                 said = f"{_place(one)} is an exception of {one.by} that lapses at {moment(one.until_us, self._now, zone)}: {one.reason}"
                 command = f"headrace quarantine {shlex.quote(_place(one))}"
-                return AtRisk(one.partition, one.until_us, one.node, one.partition, said, command, None, one.until_us)
+                return AtRisk(one.partition, one.until_us, one.node, one.partition, said, command, self._first_read(one), one.until_us)
         return None
+
+    def _first_read(self, one: Excepted) -> int | None:
+        """When what stands on an exception could first be read: with the first interval that was met after it, if one was."""
+        if one.at_us is None:
+            return None
+        met = (it.met_at_us for it in self._all if it.met_at_us is not None and it.met_at_us >= one.at_us)
+        return min(met, default=one.at_us)
 
     def _odd(self) -> AtRisk | None:
         """What the newest interval that is served was made of, and that is unlike all before it."""
@@ -251,7 +274,9 @@ class _Judgement:
             return None
         place = f"{found.node}@{found.partition}"
         said = f"{place} is unusual: {found.said}"
-        return AtRisk(served[0].interval, served[0].due_at_us, found.node, found.partition, said, f"headrace why {shlex.quote(place)}")
+        since = max(served[0].due_at_us, served[0].met_at_us or 0, found.at_us or 0)
+        command = f"headrace why {shlex.quote(place)}"
+        return AtRisk(served[0].interval, served[0].due_at_us, found.node, found.partition, said, command, since)
 
     def _wrong(self) -> tuple[str, str | None, int | None]:
         assert self._wronged is not None

@@ -43,6 +43,7 @@ class Pausing(NamedTuple):
     reason: str
     by: str
     until_us: int | None
+    since_us: int | None = None
 
     def holds(self, now_us: int) -> bool:
         """Whether its time isn't over."""
@@ -62,6 +63,8 @@ class Excepted(NamedTuple):
     by: str
     reason: str
     until_us: int | None
+    at_us: int | None = None
+    """Since when it is one that will lapse, renewals included; None where that isn't known."""
 
     def lapsed(self, now_us: int) -> bool:
         """Whether its time is over."""
@@ -75,6 +78,8 @@ class Unusual(NamedTuple):
     partition: str
     said: str
     strength: float
+    at_us: int | None = None
+    """When it was published; None where that isn't known."""
 
 
 class Kept(NamedTuple):

@@ -103,6 +103,11 @@ class Wrongness:
         names = [one.consumer for one in self._scene.declared.consumers if one.consumer in found or one.consumer in lapsed]
         return {name: min((*found.get(name, ()), *lapsed.get(name, ())), key=_earliest) for name in names}
 
+    def spans(self, consumer: str) -> Moments:
+        """While what a consumer could read was wrong, as known now, whatever made it so."""
+        terms = next(one for one in self._scene.declared.consumers if one.consumer == consumer)
+        return union((one.from_us, one.until_us) for one in self.wrong(terms) if one.withdrawn_us == EVER)
+
     def behind(self) -> frozenset[int]:
         """The incidents that make wrong what any consumer can read now."""
         wronged = (*self._holding().values(), *self._lapsed_now().values())

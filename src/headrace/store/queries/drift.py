@@ -122,18 +122,18 @@ def _marks(kind: type[Any]) -> str:
     return ", ".join("?" * len(kind.__struct_fields__))
 
 
-def unusual(tx: Transaction) -> list[tuple[str, str, str, float]]:
-    """(node, partition, what, strength) of the figures unlike the history that readers see, among the newest facts; the least probable
-    of each partition. What a check warned of is said by the check."""
+def unusual(tx: Transaction) -> list[tuple[str, str, str, float, int]]:
+    """(node, partition, what, strength, when it was published) of the figures unlike the history that readers see, among the newest
+    facts; the least probable of each partition. What a check warned of is said by the check."""
     sql = (
-        "select f.node, f.partition, f.kind, f.column_name, f.observed, f.expected, f.strength"
+        "select f.node, f.partition, f.kind, f.column_name, f.observed, f.expected, f.strength, p.published_at"
         f" from {_UNUSUAL} and f.id > (select coalesce(max(id), 0) from fact) - ?"
     )
-    found: dict[tuple[str, str], tuple[str, str, str, float]] = {}
-    for node, partition, kind, column, observed, expected, strength in tx.execute(sql, (FACTS_RECENT,)).fetchall():
+    found: dict[tuple[str, str], tuple[str, str, str, float, int]] = {}
+    for node, partition, kind, column, observed, expected, strength, at in tx.execute(sql, (FACTS_RECENT,)).fetchall():
         said = f"{kind}: {f'{column}: ' if column else ''}{observed}, expected {expected}"
         if (node, partition) not in found or found[node, partition][3] < float(strength):
-            found[node, partition] = (node, partition, said, float(strength))
+            found[node, partition] = (node, partition, said, float(strength), int(at))
     return list(found.values())
 
 

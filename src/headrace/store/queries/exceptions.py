@@ -75,6 +75,16 @@ def in_force(tx: Transaction) -> list[Accepted]:
     return [Accepted(*row) for row in rows]
 
 
+def lapsing_since(tx: Transaction, one: Accepted) -> int:
+    """Since when an exception is one that will lapse: renewals of it go on with the one before."""
+    row = tx.execute(
+        "select min(at) from accepted where publication_id = :publication and id > (select coalesce(max(id), 0) from accepted"
+        " where publication_id = :publication and until is null and id < :id) and id <= :id",
+        {"publication": one.publication_id, "id": one.id},
+    ).fetchone()
+    return one.at if row[0] is None else int(row[0])
+
+
 def nodes_between(tx: Transaction, first: str, last: str) -> set[str]:
     """Whose partitions between two keys (both included) readers see as exceptions."""
     rows = tx.execute(

@@ -125,3 +125,14 @@ def made_since(tx: Transaction, node: str, snapshot: int) -> list[Made]:
         (node, snapshot, snapshot),
     )
     return [Made(row[0], row[1], row[2], row[3], row[4], row[5] or 0, bool(row[6]), row[7] is not None) for row in rows]
+
+
+def replaced_last(tx: Transaction) -> int:
+    """When the newest of what was wrong, by incidents or by exceptions that may lapse, was over; microseconds, 0 for never."""
+    row = tx.execute(
+        "select coalesce(max(over_at), 0) from (select p.ended_at as over_at from unsound u join publication p"
+        " on p.id = u.publication_id union all select until_at from unsound"
+        " union all select p.ended_at from accepted a join publication p on p.id = a.publication_id where a.until is not null"
+        " union all select ended_at from accepted where until is not null) o"
+    ).fetchone()
+    return int(row[0])

@@ -383,6 +383,56 @@ def test_a_promise_that_usual_arrivals_cant_keep_is_told_as_such(store: Store) -
         tx.executemany("insert into look (source, at, found) values ('src', ?, 1)", [(at("2013-02-21 07:40"),)])
     (one,) = night.judge("2013-02-21 08:00")
     assert (one.kind, one.node, one.affected.consumers) == ("deadline_infeasible", "c", ("c",))
+    assert one.summary == ("usually there at 07:40 (src at 07:40, then 0 s); due by 07:00; fits if due by 07:40, or there 40 min earlier")
+
+
+def timeline(store: Store, number: int) -> list[str]:
+    with store.read() as tx:
+        return [line.what for line in incidents.timeline_of(tx, number)]
+
+
+def test_a_promise_that_is_missed_daily_by_minutes_is_one_incident_until_it_fits(store: Store) -> None:
+    """Would catch: five misses in a row that open nothing, one incident or one more line a day, an end over a quiet weekend, and one
+    that is open for ever though the promise was changed."""
+    night = Night(store)
+    for day in range(1, 7):
+        night.published(f"2013-02-{day:02d}", f"2013-02-{day + 1:02d} 07:04")
+        night.looked(f"2013-02-{day + 1:02d} 07:04")
+        found = night.judge(f"2013-02-{day + 1:02d} 07:05")
+        assert [one.kind for one in found] == ([] if day < 5 else ["deadline_infeasible"])
+    night.judge("2013-02-08 06:50")
+    (one,) = night.all()
+    assert (one.state, len(timeline(store, one.id))) == ("open", 1)
+    later = declare(NODES, consumer("c", "a", due="08:00"))
+    with store.write(None) as tx:
+        promise(tx, WATCHED, later, at("2013-02-08 06:55"))
+    (over,) = night.judge("2013-02-08 06:56", later)
+    assert over.state == "resolved"
+
+
+def test_a_promise_that_is_missed_daily_fits_again_once_it_is_kept(store: Store) -> None:
+    """Would catch: an incident of a promise that stays open although its deliveries come earlier now."""
+    night = Night(store)
+    for day in range(1, 7):
+        night.published(f"2013-02-{day:02d}", f"2013-02-{day + 1:02d} 07:04")
+        night.judge(f"2013-02-{day + 1:02d} 07:05")
+    night.published("2013-02-07", "2013-02-08 06:30")
+    (kept,) = night.judge("2013-02-08 07:05")
+    assert (kept.kind, kept.state) == ("deadline_infeasible", "resolved")
+    assert "usual arrivals and durations end before the deadline again" in timeline(store, kept.id)[-1]
+
+
+def test_what_is_seen_too_late_each_day_is_told_too(store: Store) -> None:
+    """Would catch: files that are there in time, and are looked for after the deadline each day: missed daily, and nothing is open."""
+    night = Night(store)
+    for day in range(1, 7):
+        night.published(f"2013-02-{day:02d}", f"2013-02-{day + 1:02d} 07:04")
+        with store.write(None) as tx:
+            tx.execute("update delivery set arrived_at = arrived_at - 3600000000 where partition = ?", (f"2013-02-{day:02d}",))
+        night.judge(f"2013-02-{day + 1:02d} 07:05")
+    (one,) = night.all()
+    assert (one.kind, one.node) == ("deadline_infeasible", "c")
+    assert one.summary.startswith("usually there at 07:04 (the last 5 were); due by 07:00; fits if due by 07:04")
 
 
 def test_a_missing_library_is_one_incident_until_the_last_asset_has_it_back(store: Store) -> None:

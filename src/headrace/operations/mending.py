@@ -140,7 +140,7 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
             return Mending(first="somebody has to agree to the plan that waits", commands=("headrace backfills",))
         case CauseKind.DEADLINE_INFEASIBLE:
             return Mending(
-                first="promise what can be kept, or make it faster: the usual arrivals and durations end after the deadline",
+                first=f"promise what can be kept, or have it there earlier: {incident.summary}",
                 commands=(f"headrace why {shlex.quote((*incident.affected.consumers, incident.node)[0])}",),
             )
         case CauseKind.DATA_CORRUPTED if _made(project, incident.node) is not None:

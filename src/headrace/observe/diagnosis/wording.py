@@ -65,6 +65,12 @@ def _summary(one: Candidate, columns: Sequence[str]) -> str:
     return f"{said}; {lapsed}" if lapsed else said
 
 
+def _too_early(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    """When it is usually there, and what would have to be otherwise."""
+    one = next((each for each in own if each.kind == CauseKind.DEADLINE_INFEASIBLE), None)
+    return _observed(own, columns) if one is None else f"{one.observed}; due {one.expected}"
+
+
 def exceptions_lapsed(own: Iterable[Evidence]) -> str:
     """Whose exceptions have lapsed, in a clause; empty for none."""
     found = {(one.node, one.partition): one.lapsed for one in own if one.lapsed}
@@ -224,6 +230,7 @@ _CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = 
     CauseKind.LATE_SOURCE: _absent,
     CauseKind.MISSING_SOURCE: _absent,
     CauseKind.RESTATEMENT: _restated,
+    CauseKind.DEADLINE_INFEASIBLE: _too_early,
     CauseKind.DATA_CORRUPTED: _damaged,
     CauseKind.CONFIGURATION_ERROR: _configured,
     CauseKind.RESOURCE_EXHAUSTED: _exhausted,

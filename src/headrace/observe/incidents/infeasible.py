@@ -1,54 +1,127 @@
-"""Evidence that a deadline can't be met: what usually arrives when, and how long what follows usually takes, end after it."""
+"""Evidence that a deadline can't be met: what usually arrives when, and how long what follows usually takes, end after it.
+
+It is one piece of evidence for as long as the promise can't be kept. A day on which another cause
+holds the interval back, or on which nothing is due, says nothing about that.
+"""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Iterator
+from datetime import timedelta
 from functools import cache
+from typing import NamedTuple
+
+import msgspec
 
 from headrace.model.intervals import bounds_us
+from headrace.model.zones import from_us
 from headrace.observe.blockage import Block, promised_by
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.incidents.arrivals import LEAST, delays
+from headrace.observe.incidents.arrivals import delays
 from headrace.observe.incidents.blocked import Waiting
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import Scene, due_us
 from headrace.observe.watched import Terms
-from headrace.observe.wording import moment
+from headrace.observe.wording import ago
 from headrace.store.database import Transaction
-from headrace.store.queries import durations, obligations
+from headrace.store.queries import durations, incidents, obligations
+from headrace.store.queries import evidence as stored
+from headrace.store.queries.obligations import Obligation
 
+KIND = "deadline"
 NATS = 6.0
-LATELY_US = 36 * 3_600_000_000
-"""For so long what was met late is asked whether it could have been met in time."""
+ARRIVALS_LEAST = 5
+"""At least so many deliveries say when they usually come."""
+MISSED_LEAST = 5
+"""At least so many deadlines in a row, missed without another cause, say that they can't be met."""
+ASKED_MAX = 12
+"""At most so many of a consumer's newest deadlines are looked at."""
+_MINUTE_US = 60_000_000
 _HOLDS = (Block.MISSING, Block.WAITING)
+
+
+class _Ends(NamedTuple):
+    """When an interval is usually there, and what that consists of."""
+
+    at_us: int
+    because: str
 
 
 def gather(tx: Transaction, scene: Scene, found: list[Waiting], late: Collection[tuple[str, str]], now: int) -> Iterator[Evidence]:
     """The consumers whose newest due interval waits, or waited, for nothing but what usually comes, or is computed, after it was due."""
-    newest = {one.consumer: one for one in found}  # they come oldest first
-    terms = {one.consumer: one for one in scene.declared.consumers}
+    waiting = {one.consumer: one for one in found}  # they come oldest first
+    known = dict(stored.standing_of(tx, KIND).values())
     usual = _Usual(tx, scene)
-    for name, consumer in terms.items():
-        one = newest.get(name)
-        if one is not None:
-            if one.by and not any(b.block not in _HOLDS or (b.node, b.partition) in late for b in one.by):
-                ends = max((usual.ends(consumer, b.node, b.partition) or 0 for b in one.by), default=0)
-                yield from _of(scene, name, one.interval, one.due_at, ends, now)
-        elif (met := obligations.newest_late(tx, name, now - LATELY_US)) is not None:
-            ends = max((usual.ends(consumer, source, met.interval) or 0 for source in _sources(scene, consumer)), default=0)
-            yield from _of(scene, name, met.interval, met.due_at, ends, now)
+    for terms in scene.declared.consumers:
+        before = known.get(terms.consumer)
+        started = None if before is None else msgspec.msgpack.decode(before, type=Evidence)
+        rows = obligations.newest(tx, terms.consumer, limit=ASKED_MAX)
+        newest = [one for one in rows if one.due_at <= now and one.waived_at is None]
+        if not newest or (newest[0].met_at is not None and newest[0].met_at <= newest[0].due_at):
+            continue  # in time: it can be kept
+        last = newest[0]
+        one = waiting.get(terms.consumer)
+        held = one is not None and one.interval == last.interval and _is_held_elsewhere(one, late)
+        if held and started is None:
+            continue
+        due = max(last.due_at, due_us(terms, last.interval))
+        ends = _usual_end(scene, usual, terms, last, one) or _always(tx, terms, newest)
+        if ends is not None and ends.at_us > due:
+            yield _evidence(terms, last, due, ends, started, now)
 
 
-def _of(scene: Scene, consumer: str, interval: str, due: int, ends: int, now: int) -> Iterator[Evidence]:
-    if ends <= due:
-        return
-    zone = scene.declared.timezone
-    yield Evidence(
-        id=f"deadline:{consumer}", node=consumer, partition=interval, family=Family.ARRIVAL, kind=CauseKind.DEADLINE_INFEASIBLE.value,
-        expected=f"by {moment(due, now, zone)}", observed=f"with usual arrivals and durations at {moment(ends, now, zone)}",
-        strength=NATS, at_us=now, began_us=due,
+def _is_held_elsewhere(one: Waiting, late: Collection[tuple[str, str]]) -> bool:
+    return not one.by or any(b.block not in _HOLDS or (b.node, b.partition) in late for b in one.by)
+
+
+def _usual_end(scene: Scene, usual: _Usual, terms: Terms, last: Obligation, one: Waiting | None) -> _Ends | None:
+    """When an interval is there by usual arrivals and durations, if that is after it was due."""
+    places = [(source, last.interval) for source in _sources(scene, terms)]
+    if one is not None and one.interval == last.interval:
+        places += [(b.node, b.partition) for b in one.by if b.block in _HOLDS]
+    found = [ends for node, key in dict.fromkeys(places) if (ends := usual.ends(terms, node, key)) is not None]
+    latest = max(found, key=lambda ends: ends.at_us, default=None)
+    return latest if latest is not None and latest.at_us > last.due_at else None
+
+
+def _always(tx: Transaction, terms: Terms, newest: list[Obligation]) -> _Ends | None:
+    """When an interval was there as a rule, where the newest deadlines were all missed and no other incident was open about that."""
+    last = newest[:MISSED_LEAST]
+    late = [one for one in last if one.met_at is not None and one.met_at > one.due_at]
+    if len(late) < MISSED_LEAST or _had_another_cause(tx, terms, late):
+        return None
+    took = int(statistics.median((one.met_at or 0) - one.due_at for one in late))
+    return _Ends(newest[0].due_at + took, f"the last {len(late)} were")
+
+
+def _had_another_cause(tx: Transaction, terms: Terms, late: list[Obligation]) -> bool:
+    return any(
+        one.began_at <= (missed.met_at or 0) and (one.restored_at or one.resolved_at or missed.due_at) >= missed.due_at
+        for one in incidents.newest(tx)
+        if terms.consumer in one.affected.consumers and one.kind != CauseKind.DEADLINE_INFEASIBLE
+        for missed in late
+    )
+
+
+def _evidence(
+    terms: Terms, last: Obligation, due: int, ends: _Ends, started: Evidence | None, now: int
+) -> Evidence:  # fmt: skip
+    zone = terms.timezone
+    at = -(-ends.at_us // _MINUTE_US) * _MINUTE_US
+    return Evidence(
+        id=f"{KIND}:{terms.consumer}", node=terms.consumer, family=Family.ARRIVAL, kind=CauseKind.DEADLINE_INFEASIBLE.value,
+        partition=last.interval if started is None else started.partition,
+        expected=f"by {_clock(due, due, zone)}; fits if due by {_clock(at, due, zone)}, or there {ago(at - due)} earlier",
+        observed=f"usually there at {_clock(at, due, zone)} ({ends.because})",
+        strength=NATS, at_us=now, began_us=last.due_at if started is None else started.began_us,
     )  # fmt: skip
+
+
+def _clock(at: int, due: int, zone: str) -> str:
+    """The time of day; with the days after the deadline, if any."""
+    local, days = from_us(at, zone), (from_us(at, zone).date() - from_us(due, zone).date()) // timedelta(days=1)
+    return f"{local:%H:%M}" + (f" {days} day{'s' if days > 1 else ''} later" if days else "")
 
 
 def _sources(scene: Scene, terms: Terms) -> list[str]:
@@ -72,7 +145,7 @@ class _Usual:
         self._seconds = cache(self._usual_seconds)
         self._after = cache(self._longest_after)
 
-    def ends(self, terms: Terms, name: str, key: str) -> int | None:
+    def ends(self, terms: Terms, name: str, key: str) -> _Ends | None:
         """When what waits for one partition of a source is usually there; None where nothing says when."""
         source = self._scene.node(name)
         if not source.is_source or source.partition.grain is None:
@@ -81,11 +154,16 @@ class _Usual:
         ended = bounds_us(key.partition("/")[0], source.partition.grain, source.timezone)[1]
         arrives = promised_by(source, key) if delay is None else ended + delay
         takes = max((found for read in terms.reads if (found := self._after(name, read)) is not None), default=0.0)
-        return None if arrives is None else arrives + int(takes * 1_000_000)
+        if arrives is None:
+            return None
+        work = int(takes * 1_000_000)
+        clock = f"{from_us(arrives, terms.timezone):%H:%M}"
+        comes = f"{name} by {clock} as promised" if delay is None else f"{name} at {clock}"
+        return _Ends(arrives + work, f"{comes}, then {ago(work)}")
 
     def _usual_delay(self, source: str) -> int | None:
         took = delays(self._tx, self._scene.node(source))
-        return int(statistics.median(took)) if len(took) >= LEAST else None
+        return int(statistics.median(took)) if len(took) >= ARRIVALS_LEAST else None
 
     def _usual_seconds(self, node: str) -> float:
         found = durations.of_node(self._tx, node)

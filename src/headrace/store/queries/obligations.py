@@ -70,17 +70,6 @@ def let_go(tx: Transaction, consumers: Iterable[str], interval: str) -> bool:
     return any(tx.execute(sql, (consumer, interval)).fetchone() is not None for consumer in consumers)
 
 
-def newest_late(tx: Transaction, consumer: str, since: int) -> Obligation | None:
-    """The newest obligation that was met after it was due, if it was the newest that was met since a time."""
-    row = tx.execute(
-        f"select {_COLUMNS} from obligation where consumer = ? and met_at is not null and met_at >= ? order by met_at desc, interval desc"
-        " limit 1",
-        (consumer, since),
-    ).fetchone()
-    found = Obligation(*row) if row else None
-    return found if found is not None and found.met_at is not None and found.met_at > found.due_at else None
-
-
 def all_unmet(tx: Transaction, due_by: int, each: int) -> dict[str, list[Obligation]]:
     """Of every consumer the newest obligations that were due by then and are neither met nor waived, oldest first."""
     rows = tx.execute(

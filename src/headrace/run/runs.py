@@ -24,6 +24,10 @@ class Runs:
         self._ended: dict[int, RunResult] = {}
         self.passes: set[int] = set()
         """The runs that are passes over everything."""
+        self.tried: list[tuple[str, str]] = []
+        """Node and partition of the attempts of the run that stands that have ended since they were looked at."""
+        self.waits: set[tuple[str, str]] = set()
+        """Those that wait until the machine has room again."""
 
     def begin(self, tx: Transaction, order: Order, now: int) -> int:
         """The row of a new run; its number."""

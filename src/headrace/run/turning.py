@@ -147,7 +147,10 @@ class Turning:
         """What became of production's attempts, as the core is told."""
         for one in news:
             if isinstance(one, Finished) and one.attempt in self._attempts:
-                batch.add(self._attempts.pop(one.attempt), one.outcome, wrong.get(one.attempt))
+                attempt = self._attempts.pop(one.attempt)
+                batch.add(attempt, one.outcome, wrong.get(one.attempt))
+                if STANDING in attempt.runs:
+                    self._runs.tried += [(attempt.node, key) for key in attempt.keys]
         lost = [self._lose(gone, batch) for gone in news if isinstance(gone, Lost)]
         return [*batch.events, *lost]
 
@@ -188,9 +191,15 @@ class Turning:
         return RunResult(run.id, run.state, still, run.notes, len(run.results))
 
     def _end_wave(self, tx: Transaction, now: int) -> None:
-        """What a server does by itself is done for now."""
-        if self._runs.wave and not any(STANDING in one.runs for one in self._attempts.values()):
+        """What a server does by itself is done for now. What waits for room on a disk is tried every few
+        seconds: that is one run until it is over, or until nothing waits for it any more."""
+        if not self._runs.wave or any(STANDING in one.runs for one in self._attempts.values()):
+            return
+        tried, self._runs.tried = self._runs.tried, []
+        self._runs.waits = {one for one in (*self._runs.waits, *tried) if self._core.waits_for_machine(*one)}
+        if tried or not self._runs.waits:
             self._settle(tx, now, self._runs.going_on[STANDING].row)
+        if not self._runs.waits:
             self._runs.end_wave(tx, now)
 
     def _make_durable(self) -> None:

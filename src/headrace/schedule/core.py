@@ -44,6 +44,7 @@ from headrace.schedule.publishing import Waves
 from headrace.schedule.queueing import Queue
 from headrace.schedule.releasing import Releases
 from headrace.schedule.requesting import Requests
+from headrace.schedule.retry import ENVIRONMENT_WAIT_US
 from headrace.schedule.situation import Running, Situation
 from headrace.schedule.starting import begin_earlier, start
 from headrace.schedule.states import PartitionState
@@ -121,6 +122,17 @@ class Core:
     def next_try(self) -> int | None:
         """When the next partition that backs off may be tried again, in microseconds; None if there is none."""
         return self._all.later[0][0] if self._all.later else None
+
+    def waits_for_machine(self, name: str, key: str) -> bool:
+        """Whether a partition was put back without a failure being counted, and is tried again in a few seconds."""
+        cell = self._board.get(name, key)
+        return (
+            cell is not None
+            and cell.state is PartitionState.WAITING
+            and cell.not_before is not None
+            and cell.failures == 0
+            and cell.not_before - self._all.now <= ENVIRONMENT_WAIT_US
+        )
 
     def next_event(self) -> int | None:
         """When time alone changes something next, in microseconds: a try, a time-out, an interval that ends, a firing."""

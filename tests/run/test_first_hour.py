@@ -103,6 +103,29 @@ def test_days_that_were_missing_before_anybody_promised_them_are_no_incident(lab
     assert board["reason"] == f"orders@{DAYS[35]}: nothing was delivered, promised by Thu 02-06 05:00"
 
 
+def test_a_source_that_is_added_later_is_late_from_then_on(lab: Lab) -> None:
+    """Would catch: `late_source` of a source that joins an old project, for its newest days of before it
+    was declared, which nobody had asked the vendor for; and one that is never late."""
+    for day in DAYS[:37]:
+        lab.orders(day)
+    tick(lab, DAYS[36])
+    source = "source: returns\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles: landing/returns_{date:%Y-%m-%d}.csv\n"
+    lab.write("sources/returns.yaml", source)
+    for day in DAYS[20:35]:  # DAYS[35:37] were never sent
+        lab.write(f"landing/returns_{day}.csv", f"day,amount\n{day},1.5\n")
+    lab.headrace("apply", "--yes", "--now", f"{DAYS[37]}T06:10:00+00:00")
+    tick(lab, DAYS[36], "06:20")
+    assert (lab.headrace("incidents", "--all"), told(lab)) == ([], [])
+    lab.orders(DAYS[37])
+    lab.write(f"landing/returns_{DAYS[37]}.csv", f"day,amount\n{DAYS[37]},1.5\n")
+    tick(lab, DAYS[37], "04:00")
+    lab.orders(DAYS[38])
+    tick(lab, DAYS[38])
+    (incident,) = lab.headrace("incidents", "--all")
+    cause = incident["cause"]
+    assert (cause["kind"], cause["node"], cause["partition"]) == ("late_source", "returns", DAYS[38])
+
+
 def test_a_history_that_is_loaded_later_is_owed_to_nobody_either(lab: Lab) -> None:
     """Older deliveries move the first expected interval back, and with it what was due."""
     for day in DAYS[34:37]:

@@ -58,7 +58,7 @@ def _of_source(
         return
     looked = deliveries.looks(tx, node.name, limit=1)
     delay = None if node.expect_by is not None else usual_delay(tx, node)
-    applied = arrivals.first_applied(tx) or 0
+    declared = expected_since(tx, node.name)
     for key in sorted(absent):
         by, said = expected_by(node, key, delay), "" if node.expect_by is not None else ", as usual"
         if by is None:
@@ -67,8 +67,8 @@ def _of_source(
             continue
         if by is None or by >= now or not looked or looked[0].at <= by:
             continue
-        if by < applied and (node.name, key) not in missed:
-            continue  # nobody expected it here before anything was applied
+        if by < declared and (node.name, key) not in missed and key not in known:
+            continue  # nobody expected it here before its source was declared
         failing = looked[0].error is not None
         was_missed = (node.name, key) in missed or known.get(key) == CauseKind.MISSING_SOURCE
         late = CauseKind.MISSING_SOURCE if was_missed else CauseKind.LATE_SOURCE
@@ -94,6 +94,12 @@ def _newest_absent(tx: Transaction, scene: Scene, node: Node, now: int) -> Itera
         key = previous_key(key, grain, node.timezone)
 
 
+def expected_since(tx: Transaction, source: str) -> int:
+    """Since when deliveries of a source are expected here, in microseconds: something was applied, and it
+    was declared."""
+    return max(arrivals.first_applied(tx) or 0, arrivals.declared_by(tx, source) or 0)
+
+
 def expected_by(node: Node, key: str, delay: int | None) -> int | None:
     """Until when an interval should be there: as promised, else as usual; None where neither is known."""
     if node.expect_by is not None or delay is None or node.partition.grain is None:
@@ -116,19 +122,19 @@ def usual_delay(tx: Transaction, node: Node) -> int | None:
 def delays(tx: Transaction, node: Node) -> list[int]:
     """How long after their intervals' ends the newest deliveries came, in microseconds; negative where they came before.
 
-    History that is loaded says nothing of that: neither what lay there when the project was applied first, nor all but
+    History that is loaded says nothing of that: neither what lay there when the source was declared, nor all but
     the newest of many intervals that came at once.
     """
     grain = node.partition.grain
     assert grain is not None
-    applied = arrivals.first_applied(tx) or 0
+    declared = expected_since(tx, node.name)
     arrived = [(key, at) for key, at in arrivals.first_arrivals(tx, node.name, HISTORY) if began(key, grain, node.timezone) is not None]
     at_once = Counter(at for _, at in arrived)
     newest = {at: key for key, at in reversed(arrived)}
     found = []
     for key, at in arrived:
         ended = bounds_us(key.partition("/")[0], grain, node.timezone)[1]
-        lay_there = ended < applied <= at
+        lay_there = ended < declared <= at
         loaded = at_once[at] > AT_ONCE_MAX and newest[at] != key
         if not lay_there and not loaded:
             found.append(at - ended)

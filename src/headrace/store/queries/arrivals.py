@@ -21,6 +21,17 @@ def first_applied(tx: Transaction) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
+def declared_by(tx: Transaction, source: str) -> int | None:
+    """When a source was surely declared, microseconds: somebody had looked at it, or had found a delivery of
+    it. None where nobody ever did. Of a source without deliveries the first looks are forgotten with time."""
+    row = tx.execute(
+        "select min(at) from (select min(at) as at from look where source = :source"
+        " union all select min(observed_at) from delivery where source = :source) as known",
+        {"source": source},
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
 def first_arrivals(tx: Transaction, source: str, limit: int) -> list[tuple[str, int]]:
     """(partition, when its first delivery arrived) of a source's newest partitions."""
     rows = tx.execute(

@@ -38,11 +38,19 @@ def test_an_outage_is_known_however_often_its_source_was_looked_at_since(tmp_pat
     assert "USING" in str(plan) and "TEMP B-TREE" not in str(plan), plan
 
 
+COUNT = arriving.LOOKS_MAX + 150
+"""More looks than are kept."""
+
+
 def test_looks_at_a_source_that_fails_every_other_time_are_bounded(tmp_path: Path) -> None:
+    """Would catch: a ledger that leaves out the oldest outages of a source that comes and goes without a word."""
     with (store := opened(tmp_path)).write(None) as tx:
-        for n in range(400):
+        for n in range(COUNT):
             arriving.record_look(tx, "s", n * POLL, 0, "refused" if n % 2 else None)
-    most = arriving.LOOKS_KEPT + arriving.TURNS_KEPT
+    most = arriving.LOOKS_MAX
     with store.read() as tx:
         rows = tx.execute("select at from look where source = 's' order by at").fetchall()
-    assert [at // POLL for (at,) in rows] == [*range(400 - most, 400)]
+        found = StoreRecords(tx, COUNT * POLL).unread("s")
+    assert found[0].reason == "refused (older outages aren't kept)"
+    assert {one.reason for one in found[1:]} == {"refused"}
+    assert [at // POLL for (at,) in rows] == [*range(COUNT - most, COUNT)]

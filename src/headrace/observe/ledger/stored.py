@@ -18,9 +18,11 @@ from headrace.schedule import AttemptId
 from headrace.store.database import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import durations, ledger, pauses
+from headrace.store.queries.arriving import LOOKS_MAX
 from headrace.store.queries.ledger import AttemptRow
 
 _EVER = 1 << 62
+OLDER_UNKNOWN = "older outages aren't kept"
 
 
 class StoreRecords:
@@ -138,12 +140,15 @@ class StoreRecords:
         """While a source couldn't be read."""
         if source not in self._unread:
             found: list[Unread] = []
-            for at_us, error in ledger.looks(self._tx, source, self._now):
+            looks = ledger.looks(self._tx, source, self._now)
+            for at_us, error in looks:
                 is_open = bool(found) and found[-1].to_us is None
                 if error is None and is_open:
                     found[-1] = found[-1]._replace(to_us=at_us)
                 elif error is not None and not is_open:
                     found.append(Unread(at_us, None, error))
+            if found and len(looks) >= LOOKS_MAX:  # a source that comes and goes: its oldest looks are gone
+                found[0] = found[0]._replace(reason=f"{found[0].reason} ({OLDER_UNKNOWN})")
             self._unread[source] = found
         return self._unread[source]
 

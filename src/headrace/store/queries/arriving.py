@@ -9,8 +9,10 @@ import msgspec
 from headrace.store.database import Transaction
 
 LOOKS_KEPT = 50
-TURNS_KEPT = 200
+TURNS_KEPT = 2_000
 """Of older looks so many are kept that came out otherwise than the one before."""
+LOOKS_MAX = LOOKS_KEPT + TURNS_KEPT
+"""So many looks of a source are kept: where there are as many, older ones may be forgotten."""
 _LEAVES = "select at, error from look where source = :source order by at desc limit 2 offset :kept"
 """The newest look that isn't one of the last any more, and the one before it."""
 _ITS_WORKER = "its worker "
@@ -111,7 +113,7 @@ def record_look(tx: Transaction, source: str, at: int, found: int, error: str | 
     tx.execute(
         "delete from look where source = :source"
         " and at <= (select at from look where source = :source order by at desc limit 1 offset :kept)",
-        {"source": source, "kept": LOOKS_KEPT + TURNS_KEPT},
+        {"source": source, "kept": LOOKS_MAX},
     )
 
 

@@ -195,3 +195,68 @@ def test_a_peer_is_quoted_as_it_was_measured() -> None:
             anyhow = figures[name.replace("the first incident", "any incident")]
             same = (figure["value"], figure["against"]) == (anyhow["value"], anyhow["against"])
             assert same, "the page says that both countings give the same"
+
+
+FAULTS = {
+    "half of a column null": ("null 50 %",),
+    "a quarter": ("null 25 %",),
+    "a tenth": ("null 10 %",),
+    "× 100, × 0.01": ("× 100",),
+    "× 1.6": ("× 1.6",),
+    "× 1.2": ("× 1.2",),
+    "sign, two categories swapped": ("sign", "categories swapped"),
+    "the clock 5 hours off": ("clock + 5 h",),
+    "the end cut by 45 %": ("cut by 45 %",),
+    "by 20 %": ("cut by 20 %",),
+    "by 10 %": ("cut by 10 %",),
+    "70 % of the rows lost all day long": ("70 % lost",),
+    "50 %": ("50 % lost",),
+    "20 %": ("20 % lost",),
+    "every row twice": ("doubled",),
+}
+"""Line of the page on anomalies → the benchmark's faults whose shares stand there."""
+
+
+def test_shares_of_faults_are_quoted_as_they_were_measured() -> None:
+    """Would catch: a share that was rounded up, or is of another measurement."""
+    document = DOCUMENTS["anomalies"]
+    shares = {figure["name"]: figure["value"] for figure in [*document["figures"], *document["observed"]]}
+    page = (ROOT / "docs/explanation/anomalies.md").read_text(encoding="utf-8")
+    for line, faults in FAULTS.items():
+        held = ", ".join(f"{shares[f'held: {fault}']:.2f}" for fault in faults)
+        cell = f"| {line} | {held} ({shares[f'seen: {faults[-1]}']:.2f}) |"
+        assert cell in page, cell
+    assert f"**{shares['false_holds_a_month']:.2f} false holds** and {shares['warnings_a_month']:.0f} warnings a project" in page
+
+
+CELLS = {
+    "no-ops": ("overhead", "{tasks_per_second:,.0f} /s"),
+    "no-ops on PostgreSQL": ("overhead", "{tasks_per_second_postgresql:,.0f} /s"),
+    "a hop, p50": ("overhead", "{hop_p50_ms:.2f} ms"),
+    "a hop, p95": ("overhead", "{hop_p95_ms:.2f} ms"),
+    "a small day, checked and published": ("overhead", "{partition_ms:.1f} ms"),
+    "bookkeeping of tasks of 100 ms": ("overhead", "{bookkeeping_percent:.1f} %"),
+    "from the command to ready": ("overhead", "{ready_seconds:.2f} s"),
+    "a server that has nothing to do, processor": ("overhead", "{idle_cpu_percent:.2f} %"),
+    "the same, memory (PSS)": ("overhead", "{idle_pss_mb:.0f} MB"),
+    "1,000 assets loaded, cold": ("overhead", "{load_1000_seconds:.2f} s"),
+    "10,000 assets loaded, cold": ("overhead", "{load_10000_seconds:.2f} s"),
+    "the first answer of a server that just started": ("api", "{first_answer_ms:.0f} ms"),
+    "`status`, p95, also right after a change": ("api", "{status_p95_ms:.0f} ms"),
+    "`why` of a consumer that waits": ("api", "{why_p95_ms:.0f} ms"),
+    "a contract, which is made of the files": ("api", "{contract_p95_ms:.0f} ms"),
+    "frames a second: panning; a table of 100,000 rows": ("ui", "{graph_pan_fps:.0f}; {table_100k_scroll_fps:.0f}"),
+    "JavaScript for Today, compressed": ("ui", "{today_script_kb:.0f} kB"),
+    "memory that an hour of events leaves": ("ui", "{memory_grown_in_an_hour_mb:.1f} MB, no node"),
+}
+"""Line of the page on performance → the benchmark, and its cell."""
+
+
+@pytest.mark.parametrize("line", CELLS)
+def test_the_page_on_performance_quotes_what_was_measured(line: str) -> None:
+    """Would catch: a figure that was typed wrongly, or stayed when the benchmark was measured anew."""
+    name, cell = CELLS[line]
+    document = DOCUMENTS[name]
+    values = {figure["name"]: figure["value"] for figure in [*document["figures"], *document["observed"]]}
+    page = (ROOT / "docs/explanation/performance.md").read_text(encoding="utf-8")
+    assert f"| {line} | {cell.format(**values)} |" in page

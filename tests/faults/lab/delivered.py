@@ -180,6 +180,18 @@ def doubled(lab: Lab, chance: random.Random) -> Fault:
     return _one(source, "duplicate_rows", change, f"{share:.0%} of the rows twice", about="rows")
 
 
+def copied(lab: Lab, chance: random.Random) -> Fault:
+    """Each row twice, the second time under a key of its own."""
+    source = _victim(lab, chance)
+
+    def change(made: Delivery) -> None:
+        fresh = lab.days.events(source, lab.day + timedelta(200), factor=3.0).rows
+        keys = iter(sorted({row[source.key] for row in fresh} - {row[source.key] for row in made.rows}))
+        made.rows += [{**row, source.key: key} for row, key in zip(made.rows, keys, strict=False)]
+
+    return _one(source, "duplicate_rows copied", change, "each row twice, with new keys", about="rows")
+
+
 # Too much, too little
 
 
@@ -324,6 +336,19 @@ def _mixed(source: Source, chance: random.Random, measure: Measure) -> Changed:
     return f"half of {most} is named {least} ({ordered[-1][1] / 2:.0%} of the rows)", f"share {most}", change
 
 
+def _relabelled(source: Source, chance: random.Random, measure: Measure) -> Changed:
+    """Groups come under names that never were: the largest one, or all of them."""
+    every, most = chance.random() < 0.5, max(source.categories, key=lambda one: one[1])[0]
+
+    def change(rows: list[Row]) -> None:
+        for row in rows:
+            if every or row[source.category] == most:
+                row[source.category] = row[source.category].title() + " Ltd"
+
+    what = "all groups have" if every else f"{most} has"
+    return f"{what} another name", f"share {most}", change
+
+
 def _clock(source: Source, chance: random.Random, measure: Measure) -> Changed:
     hours = chance.choice((-7, -5, 5, 6, 9))
 
@@ -336,7 +361,7 @@ def _clock(source: Source, chance: random.Random, measure: Measure) -> Changed:
 
 
 unit, sign, swapped, clock = _values("unit", _unit), _values("sign", _sign), _values("swapped", _swapped), _values("clock", _clock)
-mixed = _values("mixed", _mixed)
+mixed, relabelled = _values("mixed", _mixed), _values("relabelled", _relabelled)
 
 
 # References
@@ -393,5 +418,5 @@ DELIVERED: tuple[Make, ...] = (
     late, missing, unavailable, denied, renamed, dropped, headless, retyped, reformatted, stale, restated, doubled, cut, bloated,
     group_gone,
     emptied, unit, sign, swapped, clock, keys_of_facts, keys_of_reference, reported, torn, ragged,
-    group_doubled, mixed,
+    group_doubled, mixed, copied, relabelled,
 )  # fmt: skip

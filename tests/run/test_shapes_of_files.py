@@ -143,6 +143,25 @@ def test_the_shape_is_the_cause(lab: Lab, shape: str) -> None:
     assert lab.headrace("status")["consumers"][0]["state"] == "served"
 
 
+@pytest.mark.parametrize(("end", "kind"), [("2025-0", "volume_anomaly"), ("soon", "type_change")])
+def test_a_file_that_ends_within_a_date(tmp_path: Path, end: str, kind: str) -> None:
+    """Would catch: "another type in day" for a copy that broke off within the last value of a row; a word in the last
+    line of a file without a line end taken for a file that is cut off."""
+    lab = Lab(tmp_path / "p")
+    lab.sql("totals", "select day, customer, sum(amount) as total from orders group by all")
+    for day in DAYS[:5]:
+        lab.orders(day, n=30)
+    lab.tick()
+    lab.orders(DAY, n=30)
+    whole = (lab.root / f"landing/orders_{DAY}.csv").read_text()
+    deliver(lab, DAY, whole[: whole.index(DAY, len(whole) // 2)] + end)
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    cause = incident["cause"]
+    assert (cause["kind"], cause["partition"]) == (kind, DAY), cause
+    assert ("the file is cut off: line " in cause["summary"]) == (kind == "volume_anomaly"), cause
+
+
 def test_files_that_never_end_their_last_line(tmp_path: Path) -> None:
     """Would catch: a vendor whose files never end with a line end, held every day for it; one who
     begins to leave it out in files that are whole held for it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -105,7 +106,8 @@ class Csv:
             return broken
         bad = bad_columns(connection, _rows_sql(opened, schema.format, header, numbers=_numeric(schema.columns)), header, schema)
         if bad:
-            return drift_of(located(bad, _lines(opened, schema.format, header)))
+            drift = drift_of(located(bad, _lines(opened, schema.format, header)))
+            return _cut_in_value(drift, opened, schema.format, header) or drift
         return Unreadable(f"can't be read: {first_line(error, opened.path)}")
 
 
@@ -288,6 +290,25 @@ def _broken(error: Exception, opened: Opened) -> Unreadable | None:
             f"line {mixed}: line ends are mixed (LF, CRLF or CR)" if mixed else "not a CSV file by RFC 4180 (quotes or line ends)", mixed
         )
     return Unreadable(f"{at}can't be read as CSV: {first_line(error, opened.path)}", line) if found else None
+
+
+def _cut_in_value(drift: TypeDrift, opened: Opened, form: Format, header: Header) -> Unreadable | None:
+    """Whether all that is no value of its type is the beginning of one, at the very end of the file: `2026-03` for a date,
+    in a last line without an end."""
+    (bad, *others) = drift.columns
+    if others or bad.rows != 1 or bad.line is None or bad.column != header.names[-1]:
+        return None
+    if not is_cut_in_line(Path(opened.path), bad.line):
+        return None
+    last = deque((row[-1] or "" for _, row in _lines(opened, form, header) if row), maxlen=2)
+    if len(last) < 2 or not _shape(last[0]).startswith(_shape(last[1])) or len(last[1]) >= len(last[0]):
+        return None
+    return _cut_off(bad.line, f"a part of a value where {shown(bad.column)} has {bad.type}")
+
+
+def _shape(value: str) -> str:
+    """What a value looks like: each digit a 9, each letter an a."""
+    return "".join("9" if one.isdigit() else "a" if one.isalpha() else one for one in value)
 
 
 def _cut_off(line: int, said: str) -> Unreadable:

@@ -12,6 +12,8 @@ from headrace.cli.tables import Column, Row
 from headrace.cli.text import clean, clean_lines
 
 _ENVIRONMENT = re.compile(r" --env \S+")
+_PROJECT = re.compile(r" --project ('(?:[^']|'\"'\"')*'|\S+)")
+"""The folder, quoted as a shell needs it."""
 
 
 class Page:
@@ -71,5 +73,8 @@ class Page:
 
     def _typed(self, command: str) -> str:
         """A command with what it needs here; one that names its environment is about that one."""
+        if command.startswith("git "):  # it has no options of ours, and runs where the project is
+            project = _PROJECT.search(self._suffix)
+            return clean(f"git -C {project[1]} {command.removeprefix('git ')}" if project else command)
         suffix = _ENVIRONMENT.sub("", self._suffix) if " --env " in command else self._suffix
         return clean(command) + suffix

@@ -34,6 +34,7 @@ def test_a_tie_is_said_in_the_run_and_shown_ever_after(project: Project) -> None
     ]  # fmt: skip
     assert (row["source"], row["format"], row["encoding"], row["delimiter"]) == ("orders", "csv", "utf-8", ",")
     assert row["header"] is True
+    assert row["read_as"] == "CSV, UTF-8, comma, header"
     assert len(row["deliveries"]) == 2
     assert row["undecided"] == ["amount"]
     (disagreed,) = row["disagreed"]

@@ -10,10 +10,6 @@ from headrace.operations.documents import LearntRow
 COLUMNS_SHOWN_MAX = 12
 DISAGREED_SHOWN_MAX = 3
 SOURCES_SHOWN_MAX = 6
-_FORMATS = {"csv": "CSV", "fixed_width": "fixed width", "jsonl": "JSON lines", "json": "JSON", "xml": "XML"}
-_FORMATS |= {"parquet": "Parquet", "excel": "Excel"}
-_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-_TEXT = ("csv", "fixed_width")
 
 
 def lessons(rows: list[LearntRow], page: Page) -> None:
@@ -29,7 +25,7 @@ def lessons(rows: list[LearntRow], page: Page) -> None:
 def lesson(row: LearntRow, page: Page, *, columns: bool = True, warnings: bool = True) -> None:
     """How the source is read, with `columns` as what, what says so, and which deliveries didn't agree."""
     types = "; types by its contract" if row.by == "contract" else ""
-    page.say(f"{row.source} is read as {_form(row)}, learnt from {_deliveries(row)}{types}", indent=2)
+    page.say(f"{row.source} is read as {row.read_as}, learnt from {_deliveries(row)}{types}", indent=2)
     if columns:
         page.say(joined([f"{one.name} {one.type}" for one in row.columns], COLUMNS_SHOWN_MAX), "dim", indent=4)
     for text in row.warnings if warnings else ():
@@ -45,17 +41,3 @@ def lesson(row: LearntRow, page: Page, *, columns: bool = True, warnings: bool =
 def _deliveries(row: LearntRow) -> str:
     count = len(row.deliveries)
     return row.deliveries[0] if count == 1 else f"{plural(count, 'delivery', 'deliveries')}"
-
-
-def _form(row: LearntRow) -> str:
-    """`CSV, UTF-8, semicolon, header, decimal comma, dates %d.%m.%Y`."""
-    said = [_FORMATS.get(row.format, row.format)]
-    if row.format in _TEXT:
-        said.append(row.encoding.upper())
-    if row.delimiter is not None:
-        said.append(_DELIMITERS.get(row.delimiter, repr(row.delimiter)))
-        said.append("header" if row.header else "no header")
-    if row.decimal == ",":
-        said.append("decimal comma")
-    said += [f"dates {form}" for form in (row.date_format, row.timestamp_format) if form]
-    return ", ".join(said)

@@ -15,7 +15,7 @@ def shown(text: object, limit: int = SHOWN_CHARACTERS) -> str:
 def first_line(error: Exception, path: str, limit: int = 160) -> str:
     """The first line of an error's text without the path of our copy, which says nothing to a reader."""
     text = str(error).replace(path, "the file")
-    return shown((text.splitlines() or [""])[0], limit)
+    return shown((text.strip().splitlines() or [type(error).__name__])[0], limit)
 
 
 def _escaped(char: str) -> str:

@@ -30,7 +30,7 @@ from headrace.lake.extensions import load
 from headrace.lake.folders import SCHEMA_FOLDER
 from headrace.lake.intact import protect
 from headrace.lake.sqltext import literal
-from headrace.model.errors import HeadraceError, LakeError, Refused
+from headrace.model.errors import HeadraceError, LakeError, Refused, first_line
 
 if TYPE_CHECKING:
     import duckdb
@@ -169,7 +169,7 @@ def _again(step: Callable[[], Result]) -> Result:
             return step()
         except duckdb.Error as error:
             if number == TRIES_MAX - 1 or not any(word in str(error).lower() for word in PASSING):
-                raise LakeError(f"maintenance of the lake failed: {str(error).splitlines()[0]}") from error
+                raise LakeError(f"maintenance of the lake failed: {first_line(error)}") from error
             time.sleep(WAIT_S * 2**number)
     raise AssertionError("unreachable")
 

@@ -21,7 +21,7 @@ from headrace.lake.relation import relation_sql
 from headrace.lake.session import Session, literal, quote
 from headrace.lake.tables import PARTITION_COLUMN, Column, FileRef, Table
 from headrace.lake.types import parse
-from headrace.model.errors import LakeError
+from headrace.model.errors import LakeError, first_line
 
 ARROW_ROWS = 65_536
 """Rows in one record batch of an Arrow stream."""
@@ -159,7 +159,7 @@ def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iter
             yield session
         except duckdb.IOException as error:
             raise LakeError(
-                f"published files can't be read: {str(error).splitlines()[0]}",
+                f"published files can't be read: {first_line(error)}",
                 hint="a file was removed from the lake's folder by hand, or the snapshot's files were cleaned up",
             ) from error
 

@@ -17,6 +17,12 @@ from __future__ import annotations
 import re
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; of one that says nothing, what it is."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 class HeadraceError(Exception):
     """Base. `hint` says what to do next, in one line."""
 

@@ -15,6 +15,7 @@ import msgspec
 
 from headrace.lake import PARTITION_COLUMN
 from headrace.model import Asset, LakeError, Project, Source
+from headrace.model.errors import first_line
 from headrace.operations.challenge_downstream import Downstream
 from headrace.operations.challenge_subjects import Found, own_columns, subjects
 from headrace.operations.check_texts import as_mapping, as_yaml
@@ -149,7 +150,7 @@ def _challenged(session: Session, plan: _Plan, one: Found, seconds: float, progr
         ):
             return _tried(opened, plan, one, seconds, progress)
     except duckdb.Error as error:
-        said = str(error).splitlines()[0]
+        said = first_line(error)
         raise LakeError(f"{name} can't be challenged: {said}", hint=f"headrace checks challenge --exclude {name}") from error
 
 

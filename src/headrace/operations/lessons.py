@@ -15,6 +15,12 @@ from headrace.store.queries import arriving
 BY_CONTRACT = "contract"
 SEPARATED = ("csv",)
 """Kinds of files whose columns a delimiter separates."""
+_TEXT = ("csv", "fixed_width")
+_FORMATS = {
+    "csv": "CSV", "fixed_width": "fixed width", "jsonl": "JSON lines", "json": "JSON", "xml": "XML",
+    "parquet": "Parquet", "excel": "Excel",
+}  # fmt: skip
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 def of_sources(tx: Transaction, sources: Iterable[str]) -> list[LearntRow]:
@@ -36,6 +42,7 @@ def of_schema(source: str, schema: SourceSchema) -> LearntRow | None:
         return None
     return LearntRow(
         source=source,
+        read_as=read_as(schema),
         by=BY_CONTRACT if schema.pinned_by == BY_CONTRACT else "deliveries",
         format=form.kind,
         encoding=lesson.encoding,
@@ -52,6 +59,21 @@ def of_schema(source: str, schema: SourceSchema) -> LearntRow | None:
         warnings=list(lesson.warnings),
         attempt=lesson.attempt,
     )
+
+
+def read_as(schema: SourceSchema) -> str:
+    """`CSV, UTF-8, semicolon, header, decimal comma, dates %d.%m.%Y`."""
+    lesson, form = schema.lesson, schema.format
+    words = [_FORMATS.get(form.kind, form.kind)]
+    if lesson is not None and form.kind in _TEXT:
+        words.append(lesson.encoding.upper())
+    if lesson is not None and form.kind in SEPARATED:
+        words.append(_DELIMITERS.get(form.delimiter, repr(form.delimiter)))
+        words.append("header" if lesson.header else "no header")
+    if form.decimal == ",":
+        words.append("decimal comma")
+    words += [f"dates {one}" for one in (form.date_format, form.timestamp_format) if one]
+    return ", ".join(words)
 
 
 def _disagreed(one: Disagreement) -> DisagreedRow:

@@ -13,6 +13,8 @@ import msgspec
 
 from headrace.quality.results import ColumnProfile
 
+REPEATED_ROWS_MAX = 100_000
+"""Rows of at most so many are compared with one another: what an audit asks of a delivery, and a challenge of it."""
 HISTORY_PARTITIONS = 56
 """So many sound partitions before an interval are what it is compared with: eight weeks of days."""
 CATEGORIES_MAX = 50

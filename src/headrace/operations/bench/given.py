@@ -17,6 +17,7 @@ from headrace.lake.session import Session, literal, quote
 from headrace.lake.staging import stage
 from headrace.lake.tables import Lookup
 from headrace.model import HeadraceError, UsageError
+from headrace.model.errors import first_line
 from headrace.model.reporting import did_you_mean
 
 ROWS_MAX = 1_000_000
@@ -175,4 +176,4 @@ def _null(column: str, kind: str | None) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return re.sub(r' in file "[^"]*"', "", str(error).strip().splitlines()[0])
+    return re.sub(r' in file "[^"]*"', "", first_line(error))

@@ -17,6 +17,7 @@ from headrace.lake.folders import lost_with
 from headrace.lake.orphans import orphans
 from headrace.model import LakeError, UsageError
 from headrace.model.commands import WHOLE, command_line
+from headrace.model.errors import first_line
 from headrace.operations.db.differences import (
     REPAIR,
     RESTORE,
@@ -217,7 +218,7 @@ def _damaged(path: Path, one: catalog.Registered) -> str:
         with parquet.ParquetFile(path) as opened:
             rows = sum(batch.num_rows for batch in opened.iter_batches())
     except Exception as error:  # noqa: BLE001 - a damaged file may make the reader fail in any way
-        return f"can't be read ({str(error).splitlines()[0][:200]})"
+        return f"can't be read ({first_line(error)[:200]})"
     return "" if rows == one.rows else f"has {rows:,} rows and not {one.rows:,}"
 
 

@@ -111,6 +111,8 @@ class LearntRow(Document, frozen=True, kw_only=True):
     else `deliveries`; `header` says whether the names of the columns are the delivery's own."""
 
     source: str
+    read_as: str = ""
+    """In words: `CSV, UTF-8, semicolon, header, decimal comma`."""
     by: str
     format: str
     encoding: str

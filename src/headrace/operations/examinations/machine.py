@@ -13,6 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headrace.model import HeadraceError, Project, SqlBody
+from headrace.model.errors import first_line
 from headrace.operations.examinations.finding import Finding, fail, ok, warn
 from headrace.operations.session import Session
 
@@ -51,7 +52,7 @@ def _duckdb() -> Iterator[Finding]:
         try:
             load(connection, name)
         except (HeadraceError, duckdb.Error) as error:
-            yield fail(f"extension {name}", str(error).splitlines()[0], getattr(error, "hint", "") or "install Headrace again")
+            yield fail(f"extension {name}", first_line(error), getattr(error, "hint", "") or "install Headrace again")
         else:
             yield ok(f"extension {name}", "loads")
     connection.close()

@@ -21,14 +21,11 @@ from headrace.quality.challenge.asking import About, given
 from headrace.quality.challenge.mutations import Mutation
 from headrace.quality.challenge.sample import TABLE
 from headrace.quality.facts import Fact, Severity
-from headrace.quality.metrics import Metrics, Past
+from headrace.quality.metrics import REPEATED_ROWS_MAX, Metrics, Past
 from headrace.quality.scanning import ONLY
 
 if TYPE_CHECKING:
     from headrace.lake.session import Session
-
-REPEATED_ROWS_MAX = 100_000
-"""Up to so many rows an audit compares rows with one another."""
 
 
 class Usual(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from headrace.lake import PARTITION_COLUMN, Column
 from headrace.lake.inlining import source_sql
 from headrace.lake.session import Session, quote, relation_sql
 from headrace.model import Consumer, Place
+from headrace.model.errors import first_line
 from headrace.model.exports import export_of
 from headrace.run.messages import Export, Outcome
 from headrace.run.steps.workshop import LARGE_ROWS, Workshop
@@ -62,7 +63,7 @@ def _attempted(task: Export, workshop: Workshop) -> Outcome:
     except SecretMissing as error:
         return _failed(task, ErrorKind.DETERMINISTIC, str(error), error.hint, "configuration_error")
     except duckdb.Error as error:
-        return _failed(task, kind_of(error), str(error).splitlines()[0], code="configuration_error")
+        return _failed(task, kind_of(error), first_line(error), code="configuration_error")
     told = sorted((one.asset, one.target, one.sha256) for one in written)
     return Outcome(
         attempt=task.attempt,

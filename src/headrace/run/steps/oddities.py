@@ -22,13 +22,11 @@ from headrace.quality.anomalies.history import History
 from headrace.quality.anomalies.judge import Partition, judge
 from headrace.quality.anomalies.policy import IGNORE, decided, milder, summed_up, unread
 from headrace.quality.facts import Fact, Severity
-from headrace.quality.metrics import Past
+from headrace.quality.metrics import REPEATED_ROWS_MAX, Past
 from headrace.run.messages import Around
 
 OF_LINES = ("csv", "jsonl", "fixed_width")
 """Kinds of files that are lines of text."""
-REPEATED_ROWS_MAX = 100_000
-"""Up to so many rows are compared with one another."""
 
 
 class Found(msgspec.Struct, frozen=True):

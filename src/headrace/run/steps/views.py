@@ -14,6 +14,7 @@ from headrace.lake.inlining import source_sql
 from headrace.lake.session import Session
 from headrace.lake.staging import stage
 from headrace.model import LakeError
+from headrace.model.errors import first_line
 from headrace.quality import Audit, Verdict
 from headrace.quality.audit import audit
 from headrace.quality.results import CheckResult, Outcome
@@ -52,7 +53,7 @@ def _judged(view: ViewCheck, session: Session, table: Table, files: tuple[FileRe
         finally:
             (session.data_folder / made.path).unlink(missing_ok=True)
     except (duckdb.Error, LakeError, BodyFailed) as error:
-        why = f"can't be computed: {str(error).splitlines()[0]}"
+        why = f"can't be computed: {first_line(error)}"
         results = tuple(CheckResult(c.name, c.kind, c.severity, Outcome.FAILED, 0, 0, why, (), ("*",)) for c in view.checks)
     return [_named(name, result) for result in results]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
-from headrace.model.errors import StoreError
+from headrace.model.errors import StoreError, first_line
 from headrace.store.event_log.guards import LEFT_OUT, UNRECORDED
 from headrace.store.event_log.replaying import columns
 from headrace.store.event_log.statements import HASHED, HASHED_BYTES_MIN, stand_in
@@ -72,7 +72,7 @@ def apart(tx: Transaction) -> Iterator[None]:
         yield
     except Exception as error:  # a damaged page may make server and driver fail in any way
         tx.execute("rollback to compared")
-        raise StoreError(f"it can't be read ({str(error).splitlines()[0][:200]})") from error
+        raise StoreError(f"it can't be read ({first_line(error)[:200]})") from error
     tx.execute("release compared")
 
 

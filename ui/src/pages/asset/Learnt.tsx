@@ -4,7 +4,6 @@ import { Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 
 type Row = Schema["LearntRow"];
-const DELIMITERS: Record<string, string> = { ",": "comma", ";": "semicolon", "\t": "tab", "|": "bar" };
 
 export function Learnt({ row }: { row: Row }) {
   const others = row.disagreed.filter((one) => one.column === null || !row.undecided.includes(one.column));
@@ -14,7 +13,7 @@ export function Learnt({ row }: { row: Row }) {
         {row.warnings.map((text) => <p key={text}>{text}</p>)}
         {others.map((one) => <p key={one.text}>Doesn&apos;t agree: {one.text}</p>)}
         <dl className="facts">
-          <dt>Format</dt><dd>{formOf(row)}</dd>
+          <dt>Format</dt><dd>{row.read_as}</dd>
           <dt>Learnt from</dt><dd><code>{row.deliveries[0]}</code>{row.deliveries.length > 1 && ` and ${row.deliveries.length - 1} more`}</dd>
         </dl>
         <details>
@@ -32,10 +31,3 @@ const COLUMNS: readonly Column<Row["columns"][number]>[] = [
 ];
 
 const counted = (count: number) => (count === 1 ? "1 delivery" : `${count.toLocaleString("en")} deliveries`);
-
-function formOf(row: Row): string {
-  const said = [row.format];
-  if (row.delimiter !== null) said.push(row.encoding, DELIMITERS[row.delimiter] ?? JSON.stringify(row.delimiter), row.header ? "header" : "no header");
-  if (row.decimal === ",") said.push("decimal comma");
-  return [...said, ...[row.date_format, row.timestamp_format].filter((form) => form !== null)].join(", ");
-}

@@ -90,6 +90,8 @@ class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="tak
     now_us: int = 0
     keys: tuple[str, ...] = ()
     """The partitions: one, or all of a bundle, whose rows are routed by the source's column."""
+    replaced: tuple[str, ...] = ()
+    """Of a bundle: the partitions that another file has brought since. Their rows are left out."""
     connection: dict[str, Any] = {}
     """[connections.X] as declared, for sources that aren't files; secrets in it are references, resolved by the worker."""
     views: tuple[ViewCheck, ...] = ()

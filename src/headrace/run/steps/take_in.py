@@ -23,7 +23,7 @@ from headrace.govern.secrets import SecretMissing
 from headrace.lake import FileRef, StagedFile, Table
 from headrace.lake.routing import NOWHERE
 from headrace.lake.session import Session
-from headrace.lake.sqltext import quote
+from headrace.lake.sqltext import literal, quote
 from headrace.lake.staging import hash_partitions, stage
 from headrace.lake.tables import Lookup as FileLookup
 from headrace.model import HeadraceError, LakeError, Source
@@ -227,9 +227,10 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     import duckdb
 
     try:
+        select_sql, left_out = _without_replaced(task, session, prepared)
         staged, table = stage(
             session,
-            prepared.select_sql,
+            select_sql,
             table_name=task.source.name,
             partition=key_of_rows(task.source, prepared.schema.columns, task.keys) if routed(task.source) else task.found.partition,
             table=task.table,
@@ -243,7 +244,7 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
         return error.value
     except LakeError as error:
         return _failed(task, str(error), ErrorKind.DETERMINISTIC)
-    if (wrong := miscounted(prepared, staged.rows)) is not None:
+    if (wrong := miscounted(prepared, staged.rows + left_out)) is not None:
         (workshop.folders.lake / staged.path).unlink()
         return wrong
     source = task.source
@@ -278,6 +279,16 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     found = with_lasting(found, session, staged, table, task.day_before)
     found = with_views(found, task.views, session, staged, table, task.now_us)
     return sifted.settle(_judged(task, workshop, prepared, staged, table, found, kept, drifting), workshop)
+
+
+def _without_replaced(task: TakeIn, session: Session, prepared: Prepared) -> tuple[str, int]:
+    """The rows but for those of partitions that another file has brought since, and how many these are."""
+    if not task.replaced or not routed(task.source):
+        return prepared.select_sql, 0
+    key = key_of_rows(task.source, prepared.schema.columns, task.replaced).sql
+    replaced = f"coalesce({key} IN ({', '.join(map(literal, task.replaced))}), false)"
+    row = session.connection.execute(f"SELECT count(*) FROM ({prepared.select_sql}) WHERE {replaced}").fetchone()
+    return f"SELECT * FROM ({prepared.select_sql}) WHERE NOT {replaced}", int(row[0]) if row else 0
 
 
 def _routing(source: Source) -> PartitionCheck | None:

@@ -46,6 +46,7 @@ def task(
         source=source,
         found=_found(source.name, delivery),
         keys=keys,
+        replaced=_replaced(tx, source.name, delivery.bundle, keys),
         pinned=schema,
         promised=contract.columns if contract and contract.columns else None,
         table=lookup.table(tx, source.name),
@@ -74,6 +75,13 @@ def task(
         macros=lookup.project.macros if any(check.kind == "sql" for check in source.checks) else {},
     )
     return made, delivery.id
+
+
+def _replaced(tx: Transaction, source: str, bundle: str, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the file that these partitions came in, those that another one has brought since."""
+    if not bundle:
+        return ()
+    return tuple(key for key in arriving.replaced_in(tx, source, bundle) if key not in keys)
 
 
 def _poisonous(deaths: list[str]) -> str:

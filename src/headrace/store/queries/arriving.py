@@ -142,6 +142,17 @@ def newest_bundles(tx: Transaction, source: str) -> dict[str, str]:
     return {partition: bundle for partition, bundle in newest.items() if bundle}
 
 
+def replaced_in(tx: Transaction, source: str, bundle: str) -> list[str]:
+    """The partitions that came in a file together with others, and in a newer file since."""
+    newest = "select max(id) from delivery newer where newer.source = d.source and newer.partition = d.partition"
+    rows = tx.execute(
+        "select distinct d.partition from delivery d where d.source = :source and d.bundle = :bundle"
+        f" and exists (select 1 from delivery n where n.id = ({newest}) and n.bundle <> d.bundle) order by d.partition",
+        {"source": source, "bundle": bundle},
+    )
+    return [key for (key,) in rows]
+
+
 class Delivered(msgspec.Struct, frozen=True, gc=False):
     """A delivery as it was recorded. `parts` is JSON, where it consists of several files."""
 

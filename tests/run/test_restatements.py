@@ -94,3 +94,18 @@ def test_a_changed_code_is_told_of_as_such(lab: Lab) -> None:
     lab.run("total")
     (row,) = status(lab.session()).restated
     assert (row.node, row.cause, row.because, row.partitions) == ("total", "code", [], 3)
+
+
+def test_each_partition_of_the_past_has_its_own_reason(lab: Lab) -> None:
+    """Would catch: a day whose code was changed that is put down to the vendor, since another day was delivered again meanwhile."""
+    lab.orders(DAYS[3], n=3)
+    lab.tick()
+    lab.sql("clean", "select order_id, customer, amount + 1 as amount, day from orders")
+    apply(lab.session(), confirm=lambda _: True, progress=Silent())
+    lab.run("clean", partitions=[DAYS[4]], again=True, reason="the other amount")
+    lab.run("total", partitions=[DAYS[4]])
+    found = {(row.node, row.cause): (row.from_, row.to, row.because) for row in status(lab.session()).restated}
+    assert found[("clean", "restatement")] == (DAYS[3], DAYS[3], ["orders"])
+    assert found[("clean", "code")] == (DAYS[4], DAYS[4], [])
+    assert found[("orders", "restatement")] == (DAYS[3], DAYS[3], ["orders"])
+    assert ("total", "restatement") in found

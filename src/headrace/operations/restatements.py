@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,6 +11,7 @@ from headrace.model.commands import command_line, range_of
 from headrace.model.ordering import order_of
 from headrace.operations.documents import ProposedRow, RestatedRow
 from headrace.operations.remembering import of_version
+from headrace.operations.restatement_causes import Because, RestatementCauses
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.plan.views import expanded_names
@@ -36,8 +37,9 @@ def restated(tx: Transaction, compiled: Compiled, zone: ZoneInfo, since_us: int,
             found.setdefault(one.node, []).append(one)
     if not found:
         return []
-    readers, above = _readers(compiled), _sources_above(compiled, found)
-    return [_row(compiled, zone, name, found, above[name], readers.get(name, [])) for name in compiled.order if name in found]
+    readers, causes = _readers(compiled), RestatementCauses(tx, compiled, found)
+    names = [name for name in compiled.order if name in found]
+    return [_row(compiled, zone, name, group, cause, readers) for name in names for cause, group in causes.groups(name)]
 
 
 def lately(session: Session, tx: Transaction, compiled: Compiled, now_us: int) -> list[RestatedRow]:
@@ -68,12 +70,11 @@ def _told(compiled: Compiled, name: str) -> bool:
 
 
 def _row(
-    compiled: Compiled, zone: ZoneInfo, name: str, found: dict[str, list[Replaced]], above: Collection[str], consumers: Sequence[str]
+    compiled: Compiled, zone: ZoneInfo, name: str, found: Sequence[Replaced], cause: Because, readers: Mapping[str, Sequence[str]]
 ) -> RestatedRow:
-    first, last = _by_partition(found[name], newest=False), _by_partition(found[name], newest=True)
+    first, last = _by_partition(found, newest=False), _by_partition(found, newest=True)
     keys = _ordered(compiled, name, last)
     at = max(one.at for one in last.values())
-    cause, because = _cause(compiled, name, found, above)
     return RestatedRow(
         node=name,
         partitions=len(keys),
@@ -82,9 +83,9 @@ def _row(
         rows_before=sum(one.rows_before for one in first.values()),
         rows_after=sum(one.rows for one in last.values()),
         at=instant(at).astimezone(zone),
-        cause=cause,
-        because=because,
-        consumers=list(consumers),
+        cause=cause.cause,
+        because=list(cause.sources),
+        consumers=list(readers.get(name, ())),
     )
 
 
@@ -94,36 +95,6 @@ def _by_partition(found: Iterable[Replaced], *, newest: bool) -> dict[str, Repla
         if newest or one.partition not in chosen:
             chosen[one.partition] = one
     return chosen
-
-
-def _cause(compiled: Compiled, name: str, found: dict[str, list[Replaced]], above: Collection[str]) -> tuple[str, list[str]]:
-    """`restatement` or `correction` (of the sources that are named), `code` where another version made it, else `again`."""
-    if name in compiled.project.sources:
-        return _restated([name], found), [name]
-    newest = max(one.at for one in found[name])
-    sources = [one for one in above if min(made.at for made in found[one]) <= newest]
-    if sources:
-        return _restated(sources, found), sources
-    return ("code" if any(one.version != one.version_before for one in found[name]) else "again"), []
-
-
-def _restated(sources: Sequence[str], found: dict[str, list[Replaced]]) -> str:
-    """`correction` where all that was delivered again had only been let through as an exception."""
-    return "correction" if all(one.corrects for name in sources for one in found[name]) else "restatement"
-
-
-def _sources_above(compiled: Compiled, found: Collection[str]) -> dict[str, Collection[str]]:
-    """Node → the sources among those found that it reads, through others too, in order."""
-    above: dict[str, dict[str, None]] = {}
-    for name in compiled.order:
-        read: dict[str, None] = {}
-        for spec in compiled.nodes[name].inputs:
-            read |= above.get(spec.node, {})
-            if spec.node in found and spec.node in compiled.project.sources:
-                read[spec.node] = None
-        above[name] = read
-    place = {name: n for n, name in enumerate(compiled.order)}
-    return {name: sorted(above[name], key=place.__getitem__) for name in found}
 
 
 def _readers(compiled: Compiled) -> dict[str, list[str]]:

@@ -1,0 +1,109 @@
+"""Why partitions that readers had seen were published again with other rows: each by what it was computed from."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.model import Asset, InputSpec, Source, UsageError
+from headrace.model.required import required, split
+from headrace.plan import Compiled
+from headrace.store import Transaction
+from headrace.store.queries import versions
+from headrace.store.queries.restatements import Replaced
+
+_BEGINNING = -1
+
+
+class Because(NamedTuple):
+    """`restatement` or `correction` of the `sources` that are named, `code` where other code computed it, else `again`."""
+
+    cause: str
+    sources: tuple[str, ...] = ()
+
+
+class RestatementCauses:
+    """The causes of all that was replaced: node → its replacements, oldest first."""
+
+    def __init__(self, tx: Transaction, compiled: Compiled, found: Mapping[str, Sequence[Replaced]]) -> None:
+        self._tx, self._compiled, self._found = tx, compiled, found
+        self._at = {name: {one.partition: one for one in rows} for name, rows in found.items()}
+        """The newest of each partition."""
+        self._order = {name: place for place, name in enumerate(compiled.order)}
+        self._times: dict[tuple[str, str], list[int]] = {}
+        """When each partition was replaced, in order."""
+        for name, rows in found.items():
+            for one in rows:
+                self._times.setdefault((name, one.partition), []).append(one.at)
+        self._fingerprints: dict[tuple[int, str], str | None] = {}
+
+    def groups(self, name: str) -> list[tuple[Because, list[Replaced]]]:
+        """A node's partitions by why they changed last, in the order in which these were first seen."""
+        groups: dict[Because, list[Replaced]] = {}
+        causes = {key: self._because(name, one) for key, one in self._at[name].items()}
+        for one in self._found[name]:
+            groups.setdefault(causes[one.partition], []).append(one)
+        return list(groups.items())
+
+    def _because(self, name: str, one: Replaced) -> Because:
+        if name in self._compiled.project.sources:
+            return Because("correction" if one.corrects else "restatement", (name,))
+        before = self._times[name, one.partition]
+        place = bisect.bisect_left(before, one.at)
+        span = (before[place - 1] if place else _BEGINNING, one.at)
+        read = {made.node: made for made in self._sources(name, one.partition, span)}
+        if read:
+            corrects = all(made.corrects for made in read.values())
+            return Because("correction" if corrects else "restatement", tuple(sorted(read, key=self._order.__getitem__)))
+        same = self._fingerprint(one.version_before, name) == self._fingerprint(one.version, name)
+        return Because("again" if same else "code")
+
+    def _sources(self, name: str, key: str | None, span: tuple[int, int]) -> Iterator[Replaced]:
+        """What of sources was replaced in a time, and a node's partition (None: any of them) was computed from."""
+        for spec in self._compiled.nodes[name].inputs:
+            found = self._at.get(spec.node, {})
+            wanted = self._needed(name, key, spec)
+            if spec.node in self._compiled.project.sources:
+                rows = found.values() if wanted is None else (found[one] for one in wanted if one in found)
+                if (made := next((row for row in rows if span[0] <= row.at <= span[1]), None)) is not None:
+                    yield made
+            elif spec.node in self._compiled.nodes:
+                node = self._node(spec.node)
+                passes_on = wanted is None or node is None or node.partition.whole or not found
+                for one in [None] if passes_on else [one for one in wanted or () if one in found]:
+                    yield from self._sources(spec.node, one, span)
+
+    def _needed(self, name: str, key: str | None, spec: InputSpec) -> Collection[str] | None:
+        """The partitions of an input that a partition is computed from; None for all."""
+        node, source = self._node(name), self._node(spec.node)
+        if key is None or node is None or source is None:
+            return None
+        try:
+            return required(
+                node.partition, node.timezone, key, source.partition, source.timezone, spec, partial(self._keys, spec.node)
+            ).keys
+        except UsageError:  # cut otherwise then
+            return None
+
+    def _keys(self, name: str, moment: str) -> list[str]:
+        """The data keys of what was replaced of an interval."""
+        node = self._node(name)
+        assert node is not None
+        pairs = (split(key, node.partition) for key in self._at.get(name, ()))
+        return [data for time, data in pairs if time == moment]
+
+    def _node(self, name: str) -> Source | Asset | None:
+        project = self._compiled.project
+        return project.sources.get(name) or project.assets.get(name)
+
+    def _fingerprint(self, version: int, name: str) -> str | None:
+        """Of a node as one version has it; None where that isn't known any more."""
+        if (version, name) not in self._fingerprints:
+            row = versions.get(self._tx, version)
+            nodes = {} if row is None else msgspec.msgpack.decode(row.compiled, type=Compiled).nodes
+            self._fingerprints[version, name] = nodes[name].fingerprint if name in nodes else None
+        return self._fingerprints[version, name]

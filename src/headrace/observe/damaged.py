@@ -8,6 +8,7 @@ from typing import NamedTuple
 from headrace.lake import catalog
 from headrace.lake.catalog import FileRow
 from headrace.lake.folders import lost_with
+from headrace.model.commands import WHOLE
 from headrace.store.database import Transaction
 from headrace.store.queries import lake_files, publications
 from headrace.store.queries.lake_files import FileLook
@@ -61,8 +62,27 @@ def partitions_in(tx: Transaction, node: str, ids: Collection[int]) -> dict[int,
     DuckLake doesn't note which partitions a file holds that it has merged. They are found by what
     was published in the snapshots that it was merged from. Where these don't have as many rows as
     the file, it may hold every partition within its bounds that no other file is known to hold."""
+    if accumulates(tx, node):
+        found = [one for one in catalog.current(tx, ids) if one.table == node]
+        return {one.id: _published_since(tx, node, one.begins) for one in found}
     every = catalog.files_of(tx, node)
-    return {file.id: _partitions_in(tx, node, file, every) for file in every if file.id in ids}
+    deletes = {one.of: one.id for one in catalog.current(tx, ids) if one.table == node and one.of != one.id}
+    held = {file.id: _partitions_in(tx, node, file, every) for file in every if file.id in ids or file.id in deletes}
+    return {number: held[number] for number in ids if number in held} | {deletes[of]: held[of] for of in deletes if of in held}
+
+
+def accumulates(tx: Transaction, node: str) -> bool:
+    """Whether each partition of a node is its whole table as that one left it: a merge or a snapshot table, partitioned by time."""
+    newest = publications.newest(tx, node)
+    if newest is None or newest.partition == WHOLE:
+        return False
+    return any(file.keys == frozenset({WHOLE}) for file in catalog.files_of(tx, node))
+
+
+def _published_since(tx: Transaction, node: str, snapshot: int) -> dict[str, int]:
+    """The partitions of a merged table that were published since a snapshot: each has the whole table as it left it."""
+    every = publications.of_node(tx, node, limit=PARTITIONS_MAX)
+    return {one.partition: one.rows for one in every if one.snapshot >= snapshot}
 
 
 def _partitions_in(tx: Transaction, node: str, file: FileRow, every: Collection[FileRow]) -> dict[str, int]:

@@ -39,7 +39,7 @@ def named(session: Session, files: Iterable[FileRef]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        found = _damaged(session, {file.path for file in files})
+        found = _damaged(session, {path for file in files for path in (file.path, *(one.path for one in file.deletes))})
         if found is None:
             raise
         raise found from error
@@ -65,7 +65,9 @@ def _first(session: Session, tx: Transaction, paths: set[str]) -> DataCorrupted 
         wrong = look(lake / one.path, one.size_bytes, one.footer_bytes).wrong
         if wrong:
             return _said(session, tx, one.table, one.key, one.path, wrong)
-    current = [one for one in catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000) if one.path in {f.path for f in files}]
+    named = {one.path for one in files}
+    deletes = {one.path for one in catalog.current_deletes(tx) if one.path in paths or str(lake / one.path) in paths}
+    current = [one for one in catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000) if one.path in named | deletes]
     footers = lake_files.known(tx, (one.id for one in current))
     for file in current:
         known = footers[file.id].footer if file.id in footers else ""

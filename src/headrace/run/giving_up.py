@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headrace.lake.catalog import Change
-from headrace.observe.damaged import damaged_files, partitions_in
+from headrace.observe.damaged import accumulates, damaged_files, partitions_in
 from headrace.store import Transaction
 
 
 def shared_and_damaged(tx: Transaction, node: str) -> dict[str, dict[str, int]]:
     """The damaged files of a node that hold several partitions, each with its rows. Files that were
-    given up before aren't among them."""
+    given up before aren't among them, nor are those of a merge, which computes its table again from
+    the first of its damaged partitions on."""
+    if accumulates(tx, node):
+        return {}
     own = {one.id: one.path for one in damaged_files(tx) if one.node == node and one.given_up is None}
     held = partitions_in(tx, node, own.keys())
     return {own[number]: rows for number, rows in held.items() if len(rows) > 1}

@@ -35,7 +35,16 @@ from headrace.lake.catalog.reading import (
 )
 from headrace.lake.catalog.times import snapshot_time
 from headrace.lake.catalog.transaction import Transaction
-from headrace.lake.catalog.watching import CurrentFile, count_current, count_elsewhere, current, current_after, files_of, ids_holding
+from headrace.lake.catalog.watching import (
+    CurrentFile,
+    count_current,
+    count_elsewhere,
+    current,
+    current_after,
+    current_deletes,
+    files_of,
+    ids_holding,
+)
 
 __all__ = [
     "KEYS",
@@ -57,6 +66,7 @@ __all__ = [
     "create_tables",
     "current",
     "current_after",
+    "current_deletes",
     "data_path",
     "ended_files",
     "exact_as_double",

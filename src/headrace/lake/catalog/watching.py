@@ -7,32 +7,42 @@ from typing import Any, NamedTuple
 
 from headrace.lake.catalog.reading import FileRow, View, table_row
 from headrace.lake.catalog.transaction import Transaction
+from headrace.model.commands import WHOLE
 
 _CURRENT = (
-    "SELECT f.data_file_id, t.table_name, s.path, t.path, t.path_is_relative, f.path, f.path_is_relative, f.file_size_bytes, f.footer_size "
-    "FROM ducklake_data_file f JOIN ducklake_table t ON t.table_id = f.table_id AND t.end_snapshot IS NULL "
+    "SELECT f.{id}, t.table_name, s.path, t.path, t.path_is_relative, f.path, f.path_is_relative, f.file_size_bytes, f.footer_size, "
+    "f.begin_snapshot, f.data_file_id "
+    "FROM {kind} f JOIN ducklake_table t ON t.table_id = f.table_id AND t.end_snapshot IS NULL "
     "JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE f.end_snapshot IS NULL AND f.path NOT LIKE '%://%'"
 )
 """Without what another writer registered by a URL: nobody can look at that here."""
+_KINDS = (("ducklake_data_file", "data_file_id"), ("ducklake_delete_file", "delete_file_id"))
+"""Each kind of file with its id. Both take their ids from one sequence."""
 
 AT_ONCE = 500
 """So many files are asked for by one query."""
 
 
 class CurrentFile(NamedTuple):
-    """A data file of the newest snapshot. `path` is relative to the data folder, or absolute where a foreign writer registered it so."""
+    """A data file or a positional delete file of the newest snapshot. `path` is relative to the data folder, or absolute where a foreign
+    writer registered it so. `begins` is the first snapshot that has it, `of` the data file whose rows it has or deletes."""
 
     id: int
     table: str
     path: str
     size_bytes: int
     footer_bytes: int
+    begins: int = 0
+    of: int = -1
 
 
 def current_after(tx: Transaction, after: int, limit: int) -> list[CurrentFile]:
     """The files whose ids follow one, in order."""
-    rows = tx.execute(f"{_CURRENT} AND f.data_file_id > :after ORDER BY f.data_file_id LIMIT :limit", {"after": after, "limit": limit})
-    return _files(rows.fetchall())
+    found: list[CurrentFile] = []
+    for kind, number in _KINDS:
+        sql = f"{_CURRENT.format(kind=kind, id=number)} AND f.{number} > :after ORDER BY f.{number} LIMIT :limit"
+        found += _files(tx.execute(sql, {"after": after, "limit": limit}).fetchall())
+    return sorted(found, key=lambda one: one.id)[:limit]
 
 
 def current(tx: Transaction, ids: Iterable[int]) -> list[CurrentFile]:
@@ -42,10 +52,17 @@ def current(tx: Transaction, ids: Iterable[int]) -> list[CurrentFile]:
     while left:
         chunk, left = left[:AT_ONCE], left[AT_ONCE:]
         wanted = {f"id{n}": one for n, one in enumerate(chunk)}
-        among = f"f.data_file_id IN ({', '.join(f':{name}' for name in wanted)})"
-        rows = tx.execute(f"{_CURRENT} AND {among} ORDER BY f.data_file_id", wanted)
-        found += _files(rows.fetchall())
-    return found
+        among = ", ".join(f":{name}" for name in wanted)
+        for kind, number in _KINDS:
+            sql = f"{_CURRENT.format(kind=kind, id=number)} AND f.{number} IN ({among})"
+            found += _files(tx.execute(sql, wanted).fetchall())
+    return sorted(found, key=lambda one: one.id)
+
+
+def current_deletes(tx: Transaction) -> list[CurrentFile]:
+    """The positional delete files of the newest snapshot."""
+    kind, number = _KINDS[1]
+    return _files(tx.execute(f"{_CURRENT.format(kind=kind, id=number)} ORDER BY f.{number}").fetchall())
 
 
 def count_current(tx: Transaction) -> int:
@@ -59,9 +76,15 @@ def count_elsewhere(tx: Transaction) -> int:
 
 
 def ids_holding(tx: Transaction, name: str, keys: Sequence[str]) -> list[int]:
-    """The current files of a table that hold, or may hold, some partitions; none of a table that there isn't."""
+    """The current files of a table that hold, or may hold, some partitions, with their delete files; all of a merged one; none of a
+    table that there isn't."""
     row = table_row(tx, name, None)
-    return [] if row is None else [file.id for file in View(tx, row, None).holding(keys)]
+    if row is None:
+        return []
+    holding = [file.id for file in View(tx, row, None).holding([*keys, WHOLE])]
+    sql = "SELECT data_file_id, delete_file_id FROM ducklake_delete_file WHERE table_id = :table AND end_snapshot IS NULL"
+    deletes = dict(tx.execute(sql, {"table": row.id}).fetchall())
+    return [*holding, *(deletes[one] for one in holding if one in deletes)]
 
 
 def files_of(tx: Transaction, name: str) -> list[FileRow]:
@@ -72,7 +95,7 @@ def files_of(tx: Transaction, name: str) -> list[FileRow]:
 
 def _files(rows: Sequence[Sequence[Any]]) -> list[CurrentFile]:
     found = []
-    for number, table, schema, folder, in_schema, path, in_folder, size, footer in rows:
+    for number, name, schema, folder, in_schema, path, in_folder, size, footer, begins, of in rows:
         whole = f"{schema if in_schema else ''}{folder}{path}" if in_folder else path
-        found.append(CurrentFile(number, table, whole, size, footer or 0))
+        found.append(CurrentFile(number, name, whole, size, footer or 0, begins, of))
     return found

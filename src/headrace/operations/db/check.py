@@ -14,6 +14,7 @@ from headrace.govern.audit import Verification, verify
 from headrace.govern.identity import MOUNT, emptiness
 from headrace.lake import catalog
 from headrace.lake.folders import lost_with
+from headrace.lake.intact import look
 from headrace.lake.orphans import orphans
 from headrace.model import LakeError, UsageError
 from headrace.model.commands import WHOLE, command_line
@@ -65,6 +66,7 @@ def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckDocument:
             *_integrity(tx),
             *_audit(trail, dropped_triggers(tx)),
             *_files(tx, session.folders, files, deep=deep),
+            *_deletes(tx, session.folders),
             *_kept(tx, session.folders, deep=deep),
             *(_raw(session.folders) if deep else ()),
             *_agreement(tx, accumulating),
@@ -185,6 +187,15 @@ def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *
         if reason:
             lost = "; it is of earlier snapshots only" if one.ended else ""
             error = _error(one.table, f"the file {one.path} {reason}{lost}", _todo(tx, one))
+            yield Wrong(error, Source.FILE, one.table, {"path": one.path})
+
+
+def _deletes(tx: Transaction, folders: Folders) -> Iterator[Wrong]:
+    """Positional delete files that readers need: a merge writes them, and other DuckLake writers do."""
+    for one in catalog.current_deletes(tx):
+        reason = look(folders.lake / one.path, one.size_bytes, one.footer_bytes).wrong
+        if reason:
+            error = _error(one.table, f"the delete file {one.path} {reason}", RESTORE)
             yield Wrong(error, Source.FILE, one.table, {"path": one.path})
 
 

@@ -13,6 +13,7 @@ from headrace.lake.merge_rules import Deletes, MergeRule, State, Versions
 from headrace.model import Asset, Grain, LakeError
 from headrace.model.commands import command_line
 from headrace.model.intervals import start_us
+from headrace.observe.damaged import damaged_files
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import accumulations
@@ -44,11 +45,13 @@ def state_before(tx: Transaction, asset: Asset, key: str, attempt: str) -> State
     """What the publication of a partition starts from: the table as the one before it left it; of a whole, as it is.
 
     While the table stands as an older partition left it (one was restated, and those after it are computed again one by one),
-    the hash is made to differ from any other: only once the newest is published again does an equal hash mean an equal table.
+    the hash is made to differ from any other: only once the newest is published again does an equal hash mean an equal table. The same
+    while a file of it is damaged: an equal table wouldn't be written.
 
     Raises StateGone where that was too long ago."""
     now, published = seen(tx, asset.name), accumulations.published(tx, asset.name)
-    nonce = "" if _is_newest(tx, asset, published) else f"+{attempt}"
+    as_published = _is_newest(tx, asset, published) and not _is_damaged(tx, asset.name)
+    nonce = "" if as_published else f"+{attempt}"
     before = _before(asset, published, key)
     if before is None:
         return State(tuple(state(tx, asset.name, 0)), now, nonce)
@@ -59,6 +62,10 @@ def _is_newest(tx: Transaction, asset: Asset, published: Sequence[Standing]) -> 
     """Whether the table stands as its newest partition left it."""
     newest = max(published, key=lambda one: _order(asset, one.partition), default=None) if not asset.partition.whole else None
     return newest is None or newest.snapshot == accumulations.newest_snapshot(tx, asset.name)
+
+
+def _is_damaged(tx: Transaction, name: str) -> bool:
+    return any(one.node == name for one in damaged_files(tx))
 
 
 def _before(asset: Asset, published: Sequence[Standing], key: str) -> Standing | None:

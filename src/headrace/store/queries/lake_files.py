@@ -77,5 +77,7 @@ def go_on_after(tx: Transaction, file_id: int, now: int) -> None:
         gone = tx.execute(
             "select file_id from lake_file_look where not exists"
             " (select 1 from ducklake_data_file f where f.data_file_id = lake_file_look.file_id and f.end_snapshot is null)"
+            " and not exists"
+            " (select 1 from ducklake_delete_file d where d.delete_file_id = lake_file_look.file_id and d.end_snapshot is null)"
         ).fetchall()
         tx.executemany("delete from lake_file_look where file_id = ?", gone)

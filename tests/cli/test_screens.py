@@ -323,7 +323,7 @@ APPLY = d.ApplyDocument(
             d.StepRow(n=1, kind="declare", node="flights_clean", from_=None, to=None, partitions=None, detail="body", needs_approval=False),
             d.StepRow(n=2, kind="declare", node=f"code/{HOSTILE}.py", from_=None, to=None, partitions=None, detail="code changed", needs_approval=False),
             d.StepRow(n=3, kind="rename", node="airlines", from_=None, to=None, partitions=None, detail="was carriers", needs_approval=False),
-            d.StepRow(n=4, kind="remap", node="flights", from_="2013-02-11", to="2013-02-13", partitions=3, detail="deliveries are read again by other names", needs_approval=False),
+            d.StepRow(n=4, kind="remap", node="flights", from_="2013-02-11", to="2013-02-13", partitions=3, detail="deliveries are re-ingested by other names", needs_approval=False),
             d.StepRow(n=5, kind="invalidate", node="flights_clean", from_="2013-01-01", to="2013-02-10", partitions=41, detail="stale until somebody asks for it again", needs_approval=False),
         ],
         changes=[

@@ -304,7 +304,7 @@ def test_exactly_one_digest_has_what_is_new(board: Board) -> None:
     late = {"report": at("2025-02-04T08:20")}
     assert digest("2025-02-04T08:30", late) == []
     told = digest("2025-02-05T08:30", late)
-    assert told[:2] == ["new: INC-1 flights: 1 column renamed", "late since Tue 02-04 08:20: report (headrace why report)"]
+    assert told[:2] == ["new: INC-1 flights: 1 column renamed", "late since Tue 2025-02-04 08:20: report (headrace why report)"]
     assert not any(line.startswith(("new:", "late since")) for line in digest("2025-02-06T08:00", late))
 
 

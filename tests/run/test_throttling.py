@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -91,6 +92,9 @@ def test_a_long_pause_is_nobodys_failure(lab: Lab, server: Server) -> None:
     refused = api.requests
     lab.tick()
     assert api.requests == refused  # the host is left alone, by all its partitions
+    said = {reason for (reason,) in lab.rows("select reason from partition where node = 'prices'")}
+    assert said and not any(re.search(r"\b(in|for) \d+ s", text) for text in said), "seconds from then on would be read later"
+    assert all(re.search(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", text) for text in said), said
     api.wish = None
     the_pause_is_over(lab)
     assert len(published(lab.tick())) == DAYS

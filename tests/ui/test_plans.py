@@ -192,7 +192,7 @@ def test_a_held_delivery_s_names_are_accepted_on_its_page(cents: tuple[Site, Pat
         dialog(page).get_by_role("button", name="Accept as is").click()
         expect(dialog(page)).to_contain_text("contracts/orders.odcs.yaml")
         dialog(page).get_by_role("button", name="Accept", exact=True).click()
-        expect(dialog(page)).to_contain_text("read again")
+        expect(dialog(page)).to_contain_text("re-ingested")
         close(page)
     entry = document(root, "audit", "show", "--action", "contract.accepted", "--limit", "1")[0]
     assert entry["after"]["convert"] == {"amount": '"amount_cents"'}

@@ -203,7 +203,7 @@ def _facts(document: BackfillDocument) -> list[str]:
         return [said[document.state]]
     facts = [states.mark(document.state), *published(document)]
     facts += [f"{document.failed:,} failed"] if document.failed else []
-    facts += [f"{document.redone:,} made again, for their inputs changed meanwhile"] if document.redone else []
+    facts += [f"{document.redone:,} recomputed, for their inputs changed meanwhile"] if document.redone else []
     if document.state in ("failed", "cancelled") and not document.published:
         facts.append("readers see what they saw before")
     left = document.partitions_total - document.published

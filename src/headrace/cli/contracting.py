@@ -19,13 +19,13 @@ def accepted(document: AcceptDocument, page: Page) -> None:
         page.say(_mapping(one), indent=2)
     page.say(f"in force as version {document.version}")
     if document.reread:
-        page.say(f"read again by the next tick: {document.source} {span(document.reread)}")
+        page.say(f"re-ingested by the next tick: {document.source} {span(document.reread)}")
     if document.counts is not None:
         page.say(f"the next tick makes {document.counts.text}", indent=2)
     for row in document.stale:
         page.say(f"follows: {row.node} {row.from_} … {row.to} ({plural(row.partitions, 'partition')})", indent=2)
     if document.backfills:
-        page.say("what is too old to follow by itself is made again by")
+        page.say("what is too old to follow by itself is recomputed by")
         for needed in document.backfills:
             page.command(needed.command, indent=4)
     page.clock_note()

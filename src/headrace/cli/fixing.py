@@ -12,7 +12,7 @@ from headrace.cli.text import joined
 from headrace.operations.fix_documents import FixDocument
 
 STILL_SHOWN_MAX = 8
-ACTS = {"map": "accept names", "read": "read again", "look": "look again"}
+ACTS = {"map": "accept names", "read": "re-ingest", "look": "look again"}
 STEPS = [Column("", right=True), Column("", least=8), Column("", gives=2, least=12), Column("", gives=1, least=24)]
 
 

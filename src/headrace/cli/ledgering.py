@@ -56,7 +56,7 @@ def _table(rows: list[list[str | Cell]], page: Page) -> None:
 
 
 def _head(ledger: LedgerRow, page: Page) -> str:
-    began = "made again because of what came" if ledger.rebuild else "ended"
+    began = "recomputed because of what came" if ledger.rebuild else "ended"
     return f"interval {ledger.interval} ({began} {page.reader.moment(ledger.from_)})"
 
 

@@ -46,7 +46,7 @@ def markdown(plan: PlanDocument) -> str:
     if touched:
         lines += [f"Touches {', '.join(touched)}.", ""]
     if plan.backfills:
-        lines += ["To make again what becomes stale, once it is applied:", "", *(f"    {clean(one.command)}" for one in plan.backfills), ""]
+        lines += ["To recompute what becomes stale, once it is applied:", "", *(f"    {clean(one.command)}" for one in plan.backfills), ""]
         lines += [f"That makes {one.counts.text}.\n" for one in plan.backfills if one.counts is not None]
     return "\n".join(lines)
 

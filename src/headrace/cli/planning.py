@@ -64,7 +64,7 @@ def show(plan: PlanDocument, page: Page) -> None:
         page.say(f"{built.environment} has built {built.node}: {plural(built.partitions, 'partition')} needn't be computed", indent=2)
     approved_first = [one.node for one in plan.steps if one.needs_approval]
     if approved_first:
-        said = f"computing {joined(approved_first)} again needs an approval: [policy] backfill_approval"
+        said = f"recomputing {joined(approved_first)} needs an approval: [policy] backfill_approval"
         page.say(said, "warn", indent=2)
     touched = [*(f"consumer {name}" for name in plan.affects.consumers), *(f"owner {name}" for name in plan.affects.owners)]
     if touched:
@@ -134,7 +134,7 @@ def _again(plan: PlanDocument, page: Page) -> None:
     """What computing it all again makes, by the plan of the backfills that do it, and how long that takes."""
     for one in plan.backfills:
         if one.counts is not None:
-            what = "to compute again" if one.mode == "missing" else "to try again"
+            what = "to recompute" if one.mode == "missing" else "to try again"
             page.say(f"{what}, if you ask for it: {one.counts.text}", indent=2)
     if plan.estimate is None:
         page.say("how long that takes isn't known yet", indent=2)
@@ -146,7 +146,7 @@ def _again(plan: PlanDocument, page: Page) -> None:
 def asked_for(needed: Sequence[NeededRow], page: Page) -> None:
     """What makes again what a change made stale, as it is typed, and how much each makes."""
     for one in needed:
-        page.say("readers keep what they see; to make again what the change made stale:" if one.mode == "missing" else
+        page.say("readers keep what they see; to recompute what the change made stale:" if one.mode == "missing" else
                  "what failed under the code as it was:", indent=2)  # fmt: skip
         page.command(one.command, indent=4)
         if one.counts is not None:

@@ -121,7 +121,7 @@ def past(restated: list[RestatedRow], proposed: list[ProposedRow], page: Page) -
     if len(restated) > PAST_SHOWN_MAX:
         page.say(f"and {plural(len(restated) - PAST_SHOWN_MAX, 'more node')} whose past changed; --json has all", indent=2)
     for one in proposed[:PAST_SHOWN_MAX]:
-        page.say(f"{one.node} {_from_to(one)} is stale, and is made again only if somebody asks:", "warn", indent=2)
+        page.say(f"{one.node} {_from_to(one)} is stale, and is recomputed only if somebody asks:", "warn", indent=2)
         page.command(one.command, indent=4)
     if len(proposed) > PAST_SHOWN_MAX:
         page.say(f"and {plural(len(proposed) - PAST_SHOWN_MAX, 'more node')} with stale partitions; --json has all", indent=2)
@@ -140,7 +140,7 @@ def mended(row: RepairedRow) -> str:
 def changed(row: RestatedRow) -> str:
     """How much of a node's past changed, because of what, and for whom."""
     causes = {
-        "code": "its code changed", "again": "it was made again", "restatement": f"{joined(row.because)} delivered again",
+        "code": "its code changed", "again": "it was recomputed", "restatement": f"{joined(row.because)} delivered again",
         "correction": f"{joined(row.because)} corrected what had been accepted as an exception",
     }  # fmt: skip
     rows = f"{row.rows_before:,} → {plural(row.rows_after, 'row')}"

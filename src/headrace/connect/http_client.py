@@ -19,7 +19,7 @@ import msgspec
 
 from headrace import __version__
 from headrace.connect.http_body import FETCH_SECONDS_MAX
-from headrace.connect.http_rate import WAIT_SECONDS_MAX, Gate
+from headrace.connect.http_rate import WAIT_SECONDS_MAX, Gate, utc_after
 from headrace.connect.http_request import Request, Spec, on_same_server
 from headrace.connect.kinds import Access, Unavailable
 from headrace.connect.shown import shown
@@ -178,7 +178,7 @@ class Server:
             self._gate.close(wait)
         throttled = wait is not None and status in (TOO_MANY, 503)
         raise Unavailable(
-            f"{said}, and asks to be left alone for {wait:.0f} s" if throttled else said,
+            f"{said}, and asks to be left alone until {utc_after(wait)}" if throttled and wait is not None else said,
             transient=status in _PATIENCE or status >= 500, retry_after=wait, throttled=throttled,
         )  # fmt: skip
 

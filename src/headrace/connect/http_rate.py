@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -22,6 +23,11 @@ AWAY_SECONDS_MAX = 86_400.0
 """The longest that a server (or a clock that was set back) can keep us away, whatever it asks for."""
 THROTTLED_SECONDS_MAX = 3600.0
 """A server that asks for a longer pause isn't there, as far as who waits for its data is concerned."""
+
+
+def utc_after(seconds: float) -> str:
+    """The time after so many seconds. It stands in texts that are kept, in which seconds from now would age."""
+    return f"{datetime.fromtimestamp(time.time() + seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 class NotYet(Unavailable):
@@ -48,7 +54,7 @@ class Gate:
             return
         wait = self._turn()
         if wait > self._patience:
-            said = f"the server may be asked again in {wait:.0f} s (it said so, or `rate_limit` does)"
+            said = f"the server may be asked again from {utc_after(wait)} on (it said so, or `rate_limit` does)"
             refusal = NotYet(said, retry_after=wait, throttled=True)
             refusal.own = bool(self._gap)
             raise refusal

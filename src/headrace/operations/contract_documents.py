@@ -54,14 +54,14 @@ class AcceptDocument(Document, frozen=True, kw_only=True):
     diff: str
     version: int | None = None
     reread: list[str]
-    """Partitions of which the newest delivery is read again by the next `tick`."""
+    """Partitions of which the newest delivery is re-ingested by the next `tick`."""
     stale: list[StaleRow]
     """What was made of them already, and follows."""
     backfills: list[NeededRow]
     """What makes that again where it is too old to follow by itself."""
     counts: CountsRow | None = None
-    """What the next `tick` makes because of it, deliveries that are read again among it; null where
-    something that was published is made again, for that depends on how old it is."""
+    """What the next `tick` makes because of it, re-ingested deliveries among it; null where
+    something that was published is recomputed, for that depends on how old it is."""
 
 
 class InferDocument(Document, frozen=True, kw_only=True):

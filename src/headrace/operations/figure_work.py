@@ -29,7 +29,7 @@ def weakened(figuring: Figuring) -> tuple[list[str], list[WeakenedPromiseRow]]:
         WeakenedPromiseRow(node=one.node, what=one.what, before=one.was, after=one.becomes, by=one.actor, at=figuring.instant(one.at))
         for one in found
     ]
-    return [f"{len(rows)} promises were weakened; what was due before is judged by what was promised then"], rows
+    return [f"{len(rows)} promises were weakened; what was due before is evaluated by what was promised then"], rows
 
 
 def goodput(figuring: Figuring) -> tuple[list[str], list[GoodputRow]]:

@@ -1,4 +1,4 @@
-"""`fix`: what repairs an incident, planned, asked for, and done as one: names accepted, deliveries read again, all that reads them built
+"""`fix`: what repairs an incident, planned, asked for, and done as one: names accepted, deliveries re-ingested, all that reads them built
 beside production and published at once."""
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class _Planned(msgspec.Struct, frozen=True):
     project: Project
     accepted: Accepted | None = None
     rows: int = 0
-    """Of the deliveries that are read again."""
+    """Of the deliveries that are re-ingested."""
     build: BackfillDocument | None = None
     decision: Decision = UNDECIDED
 
@@ -311,7 +311,7 @@ def _given_up(path: str) -> FixStep:
 
 
 def _built(project: Project, document: BackfillDocument) -> Sequence[FixStep]:
-    """What is computed and sent; what is read again besides has a step of its own, and `counts` has all."""
+    """What is computed and sent; what is re-ingested besides has a step of its own, and `counts` has all."""
     made = [row for row in document.assets if row.how != TAKEN_IN]
     if not made:
         return ()

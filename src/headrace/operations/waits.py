@@ -223,7 +223,7 @@ class Waits:
         full = self._full_pool(self.nodes[node])
         workers = self._session.settings.workers
         if self._is_proposed(node, key):
-            return "decision", "is stale, and is made again only if somebody asks", f"headrace run {node} --partition {shlex.quote(key)}"
+            return "decision", "is stale, and is recomputed only if somebody asks", f"headrace run {node} --partition {shlex.quote(key)}"
         if not self._led:
             return "leader", "could begin now, and nothing runs it: the runtime is stopped", "headrace tick"
         if full is not None:

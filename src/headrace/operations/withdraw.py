@@ -33,7 +33,7 @@ TRIES = 5
 
 REFUSED = {
     "view": ("is a view: it has no data of its own", "withdraw what it reads"),
-    "none": ("publishes no data: what it did outside can't be taken back here", "headrace run {name} --again --reason TEXT does it again"),
+    "none": ("publishes no data: what it did outside can't be undone here", "headrace run {name} --again --reason TEXT does it again"),
     "merge": ("is merged partition over partition: later ones stand on this one",
               "correct its input, then: headrace run {name} --partition {key} --again --reason TEXT"),
     "snapshot": ("keeps a history in which later partitions stand on this one",
@@ -128,7 +128,7 @@ def _partition(project: Project, text: str) -> tuple[str, str]:
     node = project.node(name)
     assert isinstance(node, Source | Asset)
     if key is None and not node.partition.whole:
-        raise UsageError(f"{name} is partitioned: which partition is to be taken back?", hint=f"headrace withdraw {name}@K --reason TEXT")
+        raise UsageError(f"{name} is partitioned: which partition is to be unpublished?", hint=f"headrace withdraw {name}@K --reason TEXT")
     if isinstance(node, Asset) and node.materialize in REFUSED:
         why, hint = REFUSED[node.materialize]
         raise Refused(f"{name} {why}", hint=hint.format(name=name, key=key or "*"))

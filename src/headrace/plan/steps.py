@@ -139,7 +139,7 @@ class Repartition(Value, tag=Kind.REPARTITION.value):
     @property
     def detail(self) -> str:
         """For people."""
-        return f"{self.before} → {self.after}: what is published is taken back"
+        return f"{self.before} → {self.after}: what is published is unpublished"
 
     @property
     def decision(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Repartition(Value, tag=Kind.REPARTITION.value):
 
 
 class Remap(Value, tag=Kind.REMAP.value):
-    """Deliveries of a source are read again, because what is declared says something else of them."""
+    """Deliveries of a source are re-ingested, because what is declared says something else of them."""
 
     node: str
     keys: tuple[str, ...]
@@ -164,7 +164,7 @@ class Remap(Value, tag=Kind.REMAP.value):
     @property
     def detail(self) -> str:
         """For people."""
-        return "deliveries are read again by other names" if self.names else "what is held or failed is read again"
+        return "deliveries are re-ingested by other names" if self.names else "held or failed deliveries are re-ingested"
 
     @property
     def decision(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def command(
     invocation: Invocation,
     plan_id: Annotated[str | None, Argument("[PLAN_ID]", help="apply only this plan, as `headrace plan` names it")] = None,
     yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
-    backfill: Annotated[bool, Option("--backfill", help="and make again what becomes stale; needs --reason")] = False,
+    backfill: Annotated[bool, Option("--backfill", help="and recompute what becomes stale; needs --reason")] = False,
     keep: Annotated[
         list[str] | None, Option("--keep", metavar="SELECT", help="put new code of these assets into force, and keep what is published")
     ] = None,

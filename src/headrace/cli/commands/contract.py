@@ -28,7 +28,7 @@ def command(
     reason: Annotated[str | None, Option("--reason", metavar="TEXT", help=REASON)] = None,
 ) -> int:
     """The contract of a source: accept writes the names that a vendor uses now into it, from the interval on that is held, applies it, and
-    has the held deliveries read again by the next tick; infer makes a contract of what is published, with the evidence of each rule."""
+    has the held deliveries re-ingested by the next tick; infer makes a contract of what is published, with the evidence of each rule."""
     if action not in ACTIONS:
         raise UsageError(f"`headrace contract {action[:40]}` isn't known", hint=f"one of {', '.join(ACTIONS)}")
     if target is None:

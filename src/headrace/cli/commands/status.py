@@ -130,7 +130,7 @@ def _availability(document: StatusDocument) -> list[list[str | Cell]]:
     if document.classic_uptime is not None:
         rows.append([Cell("classic uptime", "dim"), document.uptime_text])
     if document.promises_weakened:
-        said = f"{plural(document.promises_weakened, 'promise')} weakened within {document.window}; the past is judged by those before"
+        said = f"{plural(document.promises_weakened, 'promise')} weakened within {document.window}; the past is evaluated by those before"
         rows.append([Cell("promises", "dim"), said])
     return rows
 

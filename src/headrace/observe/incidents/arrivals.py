@@ -17,7 +17,7 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import Node, began
-from headrace.observe.wording import moment
+from headrace.observe.wording import dated
 from headrace.store.database import Transaction
 from headrace.store.queries import arrivals, deliveries, obligations
 from headrace.store.queries import evidence as stored
@@ -75,7 +75,7 @@ def _of_source(
         throttled = looked[0].code == "source_throttled"
         yield Evidence(
             id=f"{KIND}:{node.name}@{key}", node=node.name, partition=key, family=Family.ARRIVAL, kind="" if failing else late.value,
-            expected=f"by {moment(by, now, scene.declared.timezone)}{said}",
+            expected=f"by {dated(by, scene.declared.timezone)}{said}",
             observed=THROTTLED if throttled else "nothing was delivered",
             strength=EXACT_NATS if node.expect_by is not None else HISTORY_NATS, at_us=now, began_us=by,
         )  # fmt: skip

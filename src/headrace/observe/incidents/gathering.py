@@ -85,7 +85,7 @@ def _news(tx: Transaction, found: Gathered, scene: Scene, blockage: Blockage, re
     fact, revision = attempts.gather(tx, found, cursors.fact, cursors.revision)
     attempt = working.gather(tx, found, cursors.attempt, now)
     changed, version = changes.gather(tx, cursors.version)
-    gone, gap = absence.gather(tx, scene, reach, cursors.gap, now)
+    gone, gap = absence.gather(tx, scene, reach, cursors.gap)
     for one in changed:
         found.add(one)
     for one in gone:

@@ -19,7 +19,10 @@ WAITING = {
     CauseKind.MISSING_SOURCE: ("wait", "Headrace goes on looking: what needs it runs as soon as it is there"),
     CauseKind.SOURCE_UNAVAILABLE: ("poll", "Headrace looks again with each pass: what arrived meanwhile is taken in as soon as it answers"),
     CauseKind.DESTINATION_UNAVAILABLE: ("poll", "Headrace goes on trying: what couldn't be written is as soon as it can be"),
-    CauseKind.RESTATEMENT: ("rebuild", "Headrace takes it in again: what was made of it is made again, as far as `restate_within` lets it"),
+    CauseKind.RESTATEMENT: (
+        "rebuild",
+        "Headrace re-ingests it, and recomputes what reads it, as far as `restate_within` lets it",
+    ),
     CauseKind.RUNTIME_DOWN: ("catch_up", "Headrace catches up on what fell due meanwhile"),
 }
 _TRIED = (Family.LOST, Family.RESOURCES)

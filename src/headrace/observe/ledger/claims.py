@@ -230,7 +230,7 @@ class Claims:
                 continue
             again = [each.queued_us for each in self._tries if each.queued_us >= one.ended_us]
             end = min([*again, self._stay.to_us if following is None else following.at_us])
-            yield self._claim(Kind.HOLD, one.ended_us, end, "taken back", decider=self._stay.traits.decider)
+            yield self._claim(Kind.HOLD, one.ended_us, end, "unpublished", decider=self._stay.traits.decider)
 
     def _of_pauses(self) -> Iterator[Segment]:
         for pause in self._records.pauses(self._stay.node):

@@ -17,7 +17,7 @@ from headrace.observe.incidents import endings
 from headrace.observe.notices.recipients import Recipient, Recipients
 from headrace.observe.notices.wording import Words, clause, listed, wrapped
 from headrace.observe.watched import Watched
-from headrace.observe.wording import dated, moment
+from headrace.observe.wording import dated
 from headrace.store.database import Transaction
 from headrace.store.queries import arrivals, incidents, notices, publications
 from headrace.store.queries.incidents import Incident
@@ -94,7 +94,7 @@ def _lines(tx: Transaction, project: Project, declared: Watched, to: Recipient, 
             yield from wrapped(f"over: {one.shown} {one.node}: {clause(one)}. {endings.of(tx, one)}")
     for name, began in late.items():
         if name in mine and window.holds(began):
-            yield f"late since {moment(began, window.until, declared.timezone)}: {name} ({command_line('why', name)})"
+            yield f"late since {dated(began, declared.timezone)}: {name} ({command_line('why', name)})"
     yield from _throughput(tx, project, declared, to, mine, window)
     older = [one.shown for one in concerns if one.opened_at <= window.after]
     if older:

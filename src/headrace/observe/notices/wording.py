@@ -60,7 +60,7 @@ class Words:
 
     def escalated(self, one: Incident, to: Recipient, told: Recipient, risks: Mapping[str, AtRisk]) -> Page:
         """It is open still, and somebody else was told before."""
-        lines = [f"{told.name} was told {ago(self._now - one.opened_at)} ago; it is open still.", *self._cause(one, to)]
+        lines = [f"It is open since {self._at(one.opened_at)}; {told.name} was told.", *self._cause(one, to)]
         return self._page(f"{one.shown} is open still: {one.node}: {clause(one)}", [*lines, *self._reach(one, to, risks), *_next(one)])
 
     def resolved(self, one: Incident, ended: str) -> Page:

@@ -29,7 +29,7 @@ MEMORY_SHARE = 0.9
 """Of a Dask worker's memory limit, divided among its threads: what an attempt may use where nobody says."""
 IDLE_SECONDS = 60.0
 """A worker that nobody has used for so long is ended."""
-TAKEN_BACK = "was ended: it was taken back"
+TAKEN_BACK = "was ended: it was cancelled"
 
 
 _TIDY = "headrace-tidy"

@@ -84,7 +84,7 @@ function Done({ document }: { document: Accepted }) {
     <div className="stack" role="status">
       <p>
         In force as version {document.version}. {many(document.reread.length, "delivery", "deliveries")} will be
-        {" "}read again by the next pass: {document.reread.join(", ")}.
+        {" "}re-ingested by the next pass: {document.reread.join(", ")}.
       </p>
       <p className="muted">The project’s file <code>{document.file}</code> was edited: commit it.</p>
     </div>

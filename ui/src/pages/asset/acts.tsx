@@ -46,7 +46,7 @@ function Act(props: Props) {
 
 const RUNS = {
   run: { verb: "Run it", said: "What is due of it is made now, and what it comes from is looked at first. What is published and would be the same again isn’t made." },
-  again: { verb: "Make it again", said: "It is made again from what is there now, and replaces what readers see, if it passes its checks." },
+  again: { verb: "Recompute", said: "It is recomputed from what is there now, and replaces what readers see, if it passes its checks." },
   retry: { verb: "Retry", said: "What failed, was rejected or lost of it and hasn’t been published since is tried again; nothing else." },
 } as const;
 

@@ -59,7 +59,7 @@ function Standing({ row }: { row: Row }) {
         <p>
           <strong>{row.published.toLocaleString("en")} of {row.partitions_total.toLocaleString("en")} partitions published</strong>
           {row.failed > 0 && `, ${row.failed.toLocaleString("en")} couldn’t be made`}
-          {row.redone > 0 && `, ${row.redone.toLocaleString("en")} made again, for their inputs changed meanwhile`}.{" "}
+          {row.redone > 0 && `, ${row.redone.toLocaleString("en")} recomputed, for their inputs changed meanwhile`}.{" "}
           {row.steps > 1 && `Step ${Math.min(row.steps_done + 1, row.steps)} of ${row.steps}. `}
           {left && <>Ends in {lasting(left.seconds)} ({lasting(left.low)} to {lasting(left.high)}), about <Time at={new Date(Date.parse(row.now) + left.seconds * 1000).toISOString()} />. </>}
           {row.state === "paused" && "Nothing more of it is begun until somebody goes on with it."}

@@ -22,7 +22,7 @@ export function Backfills() {
   usePageTitle("Backfills");
   return (
     <div className="stack">
-      <Heading title="Backfills" said="The past made again, beside production, and published at once. Readers see the old until then."><Link className="button main" to="/backfills/new">New backfill</Link></Heading>
+      <Heading title="Backfills" said="The past recomputed, alongside production, and published at once. Readers see the old until then."><Link className="button main" to="/backfills/new">New backfill</Link></Heading>
       <Panel title="The newest first">
         <Loaded document={useDocument("/api/v1/backfills", {})}>
           {({ backfills }) => backfills.length ? <Table label="Backfills" columns={COLUMNS} rows={backfills} keyOf={(row) => row.id} opens={page} keys /> : (

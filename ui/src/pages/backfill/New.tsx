@@ -34,12 +34,12 @@ export function New() {
   };
   return (
     <div className="stack">
-      <Heading title="New backfill" said="The past is made again beside production, and published at once. What would be done is shown before anything is." />
+      <Heading title="New backfill" said="The past is recomputed alongside production, and published at once. What would be done is shown before anything is." />
       <Panel title="Which partitions">
         <Form draft={draft} set={(name, value) => setEdits({ ...edits, [name]: value })} plan={() => plan(draft)} />
         <Calendar said={said} choose={(from, to) => plan({ ...draft, since: "", ...ordered({ from, to }) })} />
       </Panel>
-      {said.select.trim() && (said.since || (said.from && said.to)) ? <Plan key={params.toString()} said={said} /> : <Panel title="Plan"><Empty>Say what is to be made again, and from when to when: <strong>click two partitions</strong>, or type. Then it says here which partitions that are, how long it takes and whom it reaches.</Empty></Panel>}
+      {said.select.trim() && (said.since || (said.from && said.to)) ? <Plan key={params.toString()} said={said} /> : <Panel title="Plan"><Empty>Say what is to be recomputed, and from when to when: <strong>click two partitions</strong>, or type. Then it says here which partitions that are, how long it takes and whom it reaches.</Empty></Panel>}
     </div>
   );
 }

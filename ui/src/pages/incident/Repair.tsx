@@ -16,7 +16,7 @@ import "./repair.css";
 type Fix = Schema["FixDocument"];
 /** What a step does, for who doesn't know its name. */
 const STEPS: Record<string, string> = {
-  map: "Take the new names for the old ones, in", read: "Read again:", look: "Look again at", build: "Make again:", publish: "Publish", resume: "Resume", retry: "Try again:",
+  map: "Take the new names for the old ones, in", read: "Re-ingest:", look: "Look again at", build: "Recompute:", publish: "Publish", resume: "Resume", retry: "Try again:",
 };
 const AT_ONCE = "atomically";
 /** `again`: although the same rows are expected. */

@@ -17,7 +17,7 @@ export function Figures({ document }: { document: Schema["StatusDocument"] }) {
       </Figure>
       <Figure to="promises" window={document.window} name="Deliveries kept" honest={document.obligations_kept.toLocaleString("en")}
         beside={{ name: "Deliveries due", value: document.obligations_due.toLocaleString("en") }}>
-        judged by the promise in force when each was due{document.promises_weakened ? `; ${many(document.promises_weakened, "promise")} ${document.promises_weakened === 1 ? "was" : "were"} weakened` : ""}
+        evaluated by the promise in force when each was due{document.promises_weakened ? `; ${many(document.promises_weakened, "promise")} ${document.promises_weakened === 1 ? "was" : "were"} weakened` : ""}
       </Figure>
       <Figure to="availability" window={document.window} name="Time lost" honest={time(document.minutes_lost)}
         beside={{ name: "Of it unobserved", value: time(document.minutes_unobserved) }}>

@@ -1,12 +1,14 @@
-"""No way out of Headrace holds a declared secret: the HTTP API, metrics, traces, OpenLineage, mails and webhooks, the names of files,
-and what code puts into exceptions other than their messages."""
+"""No way out of Headrace holds a declared secret: the HTTP API and its events, metrics, traces, OpenLineage, mails and webhooks, the
+names of files and columns, and what code puts into exceptions other than their messages."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from aiosmtpd.controller import Controller
 from http_server_lab import Asked, Reply, Server, reply
 from runlab import Lab
 from secrets_lab import CANARY, IN_A_FILE, OTHER, TELLS, everything_kept, leaked
+from serve_lab import Server as Served
 from serve_lab import serving
 
 from headrace.web.endpoints import Get
@@ -50,6 +53,20 @@ from headrace import asset, Context
 def writes(ctx: Context):
     name = quote(os.environ["CANARY"], safe="")
     (ctx.output_directory / f"{name}.txt").write_text("x")
+"""
+NAMES = """import os
+from headrace import asset, Context
+
+@asset(owner="core", secrets=["CANARY"])
+def names(ctx: Context):
+    return [{os.environ["CANARY"]: 1, "n": 2}]
+"""
+FIELDS = """import os
+from headrace import asset, Context
+
+@asset(owner="core", secrets=["CANARY"])
+def fields(ctx: Context):
+    return [{"n": {os.environ["CANARY"]: 1}}]
 """
 COMMAND = """asset: command
 owner: core
@@ -130,6 +147,8 @@ def lab(tmp_path: Path, web: Server, post: tuple[int, Post], monkeypatch: pytest
     lab.write("assets/tells.py", TELLS.replace("__FILE__", repr(str(lab.root / "keys/bank"))))
     lab.write("assets/raises.py", RAISES)
     lab.write("assets/writes.py", WRITES)
+    lab.write("assets/names.py", NAMES)
+    lab.write("assets/fields.py", FIELDS)
     lab.write("assets/command.yaml", COMMAND)
     lab.write("say.sh", SAYS)
     return lab
@@ -140,6 +159,28 @@ def until(found: Callable[[], object]) -> None:
     while not found() and time.monotonic() < last:
         time.sleep(0.05)
     assert found()
+
+
+def events(server: Served, lab: Lab) -> bytes:
+    """What a page is told that listened before attempts failed once more, and comes again."""
+    heard = listened(server)
+    last = json.loads(heard.partition(b"data: ")[2])["id"]
+    lab.headrace("run", "raises", "names", "--again", "--reason", "once more", code=None)
+    again = listened(server, last)
+    assert json.loads(again.partition(b"data: ")[2])["changes"], again
+    return heard + again
+
+
+def listened(server: Served, last: str | None = None) -> bytes:
+    """The headers and the first event of the stream."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    headers = {"Authorization": f"Bearer {server.token}"} | ({} if last is None else {"Last-Event-ID": last})
+    connection.request("GET", "/api/v1/events", headers=headers)
+    with closing(connection), closing(connection.getresponse()) as answer:
+        lines = [str(answer.headers).encode()]
+        while line := answer.readline().strip():
+            lines.append(line)
+    return b"\n".join(lines)
 
 
 def answers(lab: Lab) -> dict[str, bytes]:
@@ -168,6 +209,7 @@ def answers(lab: Lab) -> dict[str, bytes]:
             answer = server.get(path)
             assert answer.status < 500, (path, answer.body)
             found[path] = answer.body + json.dumps(answer.headers).encode()
+        found["/api/v1/events"] = events(server, lab)
         found["server"] = server.said.encode()
     assert sum(len(body) for body in found.values()) > 20_000
     return found
@@ -178,9 +220,12 @@ def test_nothing_that_leaves_headrace_holds_a_declared_secret(lab: Lab, web: Ser
     or of an exception's class, in the file that a traceback names; in halves, in base64 at any offset."""
     run = lab.headrace("tick", "--now", lab.now.isoformat())
     states = {one["asset"]: one["state"] for one in run["attempts"]}
-    assert states == dict.fromkeys(("tells", "raises", "writes", "command"), "failed")
+    assert states == dict.fromkeys(("tells", "raises", "writes", "names", "fields", "command"), "failed")
     writes = next(one for one in run["attempts"] if one["asset"] == "writes")
     assert "the name of a file in the output directory holds a declared secret" in writes["error"]["message"]
+    for name in ("names", "fields"):
+        failed = next(one for one in run["attempts"] if one["asset"] == name)
+        assert "the name of a column holds a declared secret" in failed["error"]["message"]
     until(lambda: post[1].mails and any(one.path == "/hook" for one in web.asked))
     found = everything_kept(lab) | answers(lab)
     assert any(one.path == "/v1/traces" for one in web.asked)

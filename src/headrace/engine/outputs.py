@@ -68,6 +68,20 @@ def name_no_secret(manifest: Sequence[Mapping[str, Any]], redactor: Redactor) ->
         )
 
 
+def columns_hold_no_secret(session: Session, select_sql: str, redactor: Redactor) -> None:
+    """Raises `BodyFailed` where the name of a column, or of a field in it, holds a declared secret: names stand in the catalog, in
+    contracts and in lineage."""
+    # a field's name stands in its column's type as SQL writes it, with each quote doubled
+    texts = [text for column in _columns(session, select_sql) for text in column]
+    texts += [text.replace('""', '"') for text in texts]
+    if any(redactor.text(text) != text for text in texts):
+        raise failed(
+            "the name of a column holds a declared secret",
+            code="wrong_result",
+            hint="name columns by what they hold: names are published, kept and shown",
+        )
+
+
 def files(directory: Path, *, hidden: bool = False) -> list[Path]:
     """Regular files below the directory, sorted; without those that begin with `.` or `_` (markers) unless asked for.
 

@@ -92,6 +92,9 @@ def _table(task: BodyTask, session: Session, folders: DataFolders, meter: Meter,
     with _opaque(task, session, folders, None, meter, log) as given:
         if given is None:
             return Produced(Measures())
+        if log is not None and log.redactor is not None and log.redactor.hides:
+            with _placed(task.body):
+                outputs.columns_hold_no_secret(session, given[0], log.redactor)
         return _staged(task, session, *given)
 
 

@@ -38,6 +38,11 @@ class Redactor:
         self._bytes = re.compile(b"|".join(map(re.escape, encoded))) if encoded else None
         self._encoded = encoded
 
+    @property
+    def hides(self) -> bool:
+        """Whether there is any secret to take out."""
+        return self._pattern is not None
+
     def text(self, text: str) -> str:
         """The text without any form of a secret, and without the beginning of one where the text was cut (`…`)."""
         if self._pattern is None:

@@ -131,6 +131,19 @@ def test_another_unit_of_a_smaller_factor(past: int, severity: str, times: float
     assert told(day(past, size=20 * times), past) == [("distribution_shift", "amount", severity)]
 
 
+@pytest.mark.parametrize(("factor", "severity"), [(1000.0, "hold"), (-1.0, "warn"), (1.8, "")])
+def test_a_table_of_sums_has_a_row_a_day(factor: float, severity: str) -> None:
+    """Would catch: a changed body that multiplies a sum by a thousand, or turns its sign, of which nothing is said for four weeks."""
+
+    def one(number: int, times: float = 1.0) -> Metrics:
+        total = ColumnMetrics(nulls=0.0, negative=float(times < 0), zero=0.0, location=math.log(500 * abs(times)) + 0.1 * (number % 3))
+        return Metrics(1, {"total": total}, repeated=0)
+
+    history = History([Past(key(n), encoded(one(n))) for n in range(12)], Grain.DAY)
+    facts = judge(Partition(key=key(12), metrics=one(12, factor)), history)
+    assert [fact.severity.value for fact in facts] == list(filter(None, [severity]))
+
+
 def test_the_first_weekend_and_an_end_of_a_month_may_be_other_days() -> None:
     """Would catch: the first Saturday, at a third of the rows, called a fault."""
     assert told(day(5, rows=330), 5) == []

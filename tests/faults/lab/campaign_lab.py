@@ -23,7 +23,7 @@ from lab.driving import Driver, copied
 from lab.findable import uncounted
 from lab.month import MORNING, Lab, history
 from lab.oddities import month
-from lab.pairing import ALL, BELOW, drawn, pairs
+from lab.pairing import ALL, BELOW, SAME, drawn, pairs
 from lab.scenario import Play, Played
 from lab.truth import Published, published
 from lab.verdict import Verdict, broken, verdict
@@ -66,7 +66,11 @@ class Campaign:
         """A fault, or two at once."""
         sound = self.sound()
         play = Play(self.seed, self.project, self.clean)
-        noise = [uncounted(play.lab, one) for one in drawn(play.lab, word)]
+        together = word.startswith(SAME)
+        noise = [
+            uncounted(play.lab, one, [other for other in drawn(play.lab, word) if together and other.name != one.name])
+            for one in drawn(play.lab, word)
+        ]
         played = play.play(drawn(play.lab, word), one_by_one=word.startswith(BELOW))
         return verdict(self.seed, play.lab.graph, played, sound, noise)
 

@@ -3,7 +3,8 @@ days lie apart.
 
 The rule: the number that a fault moves has to lie at least twice as far from the median of the clean days of its kind (working days,
 or weekends, where there are four of them; else all) as any of these does, six of their standard deviations, and by 20 rows. What moves
-less is within the noise of the days that there are. It is played and listed, and not counted.
+less is within the noise of the days that there are. It is played and listed, and not counted. Beside a fault of rows in the same delivery
+a share has to lie there even if all of the surplus rows, or all of the missing ones, had that value: else the one explains the other.
 """
 
 from __future__ import annotations
@@ -22,18 +23,34 @@ from lab.shapes import Source
 TIMES_EVER, DEVIATIONS, ROWS_MIN = 2.0, 6.0, 20
 ALIKE_MIN = 4
 SATURDAY = 5
+SHARED = ("share ", "nulls ", "negative ", "unknown")
 Numbers = Mapping[str, float]
 _known: dict[tuple[int, str], list[tuple[int, Numbers]]] = {}
 
 
-def uncounted(lab: Lab, fault: Fault) -> str:
-    """Why a fault isn't counted, in numbers; empty where it is."""
+def uncounted(lab: Lab, fault: Fault, beside: Sequence[Fault] = ()) -> str:
+    """Why a fault isn't counted, in numbers; empty where it is. `beside`: the others in the same delivery."""
     if not fault.moves:
         return ""
     source = next(one for one in lab.world.events if one.name == fault.node)
     made = lab.days.events(source, lab.day)
+    sound = len(made.rows)
+    for other in beside:
+        if other.about == "rows":
+            other.shaped[source.name](made, source)
+    rows = len(made.rows)
     fault.shaped[source.name](made, source)
-    return within_noise(fault.moves, numbers(source, made.rows, lab), _clean(lab, source), lab.day.weekday(), len(made.rows))
+    found = numbers(source, made.rows, lab)
+    by_rows = beside and rows != sound and fault.moves.startswith(SHARED)
+    shown = [_undone(found, fault.moves, sound, rows, all_of) for all_of in (0.0, 1.0)] if by_rows else [found]
+    clean = _clean(lab, source)
+    return next(filter(None, (within_noise(fault.moves, one, clean, lab.day.weekday(), rows) for one in shown)), "")
+
+
+def _undone(found: Numbers, name: str, sound: int, rows: int, all_of: float) -> Numbers:
+    """With a share as it would be without the surplus rows, or with the missing ones, of which none (0) or all (1) have the value."""
+    share = (found.get(name, 0.0) * rows + all_of * (sound - rows)) / sound
+    return {**found, name: min(max(share, 0.0), 1.0)}
 
 
 def within_noise(name: str, faulty: Numbers, clean: Sequence[tuple[int, Numbers]], weekday: int, rows: int) -> str:
@@ -42,7 +59,7 @@ def within_noise(name: str, faulty: Numbers, clean: Sequence[tuple[int, Numbers]
     alike = [own.get(name, 0.0) for own in (same if len(same) >= ALIKE_MIN else [own for _, own in clean])]
     middle = statistics.median(alike)
     moved, reach, apart = abs(faulty.get(name, 0.0) - middle), max(abs(one - middle) for one in alike), statistics.pstdev(alike)
-    if name.startswith(("share ", "nulls ", "negative ", "unknown")) and moved * rows < ROWS_MIN:
+    if name.startswith(SHARED) and moved * rows < ROWS_MIN:
         return f"{name} is moved in {moved * rows:.0f} rows; at least {ROWS_MIN} are counted"
     if moved >= TIMES_EVER * reach and moved >= DEVIATIONS * apart:
         return ""

@@ -17,7 +17,7 @@ from lab.month import Lab
 ALL: tuple[Make, ...] = (*DELIVERED, *MADE)
 WAYS = {"same": 4, "below": 3, "two": 2, "any": 1}
 """How often a seed plays each."""
-BELOW = "below:"
+SAME, BELOW = "same:", "below:"
 _TOLD_LATER = ("reported", "restatement")
 """Faults of which only a person tells, or of another day."""
 _RUNS = ("code_error", "resource_exhausted", "worker_lost always")

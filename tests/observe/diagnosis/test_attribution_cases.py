@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
+from headrace.model.clauses import BESIDES
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
@@ -217,12 +218,27 @@ def test_keys_that_nobody_knows_are_a_broken_reference_at_the_source_that_names_
     assert diagnose([storm, empty], graph, NOW + 10 * HOUR_US) == []
 
 
+def test_values_that_are_odd_whatever_the_rows_are_have_a_cause_of_their_own() -> None:
+    """Would catch: another unit in a file whose rows are there twice told only after the rows were mended; shares that the rows
+    themselves have moved told as another cause; what holds a delivery whose names are decided put down to its names."""
+    twice = seen("flights@2013-02-11", Family.DUPLICATES, "duplicate_rows", hour=1, strength=30, detail="643 rows")
+    unit = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "distance", hour=1, strength=31, detail="location: × 1.61")
+    shares = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "carrier", hour=1, strength=30, detail="category mix")
+    found = diagnose([twice, unit, shares], lines(), NOW + 10 * HOUR_US)
+    assert sorted(shown(found)) == [("distribution_shift", "flights"), ("duplicate_rows", "flights")]
+    renamed = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "distance", hour=1, strength=20, detail="renamed")
+    about = f"location: × 1.61; {BESIDES}"
+    besides = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "distance", hour=1, strength=16, detail=about)
+    found = diagnose([renamed, besides], lines(), NOW + 10 * HOUR_US)
+    assert sorted(shown(found)) == [("distribution_shift", "flights"), ("schema_change", "flights")]
+
+
 def test_names_that_were_accepted_arent_to_blame_for_what_the_delivery_shows() -> None:
     """Would catch: whoever accepts a new header blamed for the rows of the file, or the missing column told instead of them."""
     accepted = seen("flights", Family.CHANGE, held=False, detail="body")
     gone = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "plane", hour=1, held=False, strength=20, detail="dropped")
     rows = seen("flights@2013-02-11", Family.VOLUME, "volume_anomaly", hour=1, strength=27, detail="× 14.2")
-    shares = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "carrier", hour=1, strength=28)
+    shares = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "carrier", hour=1, strength=27)
     found = diagnose([accepted, gone, rows, shares], lines(), NOW + 10 * HOUR_US)
     assert sorted(shown(found)) == [("schema_change", "flights"), ("volume_anomaly", "flights")]
     declared = seen("flights", Family.CHANGE, "", "carrier\nplane", held=False, detail="body")

@@ -7,6 +7,7 @@ from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
+from headrace.model.clauses import BESIDES
 from headrace.observe.diagnosis.candidates import Candidate, candidate
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
 from headrace.observe.diagnosis.details import times_of
@@ -15,8 +16,6 @@ from headrace.observe.diagnosis.rules import RULES, Covers, Place, Rule
 
 UNKNOWN_NATS = 2.5
 """What is held and worth this, and nothing explains, has a cause that isn't known."""
-MANY_TIMES = 2.0
-"""So many times the rows, or one of so many: what is said of their shares says nothing more."""
 NEAR_DAYS = 3
 """So many days a warning stands; deliveries of months that come at once are no nearer to each other for that."""
 REMEMBERED = 4_096
@@ -157,17 +156,13 @@ def _covers(cause: Candidate, one: Evidence) -> bool:
         return True
     if cause.partitions and one.partition not in cause.partitions:
         return False
+    if cause.rule.kind in OF_FORM and one.detail.endswith(BESIDES):
+        return False
     if cause.rule.covers is Covers.ROWS:
-        return not one.column or one.strength <= cause.own[0].strength or (one.family is Family.DISTRIBUTION and _is_upended(cause))
+        return not one.column or one.strength <= cause.own[0].strength
     if cause.rule.covers is Covers.COLUMNS:
         return one.column in cause.columns if one.column else not _outweighs(one, cause)
     return not _outweighs(one, cause)
-
-
-def _is_upended(cause: Candidate) -> bool:
-    """Whether rows are so many more or fewer that nothing about them can be as it was."""
-    times = times_of(cause.own)
-    return times >= MANY_TIMES or times <= 1 / MANY_TIMES
 
 
 def _outweighs(one: Evidence, cause: Candidate) -> bool:

@@ -19,6 +19,7 @@ from headrace.quality.anomalies.odd import Odd, odd
 from headrace.quality.anomalies.peers import Peer, shared_move
 from headrace.quality.anomalies.recoded import Recoded, recoded
 from headrace.quality.anomalies.regrained import Regrained, regrained
+from headrace.quality.anomalies.remaining import Moved, moved, remains, weighed
 from headrace.quality.anomalies.shapes import faulty
 from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
 from headrace.quality.anomalies.telling import EXACT, NEVER, kind_of, number, percent, told
@@ -50,6 +51,8 @@ _OF_VOLUME = ("rows", "distinct")
 _OF_NAMES = ("share", "distinct", "length", "location", "spread")
 """What moves where categories have other names."""
 NAMES_TOLD = 3
+HALF = 0.5
+"""Where half of the rows are too many, other names may be theirs."""
 
 
 class Partition(msgspec.Struct, frozen=True):
@@ -84,7 +87,9 @@ def judge(one: Partition, history: History) -> tuple[Fact, ...]:
         once = _without(one.metrics, frozenset(copies.apart))
         once = msgspec.structs.replace(once, rows=once.rows // copies.times)
         one = msgspec.structs.replace(one, metrics=once)
-    found = [*([stale] if stale else []), *cut, *twice, *_numbers(one, history)]
+    numbers = _numbers(one, history)
+    of_rows = [*cut, *twice, *(fact for fact, _ in numbers)]
+    found = [*([stale] if stale else []), *cut, *twice, *weighed(of_rows, numbers)]
     return tuple(sorted(found, key=lambda fact: (fact.severity is not Severity.HOLD, -fact.strength)))
 
 
@@ -188,35 +193,48 @@ def _several_times(one: Partition, found: Copied) -> Fact:
     )
 
 
-def _numbers(one: Partition, history: History) -> list[Fact]:
-    """What is odd in numbers, once repeated rows are taken out, and without what a cut or a missing group explains."""
+def _numbers(one: Partition, history: History) -> list[tuple[Fact, bool]]:
+    """What is odd in numbers, once repeated rows are taken out, and without what a cut or a missing group explains; each with whether
+    rows that are missing or too many leave it odd."""
     rows = one.metrics.rows - (one.metrics.repeated or 0)
     values = msgspec.structs.replace(one.metrics, rows=rows).values()
     found = young(one.key, values, rows, history)
     found += odd(one.key, values, rows, history, one.sources)
     renamed = recoded(one.metrics, history)
     known = len(history) >= HISTORY_WARN_MIN or settled(one.key, history)
-    facts, explained = _shapes(one, history, renamed) if known else ([], set())
+    facts, explained, lost = _shapes(one, history, renamed) if known else ([], set(), 0.0)
     if not known and (other := regrained(one.metrics, history)) is not None:
         explained |= {(family, other.column) for family in _OF_NAMES}
         facts.append(_of_another_grain(one.key, other, Severity.HOLD))
     for names in renamed:
         explained |= {(family, names.column) for family in _OF_NAMES}
         facts.append(_of_other_codes(one, names))
-    found = [each for each in found if (each.metric.family, each.metric.column) not in explained and each.metric.family not in explained]
+    by = moved(one.metrics.rows, one.metrics.repeated or 0, found, lost)
+    found = [each for each in found if (each.metric.family, each.metric.column) not in explained]
+    found = [each for each in found if each.metric.family not in explained or remains(each, by, history)]
     found = _of_the_world([_sized(each, one, history) for each in found if not _counts_rows(each, found, one)])
     events = together(found, one.metrics, history)
-    return facts + [_fact(each, one, events, shared_move(each, one.peers), history) for each in _leading(found)]
+    numbers = [(_fact(each, one, events, shared_move(each, one.peers), history), remains(each, by, history)) for each in _leading(found)]
+    return [(fact, _is_of_names(fact, by)) for fact in facts] + numbers
 
 
-def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tuple[list[Fact], set[object]]:
-    """What is missing as a whole, and the families of numbers (of a column, or all) that this
-    explains. `renamed`: columns whose categories only have other names."""
+def _is_of_names(fact: Fact, by: Moved) -> bool:
+    """Whether a shape is one that no choice of rows makes: other names, other hours."""
+    if fact.detail.startswith("category mix"):
+        return fact.observed.startswith("none") or by.more < HALF
+    return fact.detail.startswith("hours of the day:")
+
+
+def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tuple[list[Fact], set[object], float]:
+    """What is missing as a whole, the families of numbers (of a column, or all) that this
+    explains, and which share of the rows is missing. `renamed`: columns whose categories only have
+    other names."""
     known = len(history) >= HISTORY_HOLD_MIN or settled(one.key, history)
     severity = Severity.HOLD if known else Severity.WARN
     cut = truncation.cut(one.key, one.metrics, history)
-    facts, explained = [], set[object]()
+    facts, explained, lost = [], set[object](), 0.0
     if cut is not None:
+        lost = cut.missing
         explained |= {*_OF_TIME, *_OF_VOLUME, "share"}
         facts.append(
             Fact(
@@ -233,9 +251,10 @@ def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tup
         explained |= {(family, off.column) for family in _OF_TIME}
         facts.append(_of_turned(one.key, off, severity))
     other_names = {each.column for each in renamed}
-    for fact in _of_groups(one, history, severity) if cut is None else ():
-        if fact.column in other_names:
+    for fact, share in _of_groups(one, history, severity):
+        if fact.column in other_names or (cut is not None and fact.kind == "volume_anomaly"):
             continue
+        lost = max(lost, share)
         explained |= {("share", fact.column), ("distinct", fact.column)}
         facts.append(fact)
     for names in unfamiliar(one.metrics, history) if not explained else ():
@@ -244,28 +263,30 @@ def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tup
     for each in alone(one.metrics, history):
         explained.add(("nulls", each.column))
         facts.append(_emptied_alone(one, each, severity))
-    return facts, explained
+    return facts, explained, lost
 
 
-def _of_groups(one: Partition, history: History, severity: Severity) -> Iterator[Fact]:
-    """Groups that are gone, that have another name now, and that never were."""
+def _of_groups(one: Partition, history: History, severity: Severity) -> Iterator[tuple[Fact, float]]:
+    """Groups that are gone, that have another name now, and that never were; each with the share of the rows that is missing."""
     renamed = set[tuple[str, str]]()
     for gone in groups.missing(one.metrics, history):
         renamed.add((gone.column, gone.now))
-        yield Fact(
+        fact = Fact(
             kind="distribution_shift" if gone.now else "volume_anomaly", column=gone.column, partition=one.key,
             severity=severity if gone.share >= groups.HELD_SHARE else Severity.WARN, strength=_by_rows(gone.share, one),
             expected=f"at least {percent(gone.share)} of the rows with {gone.value!r}",
             observed=f"none, and so many more with {gone.now!r}" if gone.now else "none",
             detail=f"category mix: {gone.value!r} is {gone.now!r}" if gone.now else f"group missing: {gone.value!r}",
         )  # fmt: skip
+        yield fact, 0.0 if gone.now else gone.share
     for came in groups.new(one.metrics, history):
         if (came.column, came.value) not in renamed:
-            yield Fact(
+            fact = Fact(
                 kind="distribution_shift", column=came.column, severity=severity, strength=_by_rows(came.share, one), partition=one.key,
                 expected=f"no {came.value!r}, as ever", observed=f"{percent(came.share)} of the rows with it",
                 detail=f"category mix: {came.value!r} is new",
             )  # fmt: skip
+            yield fact, 0.0
 
 
 def _of_other_codes(one: Partition, found: Recoded) -> Fact:

@@ -20,7 +20,7 @@ LEAST = 0.05
 """From so much more than ever on it is worth a word, …"""
 SIGMAS = 6.0
 """… if it is so far from what it is in the middle."""
-KNOWN_MIN = 14
+KNOWN_MIN = 6
 LASTING = 0.3
 """What is never more than that part the same as the day before is no name of anything."""
 

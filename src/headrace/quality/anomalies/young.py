@@ -25,7 +25,10 @@ WARN_MIN = 3
 HOLD_MIN = 7
 """From so many on all else is held too: a week shows each weekday once."""
 ROWS_MIN = 20
-"""A number that moves by fewer rows than that moves by chance."""
+"""A number that moves by fewer rows than that moves by chance, …"""
+ORDERS = math.log(8)
+"""… but for sizes that move so far: a table of sums has a row a day. Of other signs there it only warns."""
+_OF_FEW = ("location", "negative")
 
 
 class _Reach(NamedTuple):
@@ -41,7 +44,8 @@ _REACH = {
     "rows": _Reach(math.log(1.6), math.log(1.4), math.log(1.5)),
     "location": _Reach(math.log(2), math.log(1.5), math.log(1.6)),
     "negative": _Reach(0.3, 0.2, 0.15),
-    "nulls": _Reach(0.4, 0.2, 0.15),
+    "nulls": _Reach(0.1, 0.1, 0.1),
+    "zero": _Reach(0.15, 0.15, 0.1),
     "share": _Reach(0.07, 0.07, 0.1),
     "hour_mean": _Reach(2.0, 1.0, 1.0),
 }
@@ -60,8 +64,10 @@ SATURDAY = 5
 
 def young(partition: str, values: Mapping[MetricId, float], rows: int, history: History) -> list[Odd]:
     """What is beyond every neighbour, while there are fewer of them than forecasts take."""
-    if not WARN_MIN <= len(history) < limits.HISTORY_HOLD_MIN or rows < ROWS_MIN:
+    if not WARN_MIN <= len(history) < limits.HISTORY_HOLD_MIN:
         return []
+    if rows < ROWS_MIN:
+        values = {metric: value for metric, value in values.items() if metric.family in _OF_FEW}
     found = (_judged(metric, value, partition, (values, rows), history) for metric, value in values.items() if metric.family in _REACH)
     return [one for one in found if one is not None]
 
@@ -88,7 +94,9 @@ def _judged(
     up = value > middle
     nearest = max(past.values) if up else min(past.values)
     apart, beyond = abs(nearest - middle), (value - nearest) if up else (nearest - value)
-    if apart > reach.tight or beyond < max(reach.warn, TIMES_WARNED * apart):
+    few = rows < ROWS_MIN
+    warned = ORDERS if few and metric.family == "location" else reach.warn
+    if apart > reach.tight or beyond < max(warned, TIMES_WARNED * apart):
         return None
     if metric.family == "rows" and not _kind_seen(partition, history):
         return None
@@ -103,7 +111,7 @@ def _judged(
     least = max(LOST if lost else reach.hold, (TIMES_LOST if lost or sized else TIMES_HELD) * apart)
     if metric.family in limits.SHARES:
         least = max(least, CHANCE * limits.noise(metric.family, middle, rows, rows))
-    if len(past.values) >= HOLD_MIN and beyond >= least:
+    if len(past.values) >= HOLD_MIN and beyond >= least and not (few and metric.family == "negative"):
         # A weekday, or an end of a month, that wasn't there yet may be another kind of day.
         held = held or settled(partition, history)
     severity = Severity.HOLD if held else Severity.WARN

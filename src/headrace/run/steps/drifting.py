@@ -89,6 +89,25 @@ class Drifting:
         added = tuple(name for name in compared.added if name not in names)
         return Adapted(names, added, computed)
 
+    def as_if_decided(self, header: Header) -> Adapted | Drift:
+        """As `adapt`, with names that must be decided first taken as what they probably are: columns are renamed as proposed, and
+        those that are gone stay away. A Drift where nothing is known of most of the header."""
+        told = self.adapt(header)
+        if isinstance(told, Adapted):
+            return told
+        expected = self._expected()
+        compared, changes = compare(expected, header.names, header.doubled), self._of_names[header.names]
+        if compared.doubled or compared.clashes or 2 * len(compared.names) < len(expected):
+            return told
+        mapped = {one.to: one.column for one in changes if one.kind is DriftKind.RENAMED and one.to is not None}
+        names = {**compared.names, **mapped}
+        return Adapted(names, tuple(name for name in compared.added if name not in names))
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """Columns that a file hasn't, and that nothing stands for."""
+        return frozenset(one.column for changes in self._of_names.values() for one in changes if one.kind is DriftKind.DROPPED)
+
     def _computed(self, names: Mapping[str, str], header: Sequence[str]) -> dict[str, str] | Drift:
         """Columns that the contract has converted in this interval, where the file calls them as it
         should: column → SQL. A Drift where the file lacks what an expression reads."""

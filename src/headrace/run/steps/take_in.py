@@ -35,6 +35,7 @@ from headrace.quality.drift import facts_of, told
 from headrace.quality.facts import Policy
 from headrace.quality.restating import twin
 from headrace.run.messages import Outcome, TakeIn
+from headrace.run.steps.besides import besides
 from headrace.run.steps.copies import with_copies
 from headrace.run.steps.drifting import READINGS_MAX, Drifting, needs_room, of_file
 from headrace.run.steps.lasting import with_lasting
@@ -151,7 +152,10 @@ def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
             why = drifting.declared_otherwise(why, before)
     if _no_records_yet(task, kept, name, why):
         return Outcome(attempt=task.attempt, state="staged", measures=Measures())
-    return _refused(task, why, kept, name, workshop, drifting)
+    refused = _refused(task, why, kept, name, workshop, drifting)
+    if not isinstance(why, Drift):
+        return refused
+    return msgspec.structs.replace(refused, facts=(*refused.facts, *besides(task, workshop, session, drifting, kept, name)))
 
 
 def _read_once(task: TakeIn, workshop: Workshop, session: Session, drifting: Drifting, kept: Kept, name: str) -> Outcome | Unread:

@@ -1,0 +1,70 @@
+"""What is odd about values beside rows that are missing or too many: what remains once those rows are undone.
+
+Rows that are there twice, or not at all, move shares by themselves. By how much at most can be computed: all of the
+surplus rows, or all of the missing ones, could have had the value. What is odd beyond that has a cause of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.limits import QUIET_ROWS, SHARES, limits
+from headrace.quality.anomalies.odd import Odd
+from headrace.quality.facts import Fact, Severity
+
+TWICE = math.log(2)
+"""Sizes that all moved so far moved by no choice of rows."""
+_OF_ROWS = ("duplicate_rows", "volume_anomaly")
+_ALL = 0.99
+
+
+class Moved(NamedTuple):
+    """Which share of a partition's rows is too many, which share of the usual rows is missing, and how many rows there would be."""
+
+    more: float
+    fewer: float
+    rows: float
+
+    def least(self, share: float) -> float:
+        """The least that a share of the rows would be without that."""
+        return max((share - self.more) / (1 - self.more), 0.0) * (1 - self.fewer)
+
+    def most(self, share: float) -> float:
+        """The most that it would be."""
+        return min(share / (1 - self.more), 1.0) * (1 - self.fewer) + self.fewer
+
+
+def moved(rows: int, repeated: int, found: Sequence[Odd], missing: float) -> Moved:
+    """By how much rows differ: repeated ones, what forecasts say of their number, and what a cut or missing groups leave out."""
+    off = next((one.off for one in found if one.metric.family == "rows"), 0.0)
+    more = max(repeated / rows, 1 - math.exp(-off) if off > 0 else 0.0)
+    fewer = max(missing, 1 - math.exp(off) if off < 0 else 0.0)
+    more, fewer = min(more, _ALL), min(fewer, _ALL)
+    return Moved(more, fewer, rows * (1 - more) / (1 - fewer))
+
+
+def remains(one: Odd, by: Moved, history: History) -> bool:
+    """Whether a number is odd whatever the surplus or missing rows were."""
+    if one.metric.family == "location":
+        return abs(one.off) >= TWICE
+    if one.metric.family not in SHARES:
+        return False
+    past = history.series(one.metric).values
+    beyond = max(by.least(one.observed) - max(past), min(past) - by.most(one.observed))
+    return beyond >= limits(one.metric.family).quiet and beyond * by.rows >= QUIET_ROWS
+
+
+def weighed(of_rows: Sequence[Fact], values: Sequence[tuple[Fact, bool]]) -> list[Fact]:
+    """The facts about values, beside those about rows: what remains without these weighs more than they do, all else no more."""
+    top = max((one.strength for one in of_rows if one.severity is Severity.HOLD and one.kind in _OF_ROWS), default=None)
+    return [fact if top is None or fact.kind in _OF_ROWS else _weighing(fact, top, beyond=beyond) for fact, beyond in values]
+
+
+def _weighing(fact: Fact, top: float, *, beyond: bool) -> Fact:
+    strength = max(fact.strength, top + 1) if beyond else min(fact.strength, top)
+    return msgspec.structs.replace(fact, strength=strength)

@@ -1,0 +1,86 @@
+"""What else is odd about a delivery that is held for the names of its columns: read once more as if these were decided, and judged.
+
+A renamed column with other units, or a file without a column and without its second half, has two causes. Both are
+named on the first day: who has accepted the mapping shouldn't meet the next fault then.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect.deliveries import CannotRead
+from headrace.connect.keep import Kept
+from headrace.connect.kinds import routed
+from headrace.connect.routed import key_of_rows
+from headrace.connect.take_in import Prepared, prepare_all
+from headrace.lake import StagedFile, Table
+from headrace.lake.session import Session
+from headrace.lake.staging import stage
+from headrace.model import LakeError
+from headrace.model.clauses import BESIDES
+from headrace.quality.audit import audit
+from headrace.quality.facts import Fact, Severity
+from headrace.run.messages import TakeIn
+from headrace.run.steps.drifting import Drifting, needs_room
+from headrace.run.steps.lasting import with_lasting
+from headrace.run.steps.oddities import oddities, with_end, with_repeated
+from headrace.run.steps.workshop import Workshop
+
+
+def besides(task: TakeIn, workshop: Workshop, session: Session, drifting: Drifting, kept: Kept, name: str) -> tuple[Fact, ...]:
+    """What would hold the delivery if its names were decided; nothing where it can't be read like that either."""
+    import duckdb
+
+    if drifting.pinned is None or task.source.partition.grain is None or not task.history:
+        return ()
+    prepared = prepare_all(
+        [(Path(path), part) for path, part in kept.parts] or [(Path(kept.path), name)],
+        connection=session.connection,
+        temporary=workshop.folders.temporary,
+        pinned=drifting.pinned,
+        promised=task.promised,
+        options=task.source.connector,
+        adapt=drifting.as_if_decided,
+    )
+    if not isinstance(prepared, Prepared):
+        return ()
+    try:
+        staged, table = stage(
+            session,
+            prepared.select_sql,
+            table_name=task.source.name,
+            partition=key_of_rows(task.source, prepared.schema.columns, task.keys) if routed(task.source) else task.found.partition,
+            table=task.table,
+            evolve=task.evolve or needs_room(prepared.schema, task.table),
+        )
+    except (CannotRead, LakeError, duckdb.ConversionException, duckdb.InvalidInputException):
+        return ()  # what else is wrong with it stands in its way as well
+    finally:
+        prepared.discard()
+    try:
+        facts = _judged(task, session, prepared, staged, table)
+    finally:
+        (workshop.folders.lake / staged.path).unlink()
+    found = [fact for fact in facts if fact.severity is Severity.HOLD and fact.column not in drifting.gone]
+    return tuple(msgspec.structs.replace(fact, detail=f"{fact.detail}; {BESIDES}") for fact in found)
+
+
+def _judged(task: TakeIn, session: Session, prepared: Prepared, staged: StagedFile, table: Table) -> tuple[Fact, ...]:
+    source = task.source
+    found = audit(
+        session,
+        staged,
+        table,
+        (),
+        partition_check=None,
+        partitions=task.keys,
+        references=(),
+        now_us=task.now_us,
+        timezone=source.timezone,
+        classified=[column.name for column in task.promised or () if column.classification],
+    )
+    found = with_end(with_repeated(found, session, staged, table), prepared)
+    found = with_lasting(found, session, staged, table, task.day_before)
+    return oddities(found, staged, task.keys, task.around, task.history, source.partition.grain).facts

@@ -1,0 +1,87 @@
+"""Two faults in one delivery, through real ticks in a young project: both are named on the first day."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+from runlab import Lab
+
+FIRST = date(2024, 12, 2)
+HEADER = "flight_no,carrier,distance,delay,day"
+CARRIERS = {"AA": 0.4, "DL": 0.35, "UA": 0.25}
+PAST = 10
+Rows = list[list[str]]
+
+
+def day(number: int) -> str:
+    return (FIRST + timedelta(number)).isoformat()
+
+
+def rows(number: int, n: int = 400) -> Rows:
+    chance = random.Random(f"two {number}")
+    return [
+        [
+            str(number * 1000 + at), chance.choices(list(CARRIERS), list(CARRIERS.values()))[0], f"{chance.lognormvariate(6, 0.5):.1f}",
+            f"{chance.lognormvariate(2, 0.6):.1f}", day(number),
+        ]
+        for at in range(n)
+    ]  # fmt: skip
+
+
+def kilometres(found: Rows) -> Rows:
+    return [[*row[:2], f"{float(row[2]) * 1.609 * 2:.1f}", *row[3:]] for row in found]
+
+
+def emptied(found: Rows) -> Rows:
+    return [[*row[:3], "", row[4]] for row in found]
+
+
+def same(found: Rows) -> Rows:
+    return found
+
+
+def doubled(found: Rows) -> Rows:
+    return [*found, *found[:200]]
+
+
+def halved(found: Rows) -> Rows:
+    return found[:100]
+
+
+CASES: list[tuple[str, Callable[[Rows], Rows], Callable[[Rows], Rows], set[str]]] = [
+    (HEADER.replace("distance", "dist_total"), kilometres, same, {"schema_change", "distribution_shift"}),
+    (HEADER.replace("distance", "dist_total"), emptied, same, {"schema_change", "null_spike"}),
+    (HEADER.replace("distance", "dist_total"), same, doubled, {"schema_change", "duplicate_rows"}),
+    (HEADER.replace("distance", "dist_total"), same, halved, {"schema_change", "volume_anomaly"}),
+    (HEADER.replace("distance", "dist_total"), same, same, {"schema_change"}),
+    (HEADER, kilometres, doubled, {"distribution_shift", "duplicate_rows"}),
+    (HEADER, emptied, halved, {"null_spike", "volume_anomaly"}),
+    (HEADER, same, doubled, {"duplicate_rows"}),
+    (HEADER, same, halved, {"volume_anomaly"}),
+]
+
+
+@pytest.mark.parametrize(("header", "values", "count", "wanted"), CASES, ids=lambda one: getattr(one, "__name__", None))
+def test_each_of_two_faults_is_named(
+    tmp_path: Path, header: str, values: Callable[[Rows], Rows], count: Callable[[Rows], Rows], wanted: set[str]
+) -> None:
+    """Would catch: the unit behind a rename, or nulls behind rows that are there twice, found only once the first was mended; one fault
+    told as two."""
+    lab = Lab(tmp_path / "p")
+    lab.sql("totals", "select day, carrier, sum(distance) as distance, sum(delay) as delay, count(flight_no) as n from orders group by all")
+    lab.write("consumers.yaml", f"- {{consumer: report, owner: core, reads: [totals], due: '09:00', since: '{day(0)}'}}\n")
+    for number in range(PAST):
+        lab.deliver(day(number), [",".join(row) for row in rows(number)], HEADER)
+    lab.now = datetime.combine(FIRST + timedelta(PAST), time(5), UTC)
+    lab.tick()
+    lab.deliver(day(PAST), [",".join(row) for row in count(values(rows(PAST)))], header)
+    lab.now += timedelta(days=1)
+    lab.tick()
+    found = lab.headrace("incidents")
+    assert sorted(one["cause"]["kind"] for one in found) == sorted(wanted), found
+    assert {one["cause"]["node"] for one in found} == {"orders"}
+    assert [path for path in (tmp_path / "p").rglob("*.parquet") if "staging" in str(path)] == []

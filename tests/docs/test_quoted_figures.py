@@ -19,7 +19,7 @@ MEASURED_ON = re.compile(
 )
 SPEAKS_OF_MEASURING = re.compile(
     r"\bp(50|95|99)\b|\b(was|were|been) measured\b|\bmeasured (with|in)\b|processor time|µs\b"
-    r"|`make (bench|lab) |python -m benchmarks\.|×\s+as\b"
+    r"|`make (bench|lab) |python -m benchmarks\.|×\s+as\b|\d\.\d+ times as\b"
 )
 """Words of a section that quotes what somebody measured, or the way to measure it."""
 NO_FIGURES = {

@@ -99,6 +99,7 @@ def _facts(row: IncidentRow, page: Page) -> list[list[str | Cell]]:
         facts.append([Cell("before", "dim"), f"the same as {row.before.id}, {page.reader.moment(row.before.began_at)}: {done}"])
     if row.repair is not None and (row.repair.first is not None or row.repair.automatic):
         said = "Headrace does it by itself" if row.repair.first is None else f"{row.repair.first}, then {row.repair.command}"
+        said = row.repair.note or said
         facts.append([Cell("repair", "dim"), said])
     if row.restored_at is not None:
         took = f"{seconds(row.restore_seconds)} after it began"

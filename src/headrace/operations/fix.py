@@ -236,6 +236,8 @@ def _plan(
 
 def _refused(incident: Incident, how: Mending) -> Refused:
     """Why a person has to do something first, and what."""
+    if how.by_itself:
+        return Refused(f"{incident.shown} needs no repair: {how.by_itself}", hint=f"{how.first}; {how.commands[0]} shows what came")
     if how.earlier:
         return Refused(f"{incident.shown} isn't repaired yet: {how.first}", hint=", then ".join(how.commands))
     commands = f"then {', then '.join(how.commands)}" if how.commands else ""

@@ -72,6 +72,8 @@ class IncidentRepairRow(Document, frozen=True, kw_only=True):
     command: str
     automatic: bool
     first: str | None = None
+    note: str | None = None
+    """When it ends without anybody, and what may be done all the same; then `command` only looks."""
     same: bool = False
 
 

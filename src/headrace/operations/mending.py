@@ -12,9 +12,11 @@ from headrace.model import Asset, Project, Source
 from headrace.model.commands import command_line, place
 from headrace.model.ordering import order_of
 from headrace.model.required import SEPARATOR, WHOLE
+from headrace.model.zones import from_us
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.details import DISK, Failure
 from headrace.observe.diagnosis.loading import HISTORY
+from headrace.observe.incidents.closing import SHOWN_US
 from headrace.operations.backfill_planning import BackfillArguments
 from headrace.operations.incident_documents import IncidentRepairRow
 from headrace.operations.repairs import Broken, before_deciding, decided_at, repairs
@@ -59,6 +61,8 @@ class Mending(msgspec.Struct, frozen=True, kw_only=True):
     given_up: tuple[str, ...] = ()
     """The damaged files that several of these share, by their paths in the lake: they aren't used
     any more, whoever puts them back."""
+    by_itself: str = ""
+    """When it ends without anybody: nothing of it is kept from readers, and nothing is to be computed."""
     same: bool = False
     """Nothing that the rows are computed from has changed: the same would come out, unless somebody asks for it `--again`."""
 
@@ -111,6 +115,8 @@ def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incide
     if incident.state == "resolved":
         return None
     how = mending(tx, compiled, incident)
+    if how.by_itself:
+        return IncidentRepairRow(command=how.commands[0], automatic=True, note=f"{how.by_itself}; {how.first}")
     if not how.acts:
         if not how.commands:
             return None
@@ -228,6 +234,9 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
     elsewhere = [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != node.name]
     if elsewhere and isinstance(node, Source) and incident.kind not in _AUTOMATIC:
         return _of_unnoticed(project, incident, node, elsewhere)
+    warned = None if elsewhere else _of_warned(tx, project, incident, node)
+    if warned is not None:
+        return warned
     others = {one.node: None for one in elsewhere}
     return _built(project, incident, Mode.MISSING, also=tuple(others))
 
@@ -279,6 +288,23 @@ def _of_unnoticed(project: Project, incident: Incident, source: Source, failed: 
     correct = row.first or f"look at why {row.node} fails"
     first = f"ask {source.owner} whether the data of {source.name} is as agreed, else {correct}"
     return Mending(first=first, commands=tuple(row.commands))
+
+
+def _of_warned(tx: Transaction, project: Project, incident: Incident, node: Source | Asset) -> Mending | None:
+    """What was published with a warning, and from which nothing is left to be computed; None for anything else."""
+    last = stored_evidence.warned_last(tx, incident.id)
+    if incident.state != "open" or last is None or stored_evidence.stands(tx, incident.id) or _asked_for(tx, incident):
+        return None
+    if stored.wrong_keys(tx, incident.id) or any(partitions.stale_keys(tx, name) for name in incident.affected.assets):
+        return None
+    ends = from_us(last + SHOWN_US, project.settings.timezone)
+    asked = f"ask {node.owner} for other data" if isinstance(node, Source) else f"correct {_place(project, node.name)} or its input"
+    look = command_line("deliveries", node.name) if isinstance(node, Source) else command_line("runs", node.name)
+    return Mending(
+        by_itself=f"readers see its data, and it ends by itself on {ends:%Y-%m-%d} at {ends:%H:%M}, unless it is seen again",
+        first=f"if the data isn't right, {asked}",
+        commands=(look,),
+    )
 
 
 def _whole(node: Source | Asset) -> list[str]:

@@ -1,0 +1,57 @@
+"""A repair that is offered ends its incident; where nothing is to be repaired, that is said before anything is done."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runlab import DAYS, Lab
+
+HEADER = "order_id,amount,day,booked"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    made = Lab(tmp_path / "p")
+    made.write(
+        "sources/orders.yaml",
+        "source: orders\nowner: acme\npartition: day\nrestate_within: 30d\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
+    )
+    made.sql("totals", "select day, booked, sum(amount) as total from orders group by all")
+    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    for day in DAYS[:2]:
+        deliver(made, day, day)
+    made.tick()
+    return made
+
+
+def deliver(lab: Lab, day: str, at: str, n: int = 10) -> None:
+    lab.deliver(day, [f"{day[-2:]}{i},1.5{i % 7},{day},{at}" for i in range(n)], HEADER)
+
+
+def fix(lab: Lab, target: str) -> Any:
+    lab.now += timedelta(minutes=1)
+    return lab.headrace("fix", target, "--yes", "--now", lab.now.isoformat(), code=3)
+
+
+@pytest.mark.parametrize("kind", ["format_change", "restatement"])
+def test_what_was_published_needs_no_repair_and_ends_by_itself(lab: Lab, kind: str) -> None:
+    """Would catch: a `fix` that looks again, finds nothing, and leaves the incident as open as it was."""
+    if kind == "format_change":
+        deliver(lab, DAYS[2], f"{DAYS[2][8:]}.{DAYS[2][5:7]}.{DAYS[2][:4]}")
+    else:
+        deliver(lab, DAYS[1], DAYS[1], n=12)
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert incident["cause"]["kind"] == kind
+    repair = incident["repair"]
+    assert (repair["automatic"], repair["first"], repair["command"]) == (True, None, "headrace deliveries orders")
+    assert "it ends by itself on 2025-01-11 at 12" in repair["note"]
+    assert "if the data isn't right, ask acme for other data" in repair["note"]
+    refused = fix(lab, incident["id"])
+    assert refused is None or "needs no repair" in refused["error"]["message"]
+    lab.now += timedelta(hours=25)
+    lab.tick()
+    assert lab.headrace("incidents") == []

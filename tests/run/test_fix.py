@@ -83,7 +83,7 @@ def test_what_comes_out_the_same_is_not_made_again(lab: Lab) -> None:
         _fix(lab)
     assert "ask acme for the file as it was agreed" in str(refused.value)
     (row,) = lab.headrace("incidents")
-    assert row["repair"] == {"command": "headrace tick", "automatic": False, "first": row["repair"]["first"], "same": False}
+    assert row["repair"] == {"command": "headrace tick", "automatic": False, "first": row["repair"]["first"], "note": None, "same": False}
     assert row["repair"]["first"].startswith("ask acme")
 
 

@@ -55,3 +55,24 @@ def test_what_was_published_needs_no_repair_and_ends_by_itself(lab: Lab, kind: s
     lab.now += timedelta(hours=25)
     lab.tick()
     assert lab.headrace("incidents") == []
+
+
+def test_corrected_code_is_not_to_be_corrected_again(lab: Lab) -> None:
+    """Would catch: an incident that says "correct assets/totals.sql" to whoever has just done it."""
+    good = "select day, booked, sum(amount) as total from orders group by all"
+    lab.sql("totals", good.replace("sum(amount)", "sum(cast('x' || order_id as integer))"))
+    lab.now += timedelta(minutes=1)
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+    deliver(lab, DAYS[2], DAYS[2])
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"], incident["cause"]["node"]) == ("code_error", "totals")
+    assert incident["repair"]["first"].startswith("correct assets/totals.sql")
+    lab.sql("totals", good)
+    lab.now += timedelta(minutes=1)
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+    (incident,) = lab.headrace("incidents")
+    assert (incident["repair"]["first"], incident["repair"]["command"]) == (None, f"headrace fix {incident['id']}")
+    lab.now += timedelta(minutes=1)
+    done = lab.headrace("fix", incident["id"], "--yes", "--now", lab.now.isoformat())
+    assert (done["fix"], done["state"]) == ("done", "resolved")

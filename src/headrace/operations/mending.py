@@ -139,6 +139,8 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
             return Mending(acts=(Act.RETRY,))
         case kind if kind in _LOOK_AGAIN:
             return Mending(acts=(Act.LOOK,))
+        case CauseKind.CONFIGURATION_ERROR if _is_declared_anew(tx, incident):
+            return Mending(acts=(Act.LOOK,))
         case CauseKind.CONFIGURATION_ERROR:
             first = f"correct {_declared_at(project, incident)}"
             return Mending(first=first, commands=("headrace validate", "headrace apply", "headrace tick"))
@@ -192,6 +194,17 @@ def _is_stuck(tx: Transaction, node: str, key: str) -> bool:
     return row is not None and row.state in _STUCK
 
 
+def _is_waiting(tx: Transaction, node: str, key: str) -> bool:
+    """Whether the next pass makes another attempt, since what it is declared or computed by was corrected."""
+    row = partitions.get(tx, node, key)
+    return row is not None and row.state == "waiting" and not row.failures
+
+
+def _is_declared_anew(tx: Transaction, incident: Incident) -> bool:
+    places = [(node, key) for node, key in _places(tx, incident) if node == incident.node]
+    return bool(places) and all(_is_waiting(tx, node, key) for node, key in places)
+
+
 def _of_reported(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool) -> Mending:
     """What somebody says is wrong, or took back, is computed again, once that can come to something else."""
     project, node = compiled.project, compiled.project.assets[incident.node]
@@ -226,7 +239,8 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
             found, acts=(Act.MAP, *found.acts), accepting=f"{node.name}@{renamed[0]}", reread=tuple(renamed)
         )  # fmt: skip
     stuck = _stuck(tx, [(node.name, key) for key in keys])
-    if not stuck and incident.kind in _GIVEN and incident.state == "open":
+    waiting = [key for key in keys if _is_waiting(tx, node.name, key)]
+    if not stuck and not waiting and incident.kind in _GIVEN and incident.state == "open":
         stuck = [Broken(node.name, key, "held") for key in keys]
     if stuck and (isinstance(node, Source) or incident.kind not in _PASSING):
         row = repairs(project, stuck, f"{incident.shown}: {incident.summary}")[0]

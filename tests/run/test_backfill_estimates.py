@@ -235,3 +235,32 @@ def test_a_guess_corrects_nothing(project: tuple[Store, Compiled]) -> None:
             plans.move(tx, plan, "succeeded", BEGAN + 60 * SECOND)
         assert estimates.estimate_backfill(tx, compiled, backfill(40), 2) == before
         tx.execute("update plan set state = 'cancelled' where estimate is not null")  # other tests read this state
+
+
+def test_an_estimate_has_the_seconds_until_it_begins(project: tuple[Store, Compiled]) -> None:
+    """Would catch: 1.1 s said for a repair that takes 4.2, of which workers start for 1.5; a start counted
+    where a server's workers are there."""
+    store, compiled = project
+    with store.write(None) as tx:
+        for node in ("clean", "total"):
+            history(tx, node, 0.01)
+        before = estimates.estimate_backfill(tx, compiled, backfill(2), 2)
+        assert before is not None
+        known = durations.starts(tx, 20)
+        tx.execute(
+            "insert into run (id, kind, request, actor, state, started_at) values (7001, 'run', '{}', 'ann', 'succeeded', ?)", (BEGAN,)
+        )
+        for epoch in range(101, 111):  # ten commands whose workers took 4 s to start
+            tx.execute(
+                "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at)"
+                " values (?, 1, 7001, 'gone', 'produce', '[]', 'published', 0, ?, ?)",
+                (epoch, BEGAN + 4 * SECOND, BEGAN + 4 * SECOND),
+            )
+        assert durations.starts(tx, 10) == [4.0] * 10
+        assert estimates.start_seconds(tx) == 4.0
+        after = estimates.estimate_backfill(tx, compiled, backfill(2), 2)
+        assert after is not None and after.seconds > 4.0 > before.seconds
+        assert after.low < 4.0 < after.high
+        tx.execute("delete from attempt where node = 'gone'")
+        tx.execute("delete from run where id = 7001")
+        assert durations.starts(tx, 20) == known

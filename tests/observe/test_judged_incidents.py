@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 
 import msgspec
@@ -553,3 +555,45 @@ def test_a_warning_from_before_a_new_body_isnt_the_bodys(
         tx.execute("update publication set identical = 1 where n = ?", (night.n,))
     after = [(one.kind, one.state) for one in night.judge("2013-02-10 07:01")]
     assert after == [(kind, "open") for kind in found]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_of_random_histories_no_incident_is_restored_before_it_was_found(store: Store, seed: int) -> None:
+    """Would catch: a time to restore that is shorter than the time to detect, the same cause within a week as another incident, and
+    one later that doesn't name the one before."""
+    chance = random.Random(seed)
+    night = Night(store)
+    nodes = [msgspec.structs.replace(NODES[0], expect_by="05:00"), NODES[1]]
+    watched = declare(nodes, consumer("c", "a", due="07:00"))
+    waiting: list[str] = []
+    day = 0
+    while day < 24:
+        key, next_day = f"2013-02-{day + 1:02d}" if day < 28 else "", date(2013, 2, 1) + timedelta(days=day + 1)
+        what = chance.choice(("fine", "fine", "fine", "late", "held", "both"))
+        if what in ("held", "both"):
+            night.held(key, f"{next_day} 04:{chance.randrange(10, 60)}", chance.choice(("null_spike", "stale_data")))
+            waiting.append(key)
+        elif what == "late":
+            waiting.append(key)
+        else:
+            night.published(key, f"{next_day} 04:{chance.randrange(10, 60)}")
+        for clock in sorted(chance.sample(("05:20", "07:10", "08:00", "11:30", "15:45"), k=chance.randrange(1, 6))):
+            night.looked(f"{next_day} {clock}")
+            night.judge(f"{next_day} {clock}", watched)
+            if waiting and chance.random() < 0.5:
+                night.published(waiting.pop(chance.randrange(len(waiting))), f"{next_day} {clock[:3]}59")
+        day += 1
+    for one in night.all():
+        assert one.began_at <= one.opened_at, (seed, one)
+        assert one.restored_at is None or one.opened_at <= one.restored_at <= (one.resolved_at or 0), (seed, one)
+    _recurs_as_it_should(night.all(), seed)
+
+
+def _recurs_as_it_should(found: list[Incident], seed: int) -> None:
+    """A later incident of the same fingerprint names the one before, which had ended more than a week earlier."""
+    for place, one in enumerate(found):
+        same = [it for it in found[:place] if it.fingerprint == one.fingerprint and it.resolved_at is not None]
+        before = [it for it in same if (it.resolved_at or 0) <= one.opened_at]
+        if before:
+            assert one.recurrence_of is not None, (seed, one)
+            assert all(one.opened_at - (it.resolved_at or 0) > 7 * 86_400_000_000 for it in before), (seed, one, before)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from http_server_lab import Server, reply
 from runlab import DAYS, ORDERS, Lab
 
+from headrace.operations.deliveries import deliveries
 from headrace.quality.restating import Before, Difference, restated
 
 SOURCE = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\nexpect: {rows: 5..50}\n"
@@ -115,3 +117,17 @@ def test_the_same_rows_written_otherwise_are_no_incident(tmp_path: Path) -> None
     lab.orders(DAYS[0], n=12)
     lab.tick()
     assert lab.rows("select kind from incident") == [("restatement",)]
+
+
+def test_a_touched_file_is_the_delivery_that_it_was(lab: Lab) -> None:
+    """Would catch: two deliveries, the second of them "again", of a file whose content nobody changed."""
+    (first,) = deliveries(lab.session(), "orders", limit=9)
+    path = lab.root / f"landing/orders_{DAYS[0]}.csv"
+    os.utime(path)
+    lab.tick()
+    assert len(lab.rows("select 1 from delivery where partition = ?", DAYS[0])) == 2  # it was looked into
+    (touched,) = deliveries(lab.session(), "orders", limit=9)
+    assert (touched.at, touched.state, touched.rows) == (first.at, "published", first.rows)
+    lab.orders(DAYS[0], n=12)
+    lab.tick()
+    assert [one.rows for one in deliveries(lab.session(), "orders", limit=9)] == [12, 10]

@@ -18,7 +18,7 @@ SHORT = 0.005
 SHARES_MAX = 4
 WIDE = 100
 _STYLES = {"hold": "bad", "retry": "bad", "approval": "warn", "paused": "warn", "unattributed": "warn"}
-_COULD = {"hold": ", could have decided", "approval": ", could have approved", "paused": ", could have resumed"}
+_COULD = {"hold": "could have decided", "approval": "could have approved", "paused": "could have resumed"}
 _COLUMNS = [
     Column("took"),
     Column("where", gives=2, least=12),
@@ -37,7 +37,7 @@ def show(ledger: LedgerRow, page: Page) -> None:
         page.say(_head(ledger, page), "dim", indent=2)
         _table([*_rows(ledger, page), _sum(ledger)], page)
         page.say()
-    _line("shares", [_share(one) for one in ledger.shares[:SHARES_MAX]], page)
+    _line("shares", _shares(ledger)[:SHARES_MAX], page)
     _line("Headrace", [f"{name} {seconds(took)}" for name, took in ledger.overhead.items() if took], page)
     if ledger.compared is not None:
         _line(f"the week before ({ledger.compared.interval})", [_compared(ledger.compared)], page)
@@ -105,9 +105,20 @@ def _sum(ledger: LedgerRow) -> list[str | Cell]:
     return [Cell("sum", "bold"), waited, "", "", "", Cell(f"{_ms(ledger.to, ledger) / 1000:,.3f}", "bold")]
 
 
-def _share(one: ShareRow) -> str:
-    could = _COULD.get(one.kind or "", "")
-    return f"{one.owner or 'nobody'} {one.share * 100:.1f} % ({seconds(one.seconds)}{could})"
+def _shares(ledger: LedgerRow) -> list[str]:
+    """Each owner once, the largest share first, with the time in which they could have ended the wait."""
+    owners: dict[str, list[ShareRow]] = {}
+    for one in ledger.shares:
+        owners.setdefault(one.owner, []).append(one)
+    return [_share(owner, rows) for owner, rows in sorted(owners.items(), key=lambda it: -sum(one.seconds for one in it[1]))]
+
+
+def _share(owner: str, rows: Sequence[ShareRow]) -> str:
+    whole = sum(one.seconds for one in rows)
+    could = [(_COULD[one.kind], one.seconds) for one in rows if one.kind in _COULD]
+    of_it = [said if took == whole else f"{said} {seconds(took)} of it" for said, took in could]
+    said = ", ".join([seconds(whole), *of_it])
+    return f"{owner or 'nobody'} {sum(one.share for one in rows) * 100:.1f} % ({said})"
 
 
 def _compared(one: ComparedRow) -> str:

@@ -49,6 +49,11 @@ class Arrival(msgspec.Struct, frozen=True):
     rows: int | None
     verdict: str | None
 
+    def is_same_bytes(self, later: Arrival) -> bool:
+        """Whether the next delivery of the interval is the same file with the same content."""
+        same = (self.source, self.partition, self.path) == (later.source, later.partition, later.path)
+        return same and self.sha256 is not None and self.sha256 == later.sha256
+
 
 class Look(msgspec.Struct, frozen=True):
     """One look at a source."""
@@ -78,6 +83,7 @@ def get(tx: Transaction, delivery_id: int) -> Delivery | None:
 
 def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
     """The deliveries of the newest intervals, newest interval first, and within one the newest delivery first, with what each became.
+    A file that was touched is the delivery that it was: with the times at which that came.
 
     A delivery is published after it was observed: an interval that is published every five minutes isn't walked from its beginning.
     """
@@ -91,7 +97,15 @@ def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
         " order by d.partition desc, d.id desc",
         {"source": source, "limit": limit},
     )
-    return [Arrival(*row) for row in rows]
+    found: list[Arrival] = []
+    for row in rows:
+        one = Arrival(*row)
+        if found and one.is_same_bytes(found[-1]):
+            times = {"claimed_at": one.claimed_at, "observed_at": one.observed_at, "arrived_at": one.arrived_at}
+            found[-1] = msgspec.structs.replace(found[-1], **times)
+        else:
+            found.append(one)
+    return found
 
 
 class Again(NamedTuple):
@@ -109,7 +123,9 @@ def since(tx: Transaction, source: str, partitions: Iterable[str], since_us: int
         rows = tx.execute(
             "select d.id, d.partition, d.arrived_at, exists (select 1 from delivery b where b.source = d.source"
             " and b.partition = d.partition and b.id < d.id) from delivery d where d.source = :source and d.observed_at >= :since"
-            " and (d.partition = :key or (d.partition >= :first and d.partition < :beyond))",
+            " and (d.partition = :key or (d.partition >= :first and d.partition < :beyond))"
+            " and not exists (select 1 from delivery t where t.sha256 = d.sha256 and t.path = d.path and t.id = (select max(m.id)"
+            " from delivery m where m.source = d.source and m.partition = d.partition and m.id < d.id))",  # touched
             {"source": source, "since": since_us, "key": key, "first": f"{key}/", "beyond": f"{key}0"},
         )
         found += [(int(row[0]), Again(str(row[1]), int(row[2]), bool(row[3]))) for row in rows]

@@ -1,0 +1,26 @@
+"""Whose a wait is, on a terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from headrace.cli.ledgering import _shares
+from headrace.operations.interventions import LedgerRow, ShareRow
+
+
+def row(owner: str, hours: float, kind: str | None = None) -> ShareRow:
+    return ShareRow(owner=owner, kind=kind, seconds=hours * 3600, share=hours / 10)
+
+
+def test_each_owner_is_named_once() -> None:
+    """Would catch: an owner who is listed twice, once for what is theirs and once for what they could have decided."""
+    now = datetime(2025, 1, 10, tzinfo=UTC)
+    told = LedgerRow(
+        subject="report", interval="2025-01-09", from_=now, to=now, wait_seconds=36_000.0, open=False, rebuild=False, said="",
+        segments=[], overhead={}, overhead_seconds=0.0, shortest_possible_seconds=None, work_seconds=0.0, frozen=False, compared=None,
+        read=None, shares=[row("core", 4.0, "hold"), row("acme", 3.5), row("core", 2.0, "paused"), row("core", 0.5)],
+    )  # fmt: skip
+    assert _shares(told) == [
+        "core 65.0 % (6 h 30 min, could have decided 4 h 00 min of it, could have resumed 2 h 00 min of it)",
+        "acme 35.0 % (3 h 30 min)",
+    ]

@@ -81,7 +81,7 @@ def test_what_failed_is_found_without_a_range(shop: Project) -> None:
     }  # fmt: skip
     why = {row["asset"]: row["why"] for row in document["assets"]}
     assert why == {
-        "orders_clean": "failed", "revenue": "reads orders_clean", "page": "reads revenue", "fails": "failed, or reads revenue",
+        "orders_clean": "failed", "revenue": "reads orders_clean", "page": "reads revenue", "fails": "3 failed, 1 because of revenue",
     }  # fmt: skip
     since = shop.json("backfill", "--mode", "failed", "--since", "2025-03-05", "--dry-run")
     assert made(since)["fails"] == (1, *reads)

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from runlab import DAYS, Lab
 
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.incidents.keeping import owner_of
+
 SOURCE = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
 OWNERS = "core: {kind: team, contact: ['mailto:core@example.com']}\nacme: {kind: vendor, manager: core}\n"
 
@@ -117,3 +120,18 @@ def test_what_a_contract_says_of_a_column_besides_its_type_is_applied(lab: Lab, 
     assert lab.headrace("status")["not_applied"] == 1
     assert apply(lab)["state"] == "applied"
     assert lab.headrace("status")["not_applied"] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "owners", "owner"),
+    [
+        (CauseKind.DATA_CORRUPTED, OWNERS, "core"),
+        (CauseKind.CONFIGURATION_ERROR, OWNERS, "core"),
+        (CauseKind.TYPE_CHANGE, OWNERS, "acme"),
+        (CauseKind.DATA_CORRUPTED, OWNERS.replace(", manager: core", ""), "headrace"),
+    ],
+)
+def test_no_vendor_owns_what_nobody_outside_did(lab: Lab, kind: CauseKind, owners: str, owner: str) -> None:
+    """Would catch: a vendor that is written to over a file of the lake that was deleted here."""
+    lab.write("owners.yaml", owners)
+    assert owner_of(lab.session().project(), "orders", kind) == owner

@@ -199,17 +199,19 @@ class _Chooser:
         return found, " and ".join(dict.fromkeys(names))
 
     def _why(self, named: Extent, reading: Extent, because: str, visible: Extent) -> str:
+        """Why a node's partitions are computed: one reason, or each with how many it is of."""
         if not named:
             return f"reads {because}"
         match self._wanted.mode:
             case Mode.FAILED:
-                why = "failed"
+                whys = {"failed": named}
             case Mode.ALL:
-                why = "asked for"
+                whys = {"asked for": named}
             case _:
-                stale = named & visible
-                why = "missing" if not stale else "stale" if not named - visible else "missing or stale"
-        return why if not reading - named else f"{why}, or reads {because}"
+                whys = {"missing": named - visible, "stale": named & visible}
+        whys[f"because of {because}"] = reading - named
+        found = {why: len(extent) for why, extent in whys.items() if extent}
+        return next(iter(found)) if len(found) == 1 else ", ".join(f"{count:,} {why}" for why, count in found.items())
 
     def _pass(self, node: GraphNode, extent: Extent, why: str) -> None:
         if extent:

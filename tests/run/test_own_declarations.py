@@ -134,4 +134,5 @@ def test_what_a_contract_says_of_a_column_besides_its_type_is_applied(lab: Lab, 
 def test_no_vendor_owns_what_nobody_outside_did(lab: Lab, kind: CauseKind, owners: str, owner: str) -> None:
     """Would catch: a vendor that is written to over a file of the lake that was deleted here."""
     lab.write("owners.yaml", owners)
+    apply(lab)
     assert owner_of(lab.session().project(), "orders", kind) == owner

@@ -308,6 +308,29 @@ def test_exactly_one_digest_has_what_is_new(board: Board) -> None:
     assert not any(line.startswith(("new:", "late since")) for line in digest("2025-02-06T08:00", late))
 
 
+def test_a_digest_is_about_all_days_since_the_one_before(board: Board) -> None:
+    """Catches: news of a day on which nothing ran that no digest has; "late since 06:00" of yesterday;
+    a vendor's incident that isn't in the digest of whoever is told for it."""
+    people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"), owner("acme", kind="vendor", manager="readers"))
+    watched = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
+
+    def digest(now: str, late: dict[str, int]) -> list[str]:
+        with board.store.write(None) as tx:
+            found = list(digests(tx, people, watched, late=late, now=at(now)))
+            notices.put(tx, found, at(now))
+        return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
+
+    digest("2025-02-04T06:00", {})
+    with board.store.write(None) as tx:
+        incidents.write(tx, incident(opened_at=at("2025-02-04T06:00")))
+        incidents.write(tx, incident(2, node="others", owner="acme", affected=Affected(), opened_at=at("2025-02-04T06:00")))
+    late = {"report": at("2025-02-04T06:00")}
+    told = digest("2025-02-06T09:00", late)
+    assert [line[:10] for line in told if line.startswith("new:")] == ["new: INC-1", "new: INC-2"]
+    assert "late since Tue 2025-02-04 06:00: report (headrace why report)" in told
+    assert not any(line.startswith(("new:", "late since")) for line in digest("2025-02-07T08:00", late))
+
+
 def test_what_was_over_after_a_digest_was_due_is_new_in_it(board: Board) -> None:
     """Catches: "nothing has changed" of a day on which an incident was opened, because it was over when the digest was made."""
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from statistics import median
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from headrace.model.nodes import Grain
 from headrace.model.quiet import time_of_day
 from headrace.model.zones import from_us, local_us
 from headrace.observe.incidents import endings
-from headrace.observe.notices.recipients import Recipient, Recipients
+from headrace.observe.notices.recipients import Recipients
 from headrace.observe.notices.wording import Words, clause, listed, wrapped
 from headrace.observe.watched import Watched
 from headrace.observe.wording import dated
@@ -45,8 +45,10 @@ def digests(tx: Transaction, project: Project, declared: Watched, *, late: Mappi
         known = notices.subjects(tx, "digest", subject)
         if at <= applied or all((name, channel) in known for channel in owner.contact):
             continue
-        since = _boundary(owner.digest, at - 1, timezone)
-        lines = list(_lines(tx, project, declared, to, late, Window(since, at)))
+        last = notices.newest_subject(tx, "digest", name, before=subject)
+        since = _boundary(owner.digest, at - 1, timezone) if last is None else _due(owner.digest, last, timezone)
+        owners = frozenset(one for one in project.owners if (who := people.of(one)) is not None and who.name == name)
+        lines = list(_lines(tx, project, declared, Reader(owners, _consumers(project, name)), late, Window(since, at)))
         page = words.page(f"what has changed until {from_us(at, timezone):%A %H:%M}", lines)
         for channel in owner.contact:
             why = people.wrong(channel, cause=False) if lines else _nothing(since, applied, timezone)
@@ -63,6 +65,18 @@ def _nothing(since: int, applied: int, timezone: str) -> str:
     return f"nothing to report since the project was applied, {dated(applied, timezone)}"
 
 
+class Reader(NamedTuple):
+    """Whom a digest is for: the owners for whom it is told (itself, and vendors that aren't written
+    to), and its own consumers."""
+
+    owners: frozenset[str]
+    consumers: frozenset[str]
+
+    def concerned_by(self, one: Incident) -> bool:
+        """Whether an incident is about anything of theirs."""
+        return one.owner in self.owners or not self.consumers.isdisjoint(one.affected.consumers)
+
+
 class Window(NamedTuple):
     """The time that a digest is about: after the one before was due, until it was due itself. In microseconds."""
 
@@ -74,6 +88,15 @@ class Window(NamedTuple):
         return self.after < at <= self.until
 
 
+def _due(clock: str, subject: str, timezone: str) -> int:
+    """When an earlier digest was due. Where nothing ran for days, the next one is about all of them."""
+    return local_us(date.fromisoformat(subject.removeprefix("digest/")), time_of_day(clock), timezone)
+
+
+def _consumers(project: Project, owner: str) -> frozenset[str]:
+    return frozenset(name for name, one in project.consumers.items() if one.owner == owner)
+
+
 def _boundary(clock: str, now: int, timezone: str) -> int:
     """When the newest digest was due."""
     today = from_us(now, timezone).date()
@@ -81,36 +104,31 @@ def _boundary(clock: str, now: int, timezone: str) -> int:
     return at if at <= now else local_us(today - timedelta(days=1), time_of_day(clock), timezone)
 
 
-def _lines(tx: Transaction, project: Project, declared: Watched, to: Recipient, late: Mapping[str, int], window: Window) -> Iterator[str]:
+def _lines(tx: Transaction, project: Project, declared: Watched, to: Reader, late: Mapping[str, int], window: Window) -> Iterator[str]:
     """What happened within the window: later news are the next digest's, however late this one is made. Each line names what it
     rests on: an incident, a command, attempts."""
-    mine = {name for name, one in project.consumers.items() if one.owner == to.name}
     open_then = [*incidents.open_ones(tx), *incidents.resolved_since(tx, window.until)]
-    concerns = sorted((one for one in open_then if _concerns(one, to.name, mine)), key=lambda one: one.id)
+    concerns = sorted(filter(to.concerned_by, open_then), key=lambda one: one.id)
     for one in (one for one in concerns if window.holds(one.opened_at)):
         yield f"new: {one.shown} {one.node}: {clause(one)}"
     for one in incidents.resolved_since(tx, window.after):
-        if _concerns(one, to.name, mine) and window.holds(one.resolved_at or 0):
+        if to.concerned_by(one) and window.holds(one.resolved_at or 0):
             yield from wrapped(f"over: {one.shown} {one.node}: {clause(one)}. {endings.of(tx, one)}")
     for name, began in late.items():
-        if name in mine and window.holds(began):
+        if name in to.consumers and window.holds(began):
             yield f"late since {dated(began, declared.timezone)}: {name} ({command_line('why', name)})"
-    yield from _throughput(tx, project, declared, to, mine, window)
+    yield from _throughput(tx, project, declared, to, window)
     older = [one.shown for one in concerns if one.opened_at <= window.after]
     if older:
         yield f"open still: {listed(older)}"
 
 
-def _concerns(one: Incident, owner: str, consumers: set[str]) -> bool:
-    return one.owner == owner or not consumers.isdisjoint(one.affected.consumers)
-
-
-def _throughput(tx: Transaction, project: Project, declared: Watched, to: Recipient, consumers: set[str], window: Window) -> Iterator[str]:
+def _throughput(tx: Transaction, project: Project, declared: Watched, to: Reader, window: Window) -> Iterator[str]:
     """Sources of theirs whose newest day, published within the window, has much more or less than the day before, and whether its
     weekday explains that."""
-    read = {name for consumer in consumers for name in _sources(declared, project.consumers[consumer].reads)}
+    read = {name for consumer in to.consumers for name in _sources(declared, project.consumers[consumer].reads)}
     for name, source in project.sources.items():
-        if source.partition.grain is Grain.DAY and not source.partition.key and (source.owner == to.name or name in read):
+        if source.partition.grain is Grain.DAY and not source.partition.key and (source.owner in to.owners or name in read):
             said = _compared(tx, name, source.timezone or project.settings.timezone, window)
             if said is not None:
                 yield said

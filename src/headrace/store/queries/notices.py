@@ -99,6 +99,14 @@ def subjects(tx: Transaction, kind: str, subject: str) -> list[tuple[str, str]]:
     return [(recipient, channel) for recipient, channel in rows]
 
 
+def newest_subject(tx: Transaction, kind: str, recipient: str, *, before: str) -> str | None:
+    """The greatest subject below `before` of what somebody was told; None where there is none."""
+    row = tx.execute(
+        "select max(subject) from notice where kind = ? and recipient = ? and subject < ?", (kind, recipient, before)
+    ).fetchone()
+    return None if row is None or row[0] is None else str(row[0])
+
+
 def count_since(tx: Transaction, recipient: str, since: int) -> int:
     """How many messages were queued for somebody since; what was dropped isn't one."""
     row = tx.execute("select count(*) from notice where recipient = ? and created_at > ? and state <> 'dropped'", (recipient, since))

@@ -306,3 +306,14 @@ def test_a_storm_weeks_ago_is_no_part_of_what_is_held_today_and_yesterdays_warni
     found = [seen(f"flights@{day}", Family.NULLS, "null_spike", "delay", hour=n, held=held) for n, (day, held) in enumerate(days.items())]
     (cause,) = diagnose(found, lines(), NOW + 10 * HOUR_US)
     assert cause.partitions == ("2013-02-28", "2013-03-01", "2013-03-04")
+
+
+def test_a_table_that_code_made_too_large_says_how_large() -> None:
+    """Would catch: an incident that is summed up as "× 81.7", of nobody knows what."""
+    change = seen("broad", Family.CHANGE, hour=-1, held=False, detail="body")
+    rows = seen(
+        "broad@2013-02-11", Family.VOLUME, "volume_anomaly", hour=1, strength=27, detail="× 81.7", expected="70 rows",
+        observed="5,810 rows",
+    )  # fmt: skip
+    (cause,) = diagnose([change, rows], lines(broad={"day": ("flights.day",)}), NOW + 10 * HOUR_US)
+    assert (cause.kind, cause.summary) == ("code_error", "5,810 rows, expected 70 rows")

@@ -199,7 +199,11 @@ def _poison(own: Sequence[Evidence], _: Sequence[str]) -> str:
     return f"its delivery ends the process that reads it{by}"
 
 
-def _observed(own: Sequence[Evidence], _: Sequence[str]) -> str:
+def _observed(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    if own[0].family is Family.VOLUME:
+        return _volume(own, columns)
+    if own[0].family is Family.DISTRIBUTION and own[0].column:
+        return _values(own, columns or (own[0].column,))
     said = own[0].observed if own[0].family in _SAYS else own[0].detail or own[0].observed
     said = without_quotes(said).partition(" (")[0].partition("; ")[0].partition("\n")[0]
     return _checks(own) or said or own[0].family.value

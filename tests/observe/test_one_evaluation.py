@@ -51,6 +51,8 @@ SEEDS = [int(os.environ["SEED"])] if os.environ.get("SEED") else list(range(int(
 ASSETS = {*MADE_OF, *OLD, OF_HOURS}
 GOOD = ("served", "at_risk")
 EVER = 1 << 62
+LEDGERS = 5
+"""Of so many of a consumer's newest deliveries the delay ledgers are compared."""
 
 
 class Played:
@@ -403,7 +405,12 @@ def deliveries_differ(shown: Views) -> Iterator[str]:
     """A consumer's page against the promises that it was kept."""
     promises = explain(shown.session, "promises").rows
     for one in shown.status.consumers:
-        page = views.consumer(shown.session, views.ConsumerAsked(name=one.name, limit=400, ledgers=0))
+        page = views.consumer(shown.session, views.ConsumerAsked(name=one.name, limit=400, ledgers=LEDGERS))
+        for row in page.deliveries[:LEDGERS]:
+            told = why(shown.session, f"{one.name}@{row.interval}")
+            said = None if row.ledger is None else (row.ledger.segments, row.ledger.said, row.ledger.shares)
+            here = None if told.segments is None else (told.segments, told.said, told.shares)
+            yield from differ(f"ledger of {one.name}@{row.interval}", page=said, why=here)
         of_page = {row.interval: row for row in page.deliveries}
         taken_back = {row.interval for row in page.deliveries if row.state == "missing"}
         for promise in (row for row in promises if row.consumer == one.name):

@@ -33,9 +33,8 @@ class Evidence(NamedTuple):
 
     @property
     def order(self) -> tuple[int, int, str, str]:
-        """What tells most first; then what began last: before it, something else kept that place
-        from being there."""
-        return (_RANK[self.kind], -self.from_us, *self.place)
+        """What tells most first, then what began first."""
+        return (_RANK[self.kind], self.from_us, *self.place)
 
 
 def settled(
@@ -97,12 +96,20 @@ def _told(
         if (each := _last(own)) is not None:
             evidence = Evidence(place, each.kind, each.incident, each.from_us, each.to_us, there(place))
             found.append(evidence)
-    chosen = min((one for one in found if _same(one, last)), key=lambda one: one.order, default=None)
+    chosen = _telling([one for one in found if _same(one, last)])
     if chosen is None or chosen.place == (last.node, last.partition):
         return list(segments)
     until, end = min(chosen.to_us, last.to_us), chosen.there_us or to_us
     before = path.back(chosen.place, from_us, end, there=chosen.there_us is not None)
     return merged([*clipped(before, from_us, until), *clipped(segments, until, to_us)])
+
+
+def _telling(found: Sequence[Evidence]) -> Evidence | None:
+    """Where it began, and of that node the partition that was kept last: before that, something
+    else kept it from being there."""
+    root = min(found, key=lambda one: one.order, default=None)
+    own = [one for one in found if root is not None and (one.place.node, one.kind) == (root.place.node, root.kind)]
+    return max(own, key=lambda one: (one.from_us, one.place), default=None)
 
 
 def _same(one: Evidence, last: Segment) -> bool:

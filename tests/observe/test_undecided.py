@@ -1,0 +1,41 @@
+"""Who could have ended a wait, and when: nobody while something was missing that no command brings."""
+
+from __future__ import annotations
+
+from headrace.observe.ledger.account import Ledger, Share
+from headrace.observe.ledger.causes import undecided
+from headrace.observe.ledger.declared import Traits
+from headrace.observe.ledger.segments import Kind, Segment
+
+OWNERS = {"flights": Traits("vendor", "desk"), "weather": Traits("bureau"), "clean": Traits("core", "core")}
+
+
+def segment(kind: Kind, node: str, from_us: int, to_us: int, decider: str = "", incident: int = 0) -> Segment:
+    return Segment(kind=kind, node=node, partition="d", from_us=from_us, to_us=to_us, decider=decider, incident=incident)
+
+
+def shares(*segments: Segment) -> dict[Share, int]:
+    ledger = Ledger(subject="report", interval="d", from_us=0, to_us=segments[-1].to_us, open=False, segments=segments)
+    return ledger.shares(OWNERS, {1: "vendor"})
+
+
+def test_nobody_decides_before_everything_has_come() -> None:
+    """Would catch: a person booked the hours in which another file wasn't there."""
+    held = segment(Kind.HOLD, "flights", 0, 100, "desk", 1)
+    absent = segment(Kind.SOURCE, "weather", 0, 60)
+    found = undecided([held], [held, absent])
+    assert [(one.kind, one.us, one.decider, one.lacking) for one in found] == [("hold", 60, "", "weather"), ("hold", 40, "desk", "")]
+    assert shares(*found) == {Share("bureau"): 60, Share("desk", Kind.HOLD): 40}
+
+
+def test_what_has_to_be_mended_first_is_ended_by_no_command() -> None:
+    """Would catch: somebody who could have released a file while the code that reads it failed."""
+    held = segment(Kind.HOLD, "flights", 0, 100, "desk", 1)
+    failing, paused = segment(Kind.HOLD, "clean", 20, 50), segment(Kind.PAUSED, "clean", 50, 90, "core")
+    found = undecided([held], [held, failing, paused])
+    assert [(one.us, one.decider, one.lacking) for one in found] == [(20, "desk", ""), (30, "", "clean"), (50, "desk", "")]
+
+
+def test_what_has_no_decider_stays_as_it_is() -> None:
+    mended = segment(Kind.HOLD, "clean", 0, 100)
+    assert undecided([mended], [mended, segment(Kind.SOURCE, "weather", 0, 60)]) == [mended]

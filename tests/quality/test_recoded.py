@@ -102,6 +102,14 @@ def test_months_in_a_window_go_on() -> None:
     assert not [one for one in found if one[1] == "hold" and "' is '" in one[2]]
 
 
+def test_shares_of_few_rows_are_no_news() -> None:
+    """Would catch: a warning over thirty rows, of which chance made 18 and not 13 one of a kind."""
+    mix = {"AA": 0.5, "UA": 0.5}
+    for seed in range(40):
+        days = [day(100 * seed + n, mix, rows=30) for n in range(9)]
+        assert told(days[8], days[:8]) == [], seed
+
+
 def copied(number: int, copies: int = 2, rows: int = 1600, apart: str = "id") -> Metrics:
     own = day(number, rows=rows)
     ids = ColumnMetrics(nulls=0.0, distinct=math.log(rows if apart == "id" else rows / 4), location=8.0, negative=0.0)

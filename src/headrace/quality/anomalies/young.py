@@ -53,7 +53,9 @@ TIMES_HELD, TIMES_LOST, TIMES_WARNED = 3.0, 5.0, 2.0
 """So many times as far beyond the nearest neighbour as that lies from the middle, upwards, downwards,
 and for a warning: rows that are halved each weekend are as tight upwards as any."""
 CHANCE = 5.0
-"""So many times as far as chance alone moves the share of so many rows."""
+"""So many times as far as chance alone moves the share of so many rows is held, …"""
+CHANCE_WARNED = 3.0
+"""… and of a category so many times as far is worth a word."""
 LOST = math.log(2)
 """Rows that are gone: a holiday takes nearly half, and in a young series none was seen yet."""
 UNITS = (100.0, 1000.0, 1e6, 60.0, 3600.0)
@@ -102,15 +104,15 @@ def _judged(
         return None
     if metric.family == "location" and rises(metric.column, partition, values, history):
         return None
-    if metric.family == "share" and not history.recurring(metric.column):
+    chance = limits.noise(metric.family, middle, rows, rows) if metric.family in limits.SHARES else 0.0
+    if metric.family == "share" and (beyond < CHANCE_WARNED * chance or not history.recurring(metric.column)):
         return None
     z = min(beyond / max(apart, limits.limits(metric.family).prior), 12.0)
     held = metric.family == "location" and _is_unit(value - middle, apart)
     lost = metric.family == "rows" and not up
     sized = metric.family in ("location", "hour_mean")
     least = max(LOST if lost else reach.hold, (TIMES_LOST if lost or sized else TIMES_HELD) * apart)
-    if metric.family in limits.SHARES:
-        least = max(least, CHANCE * limits.noise(metric.family, middle, rows, rows))
+    least = max(least, CHANCE * chance)
     if len(past.values) >= HOLD_MIN and beyond >= least and not (few and metric.family == "negative"):
         # A weekday, or an end of a month, that wasn't there yet may be another kind of day.
         held = held or settled(partition, history)

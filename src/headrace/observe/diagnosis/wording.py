@@ -18,6 +18,7 @@ from headrace.observe.diagnosis.loading import HISTORY, summary
 _QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"")
 """What an error quotes may be a cell's value, and a clause goes out to people. An apostrophe within a word quotes nothing."""
 _SIGNAL = re.compile(r"\bSIG[A-Z]+\b")
+_ELLIPSES = re.compile("…{2,}")
 _MODULE = re.compile(r"No module named '([\w.]{1,60})'")
 """The name of a package is quoted, too, and is all that is to know."""
 _SAYS = (
@@ -211,7 +212,7 @@ def _observed(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 def without_quotes(said: str) -> str:
     """The same without what is quoted in it, but for the name of a package."""
-    return _QUOTED.sub("…", _MODULE.sub(r"No module named \1", said))
+    return _ELLIPSES.sub("…", _QUOTED.sub("…", _MODULE.sub(r"No module named \1", said)))
 
 
 def _checks(own: Sequence[Evidence]) -> str:

@@ -121,3 +121,21 @@ def test_code_that_fails_over_a_delivery_about_which_nothing_was_noticed(lab: La
     assert "nothing was noticed at orders itself" in found["cause"]["summary"]
     assert found["repair"]["first"].startswith("ask acme whether the data of orders is as agreed")
     assert "correct assets/checked.py" in found["repair"]["first"]
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_two_mistakes_over_one_source_are_two(lab: Lab, alike: bool) -> None:
+    """Would catch: the vendor asked whether its data is as agreed, for two mistakes that have nothing in common; a
+    source that isn't asked about where all that is made of it fails in the same way."""
+    errors = {"counted": "RuntimeError('the quota is spent')", "listed": "ZeroDivisionError('division by zero')"}
+    for name, error in errors.items():
+        raised = errors["counted"] if alike else error
+        body = f"def {name}(ctx: Context, orders):\n    if str(ctx.partition) == '{DAYS[2]}':\n        raise {raised}\n    return orders\n"
+        lab.python(name, body, partition="day", inputs=["orders"])
+    lab.headrace("apply", "--yes")
+    lab.tick()
+    lab.now += timedelta(days=3)
+    lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
+    lab.tick()
+    found = {(one["cause"]["kind"], one["cause"]["node"]) for one in open_ones(lab) if one["cause"]["kind"] != "missing_source"}
+    assert found == ({("unknown", "orders")} if alike else {("code_error", name) for name in errors})

@@ -1,7 +1,8 @@
 """What fails further down although nothing was noticed above it and nothing was changed: then what goes in is what differs, where the
 code has ever worked.
 
-Several nodes that fail over the same partitions, and have a source in common, have it from there. One that fails because values or
+Several nodes that fail over the same partitions, and have a source in common, have it from there, unless they fail in different ways of
+which none is about what goes in. One that fails because values or
 names are other than its body expects, and is made of one source, has it from that. Where of several that refer to the same one alone
 lost what it refers to, what is referred to is sound: its keys are others.
 """
@@ -16,7 +17,7 @@ from headrace.observe.diagnosis.details import Failure, failure_of
 from headrace.observe.diagnosis.graph import CauseGraph
 from headrace.observe.diagnosis.rules import BY_KIND
 from headrace.observe.diagnosis.rules.rule import CLOCK_US
-from headrace.observe.diagnosis.sharing import in_unrelated
+from headrace.observe.diagnosis.sharing import error_without_figures, in_unrelated
 
 TOGETHER_US = 16 * CLOCK_US
 """Nodes that are built from one delivery are built within this time."""
@@ -34,7 +35,7 @@ def traced(causes: Sequence[Candidate], graph: CauseGraph) -> list[Candidate]:
     if not orphans or len(orphans) > ORPHANS_MAX:
         return list(causes)
     found: dict[Candidate, Candidate | None] = {}
-    for group in _groups(orphans, graph):
+    for group in (part for each in _groups(orphans, graph) for part in _by_error(each)):
         common, kind = graph.common_sources(one.node for one in group), _kind(group)
         if len(group) == 1 and kind is CauseKind.REFERENCE_BROKEN and len(common) > 1:
             common = _with_other_keys(group[0], graph)
@@ -63,6 +64,17 @@ def _groups(orphans: Iterable[Candidate], graph: CauseGraph) -> list[list[Candid
         else:
             home.append(one)
     return groups
+
+
+def _by_error(group: list[Candidate]) -> list[list[Candidate]]:
+    """A group as it is where one of it says that its inputs are other than expected. Where code only fails, in two ways,
+    these are two mistakes: each way by itself."""
+    if any(one.kind is not CauseKind.CODE_ERROR or _fails_over_inputs(one) for one in group):
+        return [group]
+    parts: dict[str, list[Candidate]] = {}
+    for one in group:
+        parts.setdefault(error_without_figures(one.own[0].observed), []).append(one)
+    return list(parts.values())
 
 
 def _goes_with(one: Candidate, group: Sequence[Candidate], graph: CauseGraph) -> bool:

@@ -99,11 +99,11 @@ def _shares(one: Candidate, graph: CauseGraph) -> Hashable:
         owner = graph.owner(one.node)
         return (_LATE, owner) if owner else None
     if one.kind is CauseKind.CODE_ERROR or one.own[0].family is Family.ERROR:
-        return (one.kind, failure_of(one.own[0]), one.own[0].error_kind, _about(one.own[0].observed))
+        return (one.kind, failure_of(one.own[0]), one.own[0].error_kind, error_without_figures(one.own[0].observed))
     return None
 
 
-def _about(text: str) -> str:
+def error_without_figures(text: str) -> str:
     """A message without what differs from node to node: the same error in many of them."""
     return "".join(letter for letter in text if not letter.isdigit())[:80]
 

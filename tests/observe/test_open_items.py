@@ -42,7 +42,7 @@ ALSO = {
     "1 rejected partition": {"held": {"s1": Held(1, 0, 1)}},
     "2 rejected rows": {"held": {"s1": Held(1, 2, 1)}},
     "3 quarantined partitions": {"held": {"s1": Held(2, 0, 1), "s2": Held(1, 0)}},
-    "a, b fail": {"failing": ["b", "a"]},
+    "a and b fail": {"failing": ["b", "a"]},
     "1 source unreachable since Mon 02-11 12:00 (rates)": {"unreachable": {"rates": THURSDAY - 3 * DAY}},
     "1 source throttled since Mon 02-11 12:00 (rates; 18 of 42 intervals loaded)": {
         "throttled": [Throttled("rates", THURSDAY - 3 * DAY, 18, 42)]

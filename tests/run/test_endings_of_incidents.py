@@ -154,6 +154,14 @@ def asset_removed(world: World) -> None:
     tick(world, 9)
 
 
+def reader_changed(world: World) -> None:
+    """An asset that goes on reading it is changed before it comes."""
+    total = world.root / "assets/total.sql"
+    total.write_text(f"{total.read_text()}-- in euros\n")
+    world.headrace("apply", "--yes", "--reason", "a comment", now=hour(8))
+    delivered(world)
+
+
 def consumers_removed(world: World) -> None:
     world.lab.write("consumers.yaml", "[]\n")
     world.headrace("apply", "--yes", "--reason", "nobody reads it", now=hour(8))
@@ -206,6 +214,9 @@ ENDINGS = {
         rf"No longer declared: clean; no longer declared: report, extract; changed by {BY} \(version \d+\): clean.* \(nobody needs it\)",
         (rf"changed by {BY} \(version \d+\): clean.* \(nobody needs it\)",)
     ),
+    "a reader of it changed": Ending(
+        missing, reader_changed, f"Delivered at {AT}: orders@{DAY}{SERVED}"
+    ),
     "consumers removed": Ending(
         missing, consumers_removed,
         rf"No longer declared: report, extract; changed by {BY} \(version \d+\): extract, report \(nobody reads it\); delivered at .*",
@@ -251,3 +262,17 @@ def test_an_ending_says_what_it_was(healthy: World, name: str) -> None:
     assert mails and all(row["ended"] in body.replace("\n", " ") for (body,) in mails), mails
     digests = world.lab.rows("select body from notice where kind = 'digest' and body like ?", f"%over: {row['id']} %")
     assert bool(digests) == ending.digest and all(row["ended"] in body.replace("\n", " ") for (body,) in digests), digests
+
+
+def test_nothing_repairs_an_asset_that_was_removed(healthy: World) -> None:
+    """Would catch: `headrace retry clean`, and "clean fails", of an asset that isn't declared."""
+    world = healthy.copy("removed")
+    world.flag.unlink(missing_ok=True)
+    world.headrace("apply", "--yes", now=hour(0.2))
+    broken(world)
+    before = world.headrace("status", now=hour(3.5), code=None)
+    assert [row["node"] for row in before["repairs"]] == ["clean"]
+    asset_removed(world)
+    status = world.headrace("status", now=hour(9.5), code=None)
+    assert (status["repairs"], [one["kind"] for one in status["open"]]) == ([], []), status["open"]
+    assert "clean" not in status["headline"]

@@ -326,5 +326,5 @@ def _count(n: int, one: str, several: str | None = None) -> str:
 
 def _few(names: Sequence[str]) -> str:
     if len(names) <= NAMES_MAX:
-        return ", ".join(names)
+        return " and ".join(", ".join(names).rsplit(", ", 1))
     return f"{', '.join(names[: NAMES_MAX - 1])} and {len(names) - NAMES_MAX + 1} more"

@@ -50,7 +50,7 @@ def facts(
             IncidentFact(one.shown, one.node, one.kind, frozenset({one.node, *one.affected.assets})) for one in incidents.open_ones(tx)
         ],
         held={node: Held(*counts) for node, counts in quarantine.by_node(tx).items()},
-        failing=failures.failing_nodes(tx),
+        failing=[node for node in failures.failing_nodes(tx) if project.node(node) is not None],
         unreachable={one.source: one.since for one in failing if one.source in project.sources and one.code not in _THROTTLED},
         throttled=_throttled(tx, project, failing, now_us),
         superseded=[_superseded(project, row) for row in proposed],

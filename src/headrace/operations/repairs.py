@@ -47,9 +47,12 @@ def decided_at(node: str) -> str:
 
 
 def repairs(project: Project, broken: Iterable[Broken], because: str) -> list[RepairRow]:
-    """What repairs each, those of a node that need the same together. `because` is the reason that is put into commands."""
+    """What repairs each, those of a node that need the same together. `because` is the reason that is
+    put into commands. Nothing repairs a node that isn't declared any more."""
     groups: dict[tuple[str, str | None, str | None], list[Broken]] = {}
     for one in broken:
+        if project.node(one.node) is None:
+            continue
         groups.setdefault((one.node, first_of(project, one), one.incident), []).append(one)
     return [_row(project, node, first, found, because) for (node, first, _), found in groups.items()][:ROWS_MAX]
 

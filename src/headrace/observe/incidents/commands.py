@@ -70,6 +70,8 @@ _DID: Mapping[str, str] = {
 """Action → what somebody did. Reports and notes of incidents write their lines themselves."""
 ENDING = frozenset(_DID) - {Action.NODE_PAUSED, Action.TRIGGER_FIRED, Action.EXPORT_TAKEN_OVER}
 """The actions that can end an incident."""
+_DECLARING = {Action.PROJECT_APPLIED, Action.ENVIRONMENT_PROMOTED}
+"""What changes declarations and code, most often of more than an incident is about."""
 _OF_REPAIRS = {Action.CONTRACT_ACCEPTED, Action.PLAN_MADE, Action.RUN_REQUESTED, Action.NODE_RESUMED, Action.PROJECT_APPLIED}
 """What `fix` does by the operation that does it alone, too."""
 
@@ -82,19 +84,19 @@ def note(tx: Transaction, scene: Scene, blockage: Blockage, after: int) -> int:
     found = stored.open_ones(tx) if 0 <= after < last else []
     if not found:
         return last
-    known = [_Touched(tx, one) for one in found]
+    known = [(one.id, _Touched(tx, scene, one)) for one in found]
     rows = trail.commands(tx, after, tuple(_DID), READ_MAX)
     for command in _parsed(tx, scene, rows):
         waited = _waited_for(scene, blockage, command)
-        for one in known:
-            if one.touches(command, waited):
-                stored.happened(tx, one.id, [_line(command)])
+        for incident, touched in known:
+            if places := touched.by(command, waited):
+                stored.happened(tx, incident, [_line(command, places)])
     return last if len(rows) < READ_MAX else rows[-1][0]
 
 
-def since(tx: Transaction, scene: Scene, lines: Iterable[Happened]) -> list[Command]:
-    """The commands of these lines of a timeline, oldest first, without those that a repair of the
-    incident consists of."""
+def since(tx: Transaction, scene: Scene, incident: Incident, lines: Iterable[Happened]) -> list[Command]:
+    """The commands of these lines of an incident's timeline, oldest first, each with the places at
+    which it touches the incident; without those that a repair of the incident consists of."""
     acts = [line.act for line in lines if line.act is not None and line.act.startswith(ACT)]
     numbers = [int(act.removeprefix(ACT)) for act in acts]
     rows = [row for number in numbers if (row := trail.command(tx, number)) is not None]
@@ -104,7 +106,8 @@ def since(tx: Transaction, scene: Scene, lines: Iterable[Happened]) -> list[Comm
     def of_repair(one: Command) -> bool:
         return one.action in _OF_REPAIRS and any(actor == one.actor and at <= one.at for actor, at in repairs)
 
-    return [one for one in found if not of_repair(one)]
+    touched = _Touched(tx, scene, incident)
+    return [msgspec.structs.replace(one, places=touched.by(one, set()) or one.places) for one in found if not of_repair(one)]
 
 
 def told(commands: Sequence[Command], limit: int) -> str:
@@ -124,20 +127,24 @@ def told(commands: Sequence[Command], limit: int) -> str:
 class _Touched:
     """The places of an open incident."""
 
-    def __init__(self, tx: Transaction, one: Incident) -> None:
-        self.id = one.id
+    def __init__(self, tx: Transaction, scene: Scene, one: Incident) -> None:
+        self._id = one.id
         self._one = one
+        self._declared = scene.declared
         self._own = set(stored.partitions_of(tx, one.id))
         self._symptoms = {(symptom.node, symptom.partition) for symptom in stored.symptoms_of(tx, one.id)}
         self._below = {*one.affected.assets, *one.affected.consumers}
 
-    def touches(self, command: Command, waited: set[tuple[str, str]]) -> bool:
-        """Whether a command is about this incident; `waited` is what a waived interval waits for."""
+    def by(self, command: Command, waited: set[tuple[str, str]]) -> _Places:
+        """The places at which a command touches this incident; `waited` is what a waived interval
+        waits for."""
         if command.action == Action.INCIDENT_FIXED:
-            return (str(self.id), "") in command.places
+            return command.places if (str(self._id), "") in command.places else ()
         if waited & self._own:
-            return True
-        return any(self._at(node, key) for node, key in command.places)
+            return command.places
+        if command.action in _DECLARING:
+            return tuple(place for place in command.places if self._declared_anew(place[0]))
+        return tuple(place for place in command.places if self._at(*place))
 
     def _at(self, node: str, key: str) -> bool:
         if (node, key) in self._own | self._symptoms:
@@ -146,10 +153,27 @@ class _Touched:
             return not key or not self._one.affected.partitions or key in self._one.affected.partitions
         return node in self._below and (not key or key.partition(SEPARATOR)[0] in self._one.affected.partitions)
 
+    def _declared_anew(self, name: str) -> bool:
+        """Whether a change of a declaration is about the incident: it is of the place itself, or of
+        what depended on it and doesn't any more. A change of what still reads it ends nothing."""
+        if name == self._one.node or name in {node for node, _ in self._own}:
+            return True
+        return name in self._below and not self._reads(name)
 
-def _line(command: Command) -> Happened:
-    places = dict.fromkeys(command.places)
-    text = _clause(command.did, command.actor, command.extra, places, command.reason)
+    def _reads(self, name: str) -> bool:
+        """Whether an asset reads the incident's node still, itself or by others."""
+        nodes, seen, todo = self._declared.nodes, set[str](), [name]
+        while todo:
+            node = nodes.get(todo.pop())
+            if node is None or node.name in seen:
+                continue
+            seen.add(node.name)
+            todo += [one.node for one in node.inputs]
+        return self._one.node in seen
+
+
+def _line(command: Command, places: _Places) -> Happened:
+    text = _clause(command.did, command.actor, command.extra, dict.fromkeys(places), command.reason)
     return Happened(command.at, text, command.actor, f"{ACT}{command.seq}")
 
 

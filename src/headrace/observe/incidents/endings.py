@@ -44,7 +44,7 @@ def sentence(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluatio
     merged = [line.act.removeprefix(MERGED) for line in lines if line.act is not None and line.act.startswith(MERGED)]
     if merged:
         return f"it is part of {shown(int(merged[-1]))}"
-    done = [it for it in commands.since(tx, scene, lines) if it.action in ENDING]
+    done = [it for it in commands.since(tx, scene, one, lines) if it.action in ENDING]
     parts = [*_removed(scene, one), *([commands.told(done, COMMANDS_MAX)] if done else []), *_delivered(tx, scene, one)]
     if not parts:
         parts = list(_by_itself(tx, scene, one, now)) or ["nothing of it is left"]

@@ -39,7 +39,7 @@ function Arrivals({ rows }: { rows: readonly Row[] }) {
       {awaited && <Against label="Arrivals against expectation" line={rows[0]!.promised ? "promised time" : "usual time"} marks={rows.map(markOf)} chosen={one ? keyOf(one) : null} choose={choose} />}
       {one && <div className="body chosen" role="region" aria-label={`Delivery ${one.partition}`}><Chosen row={one} /></div>}
       <details open={!awaited}>
-        <summary>As a table ({rows.length})</summary>
+        <summary>As a table ({rows.length < SHOWN ? rows.length : `the newest ${SHOWN}`})</summary>
         <Table label="Deliveries" columns={COLUMNS} rows={rows} keyOf={keyOf} />
       </details>
     </Panel>

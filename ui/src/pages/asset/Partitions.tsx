@@ -40,7 +40,7 @@ export function Partitions({ name, source, counted }: { name: string; source: bo
           {one && <Chosen name={name} source={source} one={one} />}
           {chosen && several.length > 0 && <Several name={name} chosen={chosen} />}
           <details open={partitions.length <= LIST_OPEN_MAX}>
-            <summary>As a list ({partitions.length})</summary>
+            <summary>As a list ({found.hasNextPage ? `the newest ${partitions.length}` : partitions.length})</summary>
             <Table label="Partitions" columns={columnsOf(choose)} rows={partitions} keyOf={(row) => row.partition} />
           </details>
           {found.hasNextPage && <p className="body"><button type="button" className="button" onClick={() => void found.fetchNextPage()}>Older ones</button></p>}

@@ -68,7 +68,7 @@ function Failures({ run }: { run: About }) {
   const failed = found.pages.flatMap((page) => page.attempts);
   return (
     <Panel title="Not published" aside={`${run.unpublished.toLocaleString("en")} of ${many(run.total, "attempt")}`}>
-      <Reasons attempts={failed} />
+      <Reasons attempts={failed} total={run.unpublished} />
       {found.hasNextPage && <p className="body"><button type="button" className="button" onClick={() => void found.fetchNextPage()}>Show more</button></p>}
     </Panel>
   );
@@ -89,10 +89,10 @@ function Attempts({ run, attempts, later }: { run: About; attempts: readonly Att
   );
 }
 
-function Reasons({ attempts }: { attempts: readonly Attempt[] }) {
+function Reasons({ attempts, total }: { attempts: readonly Attempt[]; total: number }) {
   return (
     <details open={attempts.length <= 5}>
-      <summary>{many(attempts.length, "attempt")} and why</summary>
+      <summary>{attempts.length < total && `${attempts.length.toLocaleString("en")} of `}{many(total, "attempt")} and why</summary>
       <ul className="stack reasons">
         {attempts.map((one) => <li key={one.id}><span className="row"><State of={one.state} /> {one.node} {one.partitions[0]}{one.partitions.length > 1 && ` and ${one.partitions.length - 1} more`}</span><p style={{ overflowWrap: "anywhere" }}>{one.reason}</p></li>)}
       </ul>

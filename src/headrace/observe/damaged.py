@@ -10,7 +10,7 @@ from headrace.lake.catalog import FileRow
 from headrace.lake.folders import lost_with
 from headrace.model.commands import WHOLE
 from headrace.store.database import Transaction
-from headrace.store.queries import lake_files, publications
+from headrace.store.queries import lake_files, publications, published_files
 from headrace.store.queries.lake_files import FileLook
 
 PARTITIONS_MAX = 1_000_000
@@ -19,7 +19,8 @@ PARTITIONS_MAX = 1_000_000
 class DamagedFile(NamedTuple):
     """A file that readers need and that isn't there as it was published.
 
-    `path` is relative to the lake's folder. `wrong` is a sentence without its end, `since` the
+    `path` is relative to the lake's folder; of a `materialize: files` asset, whose `id` is negative,
+    to the data folder. `wrong` is a sentence without its end, `since` the
     first look that saw it. `given_up` names the file with which the rows were lost: there is no
     file at `path` then."""
 
@@ -34,17 +35,25 @@ class DamagedFile(NamedTuple):
 
 def damaged_files(tx: Transaction) -> list[DamagedFile]:
     """The damaged files of the newest snapshot, and what is left of those that were given up."""
+    outside = [_damaged_outside(one) for one in published_files.damaged(tx)]
     looks = {one.file_id: one for one in lake_files.damaged(tx)}
     if not looks:
-        return []
+        return outside
     found = {one.id: _damaged(one, looks[one.id]) for one in catalog.current(tx, looks)}
     if not catalog.any_lost(tx):
-        return list(found.values())
+        return [*found.values(), *outside]
     for look in looks.values():
         if look.file_id not in found:  # replaced: what was registered as lost is under another name
             left = catalog.left_of(tx, [look.file_id])
             found |= {one.id: _damaged(one, look) for one in left if one.id not in found}
-    return list(found.values())
+    return [*found.values(), *outside]
+
+
+def _damaged_outside(one: published_files.Damaged) -> DamagedFile:
+    """A file of a `materialize: files` asset, which no table has."""
+    look = one.look
+    since = look.wrong_since or look.looked_at
+    return DamagedFile(-one.publication, one.node, look.path or "", look.size_bytes or 0, f"the file {look.wrong}", since)
 
 
 def _damaged(file: catalog.CurrentFile, look: FileLook) -> DamagedFile:
@@ -62,6 +71,9 @@ def partitions_in(tx: Transaction, node: str, ids: Collection[int]) -> dict[int,
     DuckLake doesn't note which partitions a file holds that it has merged. They are found by what
     was published in the snapshots that it was merged from. Where these don't have as many rows as
     the file, it may hold every partition within its bounds that no other file is known to hold."""
+    outside = [one for one in published_files.damaged(tx) if one.node == node and -one.publication in ids]
+    if outside:
+        return {-one.publication: {one.partition: one.rows} for one in outside}
     if accumulates(tx, node):
         found = [one for one in catalog.current(tx, ids) if one.table == node]
         return {one.id: _published_since(tx, node, one.begins) for one in found}

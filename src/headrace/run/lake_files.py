@@ -6,6 +6,7 @@ the rotation stopped is kept in the store. A lake that isn't a local folder is l
 
 from __future__ import annotations
 
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,14 +17,17 @@ from headrace.lake.intact import look
 from headrace.plan import Compiled
 from headrace.plan.views import expanded_names
 from headrace.store import Clock, Store, Transaction
-from headrace.store.queries import lake_files, publications
+from headrace.store.queries import lake_files, publications, published_files
 from headrace.store.queries.lake_files import FileLook
+from headrace.store.queries.published_files import FilesLook, PublishedFiles
 
 ROTATION_SECONDS = 0.05
 """For so long, at most, files are looked at in rotation by one pass."""
 SERVER_EVERY_SECONDS = 5.0
 """How often a server makes such a pass: with `ROTATION_SECONDS` that is 1 % of a core."""
 CHUNK = 500
+PUBLICATIONS = 100
+"""Of `materialize: files`, at most so many publications are looked at by one pass."""
 
 
 def look_at_files(store: Store, epoch: int, lake: Path, compiled: Compiled, clock: Clock, *, seconds: float = ROTATION_SECONDS) -> bool:
@@ -38,12 +42,45 @@ def look_at_files(store: Store, epoch: int, lake: Path, compiled: Compiled, cloc
         before = lake_files.known(tx, (one.id for one in read))
     now = clock.now_us()
     looks = {one.id: _look(lake, one, before, now) for one in read}
+    published = _look_at_published(store, lake.parent, now)
     after = _rotate(store, lake, looks, before, now, time.monotonic() + seconds)
     changed = [one for one in looks.values() if one.wrong != (before[one.file_id].wrong if one.file_id in before else None)]
     with store.write(epoch) as tx:
         lake_files.note(tx, looks.values())
         lake_files.go_on_after(tx, after, clock.mark(tx))
-    return bool(changed)
+        if published:
+            published_files.note(tx, [look for _, look in published])
+    return bool(changed) or any(look.wrong != (None if before is None else before.wrong) for before, look in published)
+
+
+def _look_at_published(store: Store, data: Path, now: int) -> list[tuple[FilesLook | None, FilesLook]]:
+    """The next publications of `materialize: files`: what the look before saw, and this one."""
+    with store.read() as tx:
+        chosen = published_files.next_ones(tx, PUBLICATIONS)
+    return [(one.before, _published(data, one, now)) for one in chosen if one.files]
+
+
+def _published(data: Path, one: PublishedFiles, now: int) -> FilesLook:
+    for entry in one.files:
+        wrong = _wrong_of(data / entry["path"], int(entry["size"]))
+        if wrong:
+            was = one.before
+            since = was.wrong_since if was is not None and was.wrong_since is not None else now
+            return FilesLook(one.publication, now, str(entry["path"]), int(entry["size"]), wrong, since)
+    return FilesLook(one.publication, now)
+
+
+def _wrong_of(path: Path, size_bytes: int) -> str:
+    """What is wrong with a file of whatever kind, without reading it: a clause that follows its path."""
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "is gone"
+    except OSError as error:
+        return f"can't be looked at ({(error.strerror or 'unknown error').lower()})"
+    if not stat.S_ISREG(found.st_mode):
+        return "is no file"
+    return "" if found.st_size == size_bytes else f"has {found.st_size:,} bytes and not {size_bytes:,}"
 
 
 def _read_by_consumers(tx: Transaction, compiled: Compiled) -> list[int]:

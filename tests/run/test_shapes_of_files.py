@@ -184,3 +184,17 @@ def test_files_that_never_end_their_last_line(tmp_path: Path) -> None:
         deliver(other, day, "\n".join([HEADER, *rows(day)]))
         other.tick()
     assert other.headrace("incidents") == []
+
+
+def test_an_encoding_that_is_learnt_is_told(tmp_path: Path) -> None:
+    """Would catch: a source that is held to UTF-16 since its first delivery, of which nobody is told, and a day in Windows-1252 after it
+    that is said to be UTF-8, too."""
+    lab = Lab(tmp_path / "p")
+    for day, encoding in zip(DAYS[:3], ("cp1252", "utf-16", "cp1252"), strict=True):
+        rows = "".join(f"{day[-2:]}{n},Café Müller {n % 3},1.50,{day}\n" for n in range(12))
+        (lab.root / f"landing/orders_{day}.csv").write_bytes(f"order_id,customer,amount,day\n{rows}".encode(encoding))
+        lab.tick()
+    learnt = next(one["learnt"] for one in lab.headrace("deliveries", "orders") if one["learnt"])
+    assert any("the first delivery is UTF-16" in warning for warning in learnt["warnings"]), learnt
+    told = [text for (text,) in lab.rows("select evidence from drift where kind = 'format'")]
+    assert len(told) == 1 and "the encoding is CP1252 instead of UTF-16" in told[0], told

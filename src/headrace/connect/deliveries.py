@@ -126,6 +126,8 @@ class Lesson(msgspec.Struct, frozen=True):
     encoding: str = "utf-8"
     declared_encoding: str = ""
     """The encoding that the source declares, where the first delivery is in another one."""
+    undeclared: bool = False
+    """Whether the first delivery is in another encoding than UTF-8, and the source declares none."""
     header: bool = True
     """Whether the names of the columns are the delivery's own."""
     disagreed: tuple[Disagreement, ...] = ()
@@ -144,6 +146,8 @@ class Lesson(msgspec.Struct, frozen=True):
                 f"the first delivery is {self.encoding.upper()}, though"
                 f" {self.declared_encoding.upper()} is declared, and is read as {self.encoding.upper()}"
             )
+        if self.undeclared:
+            said.append(f"the first delivery is {self.encoding.upper()}, so the source is held to that; `encoding:` declares another one")
         return tuple(said)
 
 

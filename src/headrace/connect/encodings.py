@@ -68,7 +68,7 @@ def mislabelled(opened: Opened) -> tuple[Opened, str]:
     encoding = str(declared.get("encoding", UTF8))
     if "record" in declared or encoding not in _WESTERN or opened.encoding == UTF16:
         return opened, ""
-    if not _beyond_ascii_in_utf8(Path(opened.path)):
+    if not _in_utf8(Path(opened.path)):
         return opened, ""
     options = {**opened.options, kind: {**declared, "encoding": UTF8}}
     return msgspec.structs.replace(opened, options=options), encoding
@@ -89,13 +89,16 @@ def _declared(options: Mapping[str, Any]) -> Mapping[str, str]:
 def _found(opened: Opened, expected: str) -> str:
     if opened.encoding == UTF16:
         return UTF16
-    if expected in (UTF8, UTF16):
+    if expected == UTF8:
         return UTF8
-    return UTF8 if _beyond_ascii_in_utf8(Path(opened.path)) else expected
+    found = _in_utf8(Path(opened.path))
+    if expected == UTF16:
+        return expected if found is None else UTF8
+    return UTF8 if found else expected
 
 
-def _beyond_ascii_in_utf8(path: Path) -> bool:
-    """Whether a file has characters of several bytes, all of them as UTF-8 has them. Ends at the first that isn't."""
+def _in_utf8(path: Path) -> bool | None:
+    """Whether a file in UTF-8 has characters of several bytes; None for one that isn't UTF-8. Ends at the first byte that isn't."""
     decoder, plain = codecs.getincrementaldecoder(UTF8)(), True
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -103,8 +106,8 @@ def _beyond_ascii_in_utf8(path: Path) -> bool:
             try:
                 decoder.decode(chunk)
             except UnicodeDecodeError:
-                return False
-    return not plain and not decoder.getstate()[0]
+                return None
+    return None if decoder.getstate()[0] else not plain
 
 
 def legacy_encoding(path: Path) -> str | None:

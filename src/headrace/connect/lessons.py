@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.connect.deliveries import Disagreement, Lesson, SourceSchema
+from headrace.connect.encodings import UTF8
 from headrace.connect.unpack import Opened
 from headrace.connect.widening import TEXT, disputed
 from headrace.lake import Column
@@ -55,6 +56,7 @@ def lesson_of(
         deliveries=tuple(one.name for one in shows),
         encoding=opened.encoding,
         declared_encoding=declared_encoding,
+        undeclared=opened.encoding != UTF8 and not (isinstance(declared, Mapping) and declared.get("encoding")),
         header=not isinstance(declared, Mapping) or bool(declared.get("header", True)),
         disagreed=tuple(disagreed),
         undecided=tuple(undecided),

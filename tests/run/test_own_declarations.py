@@ -136,3 +136,16 @@ def test_no_vendor_owns_what_nobody_outside_did(lab: Lab, kind: CauseKind, owner
     lab.write("owners.yaml", owners)
     apply(lab)
     assert owner_of(lab.session().project(), "orders", kind) == owner
+
+
+def test_names_of_a_delivery_that_was_replaced_are_not_offered(lab: Lab) -> None:
+    """Would catch: "accept the new names" of a delivery whose names are as agreed, since the one before it had others."""
+    lab.write("contracts/orders.odcs.yaml", contract("DOUBLE", ", unique: true"))
+    apply(lab)
+    lab.deliver(DAYS[1], [f"{n},c{n},{n}.25,{DAYS[1]}" for n in range(10)], "order_id,customer,amount_eur,day")
+    (repair,) = lab.tick().repairs
+    assert "accept the new names" in (repair.first or "")
+    lab.orders(DAYS[1], n=20)
+    (repair,) = lab.tick().repairs
+    assert (repair.first or "").startswith("ask acme for the file as it was agreed")
+    assert repair.commands == ["headrace tick"]

@@ -84,13 +84,14 @@ def newest_drift(tx: Transaction, source: str, partition: str | None = None) -> 
 
 
 def renames_wait(tx: Transaction, source: str, partition: str) -> bool:
-    """Whether a delivery waits for somebody to accept what its columns are called now. One that was dropped doesn't."""
+    """Whether a delivery waits for somebody to accept what its columns are called now. One that was dropped, or that another one
+    has replaced, doesn't."""
     newest = "select max(id) from drift where source = :source and partition = :partition"
     row = tx.execute(
         "select 1 from drift d, drift last where d.source = :source and d.partition = :partition and d.kind = 'renamed'"
         f" and d.policy = 'block' and d.accepted_at is null and last.id = ({newest}) and d.epoch = last.epoch and d.n = last.n"
-        " and not exists (select 1 from quarantine q where q.node = d.source and q.partition = d.partition and q.epoch = d.epoch"
-        " and q.n = d.n and q.state = 'dropped') limit 1",
+        " and exists (select 1 from quarantine q where q.node = d.source and q.partition = d.partition and q.epoch = d.epoch"
+        " and q.n = d.n and q.state in ('held', 'rejected')) limit 1",
         {"source": source, "partition": partition},
     ).fetchone()
     return row is not None

@@ -96,6 +96,13 @@ def test_a_challenge(shop: Project) -> None:
     assert "morning-report" in text
 
 
+def test_a_challenge_says_how_far_it_is(checked: Any, call: Any) -> None:
+    """Would catch: most of a minute in which nobody knows whether anything happens."""
+    code, _, errors = call(checked, "checks", "challenge", "orders_clean")
+    assert code == 0
+    assert "challenging orders_clean" in errors and " done in " in errors
+
+
 def test_what_nobody_would_notice(shop: Project) -> None:
     """Would catch: faults ranked without regard to whom they reach; one that a later table's check notices counted as unnoticed."""
     rows = shop.json("checks", "challenge", "--unnoticed")

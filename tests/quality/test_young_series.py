@@ -93,6 +93,16 @@ def test_groups_that_were_always_there(past: int, held: bool) -> None:
     assert [one[:2] for one in held_of(moved, past)] == ([("distribution_shift", "code")] if held else [])
 
 
+@pytest.mark.parametrize(("rows", "held"), [(115, True), (60, False)])
+def test_a_group_of_a_small_delivery(rows: int, held: bool) -> None:
+    """Would catch: a fifth of 115 rows that is gone, published because the rows that are left are so few; a group that is
+    missing by chance."""
+    codes = {"a": 0.5, "b": 0.28, "c": 0.22}
+    history = History([Past(key(n), encoded(with_codes(n, rows, codes))) for n in range(10)], Grain.DAY)
+    facts = judge(Partition(key=key(10), metrics=with_codes(10, round(rows * 0.78), {"a": 0.64, "b": 0.36})), history)
+    assert [fact.detail for fact in facts if fact.severity is Severity.HOLD] == (["group missing: 'c'"] if held else [])
+
+
 @pytest.mark.parametrize(("past", "held"), [(6, False), (7, True), (14, True), (27, True)])
 def test_times_and_ends_of_days_that_are_off(past: int, held: bool) -> None:
     """Would catch: clocks that are hours off, and a file without its afternoon, published in the first four weeks."""

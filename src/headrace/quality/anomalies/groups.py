@@ -16,6 +16,7 @@ HELD_SHARE = 0.05
 MEANT = 14
 """So many partitions say what share a group usually has."""
 _SCARCE = 1e-6
+_OTHERS_LEAST = 0.1
 
 
 class Missing(NamedTuple):
@@ -45,10 +46,15 @@ def missing(today: Metrics, history: History) -> list[Missing]:
         for name, column in today.columns.items()
         if column.shares and name in newest.columns and history.recurring(name)
         for value, share in newest.columns[name].shares.items()
-        if value not in column.shares and share * today.rows >= ROWS_MIN
+        if value not in column.shares and _due(share, today.rows) >= ROWS_MIN
     ]
     found = (Missing(name, value, _least(name, value, history)) for name, value in gone)
-    return [one._replace(now=_named(one, today, history)) for one in found if one.share * today.rows >= ROWS_MIN]
+    return [one._replace(now=_named(one, today, history)) for one in found if _due(one.share, today.rows) >= ROWS_MIN]
+
+
+def _due(share: float, rows: int) -> float:
+    """How many rows a group would have beside those that are there, all of which are others'."""
+    return rows * share / max(1 - share, _OTHERS_LEAST)
 
 
 def new(today: Metrics, history: History) -> list[New]:

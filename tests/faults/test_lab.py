@@ -17,7 +17,7 @@ from lab.findable import within_noise
 from lab.graph import ASSETS
 from lab.month import Lab
 from lab.pairing import ALL, WAYS, drawn, pairs
-from lab.verdict import Verdict
+from lab.verdict import Verdict, matched
 from pyarrow import parquet
 
 from headrace.plan import compile_project
@@ -87,6 +87,15 @@ def test_what_nobody_could_find_is_not_counted() -> None:
     never = [(day, {"rows": 5.0}) for day in range(5)]
     assert within_noise("unknown", {"unknown": 0.25}, never, 1, 100) == ""
     assert "15 rows" in within_noise("unknown", {"unknown": 0.25}, never, 1, 60)
+
+
+def test_of_two_faults_at_a_node_each_has_its_own_incident() -> None:
+    """Catches an incident that is given to the other fault of a delivery, so that both count as missed."""
+    faults = [Fault("distribution_shift unit", "orders", ""), Fault("duplicate_rows", "orders", ""), Fault("paused", "clean", "")]
+    opened = [{"id": "INC-1", "cause": {"node": "orders", "kind": "duplicate_rows"}}]
+    assert matched(faults, opened) == [None, opened[0], None]
+    opened.append({"id": "INC-2", "cause": {"node": "orders", "kind": "unknown"}})
+    assert matched(faults, opened) == [opened[1], opened[0], None]
 
 
 def test_formats_hold_what_they_are_given(tmp_path: Path) -> None:

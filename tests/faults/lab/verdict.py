@@ -67,8 +67,8 @@ def broken(seed: int, why: str) -> Verdict:
 def verdict(seed: int, graph: Graph, played: Played, sound: Published, noise: Sequence[str]) -> Verdict:
     """What came of a scenario."""
     opened = [one for one in played.incidents if _opened(one) >= played.since]
-    used: set[str] = set()
-    found = [_found(fault, opened, played, used, why) for fault, why in zip(played.faults, noise, strict=True)]
+    bests = matched(played.faults, opened)
+    found = [_found(fault, best, opened, played, why) for fault, best, why in zip(played.faults, bests, noise, strict=True)]
     minutes, why = (0.0, list[str]()) if any(noise) else _green(graph, played, sound)
     return Verdict(
         seed=seed, faults=found, incidents=[_line(one) for one in opened], extra=max(len(opened) - len(played.faults), 0),
@@ -76,12 +76,22 @@ def verdict(seed: int, graph: Graph, played: Played, sound: Published, noise: Se
     )  # fmt: skip
 
 
-def _found(fault: Fault, opened: Sequence[dict[str, Any]], played: Played, used: set[str], uncounted: str) -> Found:
-    here = [one for one in opened if one["cause"]["node"] == fault.node and one["id"] not in used]
-    right = [one for one in here if one["cause"]["kind"] in fault.kinds]
-    best = next(iter(right or here), None)
-    if best is not None:
-        used.add(best["id"])
+def matched(faults: Sequence[Fault], opened: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:
+    """The incident of each fault, none of them twice: those of its kind and node first, then what is left at its node."""
+    found: dict[int, dict[str, Any]] = {}
+    for by_kind in (True, False):
+        for number, fault in enumerate(faults):
+            used = [one["id"] for one in found.values()]
+            here = [one for one in opened if one["cause"]["node"] == fault.node and one["id"] not in used]
+            best = next((one for one in here if not by_kind or one["cause"]["kind"] in fault.kinds), None)
+            if number not in found and best is not None:
+                found[number] = best
+    return [found.get(number) for number in range(len(faults))]
+
+
+def _found(fault: Fault, best: dict[str, Any] | None, opened: Sequence[dict[str, Any]], played: Played, uncounted: str) -> Found:
+    here = [one for one in opened if one["cause"]["node"] == fault.node]
+    right = best is not None and best["cause"]["kind"] in fault.kinds
     since = None if best is None else max((_opened(best) - played.began).total_seconds() / 60, 0.0)
     healed = None
     if fault.by_itself:
@@ -90,7 +100,7 @@ def _found(fault: Fault, opened: Sequence[dict[str, Any]], played: Played, used:
         healed = (served or not alone) and all(one["state"] == "resolved" for one in here)
     return Found(
         name=fault.name, what=f"{fault.node}: {fault.what}", expected=[f"{kind} {fault.node}" for kind in fault.kinds],
-        right=bool(right), node_right=bool(here), seen=bool(opened), detected_minutes=since, healed=healed, uncounted=uncounted,
+        right=right, node_right=best is not None, seen=bool(opened), detected_minutes=since, healed=healed, uncounted=uncounted,
     )  # fmt: skip
 
 

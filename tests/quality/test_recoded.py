@@ -122,7 +122,7 @@ def test_rows_twice_under_keys_of_their_own(past: int) -> None:
     first weeks; the
     same told of as more rows, or as other ids, too."""
     days = [copied(n, 1, 800) for n in range(past)]
-    wanted = [("duplicate_rows", "hold" if past else "warn", "× 2 under other id")]
+    wanted = [("duplicate_rows", "hold" if past else "warn", "each row 2 times, under other id")]
     assert told(copied(past), days) == wanted
 
 

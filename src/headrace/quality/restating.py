@@ -93,7 +93,7 @@ def copied(key: str, was: Before, rows: int, times: int, apart: Sequence[str]) -
     return Fact(
         kind="duplicate_rows", severity=Severity.WARN, expected=_rows(rows), strength=CERTAIN, partition=key, of=was.attempt,
         observed=f"each of {rows:,} rows {times} times{f', the same but for {keys}' if keys else ''}",
-        detail=f"× {times} under other {keys}" if keys else f"{was.rows - rows} rows",
+        detail=f"each row {times} times, under other {keys}" if keys else f"{was.rows - rows} rows",
     )  # fmt: skip
 
 

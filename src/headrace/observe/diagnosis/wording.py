@@ -34,6 +34,7 @@ _SAYS = (
 )
 _RESTATED = re.compile(r"(.+): ([\d,]+) rows?(?:, (.+))?", re.DOTALL)
 _CAME = re.compile(r"([\d,]+) rows? added, ([\d,]+) rows? removed")
+_NAMED = "category mix: '"
 CLAUSE_MAX = 120
 _OF_FILES = (CUT_OFF, "empty file", "too large")
 """What is wrong with how much of a file there is: what was observed says it."""
@@ -125,6 +126,8 @@ def _in(what: str) -> Callable[[Sequence[Evidence], Sequence[str]], str]:
 def _values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     how = own[0].detail.removeprefix("location: ").partition(";")[0] if own[0].family is not Family.CHECK else ""
     where = _listed(columns)
+    if where and how.startswith(_NAMED):  # the names are values of cells, which a clause doesn't carry to people
+        return f"{where}: {'a category that never was' if how.endswith(' is new') else 'categories under other names'}"
     if how and where:
         return f"{where} {how}" if how[0] in "×÷" else f"{how} of {where}"
     return _checks(own) or (f"values of {where} changed" if where else "values changed")

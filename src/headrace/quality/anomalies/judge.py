@@ -188,7 +188,7 @@ def _several_times(one: Partition, found: Copied) -> Fact:
         expected="each row once",
         observed=f"each of {rows:,} rows {found.times} times, the same but for {keys}",
         strength=EXACT,
-        detail=f"× {found.times} under other {keys}",
+        detail=f"each row {found.times} times, under other {keys}",
         partition=one.key,
     )
 

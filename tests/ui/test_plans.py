@@ -209,7 +209,7 @@ def test_what_was_reported_is_computed_again_although_nothing_changed(shop: tupl
         page.get_by_role("button", name="Compute it again…").click()
         expect(dialog(page).get_by_role("alert")).to_contain_text("neither the code of revenue nor its inputs have changed")
         dialog(page).get_by_role("button", name="Compute it all the same").click()
-        expect(dialog(page)).to_contain_text("Make again:")
+        expect(dialog(page)).to_contain_text("Recompute:")
         dialog(page).get_by_role("button", name="Do this").click()
         expect(dialog(page)).to_contain_text("with the same rows as before")
         close(page)

@@ -163,12 +163,13 @@ class Evaluation:
     @cached_property
     def _superseded(self) -> frozenset[str]:
         """The consumers of what a vendor restated too late to be recomputed without asking."""
-        return frozenset(name for node in self.superseded_nodes for name in self._reach.consumers(node))
+        nodes = {node for node, _ in self.superseded}
+        return frozenset(name for node in nodes for name in self._reach.consumers(node))
 
     @cached_property
-    def superseded_nodes(self) -> frozenset[str]:
-        """The nodes of which readers see superseded figures, which nobody asked to be recomputed."""
-        return frozenset(node for node, _ in restatements.proposed(self._tx, PROPOSED_MAX))
+    def superseded(self) -> tuple[tuple[str, str], ...]:
+        """The partitions of which readers see superseded figures, which nobody asked to be recomputed."""
+        return tuple(restatements.proposed(self._tx, PROPOSED_MAX))
 
     @cached_property
     def _open(self) -> int:

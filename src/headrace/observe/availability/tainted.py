@@ -70,7 +70,7 @@ def _made(tx: Transaction, scene: Scene, node: Node, reached: Sequence[_Reached]
     publications = stored.made_since(tx, node.name, min(one.read_from for _, one, _ in reached))
     found = []
     for made in publications:
-        keys = {spec: _needed(scene, node, spec, made.partition) for spec in dict.fromkeys(spec for spec, _, _ in reached)}
+        keys = {spec: needed(scene, node, spec, made.partition) for spec in dict.fromkeys(spec for spec, _, _ in reached)}
         for spec, one, columns in reached:
             wanted = keys[spec]
             if made.saw(one.read_from, one.read_until) and (wanted is None or one.partition in wanted):
@@ -108,7 +108,7 @@ def _onwards(one: Taint, made: stored.Made, node: str, columns: frozenset[str]) 
     )
 
 
-def _needed(scene: Scene, node: Node, spec: InputSpec, key: str) -> frozenset[str] | None:
+def needed(scene: Scene, node: Node, spec: InputSpec, key: str) -> frozenset[str] | None:
     """The partitions of an input that one of a node was made of; None: of all."""
     source = scene.node(spec.node)
     try:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from headrace.model.required import SEPARATOR
+from headrace.observe.availability.tainted import needed
 from headrace.observe.blockage import Block, Blockage, Blocked
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.evaluation import Evaluation
@@ -41,7 +42,7 @@ def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluat
             _recovering(tx, one, now)
         elif warned is not None and now - warned < SHOWN_US:
             continue
-        elif not _superseded(one, evaluation):
+        elif not _superseded(scene, one, evaluation):
             _resolved(tx, scene, one, evaluation, now)
 
 
@@ -83,10 +84,28 @@ def _settled(tx: Transaction, consumer: str, key: str) -> bool:
     return found is not None and (found.met_at is not None or found.waived_at is not None)
 
 
-def _superseded(one: Incident, evaluation: Evaluation) -> bool:
+def _superseded(scene: Scene, one: Incident, evaluation: Evaluation) -> bool:
     """Whether readers still see what a vendor's restatement superseded, because nobody has asked
     for it to be recomputed."""
-    return one.kind == CauseKind.RESTATEMENT and not evaluation.superseded_nodes.isdisjoint(one.affected.assets)
+    if one.kind != CauseKind.RESTATEMENT:
+        return False
+    restated = frozenset(one.affected.partitions)
+    return any(node in one.affected.assets and _made_of(scene, node, key, one.node, restated) for node, key in evaluation.superseded)
+
+
+def _made_of(scene: Scene, name: str, key: str, source: str, restated: Collection[str]) -> bool:
+    """Whether a partition is made of some of a source's partitions, itself or by others."""
+    if name == source:
+        return key == WHOLE or key in restated
+    node = scene.declared.nodes.get(name)
+    if node is None:
+        return False
+    for spec in node.inputs:
+        keys = needed(scene, node, spec, key)
+        above = (WHOLE,) if keys is None else keys
+        if any(_made_of(scene, spec.node, one, source, restated) for one in above):
+            return True
+    return False
 
 
 def _unserved(tx: Transaction, scene: Scene, blockage: Blockage, one: Incident, now: int) -> bool:

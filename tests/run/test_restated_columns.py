@@ -52,3 +52,22 @@ def test_other_amounts_and_emptied_ones(tmp_path: Path) -> None:
     said = found["cause"]["evidence"][0]["observed"]
     assert "amount: 24 rows" in said
     assert "carrier: 3 rows, 3 emptied" in said
+
+
+def test_only_what_was_rewritten_is_called_so(tmp_path: Path) -> None:
+    """Would catch: all codes of a column told as rewritten where one was; a few rates called codes."""
+    lab = Lab(tmp_path / "p")
+    lab.sql("totals", "select day, carrier, sum(amount) as total from orders group by all")
+
+    def deliver(carrier: str, rate: float) -> None:
+        codes = [carrier if code == CODES[0] else code for code in CODES]
+        found = [f"{n},{codes[n % 4]},{n % 4 + rate:.2f},{DAYS[0]}" for n in range(24)]
+        lab.deliver(DAYS[0], found, HEADER)
+        lab.tick()
+
+    deliver(CODES[0], 0.25)
+    deliver("ZZ", 1.25)
+    (found,) = lab.headrace("incidents")
+    said = found["cause"]["evidence"][0]["observed"]
+    assert "carrier: 6 rows, 1 code written otherwise, one for one" in said
+    assert said.count("code") == 1

@@ -21,6 +21,8 @@ CODES_MAX = 10_000
 PARTITIONS_MAX = 31
 """Of one file with more intervals so many are compared column by column."""
 TOLD_MAX = 5
+_MEASURES = ("FLOAT", "DOUBLE")
+"""Few values of these are no codes."""
 
 
 def changed_columns(
@@ -62,11 +64,12 @@ def _of(session: Session, columns: Sequence[Column], before: str, after: str) ->
         ]
         # rows that are only new, or only gone, changed no column
         if count := min(row[0] for row in counts if row is not None):
-            yield ColumnChange(column.name, int(count), _how(session, name, before, after))
+            yield ColumnChange(column.name, int(count), _how(session, column, before, after))
 
 
-def _how(session: Session, name: str, before: str, after: str) -> str:
-    """Whether values were emptied, or each code was replaced by another one; else nothing is said."""
+def _how(session: Session, column: Column, before: str, after: str) -> str:
+    """Whether values were emptied, or codes were replaced by other ones; else nothing is said."""
+    name = quote(column.name)
     counted = f"SELECT {name} AS v, count(*) AS n FROM ({{rows}}) GROUP BY 1"
     said = "SELECT count(v), list(n ORDER BY n) FILTER (v IS NOT NULL), sum(n) FILTER (v IS NULL)"
     sides = []
@@ -77,7 +80,15 @@ def _how(session: Session, name: str, before: str, after: str) -> str:
     (was, had, nulls_before), (now, has, nulls_after) = sides
     if nulls_after > nulls_before:
         return f"{nulls_after - nulls_before:,} emptied"
-    codes = 1 < was <= CODES_MAX and was < sum(had or [0])
-    if codes and had == has:
-        return f"{was} codes written otherwise, one for one"
+    codes = column.type not in _MEASURES and 1 < was <= CODES_MAX and was < sum(had or [0])
+    if codes and had == has and (new := _new_values(session, name, before, after)):
+        return f"{new:,} code{'' if new == 1 else 's'} written otherwise, one for one"
     return f"{was} values became {now}" if codes and was != now else ""
+
+
+def _new_values(session: Session, name: str, before: str, after: str) -> int:
+    """How many values there are that weren't there before."""
+    own, had = (f"SELECT DISTINCT {name} FROM ({rows}) WHERE {name} IS NOT NULL" for rows in (after, before))
+    row = session.connection.execute(f"SELECT count(*) FROM ({own} EXCEPT {had})").fetchone()
+    assert row is not None
+    return int(row[0])

@@ -134,3 +134,10 @@ def test_any_mixture_names_each_kind_once_and_never_that_all_is_well() -> None:
         missed = [state for state in states if state not in ("served", "at_risk")]
         assert ("served." in text or "served," in text) or missed or not states
         assert all(item.command.startswith("headrace ") or item.command == "x" for item in items)
+
+
+def test_a_wrong_consumer_is_named_beside_those_that_wait() -> None:
+    """Would catch: "1 cause holds 2 consumers" above a third one that shows wrong data."""
+    causes = "1 cause holds 2 consumers."
+    assert said(facts("late", "never", "served"), causes) == causes
+    assert said(facts("late", "never", "wrong"), causes).startswith("3 of 3 consumers aren't served: c0 (late), c1 (never) and c2 (wrong).")

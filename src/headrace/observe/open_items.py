@@ -17,6 +17,7 @@ from headrace.observe.wording import days, moment
 
 NAMES_MAX = 4
 _NOT_SERVED = frozenset({"unknown", "never", "wrong", "late"})
+_WAITING = frozenset({"never", "late"})
 
 
 class OpenKind(enum.StrEnum):
@@ -160,11 +161,14 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
 def headline(facts: OpenFacts, causes: str | None, explained: Explained, *, wrong_visible: bool) -> str:
     """The state of the whole in at most three sentences.
 
-    `causes` is the sentence about the causes that all consumers that aren't served wait for;
-    `wrong_visible` says whether readers can see a publication that is known to be wrong.
+    `causes` is the sentence about the causes that consumers wait for. It isn't said where others aren't
+    served for another reason than waiting: it would pass over them. `wrong_visible` says whether
+    readers can see a publication that is known to be wrong.
     """
-    said = [_served(facts, causes)]
     states = {one.state for one in facts.consumers}
+    if states & _NOT_SERVED - _WAITING:
+        causes = None
+    said = [_served(facts, causes)]
     if states & {"late", "never"} and "wrong" not in states and not wrong_visible and facts.held:
         said.append("Nothing wrong was published.")
     waiting = explained if causes is not None else Explained()

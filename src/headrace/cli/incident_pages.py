@@ -8,7 +8,7 @@ from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line
-from headrace.operations.incident_documents import IncidentRow
+from headrace.operations.incident_documents import EvidenceRow, IncidentRow
 
 EVIDENCE_SHOWN_MAX = 8
 SYMPTOMS_SHOWN_MAX = 6
@@ -66,14 +66,23 @@ def one(row: IncidentRow, page: Page) -> None:
     found = seconds(row.detect_seconds) if row.detect_seconds > 0 else "at once"
     page.say(f"{row.cause.summary}; began {page.reader.moment(row.began_at)}, found {found if found == 'at once' else f'{found} later'}")
     page.say()
-    shown = row.cause.evidence[:EVIDENCE_SHOWN_MAX]
-    page.table(EVIDENCE, [[e.what, e.expected, e.observed, page.reader.moment(e.at)] for e in shown])
-    if len(row.cause.evidence) > len(shown):
-        page.say(f"and {len(row.cause.evidence) - len(shown)} more; --json has all", "dim", indent=2)
+    alike = _alike(row)
+    shown = alike[:EVIDENCE_SHOWN_MAX]
+    page.table(EVIDENCE, [[e.what, e.expected, observed, page.reader.moment(e.at)] for e, observed in shown])
+    if len(alike) > len(shown):
+        page.say(f"and {len(alike) - len(shown)} more; --json has all", "dim", indent=2)
     page.table(FACTS, _facts(row, page), header=False)
     for line in row.timeline[-TIMELINE_SHOWN_MAX:]:
         page.say(f"{page.reader.moment(line.at)}  {line.what}  ({line.by})", "dim", indent=2)
     page.next(_next(row))
+
+
+def _alike(row: IncidentRow) -> list[tuple[EvidenceRow, str]]:
+    """The evidence, the oldest of what is alike, with what was observed and how often."""
+    found: dict[tuple[str, str, str], list[EvidenceRow]] = {}
+    for one in row.cause.evidence:
+        found.setdefault((one.what, one.expected, one.observed), []).append(one)
+    return [(same[0], same[0].observed if len(same) == 1 else f"{same[0].observed} ({len(same):,} times)") for same in found.values()]
 
 
 def _next(row: IncidentRow) -> str:

@@ -135,3 +135,19 @@ def test_what_is_there_twice_by_its_nature() -> None:
     assert [one[:2] for one in told(copied(9, apart="flight"), [copied(n, 1, 800, "flight") for n in range(9)])] == [
         ("duplicate_rows", "hold")
     ]
+
+
+def currencies(*names: str) -> Metrics:
+    shares = {name: 1 / len(names) for name in names}
+    column = ColumnMetrics(nulls=0.0, distinct=math.log(len(names)), length=math.log(3), shares=shares)
+    return Metrics(len(names), {"currency": column})
+
+
+def test_another_name_in_a_short_list_that_never_changed_is_held() -> None:
+    """Would catch: one of six currencies under another name, published without a word."""
+    usual = currencies("CHF", "DKK", "GBP", "NOK", "SEK", "USD")
+    other = currencies("CHF", "DKK", "GBX", "NOK", "SEK", "USD")
+    said = [("distribution_shift", "hold", "category mix: 'GBP' is 'GBX'")]
+    assert told(other, [usual] * 10) == said
+    assert told(other, [usual] * 5) == []
+    assert told(other, [*[usual] * 5, currencies("CHF", "DKK", "GBP", "NOK", "USD"), *[usual] * 5]) == []

@@ -81,7 +81,9 @@ def _of(name: str, column: ColumnMetrics, rows: int, history: History) -> Recode
     if len(core) < 2:  # one value alone may be a part of the date, or a version
         return None
     known = {value for one in shares for value in one}
-    pairs = _pairs(core, known, column.shares, rows)
+    # the same values in each delivery, each as often: then one row is no chance
+    fixed = len(shares) >= HOLD_MIN and known == set(core) and all(usual.low == usual.high for usual in core.values())
+    pairs = _pairs(core, known, column.shares, rows, 1 if fixed else ROWS_MIN)
     if not pairs or (column.negative is not None and not _is_set(pairs, core, known, column.shares)):
         return None
     share = sum(core[was].middle for was, _ in pairs)
@@ -95,11 +97,11 @@ def _usual(value: str, shares: Sequence[Mapping[str, float]]) -> _Usual:
     return _Usual(own[0], own[-1], own[len(own) // 2])
 
 
-def _pairs(core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float], rows: int) -> tuple[tuple[str, str], ...]:
+def _pairs(core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float], rows: int, least: int) -> tuple[tuple[str, str], ...]:
     """Which category has which name now, the greatest first; nothing where that doesn't come out
-    even."""
-    lost = [value for value, usual in core.items() if _is_off(usual, today.get(value), rows)]
-    came = [value for value, share in today.items() if _is_news(value, share, core, known, rows)]
+    even. A category has `least` rows or more."""
+    lost = [value for value, usual in core.items() if _is_off(usual, today.get(value), rows, least)]
+    came = [value for value, share in today.items() if _is_news(value, share, core, known, rows, least)]
     if not lost or len(lost) != len(came):
         return ()
     lost.sort(key=lambda value: -core[value].middle)
@@ -110,18 +112,18 @@ def _pairs(core: Mapping[str, _Usual], known: set[str], today: Mapping[str, floa
     return pairs if _certain(pairs, core, today, rows) else ()
 
 
-def _is_off(usual: _Usual, share: float | None, rows: int) -> bool:
+def _is_off(usual: _Usual, share: float | None, rows: int, least: int) -> bool:
     """Whether a category is gone, and not by chance, or has quite another share."""
     if share is None:
-        return usual.low * rows >= ROWS_MIN
+        return round(usual.low * rows, 6) >= least
     return not usual.near(share, rows)
 
 
-def _is_news(value: str, share: float, core: Mapping[str, _Usual], known: set[str], rows: int) -> bool:
+def _is_news(value: str, share: float, core: Mapping[str, _Usual], known: set[str], rows: int, least: int) -> bool:
     """Whether a category never was, in so many rows, or has quite another share."""
     if value in core:
         return not core[value].near(share, rows)
-    return value not in known and share * rows >= ROWS_MIN
+    return value not in known and round(share * rows, 6) >= least
 
 
 def _certain(pairs: Sequence[tuple[str, str]], core: Mapping[str, _Usual], today: Mapping[str, float], rows: int) -> bool:

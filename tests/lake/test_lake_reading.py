@@ -114,3 +114,14 @@ def test_a_published_file_that_is_gone_is_said(lake: Lake) -> None:
     lake.publish("t", "k", "SELECT 1 AS a")
     with pytest.raises(LakeError, match="can't be read"):
         read(lake.data_folder, [FileRef("main/t/gone.parquet")], lake.table("t"))
+
+
+def test_a_published_file_with_other_bytes_is_said(lake: Lake) -> None:
+    """Would catch: a crash of Headrace where bytes of a page's header or of packed values were overwritten."""
+    lake.publish("t", "k", "SELECT range AS id, 'branch ' || (range % 7) AS b FROM range(5000)")
+    (path,) = lake.data_folder.glob("main/t/*.parquet")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + b"\xff" * (len(whole) // 2) + whole[4 + len(whole) // 2 :])
+    with pytest.raises(LakeError, match="can't be read") as found:
+        _read(lake)
+    assert "db check --deep" in (found.value.hint or "")

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from headrace.lake.reading import DataFormat, converted, selected_values, write_query
+from headrace.lake.reading import DAMAGED, DataFormat, converted, selected_values, write_query
 from headrace.lake.relation import relation_sql
 from headrace.lake.session import Session
 from headrace.lake.sqltext import quote
@@ -147,7 +147,11 @@ def _in_words() -> Iterator[None]:
         raise LakeError(f"published files can't be read: {in_words(error)}", hint="headrace db check") from error
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise UsageError(in_words(error), hint='headrace sql "describe TABLE" shows its columns') from error
-    except (duckdb.ParserException, duckdb.InvalidInputException) as error:
+    except duckdb.InvalidInputException as error:
+        if "Failed to read file" in str(error):
+            raise LakeError(f"published files can't be read: {in_words(error)}", hint=DAMAGED) from error
+        raise UsageError(in_words(error), hint=HINT) from error
+    except duckdb.ParserException as error:
         raise UsageError(in_words(error), hint=HINT) from error
     except duckdb.PermissionException as error:
         raise UsageError(in_words(error), hint="a query reads published tables only; declare a source for other files") from error

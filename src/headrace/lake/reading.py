@@ -26,6 +26,7 @@ from headrace.model.errors import LakeError, first_line
 ARROW_ROWS = 65_536
 """Rows in one record batch of an Arrow stream."""
 FETCHED_ROWS = 10_000
+DAMAGED = "headrace db check --deep names the files that aren't what was published"
 """Rows that are made into JSON values at a time."""
 
 
@@ -150,7 +151,7 @@ def _limit(limit: int | None) -> str:
 
 @contextmanager
 def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iterator[Session]:
-    """A session that keeps the files' order; what DuckDB says about a file that is gone becomes a `LakeError`."""
+    """A session that keeps the files' order; what DuckDB says about a file that is gone or damaged becomes a `LakeError`."""
     import duckdb
 
     outside = [Path(file.path) for file in files if file.path.startswith("/")]
@@ -162,6 +163,10 @@ def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iter
                 f"published files can't be read: {first_line(error)}",
                 hint="a file was removed from the lake's folder by hand, or the snapshot's files were cleaned up",
             ) from error
+        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+            raise
+        except duckdb.Error as error:  # the statements are ours: it is about what the files hold
+            raise LakeError(f"published files can't be read: {first_line(error)}", hint=DAMAGED) from error
 
 
 def _write_file(session: Session, query: str, out: BinaryIO, data_format: DataFormat, parameters: dict[str, Any] | None) -> None:

@@ -30,7 +30,7 @@ WATCHED = declare(NODES, consumer("c", "a", due="07:00"))
 
 
 def judged(watched: Watched = WATCHED) -> Judged:
-    return Judged(Project(settings=Settings(name="t")), watched, lambda _: Lines({}))
+    return Judged(Project(settings=Settings(name="t")), watched, lambda _: Lines({}), lambda tx, one: None)
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_what_holds_many_consumers_back_is_found_once() -> None:
 def calls_of_a_failure_everywhere(folder: Path, width: int) -> tuple[int, int]:
     """How many incidents it makes that everything fails at once in a project of five layers, and how many calls that takes."""
     declared, when = lattice(width, depth=5), at("2013-02-03 04:00")
-    judged = Judged(Project(settings=Settings(name="t")), declared, lambda _: Lines({}))
+    judged = Judged(Project(settings=Settings(name="t")), declared, lambda _: Lines({}), lambda tx, one: None)
     with Store.open(folder, Settings(name="t"), create=True) as store, store.write(None) as tx:
         tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 't', 'succeeded', 0)")
         for name in declared.nodes:

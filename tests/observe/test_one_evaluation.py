@@ -81,7 +81,7 @@ class Played:
         for name, state in zip(environments, self._states(), strict=True):
             with sqlite3.connect(state) as opened:
                 opened.execute("vacuum into ?", (str(self.root / f"{name}-{kept}"),))
-        return Judged(compiled.project, watched(compiled), compile_lineage(compiled).of)
+        return Judged(compiled.project, watched(compiled), compile_lineage(compiled).of, lambda tx, one: None)
 
     def _states(self) -> list[Path]:
         folder = self.root / ".headrace"

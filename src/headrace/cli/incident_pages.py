@@ -9,6 +9,7 @@ from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line
 from headrace.operations.incident_documents import EvidenceRow, IncidentRow
+from headrace.operations.repair_texts import repair_text
 
 EVIDENCE_SHOWN_MAX = 8
 SYMPTOMS_SHOWN_MAX = 6
@@ -106,9 +107,7 @@ def _facts(row: IncidentRow, page: Page) -> list[list[str | Cell]]:
     if row.before is not None:
         done = "; ".join(row.before.done) or "nothing is known of what was done"
         facts.append([Cell("before", "dim"), f"the same as {row.before.id}, {page.reader.moment(row.before.began_at)}: {done}"])
-    if row.repair is not None and (row.repair.first is not None or row.repair.automatic):
-        said = "Headrace does it by itself" if row.repair.first is None else f"{row.repair.first}, then {row.repair.command}"
-        said = row.repair.note or said
+    if row.repair is not None and (said := repair_text(row.repair)) is not None:
         facts.append([Cell("repair", "dim"), said])
     if row.restored_at is not None:
         took = f"{seconds(row.restore_seconds)} after it began"

@@ -10,6 +10,7 @@ from headrace.observe.facts import StoreWorld
 from headrace.observe.incidents import gathering
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import watched
+from headrace.operations.repair_texts import repair_told
 from headrace.operations.session import Session
 from headrace.plan import compile_lineage
 from headrace.run.applying import Applied
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 def judge_now(tx: Transaction, session: Session, applied: Applied, now: int, *, reported: bool = False) -> None:
     """Judge what is applied, with all that the transaction has written."""
     lineage = compile_lineage(applied.compiled, session.data_folder / "cache")
-    judge(tx, Judged(applied.compiled.project, watched(applied.compiled), lineage.of), now, reported=reported)
+    compiled = applied.compiled
+    judged = Judged(compiled.project, watched(compiled), lineage.of, lambda tx, one: repair_told(tx, compiled, one))
+    judge(tx, judged, now, reported=reported)
 
 
 def note_commands(context: Context) -> None:

@@ -23,6 +23,7 @@ from headrace.operations.desk import Desk, Work, done
 from headrace.operations.documents import Document
 from headrace.operations.judging import note_commands
 from headrace.operations.progress import Progress, Silent
+from headrace.operations.repair_texts import repair_told
 from headrace.operations.session import Session, usable
 from headrace.operations.telling import begin
 from headrace.plan import changes
@@ -113,7 +114,7 @@ class Context:
         if self._leading.leader is None:
             self.held.warm(self.session.settings)
             applied = self.applied() or self.apply(progress)
-            self._leading.leader = self.held.leader(applied)
+            self._leading.leader = self.held.leader(applied, repair_told)
         return self._leading.leader
 
     @property

@@ -27,14 +27,18 @@ from headrace.observe.notices.queueing import queue
 from headrace.observe.obligations import Scene
 from headrace.observe.voices import speaks_for
 from headrace.observe.watched import Rhythms, Watched
+from headrace.plan import Compiled
 from headrace.plan.bodies import Lines
 from headrace.store import Transaction
 from headrace.store.queries import evidence as stored
 from headrace.store.queries import incidents
+from headrace.store.queries.incidents import Incident
 
 EVIDENCE_MAX = 20_000
 """So much of what stands is judged at once, the newest."""
 LinesOf: TypeAlias = Callable[[str], Lines]
+RepairOf: TypeAlias = Callable[[Transaction, Compiled, Incident], str | None]
+"""What repairs an incident in one sentence, as `incident` says it; None where nothing is left to repair."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,8 +47,8 @@ class Judged:
     """What is judged: what is applied, what of it was promised, and what a node's columns come from. A leader keeps it for as long as
     that is applied: what follows from it alone is found once."""
 
-    def __init__(self, project: Project, watched: Watched, lines: LinesOf) -> None:
-        self.project, self.watched, self._lines = project, watched, lines
+    def __init__(self, project: Project, watched: Watched, lines: LinesOf, repair: Callable[[Transaction, Incident], str | None]) -> None:
+        self.project, self.watched, self._lines, self.repair = project, watched, lines, repair
         self._rhythms = Rhythms({**watched.nodes, **watched.exports})
         self._speaks = speaks_for(project)
 
@@ -94,7 +98,7 @@ def _tell(tx: Transaction, judged: Judged, scene: Scene, now: int) -> None:
     """Queue what people are to be told of; what goes wrong with that undoes nothing either."""
     tx.execute("savepoint telling")
     try:
-        queue(tx, judged.project, scene, judged.evaluation(tx, scene, now), now)
+        queue(tx, judged.project, scene, judged.evaluation(tx, scene, now), now, lambda one: judged.repair(tx, one))
     except Exception as error:  # noqa: BLE001
         tx.execute("rollback to savepoint telling")
         _say("messages to people couldn't be queued", error)

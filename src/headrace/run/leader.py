@@ -28,7 +28,7 @@ from headrace.run.executors import News as Answered
 from headrace.run.exporting import exports
 from headrace.run.folders import Folders
 from headrace.run.garbage import Keep
-from headrace.run.judging import Judged
+from headrace.run.judging import Judged, RepairOf
 from headrace.run.lake_files import look_at_files
 from headrace.run.loading import load
 from headrace.run.news import Reporter, silent
@@ -77,8 +77,10 @@ class Leader(Turning):
         folders: Folders,
         executor: Executor,
         applied: Applied,
+        repair: RepairOf,
         production: Production | None = None,
     ) -> None:
+        self._repair_of = repair
         super().__init__(store, lease, clock, folders, executor, production)
         self.adopt(applied)
 
@@ -98,7 +100,10 @@ class Leader(Turning):
         loaded = msgspec.structs.replace(loaded, running=kept)
         cache = self._folders.data_path / "cache"
         self._tasks = Tasks(applied, code, self._production, cache=cache)
-        self._judged = Judged(applied.compiled.project, self._watched, self._tasks.lines)
+        self._judged = Judged(
+            applied.compiled.project, self._watched, self._tasks.lines,
+            lambda tx, one: self._repair_of(tx, applied.compiled, one),
+        )  # fmt: skip
         epoch, slots = self.lease.epoch, self._executor.slots
         self._core = Core(epoch=epoch, slots=slots, after=self._last_n)
         self._decisions = Decisions(self._core, self._tasks, self._claims, self._runs, epoch=epoch, slots=slots, version=applied.id)

@@ -35,6 +35,7 @@ from headrace.store.queries import leading
 from headrace.store.wake import Listener
 
 if TYPE_CHECKING:
+    from headrace.run.judging import RepairOf
     from headrace.run.leader import Leader
 
 LOOK_SECONDS = 1.0
@@ -78,8 +79,8 @@ class Held:
             self._executor.watch(self._listener)
         return self._executor
 
-    def leader(self, applied: Applied) -> Leader:
-        """The leader over an applied version."""
+    def leader(self, applied: Applied, repair: RepairOf) -> Leader:
+        """The leader over an applied version. `repair` says what repairs an incident, for messages to people."""
         executor = self.warm(applied.compiled.project.settings)
         from headrace.run.leader import (
             Leader,  # a third of what a command loads: beside the workers' start, and not at all by who only asks
@@ -87,7 +88,7 @@ class Held:
 
         leader = Leader(
             store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, executor=executor, applied=applied,
-            production=self.production,
+            repair=repair, production=self.production,
         )  # fmt: skip
         cache = self.folders.data_path / "cache"
         settings = leader.applied.compiled.project.settings

@@ -10,7 +10,7 @@ from headrace.model import Project
 from headrace.model.zones import HOUR_US
 from headrace.observe.incidents.endings import NOTHING_LEFT
 from headrace.observe.notices.recipients import Recipient, Recipients
-from headrace.observe.notices.wording import Page, Words
+from headrace.observe.notices.wording import Page, RepairOf, Words
 from headrace.observe.states import AtRisk
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.notices import Queued, Told
@@ -35,6 +35,7 @@ class Matters(msgspec.Struct, frozen=True, kw_only=True):
     late_known: frozenset[str] = frozenset()
     """The consumers that are late, and whose cause is known."""
     counts: Mapping[str, int] = {}
+    repair: RepairOf
     ended: Mapping[int, str] = {}
     """Of a resolved incident: what ended it, and how those are served whom it affected."""
 
@@ -56,7 +57,7 @@ def decide(project: Project, matters: Matters) -> Decided:
 class _Deciding:
     def __init__(self, project: Project, matters: Matters) -> None:
         self._project, self._matters, self._now = project, matters, matters.now
-        self._people, self._words = Recipients(project), Words(project, matters.now)
+        self._people, self._words = Recipients(project), Words(project, matters.now, matters.repair)
         self._zone = project.settings.timezone
         self._counts = dict(matters.counts)
         self._found = Decided()

@@ -34,7 +34,7 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 
 def digests(tx: Transaction, project: Project, declared: Watched, *, late: Mapping[str, int], now: int) -> Iterator[Queued]:
     """The digests that are due. One that has nothing to say is written down as dropped, so that it isn't made again."""
-    people, words, timezone = Recipients(project), Words(project, now), declared.timezone
+    people, words, timezone = Recipients(project), Words(project, now, lambda _: None), declared.timezone
     applied = arrivals.first_applied(tx) or 0
     for name, owner in project.owners.items():
         to = people.of(name)

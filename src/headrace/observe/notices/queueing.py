@@ -12,6 +12,7 @@ from headrace.observe.incidents import endings
 from headrace.observe.notices.deciding import OVER, Decided, Matters, decide
 from headrace.observe.notices.digest import digests
 from headrace.observe.notices.recipients import Recipients
+from headrace.observe.notices.wording import RepairOf
 from headrace.observe.obligations import Scene
 from headrace.observe.states import AtRisk
 from headrace.store.database import Transaction
@@ -29,23 +30,25 @@ class Deadlines(NamedTuple):
     late: Mapping[str, int]
 
 
-def queue(tx: Transaction, project: Project, scene: Scene, evaluation: Evaluation, now: int) -> None:
+def queue(
+    tx: Transaction, project: Project, scene: Scene, evaluation: Evaluation, now: int, repair: RepairOf
+) -> None:  # fmt: skip
     """Queue what people aren't told of yet. Where nobody can be written to, nothing is asked."""
     if not Recipients(project).anybody:
         return
     deadlines = _deadlines(evaluation)
-    tell(tx, project, deadlines, now)
+    tell(tx, project, deadlines, now, repair)
     notices.put(tx, digests(tx, project, scene.declared, late=deadlines.late, now=now), now)
 
 
-def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int) -> None:
-    """Queue what is new of incidents and of deadlines."""
+def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repair: RepairOf) -> None:
+    """Queue what is new of incidents and of deadlines. `repair` is asked only about incidents of which a message is written."""
     open_ones = incidents.open_ones(tx)
     found = [*open_ones, *incidents.resolved_since(tx, now - OVER_US)]
     known = {name for one in open_ones for name in one.affected.consumers}
     about = notices.about(tx, [one.id for one in found])
     matters = Matters(
-        now=now, incidents=found, told=about, risks=deadlines.risks,
+        now=now, incidents=found, told=about, risks=deadlines.risks, repair=repair,
         ended={one.id: endings.of(tx, one) for one in found if one.state == "resolved" and _untold(about[one.id])},
         late={name: since for name, since in deadlines.late.items() if name not in known},
         late_known=frozenset(deadlines.late.keys() & known),

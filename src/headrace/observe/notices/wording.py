@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -34,6 +35,10 @@ _LAPSED = re.compile(r"; ((?:the exception of \S+ has|\d+ exceptions of .+ have)
 _UNSEEN = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
+RepairOf: TypeAlias = Callable[[Incident], str | None]
+"""What repairs an incident, as `incident` says it; None where nothing is left to repair."""
+
+
 class Page(msgspec.Struct, frozen=True):
     """What a message consists of."""
 
@@ -44,24 +49,30 @@ class Page(msgspec.Struct, frozen=True):
 class Words:
     """Messages of one project at one time."""
 
-    def __init__(self, project: Project, now: int) -> None:
+    def __init__(self, project: Project, now: int, repair: RepairOf) -> None:
+        self._repair = repair
         self._project, self._now, self._zone = project, now, project.settings.timezone
 
     def opened(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> Page:
         """There is a cause. `risks` are the consumers that will be late."""
         title = f"{one.shown} {one.node}: {clause(one)}{' (again)' if again else ''}"
-        return self._page(title, [*self._cause(one, to), *self._reach(one, to, risks), *_next(one)])
+        return self._page(title, [*self._cause(one, to), *self._reach(one, to, risks), *self._next(one)])
 
     def changed(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], was: str) -> Page:
         """It is something else than was said."""
         kind, _, node = was.partition("@")
-        lines = [f"It was told as {kind} at {node}; it is another cause.", *self._cause(one, to), *self._reach(one, to, risks), *_next(one)]
+        lines = [
+            f"It was told as {kind} at {node}; it is another cause.",
+            *self._cause(one, to),
+            *self._reach(one, to, risks),
+            *self._next(one),
+        ]
         return self._page(f"{one.shown} {one.node}: {clause(one)}", lines)
 
     def escalated(self, one: Incident, to: Recipient, told: Recipient, risks: Mapping[str, AtRisk]) -> Page:
         """It is open still, and somebody else was told before."""
         lines = [f"It is open since {self._at(one.opened_at)}; {told.name} was told.", *self._cause(one, to)]
-        return self._page(f"{one.shown} is open still: {one.node}: {clause(one)}", [*lines, *self._reach(one, to, risks), *_next(one)])
+        return self._page(f"{one.shown} is open still: {one.node}: {clause(one)}", [*lines, *self._reach(one, to, risks), *self._next(one)])
 
     def resolved(self, one: Incident, ended: str) -> Page:
         """It is over; `ended` says by what, and how those are served whom it affected."""
@@ -131,6 +142,12 @@ class Words:
         declared = self._project.consumers.get(consumer)
         return declared is not None and declared.owner == owner
 
+    def _next(self, one: Incident) -> Iterator[str]:
+        repair = self._repair(one) if one.state == "open" else None
+        if repair is not None:
+            yield from wrapped(f"Repair: {repair}")
+        yield f"More: headrace incident {one.shown}"
+
     def _at(self, at: int) -> str:
         """A message is read whenever: it names the day."""
         return dated(at, self._zone)
@@ -168,9 +185,3 @@ def listed(names: Sequence[str]) -> str:
 
 def _counted(count: int, unit: str) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'}"
-
-
-def _next(one: Incident) -> Iterator[str]:
-    if one.state == "open":
-        yield f"Repair: headrace fix {one.shown}"
-    yield f"More: headrace incident {one.shown}"

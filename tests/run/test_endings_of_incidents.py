@@ -57,6 +57,14 @@ def broken(world: World) -> None:
     tick(world, 3, None)
 
 
+def lacking(world: World) -> None:
+    asset = world.root / "assets/clean.py"
+    asset.write_text(asset.read_text().replace("    return orders", "    raise MemoryError"))
+    world.headrace("apply", "--yes", now=hour(1))
+    world.deliver(DAY, when=hour(2))
+    tick(world, 3, None)
+
+
 def misspelt(world: World) -> None:
     asset = world.root / "assets/clean.py"
     asset.write_text(asset.read_text().replace("    return orders", "    return order_s"))
@@ -120,6 +128,16 @@ def corrected(world: World) -> None:
 
 def fixed(world: World) -> None:
     world.headrace("fix", incident(world, 8)["id"], "--yes", now=hour(9))
+
+
+def fixed_in_vain(world: World) -> None:
+    """A repair that fails, a run that finds nothing to do, and a command that mends it."""
+    world.headrace("fix", incident(world, 8)["id"], "--yes", now=hour(8), code=1)
+    world.headrace("run", "orders", "--partition", DAY, now=hour(8.2), code=None)
+    asset = world.root / "assets/clean.py"
+    asset.write_text(asset.read_text().replace("    raise MemoryError", "    return orders  # MemoryError"))
+    world.headrace("apply", "--yes", "--reason", "in parts", now=hour(8.5))
+    tick(world, 9)
 
 
 def names_accepted(world: World) -> None:
@@ -190,7 +208,11 @@ ENDINGS = {
         (rf"changed by {BY} \(version \d+\): clean \(a typing error\)",)
     ),
     "fix": Ending(
-        renamed, fixed, rf"Repaired by {BY} with `headrace fix INC-\d+`{SERVED}", (rf"repaired by {BY} with `headrace fix INC-\d+`",),
+        renamed, fixed, rf"Repaired by {BY} with `headrace fix INC-\d+`{SERVED}", ("repair begun: map, build",),
+    ),
+    "fix failed": Ending(
+        lacking, fixed_in_vain, rf"Changed by {BY} \(version \d+\): clean[^;]* \(in parts\){SERVED}",
+        ("repair begun: .*", r"tried to repair it with `headrace fix INC-\d+`: it is still open"),
     ),
     "contract accept": Ending(
         renamed, names_accepted, rf"Names accepted by {BY} from {DAY} on: orders \(as announced\){SERVED}",
@@ -252,6 +274,8 @@ def test_an_ending_says_what_it_was(healthy: World, name: str) -> None:
     assert row["state"] == "resolved", row
     assert re.fullmatch(rf"{ending.said}\.", row["ended"]), row["ended"]
     lines = [line["what"] for line in row["timeline"]]
+    assert [line["at"] for line in row["timeline"]] == sorted(line["at"] for line in row["timeline"])
+    assert not [line for line in lines if line.startswith("run again by") and f": orders@{DAY}" in line]
     for line in ending.lines:
         assert [one for one in lines if re.fullmatch(line, one)], lines
     named = [one for one in lines if one.startswith("resolved: ")]

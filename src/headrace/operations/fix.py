@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from headrace.govern.audit import Action, Event, Object, append
-from headrace.model import Project, Refused
-from headrace.model.commands import place
+from headrace.model import HeadraceError, Project, Refused
+from headrace.model.commands import command_line, place
 from headrace.model.required import WHOLE
 from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.incidents.commands import ACT, REPAIR_BEGUN
 from headrace.operations import plan_refusals
 from headrace.operations.agreement import changed, identified
 from headrace.operations.backfill import backfill
@@ -29,6 +30,7 @@ from headrace.operations.contract_accept import (
 from headrace.operations.counting import counted
 from headrace.operations.documents import Document, RefusedRow
 from headrace.operations.fix_documents import FixDocument, FixStep, RecomputedRow, StillRow
+from headrace.operations.fix_ended import FixEnded
 from headrace.operations.incident_documents import IncidentRow
 from headrace.operations.incidents import found_in, number_of, row_of
 from headrace.operations.mending import Act, Mending, mending
@@ -119,8 +121,49 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
     asked = FixArguments(planned.incident.id, acts, again, document.plan_id, (reason or "").strip(), decision)
     noted: FixNoted = perform(session, "fix", asked, progress)
     _same(document, noted.refused, document.plan_id)
-    built = _do(session, planned, progress)
-    return _after(session, planned, document, built, before if again else None)
+    try:
+        built = _do(session, planned, progress)
+    except HeadraceError:
+        _note_end(session, planned, progress, f"tried to repair it with {_command(planned)}: it was stopped by an error", failed=True)
+        raise
+    after = _after(session, planned, document, built, before if again else None)
+    if after.fix != "done":
+        failed = after.state == "open" or _part_failed(built)
+        _note_end(session, planned, progress, _came(planned, after, failed=failed), failed=failed)
+        return _with_timeline(session, planned, after)
+    return after
+
+
+def _command(planned: _Planned) -> str:
+    return f"`{command_line('fix', planned.incident.shown)}`"
+
+
+def _came(planned: _Planned, after: FixDocument, *, failed: bool) -> str:
+    """What came of a repair that isn't done, in a line."""
+    if not failed:
+        return f"repaired with {_command(planned)}; those affected aren't all served yet"
+    if after.state == "resolved":
+        return f"repaired with {_command(planned)}, but a part of the repair failed"
+    still = "it is still open" if after.state == "open" else "it isn't over yet"
+    return f"tried to repair it with {_command(planned)}: {still}"
+
+
+def _note_end(session: Session, planned: _Planned, progress: Progress, said: str, *, failed: bool) -> None:
+    fresh = session.again(session.actor)
+    try:
+        perform(fresh, "fix_ended", FixEnded(planned.incident.id, said, failed), progress)
+    finally:
+        fresh.close()
+
+
+def _with_timeline(session: Session, planned: _Planned, document: FixDocument) -> FixDocument:
+    """With what was written down since."""
+    fresh = session.again(session.actor)
+    try:
+        row = _plan(fresh, planned.incident.shown, resolved_only=True).row
+        return msgspec.structs.replace(document, timeline=row.timeline)
+    finally:
+        fresh.close()
 
 
 def _shown(session: Session, planned: _Planned) -> FixDocument:
@@ -162,12 +205,15 @@ def _after(
         recomputed = None if before is None else _recomputed(planned, before, _hashes(fresh, planned))
     finally:
         fresh.close()
-    failed = built is not None and built.state not in WENT_WELL
-    state = "done" if after.incident.state == "resolved" and not failed else "open"
+    state = "done" if after.incident.state == "resolved" and not _part_failed(built) else "open"
     return msgspec.structs.replace(
         _document(after, state), steps=document.steps, mappings=document.mappings, file=document.file, backfill=built, still=still,
         recomputed=recomputed, plan_id=document.plan_id,
     )  # fmt: skip
+
+
+def _part_failed(built: BackfillDocument | None) -> bool:
+    return built is not None and built.state not in WENT_WELL
 
 
 def _still(session: Session, incident: Incident) -> list[StillRow]:
@@ -338,9 +384,8 @@ def _noted(context: Context, arguments: FixArguments, progress: Progress) -> Fix
     def write(tx: Transaction, now: int) -> None:
         if Act.AGAIN in arguments.acts:
             give_up(tx, found_in(tx, arguments.number).node, now)
-        begun = f"repair begun: {', '.join(arguments.acts)}" + (f" ({arguments.reason})" if arguments.reason else "")
-        stored.happened(tx, arguments.number, [Happened(now, begun, context.actor.id, "fix")])
-        append(
+        begun = f"{REPAIR_BEGUN}{', '.join(arguments.acts)}" + (f" ({arguments.reason})" if arguments.reason else "")
+        number = append(
             tx,
             now,
             Event(
@@ -351,6 +396,7 @@ def _noted(context: Context, arguments: FixArguments, progress: Progress) -> Fix
                 },
             ),
         )  # fmt: skip
+        stored.happened(tx, arguments.number, [Happened(now, begun, context.actor.id, f"{ACT}{number}")])
 
     context.tell(write=write)
     return FixNoted(number=arguments.number)

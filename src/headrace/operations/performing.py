@@ -150,7 +150,7 @@ VERBS: dict[str, Verb] = {}
 REQUESTABLE = (
     "apply", "receive", "run", "tick", "gc", "retry", "cancel", "pause", "resume", "withdraw", "fire", "backfill", "backfills",
     "contract_accept",
-    "fix",
+    "fix", "fix_ended",
     "note_incident", "quarantine_deciding", "report_incident", "waive", "exports",
 )  # fmt: skip
 """Modules of this room that a request in the store may name."""

@@ -21,7 +21,7 @@ from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE
 from headrace.observe.wording import dated
 from headrace.store.database import Transaction
-from headrace.store.queries import attempts, trail
+from headrace.store.queries import attempts, runs, trail
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Happened, Incident
 
@@ -33,6 +33,13 @@ ACT = "command:"
 """How the act of such a line begins; the number of the entry in the audit trail follows."""
 MERGED = "merged:"
 """How the act of a line begins that says which incident another is part of; its number follows."""
+REPAIR_BEGUN = "repair begun: "
+"""How the line begins that `fix` writes before it does anything; its act is that of its command."""
+FAILED = "repair failed:"
+"""How the act of a line begins that says that a repair failed; the numbers of the first and the last
+entry of the trail that belong to it follow."""
+REPAIRED = "repair done:"
+"""The same of a repair that did all that it was to do, where those affected aren't all served yet."""
 _PEOPLE = (ActorType.PERSON, ActorType.SERVICE)
 _Places = tuple[tuple[str, str], ...]
 
@@ -49,6 +56,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     extra: str = ""
     places: _Places = ()
     reason: str = ""
+    run: int | None = None
+    """The run that was asked for."""
 
 
 _DID: Mapping[str, str] = {
@@ -88,6 +97,10 @@ def note(tx: Transaction, scene: Scene, blockage: Blockage, after: int) -> int:
     known = [(one.id, _Touched(tx, scene, one)) for one in found]
     rows = trail.commands(tx, after, tuple(_DID), READ_MAX)
     for command in _parsed(tx, scene, rows):
+        if command.action == Action.INCIDENT_FIXED:
+            continue  # it has written its line itself
+        if command.run is not None and _hasnt_begun(tx, command.run):
+            return command.seq - 1  # whether it does anything is known at the next evaluation
         waited = _waited_for(scene, blockage, command)
         for incident, touched in known:
             if places := touched.by(command, waited):
@@ -96,19 +109,46 @@ def note(tx: Transaction, scene: Scene, blockage: Blockage, after: int) -> int:
 
 
 def since(tx: Transaction, scene: Scene, incident: Incident, lines: Iterable[Happened]) -> list[Command]:
-    """The commands of these lines of an incident's timeline, oldest first, each with the places at
-    which it touches the incident; without those that a repair of the incident consists of."""
-    acts = [line.act for line in lines if line.act is not None and line.act.startswith(ACT)]
-    numbers = [int(act.removeprefix(ACT)) for act in acts]
+    """The commands of these lines of an incident's timeline that did something, oldest first, each
+    with the places at which it touches the incident; without repairs of the incident that failed,
+    and without what its repairs consist of."""
+    written = [line.act for line in lines if line.act is not None]
+    numbers = [int(act.removeprefix(ACT)) for act in written if act.startswith(ACT)]
     rows = [row for number in numbers if (row := trail.command(tx, number)) is not None]
     found = list(_parsed(tx, scene, rows))
-    repairs = [(one.actor, one.at) for one in found if one.action == Action.INCIDENT_FIXED]
+    failed, done = _spans(written, FAILED), _spans(written, REPAIRED)
+    ends = {**failed, **done}
+    repairs = [(one.seq, ends.get(one.seq), one.actor) for one in found if one.action == Action.INCIDENT_FIXED]
 
     def of_repair(one: Command) -> bool:
-        return one.action in _OF_REPAIRS and any(actor == one.actor and at <= one.at for actor, at in repairs)
+        """Whether a repair did it that is under way, or had ended after it."""
+        return one.action in _OF_REPAIRS and any(
+            actor == one.actor and first <= one.seq and (last is None or one.seq <= last) for first, last, actor in repairs
+        )
 
     touched = _Touched(tx, scene, incident)
-    return [msgspec.structs.replace(one, places=touched.by(one, set()) or one.places) for one in found if not of_repair(one)]
+    kept = [one for one in found if one.seq not in failed and not of_repair(one) and _came_to_something(tx, one)]
+    return [msgspec.structs.replace(one, places=touched.by(one, set()) or one.places) for one in kept]
+
+
+def _hasnt_begun(tx: Transaction, number: int) -> bool:
+    """Whether a run was asked for of which nothing is known yet."""
+    run = runs.get(tx, number)
+    return run is not None and run.state == runs.RUNNING and not attempts.of_run(tx, number, limit=1)
+
+
+def _spans(acts: Iterable[str], kind: str) -> dict[int, int]:
+    """First → last entry of the trail that belongs to each repair that ended so."""
+    found = (act.removeprefix(kind).split("-") for act in acts if act.startswith(kind))
+    return {int(first): int(last) for first, last in found}
+
+
+def _came_to_something(tx: Transaction, one: Command) -> bool:
+    """Whether a run that was asked for published anything, or is under way; other commands always did what they say."""
+    if one.run is None:
+        return True
+    run = runs.get(tx, one.run)
+    return run is None or run.state == runs.RUNNING or any(it.published_at is not None for it in attempts.of_run(tx, one.run))
 
 
 def told(commands: Sequence[Command], limit: int) -> str:
@@ -213,6 +253,7 @@ def _parsed(tx: Transaction, scene: Scene, rows: Iterable[tuple[int, int, str]])
         yield Command(
             seq=seq, at=at, action=event["action"], did=_DID[event["action"]], actor=str(event["actor"]["id"]), extra=extra,
             places=places, reason=" ".join(str(event.get("reason") or "").split())[:REASON_MAX],
+            run=int(event["object"]["id"]) if event["action"] == Action.RUN_REQUESTED else None,
         )  # fmt: skip
 
 
@@ -251,8 +292,12 @@ def _until(scene: Scene, action: str, after: Mapping[str, Any]) -> str:
 
 
 def _of_run(tx: Transaction, run: int, request: Mapping[str, Any]) -> _Places | None:
-    """What a run was asked to do again, of retries and runs; others stand in the trail themselves."""
+    """What a run was asked to do again, of retries and runs; others stand in the trail themselves, and
+    one that found nothing to do did nothing."""
     made = tuple((one.node, key) for one in attempts.of_run(tx, run) for key in one.partitions)
+    known = runs.get(tx, run)
+    if not made and known is not None and known.state == "nothing_due":
+        return None
     if "retry" in request:
         target = str(request["retry"])
         if target.isascii() and target.isdecimal():

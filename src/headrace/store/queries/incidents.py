@@ -179,7 +179,8 @@ def symptoms_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Sym
 def timeline_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Happened]:
     """What happened, oldest first."""
     rows = tx.execute(
-        "select at, what, actor, act from incident_event where incident_id = :id order by id limit :limit", {"id": number, "limit": limit}
+        "select at, what, actor, act from incident_event where incident_id = :id order by at, id limit :limit",
+        {"id": number, "limit": limit},
     )
     return [Happened(*row) for row in rows]
 

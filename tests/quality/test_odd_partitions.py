@@ -12,8 +12,10 @@ from headrace.model import Grain
 from headrace.quality.anomalies import History, Partition, Version, judge
 from headrace.quality.anomalies.limits import nats, threshold
 from headrace.quality.anomalies.occasions import country_of
+from headrace.quality.anomalies.odd import Odd
+from headrace.quality.anomalies.telling import told
 from headrace.quality.facts import Fact, Severity
-from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded
+from headrace.quality.metrics import ColumnMetrics, MetricId, Metrics, Past, encoded
 
 SEED = 401
 DAYS = 12
@@ -175,3 +177,9 @@ def test_what_is_worse_than_the_worst_day_by_little_or_is_of_another_sign_warns_
 def test_the_country_of_a_time_zone() -> None:
     """Catches: holidays of another country, or of one for data in UTC."""
     assert [country_of(zone) for zone in ("America/New_York", "Europe/Berlin", "UTC", "No/Where")] == ["US", "DE", "", ""]
+
+
+def test_a_factor_of_rows_is_what_came_by_what_was_expected() -> None:
+    """Would catch: "2 rows, expected 3 rows (× 0.75)"."""
+    one = Odd(MetricId("rows"), Severity.WARN, math.log(4), math.log(3), 3.0, 0.0)
+    assert told(one) == ("volume_anomaly", "3 rows", "2 rows", "× 0.667")

@@ -69,7 +69,8 @@ def _detail(one: Odd) -> str:
         case "location":
             return f"location: {_ratio(one.off)}"
         case "rows":
-            return f"× {_short(math.exp(one.off))}"
+            expected = max(math.exp(one.expected) - 1, 0.0)  # one more than there are rows is what is compared
+            return f"× {_short(max(math.exp(one.observed) - 1, 0.0) / expected if expected > 0 else math.exp(one.off))}"
         case "share":
             return "category mix"
         case "negative":

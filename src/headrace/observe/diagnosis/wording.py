@@ -125,6 +125,10 @@ def _in(what: str) -> Callable[[Sequence[Evidence], Sequence[str]], str]:
 
 def _values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     how = own[0].detail.removeprefix("location: ").partition(";")[0] if own[0].family is not Family.CHECK else ""
+    if how and how[0] in "×÷":  # of other columns something else was seen
+        others = {one.column for one in own if one.column and one.detail.partition(";")[0] != own[0].detail.partition(";")[0]}
+        alike = {one.column for one in own} - others
+        columns = [name for name in columns if name in alike or name not in others]
     where = _listed(columns)
     if where and how.startswith(_NAMED):  # the names are values of cells, which a clause doesn't carry to people
         return f"{where}: {'a category that never was' if how.endswith(' is new') else 'categories under other names'}"

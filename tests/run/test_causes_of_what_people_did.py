@@ -81,6 +81,17 @@ def test_what_a_redeclaration_is_to_blame_for(lab: Lab, changed: dict[str, str],
     assert (found["cause"]["kind"], found["cause"]["node"]) == (kind, "orders")
 
 
+@pytest.mark.parametrize("by", ["04:40", "05:10"])
+def test_another_promise_keeps_no_file_away(lab: Lab, by: str) -> None:
+    """Would catch: "correct sources/orders.yaml:1" for a file that the vendor didn't send, because somebody here
+    wrote down that it comes ten minutes earlier, or later."""
+    lab.write("sources/orders.yaml", SOURCE.format(folder="landing", more="").replace("05:00", by))
+    lab.headrace("apply", "--yes")
+    next_morning(lab)
+    (found,) = open_ones(lab)
+    assert (found["cause"]["kind"], found["owner"]) == ("missing_source", "acme")
+
+
 @pytest.mark.parametrize("partition", ["day", None])
 @pytest.mark.parametrize("worked", [False, True])
 def test_an_error_in_python_is_a_persons(tmp_path: Path, partition: str | None, worked: bool) -> None:

@@ -20,7 +20,7 @@ from headrace.operations.standing import standing
 from headrace.operations.waits import Waits, at
 from headrace.plan import Compiled
 from headrace.store import Transaction
-from headrace.store.queries import attempts, partitions
+from headrace.store.queries import attempts, incidents, partitions
 
 _ROOTS = ("stopped", "paused", "delivery", "running", "backoff", "decision", "pool", "slot", "leader", "trigger", "time", "partition")
 """What the verdict names first."""
@@ -59,7 +59,7 @@ def _answered(session: Session, compiled: Compiled, name: str, key: str | None, 
             ledger = ledgers.of_consumer(terms, document.interval) if document.interval is not None else None
             told = _with(document, ledger, ledgers.newest_met(terms) if ledger is None and key is None else None)
             ended = ledgers.ended(terms, ledger) if ledger is not None else None
-            return _because(session, told, status, compiled, now_us) if ended is None else msgspec.structs.replace(told, verdict=ended)
+            return _because(session, tx, told, status, compiled, now_us) if ended is None else msgspec.structs.replace(told, verdict=ended)
         document = _of_node(session, tx, scene, waits, name, key, now_us)
         return _with(document, ledgers.of_partition(name, document.interval) if document.interval is not None else None)
 
@@ -72,14 +72,17 @@ def _with(document: WhyDocument, ledger: LedgerRow | None, last: LedgerRow | Non
     return msgspec.structs.replace(document, **told)
 
 
-def _because(session: Session, document: WhyDocument, status: ConsumerStatus, compiled: Compiled, now_us: int) -> WhyDocument:
+def _because(
+    session: Session, tx: Transaction, document: WhyDocument, status: ConsumerStatus, compiled: Compiled, now_us: int
+) -> WhyDocument:
     """Who waits, since when, and because of which incident, where one is known that explains it."""
     held = [one for one in document.segments or () if one.incident is not None]
     if not document.open or not held or status.since_us is None or str(status.state) not in ("late", "never", "wrong", "at_risk"):
         return document
     longest = max(held, key=lambda one: one.seconds)
     since = moment(status.since_us, now_us, session.timezone)
-    owner = owner_of(compiled, longest.node)
+    incident = incidents.get(tx, int((longest.incident or "").removeprefix("INC-")))
+    owner = incident.owner if incident is not None else owner_of(compiled, longest.node)
     whose = f", which {owner} answers for" if owner else ""
     cause = f"{longest.incident}: {longest.note} at {longest.node} {longest.partition}".replace(f" {WHOLE}", "")
     said = f"{status.name} is {str(status.state).replace('_', ' ')} since {since} because of {cause}{whose}."

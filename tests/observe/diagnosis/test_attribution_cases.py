@@ -165,6 +165,43 @@ def test_a_weak_warning_about_what_a_new_body_gives_out_is_the_codes() -> None:
     assert diagnose([above, odd], graph, NOW + 10 * HOUR_US) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "code", "said", "kind"),
+    [
+        ({"added": True}, "", "no connection (Connection refused)", "source_unavailable"),
+        ({"added": True}, "access_denied", "answers 401 Unauthorized", "access_denied"),
+        ({"added": True}, "", "", "missing_source"),
+        ({"added": True}, "", "No such file or directory: landing", "configuration_error"),
+        ({"readdressed": True}, "", "no connection (Connection refused)", "source_unavailable"),
+        ({"readdressed": True}, "access_denied", "answers 403 Forbidden", "configuration_error"),
+        ({}, "access_denied", "answers 403 Forbidden", "access_denied"),
+        ({"readdressed": True}, "", "", "configuration_error"),
+    ],
+)
+def test_a_declaration_is_to_blame_for_what_it_can_keep_away(change: dict[str, bool], code: str, said: str, kind: str) -> None:
+    """Would catch: a server that is down, and a token that has expired, put down to whoever declared the source
+    the day before, with "correct sources/limits.yaml"."""
+    graph = CauseGraph([node("limits", source=True)])
+    found = [
+        seen("limits", Family.CHANGE, held=False, detail="added" if "added" in change else "schedule", **change),
+        seen("limits@2013-02-11", Family.ARRIVAL, "" if said else "missing_source", hour=2, observed="nothing was delivered"),
+    ]
+    if said:
+        found.append(seen("limits", Family.ACCESS, code or "source_unavailable", hour=1, observed=said, detail=code))
+    assert shown(diagnose(found, graph, NOW + 10 * HOUR_US)) == [(kind, "limits")]
+
+
+def test_a_unit_is_said_of_its_own_columns() -> None:
+    """Would catch: "amount, method × 100 (per cent, or cents?)" of a method that is a text."""
+    found = [
+        seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "amount", strength=30, detail="location: × 100 (cents?)"),
+        seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "fee", strength=20, detail="location: × 100 (cents?)"),
+        seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "method", detail="category mix: 'CARD' is new"),
+    ]
+    (cause,) = diagnose(found, lines(), NOW)
+    assert (cause.summary, cause.columns) == ("amount, fee × 100 (cents?)", ("amount", "fee", "method"))
+
+
 def test_a_target_that_is_gone_is_unavailable_unless_its_declaration_was_changed() -> None:
     """Would catch: what is the disk's put down to who declared it, and the other way round."""
     graph = CauseGraph([node("flights", source=True), node("report", "flights")])

@@ -77,6 +77,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     that observation found. 0 for everything else."""
     same_place: bool = False
     """Of a change of a source or a consumer: path, schedule, connection and target are as they were."""
+    added: bool = False
+    """Of a change: the source wasn't declared before."""
+    readdressed: bool = False
+    """Of a change of a source that had been read before: its path, server or connection is another."""
     unproven: bool = False
     """Of a failed attempt: nothing of its node was ever published, so that its code never worked."""
     repeated: bool = False

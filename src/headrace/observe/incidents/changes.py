@@ -11,7 +11,7 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.plan import Compiled
 from headrace.plan.comparing import changes
 from headrace.store.database import Transaction
-from headrace.store.queries import versions
+from headrace.store.queries import publications, versions
 
 CHANGES_MAX = 500
 _READING = frozenset({"csv", "excel", "fixed_width", "json", "jsonl", "parquet", "xml"})
@@ -37,6 +37,7 @@ def of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
     columns: dict[str, str] = {}
     was, new = _compiled(before.compiled), _compiled(now.compiled)
     moved = sorted(set(_moved(was.project, new.project)))
+    addressed = {name for name in moved if _address(name, was.project) != _address(name, new.project)}
     for name in moved:
         kinds[name] = ["connection"]
     for change in changes(was, new):
@@ -49,7 +50,9 @@ def of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
         yield Evidence(
             id=f"version:{number}:{node}", node=node, family=Family.CHANGE, column=columns.get(node, ""),
             observed=f"{', '.join(dict.fromkeys(what))} changed by {now.actor}", strength=NATS, held=False, at_us=now.applied_at,
-            detail=what[0], same_place=node not in moved and _was_there(node, was.project),
+            detail=what[0], same_place=node not in moved and node in {*was.project.sources, *was.project.consumers},
+            added=node in new.project.sources and node not in was.project.sources,
+            readdressed=node in addressed and publications.any_of(tx, node),
         )  # fmt: skip
 
 
@@ -65,17 +68,24 @@ def _moved(was: Project, now: Project) -> Iterator[str]:
             yield name
 
 
-def _was_there(node: str, was: Project) -> bool:
-    return node in was.sources or node in was.consumers
-
-
 def _looks(source: Source, project: Project) -> tuple[object, ...]:
-    """Where and when deliveries are looked for; how they are read is another matter."""
+    """Where and when deliveries are looked for; how they are read, and by when they are promised, is another matter."""
+    when = (source.partition, source.timezone, source.calendar, source.start, source.every)
+    return (*_source_address(source, project), *when, source.complete)
+
+
+def _address(name: str, project: Project) -> tuple[object, ...]:
+    """Where a source is read; nothing of what is none."""
+    source = project.sources.get(name)
+    return () if source is None else _source_address(source, project)
+
+
+def _source_address(source: Source, project: Project) -> tuple[object, ...]:
+    """The files, or the server and what it is asked with."""
     connector = {key: value for key, value in source.connector.items() if key not in _READING}
     name = connector.get("connection")
     connection = project.settings.connections.get(name) if isinstance(name, str) else None
-    when = (source.partition, source.timezone, source.calendar, source.start, source.every)
-    return (source.files, connector, connection, *when, source.expect.by, source.complete)
+    return (source.files, connector, connection)
 
 
 def _target(consumer: Consumer, project: Project) -> tuple[object, ...]:

@@ -20,7 +20,7 @@ def _own(one: Evidence, place: Place) -> float:
     if one.family is Family.SCHEMA:
         return float(place.is_source and any(one.column in _columns(change) for change in place.declarations if change.at_us <= one.at_us))
     moved = one.family in _OF_DECLARATIONS and (place.is_source or one.family is Family.EXPORT) and place.redeclared(one)
-    return float(moved and failure is not Failure.UNREACHABLE)
+    return float(moved)
 
 
 def _columns(change: Evidence) -> tuple[str, ...]:

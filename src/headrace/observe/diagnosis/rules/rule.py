@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.details import Failure, failure_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
 
 CLOCK_US = 15 * 60 * 1_000_000
@@ -61,8 +62,21 @@ class Place:
 
     def redeclared(self, one: Evidence) -> bool:
         """Whether another path, schedule, connection or target of the node was applied before something was seen: what else
-        is declared of it can't keep data away."""
-        return any(change.at_us <= one.at_us and not change.same_place for change in self.declarations)
+        is declared of it can't keep data away. A source that is new was never read elsewhere: only a place
+        that isn't there is its declaration's. Who isn't let in where data was read before is kept out by the
+        address that is new; who gets no answer isn't, nor does data come where nobody answers."""
+        looks = {failure_of(each) for each in self.evidence if each.family is Family.ACCESS}
+        failure = failure_of(one)
+        if failure is Failure.UNREACHABLE or (one.family is Family.ARRIVAL and Failure.UNREACHABLE in looks):
+            return False
+        denied = failure is Failure.DENIED or (one.family is Family.ARRIVAL and Failure.DENIED in looks)
+        return any(
+            change.at_us <= one.at_us
+            and not change.same_place
+            and (not denied or not self.is_source or change.readdressed)
+            and (not change.added or failure is Failure.PLACE)
+            for change in self.declarations
+        )
 
 
 def _never(_place: Place, _own: Sequence[Evidence]) -> float:

@@ -201,6 +201,29 @@ def test_while_a_consumer_was_removed_it_was_owed_nothing(store: Store) -> None:
     assert scored(store, SEVEN, "2013-02-16 08:00")[0].promised == 2
 
 
+@pytest.mark.parametrize("terms", [{"due": "07:00"}, {"max_age": "31h"}])
+def test_a_read_that_is_added_says_nothing_of_the_time_before(store: Store, terms: dict[str, str]) -> None:
+    """Two days that were served would be days without data, and nobody would have looked."""
+    nodes = [*NODES, node("new", Grain.DAY, source=True), node("b", Grain.DAY, "new")]
+    old = declare(nodes, consumer("c", "a", **terms))
+    new = declare(nodes, consumer("c", "a", "b", **terms))
+    small = history(11, "2013-02-11 04:00")
+    small.publish("a", "2013-02-11", at("2013-02-12 05:00"))
+    apply(store, None, old, "2013-02-10 08:00", small)
+    settled(store, old, "2013-02-12 09:00")
+    small.delivered["new"] = "2013-02-01"
+    small.look("new", at("2013-02-12 11:00"), at("2013-02-12 12:00"))
+    for day in range(1, 12):
+        small.publish("new", f"2013-02-{day:02d}", at("2013-02-12 11:00"))
+        small.publish("b", f"2013-02-{day:02d}", at("2013-02-12 11:00"))
+    apply(store, old, new, "2013-02-12 10:00", small)
+    settled(store, new, "2013-02-12 12:00")
+    _, minutes = scored(store, new, "2013-02-12 12:00")
+    assert minutes[State.NEVER] == 60  # from the apply to its first publication
+    assert sum(minutes.values()) == minutes[State.NEVER] + minutes[State.SERVED]
+    assert minutes[State.SERVED] >= 24 * 60
+
+
 # since
 
 

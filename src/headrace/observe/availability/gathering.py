@@ -41,7 +41,8 @@ class Gathering:
         promises = self._promises.get(terms.consumer, [])
         found = self._past(terms, terms, promises, self._duties(terms, judged))
         excepted = self._wrongness.by_others(terms, found.duties, self._speaks)
-        return msgspec.structs.replace(found, excepted=excepted, **self._aged(terms, terms, found.duties))
+        aged = self._aged(terms, terms, promises, found.duties)
+        return msgspec.structs.replace(found, excepted=excepted, **aged)
 
     def _past(self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: tuple[Duty, ...]) -> Past:
         """What all have in common: what was promised to a consumer (`terms`), and how it was with what is `read`."""
@@ -51,15 +52,15 @@ class Gathering:
             terms=_promised(promises),
             duties=duties,
             counted_us=self._counted(terms, promises, duties),
-            blind=self._blind(read),
+            blind=self._blind(read, promises),
             wrong=self._wrongness.wrong(read),
         )
 
-    def _aged(self, terms: Terms, read: Terms, duties: Sequence[Duty]) -> dict[str, Any]:
+    def _aged(self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> dict[str, Any]:
         """What is known of what is read only as long as it is declared. Beside what comes interval by interval, reference data doesn't
         age."""
         paced = terms.max_age is None or self._scene.has_rhythm(terms)
-        return {"never": self._never(read, duties), "republished": None if paced else self._republished(read)}
+        return {"never": self._never(read, promises, duties), "republished": None if paced else self._republished(read)}
 
     def soundly_met_at(self, terms: Terms, one: Obligation) -> int | None:
         """When an obligation was first met by what is sound, as known now; None for one that isn't."""
@@ -89,8 +90,10 @@ class Gathering:
         found = [self._covered(node, alone, one, at) for one, at in due.items() if began(one, terms.per, terms.timezone) is not None]
         ordered = sorted(found, key=lambda one: (one.due_us, one.interval))
         duties = tuple(self._emptied(alone, self._taken_back(alone, ordered)))
-        past = self._past(terms, alone, self._promises.get(terms.consumer, []), duties)
-        return msgspec.structs.replace(past, consumer=node.name, **self._aged(terms, alone, duties))
+        promises = self._promises.get(terms.consumer, [])
+        past = self._past(terms, alone, promises, duties)
+        aged = self._aged(terms, alone, promises, duties)
+        return msgspec.structs.replace(past, consumer=node.name, **aged)
 
     def _covered(self, node: Node, terms: Terms, interval: str, due_us: int) -> Duty:
         seen = covered(node, terms, interval, self._scene)
@@ -177,29 +180,37 @@ class Gathering:
         keys = needed(self._scene.node(name), terms, duty.interval, self._scene)
         return bool(keys) and all(key in empty for key in keys or ())
 
-    def _blind(self, terms: Terms) -> Moments:
-        """While nobody looked at one of the sources that it depends on; what nobody has ever looked at counts only now."""
+    def _blind(self, terms: Terms, promises: Sequence[Promise]) -> Moments:
+        """While nobody looked at one of the sources that it depended on."""
+        reads = self._scene.known_reads(terms)
+        return union(span for node in reads for span in common(self._unseen(node), _promised_to_have(promises, node.name)))
+
+    def _unseen(self, node: Node) -> Moments:
+        """While nobody looked at a source that a node depends on; what nobody has ever looked at counts only now."""
         found: list[tuple[int, int]] = []
-        for source in sources_of(self._scene.known_reads(terms), self._scene):
+        for source in sources_of([node], self._scene):
             found += self._gaps.get(source.name, ())
             looks = self._world.looks(source.name)
             until = known_until(looks, self._scene.declared.tick_every_us) if looks else self._now - 1
             found.append((until + 1, EVER))
         return union(found)
 
-    def _never(self, terms: Terms, duties: Sequence[Duty]) -> Moments:
-        """Until each read was published first, and while nothing of one can be read any more."""
+    def _never(self, terms: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> Moments:
+        """Until each read was published first, and while nothing of one can be read any more; what
+        was no read yet kept nobody from reading the others."""
         found = []
         known = self._scene.known_reads(terms)
         if len(known) < len(terms.reads):
             return outside(NONE)
         begun = any(duty.met_us is not None and duty.met_us <= self._from for duty in duties)
         for node in known:
+            lacking: list[tuple[int, int]] = []
             if self._world.newest(node.name) is None:
-                found.append((stored.last_end(self._tx, node.name) or -EVER, EVER))
+                lacking.append((stored.last_end(self._tx, node.name) or -EVER, EVER))
             if not begun:
                 first = stored.first_publication(self._tx, node.name)
-                found += [(-EVER, first)] if first is not None else []
+                lacking += [(-EVER, first)] if first is not None else []
+            found += common(union(lacking), _promised_to_have(promises, node.name))
         return union(found)
 
     def _republished(self, terms: Terms) -> tuple[tuple[int, ...], ...]:
@@ -212,6 +223,12 @@ def _terms(promise: Promise) -> Terms:
     return Terms(
         promise.consumer, "", tuple(said["reads"]), Grain(said["per"]), str(said["timezone"]), said.get("due"), said.get("max_age")
     )
+
+
+def _promised_to_have(promises: Sequence[Promise], read: str) -> Moments:
+    """While a consumer was promised that it has a read; ever, where no promise names it."""
+    mine = [one for one in promises if read in one.terms["reads"]]
+    return union((one.begins_at, _until(one)) for one in mine) if mine else outside(NONE)
 
 
 def _begun(promises: Mapping[str, Sequence[Promise]]) -> dict[str, list[Promise]]:

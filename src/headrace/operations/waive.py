@@ -10,6 +10,10 @@ from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import ProjectError, UnknownName, UsageError
 from headrace.model.intervals import parse_key
 from headrace.model.reporting import did_you_mean
+from headrace.observe import persist
+from headrace.observe.facts import StoreWorld
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import watched
 from headrace.operations import reasons
 from headrace.operations.documents import Document
 from headrace.operations.judging import judge_now
@@ -64,6 +68,7 @@ def _waive(context: Context, arguments: WaiveArguments, progress: Progress) -> W
     due: list[int] = []
 
     def write(tx: Transaction, now: int) -> None:
+        persist.settle(tx, Scene(watched(applied.compiled), StoreWorld(tx)), now)
         due.append(_let_go(tx, arguments, now))
         what = Event(
             action=Action.OBLIGATION_WAIVED, actor=context.actor, object=Object("obligation", f"{arguments.consumer}@{arguments.interval}"),

@@ -198,7 +198,7 @@ class Gathering:
     def _never(self, terms: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> Moments:
         """Until each read was published first, and while nothing of one can be read any more; what
         was no read yet kept nobody from reading the others."""
-        found = []
+        found: list[tuple[int, int]] = []
         known = self._scene.known_reads(terms)
         if len(known) < len(terms.reads):
             return outside(NONE)

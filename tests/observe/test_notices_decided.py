@@ -240,6 +240,24 @@ def test_faults_of_our_own_are_told_to_those_whom_they_affect(board: Board) -> N
     assert len(board.rows()) == 1
 
 
+def test_what_nobody_looked_through_is_told_although_it_is_over_when_it_is_found(
+    board: Board,
+) -> None:
+    """Would catch: deadlines missed over a weekend that nobody is told of, told of with each
+    judgement after it, and not told of the second time."""
+    people, now = project(VENDOR, READERS), at(NIGHT)
+    own = incident(owner="headrace", node="headrace", kind="runtime_down", opened_at=now)
+    for minute in range(3):
+        board.judge(people, now + minute * MINUTE, over(own, now))
+    assert board.rows() == [("resolved", "readers", "waiting")]
+    assert board.send(now) == [("resolved", "readers")]
+    board.judge(people, now + 24 * HOUR, over(own, now + 24 * HOUR))
+    board.judge(people, now + 25 * HOUR)
+    assert board.send(now + 25 * HOUR) == [("resolved", "readers")]
+    board.judge(people, now + 26 * HOUR, over(incident(2), now + 26 * HOUR))
+    assert board.send(now + 26 * HOUR) == []
+
+
 def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
     """Catches: a digest on a day without a change, two of one day, one before its time, a drop that every Saturday has told as one that
     needs a reason, a drop that needs one told as usual, and others' incidents in it."""

@@ -8,6 +8,7 @@ import msgspec
 
 from headrace.model import Project
 from headrace.model.zones import HOUR_US
+from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.incidents.endings import NOTHING_LEFT
 from headrace.observe.notices.recipients import Recipient, Recipients
 from headrace.observe.notices.wording import Page, RepairOf, Words
@@ -125,6 +126,9 @@ class _Deciding:
 
     def _over(self, one: Incident) -> None:
         """All who were told that it is open are told that it is over."""
+        if came_and_went(one, self._matters.told.get(one.id, ())):
+            self._came_and_went(one)
+            return
         for channel in dict.fromkeys(t.channel for t in self._matters.told.get(one.id, ())):
             mine = self._told(one, channel)
             subject = _subject(one, mine)
@@ -144,6 +148,14 @@ class _Deciding:
                 "",
                 OVER if silent else None,
             )
+
+    def _came_and_went(self, one: Incident) -> None:
+        """All whom it concerned are told once that it was, and how it ended."""
+        page = self._words.resolved(one, self._matters.ended.get(one.id, NOTHING_LEFT))
+        people = self._people.concerned([one.owner, *self._owners(one)])
+        by_channel = {channel: to for to in reversed(people) for channel in to.owner.contact}
+        for channel, to in by_channel.items():
+            self._put(one, "resolved", _subject(one, self._told(one, channel)), to, channel, page, "")
 
     def _told(self, one: Incident, channel: str) -> list[Told]:
         return [t for t in self._matters.told.get(one.id, ()) if t.channel == channel]
@@ -202,6 +214,19 @@ class _Deciding:
                 title=page.title, body=page.body, not_before=at,
             )
         )  # fmt: skip
+
+
+def came_and_went(one: Incident, told: Sequence[Told]) -> bool:
+    """Whether nobody looked, and the look that found that out ended it as well: it was never open
+    for anybody to be told of, and deadlines were missed all the same."""
+    if one.kind != CauseKind.RUNTIME_DOWN or one.resolved_at is None:
+        return False
+    return all(t.created_at < one.resolved_at for t in told) and not still_told(told)
+
+
+def still_told(told: Sequence[Told]) -> bool:
+    """Whether people who were told that it is open weren't told that it is over."""
+    return bool(told) and told[-1].kind != "resolved"
 
 
 def _subject(one: Incident, mine: Sequence[Told]) -> str:

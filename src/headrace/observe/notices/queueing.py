@@ -9,7 +9,14 @@ from headrace.model import Project
 from headrace.model.zones import HOUR_US
 from headrace.observe.evaluation import Evaluation
 from headrace.observe.incidents import endings
-from headrace.observe.notices.deciding import OVER, Decided, Matters, decide
+from headrace.observe.notices.deciding import (
+    OVER,
+    Decided,
+    Matters,
+    came_and_went,
+    decide,
+    still_told,
+)
 from headrace.observe.notices.digest import digests
 from headrace.observe.notices.recipients import Recipients
 from headrace.observe.notices.wording import RepairOf
@@ -17,6 +24,7 @@ from headrace.observe.obligations import Scene
 from headrace.observe.states import AtRisk
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents, notices
+from headrace.store.queries.incidents import Incident
 from headrace.store.queries.notices import Told
 
 OVER_US = 24 * HOUR_US
@@ -49,7 +57,7 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
     about = notices.about(tx, [one.id for one in found])
     matters = Matters(
         now=now, incidents=found, told=about, risks=deadlines.risks, repair=repair,
-        ended={one.id: endings.of(tx, one) for one in found if one.state == "resolved" and _untold(about[one.id])},
+        ended={one.id: endings.of(tx, one) for one in found if _untold(one, about[one.id])},
         late={name: since for name, since in deadlines.late.items() if name not in known},
         late_known=frozenset(deadlines.late.keys() & known),
         counts={name: notices.count_since(tx, name, now - HOUR_US) for name in project.owners},
@@ -57,9 +65,9 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
     _write(tx, decide(project, matters), now)
 
 
-def _untold(known: Sequence[Told]) -> bool:
-    """Whether people who were told that it is open weren't told that it is over."""
-    return bool(known) and known[-1].kind != "resolved"
+def _untold(one: Incident, known: Sequence[Told]) -> bool:
+    """Whether people are still to be told that it is over."""
+    return one.state == "resolved" and (still_told(known) or came_and_went(one, known))
 
 
 def _deadlines(evaluation: Evaluation) -> Deadlines:

@@ -337,6 +337,28 @@ def test_what_was_read_otherwise_than_agreed_is_told_of_once_and_makes_nothing_w
     assert [one.state for one in night.all()] == ["resolved"]
 
 
+def test_a_file_that_cant_be_read_is_an_incident_of_its_own_beside_one_that_was_read_all_the_same(store: Store) -> None:
+    """Would catch: nobody is told that a day is rejected, because the day before came with another separator and was served."""
+    night = Night(store)
+    night.published("2013-02-02", "2013-02-03 04:00")
+    with store.write(None) as tx:
+        number = tx.execute("select max(id) from delivery").fetchone()[0]
+        tx.execute(
+            "insert into drift (source, partition, delivery_id, epoch, n, kind, column_name, evidence, policy, used_by, at)"
+            " values ('src', '2013-02-02', ?, 1, ?, 'format', '', '[\"the delimiter is ; instead of ,\"]', 'map', '[]', ?)",
+            (number, night.n - 1, at("2013-02-03 04:00")),
+        )
+    night.judge("2013-02-03 04:01")
+    night.held("2013-02-03", "2013-02-04 03:30", kind="format_change")
+    with store.write(None) as tx:
+        tx.execute("update fact set column_name = '', observed = 'line 5: 6 values', detail = 'unreadable; line 5: 6 values'")
+    found = night.judge("2013-02-04 03:31")
+    assert [(one.affected.partitions, one.summary) for one in found] == [
+        (("2013-02-02",), "the delimiter is ; instead of ,"), (("2013-02-03",), "line 5: 6 values"),
+    ]  # fmt: skip
+    assert [one.state for one in night.judge("2013-02-04 04:02")] == ["resolved", "open"]
+
+
 def test_a_column_that_nobody_uses_and_that_is_gone_makes_nothing_wrong(store: Store) -> None:
     """Would catch: an incident that never ends, because what was published with a warning counts as wrong until it is replaced."""
     night = Night(store)

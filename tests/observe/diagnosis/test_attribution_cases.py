@@ -354,3 +354,54 @@ def test_a_table_that_code_made_too_large_says_how_large() -> None:
     )  # fmt: skip
     (cause,) = diagnose([change, rows], lines(broad={"day": ("flights.day",)}), NOW + 10 * HOUR_US)
     assert (cause.kind, cause.summary) == ("code_error", "5,810 rows, expected 70 rows")
+
+
+RAGGED = "unreadable; line 5: 6 values where the header has 5 columns"
+OTHER_FORMS = [
+    ("format_change", Family.FORMAT, "unreadable; byte 0xF6 isn't UTF-8"),
+    ("volume_anomaly", Family.VOLUME, "empty file"),
+    ("volume_anomaly", Family.VOLUME, "cut off"),
+]
+
+
+@pytest.mark.parametrize(("kind", "family", "detail"), OTHER_FORMS)
+def test_files_that_are_wrong_in_other_ways_on_two_days_are_two_causes(kind: str, family: Family, detail: str) -> None:
+    """Would catch: an empty file put down to the file of the day before that was cut off, whose repair mends nothing of it."""
+    before = {"cut off": "empty file", "empty file": "cut off"}.get(detail, RAGGED)
+    found = [
+        seen("flights@2013-02-11", family, kind, detail=before, id="1"),
+        seen("flights@2013-02-12", family, kind, hour=24, detail=detail, id="2"),
+    ]
+    assert [one.own for one in diagnose(found, lines(), NOW + 24 * HOUR_US)] == [("1",), ("2",)]
+    assert len({one.detail for one in diagnose(found, lines(), NOW)}) == 2
+
+
+def test_files_that_are_wrong_in_one_way_on_two_days_are_one_cause() -> None:
+    """Would catch: an incident a day, because another line is ragged each day."""
+    found = [
+        seen("flights@2013-02-11", Family.FORMAT, "format_change", detail=RAGGED, id="1"),
+        seen("flights@2013-02-12", Family.FORMAT, "format_change", hour=24, id="2",
+             detail="unreadable; line 1,048: 1 value where the header has 5 columns"),
+    ]  # fmt: skip
+    (cause,) = diagnose(found, lines(), NOW + 24 * HOUR_US)
+    assert (cause.partitions, cause.detail) == (("2013-02-11", "2013-02-12"), "line …: … value where the header has … column")
+
+
+def test_what_was_read_all_the_same_isnt_the_cause_of_what_is_held_for_another_form() -> None:
+    """Would catch: a column that can't be read any more put down to its decimal comma of the day before, which readers have."""
+    found = [
+        seen("flights@2013-02-11", Family.FORMAT, "format_change", "fare", held=False, observed="a decimal comma", id="1"),
+        seen("flights@2013-02-12", Family.FORMAT, "format_change", "fare", hour=24, observed="a currency", id="2"),
+    ]
+    assert [one.own for one in diagnose(found, lines(), NOW + 24 * HOUR_US)] == [("1",), ("2",)]
+
+
+def test_what_was_held_before_its_server_went_down_isnt_put_down_to_that() -> None:
+    """Would catch: an incident of three held days that becomes one of a server that answered on each of them."""
+    held = [
+        seen(f"flights@2013-02-{11 + day}", Family.DISTRIBUTION, "distribution_shift", "fare", hour=24 * day, id=str(day))
+        for day in range(3)
+    ]
+    down = seen("flights", Family.ACCESS, "source_unavailable", hour=71, id="down")
+    found = {one.kind.value: one.explains for one in diagnose([*held, down], lines(), NOW + 72 * HOUR_US)}
+    assert found == {"distribution_shift": ("0", "1", "2"), "source_unavailable": ("down",)}

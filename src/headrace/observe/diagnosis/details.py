@@ -15,6 +15,8 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 
 CUT_OFF = "cut off"
 """Of a file that ends before its end: how many rows are left of it is chance."""
+OF_FILES = frozenset({CUT_OFF, "empty file", "too large"})
+"""What is wrong with how much of a file there is: what was observed says it."""
 ENVIRONMENT = "environment"
 """The kind of error that is counted against nobody (`schedule.states`)."""
 FAILURES_KEPT = 4_096
@@ -123,11 +125,26 @@ def detail_of(kind: CauseKind, own: Sequence[Evidence]) -> str:
         return strongest.host
     if kind is CauseKind.SCHEMA_CHANGE:
         return ",".join(sorted({one.detail.partition(";")[0] for one in own if one.family is Family.SCHEMA and one.detail}))
+    if kind is CauseKind.FORMAT_CHANGE and not any(one.column for one in own):
+        return form_of(strongest)
     checks = sorted({one.detail for one in own if one.family is Family.CHECK and one.detail})
     figures = sorted({found for one in own if one.family is not Family.CHECK and (found := _figure(one))})
     return CUT_OFF if CUT_OFF in figures else ",".join(figures or checks)
 
 
+def form_of(one: Evidence) -> str:
+    """What is other about the form of a file, or of a column in it, without what differs from one file to the next: line
+    numbers, counts and what is quoted."""
+    _, _, why = one.detail.partition("; ")
+    said = (one.observed if one.column else why or one.observed).partition(" (")[0].partition("; ")[0]
+    return _COUNTED.sub(r"… \1", _DIFFERS.sub("…", said))[:FORM_MAX]
+
+
+FORM_MAX = 80
+_DIFFERS = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"|`[^`]*`|\b0x[0-9A-Fa-f]+|(?<![A-Za-z]-)(?<!\w)\d[\d,.]*")
+"""Of what is said of a file: what is quoted, and figures; the number in `UTF-16` is a name's."""
+_COUNTED = re.compile(r"… (\w+?)s\b")
+"""One value or several."""
 _OF_FAILURES = (CauseKind.CODE_ERROR, CauseKind.RESOURCE_EXHAUSTED, CauseKind.WORKER_LOST, CauseKind.DESTINATION_UNAVAILABLE)
 DISK = "disk out of order"
 """The detail of a disk that is read-only, broken or away."""

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from headrace.model.clauses import BESIDES
 from headrace.observe.diagnosis.candidates import Candidate, candidate
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
-from headrace.observe.diagnosis.details import times_of
+from headrace.observe.diagnosis.details import OF_FILES, Failure, failure_of, form_of, times_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.rules import RULES, Covers, Place, Rule
+from headrace.observe.diagnosis.rules.rule import BROKEN, CLOCK_US
 
 UNKNOWN_NATS = 2.5
 """What is held and worth this, and nothing explains, has a cause that isn't known."""
@@ -21,7 +22,10 @@ NEAR_DAYS = 3
 REMEMBERED = 4_096
 """So many looks of evidence are remembered: ten thousand equal failures are one."""
 OF_FORM = frozenset({CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE})
-_MORE, _FEWER = frozenset({"more"}), frozenset({"fewer"})
+OF_DATA = BROKEN - {Family.ERROR}
+"""What is seen in data that came."""
+_MORE: frozenset[Hashable] = frozenset({"more"})
+_FEWER: frozenset[Hashable] = frozenset({"fewer"})
 
 
 def causes_at(place: Place, residual: Sequence[Evidence]) -> list[Candidate]:
@@ -123,12 +127,23 @@ def _day(partition: str) -> int | None:
         return None
 
 
-def _about(one: Evidence) -> frozenset[str]:
-    """What evidence of one kind has in common on several days: its column; of rows, whether there are more or fewer, where that is said."""
+def _about(one: Evidence) -> frozenset[Hashable]:
+    """What evidence of one kind has in common on several days: its column; of rows, whether there are more or fewer, where that is said;
+    of files, what is other about them. What was read all the same has nothing in common with what is withheld for another form."""
+    if one.detail in OF_FILES:
+        return frozenset({one.detail})
+    if _is_of_form(one):
+        form = (one.column, form_of(one))
+        return frozenset({form, (one.column, one.held)}) if one.column else frozenset({form})
     if one.column or one.kind != CauseKind.VOLUME_ANOMALY:
         return frozenset({one.column})
     times = times_of([one])
     return _MORE if times > 1 else _FEWER if times < 1 else _MORE | _FEWER
+
+
+def _is_of_form(one: Evidence) -> bool:
+    """Whether it says how a file, or a column of it, is written."""
+    return one.family is Family.FORMAT or (not one.kind and failure_of(one) is Failure.UNREADABLE)
 
 
 def _warned_of(found: Iterable[Candidate], own: Sequence[Evidence]) -> Candidate | None:
@@ -153,7 +168,7 @@ def _covers(cause: Candidate, one: Evidence) -> bool:
     if cause.rule is None or cause.rule.covers is Covers.ITSELF:
         return False
     if cause.rule.covers is Covers.NODE:
-        return True
+        return not _came_before(cause, one)
     if cause.partitions and one.partition not in cause.partitions:
         return False
     if cause.rule.kind in OF_FORM and one.detail.endswith(BESIDES):
@@ -163,6 +178,11 @@ def _covers(cause: Candidate, one: Evidence) -> bool:
     if cause.rule.covers is Covers.COLUMNS:
         return one.column in cause.columns if one.column else not _outweighs(one, cause)
     return not _outweighs(one, cause)
+
+
+def _came_before(cause: Candidate, one: Evidence) -> bool:
+    """Whether it is about data that was there before a cause began: what keeps data away later says nothing of that."""
+    return one.family in OF_DATA and one.at_us + CLOCK_US < cause.began_us
 
 
 def _outweighs(one: Evidence, cause: Candidate) -> bool:

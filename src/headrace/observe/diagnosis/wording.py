@@ -11,7 +11,7 @@ import msgspec
 from headrace.observe.diagnosis.candidates import Candidate
 from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.confidence import confidence
-from headrace.observe.diagnosis.details import CUT_OFF, ENVIRONMENT, detail_of, says_no_space
+from headrace.observe.diagnosis.details import ENVIRONMENT, OF_FILES, detail_of, says_no_space
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.loading import HISTORY, summary
 
@@ -36,8 +36,6 @@ _RESTATED = re.compile(r"(.+): ([\d,]+) rows?(?:, (.+))?", re.DOTALL)
 _CAME = re.compile(r"([\d,]+) rows? added, ([\d,]+) rows? removed")
 _NAMED = "category mix: '"
 CLAUSE_MAX = 120
-_OF_FILES = (CUT_OFF, "empty file", "too large")
-"""What is wrong with how much of a file there is: what was observed says it."""
 NAMES_TOLD = 3
 
 
@@ -138,7 +136,7 @@ def _values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 
 def _volume(own: Sequence[Evidence], _: Sequence[str]) -> str:
-    whole = next((one for one in own if one.detail in _OF_FILES), None)
+    whole = next((one for one in own if one.detail in OF_FILES), None)
     if whole is not None:
         return without_quotes(whole.observed)
     how = own[0].detail.partition(";")[0].partition(": '")[0] if own[0].family is not Family.CHECK else ""

@@ -116,3 +116,19 @@ def test_the_document_is_the_one_that_was_promised(lab: Lab) -> None:
     assert promised | {"waiting_for"} <= document.keys()
     lab.headrace("why", "nobody", code=2)
     lab.headrace("why", "report@x", code=2)
+
+
+def test_an_incident_that_is_over_isnt_what_a_consumer_waits_for(lab: Lab) -> None:
+    """Would catch: `late because of INC-1`, which was repaired an hour ago, where something else keeps the same interval since."""
+    lab.sql("clean", "select order_id, if(amount > 5, error('too much'), customer) as customer, cast(day as date) as day from orders")
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T06:00:00+00:00")
+    (lab.root / "landing" / "orders_2025-01-02.csv").write_bytes(b"")
+    tick(lab, "2025-01-03T04:00:00+00:00")
+    before = ask(lab, "report", "2025-01-03T08:00:00+00:00")
+    assert before.verdict.startswith("report is late since 07:00 because of INC-1: the file is empty")
+    lab.orders(DAYS[1], amount="9.50")
+    tick(lab, "2025-01-03T08:30:00+00:00")
+    after = ask(lab, "report", "2025-01-03T08:31:00+00:00")
+    assert "INC-1" not in after.verdict and "INC-2" in after.verdict, after.verdict
+    assert any(one.incident == "INC-1" for one in after.segments or ()), "what it waited for until then is still told"

@@ -75,8 +75,9 @@ def _with(document: WhyDocument, ledger: LedgerRow | None, last: LedgerRow | Non
 def _because(
     session: Session, tx: Transaction, document: WhyDocument, status: ConsumerStatus, compiled: Compiled, now_us: int
 ) -> WhyDocument:
-    """Who waits, since when, and because of which incident, where one is known that explains it."""
-    held = [one for one in document.segments or () if one.incident is not None]
+    """Who waits, since when, and because of which incident, where one is known that explains it: one that isn't over."""
+    lasting = {one.shown for one in incidents.open_ones(tx)}
+    held = [one for one in document.segments or () if one.incident in lasting]
     if not document.open or not held or status.since_us is None or str(status.state) not in ("late", "never", "wrong", "at_risk"):
         return document
     longest = max(held, key=lambda one: one.seconds)

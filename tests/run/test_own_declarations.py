@@ -113,6 +113,30 @@ def test_a_check_that_is_taken_back_lets_pass_what_it_held(lab: Lab, where: str)
     assert lab.headrace("incidents") == []
 
 
+def test_a_check_that_published_deliveries_would_fail_is_our_own(lab: Lab) -> None:
+    """Would catch: a vendor asked "for the file as it was agreed", since somebody here wrote a limit that no file ever kept."""
+    lab.write("sources/orders.yaml", f"{SOURCE}contract: orders\nchecks:\n  - range: {{column: amount, min: 100}}\n")
+    apply(lab)
+    for day in DAYS[1:3]:
+        lab.orders(day)
+        (repair,) = lab.tick().repairs
+        assert (repair.first or "").startswith("correct sources/orders.yaml:7, or ask acme")
+    (incident,) = lab.headrace("incidents")
+    cause = incident["cause"]
+    assert (cause["kind"], incident["owner"]) == ("configuration_error", "core")
+    assert cause["summary"] == "check range_amount fails, and would have failed before it was declared"
+    assert incident["repair"]["first"] == "correct sources/orders.yaml:7"
+
+
+def test_a_check_that_published_deliveries_pass_is_the_vendors(lab: Lab) -> None:
+    """Would catch: every check that is new put down to who wrote it."""
+    lab.write("sources/orders.yaml", f"{SOURCE}contract: orders\nchecks:\n  - range: {{column: amount, min: 0}}\n")
+    apply(lab)
+    lab.orders(DAYS[1], amount="-3.25")
+    lab.tick()
+    assert [one["owner"] for one in lab.headrace("incidents")] == ["acme"]
+
+
 @pytest.mark.parametrize("more", [", unique: true", ", required: true", ", classification: secret"])
 def test_what_a_contract_says_of_a_column_besides_its_type_is_applied(lab: Lab, more: str) -> None:
     """Would catch: a column that is classified in the file, and whose values are kept and shown all the same."""

@@ -381,5 +381,7 @@ def _declared_at(project: Project, incident: Incident) -> str:
     contract = project.contracts.get(source.contract or source.name) if source is not None else None
     columns = contract.columns if contract is not None else ()
     places = (one.place for one in columns if one.name in incident.columns)
-    found = next((one for one in places if one is not None), None)
+    names = incident.detail.split(",")
+    checks = (one.place for one in (source.checks if source is not None else ()) if one.name in names)
+    found = next(checks, None) or next((one for one in places if one is not None), None)
     return _place(project, incident.node) if found is None else f"{found.file}:{found.line}"

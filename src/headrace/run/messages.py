@@ -106,6 +106,8 @@ class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="tak
     """Of a delivery that was taken in before: what is kept of it, where the file itself has gone or is another one by now."""
     earlier: InputData | None = None
     """What is published of an earlier interval: what columns held before they were gone."""
+    earlier_failed: tuple[str, ...] = ()
+    """The checks that this failed when it was audited."""
     day_before: InputData | None = None
     """What readers see of the interval right before a delivery of one interval."""
     before: dict[str, Before] = {}

@@ -194,6 +194,7 @@ def _exhausted(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 def _configured(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     """Of columns that a contract declares otherwise: where it does."""
     said = [f"{one.column} is declared {one.observed}, and delivered as {one.expected}" for one in own if one.family is Family.TYPE]
+    said += [f"check {one.detail} fails, and would have failed before it was declared" for one in own if one.family is Family.CHECK]
     return "; ".join(dict.fromkeys(said)) or _observed(own, columns)
 
 

@@ -40,6 +40,7 @@ from headrace.run.steps.copies import with_copies
 from headrace.run.steps.drifting import READINGS_MAX, Drifting, needs_room, of_file
 from headrace.run.steps.lasting import with_lasting
 from headrace.run.steps.oddities import oddities, with_end, with_repeated
+from headrace.run.steps.own_checks import with_own_checks
 from headrace.run.steps.rename_evidence import RenameEvidence
 from headrace.run.steps.restated import restatements
 from headrace.run.steps.sifting import blocking, sift
@@ -282,7 +283,11 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     found = with_copies(found, session, staged, table)
     found = with_lasting(found, session, staged, table, task.day_before)
     found = with_views(found, task.views, session, staged, table, task.now_us)
-    return sifted.settle(_judged(task, workshop, prepared, staged, table, found, kept, drifting), workshop)
+    judged = _judged(task, workshop, prepared, staged, table, found, kept, drifting)
+    if judged.state != "staged":
+        facts = with_own_checks(judged.facts, found, task, session, sifted.staged, table)
+        judged = msgspec.structs.replace(judged, facts=facts)
+    return sifted.settle(judged, workshop)
 
 
 def _without_replaced(task: TakeIn, session: Session, prepared: Prepared) -> tuple[str, int]:

@@ -57,6 +57,7 @@ def task(
         around=of_source(lookup, tx, source, keys),
         sha256=delivery.sha256,
         earlier=_earlier(lookup, tx, source.name, keys[0], snapshot) if pinned else None,
+        earlier_failed=_earlier_failed(tx, source.name, keys[0]) if pinned else (),
         day_before=_day_before(lookup, tx, source, keys, snapshot) if pinned else None,
         before=before,
         withheld=tuple(restating.withheld(tx, source.name, keys[0], delivery.size_bytes)) if len(keys) == 1 else (),
@@ -95,6 +96,11 @@ def _earlier(lookup: Lookup, tx: Transaction, source: str, key: str, snapshot: i
     """The nearest interval before this one that readers see rows of; None where there is none."""
     nearest = leading.published_before(tx, source, key)
     return lookup.data(tx, source, [nearest], snapshot) if nearest is not None and lookup.table(tx, source) is not None else None
+
+
+def _earlier_failed(tx: Transaction, source: str, key: str) -> tuple[str, ...]:
+    nearest = leading.published_before(tx, source, key)
+    return leading.failed_as_published(tx, source, nearest) if nearest is not None else ()
 
 
 def _day_before(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, ...], snapshot: int) -> InputData | None:

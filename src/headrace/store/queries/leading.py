@@ -272,6 +272,17 @@ def published_before(tx: Transaction, node: str, key: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def failed_as_published(tx: Transaction, node: str, key: str) -> tuple[str, ...]:
+    """The checks that what readers see of a partition failed when it was audited: somebody accepted it,
+    or it was published with a warning."""
+    rows = tx.execute(
+        "select distinct c.name from publication p join check_result c on c.epoch = p.epoch and c.n = p.n and c.node = p.node"
+        " where p.node = ? and p.partition = ? and p.ended_snapshot is null and c.outcome = 'failed' order by c.name",
+        (node, key),
+    ).fetchall()
+    return tuple(str(name) for (name,) in rows)
+
+
 def published_keys(tx: Transaction, node: str, moment: str = "") -> list[str]:
     """What readers see of a node; of one that is cut by time and key, what they see of an interval if `moment` names one."""
     if not moment:

@@ -410,6 +410,38 @@ def test_a_promise_that_usual_arrivals_cant_keep_is_told_as_such(store: Store) -
     assert one.summary == ("usually there at 07:40 (src at 07:40, then 0 s); due by 07:00; fits if due by 07:40, or there 40 min earlier")
 
 
+def test_a_deadline_is_never_advised_that_the_last_days_would_have_missed(store: Store) -> None:
+    """Would catch: "fits if due by 07:40" each morning on which it came an hour after that."""
+    night = Night(store)
+    for day in range(1, 21):
+        come = "07:40" if day < 18 else "08:40"
+        night.published(f"2013-02-{day:02d}", f"2013-02-{day + 1:02d} {come}")
+        night.judge(f"2013-02-{day + 1:02d} 09:00")
+        if day >= 17:
+            (one,) = night.all()
+            assert f"; fits if due by {come}, " in one.summary
+            assert [said.expected for said in one.evidence] == [f"by 07:00; fits if due by {come}, or there {ago_of(come)} earlier"]
+
+
+def ago_of(come: str) -> str:
+    return {"07:40": "40 min", "08:40": "100 min"}[come]
+
+
+def test_one_outage_says_nothing_of_when_files_usually_come(store: Store) -> None:
+    """Would catch: "usually there at 10:01, promise what can be kept" after days without a look."""
+    night = Night(store)
+    for day in range(1, 3):
+        night.published(f"2013-02-{day:02d}", f"2013-02-{day + 1:02d} 05:00")
+    for day in range(3, 7):
+        night.published(f"2013-02-{day:02d}", "2013-02-07 10:00")
+    with store.write(None) as tx:
+        tx.execute(
+            "insert into look_gap (source, from_at, until_at) values ('src', ?, ?)",
+            (at("2013-02-04 07:00"), at("2013-02-07 10:00")),
+        )
+    assert "deadline_infeasible" not in {one.kind for one in night.judge("2013-02-07 10:01")}
+
+
 def timeline(store: Store, number: int) -> list[str]:
     with store.read() as tx:
         return [line.what for line in incidents.timeline_of(tx, number)]

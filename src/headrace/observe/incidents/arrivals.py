@@ -123,7 +123,7 @@ def delays(tx: Transaction, node: Node) -> list[int]:
     """How long after their intervals' ends the newest deliveries came, in microseconds; negative where they came before.
 
     History that is loaded says nothing of that: neither what lay there when the source was declared, nor all but
-    the newest of many intervals that came at once.
+    the newest of many intervals that came at once. Nor does what was first seen after nobody had looked.
     """
     grain = node.partition.grain
     assert grain is not None
@@ -131,11 +131,12 @@ def delays(tx: Transaction, node: Node) -> list[int]:
     arrived = [(key, at) for key, at in arrivals.first_arrivals(tx, node.name, HISTORY) if began(key, grain, node.timezone) is not None]
     at_once = Counter(at for _, at in arrived)
     newest = {at: key for key, at in reversed(arrived)}
+    unseen_until = arrivals.ends_of_gaps(tx, node.name)
     found = []
     for key, at in arrived:
         ended = bounds_us(key.partition("/")[0], grain, node.timezone)[1]
         lay_there = ended < declared <= at
         loaded = at_once[at] > AT_ONCE_MAX and newest[at] != key
-        if not lay_there and not loaded:
+        if not lay_there and not loaded and at not in unseen_until:
             found.append(at - ended)
     return found

@@ -68,7 +68,8 @@ def gather(tx: Transaction, scene: Scene, found: list[Waiting], late: Collection
         due = max(last.due_at, due_us(terms, last.interval))
         ends = _usual_end(scene, usual, terms, last, one) or _always(tx, terms, newest)
         if ends is not None and ends.at_us > due:
-            yield _evidence(terms, last, due, ends, started, now)
+            recent = _lately(tx, terms, newest)
+            yield _evidence(terms, last, due, _kept_by(ends, recent, due, terms), started, now)
 
 
 def _is_held_elsewhere(one: Waiting, late: Collection[tuple[str, str]]) -> bool:
@@ -95,6 +96,34 @@ def _always(tx: Transaction, terms: Terms, newest: list[Obligation]) -> _Ends | 
     return _Ends(newest[0].due_at + took, f"the last {len(late)} were")
 
 
+def _lately(tx: Transaction, terms: Terms, newest: list[Obligation]) -> list[int]:
+    """When the newest interval would have been there, had it come as each of those that were missed
+    lately without another cause, itself among them."""
+    ended = bounds_us(newest[0].interval, terms.per, terms.timezone)[1]
+    return [
+        ended + one.met_at - bounds_us(one.interval, terms.per, terms.timezone)[1]
+        for one in newest[:MISSED_LEAST]
+        if one.met_at is not None and one.met_at > one.due_at
+        if not _had_another_cause(tx, terms, [one])
+    ]
+
+
+def _kept_by(ends: _Ends, recent: list[int], due: int, terms: Terms) -> _Ends:
+    """What is usual, and no earlier than what was seen lately: nobody is told to promise what the
+    last days would have missed as well."""
+    latest = max(recent, default=ends.at_us)
+    if _minute(latest) <= _minute(ends.at_us):
+        return ends
+    last = "the last was" if len(recent) == 1 else f"the last {len(recent)} were"
+    by = _clock(_minute(latest), due, terms.timezone)
+    return _Ends(latest, f"{ends.because}; {last} there by {by}")
+
+
+def _minute(at_us: int) -> int:
+    """The full minute that isn't before."""
+    return -(-at_us // _MINUTE_US) * _MINUTE_US
+
+
 def _had_another_cause(tx: Transaction, terms: Terms, late: list[Obligation]) -> bool:
     return any(
         one.began_at <= (missed.met_at or 0) and (one.restored_at or one.resolved_at or missed.due_at) >= missed.due_at
@@ -108,7 +137,7 @@ def _evidence(
     terms: Terms, last: Obligation, due: int, ends: _Ends, started: Evidence | None, now: int
 ) -> Evidence:  # fmt: skip
     zone = terms.timezone
-    at = -(-ends.at_us // _MINUTE_US) * _MINUTE_US
+    at = _minute(ends.at_us)
     return Evidence(
         id=f"{KIND}:{terms.consumer}", node=terms.consumer, family=Family.ARRIVAL, kind=CauseKind.DEADLINE_INFEASIBLE.value,
         partition=last.interval if started is None else started.partition,

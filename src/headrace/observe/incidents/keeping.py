@@ -138,7 +138,7 @@ class Keeping:
         known = self._made_of.get(was.id, {})
         places = [(evidence[one].node, evidence[one].partition) for one in cause.own if one in evidence]
         fresh = [evidence[one] for one in cause.explains if one in evidence and one not in known]
-        same = was.kind == cause.kind and (cause.detail != HISTORY or was.summary == cause.summary)
+        same = was.kind == cause.kind and (not _is_said_anew(cause) or was.summary == cause.summary)
         if not new and not again and not fresh and same and was.state == "open":
             return
         partitions = tuple(sorted({*was.affected.partitions, *cause.partitions}))
@@ -209,6 +209,12 @@ class Keeping:
         return known and published and bool(cause.columns) and cause.kind not in OF_ROWS
 
 
+def _is_said_anew(cause: Cause) -> bool:
+    """Whether what is said of it may become another while it is the same: what a history was held
+    for, and by when a promise would fit."""
+    return cause.detail == HISTORY or cause.kind is CauseKind.DEADLINE_INFEASIBLE
+
+
 def _of_one_kind(cause: Cause, incident: Incident) -> Cause:
     """The cause; that of a held history with the kind that its incident was opened with. Decisions
     about single deliveries don't change the incident's kind, so they send no messages."""
@@ -255,6 +261,8 @@ def owner_of(project: Project, node: str, kind: CauseKind) -> str:
 
 
 def _said(before: Sequence[Said], cause: Cause, evidence: Mapping[str, Evidence]) -> tuple[Said, ...]:
+    if cause.kind is CauseKind.DEADLINE_INFEASIBLE:
+        before = ()  # it is one piece of evidence, and is shown as it is now
     known = {one.id for one in before}
     return (*before, *(said(evidence[one]) for one in cause.own if one in evidence and one not in known))[:SAID_MAX]
 

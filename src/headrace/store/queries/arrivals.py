@@ -39,3 +39,10 @@ def first_arrivals(tx: Transaction, source: str, limit: int) -> list[tuple[str, 
         {"source": source, "limit": limit},
     )
     return [(str(row[0]), int(row[1])) for row in rows]
+
+
+def ends_of_gaps(tx: Transaction, source: str) -> set[int]:
+    """When somebody looked at a source again after nobody had for too long: what was first seen then
+    may have come at any time before. Microseconds."""
+    rows = tx.execute("select until_at from look_gap where source = :source", {"source": source})
+    return {int(at) for (at,) in rows}

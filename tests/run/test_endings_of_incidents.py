@@ -144,6 +144,15 @@ def fixed_in_vain(world: World) -> None:
     tick(world, 9)
 
 
+def fixed_in_part(world: World) -> None:
+    """Before the deadline; what follows fails, so that nobody has the day."""
+    total = world.root / "assets/total.sql"
+    head, end, query = total.read_text().partition("*/")
+    total.write_text(f"{head}{end}\nselect one.*, cast(one.day as varchar)::integer as broken from ({query}) as one\n")
+    world.headrace("apply", "--yes", now=hour(3.2))
+    world.headrace("fix", incident(world, 3.3)["id"], "--yes", now=hour(3.4), code=1)
+
+
 def names_accepted(world: World) -> None:
     world.headrace("contract", "accept", f"orders@{DAY}", "--yes", "--reason", "as announced", now=hour(8))
     tick(world, 9)
@@ -247,6 +256,44 @@ ENDINGS = {
         (rf"changed by {BY} \(version \d+\): extract, report \(nobody reads it\)",),
     ),
 }  # fmt: skip
+
+
+@pytest.mark.timeout(300)
+def test_who_has_nothing_yet_is_not_served_again(healthy: World) -> None:
+    """Would catch: "served again" before a deadline, of a day that nobody can read."""
+    world = healthy.copy("in_part")
+    world.flag.unlink(missing_ok=True)
+    world.headrace("apply", "--yes", now=hour(0.2))
+    renamed(world)
+    fixed_in_part(world)
+    row = next(one for one in world.headrace("incidents", "--all", now=hour(3.5)) if one["cause"]["kind"] == "schema_change")
+    assert row["state"] == "resolved", row
+    assert re.fullmatch(
+        rf"Repaired by {BY} with `headrace fix INC-\d+`; not there yet, nor due: .*report {DAY} \(due {AT}\).*\.",
+        row["ended"],
+    )
+    lines = [line["what"] for line in row["timeline"]]
+    assert [one for one in lines if one.endswith(", but a part of the repair failed")], lines
+
+
+@pytest.mark.timeout(300)
+def test_a_promise_that_is_relaxed_serves_nobody(healthy: World) -> None:
+    """Would catch: "served again" in the mail about a delivery that isn't there."""
+    world = healthy.copy("relaxed")
+    world.flag.unlink(missing_ok=True)
+    world.headrace("apply", "--yes", now=hour(0.2))
+    tick(world, 5.2, None)
+    source = world.root / "sources/orders.yaml"
+    source.write_text(source.read_text().replace("'05:00'", "'08:30'"))
+    world.headrace("apply", "--yes", now=hour(5.3))
+    tick(world, 5.5, None)
+    rows = world.headrace("incidents", "--all", now=hour(5.6))
+    row = next(one for one in rows if one["cause"]["kind"] == "late_source")
+    assert re.fullmatch(
+        rf"Changed by {BY} \(version \d+\): orders; orders@{DAY} isn't there yet: it is promised by {AT} now; "
+        rf"not there yet, nor due: .*report {DAY} \(due {AT}\).*\.",
+        row["ended"],
+    )
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ _DID: Mapping[str, str] = {
 """Action → what somebody did. Reports and notes of incidents write their lines themselves."""
 ENDING = frozenset(_DID) - {Action.NODE_PAUSED, Action.TRIGGER_FIRED, Action.EXPORT_TAKEN_OVER}
 """The actions that can end an incident."""
-_DECLARING = {Action.PROJECT_APPLIED, Action.ENVIRONMENT_PROMOTED}
+DECLARING = {Action.PROJECT_APPLIED, Action.ENVIRONMENT_PROMOTED}
 """What changes declarations and code, most often of more than an incident is about."""
 _OF_REPAIRS = {Action.CONTRACT_ACCEPTED, Action.PLAN_MADE, Action.RUN_REQUESTED, Action.NODE_RESUMED, Action.PROJECT_APPLIED}
 """What `fix` does by the operation that does it alone, too."""
@@ -183,7 +183,7 @@ class _Touched:
             return command.places if (str(self._id), "") in command.places else ()
         if waited & self._own:
             return command.places
-        if command.action in _DECLARING:
+        if command.action in DECLARING:
             return tuple(place for place in command.places if self._declared_anew(place[0]))
         return tuple(place for place in command.places if self._at(*place))
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from headrace.govern.audit import Action
+from headrace.model.intervals import bounds_us
+from headrace.model.required import SEPARATOR
+from headrace.observe.blockage import promised_by
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.evaluation import Evaluation, clause
 from headrace.observe.incidents import commands
-from headrace.observe.incidents.commands import ENDING, MERGED
+from headrace.observe.incidents.commands import DECLARING, ENDING, MERGED, Command
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE
 from headrace.observe.wording import dated
@@ -45,11 +48,12 @@ def sentence(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluatio
     if merged:
         return f"it is part of {shown(int(merged[-1]))}"
     done = [it for it in commands.since(tx, scene, one, lines) if it.action in ENDING]
-    parts = [*_removed(scene, one), *([commands.told(done, COMMANDS_MAX)] if done else []), *_delivered(tx, scene, one)]
+    told = [commands.told(done, COMMANDS_MAX)] if done else []
+    parts = [*_removed(scene, one), *told, *_delivered(tx, scene, one), *_promised_anew(scene, one, done, now)]
     if not parts:
         parts = list(_by_itself(tx, scene, one, now)) or ["nothing of it is left"]
     waived = {name for it in done if it.action == Action.OBLIGATION_WAIVED for name, _ in it.places}
-    return "; ".join([*parts, *_served(scene, one, evaluation, waived)])
+    return "; ".join([*parts, *_served(scene, one, evaluation, waived, now)])
 
 
 def ended(state: str, timeline: Sequence[str]) -> str | None:
@@ -113,15 +117,60 @@ def _by_itself(tx: Transaction, scene: Scene, one: Incident, now: int) -> Iterat
                     yield f"attempt {attempt.id} published {place} at {dated(attempt.published_at, scene.declared.timezone)}"
 
 
-def _served(scene: Scene, one: Incident, evaluation: Evaluation, waived: set[str]) -> Iterator[str]:
+def _promised_anew(scene: Scene, one: Incident, done: Sequence[Command], now: int) -> Iterator[str]:
+    """That what was late still isn't there, where only its declaration was changed."""
+    node = scene.declared.nodes.get(one.node)
+    if node is None or CauseKind(one.kind) not in (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE):
+        return
+    if not any(it.action in DECLARING for it in done):
+        return
+    for key in one.affected.partitions:
+        if scene.world.standing(node.name, key) is None:
+            by = promised_by(node, key)
+            said = f": it is promised by {dated(by, scene.declared.timezone)} now" if by is not None and by > now else ""
+            yield f"{node.name}@{key} isn't there yet{said}"
+            return
+
+
+def _served(scene: Scene, one: Incident, evaluation: Evaluation, waived: set[str], now: int) -> Iterator[str]:
     """How those are served whom it affected."""
     affected = [name for name in one.affected.consumers if name in _consumers(scene)]
     others = evaluation.unserved(affected)
     if others:
         yield f"for another cause {', '.join(map(clause, others[:NAMED_MAX]))}"
         return
-    if any(name not in waived for name in affected):
-        yield f"all {'others ' if waived & set(affected) else ''}whom it affected are served again"
+    left = [name for name in affected if name not in waived]
+    waiting = {name: found for name in left if (found := _not_there(scene, one, evaluation, name, now))}
+    if waiting:
+        more = f" and {len(waiting) - NAMED_MAX} more" if len(waiting) > NAMED_MAX else ""
+        yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
+    if len(waiting) < len(left):
+        rest = waiting or waived & set(affected)
+        yield f"all {'others ' if rest else ''}whom it affected are served again"
+
+
+def _not_there(scene: Scene, one: Incident, evaluation: Evaluation, name: str, now: int) -> str:
+    """The first interval of a consumer that is over, that the incident's partitions are of, and that
+    it can't read yet though nobody calls it late: `report 2025-01-09 (due Fri 2025-01-10 06:00)`."""
+    terms = next(it for it in scene.declared.consumers if it.consumer == name)
+    status = evaluation.consumer(name)
+    spans = _spans(scene, one)
+    for owed in () if status is None else status.obligations:
+        if owed.settled or owed.due_at_us <= now:
+            continue
+        began, ended = bounds_us(owed.interval, terms.per, terms.timezone)
+        if ended <= now and (not spans or any(first < ended and began < last for first, last in spans)):
+            return f"{name} {owed.interval} (due {dated(owed.due_at_us, scene.declared.timezone)})"
+    return ""
+
+
+def _spans(scene: Scene, one: Incident) -> list[tuple[int, int]]:
+    """From when until when the incident's partitions are; none where they aren't cut by time."""
+    node = scene.declared.nodes.get(one.node) or scene.declared.exports.get(one.node)
+    if node is None or node.partition.grain is None:
+        return []
+    moments = {key.partition(SEPARATOR)[0] for key in one.affected.partitions} - {WHOLE, ""}
+    return [bounds_us(key, node.partition.grain, node.timezone) for key in sorted(moments)]
 
 
 def _consumers(scene: Scene) -> set[str]:

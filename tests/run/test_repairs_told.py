@@ -1,13 +1,22 @@
-"""Messages to people propose the repair that the incident's page proposes, and no other."""
+"""Proposed repairs are possible: the same in messages and on the incident's page, and done when nothing is left to do."""
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from runlab import DAYS, ORDERS, SETTINGS, Lab
+
+from headrace.cli import fixing
+from headrace.cli.moments import Reader
+from headrace.cli.page import Page
+from headrace.cli.screen import Screen
+from headrace.model import Refused
+from headrace.operations.fix import fix
+from headrace.operations.progress import Silent
 
 SOURCE = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
 OWNERS = (
@@ -75,3 +84,50 @@ def test_a_rename_is_repaired_by_fix(lab: Lab) -> None:
     assert incident["repair"]["first"] is None
     assert told(lab) == {f"headrace fix {incident['id']}"}
     lab.headrace("fix", incident["id"], "--dry-run")
+
+
+def test_a_pause_that_was_ended_isnt_ended_again(lab: Lab) -> None:
+    """Would catch: `resume` proposed for what runs again already."""
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n")
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+    lab.headrace("pause", "totals", "--reason", "audit", "--now", lab.now.isoformat())
+    lab.orders(f"{lab.now:%Y-%m-%d}")
+    lab.now += timedelta(days=1)
+    lab.tick()
+    paused = [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "paused"]
+    assert [one["repair"]["automatic"] for one in paused] == [False]
+    lab.headrace("resume", "totals", "--reason", "done", "--now", lab.now.isoformat())
+    (one,) = [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "paused"]
+    assert one["repair"]["automatic"] is True
+    planned = lab.headrace("fix", one["id"], "--dry-run", "--now", lab.now.isoformat())
+    assert [step["act"] for step in planned["steps"]] == ["look"]
+
+
+def test_a_restatement_that_all_readers_have_is_repaired(lab: Lab) -> None:
+    """Would catch: exit 1 and "still open" after a repair that left nothing to do."""
+    lab.now += timedelta(days=30)
+    lab.orders(DAYS[0], amount="2.50")
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert incident["cause"]["kind"] == "restatement"
+    lab.now += timedelta(minutes=1)
+    fixed = lab.headrace("fix", incident["id"], "--yes", "--now", lab.now.isoformat())
+    assert (fixed["fix"], fixed["state"], fixed["still"]) == ("done", "open", [])
+    assert "it ends by itself on" in fixed["repair"]["note"]
+    assert [row["total"] for row in lab.read("totals")] == [25.0]
+
+
+def test_a_repair_that_needs_an_approval_says_so_before(lab: Lab) -> None:
+    """Would catch: a plan that says "approval not needed" and is then refused for want of one."""
+    now = lab.now.isoformat()
+    lab.headrace("incidents", "report", "totals", "--from", DAYS[0], "--reason", "wrong", "--now", now)
+    settings = lab.root / "headrace.toml"
+    settings.write_text(settings.read_text() + '[policy]\nbackfill_approval = "partitions > 0"\n')
+    session = lab.session()
+    planned = fix(session, "INC-1", dry_run=True, again=True, confirm=lambda _: False, progress=Silent())
+    out = io.StringIO()
+    fixing.render(planned, Page(Screen(out, no_color=True), Reader.at(session.now(), "UTC", replay=True)))
+    assert "; needs an approval: headrace.toml:9 backfill_approval = 'partitions > 0'" in out.getvalue()
+    assert "nobody can approve it yet: change headrace.toml:9 first" in out.getvalue()
+    with pytest.raises(Refused, match="needs an approval"):
+        fix(lab.session(), "INC-1", dry_run=False, again=True, confirm=lambda _: True, progress=Silent())

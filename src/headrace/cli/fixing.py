@@ -33,8 +33,13 @@ def plan(document: FixDocument, page: Page) -> None:
         if rival is not None:
             page.say(f"{one.column} → {one.to} ({one.score}); {rival}", "dim", indent=2)
     touched = [*document.affected.consumers, *(document.backfill.affects.owners if document.backfill is not None else [])]
-    if touched:
-        page.say(f"touches {joined(list(dict.fromkeys(touched)), 8)}; approval not needed", indent=2)
+    needs = None if document.backfill is None else document.backfill.approval
+    approval = "approval not needed"
+    if needs is not None:
+        approval = f"needs an approval: {needs.file}:{needs.line} backfill_approval = {needs.rule!r}"
+    if touched or needs is not None:
+        touches = [f"touches {joined(list(dict.fromkeys(touched)), 8)}"] if touched else []
+        page.say("; ".join([*touches, approval]), indent=2)
     if document.plan_id is not None:
         page.say(f"plan {document.plan_id}", "dim", indent=2)
 
@@ -49,13 +54,22 @@ def render(document: FixDocument, page: Page) -> None:
         refused = document.refused
         if refused is not None and refused.commands:
             page.say(f"! {refused.text}", "warn")
-            page.next(*refused.commands)
+            page.either(*refused.commands)
+            return
+        needs = None if document.backfill is None else document.backfill.approval
+        if needs is not None:
+            page.say(f"! nobody can approve it yet: change {needs.file}:{needs.line} first", "warn")
+            page.next(f"headrace fix {document.id} --dry-run")
             return
         page.next(f"headrace fix {document.id}" + (f" --plan {document.plan_id}" if document.plan_id is not None else ""))
         return
     _made(document, page)
     if document.fix == "done":
-        page.say(f"✓ {document.id} resolved: {_took(document)}", "good")
+        if document.state == "resolved":
+            page.say(f"✓ {document.id} resolved: {_took(document)}", "good")
+        else:
+            ends = "it ends by itself" if document.repair is None else document.repair.note
+            page.say(f"✓ {document.id} is repaired: {ends}", "good")
         _still(document, page)
         page.next(f"git commit {shlex.quote(document.file)}" if document.file is not None else "headrace status")
         return

@@ -71,6 +71,10 @@ class Page:
         if said:
             self.screen.line("next: " + "      then: ".join(said), "bold")
 
+    def either(self, *commands: str) -> None:
+        """The last line, where one of several commands is typed next."""
+        self.screen.line("next: " + "      or: ".join(self._typed(command) for command in commands), "bold")
+
     def _typed(self, command: str) -> str:
         """A command with what it needs here; one that names its environment is about that one."""
         if command.startswith("git "):  # it has no options of ours, and runs where the project is

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
+import msgspec
+
 from headrace.model.errors import UsageError
 from headrace.model.nodes import Value
 from headrace.model.sizes import size_in_bytes
@@ -24,6 +26,17 @@ _SIGNS: dict[str, Callable[[int, int], bool]] = {
     "!=": lambda one, other: one != other,
 }  # fmt: skip
 _HINT = 'write it like "partitions > 100 or tag:regulated": partitions, bytes, tag:, owner:, domain:, and, or, not, ( )'
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """The rule that asks for an approval, and its location."""
+
+    rule: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {APPROVAL} = {self.rule!r}"
 
 
 class Facts(Value, kw_only=True):

@@ -10,11 +10,11 @@ from types import MappingProxyType
 import msgspec
 
 from headrace.model import Project, UsageError
+from headrace.model.policy import Approval
 from headrace.model.reporting import did_you_mean
 from headrace.model.zones import to_us
 from headrace.operations import estimates, machine, policy, standings
 from headrace.operations.backfill_documents import EstimateRow
-from headrace.operations.policy import Approval
 from headrace.operations.runs import since_when
 from headrace.operations.selection import selected
 from headrace.operations.session import Session

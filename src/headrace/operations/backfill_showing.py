@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from headrace.model.policy import Approval
 from headrace.operations.backfill_documents import (
     ApprovalRow,
     BackfillDocument,
@@ -21,7 +22,6 @@ from headrace.operations.backfill_documents import (
 from headrace.operations.backfill_planning import BackfillArguments, Planned, content
 from headrace.operations.counting import counted, kind_of
 from headrace.operations.documents import Affects, CheckRow
-from headrace.operations.policy import Approval
 from headrace.operations.repairs import Broken, first_of
 from headrace.operations.session import Session
 from headrace.plan import Compiled

@@ -112,7 +112,7 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
         rule = planned.build.approval
         raise Refused(
             f"this repair needs an approval: {rule.file}:{rule.line} backfill_approval = {rule.rule!r}",
-            hint=f"{planned.build.command} keeps the plan until somebody agrees",
+            hint=f"nobody can approve it yet: change {rule.file}:{rule.line}, then headrace fix {planned.incident.shown}",
         )
     if not confirm(document):
         return msgspec.structs.replace(document, fix="declined")
@@ -205,7 +205,8 @@ def _after(
         recomputed = None if before is None else _recomputed(planned, before, _hashes(fresh, planned))
     finally:
         fresh.close()
-    state = "done" if after.incident.state == "resolved" and not _part_failed(built) else "open"
+    over = after.incident.state == "resolved" or (_ends_by_itself(after.row) and not still)
+    state = "done" if over and not _part_failed(built) else "open"
     return msgspec.structs.replace(
         _document(after, state), steps=document.steps, mappings=document.mappings, file=document.file, backfill=built, still=still,
         recomputed=recomputed, plan_id=document.plan_id,
@@ -214,6 +215,11 @@ def _after(
 
 def _part_failed(built: BackfillDocument | None) -> bool:
     return built is not None and built.state not in WENT_WELL
+
+
+def _ends_by_itself(row: IncidentRow) -> bool:
+    """Whether nothing of it is kept from readers, and nothing of it is to be computed."""
+    return row.repair is not None and row.repair.note is not None
 
 
 def _still(session: Session, incident: Incident) -> list[StillRow]:

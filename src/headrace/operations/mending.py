@@ -25,7 +25,8 @@ from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
 from headrace.run.giving_up import shared_and_damaged
 from headrace.store import Transaction
-from headrace.store.queries import drift, partitions, restatements
+from headrace.store.clock import last_written
+from headrace.store.queries import drift, partitions, pauses, restatements
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Incident
@@ -122,6 +123,7 @@ def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incide
             return None
         return IncidentRepairRow(command=how.commands[0], automatic=False, first=how.first, same=how.same)
     alone = incident.state == "recovering" or (incident.kind in _AUTOMATIC and not _stuck(tx, _places(tx, incident)))
+    alone = alone or (incident.kind == CauseKind.PAUSED and how.acts == (Act.LOOK,))
     if alone and (incident.kind == CauseKind.RESTATEMENT or incident.state == "recovering") and _asked_for(tx, incident):
         alone = False
     if incident.state != "recovering" and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail in _DISK:
@@ -133,6 +135,8 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
     """What to do about an incident that isn't resolved. `again`: even where the same rows would come out."""
     project = compiled.project
     match CauseKind(incident.kind):
+        case CauseKind.PAUSED if not _is_paused(tx, incident.node):
+            return Mending(acts=(Act.LOOK,))
         case CauseKind.PAUSED:
             return Mending(acts=(Act.RESUME,))
         case CauseKind.DESTINATION_UNAVAILABLE:
@@ -145,7 +149,10 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
             first = f"correct {_declared_at(project, incident)}"
             return Mending(first=first, commands=("headrace validate", "headrace apply", "headrace tick"))
         case CauseKind.APPROVAL_PENDING:
-            return Mending(first="somebody has to agree to the plan that waits", commands=("headrace backfills",))
+            return Mending(
+                first="nobody can approve a plan yet: cancel it, or change `backfill_approval` in headrace.toml and plan it again",
+                commands=("headrace backfills",),
+            )
         case CauseKind.DEADLINE_INFEASIBLE:
             return Mending(
                 first=f"promise what can be kept, or have it there earlier: {incident.summary}",
@@ -198,6 +205,10 @@ def _is_waiting(tx: Transaction, node: str, key: str) -> bool:
     """Whether the next pass makes another attempt, since what it is declared or computed by was corrected."""
     row = partitions.get(tx, node, key)
     return row is not None and row.state == "waiting" and not row.failures
+
+
+def _is_paused(tx: Transaction, node: str) -> bool:
+    return any(one.node == node for one in pauses.in_force(tx, last_written(tx)))
 
 
 def _is_declared_anew(tx: Transaction, incident: Incident) -> bool:
@@ -313,7 +324,11 @@ def _of_warned(tx: Transaction, project: Project, incident: Incident, node: Sour
         return None
     ends = from_us(last + SHOWN_US, project.settings.timezone)
     asked = f"ask {node.owner} for other data" if isinstance(node, Source) else f"correct {_place(project, node.name)} or its input"
-    look = command_line("deliveries", node.name) if isinstance(node, Source) else command_line("runs", node.name)
+    look = (
+        command_line("deliveries", node.name)
+        if isinstance(node, Source)
+        else command_line("logs", place(node.name, incident.partition or WHOLE))
+    )
     return Mending(
         by_itself=f"readers see its data, and it ends by itself on {ends:%Y-%m-%d} at {ends:%H:%M}, unless it is seen again",
         first=f"if the data isn't right, {asked}",

@@ -5,25 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-
 from headrace.model import Project, Settings, toml
 from headrace.model.documents import Block
 from headrace.model.environments import PRODUCTION
 from headrace.model.files import SETTINGS_FILE
-from headrace.model.policy import APPROVAL, Facts, parse_rule
+from headrace.model.policy import APPROVAL, Approval, Facts, parse_rule
 from headrace.model.reporting import Report
-
-
-class Approval(msgspec.Struct, frozen=True):
-    """The rule that asks for one, and where it stands."""
-
-    rule: str
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line} {APPROVAL} = {self.rule!r}"
 
 
 def needed(root: Path, settings: Settings, project: Project, nodes: Iterable[str], *, partitions: int, size: int = 0) -> Approval | None:

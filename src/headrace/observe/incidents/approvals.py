@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from headrace.model.policy import Approval
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.blocked import Waiting
@@ -27,8 +28,9 @@ def gather(tx: Transaction, found: list[Waiting], now: int) -> Iterator[Evidence
         forgotten = now - plan.created_at >= PATIENCE_US
         node = waits or (chosen[0].node if chosen and forgotten else None)
         if node is not None:
+            rule = None if plan.needs is None else msgspec.json.decode(plan.needs, type=Approval)
             yield Evidence(
                 id=f"plan:{plan.id}", node=node, family=Family.ACT, kind=CauseKind.APPROVAL_PENDING.value,
-                expected=f"an approval: {plan.needs or 'the policy asks for one'}", observed=f"backfill {plan.id} waits", strength=NATS,
+                expected=f"an approval: {rule or 'the policy asks for one'}", observed=f"backfill {plan.id} waits", strength=NATS,
                 at_us=now, began_us=plan.created_at,
             )  # fmt: skip

@@ -49,7 +49,8 @@ def test_the_same_rows_are_refused_before_anything_runs(lab: Lab) -> None:
         lab.headrace("fix", "INC-1", how, code=3)
     assert lab.rows("select (select count(*) from plan), (select count(*) from attempt), (select count(*) from audit)") == before
     assert lab.headrace("incident", "INC-1")["repair"] == {
-        "command": "headrace apply", "automatic": False, "first": "correct assets/totals.sql:1, or what it reads", "same": True,
+        "command": "headrace apply", "automatic": False, "first": "correct assets/totals.sql:1, or what it reads", "note": None,
+        "same": True,
     }  # fmt: skip
 
     again = lab.headrace("fix", "INC-1", "--yes", "--again", code=1)
@@ -210,5 +211,5 @@ def _one(row: dict[str, Any], mails: list[tuple[str, str]], consumers: dict[str,
     if over and row["resolved_at"] == max(line["at"] for line in row["timeline"]):
         named = [name for name in row["affected"]["consumers"] if f"{name} is " in row["timeline"][-1]["what"]]
         assert all((f"{name} is " in mails[-1][1]) == (name in named) for name in row["affected"]["consumers"]), (row, mails)
-        assert ("All whom it affected" in mails[-1][1]) == (not named)
+        assert ("all whom it affected" in mails[-1][1].lower()) == (not named)
     assert all(name in consumers for name in row["affected"]["consumers"])

@@ -35,7 +35,11 @@ def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluat
         if one.kind == CauseKind.DATA_CORRUPTED and not stored_evidence.stands(tx, one.id):
             stored.sound_again(tx, one.id, now)  # its files are there again, or were replaced
         stored_evidence.end(tx, _let_go(tx, one, evaluation), now)
-        if stored_evidence.stands(tx, one.id) or stored.still_read(tx, one.id):
+        if stored_evidence.stands(tx, one.id):
+            continue
+        if stored.still_read(tx, one.id):
+            if one.state == "recovering":
+                _open_again(tx, one, now)
             continue
         warned = stored_evidence.warned_last(tx, one.id)
         if one.id in evaluation.behind or _unserved(tx, scene, blockage, one, now):
@@ -49,8 +53,12 @@ def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluat
 def reopen(tx: Transaction, now: int) -> None:
     """Open those again whose wrong rows readers see again, though they were resolved."""
     for one in stored.read_again(tx, now - AGAIN_US):
-        stored.write(tx, msgspec.structs.replace(one, state="open", restored_at=None, resolved_at=None, updated_at=now))
-        stored.happened(tx, one.id, [Happened(now, "opened again: the same rows were published again", HEADRACE)])
+        _open_again(tx, one, now)
+
+
+def _open_again(tx: Transaction, one: Incident, now: int) -> None:
+    stored.write(tx, msgspec.structs.replace(one, state="open", restored_at=None, resolved_at=None, updated_at=now))
+    stored.happened(tx, one.id, [Happened(now, "opened again: the same rows were published again", HEADRACE)])
 
 
 def _recovering(tx: Transaction, one: Incident, now: int) -> None:

@@ -19,7 +19,7 @@ from headrace.quality.anomalies.odd import Odd, odd
 from headrace.quality.anomalies.peers import Peer, shared_move
 from headrace.quality.anomalies.recoded import Recoded, recoded
 from headrace.quality.anomalies.regrained import Regrained, regrained
-from headrace.quality.anomalies.remaining import Moved, moved, remains, weighed
+from headrace.quality.anomalies.remaining import Moved, emptied, moved, remains, weighed
 from headrace.quality.anomalies.shapes import faulty
 from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
 from headrace.quality.anomalies.telling import EXACT, NEVER, kind_of, number, percent, told
@@ -161,7 +161,7 @@ def _without(metrics: Metrics, columns: frozenset[str]) -> Metrics:
 
 def _repeated(one: Partition, history: History) -> list[Fact]:
     found = duplicates.repeated(one.metrics, history)
-    if found is None or one.metrics.repeated is None:
+    if found is None or one.metrics.repeated is None or emptied(one.metrics, history):
         return []
     severity, most = found
     rows = one.metrics.repeated
@@ -196,7 +196,8 @@ def _several_times(one: Partition, found: Copied) -> Fact:
 def _numbers(one: Partition, history: History) -> list[tuple[Fact, bool]]:
     """What is odd in numbers, once repeated rows are taken out, and without what a cut or a missing group explains; each with whether
     rows that are missing or too many leave it odd."""
-    rows = one.metrics.rows - (one.metrics.repeated or 0)
+    repeated = 0 if emptied(one.metrics, history) else one.metrics.repeated or 0
+    rows = one.metrics.rows - repeated
     values = msgspec.structs.replace(one.metrics, rows=rows).values()
     found = young(one.key, values, rows, history)
     found += odd(one.key, values, rows, history, one.sources)
@@ -209,7 +210,7 @@ def _numbers(one: Partition, history: History) -> list[tuple[Fact, bool]]:
     for names in renamed:
         explained |= {(family, names.column) for family in _OF_NAMES}
         facts.append(_of_other_codes(one, names))
-    by = moved(one.metrics.rows, one.metrics.repeated or 0, found, lost)
+    by = moved(one.metrics.rows, repeated, found, lost)
     found = [each for each in found if (each.metric.family, each.metric.column) not in explained]
     found = [each for each in found if each.metric.family not in explained or remains(each, by, history)]
     found = _of_the_world([_sized(each, one, history) for each in found if not _counts_rows(each, found, one)])

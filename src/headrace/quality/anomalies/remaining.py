@@ -16,11 +16,24 @@ from headrace.quality.anomalies.history import History
 from headrace.quality.anomalies.limits import QUIET_ROWS, SHARES, limits
 from headrace.quality.anomalies.odd import Odd
 from headrace.quality.facts import Fact, Severity
+from headrace.quality.metrics import Metrics
 
 TWICE = math.log(2)
 """Sizes that all moved so far moved by no choice of rows."""
 _OF_ROWS = ("duplicate_rows", "volume_anomaly")
 _ALL = 0.99
+MOSTLY = 0.9
+"""Of the repeated rows so many have an empty value."""
+
+
+def emptied(today: Metrics, history: History) -> bool:
+    """Whether rows are alike because what told them apart is empty: as many values of a column are
+    gone as rows are repeated, and there are no more rows than there were before."""
+    if not today.repeated or today.rows > max((one.rows for one in history.all()), default=0):
+        return False
+    before = {name: max((one.columns[name].nulls for one in history.all() if name in one.columns), default=1.0) for name in today.columns}
+    gone = max((column.nulls - before[name] for name, column in today.columns.items()), default=0.0)
+    return gone * today.rows >= MOSTLY * today.repeated
 
 
 class Moved(NamedTuple):

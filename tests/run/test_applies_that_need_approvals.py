@@ -42,7 +42,7 @@ def test_a_step_says_whether_computing_it_again_needs_an_approval(sqlite_lab: La
     shown_to_people = subprocess.run(
         [*lab.command("plan")[:-3], *lab.command("plan")[-2:]], capture_output=True, text=True, check=True
     ).stdout  # fmt: skip
-    assert ("computing clean again needs an approval" in shown_to_people) is needed
+    assert ("recomputing clean needs an approval" in shown_to_people) is needed
     (again,) = planned["backfills"]
     assert lab.headrace("apply", planned["plan_id"], "--yes")["state"] == "applied"
     (kept,) = lab.headrace("versions", "2")

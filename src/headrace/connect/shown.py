@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from headrace.model.errors import words_of
+
 SHOWN_CHARACTERS = 60
 
 
@@ -15,7 +17,7 @@ def shown(text: object, limit: int = SHOWN_CHARACTERS) -> str:
 def first_line(error: Exception, path: str, limit: int = 160) -> str:
     """The first line of an error's text without the path of our copy, which says nothing to a reader."""
     text = str(error).replace(path, "the file")
-    return shown((text.strip().splitlines() or [type(error).__name__])[0], limit)
+    return shown((text.strip().splitlines() or [words_of(error)])[0], limit)
 
 
 def _escaped(char: str) -> str:

@@ -342,8 +342,9 @@ def test_a_doubled_name_where_the_columns_are_known(lab: Lab) -> None:
     lab.write("sources/orders.yaml", f"{source}on_drift: {{added: warn}}\n")
     lab.headrace("apply", "--yes")
     lab.deliver(DAYS[2], [f"{row},2.5" for row in rows(DAYS[2])], twice)
-    assert ("orders", DAYS[2]) in published(lab.tick())
-    assert drift(lab)[-1] == (DAYS[2], "added", "amount_2", None, "warn", "[]")
+    # what was held by the old declaration is read again by the new one, in either order
+    assert {("orders", DAYS[1]), ("orders", DAYS[2])} <= set(published(lab.tick()))
+    assert {(day, "added", "amount_2", None, "warn", "[]") for day in DAYS[1:3]} <= set(drift(lab))
 
 
 def test_a_bad_day_among_the_first(lab: Lab) -> None:

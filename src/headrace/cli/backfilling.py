@@ -23,6 +23,8 @@ from headrace.operations.documents import ColumnRow
 NODES_SHOWN_MAX = 40
 SKIPPED_SHOWN_MAX = 10
 FAILURES_SHOWN_MAX = 10
+NAMED_MAX = 5
+"""At most so many nodes are named in a sentence."""
 DETAILED_MAX = 3
 """So many are shown with what they broke."""
 HOW = {"taken_in": "taken in", "staged": "beside production", "afterwards": "afterwards, in order"}
@@ -152,8 +154,7 @@ def _size(count: int) -> str:
 
 def _progress(document: BackfillDocument, page: Page) -> None:
     made(document, page)
-    if document.published and not document.changes:
-        page.say("what was made is what readers saw before", indent=2)
+    _nothing_new(document, page)
     for number, row in enumerate(document.failures[:FAILURES_SHOWN_MAX]):
         page.say(f"{row.asset}@{row.partition} {row.state}: {row.reason}", "bad", indent=2)
         if number < DETAILED_MAX:
@@ -162,6 +163,19 @@ def _progress(document: BackfillDocument, page: Page) -> None:
         page.say(f"to do: {said}", indent=2)
     if document.failed > FAILURES_SHOWN_MAX:
         page.say(f"and {plural(document.failed - FAILURES_SHOWN_MAX, 'more failure')}", indent=2)
+
+
+def _nothing_new(document: BackfillDocument, page: Page) -> None:
+    """That what was published has the rows that readers saw before, or that nothing was published of what is computed alongside
+    production. Where nothing at all was, the line of facts says it."""
+    staged = [row for row in document.assets if row.how == "staged"]
+    if not document.published or document.changes or document.made is None:
+        return
+    if any(row.published for row in staged):
+        page.say("what was computed is what readers saw before", indent=2)
+    elif staged and document.state in ("failed", "partial", "cancelled"):
+        names = joined([row.asset for row in staged], NAMED_MAX)
+        page.say(f"nothing of {names} was published: readers see what they saw before", indent=2)
 
 
 def made(document: BackfillDocument, page: Page) -> None:

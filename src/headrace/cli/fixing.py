@@ -80,7 +80,7 @@ def render(document: FixDocument, page: Page) -> None:
     else:
         page.say(f"✗ {over} {document.cause.summary}", "bad")
     _still(document, page)
-    page.next(_next(document))
+    page.next(*_next(document))
 
 
 _OPEN = {"open": "still open", "recovering": "not over yet"}
@@ -90,18 +90,20 @@ def _failed(document: FixDocument) -> bool:
     return document.backfill is not None and document.backfill.state not in ("succeeded", "nothing_due")
 
 
-def _next(document: FixDocument) -> str:
+def _next(document: FixDocument) -> list[str]:
     if _failed(document) and document.backfill is not None and document.backfill.plan_id is not None:
-        return f"headrace backfills {shlex.quote(document.backfill.plan_id)}"
+        causes = [row.command for row in document.still if row.state == "failed" and row.command is not None]
+        return [*causes[:1], f"headrace backfills {shlex.quote(document.backfill.plan_id)}"]
     if document.state == "resolved" or document.repair is None:
-        return next((row.command for row in document.still if row.command is not None), f"headrace incident {document.id}")
-    return f"headrace incident {document.id}"
+        return [next((row.command for row in document.still if row.command is not None), f"headrace incident {document.id}")]
+    return [f"headrace incident {document.id}"]
 
 
 def _still(document: FixDocument, page: Page) -> None:
     """What isn't as it should be, as `status` says it."""
     for row in document.still[:STILL_SHOWN_MAX]:
-        page.say(f"{row.what} is {row.state.replace('_', ' ')}: {row.text}", "dim", indent=2)
+        state = row.state if row.state == "failed" else f"is {row.state.replace('_', ' ')}"
+        page.say(f"{row.what} {state}: {row.text}", "dim", indent=2)
     if len(document.still) > STILL_SHOWN_MAX:
         page.say(f"and {len(document.still) - STILL_SHOWN_MAX} more: headrace status", "dim", indent=2)
 

@@ -201,7 +201,7 @@ def _after(
     fresh = session.again(session.actor)
     try:
         after = _plan(fresh, planned.incident.shown, resolved_only=True)
-        still = _still(fresh, after.incident)
+        still = [*_failed_at(fresh, after.incident, built), *_still(fresh, after.incident)]
         recomputed = None if before is None else _recomputed(planned, before, _hashes(fresh, planned))
     finally:
         fresh.close()
@@ -215,6 +215,23 @@ def _after(
 
 def _part_failed(built: BackfillDocument | None) -> bool:
     return built is not None and built.state not in WENT_WELL
+
+
+def _failed_at(session: Session, incident: Incident, built: BackfillDocument | None) -> list[StillRow]:
+    """What the repair's own attempts failed at, where that is another incident: the first partition of each."""
+    if built is None or session.store is None:
+        return []
+    found: dict[int, StillRow] = {}
+    with session.store.read() as tx:
+        for row in built.failures:
+            other = stored.open_at(tx, row.asset, "" if row.partition == WHOLE else row.partition)
+            if other is not None and other.id != incident.id and other.node == row.asset:
+                text = f"{other.shown}, {other.kind}: {other.summary}"
+                failed = StillRow(
+                    what=place(row.asset, row.partition), state=row.state, text=text, command=f"headrace incident {other.shown}"
+                )
+                found.setdefault(other.id, failed)
+    return list(found.values())
 
 
 def _ends_by_itself(row: IncidentRow) -> bool:

@@ -22,8 +22,8 @@ class FixStep(Document, frozen=True, kw_only=True):
 
 
 class StillRow(Document, frozen=True, kw_only=True):
-    """A consumer that the incident affects and that isn't served (`what` is its name, `state` that of `status`), or a partition whose
-    wrong rows are still read."""
+    """A consumer that the incident affects and that isn't served (`what` is its name, `state` that of `status`), a partition whose
+    wrong rows are still read, or one that the repair failed at (`command` shows the incident of that)."""
 
     what: str
     state: str

@@ -16,6 +16,8 @@ from headrace.store.queries import evidence as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.news import Changed, FactNews
 
+BACKFILLS = "backfills"
+"""What the ids of evidence begin with that is of a backfill's attempt."""
 NEWS_MAX = 20_000
 """So many partitions and facts are taken up by one judgement; the next one takes up the rest."""
 FULL_TIMES = 2
@@ -151,18 +153,30 @@ def _of_failure(tx: Transaction, found: Gathered, one: Changed) -> None:
     if ended is None or ended.state not in ("failed", "lost"):
         return
     _over(tx, found, one, ended.attempt)
+    found.add(_failure(tx, one.node, one.partition, ended, f"attempt:{ended.attempt}"), ended.attempt)
+
+
+def of_backfills(tx: Transaction) -> list[tuple[Evidence, str]]:
+    """What backfills and repairs failed at and readers still lack: each with its attempt. Once production has tried such a partition, its
+    own attempt is the evidence."""
+    return [
+        (_failure(tx, one.node, one.partition, one.ended, f"{BACKFILLS}:{one.ended.attempt}"), one.ended.attempt)
+        for one in news.failed_in_backfills(tx, NEWS_MAX)
+    ]
+
+
+def _failure(tx: Transaction, node: str, partition: str, ended: news.Ended, id_: str) -> Evidence:
+    """What an attempt failed with."""
     error = msgspec.json.decode(ended.error) if ended.error else {}
     kind = str(error.get("kind") or ("lost_worker" if ended.state == "lost" else "deterministic"))
     family = {"resources": Family.RESOURCES, "lost_worker": Family.LOST}.get(kind, Family.ERROR)
-    found.add(
-        Evidence(
-            id=f"attempt:{ended.attempt}@{_partition(one.partition)}", node=one.node, partition=_partition(one.partition),
-            family=Family.EXPORT if ended.kind == "export" and family is Family.ERROR else family,
-            observed=str(error.get("message") or ended.reason), strength=EXACT_NATS, at_us=ended.finished_at, began_us=ended.queued_at,
-            detail=str(error.get("code") or ""), error_kind=kind,
-            host=WORKERS if family is Family.LOST else "", unproven=not publications.any_of(tx, one.node),
-        ),
-        ended.attempt,
+    key = _partition(partition)
+    return Evidence(
+        id=f"{id_}@{key}", node=node, partition=key,
+        family=Family.EXPORT if ended.kind == "export" and family is Family.ERROR else family,
+        observed=str(error.get("message") or ended.reason), strength=EXACT_NATS, at_us=ended.finished_at, began_us=ended.queued_at,
+        detail=str(error.get("code") or ""), error_kind=kind,
+        host=WORKERS if family is Family.LOST else "", unproven=not publications.any_of(tx, node),
     )  # fmt: skip
 
 

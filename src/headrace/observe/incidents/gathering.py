@@ -105,6 +105,8 @@ def _present(tx: Transaction, found: Gathered, project: Project, scene: Scene, w
     found.now(tx, "look", looks.gather(tx, project))
     late = list(arrivals.gather(tx, scene, reach, blocked.missed(waiting), now))
     found.now(tx, arrivals.KIND, late)
+    failed = attempts.of_backfills(tx)
+    found.now(tx, attempts.BACKFILLS, [one for one, _ in failed], {one.id: attempt for one, attempt in failed})
     damaged = list(damage.gather(tx, scene))
     found.now(tx, damage.KIND, [one for one, _ in damaged], {one.id: attempt for one, attempt in damaged})
     found.now(tx, LAPSED, lapsed.gather(tx, scene, now))

@@ -61,6 +61,8 @@ class Plans:
         self._ended: list[RunResult] = []
         self._published = False
         """Whether something became visible in the last turn."""
+        self._failed = False
+        """Whether a plan has just ended without all that was planned."""
         self.publication_id = 0
         """The newest, after a promotion."""
 
@@ -330,6 +332,7 @@ class Plans:
         if state == "succeeded":
             plans.clear(tx, one.id)
         telling.finished(tx, one, state, now)
+        self._failed = bool(unmade)
         del self._open[one.id]
         if run is not None and run.row is not None:
             leading.finish_run(tx, run.row, state, now)
@@ -350,10 +353,11 @@ class Plans:
         return self._told.news
 
     def to_be_judged(self) -> bool:
-        """Whether something of a plan became visible in the turn before this one, and isn't judged yet. The turn that publishes is long
-        enough, and before a plan ends there is another."""
+        """Whether something of a plan became visible in the turn before this one, and isn't evaluated yet; or a plan has just failed.
+        The turn that publishes is long enough, and before a plan ends there is another."""
         before, self._published = self._published, any(one.state == PUBLISHED for one in self._told.news)
-        return before
+        failed, self._failed = self._failed, False
+        return before or failed
 
     def ended(self) -> Iterator[RunResult]:
         """The runs that have ended since this was asked last."""

@@ -153,6 +153,29 @@ def newest_ended(tx: Transaction, node: str, partition: str) -> Ended | None:
     return None if row is None else Ended(f"{row[0]}.{row[1]}", *row[2:])
 
 
+class FailedInBackfill(msgspec.Struct, frozen=True, gc=False):
+    """A partition that a backfill couldn't compute, and how its attempt ended."""
+
+    node: str
+    partition: str
+    ended: Ended
+
+
+def failed_in_backfills(tx: Transaction, limit: int) -> list[FailedInBackfill]:
+    """What backfills that aren't over, or ended without it, failed at: partitions that readers lack or see stale, and that production
+    hasn't tried since. By backfill, node and partition."""
+    rows = tx.execute(
+        "select o.node, o.partition, a.epoch, a.n, a.kind, a.state, coalesce(a.reason, ''), a.error, a.queued_at, a.finished_at"
+        " from overlay o join plan p on p.id = o.plan_id join attempt a on a.epoch = o.epoch and a.n = o.n"
+        " left join partition s on s.node = o.node and s.partition = o.partition"
+        " where o.state = 'failed' and p.state in ('running', 'paused', 'failed', 'partial') and a.finished_at is not null"
+        " and (s.state is null or s.state in ('missing', 'waiting') or (s.state = 'published' and s.stale <> 0))"
+        " order by o.plan_id, o.node, o.partition limit :limit",
+        {"limit": limit},
+    )
+    return [FailedInBackfill(row[0], row[1], Ended(f"{row[2]}.{row[3]}", *row[4:])) for row in rows]
+
+
 def declared_at(tx: Transaction, node: str, partition: str) -> str:
     """Where a declaration stands that holds the newest of a partition that waits in quarantine; empty
     where that isn't why."""

@@ -1,0 +1,90 @@
+"""What an incident, a repair and their mails say where a repair fails, is withdrawn, or was accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clilab import Project
+
+FIRST = date(2026, 3, 1)
+FILES = {
+    "headrace.toml": '[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n[run]\nworkers = 1\n',
+    "owners.yaml": "shop: {kind: team, contact: ['mailto:shop@example.com']}\ntills: {kind: vendor, manager: shop}\n",
+    "sources/sales.yaml": "source: sales\nowner: tills\npartition: day\nfiles: landing/sales_{date:%Y-%m-%d}.csv\nexpect: {by: '05:00'}\n",
+    "consumers.yaml": "- {consumer: tax-office, owner: shop, reads: [takings], due: '06:00'}\n",
+}
+SQL = "/* headrace\nowner: shop\npartition: {by: day, column: day}\n*/\n"
+TAKINGS = SQL + "select $partition_start as day, till, sum(amount) as amount from sales group by all\n"
+FAILING = """from headrace import asset, Context
+
+@asset(owner='shop', partition='day', inputs=['sales'])
+def takings(ctx: Context, sales):
+    if ctx.partition == '2026-03-11':
+        raise ValueError('no till may have more than 20')
+    return sales
+"""
+
+
+def day(n: int) -> str:
+    return (FIRST + timedelta(days=n)).isoformat()
+
+
+def at(n: int, hour: str = "04:30") -> str:
+    """The time of the pass in the morning after the day of that number."""
+    return f"{day(n + 1)}T{hour}+01:00"
+
+
+def rows(n: int, header: str = "till,amount,city", scale: int = 1) -> str:
+    return header + "\n" + "".join(f"{till},{(till * 3 + n) * scale}.5{till},X{till % 3}\n" for till in range(1, 9))
+
+
+@pytest.fixture
+def shop(tmp_path: Path, call: Callable[..., Any]) -> Callable[..., Project]:
+    """A shop with ten days that were published, and these files."""
+
+    def build(asset: str = TAKINGS, days: int = 10, **more: str) -> Project:
+        root = tmp_path / "tills"
+        name = "takings.py" if asset is FAILING else "takings.sql"
+        for path, text in {**FILES, f"assets/{name}": asset, **more}.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text)
+        project = Project(root, call)
+        for n in range(days):
+            deliver(project, n, rows(n))
+        project.json("tick", "--now", at(days - 1))
+        return project
+
+    return build
+
+
+def deliver(project: Project, n: int, text: str) -> None:
+    (project.root / "landing").mkdir(exist_ok=True)
+    (project.root / f"landing/sales_{day(n)}.csv").write_text(text)
+
+
+def test_a_repair_that_fails_names_the_incident_of_its_own_failure(shop: Callable[..., Project]) -> None:
+    """Would catch: code that fails in a repair and is nobody's incident until the next pass; and a
+    failed repair that says its result is what readers saw before."""
+    project = shop(FAILING)
+    deliver(project, 10, rows(10, "till,total,city"))
+    project.json("tick", "--now", at(10))
+    now = ("--now", at(10, "07:30"))
+    document = project.json("fix", "INC-1", "--yes", *now)
+    (code,) = [one for one in project.json("incidents", *now) if one["cause"]["kind"] == "code_error"]
+    assert code["cause"]["node"] == "takings" and code["affected"]["partitions"] == ["2026-03-11"]
+    (named,) = [row for row in document["still"] if row["what"] == "takings@2026-03-11"]
+    assert named["command"] == f"headrace incident {code['id']}" and "no till may have more than 20" in named["text"]
+    page = project.text("backfills", "1", *now)
+    assert "is what readers saw before" not in page
+    assert "nothing of takings was published: readers see what they saw before" in page
+
+    project.json("tick", "--now", at(10, "08:30"))
+    assert [one["id"] for one in project.json("incidents") if one["cause"]["kind"] == "code_error"] == [code["id"]]
+    (project.root / "assets/takings.py").write_text(FAILING.replace("if ctx.partition == '2026-03-11'", "if False"))
+    project.json("apply", "--yes", "--now", at(10, "08:40"))
+    project.json("tick", "--now", at(10, "08:50"))
+    assert project.json("incidents") == []

@@ -49,6 +49,15 @@ def test_rows_a_factor_beyond_every_neighbour(past: int, severity: str | None, t
     assert told(day(past), past) == []
 
 
+@pytest.mark.parametrize(("usual", "now", "severity"), [(60, 9, "hold"), (60, 1, "hold"), (22, 15, None), (15, 9, None)])
+def test_few_rows_where_there_were_many(usual: int, now: int, severity: str | None) -> None:
+    """Would catch: 9 rows instead of 60, published without a word because they are few; and a small
+    table judged for a handful of rows."""
+    history = History([Past(key(n), encoded(day(n, rows=usual))) for n in range(10)], Grain.DAY)
+    facts = judge(Partition(key=key(10), metrics=day(10, rows=now + 0.5)), history)
+    assert [(fact.kind, fact.severity.value) for fact in facts] == ([("volume_anomaly", severity)] if severity else [])
+
+
 @pytest.mark.parametrize(("past", "severity"), [(2, None), (3, "hold"), (10, "hold")])
 @pytest.mark.parametrize("times", [100.0, 0.01, 1000.0, 60.0])
 def test_another_unit_is_asked_about_from_three_partitions_on(past: int, severity: str | None, times: float) -> None:

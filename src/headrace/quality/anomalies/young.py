@@ -69,9 +69,16 @@ def young(partition: str, values: Mapping[MetricId, float], rows: int, history: 
     if not WARN_MIN <= len(history) < limits.HISTORY_HOLD_MIN:
         return []
     if rows < ROWS_MIN:
-        values = {metric: value for metric, value in values.items() if metric.family in _OF_FEW}
+        families = (*_OF_FEW, "rows") if _missing(rows, history) >= ROWS_MIN else _OF_FEW
+        values = {metric: value for metric, value in values.items() if metric.family in families}
     found = (_judged(metric, value, partition, (values, rows), history) for metric, value in values.items() if metric.family in _REACH)
     return [one for one in found if one is not None]
+
+
+def _missing(rows: int, history: History) -> float:
+    """How many rows fewer there are than in any partition so far."""
+    past = history.series(MetricId("rows")).values
+    return math.exp(min(past)) - 1 - rows if past else 0.0
 
 
 def settled(partition: str, history: History) -> bool:

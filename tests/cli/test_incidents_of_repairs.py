@@ -88,3 +88,39 @@ def test_a_repair_that_fails_names_the_incident_of_its_own_failure(shop: Callabl
     project.json("apply", "--yes", "--now", at(10, "08:40"))
     project.json("tick", "--now", at(10, "08:50"))
     assert project.json("incidents") == []
+
+
+def test_a_rejected_delivery_is_checked_again_once_the_reference_has_its_keys(shop: Callable[..., Project]) -> None:
+    """Would catch: a delivery that stays rejected for keys that the reference has meanwhile."""
+    project = shop(
+        **{
+            "sources/sales.yaml": FILES["sources/sales.yaml"] + "checks:\n  - references: {column: till, to: stores.till}\n",
+            "sources/stores.yaml": "source: stores\nowner: hq\npartition: '*'\nfiles: landing/stores.csv\nexpect: {unchanged: ok}\n",
+            "owners.yaml": FILES["owners.yaml"] + "hq: {kind: team, contact: ['mailto:hq@example.com']}\n",
+            "landing/stores.csv": stores(8),
+        }
+    )
+    deliver(project, 10, rows(10) + "9,7.50,X1\n")
+    project.json("tick", "--now", at(10))
+    (incident,) = project.json("incidents")
+    assert (incident["cause"]["kind"], incident["cause"]["node"]) == ("reference_broken", "sales")
+    page = project.text("incident", incident["id"])
+    assert "if stores.till lacks keys, ask hq for them: it is checked again as soon as stores has other rows" in page
+
+    (project.root / "landing/stores.csv").write_text(stores(8) + "10,Store 10\n")
+    document = project.json("tick", "--now", at(10, "07:00"))
+    assert [(row["asset"], row["state"]) for row in document["attempts"]] == [("stores", "published"), ("sales", "rejected")]
+    assert project.json("tick", "--now", at(10, "07:10"))["attempts"] == [], "once for each publication of the reference"
+
+    (project.root / "landing/stores.csv").write_text(stores(10))
+    document = project.json("tick", "--now", at(10, "07:30"))
+    assert {row["asset"]: row["state"] for row in document["attempts"]} == dict.fromkeys(("stores", "sales", "takings"), "published")
+    (over,) = [one for one in project.json("incidents", "--all") if one["id"] == incident["id"]]
+    assert over["state"] == "resolved"
+    assert [line["what"] for line in over["timeline"] if "checked again" in line["what"]] == [
+        "sales@2026-03-11 is checked again: stores has other rows since"
+    ] * 2
+
+
+def stores(count: int) -> str:
+    return "till,name\n" + "".join(f"{till},Store {till}\n" for till in range(1, count + 1))

@@ -255,7 +255,7 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
         stuck = [Broken(node.name, key, "held") for key in keys]
     if stuck and (isinstance(node, Source) or incident.kind not in _PASSING):
         row = repairs(project, stuck, f"{incident.shown}: {incident.summary}")[0]
-        return Mending(first=row.first or "look at why it failed", commands=tuple(row.commands))
+        return Mending(first=(row.first or "look at why it failed") + _of_reference(project, incident, node), commands=tuple(row.commands))
     elsewhere = [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != node.name]
     if elsewhere and isinstance(node, Source) and incident.kind not in _AUTOMATIC:
         return _of_unnoticed(project, incident, node, elsewhere)
@@ -264,6 +264,18 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
         return warned
     others = {one.node: None for one in elsewhere}
     return _built(project, incident, Mode.MISSING, also=tuple(others))
+
+
+def _of_reference(project: Project, incident: Incident, node: Source | Asset) -> str:
+    """That what is held is checked again by itself once the node has other rows that the failed check refers to."""
+    if incident.kind != CauseKind.REFERENCE_BROKEN:
+        return ""
+    names = incident.detail.split(",")
+    to = next((str(one.arguments["to"]) for one in node.checks if one.kind == "references" and one.name in names), None)
+    other = None if to is None else _made(project, to.partition(".")[0])
+    if other is None:
+        return ""
+    return f"; or, if {to} lacks keys, ask {other.owner} for them: it is checked again as soon as {other.name} has other rows"
 
 
 def _of_lapsed(project: Project, incident: Incident, lapsed: Sequence[tuple[str, str]]) -> Mending:

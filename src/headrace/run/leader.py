@@ -96,6 +96,7 @@ class Leader(Turning):
             arrived = arriving.waiting_deliveries(tx)
             held = paused(tx, {node.name for node in loaded.graph.nodes}, self.clock.now_us())
             self._publication_id = leading.last_publication_id(tx)
+        self._graph = loaded.graph
         self._checkpoints.begun(loaded)
         loaded = msgspec.structs.replace(loaded, running=kept)
         cache = self._folders.data_path / "cache"

@@ -26,6 +26,7 @@ from headrace.run.messages import Prune
 from headrace.run.news import News
 from headrace.run.orders import STANDING, RunResult, waiting
 from headrace.run.overlays.plans import Plans
+from headrace.run.references import checked_again
 from headrace.run.runs import Runs
 from headrace.run.steps.durable import make_durable
 from headrace.run.steps.outcomes import Attempt
@@ -37,6 +38,7 @@ from headrace.schedule import (
     Clock,
     Core,
     Event,
+    Graph,
     Kill,
     Settled,
     WorkerLost,
@@ -67,6 +69,7 @@ class Turning:
     _decisions: Decisions
     _watched: Watched
     _judged: Judged
+    _graph: Graph
 
     def __init__(
         self, store: Store, lease: Lease, clock: StoreClock, folders: Folders, executor: Executor, production: Production | None
@@ -123,7 +126,10 @@ class Turning:
         batch.write()
         errands = batch.errands()
         self._publication_id = batch.publication_id
-        again = list(judged_again(tx, self.applied.compiled.project, batch.news, now))
+        again = [
+            *judged_again(tx, self.applied.compiled.project, batch.news, now),
+            *checked_again(tx, self._graph, batch.news, now),
+        ]
         seen = [*again, *(event for look in self._looks.ended() for event in self._seen(tx, look, now))]
         taken = [] if (held := self._plans.elsewhere()) is None else [held]  # by what a plan has just begun
         decided = self._decisions.decide(tx, [*taken, *ended, *seen, *events, *more], now)

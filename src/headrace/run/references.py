@@ -1,0 +1,43 @@
+"""What a check rejected for rows of another node that weren't there: it is checked again once these have been published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from headrace.model.commands import place
+from headrace.observe.diagnosis.causes import HEADRACE
+from headrace.run.news import News
+from headrace.schedule import Arrived, Graph, Overtaken
+from headrace.store import Transaction
+from headrace.store.queries import common_moves, incidents
+from headrace.store.queries import references as stored
+from headrace.store.queries.incidents import Happened
+from headrace.store.queries.references import Failed
+
+
+def checked_again(tx: Transaction, graph: Graph, news: Iterable[News], now: int) -> Iterator[Arrived | Overtaken]:
+    """The partitions that are to be made, or ingested, again: a check of theirs that reads another node failed, and this news says
+    that other rows of that node were published since."""
+    published = {one.node for one in news if one.state == "published"}
+    for node in graph.nodes if published else ():
+        read = [name for name in node.checked_against if name in published]
+        for one in stored.failed(tx, node.name) if read else ():
+            newer = next((name for name in read if stored.newer_rows(tx, name, one)), None)
+            if newer is not None:
+                _tell(tx, one, newer, now)
+                yield _event(tx, one)
+
+
+def _event(tx: Transaction, one: Failed) -> Arrived | Overtaken:
+    if one.delivery is None:
+        return Overtaken(one.node, one.partition)
+    common_moves.read_again(tx, one.delivery)
+    return Arrived(one.node, one.partition)
+
+
+def _tell(tx: Transaction, one: Failed, reference: str, now: int) -> None:
+    """In the timeline of the incident, where there is one."""
+    found = incidents.open_at(tx, one.node, one.partition)
+    if found is not None:
+        said = f"{place(one.node, one.partition)} is checked again: {reference} has other rows since"
+        incidents.happened(tx, found.id, [Happened(now, said, HEADRACE, "check_again")])

@@ -26,6 +26,8 @@ PROBE = "typing-extensions"
 """A small locked package, fetched first with little patience: whether the registry can be reached at all."""
 ANSWER_SECONDS_MAX = 13
 """From typing `make` to knowing whether there is a network."""
+PATIENCE_SECONDS_MIN = 10.0
+"""A busy machine may need that only to start pip, which by itself gives up after 8 s without an answer."""
 BAR_WIDTH = 20
 
 
@@ -43,7 +45,7 @@ def main(kind: str) -> None:
     show("environment    .venv")
     made = ready()
     try:
-        probe(requirements, patience=max(4.0, started + ANSWER_SECONDS_MAX - time.monotonic()))
+        probe(requirements, patience=max(PATIENCE_SECONDS_MIN, started + ANSWER_SECONDS_MAX - time.monotonic()))
         install(requirements)
     except BaseException:
         if made:

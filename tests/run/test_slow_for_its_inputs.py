@@ -55,3 +55,36 @@ def test_a_vendors_day_that_takes_long(tmp_path: Path, body: str, fault: dict[st
     for incident in found:
         assert [one["node"] for one in incident["symptoms"]].count("totals") >= 1
         assert "slow run" in {one["what"] for one in incident["symptoms"]}
+
+
+CROWDED = f"""def totals(ctx: Context, orders):
+    import os, subprocess, sys, time
+    others = []
+    usual = os.sched_getaffinity(0)
+    if ctx.partition == "{DAYS[-1]}":
+        os.sched_setaffinity(0, {{min(usual)}})
+        busy = [sys.executable, "-c", "import time; end = time.time() + 60\\nwhile time.time() < end: pass"]
+        others = [subprocess.Popen(busy) for _ in range(24)]
+    end = time.process_time() + 0.25
+    while time.process_time() < end:
+        pass
+    for one in others:
+        one.kill()
+        one.wait()
+    os.sched_setaffinity(0, usual)
+    return orders"""
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="the system doesn't count it")
+def test_a_run_that_others_on_the_machine_slow_down(tmp_path: Path) -> None:
+    """Would catch: `slow_run`, owner the asset's, because other programs had the processors."""
+    lab = Lab(tmp_path / "p")
+    lab.python("totals", CROWDED, partition="day", inputs=["orders"])
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    for day in DAYS[-14:-1]:
+        lab.deliver(day, rows(day), HEADER)
+    lab.tick()
+    lab.deliver(DAYS[-1], rows(DAYS[-1]), HEADER)
+    lab.tick()
+    assert [one["cause"]["kind"] for one in lab.headrace("incidents")] == []

@@ -81,6 +81,9 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
     bytes_out: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    processor_wait_seconds: float = 0.0
+    """Of `seconds`, how long it could have run while others had the processors; 0 where the system
+    doesn't say so. Of the thread that runs the attempt: what its child processes waited isn't in it."""
     audit_seconds: float = 0.0
     publish_seconds: float = 0.0
     """Of the leader: from the turn that took the answer to the one that published it, synced files included."""

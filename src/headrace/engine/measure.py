@@ -1,4 +1,4 @@
-"""What an attempt costs: seconds, CPU seconds, the peak of memory while it ran, rows and bytes in and out."""
+"""What an attempt costs: seconds, CPU seconds, seconds without a processor, the peak of memory, rows and bytes in and out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -33,20 +34,22 @@ class Meter:
     greatest that the process ever had: never less than the truth."""
 
     def __init__(self) -> None:
-        self.seconds = self.cpu_seconds = 0.0
+        self.seconds = self.cpu_seconds = self.processor_wait_seconds = 0.0
         self.peak_memory_bytes = 0
-        self._started = self._cpu_before = 0.0
+        self._started = self._cpu_before = self._waited_before = 0.0
 
     def __enter__(self) -> Self:
         if (record := _Record.of(os.getpid())) is not None:
             record.begin()
         self._cpu_before = _cpu_seconds()
+        self._waited_before = _processor_wait_seconds()
         self._started = time.perf_counter()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.seconds = time.perf_counter() - self._started
         self.cpu_seconds = _cpu_seconds() - self._cpu_before
+        self.processor_wait_seconds = _processor_wait_seconds() - self._waited_before
         self.peak_memory_bytes = max(self.peak_memory_bytes, _peak_bytes())
 
     def child(self, peak_memory_bytes: int) -> None:
@@ -57,7 +60,8 @@ class Meter:
         """The figures as they travel."""
         return Measures(
             rows_in=rows_in, rows_out=rows_out, bytes_in=bytes_in, bytes_out=bytes_out, seconds=self.seconds,
-            cpu_seconds=self.cpu_seconds, peak_memory_bytes=self.peak_memory_bytes,
+            cpu_seconds=self.cpu_seconds, processor_wait_seconds=self.processor_wait_seconds,
+            peak_memory_bytes=self.peak_memory_bytes,
         )  # fmt: skip
 
 
@@ -99,6 +103,15 @@ def _number(session: Session, query: str) -> int:
 def _cpu_seconds() -> float:
     spent = os.times()
     return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def _processor_wait_seconds() -> float:
+    """How long this thread could have run while others had the processors; 0 where the system
+    doesn't count it. Second field of /proc/…/schedstat (Linux, Documentation/scheduler/sched-stats).
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/thread-self/schedstat").read_bytes().split()[1]) / 1e9
+    return 0.0
 
 
 def _peak_bytes() -> int:

@@ -58,16 +58,19 @@ def _lost(tx: Transaction, after: tuple[int, int]) -> Iterator[tuple[Evidence, s
 def _slow(tx: Transaction, after: tuple[int, int], now: int) -> Iterator[Evidence]:
     """Attempts that take, or took, far longer than those before them."""
     for one in workings.long_ones(tx, after, int(SLOW_LEAST_SECONDS * 1_000_000), now):
-        seconds = ((one.finished_at or now) - one.started_at) / 1_000_000
+        # What others on the machine took from it says nothing of the asset.
+        waited = one.processor_wait_seconds
+        seconds = ((one.finished_at or now) - one.started_at) / 1_000_000 - waited
         usual = _usual(tx, one)
         if usual is None or seconds <= max(SLOW_LEAST_SECONDS, SLOW_TIMES * usual):
             continue
         if seconds <= SLOW_TIMES * usual * _times_as_much(tx, one):
             continue
         key = one.partitions[0]
+        beside = f", and {waited:.1f} s more in which it waited for a processor" if waited >= 0.1 else ""
         yield Evidence(
             id=f"slow:{one.attempt}", node=one.node, partition="" if key == "*" else key, family=Family.DURATION,
-            kind=CauseKind.SLOW_RUN.value, expected=f"up to {usual:.1f} s", observed=f"{seconds:.1f} s", strength=NATS, held=False,
+            kind=CauseKind.SLOW_RUN.value, expected=f"up to {usual:.1f} s", observed=f"{seconds:.1f} s{beside}", strength=NATS, held=False,
             at_us=one.finished_at or now, began_us=one.started_at,
         )  # fmt: skip
 

@@ -26,6 +26,8 @@ class Working(msgspec.Struct, frozen=True, gc=False):
     finished_at: int | None
     took_in: Inputs | None = None
     """None while it runs."""
+    processor_wait_seconds: float = 0.0
+    """How long it waited while other programs had the processors."""
 
 
 class Inputs(msgspec.Struct, frozen=True, gc=False):
@@ -39,6 +41,7 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
 class _Measures(msgspec.Struct, frozen=True, gc=False):
     rows_in: int = 0
     bytes_in: int = 0
+    processor_wait_seconds: float = 0.0
 
 
 def inputs_of(tx: Transaction, node: str) -> list[Inputs]:
@@ -94,6 +97,7 @@ def long_ones(tx: Transaction, after: tuple[int, int], least: int, now: int) -> 
 def _working(row: tuple[object, ...]) -> Working:
     epoch, n, node, partitions, state, reason, error, started, finished, measures = row
     keys = msgspec.json.decode(str(partitions), type=tuple[str, ...])
-    took_in = _inputs(str(partitions), str(measures)) if measures and finished else None
+    ended = str(measures) if measures and finished else ""
+    waited = msgspec.json.decode(ended, type=_Measures).processor_wait_seconds if ended else 0.0
     at = f"{epoch}.{n}", str(node), keys, str(state), str(reason)
-    return Working(*at, error, started or 0, finished, took_in)  # type: ignore[arg-type]
+    return Working(*at, error, started or 0, finished, _inputs(str(partitions), ended), waited)  # type: ignore[arg-type]

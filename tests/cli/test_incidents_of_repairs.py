@@ -124,3 +124,24 @@ def test_a_rejected_delivery_is_checked_again_once_the_reference_has_its_keys(sh
 
 def stores(count: int) -> str:
     return "till,name\n" + "".join(f"{till},Store {till}\n" for till in range(1, count + 1))
+
+
+def mails(project: Project, incident: str) -> str:
+    """All that was sent about an incident, to whomever."""
+    return "\n".join(path.read_text() for path in sorted((project.root / "outbox").glob(f"{incident}.*")))
+
+
+OUTBOX = {"headrace.toml": FILES["headrace.toml"] + '[notify.mail]\nurl = "file:outbox"\n'}
+
+
+def test_a_restatement_threatens_nobody_with_lateness(shop: Callable[..., Project]) -> None:
+    """Would catch: a mail about figures that were delivered again which says that a consumer will be
+    late, because a file of another day isn't there."""
+    project = shop(**OUTBOX)
+    deliver(project, 9, rows(9, scale=2))
+    project.json("tick", "--now", at(10, "05:30"))
+    found = {one["cause"]["kind"]: one["id"] for one in project.json("incidents")}
+    assert set(found) == {"late_source", "restatement"}
+    assert "tax-office will be late: 2026-03-11" in mails(project, found["late_source"])
+    assert "yours: tax-office" in mails(project, found["restatement"])
+    assert "will be late" not in mails(project, found["restatement"])

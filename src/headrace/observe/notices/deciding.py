@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import msgspec
 
 from headrace.model import Project
+from headrace.model.required import WHOLE
 from headrace.model.zones import HOUR_US
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.incidents.endings import NOTHING_LEFT
@@ -35,6 +36,8 @@ class Matters(msgspec.Struct, frozen=True, kw_only=True):
     late: Mapping[str, int]
     late_known: frozenset[str] = frozenset()
     """The consumers that are late, and whose cause is known."""
+    warnings: frozenset[int] = frozenset()
+    """The incidents that keep nothing from readers, and so make nobody late."""
     counts: Mapping[str, int] = {}
     repair: RepairOf
     ended: Mapping[int, str] = {}
@@ -70,16 +73,27 @@ class _Deciding:
             else:
                 self._open(one)
         for name, risk in self._matters.risks.items():
-            if not self._explained(name, risk):
+            if not self._explained(name):
                 self._at_risk(name, risk)
         for name, since in self._matters.late.items():
             self._late(name, since)
         return self._found
 
-    def _explained(self, name: str, risk: AtRisk) -> bool:
+    def _explained(self, name: str) -> bool:
         """Whether an incident that people are told of is what holds a consumer up."""
-        found = (one for one in self._matters.incidents if one.state != "resolved" and name in one.affected.consumers)
-        return any(risk.node in (one.node, *one.affected.assets) for one in found)
+        return any(one.state != "resolved" and name in self._threatened(one) for one in self._matters.incidents)
+
+    def _threatened(self, one: Incident) -> Mapping[str, AtRisk]:
+        """The consumers that an incident will make late: what holds them up is at its partitions, or below its node."""
+        if one.id in self._matters.warnings:
+            return {}
+        own = one.affected.partitions
+        risks = ((name, self._matters.risks[name]) for name in one.affected.consumers if name in self._matters.risks)
+        return {
+            name: risk
+            for name, risk in risks
+            if risk.node in one.affected.assets or (risk.node == one.node and (not own or risk.partition in (*own, WHOLE)))
+        }
 
     # Incidents
 
@@ -99,12 +113,12 @@ class _Deciding:
         if not known:
             again = bool(mine)
             if not again or self._now - max(t.created_at for t in mine) >= AGAIN_US:
-                self._put(one, "opened", subject, to, channel, self._words.opened(one, to, self._matters.risks, again=again), said)
+                self._put(one, "opened", subject, to, channel, self._words.opened(one, to, self._threatened(one), again=again), said)
         elif known[-1].said != said and known[-1].state == "waiting":
             again = subject != one.shown
-            self._found.reworded.append((known[-1].id, self._words.opened(one, to, self._matters.risks, again=again), said))
+            self._found.reworded.append((known[-1].id, self._words.opened(one, to, self._threatened(one), again=again), said))
         elif known[-1].said != said and known[-1].state != "dropped":
-            page = self._words.changed(one, to, self._matters.risks, known[-1].said)
+            page = self._words.changed(one, to, self._threatened(one), known[-1].said)
             self._put(one, "changed", f"{subject}:{said}", to, channel, page, said)
         elif urgent and known[-1].state == "waiting" and to.owner.quiet is not None:
             self._found.hastened.append(known[-1].id)
@@ -121,7 +135,7 @@ class _Deciding:
                 if channel in known:
                     continue
                 subject = _subject(one, self._told(one, channel))
-                page = self._words.escalated(one, above, first, self._matters.risks)
+                page = self._words.escalated(one, above, first, self._threatened(one))
                 self._put(one, "escalated", subject, above, channel, page, f"{one.kind}@{one.node}")
 
     def _over(self, one: Incident) -> None:
@@ -168,8 +182,9 @@ class _Deciding:
 
     def _urgent(self, one: Incident) -> bool:
         """Whether a deadline won't be met, or wasn't, of somebody whom it affects."""
-        affected = set(one.affected.consumers)
-        return bool(affected & (self._matters.risks.keys() | self._matters.late_known))
+        if one.id in self._matters.warnings:
+            return False
+        return bool(self._threatened(one) or self._matters.late_known.intersection(one.affected.consumers))
 
     # Deadlines without an incident
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from headrace.model import Project
 from headrace.model.zones import HOUR_US
+from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
 from headrace.observe.evaluation import Evaluation
 from headrace.observe.incidents import endings
 from headrace.observe.notices.deciding import (
@@ -23,10 +24,13 @@ from headrace.observe.notices.wording import RepairOf
 from headrace.observe.obligations import Scene
 from headrace.observe.states import AtRisk
 from headrace.store.database import Transaction
+from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents, notices
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.notices import Told
 
+_OF_ROWS = DATA_CAUSES | {CauseKind.CODE_ERROR}
+"""Causes that are seen in what was delivered or computed: as a warning they hold nothing up."""
 OVER_US = 24 * HOUR_US
 """So long after its end it is looked whether people were told that an incident is over."""
 
@@ -53,13 +57,15 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
     """Queue what is new of incidents and of deadlines. `repair` is asked only about incidents of which a message is written."""
     open_ones = incidents.open_ones(tx)
     found = [*open_ones, *incidents.resolved_since(tx, now - OVER_US)]
-    known = {name for one in open_ones for name in one.affected.consumers}
+    warnings = frozenset(one.id for one in open_ones if one.kind in _OF_ROWS and stored_evidence.only_warned(tx, one.id))
+    known = {name for one in open_ones if one.id not in warnings for name in one.affected.consumers}
     about = notices.about(tx, [one.id for one in found])
     matters = Matters(
         now=now, incidents=found, told=about, risks=deadlines.risks, repair=repair,
         ended={one.id: endings.of(tx, one) for one in found if _untold(one, about[one.id])},
         late={name: since for name, since in deadlines.late.items() if name not in known},
         late_known=frozenset(deadlines.late.keys() & known),
+        warnings=warnings,
         counts={name: notices.count_since(tx, name, now - HOUR_US) for name in project.owners},
     )  # fmt: skip
     _write(tx, decide(project, matters), now)

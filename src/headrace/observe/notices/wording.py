@@ -54,7 +54,7 @@ class Words:
         self._project, self._now, self._zone = project, now, project.settings.timezone
 
     def opened(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> Page:
-        """There is a cause. `risks` are the consumers that will be late."""
+        """There is a cause. `risks` are the consumers that it will make late."""
         title = f"{one.shown} {one.node}: {clause(one)}{' (again)' if again else ''}"
         return self._page(title, [*self._cause(one, to), *self._reach(one, to, risks), *self._next(one)])
 

@@ -66,6 +66,12 @@ def stands(tx: Transaction, number: int) -> bool:
     return tx.execute(sql, (number,)).fetchone() is not None
 
 
+def only_warned(tx: Transaction, number: int) -> bool:
+    """Whether there is evidence of an incident, and none of it ever kept anything from readers."""
+    row = tx.execute("select count(*), coalesce(max(held), 0) from evidence where incident_id = :id", {"id": number}).fetchone()
+    return bool(row[0]) and not row[1]
+
+
 def of_incident(tx: Transaction, number: int) -> dict[str, bool]:
     """The ids of the evidence that is put down to an incident, and whether each still stands and keeps something from readers."""
     rows = tx.execute("select id, ended_at is null and held = 1 from evidence where incident_id = :id", {"id": number})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import msgspec
 
 from headrace.lake import Column
@@ -203,6 +205,16 @@ class TypeDrift(msgspec.Struct, frozen=True):
     reason: str
     reads_as: SourceSchema | None = None
     """The schema that would read this delivery, for a person to accept; None where none was looked for or found."""
+
+    def without_values(self, columns: Container[str]) -> TypeDrift:
+        """The same without the first values of these columns, whose names are in lower case."""
+        reason, kept = self.reason, []
+        for one in self.columns:
+            value = f": '{one.value}'"
+            hidden = one.column.lower() in columns and value in reason
+            reason = reason.replace(value, "") if hidden else reason
+            kept.append(msgspec.structs.replace(one, value="") if hidden else one)
+        return msgspec.structs.replace(self, columns=tuple(kept), reason=reason)
 
 
 class Unreadable(msgspec.Struct, frozen=True):

@@ -84,7 +84,8 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     if whole is not None:
         staged = whole.instead_of(staged)
     parts = _parts(staged, partitions, partition_check, now_us)
-    reader = Staged(session, staged, table, references, several=len(parts) > 1, files=whole.files if whole is not None else ())
+    files = whole.files if whole is not None else ()
+    reader = Staged(session, staged, table, references, several=len(parts) > 1, files=files, classified=classified)
     subject = _subject(reader, partition_check[2] if partition_check else timezone)
     items = [declare(check, subject) for check in checks]
     routed = _routed(subject, reader, partitions or [part.key for part in parts], partition_check)

@@ -156,7 +156,8 @@ def _judged(item: Item, part: Part, staged: Staged) -> CheckResult:
     if not finding.failing:
         return _make(item, Outcome.PASSED if finding.rows else Outcome.UNCHECKED, finding.rows, 0, "")
     shown = _rows_to_show(item, part, staged)
-    return _make(item, Outcome.FAILED, finding.rows, finding.failing, _detail(item, finding, shown), shown, (part.key,))
+    sample = tuple(row for row in shown if row)
+    return _make(item, Outcome.FAILED, finding.rows, finding.failing, _detail(item, finding, sample), sample, (part.key,))
 
 
 def _find(item: Item, part: Part, staged: Staged) -> Finding:

@@ -27,13 +27,13 @@ def columns_of(connection: DuckDBPyConnection, query: str) -> dict[str, str]:
 
 def sample(connection: DuckDBPyConnection, query: str, columns: Mapping[str, str], *, first: str = "") -> tuple[dict[str, Any], ...]:
     """At most `SAMPLE_ROWS_MAX` rows of the query, `first` being the column that comes first. Numbers and booleans stay
-    what they are where JSON can hold them; everything else is text, cut at `SAMPLE_CHARACTERS_MAX`.
+    what they are where JSON can hold them; everything else is text, cut at `SAMPLE_CHARACTERS_MAX`. Without columns each row is empty.
 
     Raises `duckdb.Error` as the query does."""
     names = sorted(columns, key=lambda name: name.lower() != first.lower())[:SAMPLE_COLUMNS_MAX]
     shown = ", ".join(quote(name) if columns[name] in _AS_THEY_ARE else _as_text(name) for name in names)
-    rows = connection.execute(f"SELECT {shown} FROM ({query}) LIMIT {SAMPLE_ROWS_MAX}").fetchall()
-    return tuple({name: _jsonable(value) for name, value in zip(names, row, strict=True)} for row in rows)
+    rows = connection.execute(f"SELECT {shown or 'NULL'} FROM ({query}) LIMIT {SAMPLE_ROWS_MAX}").fetchall()
+    return tuple({name: _jsonable(value) for name, value in zip(names, row, strict=bool(names))} for row in rows)
 
 
 def examples(rows: tuple[dict[str, Any], ...], column: str) -> str:

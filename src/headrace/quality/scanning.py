@@ -5,7 +5,7 @@ Of a large file aggregates may be taken over a sample that is the same each time
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headrace.lake import PARTITION_COLUMN, Column, FileRef, Lookup, StagedFile, Table
@@ -39,8 +39,11 @@ class Staged:
         *,
         several: bool,
         files: Sequence[FileRef] = (),
+        classified: Sequence[str] = (),
     ) -> None:
-        """`several`: whether more than one partition was asked for (or staged), so that each is judged by itself."""
+        """`several`: whether more than one partition was asked for (or staged), so that each is judged by itself. No row that is
+        shown has a `classified` column."""
+        self._classified = frozenset(name.lower() for name in classified)
         self._files = tuple(files)
         self._every = 1
         self.session, self.file, self.several = session, staged, several
@@ -86,7 +89,10 @@ class Staged:
         """Some of the rows that the query over `__self__` returns; `staged_rows`: they have the staged columns."""
         text, connection = self._over_self(query, key), self.session.connection
         columns = {column.name: column.type for column in self.columns} if staged_rows else columns_of(connection, text)
-        return sample(connection, text, columns, first=first)
+        return sample(connection, text, self._harmless(columns), first=first)
+
+    def _harmless(self, columns: Mapping[str, str]) -> dict[str, str]:
+        return {name: kind for name, kind in columns.items() if name.lower() not in self._classified}
 
     def require(self, names: Sequence[str]) -> None:
         """Raises `CheckUnusable` for a node that isn't at hand."""

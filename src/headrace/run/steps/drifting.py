@@ -414,4 +414,5 @@ def _order(form: str) -> list[str]:
 def _example(bad: BadColumn) -> str:
     where = f" at line {bad.line}" if bad.line else ""
     rows = f", {bad.rows:,} {'row' if bad.rows == 1 else 'rows'}" if bad.rows else ""
-    return f"first value that isn't {bad.type}: '{bad.value}'{where}{rows}"
+    value = f": '{bad.value}'" if bad.value else ""
+    return f"first value that isn't {bad.type}{value}{where}{rows}"

@@ -143,6 +143,8 @@ def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
         made = _read_once(task, workshop, session, drifting, kept, name)
         if isinstance(made, Outcome):
             return made
+        if isinstance(made, TypeDrift):
+            made = made.without_values({column.lower() for column in _classified(task)})
         why, other = made, drifting.reread(made, Path(kept.path))
         if other is None:
             break
@@ -270,7 +272,7 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
             now_us=task.now_us,
             timezone=source.timezone,
             on_fail=blocking(source.on_fail),
-            classified=[column.name for column in task.promised or () if column.classification],
+            classified=_classified(task),
         )
 
     with lent(session, task.macros):
@@ -288,6 +290,11 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
         facts = with_own_checks(judged.facts, found, task, session, sifted.staged, table)
         judged = msgspec.structs.replace(judged, facts=facts)
     return sifted.settle(judged, workshop)
+
+
+def _classified(task: TakeIn) -> list[str]:
+    """Columns of whose values nothing may be kept."""
+    return [column.name for column in task.promised or () if column.classification]
 
 
 def _without_replaced(task: TakeIn, session: Session, prepared: Prepared) -> tuple[str, int]:

@@ -173,3 +173,38 @@ def test_names_of_a_delivery_that_was_replaced_are_not_offered(lab: Lab) -> None
     (repair,) = lab.tick().repairs
     assert (repair.first or "").startswith("ask acme for the file as it was agreed")
     assert repair.commands == ["headrace tick"]
+
+
+EDITS = {
+    "type": ("contracts/orders.odcs.yaml", contract("DECIMAL(3,2)"), contract("DOUBLE"), "amount is declared DECIMAL(3,2)"),
+    "range": ("sources/orders.yaml", f"{SOURCE}contract: orders\nchecks:\n  - range: {{column: amount, min: 100}}\n",
+              f"{SOURCE}contract: orders\n", "check range_amount fails"),
+    "unique": ("sources/orders.yaml", f"{SOURCE}contract: orders\nchecks:\n  - unique: [customer]\n",
+               f"{SOURCE}contract: orders\n", "check unique_customer fails"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_wait_over_our_own_declaration_is_charged_to_its_owner(lab: Lab, edit: str) -> None:
+    """Would catch: a vendor charged with hours in which its file was as agreed, and a check of ours rejected it."""
+    path, wrong, right, summary = EDITS[edit]
+    lab.write(path, wrong)
+    apply(lab)
+    lab.orders(DAYS[1], amount="14.25")
+    lab.tick()
+    lab.now += timedelta(hours=3)
+
+    def told() -> None:
+        for subject in ("report@", "orders@"):
+            document = lab.headrace("why", subject + DAYS[1], "--now", lab.now.isoformat())
+            (hold,) = [one for one in document["segments"] if one["kind"] == "hold"]
+            assert (hold["incident"], hold["note"].startswith(summary)) == ("INC-1", True)
+            charged = sum(one["seconds"] for one in document["shares"] if one["owner"] == "core")
+            assert charged == pytest.approx(hold["seconds"], abs=5), (subject, document["shares"])
+
+    told()
+    lab.write(path, right)
+    apply(lab)
+    told()
+    lab.tick()
+    told()

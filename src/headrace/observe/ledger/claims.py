@@ -177,7 +177,8 @@ class Claims:
             return
         lasts = self._lasting(one)
         over = end if lasts else until
-        yield self._claim(Kind.RETRY, one.dispatched_us, over, f"{one.label} {one.state}: {said}"[:200], self._incident(end, over))
+        behind = self._behind(one, end, over)
+        yield self._claim(Kind.RETRY, one.dispatched_us, over, f"{one.label} {one.state}: {said}"[:200], behind)
         if lasts and one.state != "cancelled":
             yield self._held(one, end, self._redelivered(one, until))
 
@@ -195,7 +196,7 @@ class Claims:
             yield self._claim(Kind.HOLD, at_us, to_us, note, decider=self._stay.traits.decider)
 
     def _held(self, one: Try, from_us: int, to_us: int) -> Segment:
-        incident = self._incident(from_us, to_us)
+        incident = self._behind(one, from_us, to_us)
         said = f"{one.state}: {one.reason}" if one.reason else one.state
         # No check failed for held data: accepting it is one command. What was rejected, or failed, has to be mended first.
         decider = self._stay.traits.decider if one.state == "held" else ""
@@ -306,12 +307,21 @@ class Claims:
         number = next((each.because for each in shown if each.id == one.id), 0)
         return next((each for each in self._named if each.id == number), None)
 
+    def _behind(self, one: Try, from_us: int, to_us: int) -> Named | None:
+        """The incident that an attempt's failure, hold or rejection was put down to, whatever its kind;
+        else one of that time."""
+        found = [each for each in self._named if one.id in each.attempts]
+        return min(found, key=self._nearness, default=None) or self._incident(from_us, to_us)
+
     def _incident(self, from_us: int, to_us: int, *kinds: str) -> Named | None:
         """The incident that explains a time, one of the partition's own node first: of some kinds where those are given, else of those
         that are about what was delivered or computed."""
         found = [one for one in self._named if one.began_us < to_us and (one.ended_us is None or one.ended_us > from_us)]
         found = [one for one in found if (one.kind in kinds if kinds else one.kind not in _ELSEWHERE)]
-        return min(found, key=lambda one: (one.node != self._stay.node, one.id), default=None)
+        return min(found, key=self._nearness, default=None)
+
+    def _nearness(self, one: Named) -> tuple[bool, int]:
+        return one.node != self._stay.node, one.id
 
 
 def first_arrival(arrivals: Sequence[Arrival], one: Try | None) -> Arrival | None:

@@ -93,7 +93,8 @@ class StoreRecords:
             for number in self._wrongs.get((node, partition), {}).values():
                 if number not in rows and (row := ledger.incident(self._tx, number)) is not None:
                     rows[number] = row
-            found = [Named(*row) for _, row in sorted(rows.items())]
+            explained = ledger.explained(self._tx, node, partition, rows)
+            found = [Named(*row, attempts=frozenset(explained.get(number, ()))) for number, row in sorted(rows.items())]
             self._named[node, partition] = found
             self.owners |= {one.id: one.owner for one in found}
         return self._named[node, partition]

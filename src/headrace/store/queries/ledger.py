@@ -214,6 +214,21 @@ def incidents(tx: Transaction, node: str, partition: str) -> list[IncidentRow]:
     return [IncidentRow(*row) for row in rows]
 
 
+def explained(tx: Transaction, node: str, partition: str, numbers: Iterable[int]) -> dict[int, list[tuple[int, int]]]:
+    """Incident → (epoch, n) of the attempts at a partition whose failure, hold or rejection is evidence of it."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for number in numbers:
+        rows = tx.execute(
+            "select distinct attempt from evidence where incident_id = :id and node = :node and partition in (:partition, '')"
+            " and held = 1 and attempt is not null",
+            {"id": number, "node": node, "partition": partition},
+        ).fetchall()
+        for (attempt,) in rows:
+            epoch, _, n = str(attempt).partition(".")
+            found.setdefault(number, []).append((int(epoch), int(n)))
+    return found
+
+
 def incident(tx: Transaction, number: int) -> IncidentRow | None:
     """One incident."""
     row = tx.execute(f"{_INCIDENT}id = ?", (number,)).fetchone()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from headrace.operations.documents import Document
 
 
@@ -65,7 +67,7 @@ class AffectedRow(Document, frozen=True, kw_only=True):
 
 class IncidentRepairRow(Document, frozen=True, kw_only=True):
     """What repairs it; `automatic`: Headrace does it by itself. `first` is what a person does before
-    the command.
+    the command, `commands` all that is typed then, in order: the first of them is `command`.
 
     `same`: neither code nor inputs have changed, so `fix --again` would compute the same rows."""
 
@@ -75,6 +77,7 @@ class IncidentRepairRow(Document, frozen=True, kw_only=True):
     note: str | None = None
     """When it ends without anybody, and what may be done all the same; then `command` only looks."""
     same: bool = False
+    commands: list[str] = msgspec.field(default_factory=list)
 
 
 class SymptomRow(Document, frozen=True, kw_only=True):

@@ -19,7 +19,14 @@ from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.incidents.closing import SHOWN_US
 from headrace.operations.backfill_planning import BackfillArguments
 from headrace.operations.incident_documents import IncidentRepairRow
-from headrace.operations.repairs import Broken, before_deciding, decided_at, repairs
+from headrace.operations.repairs import (
+    Broken,
+    after_correcting,
+    asked_by_its_error,
+    before_deciding,
+    decided_at,
+    repairs,
+)
 from headrace.operations.unchanged import unchanged
 from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
@@ -117,18 +124,32 @@ def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incide
         return None
     how = mending(tx, compiled, incident)
     if how.by_itself:
-        return IncidentRepairRow(command=how.commands[0], automatic=True, note=f"{how.by_itself}; {how.first}")
+        return _row(how.commands, automatic=True, note=f"{how.by_itself}; {how.first}")
     if not how.acts:
         if not how.commands:
             return None
-        return IncidentRepairRow(command=how.commands[0], automatic=False, first=how.first, same=how.same)
+        return _row(how.commands, automatic=False, first=how.first, same=how.same)
     alone = incident.state == "recovering" or (incident.kind in _AUTOMATIC and not _stuck(tx, _places(tx, incident)))
     alone = alone or (incident.kind == CauseKind.PAUSED and how.acts == (Act.LOOK,))
     if alone and (incident.kind == CauseKind.RESTATEMENT or incident.state == "recovering") and _asked_for(tx, incident):
         alone = False
     if incident.state != "recovering" and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail in _DISK:
-        return IncidentRepairRow(command=f"headrace fix {incident.shown}", automatic=False, first=_DISK[incident.detail])
-    return IncidentRepairRow(command=f"headrace fix {incident.shown}", automatic=alone)
+        return _row([f"headrace fix {incident.shown}"], automatic=False, first=_DISK[incident.detail])
+    return _row([f"headrace fix {incident.shown}"], automatic=alone)
+
+
+def _row(
+    commands: Sequence[str],
+    *,
+    automatic: bool,
+    first: str | None = None,
+    note: str | None = None,
+    same: bool = False,
+) -> IncidentRepairRow:
+    return IncidentRepairRow(
+        command=commands[0], automatic=automatic, first=first, note=note, same=same,
+        commands=list(commands),
+    )  # fmt: skip
 
 
 def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool = False) -> Mending:
@@ -146,8 +167,7 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
         case CauseKind.CONFIGURATION_ERROR if _is_declared_anew(tx, incident):
             return Mending(acts=(Act.LOOK,))
         case CauseKind.CONFIGURATION_ERROR:
-            first = f"correct {_declared_at(project, incident)}"
-            return Mending(first=first, commands=("headrace validate", "headrace apply", "headrace tick"))
+            return _of_declaration(tx, project, incident)
         case CauseKind.APPROVAL_PENDING:
             return Mending(
                 first="nobody can approve a plan yet: cancel it, or change `backfill_approval` in headrace.toml and plan it again",
@@ -164,6 +184,21 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
             return _of_reported(tx, compiled, incident, again=again)
         case _:
             return _of_data(tx, project, incident)
+
+
+def _of_declaration(tx: Transaction, project: Project, incident: Incident) -> Mending:
+    """A declaration is corrected and applied; what it held is ingested then, what failed over it is tried again."""
+    node, declared = incident.node, _declared_at(project, incident)
+    failed = [key for name, key in _places(tx, incident) if name == node and _is_failed(tx, name, key)]
+    if not failed:
+        return Mending(first=f"correct {declared}", commands=("headrace apply", "headrace tick"))
+    commands = after_correcting(node, failed, is_asset=node in project.assets)
+    return Mending(first=asked_by_its_error(declared), commands=tuple(commands))
+
+
+def _is_failed(tx: Transaction, node: str, key: str) -> bool:
+    row = partitions.get(tx, node, key)
+    return row is not None and row.state == "failed"
 
 
 def _of_damage(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool) -> Mending:

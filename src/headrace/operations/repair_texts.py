@@ -10,11 +10,11 @@ from headrace.store.queries.incidents import Incident
 
 
 def repair_text(row: IncidentRepairRow) -> str | None:
-    """What a person does first and the command then, or when it ends by itself; None where the command alone repairs it."""
+    """What a person does first and the commands then, or when it ends by itself; None where the command alone repairs it."""
     if row.note is not None:
         return row.note
     if row.first is not None:
-        return f"{row.first}, then {row.command}"
+        return ", then ".join([row.first, *row.commands])
     return "Headrace does it by itself" if row.automatic else None
 
 

@@ -46,6 +46,18 @@ def decided_at(node: str) -> str:
     return command_line("quarantine", node)
 
 
+def asked_by_its_error(file: str) -> str:
+    """What a person does first about an attempt that failed because of a declaration, or of what is set outside of the project."""
+    return f"do what its error asks, or correct {file}"
+
+
+def after_correcting(node: str, keys: Sequence[str], *, is_asset: bool) -> list[str]:
+    """The commands for such an attempt, whatever was corrected: a pass makes those again whose declaration has changed, but for assets,
+    and `retry` the others."""
+    again = command_line("retry", node if len(keys) > 1 else place(node, keys[0]))
+    return [command_line("apply"), again, *([] if is_asset else [command_line("tick")])]
+
+
 def repairs(project: Project, broken: Iterable[Broken], because: str) -> list[RepairRow]:
     """What repairs each, those of a node that need the same together. `because` is the reason that is
     put into commands. Nothing repairs a node that isn't declared any more."""
@@ -77,6 +89,8 @@ def first_of(project: Project, one: Broken) -> str | None:
     declared = project.node(one.node)
     if one.history is not None and declared is not None:
         return f"{one.history}; {before_deciding(declared.owner)}"
+    if declared is not None and _is_configured(one):
+        return asked_by_its_error(declared.place.file)
     if isinstance(declared, Source):
         return _of_source(declared, one)
     if not isinstance(declared, Asset) or one.state == "lost" or (one.error is not None and one.error.kind in _PASSING):
@@ -104,6 +118,8 @@ def _of_source(source: Source, one: Broken) -> str | None:
 
 
 def _commands(declared: Source | Asset | None, node: str, keys: Sequence[str], found: Sequence[Broken], because: str) -> list[str]:
+    if all(_is_configured(one) for one in found):
+        return after_correcting(node, keys, is_asset=isinstance(declared, Asset))
     if isinstance(declared, Source) and any(broken.state in ("held", "rejected") for broken in found):
         if any(one.declared for one in found):
             return [command_line("apply"), command_line("tick")]
@@ -113,6 +129,11 @@ def _commands(declared: Source | Asset | None, node: str, keys: Sequence[str], f
     if not isinstance(declared, Asset) or all(broken.state == "lost" or _passes(broken) for broken in found):
         return [command_line("retry", node if len(keys) > 1 else place(node, keys[0]))]
     return ["headrace apply", _again(declared, keys, because)]
+
+
+def _is_configured(broken: Broken) -> bool:
+    """Whether it failed because of what is declared, or set outside of the project."""
+    return broken.state == "failed" and broken.error is not None and broken.error.code == "configuration_error"
 
 
 def _passes(broken: Broken) -> bool:

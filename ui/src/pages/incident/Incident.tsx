@@ -68,12 +68,12 @@ function RepairSaid({ row, again }: { row: Row; again: () => void }) {
   }
   if (row.state === "recovering") return <div className="notice"><p><strong>Recovering.</strong> The cause is gone; it closes when those affected are served again.</p></div>;
   if (!row.repair) return <div className="notice tone-warn"><p><strong>No repair is known.</strong> It closes by itself once service is back.</p></div>;
-  const { first, automatic, command, note } = row.repair;
+  const { first, automatic, commands, note } = row.repair;
   return (
     <div className="notice">
       <div>
         <p>{note ? <><strong>Nothing has to be done.</strong> {note}.</> : automatic ? <><strong>Headrace repairs it by itself.</strong> Nothing has to be done.</> : first ? <><strong>A person does this first:</strong> {first}. Then:</> : <><strong>A machine can repair it.</strong> The preview says what will be done before anything is.</>}</p>
-        {!automatic && <Command text={command} />}
+        {!automatic && commands.map((text) => <Command key={text} text={text} />)}
         {first && row.repair.same && (
           <p>
             <button type="button" className="button" onClick={again}>Compute it again…</button>

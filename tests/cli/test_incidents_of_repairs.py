@@ -39,7 +39,7 @@ def at(n: int, hour: str = "04:30") -> str:
 
 
 def rows(n: int, header: str = "till,amount,city", scale: int = 1) -> str:
-    return header + "\n" + "".join(f"{till},{(till * 3 + n) * scale}.5{till},X{till % 3}\n" for till in range(1, 9))
+    return header + "\n" + "".join(f"{till},{(till * 3 + n * 7 % 17) * scale}.5{till},X{till % 3}\n" for till in range(1, 9))
 
 
 @pytest.fixture
@@ -145,3 +145,13 @@ def test_a_restatement_threatens_nobody_with_lateness(shop: Callable[..., Projec
     assert "tax-office will be late: 2026-03-11" in mails(project, found["late_source"])
     assert "yours: tax-office" in mails(project, found["restatement"])
     assert "will be late" not in mails(project, found["restatement"])
+
+
+def test_a_rename_with_another_unit_is_one_incident_that_names_both(shop: Callable[..., Project]) -> None:
+    """Would catch: two incidents, with two owners' mails, for one change of one column."""
+    project = shop(days=14, **OUTBOX)
+    deliver(project, 14, rows(14, "till,total,city", scale=100))
+    project.json("tick", "--now", at(14))
+    (one,) = project.json("incidents")
+    assert one["cause"]["kind"] == "schema_change" and "amount: values × 1" in one["cause"]["summary"]
+    assert {row["what"] for row in one["cause"]["evidence"]} == {"column renamed", "distribution shift amount"}

@@ -265,9 +265,22 @@ def test_values_that_are_odd_whatever_the_rows_are_have_a_cause_of_their_own() -
     assert sorted(shown(found)) == [("distribution_shift", "flights"), ("duplicate_rows", "flights")]
     renamed = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "distance", hour=1, strength=20, detail="renamed")
     about = f"location: × 1.61; {BESIDES}"
-    besides = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "distance", hour=1, strength=16, detail=about)
+    besides = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "carrier", hour=1, strength=16, detail=about)
     found = diagnose([renamed, besides], lines(), NOW + 10 * HOUR_US)
     assert sorted(shown(found)) == [("distribution_shift", "flights"), ("schema_change", "flights")]
+
+
+def test_a_column_renamed_with_other_values_is_one_cause() -> None:
+    """Would catch: two incidents for a column that was renamed because it is in another unit now."""
+    renamed = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "distance", strength=20, detail="renamed; both are DOUBLE")
+    about = f"location: × 1.61; {BESIDES}"
+    for strength in (16, 31):
+        unit = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "distance", strength=strength, detail=about)
+        (one,) = diagnose([renamed, unit], lines(), NOW)
+        assert (one.kind, one.columns, one.own) == (CauseKind.SCHEMA_CHANGE, ("distance",), (renamed.id, unit.id))
+        assert one.summary == "1 column renamed, distance × 1.61"
+    other = seen("flights@2013-02-12", Family.DISTRIBUTION, "distribution_shift", "distance", strength=16, detail=about)
+    assert len(diagnose([renamed, other], lines(), NOW)) == 2, "of another delivery"
 
 
 def test_names_that_were_accepted_arent_to_blame_for_what_the_delivery_shows() -> None:

@@ -21,6 +21,8 @@ NEAR_DAYS = 3
 """So many days a warning stands; deliveries of months that come at once are no nearer to each other for that."""
 REMEMBERED = 4_096
 """So many looks of evidence are remembered: ten thousand equal failures are one."""
+_RENAMED = "renamed"
+"""What the detail of a column begins with that has another name."""
 OF_FORM = frozenset({CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE})
 OF_DATA = BROKEN - {Family.ERROR}
 """What is seen in data that came."""
@@ -158,7 +160,12 @@ def _covered(found: Sequence[Candidate], left: Iterable[Evidence]) -> set[str]:
     for cause in found:
         own = {one.id for one in cause.own}
         for one in left:
-            if cause.chosen and one.id not in own and one.id not in taken and _covers(cause, one):
+            if not cause.chosen or one.id in own or one.id in taken:
+                continue
+            if _of_renamed_column(cause, one):
+                cause.own.append(one)
+                taken.add(one.id)
+            elif _covers(cause, one):
                 cause.symptoms.append(one)
                 taken.add(one.id)
     return taken
@@ -178,6 +185,15 @@ def _covers(cause: Candidate, one: Evidence) -> bool:
     if cause.rule.covers is Covers.COLUMNS:
         return one.column in cause.columns if one.column else not _outweighs(one, cause)
     return not _outweighs(one, cause)
+
+
+def _of_renamed_column(cause: Candidate, one: Evidence) -> bool:
+    """Whether the values of a column are others in the very delivery that renames it: whoever wrote it in another unit, or in other
+    codes, renamed it for that. It is one cause, which names both."""
+    if cause.kind is not CauseKind.SCHEMA_CHANGE or one.family is not Family.DISTRIBUTION or not one.detail.endswith(BESIDES):
+        return False
+    renamed = {(each.column, each.partition) for each in cause.own if each.detail.partition(";")[0] == _RENAMED}
+    return (one.column, one.partition) in renamed
 
 
 def _came_before(cause: Candidate, one: Evidence) -> bool:

@@ -87,7 +87,9 @@ def _schema(own: Sequence[Evidence], _: Sequence[str]) -> str:
     counted = Counter(how.values())
     words = {"": "changed", "dropped": "gone", "added": "new", "nullability": "nullable now"}
     said = [f"{n} column{'s' if n > 1 else ''} {words.get(what, what)}" for what, n in counted.items()]
-    return ", ".join([*said, *_values_too(own)]) or "names changed"
+    told_of = {one.column for one in own if "; values " in one.detail}
+    shifted = [one for one in own if one.family is Family.DISTRIBUTION and one.column not in told_of]
+    return ", ".join([*said, *_values_too(own), *(_values([one], [one.column]) for one in shifted[:NAMES_TOLD])]) or "names changed"
 
 
 def _values_too(own: Sequence[Evidence]) -> list[str]:

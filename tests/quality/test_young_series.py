@@ -163,6 +163,24 @@ def test_a_table_of_sums_has_a_row_a_day(factor: float, severity: str) -> None:
     assert [fact.severity.value for fact in facts] == list(filter(None, [severity]))
 
 
+@pytest.mark.parametrize(("past", "severity"), [(10, "hold"), (40, "hold")])
+def test_a_row_a_day_whose_values_differ(past: int, severity: str) -> None:
+    """Would catch: sums taken for columns that say their interval, since one row has one value, and
+    another one each day: nothing was said of a rate a hundred times as large."""
+
+    def sums(number: int, factor: float = 1.0) -> Metrics:
+        rate = 225 * factor * (1 + 0.02 * (number * 7 % 5 - 2))
+        column = ColumnMetrics(
+            nulls=0.0, negative=0.0, zero=0.0, location=math.log(rate), distinct=0.0, only=f"{rate:.4f}"
+        )  # fmt: skip
+        return Metrics(1, {"rate": column}, repeated=0)
+
+    history = History([Past(key(n), encoded(sums(n))) for n in range(past)], Grain.DAY)
+    found = judge(Partition(key=key(past), metrics=sums(past, 100)), history)
+    assert [(one.kind, one.column, one.severity.value) for one in found] == [("distribution_shift", "rate", severity)]
+    assert judge(Partition(key=key(past), metrics=sums(past)), history) == ()
+
+
 def test_the_first_weekend_and_an_end_of_a_month_may_be_other_days() -> None:
     """Would catch: the first Saturday, at a third of the rows, called a fault."""
     assert told(day(5, rows=330), 5) == []

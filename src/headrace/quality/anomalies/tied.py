@@ -46,6 +46,7 @@ class Tied(NamedTuple):
 def tied(partition: str, today: Metrics, history: History, grain: Grain | None) -> Tied:
     """Which columns say the interval, and which say a wrong one."""
     past = history.newest(LOOKED_AT)
+    alone = all(found.rows == 1 for _, found in past)
     columns, wrong = set[str](), dict[str, Wrong]()
     for name in today.columns:
         known = _known(past, name)
@@ -53,7 +54,8 @@ def tied(partition: str, today: Metrics, history: History, grain: Grain | None) 
             continue
         told = _told(known, grain)
         if not told:
-            columns |= {name} if _changing(known) else set()
+            # A table of sums has one row a day: that all its rows hold one value says nothing.
+            columns |= {name} if not alone and _changing(known) else set()
             continue
         value = _only(today, name)
         expected = {one for part in told if (one := _parts(partition, grain).get(part)) is not None}

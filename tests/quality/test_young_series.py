@@ -181,6 +181,30 @@ def test_a_row_a_day_whose_values_differ(past: int, severity: str) -> None:
     assert judge(Partition(key=key(past), metrics=sums(past)), history) == ()
 
 
+@pytest.mark.parametrize(("rows", "severity"), [(7, "hold"), (17, None), (24, None)])
+def test_a_working_day_with_fewer_rows_than_weekends_have(rows: int, severity: str | None) -> None:
+    """Would catch: 7 rows instead of 37 published because weekends have 17; a bank holiday that is
+    as quiet as a weekend held."""
+
+    def of(number: int) -> Metrics:
+        weekend = (MONDAY + timedelta(number)).weekday() >= 5
+        return Metrics((17 if weekend else 37) + number % 2, {}, repeated=0)
+
+    history = History([Past(key(n), encoded(of(n))) for n in range(10)], Grain.DAY)
+    facts = judge(Partition(key=key(10), metrics=Metrics(rows, {}, repeated=0)), history)
+    wanted = [("volume_anomaly", severity)] if severity else []
+    assert [(fact.kind, fact.severity.value) for fact in facts] == wanted
+
+
+@pytest.mark.parametrize(("rows", "severity"), [(10, "hold"), (15, "hold"), (6, None), (12, None)])
+def test_a_table_that_always_had_as_many_rows(rows: int, severity: str | None) -> None:
+    """Would catch: each of five rows twice, after ten days of five rows each; a sixth row held."""
+    history = History([Past(key(n), encoded(Metrics(5, {}))) for n in range(10)], Grain.DAY)
+    facts = judge(Partition(key=key(10), metrics=Metrics(rows, {})), history)
+    wanted = [("volume_anomaly", severity)] if severity else []
+    assert [(fact.kind, fact.severity.value) for fact in facts] == wanted
+
+
 def test_the_first_weekend_and_an_end_of_a_month_may_be_other_days() -> None:
     """Would catch: the first Saturday, at a third of the rows, called a fault."""
     assert told(day(5, rows=330), 5) == []

@@ -49,12 +49,8 @@ def _failing(asset: Asset, _: random.Random) -> tuple[str, str]:
 
 
 def _casting(asset: Asset, _: random.Random) -> tuple[str, str]:
-    return asset.body.replace(f"{_column(asset)}", f"cast('x' || {_column(asset)} as double)", 1), "casts what can't be cast"
-
-
-def _column(asset: Asset) -> str:
-    start = asset.body.index("select ") + len("select ")
-    return asset.body[start:].split(" as ", 1)[0].split(",", 1)[0]
+    cast = f"""cast('x' || "{asset.measure}" as double) as "{asset.measure}\""""
+    return f"select * replace ({cast}) from (\n{asset.body}\n)", "casts what can't be cast"
 
 
 def _scaling(asset: Asset, chance: random.Random) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from headrace.quality.anomalies.telling import EXACT, NEVER, kind_of, number, pe
 from headrace.quality.anomalies.tied import Tied, tied
 from headrace.quality.anomalies.together import together
 from headrace.quality.anomalies.turned import Turned, turned
-from headrace.quality.anomalies.young import settled, young
+from headrace.quality.anomalies.young import multiplied, settled, young
 from headrace.quality.facts import Fact, Severity
 from headrace.quality.metrics import MetricId, Metrics
 
@@ -201,6 +201,9 @@ def _numbers(one: Partition, history: History) -> list[tuple[Fact, bool]]:
     values = msgspec.structs.replace(one.metrics, rows=rows).values()
     found = young(one.key, values, rows, history)
     found += odd(one.key, values, rows, history, one.sources)
+    times = multiplied(rows, history)
+    if times is not None:
+        found = [each for each in found if each.metric.family != "rows"] + [times]
     renamed = recoded(one.metrics, history)
     known = len(history) >= HISTORY_WARN_MIN or settled(one.key, history)
     facts, explained, lost = _shapes(one, history, renamed) if known else ([], set(), 0.0)

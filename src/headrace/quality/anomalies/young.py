@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.model import Grain
 from headrace.quality.anomalies import limits
+from headrace.quality.anomalies.forecasting import Seasonal
 from headrace.quality.anomalies.history import History
 from headrace.quality.anomalies.occasions import edge
 from headrace.quality.anomalies.odd import Odd, rises
@@ -62,6 +63,10 @@ UNITS = (100.0, 1000.0, 1e6, 60.0, 3600.0)
 """Factors between units that are asked about from `WARN_MIN` on, either way."""
 UNIT_NEAR = 0.05
 SATURDAY = 5
+ALIKE_MIN = 4
+"""From so many days of its kind on, working days or weekends, rows are compared with theirs."""
+SAME_ROWS_MIN = 3
+"""Where each partition has had exactly so many rows or more, so many times as many are no chance."""
 
 
 def young(partition: str, values: Mapping[MetricId, float], rows: int, history: History) -> list[Odd]:
@@ -69,16 +74,40 @@ def young(partition: str, values: Mapping[MetricId, float], rows: int, history: 
     if not WARN_MIN <= len(history) < limits.HISTORY_HOLD_MIN:
         return []
     if rows < ROWS_MIN:
-        families = (*_OF_FEW, "rows") if _missing(rows, history) >= ROWS_MIN else _OF_FEW
+        families = (*_OF_FEW, "rows") if _missing(partition, rows, history) >= ROWS_MIN else _OF_FEW
         values = {metric: value for metric, value in values.items() if metric.family in families}
     found = (_judged(metric, value, partition, (values, rows), history) for metric, value in values.items() if metric.family in _REACH)
     return [one for one in found if one is not None]
 
 
-def _missing(rows: int, history: History) -> float:
-    """How many rows fewer there are than in any partition so far."""
-    past = history.series(MetricId("rows")).values
+def _missing(partition: str, rows: int, history: History) -> float:
+    """How many rows fewer there are than on any day of its kind so far."""
+    past = _of_its_kind(partition, history.series(MetricId("rows")), history)
     return math.exp(min(past)) - 1 - rows if past else 0.0
+
+
+def _of_its_kind(partition: str, past: Seasonal, history: History) -> Sequence[float]:
+    """The values of working days for a working day, those of weekends for a weekend, where enough
+    of them are known; else all."""
+    if history.grain is not Grain.DAY:
+        return past.values
+    weekend = history.season(partition) >= SATURDAY
+    each = zip(past.values, past.seasons, strict=True)
+    alike = [value for value, season in each if (season >= SATURDAY) == weekend]
+    return alike if len(alike) >= ALIKE_MIN else past.values
+
+
+def multiplied(rows: int, history: History) -> Odd | None:
+    """Several times as many rows as each partition has had so far, where all have had the same."""
+    metric = MetricId("rows")
+    past = history.series(metric).values
+    if len(history) < HOLD_MIN or not past or min(past) != max(past):
+        return None
+    usual = round(math.exp(past[0])) - 1
+    if usual < SAME_ROWS_MIN or rows <= usual or rows % usual:
+        return None
+    now = math.log(rows + 1)
+    return Odd(metric, Severity.HOLD, past[0], now, 12.0, 0.0)
 
 
 def settled(partition: str, history: History) -> bool:
@@ -99,9 +128,13 @@ def _judged(
     past, reach = history.series(metric), _REACH[metric.family]
     if len(past.values) < max(WARN_MIN, len(history)) or not math.isfinite(value):
         return None
-    middle = statistics.median(past.values)
+    alike = _of_its_kind(partition, past, history) if metric.family == "rows" else past.values
+    middle = statistics.median(alike)
     up = value > middle
-    nearest = max(past.values) if up else min(past.values)
+    nearest = max(alike) if up else min(alike)
+    # A holiday may be as quiet as a weekend.
+    if metric.family == "rows" and min(past.values) <= value <= max(past.values):
+        return None
     apart, beyond = abs(nearest - middle), (value - nearest) if up else (nearest - value)
     few = rows < ROWS_MIN
     warned = ORDERS if few and metric.family == "location" else reach.warn

@@ -51,6 +51,8 @@ def planned_ahead(
         except UsageError:  # it will be refused, so there is nothing to be counted
             rows.append(one)
             continue
+        if not found.chosen:
+            continue  # a delivery that waited is ingested by the next pass, without being asked for
         counts = counted(compiled.project, ((made.node, made.partitions) for made in found.chosen))
         rows.append(msgspec.structs.replace(one, counts=counts))
         backfills.append(found)

@@ -33,6 +33,7 @@ class Rows:
         self.planned: list[Planned] = []
         self.idle: list[tuple[int, int]] = []
         self.refused: list[Unread] = []
+        self.looked = True
         self.now_us = 1_000
         self.owners: dict[int, str] = {}
 
@@ -68,6 +69,9 @@ class Rows:
 
     def unread(self, source: str) -> Sequence[Unread]:
         return self.refused
+
+    def observed(self, source: str) -> bool:
+        return self.looked
 
     def led(self) -> Led | None:
         return None

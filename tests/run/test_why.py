@@ -56,6 +56,22 @@ def test_the_delivery_that_everything_waits_for_is_named_with_its_promise(lab: L
     assert (late.wait_seconds, late.overhead_seconds, late.shortest_possible_seconds) == (26_400.0, 0.0, 26_400.0)
 
 
+def test_before_the_first_pass_nothing_is_known_of_deliveries(lab: Lab) -> None:
+    """Would catch: a file that is there told as not delivered, and its vendor charged with hours, since nobody has looked yet."""
+    lab.orders(DAYS[0])
+    now = "2025-01-02T06:00:00+00:00"
+    lab.headrace("apply", "--yes", "--now", now)
+    assert ask(lab, "report", now).verdict == "nobody has looked at orders yet"
+    for subject, verdict in {
+        "orders@2025-01-01": "orders@2025-01-01 isn't known yet: nobody has looked at orders",
+        "total@2025-01-01": "total@2025-01-01 waits for orders 2025-01-01, which nobody has looked at yet",
+    }.items():
+        said = ask(lab, subject, now)
+        assert (said.verdict, said.next) == (verdict, "headrace tick")
+        assert [(one.kind, one.seconds) for one in said.segments or []] == [("detection", pytest.approx(21_600.0, abs=1))]
+        assert [one.owner for one in said.shares or []] == ["headrace"]
+
+
 def test_what_failed_is_named_with_its_reason(lab: Lab) -> None:
     """Would catch: `waits for clean` when clean has failed and won't be tried again; another command than its incident's."""
     lab.sql("clean", "select order_id, cast(customer as integer) as customer, cast(day as date) as day from orders")
@@ -106,7 +122,7 @@ def test_what_is_there_waits_for_nothing(lab: Lab, subject: str) -> None:
 
 def test_before_anything_has_run(lab: Lab) -> None:
     """A traceback for who asks first."""
-    assert ask(lab, "report").verdict == "report waits for the first pass: nothing has run yet"
+    assert ask(lab, "report").verdict == "report waits for the first pass: no source was looked at yet, and nothing has run"
 
 
 def test_the_document_is_the_one_that_was_promised(lab: Lab) -> None:

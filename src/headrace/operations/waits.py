@@ -182,6 +182,11 @@ class Waits:
         return Cause(msgspec.structs.replace(row, next=f"headrace resume {node}"), f", which {text}")
 
     def _undelivered(self, node: str, key: str) -> Cause:
+        if not self._scene.world.looks(node):
+            text = f"isn't known yet: nobody has looked at {node}"
+            row = self._row("delivery", node, key, text, at(node, key), state="missing")
+            row = msgspec.structs.replace(row, next="headrace tick")
+            return Cause(row, ", which nobody has looked at yet")
         declared = self._scene.declared.nodes.get(node)
         by = None if declared is None else promised_by(declared, key)
         if by is None:

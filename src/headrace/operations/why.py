@@ -34,8 +34,10 @@ def why(session: Session, text: str) -> WhyDocument:
     name, key = _parsed(project, text)
     if session.store is None or session.compiled is None:
         return _document(
-            session, at(name, key or WHOLE), key, "never", f"{text} waits for the first pass: nothing has run yet", [], "headrace tick"
-        )
+            session, at(name, key or WHOLE), key, "never",
+            f"{text} waits for the first pass: no source was looked at yet, and nothing has run",
+            [], "headrace tick",
+        )  # fmt: skip
     compiled, now_us = session.compiled, session.clock.now_us()
     document = _answered(session, compiled, name, key, now_us)
     with session.store.read() as tx:

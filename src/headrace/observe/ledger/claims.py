@@ -88,6 +88,10 @@ class Claims:
     def _of_deliveries(self) -> Iterator[Segment]:
         if not self._stay.is_source:
             return
+        if not self._arrivals and not self._tries and not self._records.observed(self._stay.node):
+            note = "nobody has looked at it yet"
+            yield self._claim(Kind.DETECTION, self._stay.from_us, self._stay.to_us, note)
+            return
         if not self._arrivals and not self._tries:
             incident = self._incident(self._stay.from_us, self._stay.to_us, *_ABSENT)
             yield self._claim(Kind.SOURCE, self._stay.from_us, self._stay.to_us, "not delivered yet" if self._stay.open else "", incident)

@@ -73,6 +73,10 @@ class EnvironmentRecords:
         """While a source couldn't be read."""
         return self._of(source).unread(source)
 
+    def observed(self, source: str) -> bool:
+        """Whether anybody has looked at a source yet."""
+        return self._of(source).observed(source)
+
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""
         return self._of(node).typical_us(node)

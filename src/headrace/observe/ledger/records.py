@@ -188,6 +188,9 @@ class Records(Protocol):
     def unread(self, source: str) -> Sequence[Unread]:
         """While a source couldn't be read."""
 
+    def observed(self, source: str) -> bool:
+        """Whether anybody has looked at a source yet."""
+
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""
 

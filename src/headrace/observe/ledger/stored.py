@@ -153,6 +153,10 @@ class StoreRecords:
             self._unread[source] = found
         return self._unread[source]
 
+    def observed(self, source: str) -> bool:
+        """Whether anybody has looked at a source yet."""
+        return bool(ledger.looks(self._tx, source, self._now))
+
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""
         found = durations.of_node(self._tx, node)

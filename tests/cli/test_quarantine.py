@@ -75,6 +75,21 @@ def test_a_delivery_with_another_header_is_accepted_by_looser_rules(shop: Projec
     assert [row["partition"] for row in shop.json("quarantine", "orders")] == ["2025-03-06"]
 
 
+def test_what_is_dropped_is_not_called_held(shop: Project) -> None:
+    """Would catch: `why` and `status` that say "held since" the time before it was dropped, as if somebody had to decide still."""
+    at = "orders@2025-03-05"
+    now = "2025-03-06T09:30+01:00"
+    shop.json("quarantine", "drop", at, "--reason", "a test file", "--now", now)
+    told = shop.json("why", at)
+    assert told["state"] == "dropped"
+    assert told["verdict"].startswith(f"{at} has nothing since 09:30: dropped by ")
+    (row,) = shop.json("quarantine", at)
+    assert row["at"] == told["waiting_for"][0]["since"]
+    (report,) = [one for one in shop.json("status")["consumers"] if one["name"] == "morning-report"]
+    assert "held since" not in report["reason"]
+    assert "which has nothing since 09:30: dropped by" in shop.json("why", "orders_clean@2025-03-05")["verdict"]
+
+
 def test_what_is_dropped_stays_dropped_until_something_else_comes(shop: Project) -> None:
     """Would catch: dropped data that waits on, or comes back with the next pass; and a drop after which a correction is not taken in."""
     at = "orders@2025-03-05"

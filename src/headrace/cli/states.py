@@ -7,7 +7,10 @@ from headrace.cli.tables import Cell
 _MARKS = {
     "good": ("✓", "served fresh published passed succeeded applied done resolved"),
     "bad": ("✗", "late wrong rejected failed lost stale open"),
-    "warn": ("!", "at_risk never unknown behind held warned partial withdrawn waived cancelled unchecked waiting missing recovering"),
+    "warn": (
+        "!",
+        "at_risk never unknown behind held warned partial withdrawn waived cancelled unchecked waiting missing recovering dropped",
+    ),
     "": ("·", "nothing_due skipped queued running superseded nothing declined"),
 }
 _OF = {state: (mark, style) for style, (mark, states) in _MARKS.items() for state in states.split()}

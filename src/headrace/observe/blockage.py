@@ -135,6 +135,9 @@ class Blockage:
         if state == "missing":
             return Blocked(Block.MISSING if node.is_source else Block.WAITING, None, node.name, key, state, "")
         assert standing is not None
+        if standing.dropped_us is not None:
+            since = standing.dropped_us
+            return Blocked(Block.QUARANTINED, since, node.name, key, "dropped", standing.reason)
         if node.exported_to and state == "waiting" and standing.reason:  # it is tried again and again, and fails
             return Blocked(Block.FAILED, standing.since_us, node.name, key, "failed", standing.reason)
         return Blocked(_BLOCKS.get(state, Block.WAITING), standing.since_us, node.name, key, state, standing.reason)
@@ -156,6 +159,8 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
         case Block.QUARANTINED | Block.FAILED | Block.WITHDRAWN:
             since = "" if blocked.since_us is None else f" since {moment(blocked.since_us, now_us, zone)}"
             reason = f"{_clause(blocked.reason)}, " if blocked.reason else ""
+            if blocked.state == "dropped":  # its reason says so, and by whom
+                return f"{blocked.node}: {reason.removesuffix(', ')},{since}"
             return f"{blocked.node}: {reason}{blocked.state}{since}"
         case Block.MISSING:
             by = promised_by(node, blocked.partition)

@@ -77,7 +77,17 @@ class StoreWorld:
         found = partitions.get(self._tx, node, partition)
         if found is None:
             return None
-        return Standing(found.state, found.publication_id is not None, found.stale, found.reason or "", found.since, found.not_before)
+        kept_back = found.state in ("held", "rejected")
+        last = quarantine.dropped(self._tx, node, partition) if kept_back else None
+        return Standing(
+            found.state,
+            found.publication_id is not None,
+            found.stale,
+            found.reason or "",
+            found.since,
+            found.not_before,
+            dropped_us=None if last is None else last.at,
+        )
 
     def stale_nodes(self) -> set[str]:
         """Nodes of which a published partition is stale."""

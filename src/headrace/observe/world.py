@@ -35,6 +35,8 @@ class Standing(NamedTuple):
     since_us: int
     not_before_us: int | None = None
     """When the next try may begin, of one that backs off."""
+    dropped_us: int | None = None
+    """When somebody dropped its newest data, of one that still is `held` or `rejected`."""
 
 
 class Pausing(NamedTuple):

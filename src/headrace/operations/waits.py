@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from headrace.model.commands import command_line
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import promised_by
@@ -127,6 +128,8 @@ class Waits:
         running = next((one for one in self._running if one.node == node and key in one.partitions), None)
         if running is not None:
             return self._being_made(running, key)
+        if standing is not None and (dropped := self._dropped(standing)) is not None:
+            return dropped
         if standing is not None and state in _STOPPED:
             return self._stopped(standing)
         if node in self._paused:
@@ -155,6 +158,19 @@ class Waits:
             p50_seconds=took.p50 if took else None, p95_seconds=took.p95 if took else None,
             until=None if took is None else self._session.instant(began + int(took.p95 * 1_000_000)),
         )  # fmt: skip
+        return Cause(row, f", which {text}")
+
+    def _dropped(self, one: Partition) -> Cause | None:
+        """Of data that somebody dropped: another delivery, or a run, ends the wait."""
+        stood = self._scene.world.standing(one.node, one.partition)
+        if stood is None or stood.dropped_us is None:
+            return None
+        subject = at(one.node, one.partition)
+        since = stood.dropped_us
+        text = f"has nothing since {moment(since, self._now, self._zone)}: {stood.reason or 'dropped'}"
+        row = self._row("stopped", one.node, one.partition, text, subject, state="dropped", since=since)
+        command = command_line("quarantine", subject)
+        row = msgspec.structs.replace(row, next=command, repair=self._repair(one))
         return Cause(row, f", which {text}")
 
     def _stopped(self, one: Partition) -> Cause:

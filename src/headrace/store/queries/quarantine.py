@@ -122,9 +122,13 @@ def get(tx: Transaction, number: int) -> Quarantined | None:
 
 
 def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:
-    """What came last of a partition, if somebody dropped it."""
+    """What came last of a partition, if somebody dropped it; `at` is when that was."""
+    columns = _COLUMNS.removesuffix("at") + "coalesce(decided_at, at)"
     found = _all(
-        tx.execute(f"select {_COLUMNS} from quarantine where node = ? and partition = ? order by id desc limit 1", (node, partition))
+        tx.execute(
+            f"select {columns} from quarantine where node = ? and partition = ? order by id desc limit 1",
+            (node, partition),
+        )
     )
     return found[0] if found and found[0].state == "dropped" else None
 

@@ -126,6 +126,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         honest_availability=totals.honest,
         honest_mean=totals.mean,
         minutes_lost=totals.lost_minutes,
+        minutes_counted=None if totals.honest is None else totals.counted_minutes,
         minutes_unobserved=None if totals.honest is None else totals.unobserved_minutes,
         claimed_availability=totals.claimed,
         classic_uptime=classic,

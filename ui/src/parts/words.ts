@@ -8,3 +8,8 @@ export function neededBy(needs: string): string {
   if (!needs) return "whenever there is some";
   return needs.endsWith(" old") ? `at most ${needs}` : `by ${needs}`;
 }
+
+/** A window as people say it: 30d → 30 days. */
+export function windowOf(window: string): string {
+  return window.replace(/^(\d+)d$/, (_, days: string) => many(Number(days), "day"));
+}

@@ -137,6 +137,8 @@ class Totals(msgspec.Struct, frozen=True):
     unknown_minutes: int = 0
     lost_minutes: int | None = None
     """Of all together."""
+    counted_minutes: int = 0
+    """All that count, of all together."""
     unobserved_minutes: int = 0
     """Those of them in which nobody observed what a consumer depends on."""
     promised: int = 0
@@ -178,6 +180,7 @@ def totals(scores: Sequence[Score]) -> Totals:
         minutes=first.minutes,
         unknown_minutes=first.unknown_minutes,
         lost_minutes=sum(one.lost_minutes for one in rounded),
+        counted_minutes=sum(one.minutes for one in rounded),
         unobserved_minutes=sum(one.unknown_minutes for one in rounded),
         promised=sum(one.promised for one in rounded),
         kept=sum(one.kept for one in rounded),

@@ -205,6 +205,9 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     honest_availability: str | None = None
     honest_mean: str | None = None
     minutes_lost: int | None = None
+    minutes_counted: int | None = None
+    """All minutes of all consumers together that `minutes_lost` are some of: of each from its first
+    deadline in the window on."""
     minutes_unobserved: int | None = None
     """Those of the lost minutes in which nobody observed what a consumer depends on."""
     claimed_availability: str | None = None

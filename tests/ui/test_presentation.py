@@ -83,15 +83,56 @@ def test_the_newest_delivery_is_in_sight_with_dates_and_a_scale(shop: Site, widt
         assert chart.locator(".plot").evaluate("one => one.scrollLeft + one.clientWidth >= one.scrollWidth - 1")
         for said in ("2025-01-01", "2025-02-22", "2 h after", "48 min before"):
             expect(chart).to_contain_text(said)
+        under = chart.locator(".dates").get_by_text("2025-02-22").bounding_box()
+        box = chart.locator(".plot").bounding_box()
+        assert under and box and under["x"] + under["width"] <= box["x"] + box["width"] + 1
+        assert under["x"] + under["width"] >= box["x"] + box["width"] - 24
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         assert axed(page) == []
 
 
-def test_the_page_names_its_time_zone(shop: Site) -> None:
-    """Would catch: an hour of which nobody knows whose it is."""
-    with shop.page(zone="Asia/Tokyo") as page:
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_the_page_names_its_day_and_its_time_zone(shop: Site, width: int) -> None:
+    """Would catch: an hour of which nobody knows whose it is, a replay without its day, a phone without a clock."""
+    with shop.page(zone="Asia/Tokyo", width=width) as page:
         open_page(page, "/")
-        expect(page.get_by_role("banner")).to_contain_text("GMT+9")
+        clock = page.get_by_role("banner").locator("time")
+        expect(clock).to_have_text(re.compile(r"^Tue 2025-03-04 08:00 Europe/Berlin \(Tue 16:00 GMT\+9 here\)$"))
+        expect(clock).to_be_in_viewport(ratio=1)
+        expect(page.get_by_role("banner")).to_contain_text("replay clock")
+
+
+def test_times_are_those_of_the_command_line(shop: Site) -> None:
+    """Would catch: `late since 15:00` beside a sentence of the server's that says 07:00 of the same instant."""
+    with shop.page(zone="Asia/Tokyo") as page:
+        open_page(page, "/consumers/report")
+        since = page.locator(".notice").first
+        expect(since).to_contain_text("07:00")
+        expect(since).not_to_contain_text("15:00")
+
+
+def test_each_figure_of_today_names_its_window(shop: Site) -> None:
+    """Would catch: `6 days` of all consumers beside `93.1 %` of the worst one's 30 days."""
+    with shop.page() as page:
+        open_page(page, "/")
+        status = page.evaluate("fetch('/api/v1/status').then(one => one.json())")
+        rows = [one["availability"] for one in status["consumers"]]
+        assert status["minutes_counted"] == sum(one["minutes"] for one in rows) > status["minutes_lost"] > 0
+        lost = page.get_by_role("region", name="Time lost")
+        expect(lost).to_contain_text(f"{status['minutes_lost']:,} min")
+        expect(lost).to_contain_text(f"{status['minutes_counted']:,} min")
+        for name in ("Honest availability", "Deliveries kept", "Time lost"):
+            expect(page.get_by_role("region", name=name)).to_contain_text("the last 30 days")
+
+
+def test_a_node_and_its_partition_stand_apart_on_a_phone(shop: Site) -> None:
+    """Would catch: a long name written over the partition beside it."""
+    with shop.page(width=390) as page:
+        open_page(page, "/runs/1")
+        for cell in page.locator("td[data-label=Node]").all():
+            link, key = cell.get_by_role("link").bounding_box(), cell.locator(".muted").bounding_box()
+            assert link and key
+            assert link["y"] + link["height"] <= key["y"] + 1
 
 
 def test_a_duration_is_called_one(shop: Site) -> None:
@@ -113,8 +154,24 @@ def test_a_page_that_hears_nothing_looks_stale_after_thirty_seconds(shop: Site, 
         server.stop()
         expect(page.get_by_text("Connecting")).to_be_visible()
         page.clock.run_for(STALE_MS)
-        expect(page.get_by_text("Stale as of")).to_be_visible()
-        expect(page.get_by_role("alert").first).to_contain_text("What is shown is from before")
+        expect(page.get_by_role("banner")).to_contain_text(re.compile(r"Stale3\d s old"))
+        expect(page.get_by_role("alert").first).to_have_text("The server doesn’t answer.")
+        expect(page.get_by_text(re.compile(r"What is shown is 3\d s old"))).to_be_visible()
+        page.clock.run_for(300_000)
+        expect(page.get_by_text("What is shown is 6 min old")).to_be_visible()
         assert page.locator("main").evaluate("one => getComputedStyle(one).filter") == "grayscale(1)"
         expect(page.get_by_role("heading", level=1)).to_have_text(heading)
         assert axed(page) == []
+
+
+def test_a_page_whose_documents_still_come_isnt_called_stale(shop: Site) -> None:
+    """Would catch: figures of this second that are called old, because a proxy lets no stream through."""
+    with shop.page() as page:
+        page.route(re.compile("/api/v1/events"), lambda route: route.abort())
+        page.clock.install()
+        open_page(page, "/")
+        for _ in range(9):
+            page.clock.run_for(5_000)
+            page.wait_for_timeout(200)
+        expect(page.get_by_role("banner").get_by_text("Connecting")).to_be_visible()
+        expect(page.get_by_text("The server doesn’t answer.")).to_have_count(0)

@@ -28,6 +28,9 @@ export class Problem extends Error {
 
 export const client = createClient<paths>({ baseUrl: "/" });
 
+/** When the server last gave a document, by the browser's clock. */
+export const answered = { at: Date.now() };
+
 /** The document at a path. Throws Problem, also where the server can't be reached (status 0). */
 export async function read<P extends GetPath>(path: P, params: Parameters<P>, signal?: AbortSignal): Promise<Document<P>> {
   return (await ask(path, params, signal)).document;
@@ -41,6 +44,7 @@ export async function ask<P extends GetPath>(path: P, params: Parameters<P>, sig
     throw new Problem(0, "The server can’t be reached.", "Is it still running? headrace serve starts it.");
   });
   if (found.data === undefined) throw problemOf(found.response, found.error);
+  answered.at = Date.now();
   return { document: found.data, headers: found.response.headers };
 }
 

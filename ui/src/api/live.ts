@@ -1,7 +1,7 @@
 // One stream of changes for all tabs of a browser: the tab that holds the lock listens and tells the others. A change makes the documents
 // on the screen be fetched again, at most once in COALESCE_MS; the server answers "not changed" for those that it doesn't concern.
 import { useSyncExternalStore } from "react";
-import type { Schema } from "./client";
+import { answered, type Schema } from "./client";
 import { queries } from "./documents";
 
 /** `since` is when the server was last heard before it became so. */
@@ -21,10 +21,13 @@ const channel = new BroadcastChannel("headrace-live");
 let waiting: number | undefined;
 let heardAt = Date.now();
 
+/** When the server last said anything, on the stream or as an answer. */
+const lastHeard = () => Math.max(heardAt, answered.at);
+
 function become(state: Live["state"]): void {
   if (state === now.state) return;
   const back = state === "live";
-  now = { state, since: heardAt };
+  now = { state, since: lastHeard() };
   for (const listener of listeners) listener();
   if (back) refetch();
 }
@@ -70,7 +73,8 @@ export function beginLive(): void {
     return new Promise<never>(() => undefined); // held until the tab closes; then another tab gets it
   });
   window.setInterval(() => {
-    if (Date.now() - heardAt > STALE_MS) become("stale");
+    if (Date.now() - lastHeard() > STALE_MS) become("stale");
+    else if (now.state === "stale") become("connecting"); // it answers again, and the stream isn't back yet
     if (now.state !== "live") refetch();
   }, LOOK_MS);
 }

@@ -1,10 +1,10 @@
 // What is around every page: the way to it, how it stands, whether what is shown is of now.
 import { useEffect, useRef, useState } from "react";
 import { Link, NavLink, Outlet, useLocation, useNavigate } from "react-router";
-import type { Problem } from "../api/client";
+import type { Problem, Schema } from "../api/client";
 import { useStatus } from "../api/documents";
 import { useLive } from "../api/live";
-import { Time, zoneName } from "../parts/Time";
+import { Clock, lasting } from "../parts/Time";
 import { Shape } from "../parts/State";
 import { useKeys } from "./keys";
 import { Help } from "./Help";
@@ -49,7 +49,7 @@ export function Shell() {
           Find anything… <kbd>{/Mac/.test(navigator.userAgent) ? "⌘K" : "Ctrl K"}</kbd>
         </button>
         <div className="where">
-          {status.data && <Where project={status.data.project} env={status.data.env} now={status.data.now} replay={status.data.clock === "replay"} />}
+          {status.data && <Where status={status.data} />}
           <LivePill />
           <ThemeButton />
         </div>
@@ -57,8 +57,8 @@ export function Shell() {
       <Nav />
       <main className="page" id="main" ref={main} tabIndex={-1}>
         {live.state === "stale" && (
-          <div className="notice tone-warn" role="alert">
-            <p><strong>The server isn’t heard.</strong> What is shown is from before {hourOf(live.since)}.</p>
+          <div className="notice tone-warn">
+            <p><strong role="alert">The server doesn’t answer.</strong> What is shown is <Age since={live.since} /> old; it goes on by itself once the server is back.</p>
           </div>
         )}
         <Outlet />
@@ -69,17 +69,24 @@ export function Shell() {
   );
 }
 
-function Where({ project, env, now, replay }: { project: string; env: string; now: string; replay: boolean }) {
+function Where({ status }: { status: Schema["StatusDocument"] }) {
   return (
     <span className="project muted small">
-      {project} · {env} · <Time at={now} plain /> {zoneName(new Date(now), undefined)} {replay && "(replay clock)"}
+      <span className="named">{status.project} · {status.env} · </span><Clock now={status.now} zone={status.timezone} /> {status.clock === "replay" && "(replay clock)"}
     </span>
   );
 }
 
-/** Of an instant of the browser's clock. */
-function hourOf(at: number): string {
-  return new Date(at).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+const AGE_MS = 5_000;
+
+/** How long ago the server was last heard, by the browser's clock: 35 s, 12 min. */
+function Age({ since }: { since: number }) {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = window.setInterval(() => setNow(Date.now()), AGE_MS);
+    return () => window.clearInterval(timer);
+  }, []);
+  return <>{lasting((now - since) / 1000)}</>;
 }
 
 function LivePill() {
@@ -90,7 +97,7 @@ function LivePill() {
     <span className={`live ${tone}`} role="status" title={live.state === "live" ? "Changes appear by themselves" : "What is shown may be old"}>
       <Shape of={live.state === "live" ? "good" : live.state === "connecting" ? "busy" : "bad"} />
       {said}
-      {live.state === "stale" && ` as of ${hourOf(live.since)}`}
+      {live.state === "stale" && <span aria-hidden="true"><Age since={live.since} /> old</span>}
     </span>
   );
 }

@@ -26,12 +26,14 @@ export function Against({ label, line, marks, chosen, choose }: Props) {
         <span>{lasting(soonest)} before</span>
       </div>
       <div className="plot" ref={scroller}>
-        <div className="marks" style={{ gridTemplateColumns: `repeat(${shown.length}, minmax(24px, 1fr))` }}>
-          {shown.map((one) => (
-            <Point key={one.key} mark={one} line={line} latest={latest} soonest={soonest} chosen={one.key === chosen} choose={choose} />
-          ))}
+        <div className="drawn">
+          <div className="marks" style={{ gridTemplateColumns: `repeat(${shown.length}, minmax(24px, 1fr))` }}>
+            {shown.map((one) => (
+              <Point key={one.key} mark={one} line={line} latest={latest} soonest={soonest} chosen={one.key === chosen} choose={choose} />
+            ))}
+          </div>
+          <Dates marks={shown} />
         </div>
-        <Dates marks={shown} />
       </div>
     </div>
   );

@@ -1,4 +1,4 @@
-// Times are the viewer's, with the project's beside them where the zones differ: 13:00 (07:00 EST).
+// Times are of the project's zone, as on the command line and in the server's sentences; the header names it once.
 import { useStatus } from "../api/documents";
 
 function parts(at: Date, zone: string | undefined): Partial<Record<Intl.DateTimeFormatPartTypes, string>> {
@@ -19,32 +19,38 @@ function text(at: Date, zone: string | undefined, now: string | undefined): stri
   return `${of.weekday}${date} ${of.hour}:${of.minute}`;
 }
 
-/** An instant. `plain` leaves out the project's time beside the viewer's. */
-export function Time({ at, plain = false }: { at: string; plain?: boolean }) {
+/** An instant in the project's zone, which the header names; of the viewer's where it is pointed at. */
+export function Time({ at }: { at: string }) {
   const { timezone: zone, now } = useStatus().data ?? {};
   const instant = new Date(at);
-  const here = text(instant, undefined, now);
-  const there = zone && text(instant, zone, now);
-  const full = `${text(instant, undefined, undefined)} ${zoneName(instant, undefined)}${zone ? ` · project: ${text(instant, zone, undefined)} ${zoneName(instant, zone)}` : ""}`;
+  const full = `${text(instant, zone ?? "UTC", undefined)} ${zone ?? "UTC"}`;
   return (
-    <time dateTime={at} title={full}>
-      <span>{here}</span>
-      {!plain && there && there !== here && <> <span className="muted small">({withoutCommon(there, here)} {zoneName(instant, zone)})</span></>}
+    <time dateTime={at} title={[full, hereOf(instant, zone ?? "UTC")].filter(Boolean).join(" · ")}>
+      <span>{zone ? text(instant, zone, now) : full}</span>
     </time>
   );
 }
 
-/** The words of the project's time from the first on that differs from the viewer's: on the same day only the hour. */
-function withoutCommon(there: string, here: string): string {
-  const other = here.split(" ");
-  const words = there.split(" ");
-  return words.slice(words.findIndex((word, index) => word !== other[index])).join(" ");
+/** The project's clock with its date and its zone: every other time on the page is of that zone. */
+export function Clock({ now, zone }: { now: string; zone: string }) {
+  const instant = new Date(now);
+  return <time dateTime={now}>{text(instant, zone, undefined)} {zone}{hereOf(instant, zone) && ` (${hereOf(instant, zone)})`}</time>;
+}
+
+/** An instant on the viewer's clock, where that differs: Tue 16:00 GMT+9 here. */
+function hereOf(at: Date, zone: string): string {
+  const here = text(at, undefined, at.toISOString());
+  return here === text(at, zone, at.toISOString()) ? "" : `${here} ${zoneName(at)} here`;
+}
+
+/** 07:20:05 in a zone. */
+export function secondOf(at: string, zone: string | undefined): string {
+  return new Date(at).toLocaleTimeString("en-GB", { timeZone: zone ?? "UTC" });
 }
 
 /** EST, CET: American English has abbreviations for the most zones. */
-export function zoneName(at: Date, zone: string | undefined): string {
-  const options = { timeZoneName: "short", ...(zone ? { timeZone: zone } : {}) } as const;
-  return new Intl.DateTimeFormat("en-US", options).formatToParts(at).find((part) => part.type === "timeZoneName")?.value ?? "";
+function zoneName(at: Date): string {
+  return new Intl.DateTimeFormat("en-US", { timeZoneName: "short" }).formatToParts(at).find((part) => part.type === "timeZoneName")?.value ?? "";
 }
 
 /** How long, as people say it: 50 h 40 min, 12 min, 2.4 s, 34 ms. */

@@ -14,7 +14,7 @@ const COLUMNS: readonly Column<Card>[] = [
   { name: "Domain", cell: (card) => card.domain ?? "" },
   { name: "Owner", cell: (card) => card.owner },
   { name: "Data through", cell: (card) => card.data_through ?? (card.published_at ? "" : "nothing yet") },
-  { name: "Last published", cell: (card) => card.published_at && <div><Time at={card.published_at} plain /><div className="muted small"><Since at={card.published_at} /> ago</div></div> },
+  { name: "Last published", cell: (card) => card.published_at && <div><Time at={card.published_at} /><div className="muted small"><Since at={card.published_at} /> ago</div></div> },
   { name: "Held back by", cell: (card) => <div>{card.incident && <Link to={`/incidents/${encodeURIComponent(card.incident)}`}>{card.incident}</Link>}{card.quarantined && <div><State of="quarantined" /></div>}</div> },
 ];
 

@@ -15,7 +15,7 @@ const COLUMNS: readonly Column<Check>[] = [
   { name: "Check", cell: (one) => <div><Link className="mono" to={`?${new URLSearchParams({ part: "checks", check: one.check })}`}>{one.check}</Link><div className="muted small">{one.kind}, {one.severity}; {one.file}:{one.line}</div></div> },
   { name: "Verdict", cell: (one) => one.verdict && <div><State of={one.verdict} /><div className="muted small">{one.partition}</div></div> },
   { name: "Failing rows", className: "number", cell: (one) => (one.failing === null ? "" : `${one.failing.toLocaleString("en")}${one.rows === null ? "" : ` of ${one.rows.toLocaleString("en")}`}`) },
-  { name: "At", cell: (one) => one.at && <Time at={one.at} plain /> },
+  { name: "At", cell: (one) => one.at && <Time at={one.at} /> },
   { name: "Before, newest first", cell: (one) => <Outcomes rows={one.history} /> },
   { name: "Failed", className: "number", cell: (one) => `${one.failures} of ${one.runs}` },
   { name: "Why", className: "why", cell: (one) => one.reason ?? "" },

@@ -33,7 +33,7 @@ const page = (row: Check) => `/assets/${encodeURIComponent(row.node)}?${new URLS
 const keyOf = (row: { node: string; check: string }) => `${row.node} ${row.check}`;
 
 const COLUMNS: readonly Column<Row>[] = [
-  { name: "Last", cell: (row) => <div><State of={row.state === "never" ? "never_ran" : row.state} />{row.at && <div className="muted small"><Time at={row.at} plain /></div>}</div> },
+  { name: "Last", cell: (row) => <div><State of={row.state === "never" ? "never_ran" : row.state} />{row.at && <div className="muted small"><Time at={row.at} /></div>}</div> },
   { name: "Check", className: "why", cell: (row) => <div><Link className="mono" to={page(row)}>{row.check}</Link><div className="muted small">{row.kind}, {row.severity}</div></div> },
   { name: "Of", className: "why", cell: (row) => <div>{row.node}<div className="muted small">{row.owner}</div></div> },
   { name: "Failed", className: "number", cell: (row) => `${row.failures} of ${row.runs}` },

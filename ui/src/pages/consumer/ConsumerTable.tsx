@@ -9,7 +9,7 @@ type Row = Schema["ConsumerRow"];
 const page = (row: Row) => `/consumers/${encodeURIComponent(row.name)}`;
 
 const COLUMNS: readonly Column<Row>[] = [
-  { name: "State", cell: (row) => <div><State of={row.state} />{row.since && <div className="small">since <Time at={row.since} /></div>}</div> },
+  { name: "State", cell: (row) => <div><State of={row.state} />{row.since && <div className="small" style={{ whiteSpace: "nowrap" }}>since <Time at={row.since} /></div>}</div> },
   { name: "Consumer", cell: (row) => <div><Link to={page(row)}><strong>{row.name}</strong></Link><div className="muted small">{row.owner} · needs data {neededBy(row.needs)}</div></div> },
   { name: "Why", className: "why", cell: (row) => row.reason },
   { name: "Data through", cell: (row) => <div>{row.data_through ?? "nothing yet"}{row.backlog.length > 0 && <div className="muted small">{row.backlog.length} older missing</div>}</div> },

@@ -2,7 +2,9 @@
 import { useEffect, useLayoutEffect, useRef } from "react";
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
+import { useStatus } from "../../api/documents";
 import { Empty, Panel, Refusal } from "../../parts/Page";
+import { secondOf } from "../../parts/Time";
 import { many } from "../../parts/words";
 import { spanned } from "../run/Gantt";
 import { useLines, type Lines } from "./useLines";
@@ -72,6 +74,7 @@ function Shown({ lines, chosen, grep, follows, to }: { lines: readonly Schema["L
   const box = useRef<HTMLDivElement>(null);
   const atEnd = useRef(follows);
   const last = lines.at(-1)!.number;
+  const zone = useStatus().data?.timezone;
   useLayoutEffect(() => {
     if (follows && atEnd.current && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [last, follows]);
@@ -81,12 +84,12 @@ function Shown({ lines, chosen, grep, follows, to }: { lines: readonly Schema["L
   };
   return (
     <div className="log" ref={box} onScroll={scrolled} tabIndex={0} role="group" aria-label="Lines">
-      <ol>{lines.map((line) => <Line key={line.number} line={line} chosen={line.number === chosen} grep={grep} to={to(line.number)} />)}</ol>
+      <ol>{lines.map((line) => <Line key={line.number} line={line} chosen={line.number === chosen} grep={grep} zone={zone} to={to(line.number)} />)}</ol>
     </div>
   );
 }
 
-function Line({ line, chosen, grep, to }: { line: Schema["LogRow"]; chosen: boolean; grep: string; to: string }) {
+function Line({ line, chosen, grep, zone, to }: { line: Schema["LogRow"]; chosen: boolean; grep: string; zone: string | undefined; to: string }) {
   const item = useRef<HTMLLIElement>(null);
   useEffect(() => {
     if (chosen) item.current?.scrollIntoView({ block: "nearest" });
@@ -94,7 +97,7 @@ function Line({ line, chosen, grep, to }: { line: Schema["LogRow"]; chosen: bool
   return (
     <li ref={item} value={line.number} data-chosen={chosen || undefined}>
       <Link to={to} preventScrollReset aria-label={`Line ${line.number}`} title={grep ? "The line among its neighbours" : "A link to this line"} aria-current={chosen ? "true" : undefined}>{line.number}</Link>
-      <time dateTime={line.at} title={line.at}>{new Date(line.at).toLocaleTimeString("en-GB")}</time>
+      <time dateTime={line.at} title={line.at}>{secondOf(line.at, zone)}</time>
       <span className="level muted">{line.level || line.stream}</span>
       <span className="text">{grep ? <Marked text={line.text} grep={grep} /> : line.text}</span>
     </li>

@@ -18,7 +18,7 @@ export function Gantt({ attempts, shown }: { attempts: readonly Attempt[]; shown
   const tries = triesOf(attempts);
   const log = (one: Attempt) => `?${new URLSearchParams({ ...(params.has("failed") ? { failed: "" } : {}), attempt: one.id })}`;
   const columns: readonly Column<Attempt>[] = [
-    { name: "Node", cell: (one) => <><Link to={`/assets/${encodeURIComponent(one.node)}`}>{one.node}</Link><div className="muted small">{spanned(one.partitions)}{tries.get(one.id)! > 1 && `, try ${tries.get(one.id)}`}</div></> },
+    { name: "Node", cell: (one) => <div><Link to={`/assets/${encodeURIComponent(one.node)}`}>{one.node}</Link><div className="muted small">{spanned(one.partitions)}{tries.get(one.id)! > 1 && `, try ${tries.get(one.id)}`}</div></div> },
     { name: "State", cell: (one) => <State of={one.state} /> },
     { name: `Over ${lasting(axis.seconds)}`, className: "bars", cell: (one) => <Bar attempt={one} axis={axis} /> },
     { name: "Took", className: "number", cell: (one) => lasting(one.phases.reduce((sum, phase) => sum + phase.seconds, 0)) },

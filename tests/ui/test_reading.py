@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from playwright.sync_api import Page, expect
 from serve_lab import CONTRACT, deliver, document, headrace, project, serving, write
 
 from headrace.model import Settings
+from headrace.operations.run_timeline import NodePartsRow, run_timeline
+from headrace.operations.session import Session
 from headrace.store import Store
 
 pytestmark = pytest.mark.timeout(300)
@@ -186,17 +189,27 @@ def test_what_is_refused_says_what_it_was_about_and_leads_on(seen: tuple[Site, P
         accessible(page, path)
 
 
+def attempted(root: Path, states: dict[str, str], standing: dict[str, str]) -> None:
+    """One more attempt of run 1 at `revenue` for each partition of `states`, and where its partition is now."""
+    with Store.open(root, Settings(name="shop")) as store, store.write(None) as tx:
+        tx.executemany(
+            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at, reason)"
+            " values (900, ?, 1, 'revenue', 'produce', ?, ?, 0, 0, 1, 'it broke')",
+            [(n, f'["{key}"]', state) for n, (key, state) in enumerate(states.items(), 1)],
+        )
+        tx.executemany(
+            "insert into partition (node, partition, state, since) values ('revenue', ?, ?, 0)",
+            list(standing.items()),
+        )
+
+
 def test_a_run_shows_what_failed_first_however_long_it_is(seen: tuple[Site, Path], tmp_path: Path) -> None:
     """Would catch: "All of them got through" over a page of attempts, and no retry, while a later one failed."""
     root = project(tmp_path / "shop")
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
-    with Store.open(root, Settings(name="shop")) as store, store.write(None) as tx:
-        tx.executemany(
-            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at, reason)"
-            " values (900, ?, 1, 'revenue', 'produce', '[\"2025-03-01\"]', ?, 0, 0, 1, ?)",
-            [(n, "failed", "it broke") if n == 700 else (n, "published", None) for n in range(1, 701)],
-        )
+    keys = [f"old-{n:03}" for n in range(700)]
+    attempted(root, {key: "failed" if key == keys[-1] else "published" for key in keys}, {keys[-1]: "failed"})
     with serving(root) as server, Site(seen[0].browser, server).page() as page:
         open_page(page, "/runs/1")
         panel = page.get_by_role("region", name="Not published")
@@ -204,6 +217,74 @@ def test_a_run_shows_what_failed_first_however_long_it_is(seen: tuple[Site, Path
         expect(panel).to_contain_text("1 of 70")
         expect(page.get_by_role("button", name="Retry what failed…")).to_be_visible()
         expect(page.get_by_text("got through")).to_have_count(0)
+
+
+def test_a_retry_says_what_it_takes_and_not_what_is_loaded(seen: tuple[Site, Path], tmp_path: Path) -> None:
+    """Would catch: "500 partitions" over a retry of 600, because the page had loaded no more; and those counted
+    that were published since."""
+    root = project(tmp_path / "shop")
+    deliver(root, "2025-03-01")
+    headrace(root, "tick", "--now", NOW)
+    keys = [f"old-{n:03}" for n in range(700)]
+    states = {key: "published" if key >= "old-600" else "failed" for key in keys}
+    attempted(root, dict.fromkeys(keys, "failed"), states)
+    with serving(root) as server, Site(seen[0].browser, server).page() as page:
+        open_page(page, "/runs/1")
+        page.get_by_role("button", name="Retry what failed…").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("is tried again, 600 partitions; nothing else")
+        expect(dialog).to_contain_text("revenue 600 partitions, old-000 to old-599")
+
+
+def test_nothing_is_left_to_retry_of_what_was_published_since(tmp_path: Path) -> None:
+    """Would catch: a retry that is offered for attempts of long ago, and that does nothing."""
+    root = project(tmp_path / "shop")
+    deliver(root, "2025-03-01")
+    headrace(root, "tick", "--now", NOW)
+    attempted(root, {"old-1": "failed", "old-2": "failed"}, {"old-1": "published", "old-2": "failed"})
+    found = run_timeline(Session(root, "prod", None, "t"), "1", None)
+    assert (found.unpublished, found.retryable) == (2, 1)
+    assert found.retries == [NodePartsRow(node="revenue", partitions=1, first="old-2", last="old-2")]
+
+
+def test_a_cancellation_counts_all_that_is_under_way(tmp_path: Path) -> None:
+    """Would catch: a count of those attempts under way that a page has loaded."""
+    root = project(tmp_path / "shop")
+    deliver(root, "2025-03-01")
+    headrace(root, "tick", "--now", NOW)
+    keys = [f"old-{n:03}" for n in range(600)]
+    attempted(root, {key: "running" if key > "old-001" else "queued" for key in keys}, {})
+    found = run_timeline(Session(root, "prod", None, "t"), "1", None, limit=10)
+    assert (len(found.attempts), found.under_way) == (10, 600)
+    assert found.cancels == [NodePartsRow(node="revenue", partitions=600, first="old-000", last="old-599")]
+
+
+def test_what_isnt_there_is_marked_day_by_day(seen: tuple[Site, Path], tmp_path: Path) -> None:
+    """Would catch: an incident over two missing days, with a chart that shows one; "Nothing has to be done" where
+    the vendor has to deliver."""
+    root = project(tmp_path / "shop")
+    source = root / "sources/orders.yaml"
+    write(source, source.read_text(encoding="utf-8") + 'expect: {by: "05:00"}\n')
+    write(root / "consumers.yaml", '- {consumer: report, owner: core, reads: [revenue], due: "07:00"}\n')
+    for day in ("2025-03-01", "2025-03-02"):
+        deliver(root, day)
+        os.utime(root / f"landing/orders_{day}.csv", (1_740_000_000,) * 2)
+    for day in ("02", "03", "04", "05"):
+        headrace(root, "tick", "--now", f"2025-03-{day}T08:00")
+    with serving(root) as server, Site(seen[0].browser, server).page() as page:
+        told = document(root, "why", "report")
+        incident = document(root, "incidents")[0]
+        assert incident["affected"]["partitions"] == ["2025-03-03", "2025-03-04"]
+        open_page(page, f"/incidents/{incident['id']}")
+        chart = page.get_by_role("group", name="Arrivals against expectation")
+        for day in incident["affected"]["partitions"]:
+            expect(chart.get_by_role("button", name=re.compile(f"{day}: missing"))).to_be_visible()
+        expect(page.get_by_text("Headrace goes on by itself")).to_be_visible()
+        expect(page.get_by_text("Nothing has to be done")).to_have_count(0)
+        open_page(page, "/consumers/report")
+        assert told["interval"] == "2025-03-03"
+        expect(page.get_by_role("heading", name=f"Where the time of {told['interval']} went")).to_be_visible()
+        expect(page.get_by_text(told["verdict"], exact=True)).to_be_visible()
 
 
 def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(seen: tuple[Site, Path], tmp_path: Path) -> None:
@@ -219,6 +300,7 @@ def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(s
         panel = page.get_by_role("region", name="What failed")
         expect(panel).to_contain_text("no such <b>thing</b>")
         expect(panel).to_contain_text("assets/breaks.py:6")
+        expect(panel).to_contain_text("breaks 2025-03-01")
         expect(panel).to_contain_text("about to break")
         expect(panel).to_contain_text("Traceback")
         accessible(page, "incident")

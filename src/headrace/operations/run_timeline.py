@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -12,14 +12,15 @@ from headrace.observe.ledger.stored import try_of
 from headrace.operations.cursors import cursor, place
 from headrace.operations.documents import Document, ErrorRow
 from headrace.operations.run_list import RunHead, head
-from headrace.operations.runs import FAILED, error_row, number_of, unknown_run
+from headrace.operations.runs import error_row, number_of, unknown_run
 from headrace.operations.session import Session
 from headrace.store.lease import holder
-from headrace.store.queries import ledger, runs
+from headrace.store.queries import failures, ledger, runs
 from headrace.store.queries.ledger import AttemptRow
 
 ATTEMPTS_MAX = 500
-_NOT_ENDED = ("published", "queued", "running")
+_UNDER_WAY = ("queued", "running")
+_NOT_ENDED = ("published", *_UNDER_WAY)
 
 
 class PhaseRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -49,6 +50,15 @@ class TimedAttempt(Document, frozen=True, kw_only=True):
     phases: list[PhaseRow]
 
 
+class NodePartsRow(Document, frozen=True, kw_only=True):
+    """Partitions of a node: how many, the first and the last."""
+
+    node: str
+    partitions: int
+    first: str
+    last: str
+
+
 class RunTimeline(RunHead, frozen=True, kw_only=True):
     """A run; `counts` are of all its attempts by state, `attempts` those of this page, and `next` is
     the cursor of later ones."""
@@ -63,7 +73,13 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
     unpublished: int = 0
     """Those that ended without a publication."""
     retryable: int = 0
-    """Those that a retry takes: failed, rejected or lost."""
+    """How many partitions a retry takes now: what failed, was rejected or lost and wasn't published since."""
+    retries: list[NodePartsRow]
+    """Those partitions, by node."""
+    under_way: int = 0
+    """Attempts that a cancellation ends: queued or running."""
+    cancels: list[NodePartsRow]
+    """Their partitions, by node."""
     attempts: list[TimedAttempt]
     next: str | None
 
@@ -83,6 +99,8 @@ def run_timeline(session: Session, text: str, after: str | None, limit: int = AT
         leads = holder(tx)
         rows = ledger.of_run(tx, number, begin, limit + 1, unpublished=failed)
         counts = ledger.states_of_run(tx, number)
+        retries = _by_node(failures.of_run(tx, number))
+        cancels = _by_node(ledger.under_way_of_run(tx, number))
         before = [ledger.tried_before(tx, *row) for row in rows[:limit]]
     epoch = leads.epoch if leads is not None else None
     page = rows[:limit]
@@ -96,12 +114,22 @@ def run_timeline(session: Session, text: str, after: str | None, limit: int = AT
         counts=counts,
         total=sum(counts.values()),
         unpublished=sum(count for state, count in counts.items() if state not in _NOT_ENDED),
-        retryable=sum(counts.get(state, 0) for state in FAILED),
+        retryable=sum(one.partitions for one in retries),
+        retries=retries,
+        under_way=sum(counts.get(state, 0) for state in _UNDER_WAY),
+        cancels=cancels,
         attempts=[
             _attempt(session, row, try_of(node, row, now_us, epoch), now_us, tried) for (node, row), tried in zip(page, before, strict=True)
         ],
         next=None if last is None else cursor((last.epoch, last.n)),
     )
+
+
+def _by_node(found: Iterable[tuple[str, str]]) -> list[NodePartsRow]:
+    keys: dict[str, list[str]] = {}
+    for node, key in found:
+        keys.setdefault(node, []).append(key)
+    return [NodePartsRow(node=node, partitions=len(all_), first=min(all_), last=max(all_)) for node, all_ in keys.items()]
 
 
 def _attempt(session: Session, row: AttemptRow, one: Try, now_us: int, tried_us: int | None) -> TimedAttempt:

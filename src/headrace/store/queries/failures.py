@@ -17,7 +17,8 @@ def of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
         {"run": run_id},
     ).fetchall()
     found = dict.fromkeys((node, key) for node, keys in rows for key in msgspec.json.decode(keys))
-    return [(node, key) for node, key in found if _open(tx, node, key)]
+    still = {node: _still_failed(tx, node) for node in {node for node, _ in found}}
+    return [(node, key) for node, key in found if key in still[node]]
 
 
 def of_node(tx: Transaction, node: str, partition: str | None = None) -> list[tuple[str, str]]:
@@ -31,11 +32,11 @@ def of_node(tx: Transaction, node: str, partition: str | None = None) -> list[tu
     return [(row[0], row[1]) for row in rows]
 
 
-def _open(tx: Transaction, node: str, partition: str) -> bool:
-    row = tx.execute(
-        "select state from partition where node = :node and partition = :partition", {"node": node, "partition": partition}
-    ).fetchone()
-    return row is not None and row[0] in _STILL_OPEN
+def _still_failed(tx: Transaction, node: str) -> set[str]:
+    marks = ", ".join("?" for _ in _STILL_OPEN)
+    open_ = f"node = ? and state <> 'published' and state in ({marks})"
+    rows = tx.execute(f"select partition from partition where {open_}", (node, *_STILL_OPEN))
+    return {key for (key,) in rows.fetchall()}
 
 
 def failing_nodes(tx: Transaction) -> list[str]:

@@ -93,6 +93,15 @@ def states_of_run(tx: Transaction, run_id: int) -> dict[str, int]:
     return {str(state): int(count) for state, count in rows}
 
 
+def under_way_of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
+    """Node and partition of the attempts of a run that are queued or running, in order."""
+    rows = tx.execute(
+        "select node, partitions from attempt where run_id = ? and state in ('queued', 'running') order by epoch, n",
+        (run_id,),
+    ).fetchall()
+    return list(dict.fromkeys((node, key) for node, keys in rows for key in msgspec.json.decode(keys)))
+
+
 def tried_before(tx: Transaction, node: str, one: AttemptRow) -> int | None:
     """When the try before an attempt, of its run and at its partitions, had ended."""
     row = tx.execute(

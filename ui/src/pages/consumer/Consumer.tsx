@@ -1,6 +1,7 @@
 // One consumer: how it stands, each delivery against its deadline, where the time of one went, and what it depends on.
 import { Link, useParams, useSearchParams } from "react-router";
-import type { Schema } from "../../api/client";
+import type { UseQueryResult } from "@tanstack/react-query";
+import type { Problem, Schema } from "../../api/client";
 import { useDocument, usePages } from "../../api/documents";
 import { Against } from "../../parts/Against";
 import { Empty, Heading, Instead, Loaded, Panel, usePageTitle } from "../../parts/Page";
@@ -52,11 +53,13 @@ type Props = { consumer: string; deliveries: readonly Delivery[]; older?: () => 
 
 function Deliveries({ consumer, deliveries, older }: Props) {
   const [params, setParams] = useSearchParams();
-  const chosen = deliveries.find((one) => one.interval === params.get("interval")) ?? deliveries.find((one) => one.state === "missing") ?? deliveries.find((one) => one.ledger);
+  const interval = params.get("interval");
+  const why = useDocument("/api/v1/why/{subject}", { path: { subject: interval ? `${consumer}@${interval}` : consumer } });
+  const shown = interval ?? why.data?.interval ?? null;
   const choose = (interval: string) => setParams((last) => ({ ...Object.fromEntries(last), interval }), { replace: true, preventScrollReset: true });
   const marks = deliveries.map((one) => ({ key: one.interval, name: one.interval, state: one.state, seconds: one.late_seconds }));
   const columns: readonly Column<Delivery>[] = [
-    { name: "Interval", cell: (one) => <button type="button" className="button plain mono" aria-pressed={one === chosen} onClick={() => choose(one.interval)}>{one.interval}</button> },
+    { name: "Interval", cell: (one) => <button type="button" className="button plain mono" aria-pressed={one.interval === shown} onClick={() => choose(one.interval)}>{one.interval}</button> },
     { name: "State", cell: (one) => <State of={one.state} /> },
     { name: "Due", cell: (one) => <Time at={one.due_at} /> },
     { name: "Readable", cell: (one) => (one.met_at ? <Time at={one.met_at} /> : "not yet") },
@@ -68,7 +71,7 @@ function Deliveries({ consumer, deliveries, older }: Props) {
       <Panel title="Deliveries against the deadline" aside="the newest at the right">
         {deliveries.length > 0 ? (
           <>
-            <Against label="Deliveries against the deadline" line="deadline" marks={marks} chosen={chosen?.interval ?? null} choose={choose} />
+            <Against label="Deliveries against the deadline" line="deadline" marks={marks} chosen={shown} choose={choose} />
             <details>
               <summary>As a table ({deliveries.length})</summary>
               <Table label="Deliveries" columns={columns} rows={deliveries} keyOf={(one) => one.interval} />
@@ -79,16 +82,16 @@ function Deliveries({ consumer, deliveries, older }: Props) {
         )}
         {older && <p className="body"><button type="button" className="button" onClick={older}>Older ones</button></p>}
       </Panel>
-      {chosen && <Where consumer={consumer} delivery={chosen} />}
+      {deliveries.length > 0 && <Where why={why} />}
     </>
   );
 }
 
-/** Where the time of one delivery went, of whichever it is: the page has the ledgers of the newest only. */
-function Where({ consumer, delivery }: { consumer: string; delivery: Delivery }) {
-  const why = useDocument("/api/v1/why/{subject}", { path: { subject: `${consumer}@${delivery.interval}` } });
+/** Where the time of the chosen delivery went; where none is chosen, of the one that `headrace why` answers with. */
+function Where({ why }: { why: UseQueryResult<Schema["WhyDocument"], Problem> }) {
+  const interval = why.isPlaceholderData ? null : why.data?.interval;
   return (
-    <Panel title={`Where the time of ${delivery.interval} went`} aside={why.data?.frozen ? "as kept at the time" : undefined}>
+    <Panel title={interval ? `Where the time of ${interval} went` : "Where the time went"} aside={why.data?.frozen ? "as kept at the time" : undefined}>
       <Loaded document={why}>
         {(document) => (
           <>

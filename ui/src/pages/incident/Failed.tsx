@@ -33,7 +33,7 @@ function Attempt({ run }: { run: Run }) {
   const log = useDocument("/api/v1/attempts/{attempt}/logs", { path: { attempt: run.attempt! }, query: { line: -LINES, limit: LINES } });
   const whole = `/runs/${encodeURIComponent(run.run_id)}?${new URLSearchParams({ attempt: run.attempt! })}`;
   return (
-    <Panel title="What failed" aside={<Link to={whole}>attempt {run.attempt}, the whole log</Link>}>
+    <Panel title="What failed" aside={<>{run.node} {run.partition}, <Link to={whole}>attempt {run.attempt}, the whole log</Link></>}>
       {run.error && <Why error={run.error} />}
       <Loaded document={log}>
         {({ lines, total }) => lines.length > 0 && (

@@ -24,13 +24,14 @@ export function History({ row }: { row: Row }) {
   return SECONDS.includes(row.cause.kind) ? <Seconds row={row} /> : null;
 }
 
-function Arrivals({ row: { cause } }: { row: Row }) {
+function Arrivals({ row: { cause, affected } }: { row: Row }) {
   const navigate = useNavigate();
+  const awaited = [...new Set([...(cause.partition === null ? [] : [cause.partition]), ...affected.partitions])].toSorted().toReversed();
   return (
     <Loaded document={useDocument("/api/v1/deliveries/{source}", { path: { source: cause.node }, query: { limit: POINTS } })}>
       {(rows) => {
         const marks = rows.flatMap((one) => (one.expected_at ? [{ key: `${one.partition} ${one.path} ${one.observed_at}`, name: one.partition, state: one.state, seconds: (Date.parse(one.at) - Date.parse(one.expected_at)) / 1000 }] : []));
-        const missing = cause.partition !== null && !rows.some((one) => one.partition === cause.partition) ? [{ key: cause.partition, name: cause.partition, state: "missing", seconds: null }] : [];
+        const missing = awaited.filter((key) => !rows.some((one) => one.partition === key)).map((key) => ({ key, name: key, state: "missing", seconds: null }));
         const all = [...missing, ...marks];
         if (!marks.length) return null;
         const open = (delivery: string) => void navigate(`/sources/${encodeURIComponent(cause.node)}?${new URLSearchParams({ part: "deliveries", delivery })}`);

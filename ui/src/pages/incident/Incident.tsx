@@ -72,7 +72,7 @@ function RepairSaid({ row, again }: { row: Row; again: () => void }) {
   return (
     <div className="notice">
       <div>
-        <p>{note ? <><strong>Nothing has to be done.</strong> {note}.</> : automatic ? <><strong>Headrace repairs it by itself.</strong> Nothing has to be done.</> : first ? <><strong>A person does this first:</strong> {first}. Then:</> : <><strong>A machine can repair it.</strong> The preview says what will be done before anything is.</>}</p>
+        <p>{note ? <><strong>Nothing has to be done.</strong> {note}.</> : automatic ? <><strong>Headrace goes on by itself</strong> as soon as it can: no command is needed. {row.owner} answers for the cause.</> : first ? <><strong>A person does this first:</strong> {first}. Then:</> : <><strong>A machine can repair it.</strong> The preview says what will be done before anything is.</>}</p>
         {!automatic && commands.map((text) => <Command key={text} text={text} />)}
         {first && row.repair.same && (
           <p>

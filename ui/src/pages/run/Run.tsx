@@ -7,7 +7,7 @@ import { Empty, Heading, Instead, Panel, Refusal, usePageTitle } from "../../par
 import { State } from "../../parts/State";
 import { lasting, Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
-import { AGAIN, Cancel, Retry } from "./acts";
+import { Cancel, Retry } from "./acts";
 import { axisOf, Gantt } from "./Gantt";
 import { Log } from "../log/Log";
 
@@ -50,16 +50,10 @@ function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
         {run.state === "running" && run.kind !== BY_ITSELF && <button type="button" className="button" onClick={() => ask("cancel")}>Cancel…</button>}
       </Heading>
       {run.cancelled_at && <div className="notice tone-warn"><p><strong>Cancelled</strong> by {run.cancelled_by}, <Time at={run.cancelled_at} />{run.cancel_reason && <>: {run.cancel_reason}</>}. What was published by then stays.</p></div>}
-      {asked === "retry" && <RetryFailed run={run.run_id} close={() => ask(null)} />}
-      {asked === "cancel" && <Cancel run={run.run_id} open={attempts.filter((one) => one.open)} close={() => ask(null)} />}
+      {asked === "retry" && <Retry run={run} close={() => ask(null)} />}
+      {asked === "cancel" && <Cancel run={run} close={() => ask(null)} />}
     </>
   );
-}
-
-function RetryFailed({ run, close }: { run: string; close: () => void }) {
-  const found = useAttempts(run, true);
-  const failed = found.pages.flatMap((page) => page.attempts).filter((one) => AGAIN.includes(one.state));
-  return <Retry run={run} failed={failed} close={close} />;
 }
 
 /** What ended without a publication, before everything else. */

@@ -8,41 +8,40 @@ import { RunOutcome } from "../../parts/RunOutcome";
 import { State } from "../../parts/State";
 import { many } from "../../parts/words";
 
-type Attempt = Schema["TimedAttempt"];
-type Props = { run: string; close: () => void };
+type Run = Schema["RunTimeline"];
+type Props = { run: Run; close: () => void };
 /** The states of attempts that a retry takes. */
-export const AGAIN = ["failed", "rejected", "lost"];
-const nodesOf = (attempts: readonly Attempt[]) => [...new Set(attempts.map((one) => one.node))];
+const AGAIN = ["failed", "rejected", "lost"];
+const nodesOf = (parts: Run["retries"]) => parts.map((one) => one.node);
 
-export function Retry({ run, failed, close }: Props & { failed: readonly Attempt[] }) {
+export function Retry({ run, close }: Props) {
   const effect = (
     <>
-      <p>What failed, was rejected or lost in this run and hasn’t been published since is tried again; nothing else.</p>
-      <Pieces attempts={failed} />
-      <First run={run} />
-      <Reaches select={nodesOf(failed)} />
+      <p>What failed, was rejected or lost in this run and hasn’t been published since is tried again, {many(run.retryable, "partition")}; nothing else.</p>
+      <Parts rows={run.retries} />
+      <First run={run.run_id} />
+      <Reaches select={nodesOf(run.retries)} />
     </>
   );
   const done = (document: Schema["RunDocument"]) => <RunOutcome document={document} close={close} />;
-  return <Confirm title={`Retry what failed in run ${run}`} verb="Retry" path="/api/v1/retry" body={{ target: run }} effect={effect} done={done} close={close} />;
+  return <Confirm title={`Retry what failed in run ${run.run_id}`} verb="Retry" path="/api/v1/retry" body={{ target: run.run_id }} effect={effect} done={done} close={close} />;
 }
 
-export function Cancel({ run, open, close }: Props & { open: readonly Attempt[] }) {
+export function Cancel({ run, close }: Props) {
   const effect = (
     <>
-      <p>What is published stays. {many(open.length, "attempt")} under way {open.length === 1 ? "is" : "are"} ended, and what only this run wanted isn’t begun.</p>
-      <Pieces attempts={open} />
-      <Reaches select={nodesOf(open)} />
+      <p>What is published stays. {many(run.under_way, "attempt")} under way {run.under_way === 1 ? "is" : "are"} ended, and what only this run wanted isn’t begun.</p>
+      <Parts rows={run.cancels} />
+      <Reaches select={nodesOf(run.cancels)} />
     </>
   );
   const done = (document: Schema["CancelDocument"]) => <p className="row"><State of={document.state} /> {document.state === "cancelled" ? "It has ended." : "It wasn’t under way any more."}</p>;
-  return <Confirm title={`Cancel run ${run}`} verb="Cancel the run" path={`/api/v1/runs/${encodeURIComponent(run)}/cancel`} effect={effect} done={done} close={close} />;
+  return <Confirm title={`Cancel run ${run.run_id}`} verb="Cancel the run" path={`/api/v1/runs/${encodeURIComponent(run.run_id)}/cancel`} effect={effect} done={done} close={close} />;
 }
 
-function Pieces({ attempts }: { attempts: readonly Attempt[] }) {
-  const found = new Map<string, Set<string>>();
-  for (const one of attempts) found.set(one.node, new Set([...(found.get(one.node) ?? []), ...one.partitions]));
-  return <ul>{[...found].map(([node, keys]) => <li key={node}><strong>{node}</strong> <span className="muted">{keys.size > 3 ? many(keys.size, "partition") : [...keys].join(", ")}</span></li>)}</ul>;
+function Parts({ rows }: { rows: Run["retries"] }) {
+  const keys = (one: Run["retries"][number]) => (one.partitions > 1 ? `${many(one.partitions, "partition")}, ${one.first} to ${one.last}` : one.first);
+  return <ul>{rows.map((one) => <li key={one.node}><strong>{one.node}</strong> <span className="muted">{keys(one)}</span></li>)}</ul>;
 }
 
 /** What a person has to do before, or it fails again. */

@@ -36,3 +36,9 @@ def test_values_all_written_otherwise_are_held_after_a_week() -> None:
     for kept, wanted in ((0.0, [("distribution_shift", "hold")]), (0.2, [("distribution_shift", "warn")])):
         found = judge(Partition(key=DAYS[8], metrics=day(150, kept)), History(days, Grain.DAY))
         assert [(fact.kind, fact.severity.value) for fact in found] == wanted
+
+
+def test_as_many_other_names_are_told_from_another_grain() -> None:
+    """Would catch: keys that nobody knows, all of them new, told as rows of another kind."""
+    assert [one.partition(":")[0] for one in details(day(150, 0.0))] == ["other names"]
+    assert [one.partition(":")[0] for one in details(day(50, 0.0))] == ["another grain"]

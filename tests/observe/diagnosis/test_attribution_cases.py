@@ -255,6 +255,30 @@ def test_keys_that_nobody_knows_are_a_broken_reference_at_the_source_that_names_
     assert diagnose([storm, empty], graph, NOW + 10 * HOUR_US) == []
 
 
+@pytest.mark.parametrize(
+    ("joined_by", "detail", "kind"),
+    [
+        ("code", "other names: most of what was named is gone", "reference_broken"),
+        ("code", "another grain: most of what was named is gone", "distribution_shift"),
+        ("origin", "other names: most of what was named is gone", "distribution_shift"),
+    ],
+)
+def test_a_delivery_held_for_other_keys_breaks_the_join_further_down(joined_by: str, detail: str, kind: str) -> None:
+    """Would catch: keys that nobody knows, held before anything could be joined by them, told as
+    values that are others; the same said of a column that nothing is joined by."""
+    clean = Lines({"code": (Edge("flights", "carrier", Transformation.IDENTITY),)})
+    place = {"place": (Edge("weather", "place", Transformation.IDENTITY),)}
+    joined = Lines(place, (Edge("clean", joined_by, Transformation.JOIN_KEY),))
+    nodes = [node("flights", source=True), node("weather", source=True)]
+    nodes += [node("clean", "flights"), node("delays", "clean", "weather")]
+    graph = CauseGraph(nodes, {"clean": clean, "delays": joined}.get)
+    held = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "carrier", detail=detail)
+    (cause,) = diagnose([held], graph, NOW + 10 * HOUR_US)
+    assert (cause.kind, cause.node, cause.columns) == (kind, "flights", ("carrier",))
+    if kind == "reference_broken":
+        assert cause.summary == "other keys in carrier than in the interval before"
+
+
 def test_values_that_are_odd_whatever_the_rows_are_have_a_cause_of_their_own() -> None:
     """Would catch: another unit in a file whose rows are there twice told only after the rows were mended; shares that the rows
     themselves have moved told as another cause; what holds a delivery whose names are decided put down to its names."""

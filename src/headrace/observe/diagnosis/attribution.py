@@ -46,7 +46,7 @@ def diagnose(evidence: Sequence[Evidence], graph: CauseGraph, now_us: int, open_
     open, by what each explained so far: what one of them explained stays with it, also when its own evidence is gone.
     """
     found = _Sweep(evidence, graph, now_us, open_causes).causes()
-    return [told(refined(one)) for one in shared(traced(found, graph), graph, open_causes)]
+    return [told(refined(one, graph)) for one in shared(traced(found, graph), graph, open_causes)]
 
 
 def _may_follow_from_a_warning(cause: Candidate, one: Evidence) -> bool:

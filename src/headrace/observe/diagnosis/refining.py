@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from headrace.observe.diagnosis.candidates import Candidate
 from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.details import detail_of
 from headrace.observe.diagnosis.evidence import Family
+from headrace.observe.diagnosis.graph import CauseGraph
 from headrace.observe.diagnosis.rules import BY_KIND
 
+OTHER_NAMES = "other names"
+"""Details of held values of which few were there before, and as many others are."""
 _PARTNERS = (Family.NULLS, Family.REFERENCE)
 
 
-def refined(one: Candidate) -> Candidate:
-    """Where joins further down lost their partners over it, it has other keys than before."""
-    if one.said is None and _has_other_keys(one) and any(each.family in _PARTNERS for each in one.symptoms):
+def refined(one: Candidate, graph: CauseGraph) -> Candidate:
+    """Where joins further down lost their partners over it, or would have if it weren't held, it has
+    other keys than before."""
+    if one.said is None and _has_other_keys(one) and (_lost_partners(one) or _would_lose_them(one, graph)):
         one.rule = BY_KIND[CauseKind.REFERENCE_BROKEN]
     return one
+
+
+def _lost_partners(one: Candidate) -> bool:
+    return any(each.family in _PARTNERS for each in one.symptoms)
+
+
+def _would_lose_them(one: Candidate, graph: CauseGraph) -> bool:
+    """Whether a delivery is held for other names in a column that something is joined by."""
+    keys = {each.column for each in one.own if each.held and detail_of(one.kind, [each]) == OTHER_NAMES}
+    return graph.joined_by(one.node, keys)
 
 
 def _has_other_keys(one: Candidate) -> bool:

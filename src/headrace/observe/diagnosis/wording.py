@@ -123,6 +123,12 @@ def _in(what: str) -> Callable[[Sequence[Evidence], Sequence[str]], str]:
     return say
 
 
+def _keys(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    if own[0].detail.startswith("other names: "):  # held before anything was joined by them
+        return f"other keys in {_listed(columns)} than in the interval before"
+    return _in("keys without what they refer to")(own, columns)
+
+
 def _values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     how = own[0].detail.removeprefix("location: ").partition(";")[0] if own[0].family is not Family.CHECK else ""
     if how and how[0] in "×÷":  # of other columns something else was seen
@@ -237,7 +243,7 @@ _CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = 
     CauseKind.FORMAT_CHANGE: _format,
     CauseKind.TYPE_CHANGE: _in("another type"),
     CauseKind.NULL_SPIKE: _in("nulls"),
-    CauseKind.REFERENCE_BROKEN: _in("keys without what they refer to"),
+    CauseKind.REFERENCE_BROKEN: _keys,
     CauseKind.DISTRIBUTION_SHIFT: _values,
     CauseKind.VOLUME_ANOMALY: _volume,
     CauseKind.LATE_SOURCE: _absent,

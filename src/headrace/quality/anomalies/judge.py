@@ -50,6 +50,8 @@ _OF_RHYTHM = ("rows", "location", *_OF_TIME)
 _OF_VOLUME = ("rows", "distinct")
 _OF_NAMES = ("share", "distinct", "length", "location", "spread")
 """What moves where categories have other names."""
+ANOTHER_GRAIN = "another grain: most of what was named is gone, and something else is there"
+OTHER_NAMES = "other names: most of what was named is gone, and as much else is there"
 NAMES_TOLD = 3
 HALF = 0.5
 """Where half of the rows are too many, other names may be theirs."""
@@ -226,7 +228,7 @@ def _is_of_names(fact: Fact, by: Moved) -> bool:
     """Whether a shape is one that no choice of rows makes: other names, other hours."""
     if fact.detail.startswith("category mix"):
         return fact.observed.startswith("none") or by.more < HALF
-    return fact.detail.startswith("hours of the day:")
+    return fact.detail.startswith("hours of the day:") or fact.detail == OTHER_NAMES
 
 
 def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tuple[list[Fact], set[object], float]:
@@ -344,7 +346,7 @@ def _of_another_grain(key: str, other: Regrained, severity: Severity) -> Fact:
         kind="distribution_shift", column=other.column, severity=severity, strength=EXACT, partition=key,
         expected=f"at least {percent(other.least)} of the values of the interval before",
         observed=f"{percent(other.kept)} of them, and {percent(other.new)} of its values are new",
-        detail="another grain: most of what was named is gone, and something else is there",
+        detail=OTHER_NAMES if other.as_many else ANOTHER_GRAIN,
     )  # fmt: skip
 
 

@@ -23,13 +23,19 @@ NONE_KEPT_MIN = 7
 """… and so often where not a single value came again."""
 
 
+SAME_NUMBER = math.log(1.25)
+"""Values whose number differs by no more than that are as many as before."""
+
+
 class Regrained(NamedTuple):
-    """A column, what share of the day before's values came again, the least that ever did, and what share of today's is new."""
+    """A column, what share of the day before's values came again, the least that ever did, what share
+    of today's is new, and whether there are as many values as before."""
 
     column: str
     kept: float
     least: float
     new: float
+    as_many: bool
 
 
 def regrained(today: Metrics, history: History) -> Regrained | None:
@@ -48,4 +54,5 @@ def _of(name: str, today: Metrics, history: History) -> Regrained | None:
     if len(past) < (KNOWN_MIN if column.kept else NONE_KEPT_MIN) or least < LASTING or column.kept >= GONE * least or before is None:
         return None
     new = max(1 - column.kept * math.exp(before - column.distinct), 0.0)
-    return Regrained(name, column.kept, least, new) if new >= NEW_MIN else None
+    as_many = abs(column.distinct - before) <= SAME_NUMBER
+    return Regrained(name, column.kept, least, new, as_many) if new >= NEW_MIN else None

@@ -6,15 +6,13 @@ named on the first day: who has accepted the mapping shouldn't meet the next fau
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.keep import Kept
 from headrace.connect.kinds import routed
 from headrace.connect.routed import key_of_rows
-from headrace.connect.take_in import Prepared, prepare_all
+from headrace.connect.take_in import Prepared
 from headrace.lake import StagedFile, Table
 from headrace.lake.session import Session
 from headrace.lake.staging import stage
@@ -26,6 +24,7 @@ from headrace.run.messages import TakeIn
 from headrace.run.steps.drifting import Drifting, needs_room
 from headrace.run.steps.lasting import with_lasting
 from headrace.run.steps.oddities import oddities, with_end, with_repeated
+from headrace.run.steps.reading import read_as
 from headrace.run.steps.workshop import Workshop
 
 
@@ -35,15 +34,7 @@ def besides(task: TakeIn, workshop: Workshop, session: Session, drifting: Drifti
 
     if drifting.pinned is None or task.source.partition.grain is None or not task.history:
         return ()
-    prepared = prepare_all(
-        [(Path(path), part) for path, part in kept.parts] or [(Path(kept.path), name)],
-        connection=session.connection,
-        temporary=workshop.folders.temporary,
-        pinned=drifting.pinned,
-        promised=task.promised,
-        options=task.source.connector,
-        adapt=drifting.as_if_decided,
-    )
+    prepared = read_as(task, workshop, session, kept, name, pinned=drifting.pinned, adapt=drifting.as_if_decided)
     if not isinstance(prepared, Prepared):
         return ()
     try:

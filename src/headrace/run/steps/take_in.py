@@ -14,7 +14,7 @@ from headrace.connect.keep import ChangedWhileRead, Kept, keep, keep_fetched, ke
 from headrace.connect.kinds import Access, Unavailable, name_of, routed
 from headrace.connect.kinds import kind_of as source_kind
 from headrace.connect.routed import key_of_rows
-from headrace.connect.take_in import Prepared, explain_error, fingerprint, miscounted, prepare, prepare_all
+from headrace.connect.take_in import Prepared, explain_error, fingerprint, miscounted, prepare
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.engine.failures import kind_of
 from headrace.engine.macros import lent
@@ -41,6 +41,7 @@ from headrace.run.steps.drifting import READINGS_MAX, Drifting, needs_room, of_f
 from headrace.run.steps.lasting import with_lasting
 from headrace.run.steps.oddities import oddities, with_end, with_repeated
 from headrace.run.steps.own_checks import with_own_checks
+from headrace.run.steps.reading import Unread, read_as
 from headrace.run.steps.rename_evidence import RenameEvidence
 from headrace.run.steps.restated import restatements
 from headrace.run.steps.sifting import blocking, sift
@@ -48,7 +49,6 @@ from headrace.run.steps.unreadable import facts_of_unreadable, poison, unexpecte
 from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 
-Unread = Drift | TypeDrift | Unreadable
 FAR_SAMPLES = 2
 """Deliveries that are fetched to learn types from: they are fetched again when their turn comes."""
 
@@ -164,16 +164,9 @@ def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
 def _read_once(task: TakeIn, workshop: Workshop, session: Session, drifting: Drifting, kept: Kept, name: str) -> Outcome | Unread:
     """One way to read the delivery: what came of it, or what stands in its way."""
     drifting.begin()
-    prepared = prepare_all(
-        [(Path(path), part) for path, part in kept.parts] or [(Path(kept.path), name)],
-        connection=session.connection,
-        temporary=workshop.folders.temporary,
-        pinned=drifting.pinned,
-        promised=task.promised,
-        samples=_samples(task, workshop, name),
-        options=task.source.connector,
-        adapt=drifting.adapt if drifting.pinned or task.promised else None,
-    )
+    adapt = drifting.adapt if drifting.pinned or task.promised else None
+    samples = _samples(task, workshop, name)
+    prepared = read_as(task, workshop, session, kept, name, pinned=drifting.pinned, adapt=adapt, samples=samples)
     if not isinstance(prepared, Prepared):
         return prepared
     try:
@@ -188,15 +181,7 @@ def _can_be_read(
     """Whether all values of the columns in question are of the types of `schema`."""
     import duckdb
 
-    prepared = prepare_all(
-        [(Path(path), part) for path, part in kept.parts] or [(Path(kept.path), name)],
-        connection=session.connection,
-        temporary=workshop.folders.temporary,
-        pinned=schema,
-        promised=task.promised,
-        options=task.source.connector,
-        adapt=drifting.adapt,
-    )
+    prepared = read_as(task, workshop, session, kept, name, pinned=schema, adapt=drifting.adapt)
     if not isinstance(prepared, Prepared):
         return False
     try:

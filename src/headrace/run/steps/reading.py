@@ -1,0 +1,42 @@
+"""One way to read the kept bytes of a delivery: as they are pinned, otherwise, or to see if they could be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from headrace.connect import Drift, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.adapting import Adapt
+from headrace.connect.keep import Kept
+from headrace.connect.take_in import Prepared, prepare_all
+from headrace.lake.session import Session
+from headrace.run.messages import TakeIn
+from headrace.run.steps.workshop import Workshop
+
+Unread = Drift | TypeDrift | Unreadable
+"""What stands in the way of reading a delivery."""
+
+
+def read_as(
+    task: TakeIn,
+    workshop: Workshop,
+    session: Session,
+    kept: Kept,
+    name: str,
+    *,
+    pinned: SourceSchema | None,
+    adapt: Adapt | None,
+    samples: Sequence[tuple[Path, str]] = (),
+) -> Prepared | Unread:
+    """The delivery's files, prepared to be selected from, or what stands in the way. `pinned`: the schema they are expected to
+    have; `adapt`: what decides about a header that has another; `samples`: other deliveries to learn types from."""
+    return prepare_all(
+        [(Path(path), part) for path, part in kept.parts] or [(Path(kept.path), name)],
+        connection=session.connection,
+        temporary=workshop.folders.temporary,
+        pinned=pinned,
+        promised=task.promised,
+        samples=samples,
+        options=task.source.connector,
+        adapt=adapt,
+    )

@@ -1,9 +1,9 @@
-"""For how long the last observation of a source counts (SEMANTICS §7). Pure."""
+"""For how long the last observation of a source counts (SEMANTICS §7), and how often somebody looks. Pure."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 LOOK_GAP_LEAST_US = 10 * 60 * 1_000_000
 """No observation is too old before ten minutes."""
@@ -12,6 +12,9 @@ GAPS_LEAST = 5
 """With fewer gaps between observations their median says nothing of how often a project is run."""
 CADENCE_UNKNOWN_US = 26 * 3_600 * 1_000_000
 """The cadence until then: a day, and two hours for a schedule that isn't exact."""
+
+TOLERANCE_US = 10 * 60 * 1_000_000
+"""A look that is late by no more than that isn't missing."""
 
 SCHEDULER_SLACK_US = 60 * 1_000_000
 """A scheduler begins a pass within its minute: two passes of a declared cadence are this much further
@@ -33,3 +36,24 @@ def _cadence(looks: Sequence[int]) -> int:
     middle = len(gaps) // 2
     median = gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) // 2
     return max(2 * median, LOOK_GAP_LEAST_US)
+
+
+DAY_US = 24 * 3_600 * 1_000_000
+USUAL_OVER_US = 7 * DAY_US
+USUAL_TIMES = 3
+"""A break between two looks that came so often in the last seven days is how the project is run."""
+
+
+def usual_break(breaks: Mapping[int, int]) -> int:
+    """How long nobody usually looks. `breaks` holds when each break between two looks ended, and how long
+    it was. A day where there were too few of them, which is as seldom as a daily project is run."""
+    newest = sorted(breaks.items(), reverse=True)
+    lately = [length for ended, length in newest if ended > newest[0][0] - USUAL_OVER_US]
+    if len(lately) < USUAL_TIMES:
+        lately = [length for _, length in newest[:USUAL_TIMES]]
+    return sorted(lately, reverse=True)[USUAL_TIMES - 1] if len(lately) >= USUAL_TIMES else DAY_US
+
+
+def next_look(last: int, pace: int, arrived: int) -> int:
+    """When somebody who looked at `last`, and again at the usual pace, would see what arrived then."""
+    return last + max(1, -(-(arrived - last) // pace)) * pace

@@ -175,7 +175,7 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
             )
         case CauseKind.DEADLINE_INFEASIBLE:
             return Mending(
-                first=f"promise what can be kept, or have it there earlier: {incident.summary}",
+                first=f"promise what can be kept, or have it there, or looked at, earlier: {incident.summary}",
                 commands=(f"headrace why {shlex.quote((*incident.affected.consumers, incident.node)[0])}",),
             )
         case CauseKind.DATA_CORRUPTED if _made(project, incident.node) is not None:

@@ -11,7 +11,9 @@ from headrace.observe.availability import sentences
 from headrace.observe.availability.score import Totals, percent, share
 from headrace.observe.availability.sentences import Window
 from headrace.observe.damaged import damaged_files
+from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.evaluation import SERVED
+from headrace.observe.incidents.closing import SHOWN_US
 from headrace.observe.open_items import Damaged, OpenFacts, OpenKind, open_items
 from headrace.observe.states import AtRisk, ConsumerStatus, Exported
 from headrace.observe.world import Pausing
@@ -27,6 +29,7 @@ from headrace.operations.documents import (
     HoldingRow,
     LakeFilesRow,
     ObservedRow,
+    OutageRow,
     PausedRow,
     QuarantineCounts,
     ReadRow,
@@ -84,6 +87,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         past_of = {one.name: evaluation.figures(one.name) for one in shown}
         consumers = [_consumer(session, compiled.project, one, row_of(past_of[one.name], over)) for one in shown]
         incidents_open = incidents.count_open(tx)
+        outages = _outages(session, tx, now_us)
         weakened = weakenings.count(tx, began_us, now_us)
         undelivered = notices.count_failed(tx, now_us - UNDELIVERED_US)
         holding = holds(tx, compiled, shown) if incidents_open else None
@@ -139,6 +143,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         window=window,
         consumers_unserved=sum(one.state not in SERVED for one in shown),
         incidents_open=incidents_open,
+        outages=outages,
         undelivered=undelivered,
         not_applied=not_applied,
         holding=holding,
@@ -150,6 +155,15 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         window_observed=_observed(session, totals, now_us),
         next=_next(consumers, holding, found_open),
     )  # fmt: skip
+
+
+def _outages(session: Session, tx: Transaction, now_us: int) -> list[OutageRow]:
+    """The look that finds an outage also ends it: whoever looks once a day is told of it all the same."""
+    return [
+        OutageRow(incident=one.shown, text=one.summary, ended_at=session.instant(one.resolved_at))
+        for one in incidents.resolved_since(tx, now_us - SHOWN_US)
+        if one.kind == CauseKind.RUNTIME_DOWN and one.resolved_at is not None
+    ]
 
 
 def _observed(session: Session, totals: Totals, now_us: int) -> ObservedRow | None:

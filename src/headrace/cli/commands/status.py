@@ -12,6 +12,7 @@ from headrace.cli.parsing import ExitCode, Option, Select, Selection
 from headrace.cli.running import past, repair
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
+from headrace.model.commands import command_line
 from headrace.operations.availability import WINDOW
 from headrace.operations.documents import ConsumerRow, RepairRow, StatusDocument
 from headrace.operations.figure_documents import FIGURES
@@ -108,6 +109,9 @@ def _facts(document: StatusDocument, page: Page) -> list[list[str | Cell]]:
         rows.append([Cell("quarantine", "dim"), _waiting(waiting.deliveries, waiting.partitions, waiting.rows)])
     if document.incidents_open > (0 if document.holding is None else document.holding.causes):
         rows.append([Cell("incidents", "dim"), f"{document.incidents_open} open: headrace incidents"])
+    for outage in document.outages:
+        over = f"{outage.text} (over; {command_line('incident', outage.incident)})"
+        rows.append([Cell("outage", "dim"), Cell(over, "warn")])
     if document.lake is not None and document.lake.damaged:
         looked = f"{document.lake.looked_at_24h} of {plural(document.lake.files, 'file')} looked at within 24 h"
         rows.append([Cell("lake", "dim"), Cell(f"{document.lake.damaged} damaged; {looked}", "bad")])

@@ -35,7 +35,7 @@ _SAYS = (
 _RESTATED = re.compile(r"(.+): ([\d,]+) rows?(?:, (.+))?", re.DOTALL)
 _CAME = re.compile(r"([\d,]+) rows? added, ([\d,]+) rows? removed")
 _NAMED = "category mix: '"
-CLAUSE_MAX = 120
+CLAUSE_MAX = 160
 NAMES_TOLD = 3
 
 

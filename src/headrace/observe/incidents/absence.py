@@ -1,35 +1,105 @@
-"""Evidence that Headrace itself wasn't there: nobody looked, and what had arrived was found after it was due."""
+"""Evidence that Headrace itself wasn't there: what had arrived was found after it was due, though a look at the usual pace would
+have found it in time.
+
+A project that is looked at once a day on purpose isn't away in between: deadlines that its pace can't keep are `infeasible`'s.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import groupby, pairwise
 
+import msgspec
+
+from headrace.model.intervals import bounds_us
+from headrace.observe.blockage import Block, Blockage
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.reach import Reach
+from headrace.observe.looking import TOLERANCE_US, next_look, usual_break
 from headrace.observe.obligations import Scene
+from headrace.observe.watched import Node, Terms
 from headrace.observe.wording import dated
 from headrace.store.database import Transaction
 from headrace.store.queries import absences
+from headrace.store.queries import evidence as stored
+from headrace.store.queries.absences import Due, Waited
+from headrace.store.queries.evidence import GAP
 
 NATS = 12.0
 
 
-def gather(tx: Transaction, scene: Scene, reach: Reach, after: int) -> tuple[list[Evidence], int]:
-    """The gaps between looks that ended after a time and made somebody wait, and when the last gap ended."""
-    gaps = absences.gaps(tx, after)
-    found = {one.id: one for gap in gaps for one in _of_gap(tx, scene, reach, gap)}
-    return list(found.values()), max((gap.until_at for gap in gaps), default=after)
+def gather(tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, after: int) -> tuple[list[Evidence], int]:
+    """The outages that made somebody wait, of deliveries found after a time; and when the last of those was found."""
+    found: dict[str, Evidence] = {}
+    last = after
+    for node in scene.declared.nodes.values():
+        waited = absences.waited(tx, node.name, after) if node.is_source else []
+        for seen_us, group in groupby(waited, key=lambda one: one.observed_at):
+            one = _outage(tx, scene, blockage, reach, node, list(group), seen_us)
+            last = max(last, seen_us)
+            if one is not None:
+                found.setdefault(one.id, one)
+    return list(found.values()), last
 
 
-def _of_gap(tx: Transaction, scene: Scene, reach: Reach, gap: absences.Gap) -> Iterator[Evidence]:
-    for consumer in reach.consumers(gap.source):
-        due = absences.missed_due(tx, consumer, gap)
-        if due is not None and absences.waited(tx, gap, due):
-            zone = scene.declared.timezone
-            yield Evidence(
-                id=f"gap:{gap.from_at}", node=HEADRACE, family=Family.ABSENCE, kind=CauseKind.RUNTIME_DOWN.value,
-                expected=f"a look before {dated(due, zone)}", observed=f"nobody looked until {dated(gap.until_at, zone)}",
-                strength=NATS, at_us=gap.until_at, began_us=gap.from_at,
-            )  # fmt: skip
-            return
+def known(tx: Transaction) -> list[Evidence]:
+    """The outages that were found before."""
+    return [msgspec.msgpack.decode(one, type=Evidence) for one in stored.contents_of(tx, GAP)]
+
+
+def _outage(
+    tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, source: Node, waited: list[Waited], seen_us: int
+) -> Evidence | None:
+    """The outage that ended with a look at a source, if a deadline was missed through it."""
+    looks = absences.looks_before(tx, source.name, seen_us)
+    if not looks or looks[0].failed:
+        return None  # nobody had looked before, or the source couldn't be read
+    pace = scene.declared.tick_every_us or usual_break(_breaks(tx, source.name, [one.at for one in looks], seen_us))
+    sources = [node.name for node in scene.declared.nodes.values() if node.is_source]
+    for consumer in reach.consumers(source.name):
+        terms = next(one for one in scene.declared.consumers if one.consumer == consumer)
+        for due in absences.missed(tx, consumer, looks[0].at, seen_us):
+            arrived = min((one.arrived_at for one in waited if _is_of(source, one.partition, terms, due.interval)), default=due.due_at)
+            if arrived >= due.due_at or any(one.block is not Block.WAITING for one in blockage.of(terms, due.interval)):
+                continue  # it would have been missed all the same
+            last = _away_since(tx, sources, due.due_at, arrived, pace, seen_us)
+            if last is not None:
+                return _evidence(scene, terms, due, last, pace, seen_us)
+    return None
+
+
+def _away_since(tx: Transaction, sources: list[str], due_us: int, arrived: int, pace: int, seen_us: int) -> int | None:
+    """When Headrace did something last before it was away for so long that a deadline was missed, or that data
+    was much later than it is by the pace alone; None where it wasn't away."""
+    last = absences.last_sign(tx, sources, due_us)
+    expected = next_look(last, pace, arrived)
+    if expected + TOLERANCE_US < due_us:
+        return last
+    late = expected + max(TOLERANCE_US, pace // 10)
+    return last if late < seen_us and absences.last_sign(tx, sources, late) == last else None
+
+
+def _breaks(tx: Transaction, source: str, looks: list[int], seen_us: int) -> dict[int, int]:
+    """When each break between two looks ended → how long it was."""
+    found = {until: until - began for began, until in absences.long_breaks(tx, source, seen_us)}
+    return found | {later: later - earlier for later, earlier in pairwise(looks)}
+
+
+def _is_of(source: Node, partition: str, terms: Terms, interval: str) -> bool:
+    """Whether a delivery is for some of a consumer's interval."""
+    grain = source.partition.grain
+    if grain is None or source.partition.by_delivery:
+        return True
+    start, end = bounds_us(partition.partition("/")[0], grain, source.timezone)
+    since, until = bounds_us(interval, terms.per, terms.timezone)
+    return start < until and since < end
+
+
+def _evidence(scene: Scene, terms: Terms, due: Due, last: int, pace: int, seen_us: int) -> Evidence:
+    zone = scene.declared.timezone
+    return Evidence(
+        id=f"{GAP}:{last}", node=HEADRACE, family=Family.ABSENCE, kind=CauseKind.RUNTIME_DOWN.value,
+        expected=f"a look before {dated(due.due_at, zone)}, when {terms.consumer} was due",
+        observed=f"nobody looked from {dated(last, zone)} until {dated(seen_us, zone)}",
+        strength=NATS, at_us=seen_us, began_us=last + pace,
+    )  # fmt: skip

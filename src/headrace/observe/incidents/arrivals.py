@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -110,7 +110,7 @@ def expected_by(node: Node, key: str, delay: int | None) -> int | None:
 def usual_delay(tx: Transaction, node: Node) -> int | None:
     """How long after its interval's end a delivery has come at the latest, but for one in a hundred, with a margin; None where too
     little is known."""
-    took = delays(tx, node)
+    took = [one.delay_us for one in came(tx, node)]
     if len(took) < LEAST:
         return None
     middle = statistics.median(took)
@@ -119,8 +119,26 @@ def usual_delay(tx: Transaction, node: Node) -> int | None:
     return late + max(MARGIN_LEAST_US, int(3 * spread))
 
 
-def delays(tx: Transaction, node: Node) -> list[int]:
-    """How long after their intervals' ends the newest deliveries came, in microseconds; negative where they came before.
+class Came(NamedTuple):
+    """A delivery: when its interval ended, when it arrived, and when somebody looked. Microseconds."""
+
+    ended_us: int
+    arrived_us: int
+    observed_us: int
+
+    @property
+    def delay_us(self) -> int:
+        """How long after its interval's end it came; negative where it came before."""
+        return self.arrived_us - self.ended_us
+
+    @property
+    def unseen_us(self) -> int:
+        """For how long it lay there until somebody looked."""
+        return self.observed_us - self.arrived_us
+
+
+def came(tx: Transaction, node: Node) -> list[Came]:
+    """The newest deliveries that say when a source usually delivers.
 
     History that is loaded says nothing of that: neither what lay there when the source was declared, nor all but
     the newest of many intervals that came at once. Nor does what was first seen after nobody had looked.
@@ -128,15 +146,15 @@ def delays(tx: Transaction, node: Node) -> list[int]:
     grain = node.partition.grain
     assert grain is not None
     declared = expected_since(tx, node.name)
-    arrived = [(key, at) for key, at in arrivals.first_arrivals(tx, node.name, HISTORY) if began(key, grain, node.timezone) is not None]
-    at_once = Counter(at for _, at in arrived)
-    newest = {at: key for key, at in reversed(arrived)}
+    arrived = [one for one in arrivals.first_arrivals(tx, node.name, HISTORY) if began(one[0], grain, node.timezone) is not None]
+    at_once = Counter(at for _, at, _ in arrived)
+    newest = {at: key for key, at, _ in reversed(arrived)}
     unseen_until = arrivals.ends_of_gaps(tx, node.name)
     found = []
-    for key, at in arrived:
+    for key, at, observed in arrived:
         ended = bounds_us(key.partition("/")[0], grain, node.timezone)[1]
         lay_there = ended < declared <= at
         loaded = at_once[at] > AT_ONCE_MAX and newest[at] != key
         if not lay_there and not loaded and at not in unseen_until:
-            found.append(at - ended)
+            found.append(Came(ended, at, observed))
     return found

@@ -7,6 +7,7 @@ import msgspec
 from headrace.model import Project
 from headrace.observe.blockage import Blockage
 from headrace.observe.diagnosis.causes import HEADRACE
+from headrace.observe.diagnosis.evidence import Evidence
 from headrace.observe.incidents import (
     absence,
     acts,
@@ -57,8 +58,8 @@ def gather(tx: Transaction, project: Project, scene: Scene, blockage: Blockage, 
     kept = stored.cursors(tx)
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
     found = Gathered()
-    after = _news(tx, found, scene, blockage, reach, cursors, now)
-    _present(tx, found, project, scene, blocked.waiting(tx, scene, blockage, now), reach, now)
+    after, outages = _news(tx, found, scene, blockage, reach, cursors, now)
+    _present(tx, found, project, scene, blocked.waiting(tx, scene, blockage, now), reach, outages, now)
     if after.version != cursors.version:
         _removed(tx, found, scene)
     found.write(tx, now)
@@ -78,19 +79,21 @@ def note_commands(tx: Transaction, scene: Scene, blockage: Blockage, now: int) -
         stored.set_cursors(tx, now, msgspec.json.encode(msgspec.structs.replace(cursors, trail=last)).decode())
 
 
-def _news(tx: Transaction, found: Gathered, scene: Scene, blockage: Blockage, reach: Reach, cursors: Cursors, now: int) -> Cursors:
-    """What rows say that came since."""
+def _news(
+    tx: Transaction, found: Gathered, scene: Scene, blockage: Blockage, reach: Reach, cursors: Cursors, now: int
+) -> tuple[Cursors, list[Evidence]]:
+    """What rows say that came since; all outages of Headrace, those among it included."""
     trail = commands.note(tx, scene, blockage, cursors.trail)
     drift = mappings.gather(tx, found, cursors.drift)
     fact, revision = attempts.gather(tx, found, cursors.fact, cursors.revision)
     attempt = working.gather(tx, found, cursors.attempt, now)
     changed, version = changes.gather(tx, cursors.version)
-    gone, gap = absence.gather(tx, scene, reach, cursors.gap)
+    gone, gap = absence.gather(tx, scene, blockage, reach, cursors.gap)
     for one in changed:
         found.add(one)
     for one in gone:
         found.add(one, over=now)
-    return Cursors(fact, revision, attempt, version, gap, drift, trail)
+    return Cursors(fact, revision, attempt, version, gap, drift, trail), [*absence.known(tx), *gone]
 
 
 def _removed(tx: Transaction, found: Gathered, scene: Scene) -> None:
@@ -99,7 +102,10 @@ def _removed(tx: Transaction, found: Gathered, scene: Scene) -> None:
         found.end(node, stored.standing_ids(tx, node))
 
 
-def _present(tx: Transaction, found: Gathered, project: Project, scene: Scene, waiting: list[Waiting], reach: Reach, now: int) -> None:
+def _present(
+    tx: Transaction, found: Gathered, project: Project, scene: Scene, waiting: list[Waiting], reach: Reach, outages: list[Evidence],
+    now: int,
+) -> None:  # fmt: skip
     """What is so now, whenever it began."""
     found.now(tx, faults.KIND, ())  # it could be judged this time
     found.now(tx, "look", looks.gather(tx, project))
@@ -112,4 +118,5 @@ def _present(tx: Transaction, found: Gathered, project: Project, scene: Scene, w
     found.now(tx, LAPSED, lapsed.gather(tx, scene, now))
     found.now(tx, "act", acts.gather(tx, waiting, now))
     found.now(tx, "plan", approvals.gather(tx, waiting, now))
-    found.now(tx, "deadline", infeasible.gather(tx, scene, waiting, {(one.node, one.partition) for one in late}, now))
+    missing = {(one.node, one.partition) for one in late}
+    found.now(tx, "deadline", infeasible.gather(tx, scene, waiting, missing, outages, now))

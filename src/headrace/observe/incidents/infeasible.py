@@ -1,4 +1,5 @@
-"""Evidence that a deadline can't be met: what usually arrives when, and how long what follows usually takes, end after it.
+"""Evidence that a deadline can't be met: what usually arrives when, when somebody usually looks, and how long what follows usually
+takes, end after it.
 
 It is one piece of evidence for as long as the promise can't be kept. A day on which another cause
 holds the interval back, or on which nothing is due, says nothing about that.
@@ -7,7 +8,7 @@ holds the interval back, or on which nothing is due, says nothing about that.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import NamedTuple
@@ -19,8 +20,9 @@ from headrace.model.zones import from_us
 from headrace.observe.blockage import Block, promised_by
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.incidents.arrivals import delays
+from headrace.observe.incidents.arrivals import came, expected_since
 from headrace.observe.incidents.blocked import Waiting
+from headrace.observe.looking import TOLERANCE_US
 from headrace.observe.obligations import Scene, due_us
 from headrace.observe.watched import Terms
 from headrace.observe.wording import ago
@@ -46,13 +48,18 @@ class _Ends(NamedTuple):
 
     at_us: int
     because: str
+    unseen_us: int = 0
+    """For how long what it waits for has usually lain there until somebody looks."""
 
 
-def gather(tx: Transaction, scene: Scene, found: list[Waiting], late: Collection[tuple[str, str]], now: int) -> Iterator[Evidence]:
-    """The consumers whose newest due interval waits, or waited, for nothing but what usually comes, or is computed, after it was due."""
+def gather(
+    tx: Transaction, scene: Scene, found: list[Waiting], late: Collection[tuple[str, str]], outages: Sequence[Evidence], now: int
+) -> Iterator[Evidence]:
+    """The consumers whose newest due interval waits, or waited, for nothing but what usually comes, or is computed, after it was due.
+    `outages` are those of Headrace itself: what was missed, or seen late, through them says nothing of what is usual."""
     waiting = {one.consumer: one for one in found}  # they come oldest first
     known = dict(stored.standing_of(tx, KIND).values())
-    usual = _Usual(tx, scene)
+    usual = _Usual(tx, scene, outages)
     for terms in scene.declared.consumers:
         before = known.get(terms.consumer)
         started = None if before is None else msgspec.msgpack.decode(before, type=Evidence)
@@ -63,12 +70,12 @@ def gather(tx: Transaction, scene: Scene, found: list[Waiting], late: Collection
         last = newest[0]
         one = waiting.get(terms.consumer)
         held = one is not None and one.interval == last.interval and _is_held_elsewhere(one, late)
-        if held and started is None:
+        if started is None and (held or _away(outages, last.due_at, last.met_at or last.due_at)):
             continue
         due = max(last.due_at, due_us(terms, last.interval))
-        ends = _usual_end(scene, usual, terms, last, one) or _always(tx, terms, newest)
+        ends = _usual_end(scene, usual, terms, last, one) or _always(tx, terms, newest, outages)
         if ends is not None and ends.at_us > due:
-            recent = _lately(tx, terms, newest)
+            recent = _lately(tx, terms, newest, outages)
             yield _evidence(terms, last, due, _kept_by(ends, recent, due, terms), started, now)
 
 
@@ -86,17 +93,17 @@ def _usual_end(scene: Scene, usual: _Usual, terms: Terms, last: Obligation, one:
     return latest if latest is not None and latest.at_us > last.due_at else None
 
 
-def _always(tx: Transaction, terms: Terms, newest: list[Obligation]) -> _Ends | None:
+def _always(tx: Transaction, terms: Terms, newest: list[Obligation], outages: Sequence[Evidence]) -> _Ends | None:
     """When an interval was there as a rule, where the newest deadlines were all missed and no other incident was open about that."""
     last = newest[:MISSED_LEAST]
     late = [one for one in last if one.met_at is not None and one.met_at > one.due_at]
-    if len(late) < MISSED_LEAST or _had_another_cause(tx, terms, late):
+    if len(late) < MISSED_LEAST or _had_another_cause(tx, terms, late, outages):
         return None
     took = int(statistics.median((one.met_at or 0) - one.due_at for one in late))
     return _Ends(newest[0].due_at + took, f"the last {len(late)} were")
 
 
-def _lately(tx: Transaction, terms: Terms, newest: list[Obligation]) -> list[int]:
+def _lately(tx: Transaction, terms: Terms, newest: list[Obligation], outages: Sequence[Evidence]) -> list[int]:
     """When the newest interval would have been there, had it come as each of those that were missed
     lately without another cause, itself among them."""
     ended = bounds_us(newest[0].interval, terms.per, terms.timezone)[1]
@@ -104,7 +111,7 @@ def _lately(tx: Transaction, terms: Terms, newest: list[Obligation]) -> list[int
         ended + one.met_at - bounds_us(one.interval, terms.per, terms.timezone)[1]
         for one in newest[:MISSED_LEAST]
         if one.met_at is not None and one.met_at > one.due_at
-        if not _had_another_cause(tx, terms, [one])
+        if not _had_another_cause(tx, terms, [one], outages)
     ]
 
 
@@ -114,9 +121,11 @@ def _kept_by(ends: _Ends, recent: list[int], due: int, terms: Terms) -> _Ends:
     latest = max(recent, default=ends.at_us)
     if _minute(latest) <= _minute(ends.at_us):
         return ends
+    if ends.unseen_us and latest - ends.at_us <= TOLERANCE_US:
+        return ends._replace(at_us=latest)
     last = "the last was" if len(recent) == 1 else f"the last {len(recent)} were"
     by = _clock(_minute(latest), due, terms.timezone)
-    return _Ends(latest, f"{ends.because}; {last} there by {by}")
+    return _Ends(latest, f"{ends.because}; {last} there by {by}", ends.unseen_us)
 
 
 def _minute(at_us: int) -> int:
@@ -124,7 +133,14 @@ def _minute(at_us: int) -> int:
     return -(-at_us // _MINUTE_US) * _MINUTE_US
 
 
-def _had_another_cause(tx: Transaction, terms: Terms, late: list[Obligation]) -> bool:
+def _away(outages: Sequence[Evidence], from_us: int, until_us: int) -> bool:
+    """Whether Headrace wasn't there for some of a time."""
+    return any((one.began_us or one.at_us) <= until_us and one.at_us >= from_us for one in outages)
+
+
+def _had_another_cause(tx: Transaction, terms: Terms, late: list[Obligation], outages: Sequence[Evidence]) -> bool:
+    if any(_away(outages, missed.due_at, missed.met_at or missed.due_at) for missed in late):
+        return True
     return any(
         one.began_at <= (missed.met_at or 0) and (one.restored_at or one.resolved_at or missed.due_at) >= missed.due_at
         for one in incidents.newest(tx)
@@ -138,10 +154,12 @@ def _evidence(
 ) -> Evidence:  # fmt: skip
     zone = terms.timezone
     at = _minute(ends.at_us)
+    early = ago(at - due)
+    earlier = f"if looked at {early} earlier" if ends.unseen_us >= at - due else f"there {early} earlier"
     return Evidence(
         id=f"{KIND}:{terms.consumer}", node=terms.consumer, family=Family.ARRIVAL, kind=CauseKind.DEADLINE_INFEASIBLE.value,
         partition=last.interval if started is None else started.partition,
-        expected=f"by {_clock(due, due, zone)}; fits if due by {_clock(at, due, zone)}, or there {ago(at - due)} earlier",
+        expected=f"by {_clock(due, due, zone)}; fits if due by {_clock(at, due, zone)}, or {earlier}",
         observed=f"usually there at {_clock(at, due, zone)} ({ends.because})",
         strength=NATS, at_us=now, began_us=last.due_at if started is None else started.began_us,
     )  # fmt: skip
@@ -168,8 +186,8 @@ def _sources(scene: Scene, terms: Terms) -> list[str]:
 class _Usual:
     """When things usually come, and how long they usually take; each is asked once."""
 
-    def __init__(self, tx: Transaction, scene: Scene) -> None:
-        self._tx, self._scene = tx, scene
+    def __init__(self, tx: Transaction, scene: Scene, outages: Sequence[Evidence]) -> None:
+        self._tx, self._scene, self._outages = tx, scene, outages
         self._delay = cache(self._usual_delay)
         self._seconds = cache(self._usual_seconds)
         self._after = cache(self._longest_after)
@@ -179,7 +197,7 @@ class _Usual:
         source = self._scene.node(name)
         if not source.is_source or source.partition.grain is None:
             return None
-        delay = self._delay(name)
+        delay, unseen = self._delay(name)
         ended = bounds_us(key.partition("/")[0], source.partition.grain, source.timezone)[1]
         arrives = promised_by(source, key) if delay is None else ended + delay
         takes = max((found for read in terms.reads if (found := self._after(name, read)) is not None), default=0.0)
@@ -187,12 +205,20 @@ class _Usual:
             return None
         work = int(takes * 1_000_000)
         clock = f"{from_us(arrives, terms.timezone):%H:%M}"
+        if unseen > TOLERANCE_US:
+            looked = f"{from_us(arrives + unseen, terms.timezone):%H:%M}"
+            return _Ends(arrives + unseen + work, f"{name} at {clock}, but nobody looks before {looked}", unseen)
         comes = f"{name} by {clock} as promised" if delay is None else f"{name} at {clock}"
         return _Ends(arrives + work, f"{comes}, then {ago(work)}")
 
-    def _usual_delay(self, source: str) -> int | None:
-        took = delays(self._tx, self._scene.node(source))
-        return int(statistics.median(took)) if len(took) >= ARRIVALS_LEAST else None
+    def _usual_delay(self, source: str) -> tuple[int | None, int]:
+        """How long after its interval's end a delivery usually comes, and for how long it lies there until somebody looks."""
+        took = came(self._tx, self._scene.node(source))
+        if len(took) < ARRIVALS_LEAST:
+            return None, 0
+        delay, declared = statistics.median(one.delay_us for one in took), expected_since(self._tx, source)
+        seen = [one.unseen_us for one in took if one.arrived_us >= declared and not _away(self._outages, one.arrived_us, one.observed_us)]
+        return int(delay), int(statistics.median(seen)) if len(seen) >= ARRIVALS_LEAST else 0
 
     def _usual_seconds(self, node: str) -> float:
         found = durations.of_node(self._tx, node)

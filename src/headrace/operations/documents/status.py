@@ -166,6 +166,14 @@ class OpenRow(Document, frozen=True, kw_only=True):
     command: str
 
 
+class OutageRow(Document, frozen=True, kw_only=True):
+    """A time in which Headrace wasn't there and deadlines were missed through it. It ended within the last 24 hours."""
+
+    incident: str
+    text: str
+    ended_at: datetime
+
+
 class ObservedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
     """What the figures about the past really cover: from the first deadline of the worst consumer in
     the window on. `unobserved` are the minutes in it in which nobody observed its sources."""
@@ -226,6 +234,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     consumers_unserved: int = 0
     """How many of `consumers` aren't served, those at risk not among them."""
     incidents_open: int = 0
+    outages: list[OutageRow] = []
     undelivered: int = 0
     """Messages of the last 7 days that couldn't be sent, and aren't tried any more; `notify` says which."""
     not_applied: int | None = 0

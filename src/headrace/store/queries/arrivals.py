@@ -32,13 +32,14 @@ def declared_by(tx: Transaction, source: str) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def first_arrivals(tx: Transaction, source: str, limit: int) -> list[tuple[str, int]]:
-    """(partition, when its first delivery arrived) of a source's newest partitions."""
+def first_arrivals(tx: Transaction, source: str, limit: int) -> list[tuple[str, int, int]]:
+    """(partition, when its first delivery arrived, when a look found one) of a source's newest partitions."""
     rows = tx.execute(
-        "select partition, min(arrived_at) from delivery where source = :source group by partition order by partition desc limit :limit",
+        "select partition, min(arrived_at), min(observed_at) from delivery where source = :source"
+        " group by partition order by partition desc limit :limit",
         {"source": source, "limit": limit},
     )
-    return [(str(row[0]), int(row[1])) for row in rows]
+    return [(str(row[0]), int(row[1]), int(row[2])) for row in rows]
 
 
 def ends_of_gaps(tx: Transaction, source: str) -> set[int]:

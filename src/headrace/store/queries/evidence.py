@@ -10,6 +10,8 @@ from headrace.store.database import Transaction
 
 _COLUMNS = "id, node, partition, incident_id, attempt, held, content, at, ended_at"
 
+GAP = "gap"
+"""What the ids of evidence begin with that is of an outage of Headrace: `gap:1741158003737995`."""
 LAPSED = "lapsed"
 """What the ids of evidence begin with that is of a lapsed exception: `lapsed:12:0` of exception 12."""
 
@@ -118,6 +120,12 @@ def held_contents(tx: Transaction, node: str, partition: str, attempt: str) -> l
         "select content from evidence where node = :node and partition = :partition and attempt = :attempt and held = 1 order by id",
         {"node": node, "partition": partition, "attempt": attempt},
     )
+    return [bytes(row[0]) for row in rows]
+
+
+def contents_of(tx: Transaction, kind: str) -> list[bytes]:
+    """The evidence whose ids begin with a word, whether it stands or not."""
+    rows = tx.execute("select content from evidence where id >= ? and id < ? order by id", (f"{kind}:", f"{kind};"))
     return [bytes(row[0]) for row in rows]
 
 

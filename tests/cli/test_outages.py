@@ -1,0 +1,141 @@
+"""What is said of the time in which nobody ran Headrace, and of a project that is run once a day on purpose."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from clilab import Project
+
+FILES = {
+    "headrace.toml": '[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n[run]\nworkers = 1\n',
+    "owners.yaml": "core: {kind: team, contact: ['mailto:core@example.com']}\nheadrace: {kind: team, contact: ['mailto:ops@example.com']}\n"
+    "acme: {kind: vendor, contact: ['mailto:a@example.com'], manager: core}\n",
+    "sources/orders.yaml": "source: orders\nowner: acme\npartition: day\n"
+    "files: landing/orders_{date:%Y-%m-%d}.csv\nexpect: {by: '05:00'}\n",
+    "assets/revenue.sql": "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
+    "select cast(day as date) as day, count(*) as orders from orders group by all\n",
+    "consumers.yaml": "- {consumer: report, owner: core, reads: [revenue], due: '07:00'}\n",
+}
+
+
+class Site(Project):
+    """A project whose files arrive at 03:00, whoever looks at them."""
+
+    def arrived(self, first: str, last: str) -> None:
+        day = date.fromisoformat(first)
+        while day <= date.fromisoformat(last):
+            path = self.root / f"landing/orders_{day}.csv"
+            path.write_text("id,day\n" + "".join(f"{n},{day}\n" for n in range(20)))
+            came = datetime.fromisoformat(f"{day + timedelta(1)}T03:00+01:00").timestamp()
+            os.utime(path, (came, came))
+            day += timedelta(1)
+
+    def ticked(self, *moments: str) -> None:
+        for moment in moments:
+            self.json("tick", "--now", f"{moment}+01:00")
+
+    def outages(self) -> list[str]:
+        return [one["cause"]["summary"] for one in self.json("incidents", "--all") if one["cause"]["kind"] == "runtime_down"]
+
+    def kinds(self) -> list[str]:
+        return sorted(one["cause"]["kind"] for one in self.json("incidents", "--all"))
+
+
+@pytest.fixture
+def site(tmp_path: Path, call: object) -> Site:
+    """Four days of March delivered, and none looked at yet."""
+    root = tmp_path / "site"
+    for path, text in FILES.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    (root / "landing").mkdir()
+    found = Site(root, call)  # type: ignore[arg-type]
+    found.arrived("2025-03-01", "2025-03-03")
+    return found
+
+
+def hourly(day: str, hours: Iterable[int]) -> list[str]:
+    return [f"{day}T{hour:02d}:00" for hour in hours]
+
+
+def test_deadlines_missed_because_nobody_ran_headrace_for_25_hours_are_told_as_that(site: Site) -> None:
+    """Would catch: a file that lay there for hours, a deadline missed meanwhile, and "there has been no incident"."""
+    site.ticked("2025-03-04T06:30")
+    site.arrived("2025-03-04", "2025-03-04")
+    site.ticked("2025-03-05T07:30")
+    assert site.outages() == ["nobody looked from Tue 2025-03-04 06:30 until Wed 2025-03-05 07:30"]
+    (one,) = site.json("incidents", "--all")
+    assert (one["cause"]["node"], one["state"], one["affected"]["consumers"]) == ("headrace", "resolved", ["report"])
+    assert one["cause"]["evidence"][0]["expected"] == "a look before Wed 2025-03-05 07:00, when report was due"
+    status = site.json("status")
+    assert [(row["incident"], row["text"]) for row in status["outages"]] == [(one["id"], one["cause"]["summary"])]
+    page = site.text("status")
+    assert "outage" in page and f"{one['cause']['summary']} (over; headrace incident {one['id']})" in page
+    why = site.json("why", "report@2025-03-04")
+    assert max(why["shares"], key=lambda share: share["seconds"])["owner"] == "headrace"
+    site.arrived("2025-03-05", "2025-03-05")
+    site.ticked("2025-03-06T06:30", "2025-03-06T07:31")
+    assert site.json("status")["outages"] == []
+
+
+def test_a_runtime_that_was_down_for_days_is_one_outage_and_no_deadline_is_called_infeasible(site: Site) -> None:
+    """Would catch: five deadlines missed in one outage are "usually there at 09:30", and the outage stays open over that."""
+    site.ticked(*hourly("2025-03-04", range(6, 20)))
+    site.arrived("2025-03-04", "2025-03-09")
+    site.ticked("2025-03-10T09:30")
+    assert site.kinds() == ["runtime_down"]
+    assert [one["state"] for one in site.json("incidents", "--all")] == ["resolved"]
+    site.arrived("2025-03-10", "2025-03-10")
+    site.ticked(*hourly("2025-03-11", range(4, 9)))
+    assert site.kinds() == ["runtime_down"]
+    assert site.json("incidents") == []
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_project_run_once_a_day_on_purpose_is_told_that_its_deadline_does_not_fit(site: Site, declared: bool) -> None:
+    """Would catch: an outage each morning of a project that is run at eight because its owner wants that."""
+    if declared:
+        path = site.root / "headrace.toml"
+        path.write_text(path.read_text() + 'tick_every = "24h"\n')
+    site.ticked("2025-03-04T08:00")
+    for day in range(4, 11):
+        site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
+        site.ticked(f"2025-03-{day + 1:02d}T08:00")
+    (one,) = site.json("incidents", "--all")
+    assert one["cause"]["kind"] == "deadline_infeasible"
+    assert one["cause"]["summary"] == (
+        "usually there at 08:01 (orders at 03:00, but nobody looks before 08:00); due by 07:00; fits if due by 08:01,"
+        " or if looked at 61 min earlier"
+    )
+    site.arrived("2025-03-11", "2025-03-13")
+    site.ticked("2025-03-14T13:00")
+    assert site.outages() == ["nobody looked from Tue 2025-03-11 08:00 until Fri 2025-03-14 13:00"]
+    assert site.json("incidents")[0]["cause"]["summary"].startswith("usually there at 08:01 (orders at 03:00, but nobody looks")
+
+
+def test_whoever_runs_it_three_times_a_day_is_not_away_at_night(site: Site) -> None:
+    """Would catch: an outage every morning because nobody ever looks at night, and the median of all breaks is two hours."""
+    path = site.root / "consumers.yaml"
+    path.write_text(path.read_text().replace("07:00", "05:00"))
+    site.ticked("2025-03-04T08:00", "2025-03-04T10:00", "2025-03-04T12:00")
+    for day in range(4, 10):
+        site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
+        site.ticked(*hourly(f"2025-03-{day + 1:02d}", (8, 10, 12)))
+    assert len(site.outages()) <= 1
+    (told,) = [one for one in site.json("incidents", "--all") if one["cause"]["kind"] == "runtime_down"] or [None]
+    assert told is None or told["opened_at"] < "2025-03-08"
+
+
+def test_a_source_that_nobody_can_read_is_no_outage(site: Site) -> None:
+    """Would catch: Headrace accused of not having looked, when it looked and the folder wasn't there."""
+    site.ticked(*hourly("2025-03-04", range(6, 9)))
+    site.arrived("2025-03-04", "2025-03-04")
+    (site.root / "landing").rename(site.root / "away")
+    site.ticked(*hourly("2025-03-05", range(4, 8)))
+    (site.root / "away").rename(site.root / "landing")
+    site.ticked("2025-03-05T08:00")
+    assert site.outages() == []

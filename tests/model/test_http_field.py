@@ -86,6 +86,20 @@ def test_an_interval_must_be_asked_for_by_its_date(parse: Parse, http: str, prob
     assert [one.code for one in declared.problems] == [problem]
 
 
+@pytest.mark.parametrize("header", ["Authorization", "X-Key"])
+@pytest.mark.parametrize("value", ["secret://vault/{0}", "secret://{0}", "Bearer secret://env/{0}", "secret://env/"])
+def test_a_reference_to_a_secret_that_cant_be_resolved_is_refused(parse: Parse, header: str, value: str) -> None:
+    """Would catch: `secret://vault/x`, a kind that doesn't exist, is found out at night; a reference that is sent as it is written."""
+    text = value.format(CANARY)
+    declared = parse("sources/orders.yaml", f"source: api\nowner: acme\nhttp: {{url: 'https://x', headers: {{{header}: '{text}'}}}}\n")
+    (problem,) = declared.problems
+    assert problem.code == "literal_secret"
+    assert "secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME" in (problem.hint or "")
+    assert CANARY not in str(declared.problems)
+    if "vault" in value:
+        assert "there is no kind of secret 'vault'" in problem.message
+
+
 @pytest.mark.parametrize(
     "http",
     [

@@ -13,7 +13,10 @@ from headrace.model.documents import Block
 from headrace.model.reporting import Report, shown
 from headrace.model.services import unknown_service
 
-_REFERENCE = re.compile(r"secret://(env|file|keyring|vault)/\S+")
+_REFERENCE = re.compile(r"secret://(env|file|keyring)/\S+")
+_SCHEME = "secret://"
+_KIND = re.compile(r"secret://([a-z]{1,20})/", re.ASCII)
+_KINDS = ("env", "file", "keyring")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _SECRET_WORDS = (
     "password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "accountkey", "sharedkey", "credential",
@@ -28,6 +31,7 @@ _PASSWORD_IN_URL = re.compile(
     re.IGNORECASE,
 )
 _PUBLIC_SCHEMES = ("mailto:", "mailtos:", "smtp:", "smtps:", "file:")
+_REFERENCES = "write secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME as the whole value; inside a text write ${NAME}"
 _HINT = 'write "secret://env/NAME", "secret://file/PATH" or "${NAME}", and keep the value out of the project'
 
 
@@ -98,7 +102,9 @@ def check_url(where: str, url: str, line: int, report: Report) -> None:
 
 
 def _check(where: str, name: str, value: str, line: int, report: Report) -> None:
-    if value and not is_reference(value) and (_has_password(value) or is_secret_name(name)):
+    if _SCHEME in value and not _REFERENCE.fullmatch(value.strip()):
+        _refuse_reference(where, value, line, report)
+    elif value and not is_reference(value) and (_has_password(value) or is_secret_name(name)):
         _refuse(where, line, report)
 
 
@@ -108,3 +114,11 @@ def _has_password(url: str) -> bool:
 
 def _refuse(where: str, line: int, report: Report) -> None:
     report.error("literal_secret", line, f"{shown(where)} holds a secret itself", _HINT)
+
+
+def _refuse_reference(where: str, value: str, line: int, report: Report) -> None:
+    """Of a reference that can't be resolved only its kind is repeated: the rest may be a secret."""
+    kind = _KIND.match(value.strip())
+    wrong = kind is not None and kind[1] not in _KINDS
+    said = f"there is no kind of secret {kind[1]!r}" if kind is not None and wrong else "a reference to a secret can't be read"
+    report.error("literal_secret", line, f"{shown(where)}: {said}", _REFERENCES)

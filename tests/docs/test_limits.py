@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 import msgspec
@@ -12,7 +11,6 @@ from test_inline_claims import options_of
 
 from headrace.cli.verbs import NOT_BUILT
 from headrace.govern.secrets import SecretMissing, Secrets
-from headrace.operations import withdraw
 from headrace.web.data import DataAsked
 from headrace.web.openapi import document
 
@@ -25,6 +23,7 @@ PROJECT = {
     "assets/daily.sql": "/* headrace\nowner: team\npartition: {by: day, column: day}\n*/\nselect * from sales\n",
 }
 ASSET = "/* headrace\nowner: team\npartition: {{by: day, column: day}}\n{}\n*/\nselect * from sales\n"
+BY_STORE = "source: sales\nowner: team\npartition: [day, {key: store}]\nfiles: landing/sales_{date:%Y-%m-%d}_{key}.csv\n"
 HTTP = "http: {url: 'https://x.example/{date:%Y-%m-%d}', "
 SOURCE = "source: fees\nowner: team\npartition: day\n{}\n"
 CONSUMER = "- {{consumer: board, owner: team, reads: [daily], due: '12:00', export: {}}}\n"
@@ -60,8 +59,13 @@ REFUSED = {
         "partition_start",
     ),
     "can't be partitioned by key": (
-        {"assets/daily.sql": ASSET.format("materialize: merge\nkey: [till]").replace("column: day}", "column: day, key: store}")},
-        "daily.sql",
+        {
+            "sources/sales.yaml": BY_STORE,
+            "assets/daily.sql": ASSET.format("materialize: merge\nmerge: {keys: [till]}").replace(
+                "{by: day, column: day}", "[{by: day, column: day}, {key: store}]"
+            ),
+        },
+        "materialised as `merge`, and cut by `store`",
     ),
     "There are no exports to tables of MySQL": (
         {
@@ -117,18 +121,72 @@ def test_the_api_cannot_filter_rows() -> None:
     assert taken == {"asset", "partition", "columns", "at", "version", "limit"}
 
 
-def test_a_merge_is_not_withdrawn() -> None:
+PLAYED = {
+    "headrace.toml": PROJECT["headrace.toml"] + '[policy]\nbackfill_approval = "partitions > 1"\n',
+    "owners.yaml": PROJECT["owners.yaml"],
+    "sources/sales.yaml": PROJECT["sources/sales.yaml"] + "contract: sales\n",
+    "contracts/sales.odcs.yaml": "apiVersion: v3.1.0\nkind: DataContract\nid: sales\nversion: 1.0.0\nstatus: active\nschema:\n"
+    "  - name: sales\n    properties:\n"
+    "      - {name: till, logicalType: integer, required: true}\n"
+    "      - {name: cashier, logicalType: string, classification: restricted}\n",
+    "assets/merged.sql": "/* headrace\nowner: team\npartition: {by: day, column: day}\nmaterialize: merge\nmerge: {keys: [till]}\n*/\n"
+    "select $partition_start as day, till from sales\n",
+    "assets/daily.sql": "/* headrace\nowner: team\npartition: {by: day, column: day}\n*/\n"
+    "select $partition_start as day, till, cashier as who from sales\n",
+    "assets/tills.sql": "/* headrace\nowner: team\nmaterialize: view\n*/\nselect till from sales\n",
+    "landing/sales_2026-03-01.csv": "till,cashier\n1,Mallory\n",
+    "landing/sales_2026-03-02.csv": "till,cashier\n1,Mallory\n",
+    "landing/sales_2026-03-03.csv": "till,cashier\n,Mallory\n",
+}
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A project with two published days and one that its contract rejects."""
+    folder = tmp_path_factory.mktemp("played")
+    for path, text in PLAYED.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+    shell = Shell(folder)
+    told = "".join(shell.run("headrace tick --now 2026-03-04T05:00+00:00")[1:])
+    assert "sales@2026-03-03 rejected" in told, told
+    return shell
+
+
+@pytest.mark.timeout(120)
+def test_a_merge_is_not_withdrawn(played: Shell) -> None:
     """Would catch: a refusal that is gone."""
     said("takes no partition out of a `merge` or `snapshot` asset")
-    text = inspect.getsource(withdraw)
-    assert '"merge": (' in text and '"snapshot": (' in text
+    code, _, errors = played.run("headrace withdraw merged@2026-03-02 --reason wrong")
+    assert code == 3
+    assert "later ones stand on this one" in errors
 
 
-def test_classified_columns_are_left_out_by_the_server_alone() -> None:
+@pytest.mark.timeout(120)
+def test_a_view_is_not_read_by_partition(played: Shell) -> None:
+    """Would catch: a limit that is gone."""
+    said("`read` shows them whole, now or at a time, not by partition")
+    assert played.run("headrace read tills --partition 2026-03-01")[0] == 2
+    assert played.run("headrace read tills")[0] == 0
+
+
+@pytest.mark.timeout(120)
+def test_classified_columns_are_read_by_commands_and_not_in_quarantine(played: Shell) -> None:
     """Would catch: a page that denies that columns are left out, as it did; or one that promises it of commands."""
-    said("are left out by the server's data and previews")
-    from headrace.operations import masking
-    from headrace.web import data
+    said("are left out by the server's data and previews, and in `quarantine`. The commands `read` and `sql`")
+    assert "Mallory" in played.run("headrace read sales")[1]
+    assert "Mallory" in played.run('headrace sql "select who from daily"')[1]
+    code, output, _ = played.run("headrace quarantine sales@2026-03-03")
+    assert code == 0
+    assert "rejected" in output and "Mallory" not in output
 
-    assert "masked" in inspect.getsource(data)
-    assert callable(masking.masked)
+
+@pytest.mark.timeout(120)
+def test_a_backfill_waits_for_an_approval_that_nobody_can_give(played: Shell) -> None:
+    """Would catch: an exit code, or a kept plan, that the page promises and nobody gives."""
+    said("keeps its plan and ends with exit 3, and nobody can approve it. Cancel it, or change the rule.")
+    code, output, errors = played.run("headrace backfill daily --from 2026-03-01 --to 2026-03-02 --mode all --reason again --yes")
+    assert code == 3, output + errors
+    code, output, _ = played.run("headrace backfills")
+    assert "approval" in output
+    assert played.run("headrace backfills cancel 1 --reason 'not now'")[0] == 0

@@ -49,6 +49,19 @@ def test_links_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
 
 
+def test_anchors_lead_to_headings() -> None:
+    """Would catch: a heading that was reworded, and a link that ends at the top of its page."""
+    seen = 0
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+            other = page.parent / target if target else page
+            titles = re.findall(r"^#+ (.+)$", other.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+            seen += 1
+            assert anchor in anchors, f"{page.relative_to(ROOT)} links to {target}#{anchor}"
+    assert seen >= 4
+
+
 def test_a_promise_that_is_not_kept_is_noticed() -> None:
     """The matcher itself lets anything pass."""
     assert pattern(["…", "a…c", "…"]).fullmatch("x\nabc\ny\n")

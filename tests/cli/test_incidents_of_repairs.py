@@ -155,3 +155,40 @@ def test_a_rename_with_another_unit_is_one_incident_that_names_both(shop: Callab
     (one,) = project.json("incidents")
     assert one["cause"]["kind"] == "schema_change" and "amount: values × 1" in one["cause"]["summary"]
     assert {row["what"] for row in one["cause"]["evidence"]} == {"column renamed", "distribution shift amount"}
+
+
+def test_what_was_withdrawn_is_not_proposed_to_be_computed_again_as_it_is(shop: Callable[..., Project]) -> None:
+    """Would catch: a command that publishes the rows again that somebody has just withdrawn, and a
+    mail that doesn't say who withdrew them and why."""
+    project = shop(**OUTBOX)
+    now = ("--now", at(9, "04:40"))
+    project.json("withdraw", "takings@2026-03-10", "--reason", "till 3 counts in cents", *now)
+    (consumer,) = project.json("status", *now)["consumers"]
+    who = project.json("audit", "show")[0]["actor"]
+    withdrawn = f"till 3 counts in cents (by {who})"
+    assert withdrawn in consumer["reason"] and "run takings" not in consumer["next"]
+    page = project.text("why", "takings@2026-03-10", *now)
+    assert f"was withdrawn 04:40: {withdrawn}" in page
+    assert "correct assets/takings.sql:1, or what it reads: computed as it is, it has the same rows again" in page
+    assert page.splitlines()[-1].startswith("next: headrace apply")
+    assert f"It waits for takings@2026-03-10, withdrawn: {withdrawn}." in mails(project, "tax-office@2026-03-10")
+
+    project.json("tick", "--now", at(9, "06:30"))
+    (one,) = [one for one in project.json("incidents") if one["affected"]["partitions"] == ["2026-03-10"]]
+    assert one["cause"]["summary"] == f"withdrawn: {withdrawn}"
+    assert f"takings@2026-03-10: withdrawn: {withdrawn}" in mails(project, one["id"])
+
+    (project.root / "assets/takings.sql").write_text(TAKINGS.replace("sum(amount)", "max(amount)"))
+    project.json("apply", "--yes", *now[:1], at(9, "06:40"))
+    page = project.text("why", "takings@2026-03-10", *now[:1], at(9, "06:40"))
+    assert "the same rows again" not in page
+
+
+def test_mails_of_two_unreadable_files_have_two_subjects(shop: Callable[..., Project]) -> None:
+    """Would catch: a mail program that shows two faults of a source as one conversation."""
+    project = shop(**OUTBOX)
+    deliver(project, 10, "till,amount,city\n1,2,X1\n3,4\n5,6,7,8,9\n")
+    deliver(project, 11, "\x00\x01\x02")
+    project.json("tick", "--now", at(11, "06:30"))
+    subjects = {line for one in project.json("incidents") for line in mails(project, one["id"]).splitlines() if line.startswith("Subject")}
+    assert {line.split(" ", 3)[3] for line in subjects} == {"sales@2026-03-11: format change", "sales@2026-03-12: format change"}

@@ -164,4 +164,4 @@ def test_what_was_met_is_not_any_more_once_it_is_taken_back() -> None:
     small.standings["b", "2013-02-01"] = small.standings["b", "2013-02-01"]._replace(published=False)
     found = judged(small, now)
     assert (found.state, found.reason) == (State.LATE, "b: wrong rates, withdrawn since 07:30")
-    assert found.next == "headrace run b --partition 2013-02-01"
+    assert found.next == "headrace why b@2013-02-01"

@@ -222,7 +222,9 @@ def test_a_publication_is_taken_back(lab: Lab) -> None:
     assert (said.rows, said.state) == (10, "withdrawn")
     assert [(one.node, one.partitions) for one in said.stale] == [("total", [DAYS[1]])]
     assert sorted(row["day"] for row in lab.read("clean")) == [DAYS[0]] * 10 + [DAYS[2]] * 10
-    assert lab.rows("select state, reason from partition where node = 'clean' and partition = ?", DAYS[1]) == [("withdrawn", "wrong rates")]
+    assert lab.rows("select state, reason from partition where node = 'clean' and partition = ?", DAYS[1]) == [
+        ("withdrawn", "wrong rates (by tester)")
+    ]
     assert lab.rows("select count(*) from publication where node = 'total' and ended_at is null") == [(3,)], (
         "it stays until it is made again"
     )

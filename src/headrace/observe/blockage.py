@@ -158,9 +158,10 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
             return f"{blocked.node}: {blocked.reason}"
         case Block.QUARANTINED | Block.FAILED | Block.WITHDRAWN:
             since = "" if blocked.since_us is None else f" since {moment(blocked.since_us, now_us, zone)}"
-            reason = f"{_clause(blocked.reason)}, " if blocked.reason else ""
+            said = blocked.reason if blocked.block is Block.WITHDRAWN else _clause(blocked.reason)
             if blocked.state == "dropped":  # its reason says so, and by whom
-                return f"{blocked.node}: {reason.removesuffix(', ')},{since}"
+                return f"{blocked.node}: {said},{since}"
+            reason = f"{said}, " if said else ""
             return f"{blocked.node}: {reason}{blocked.state}{since}"
         case Block.MISSING:
             by = promised_by(node, blocked.partition)
@@ -191,8 +192,7 @@ def next_command(blocked: Blocked) -> str:
         case Block.FAILED:
             return command_line("logs", subject)
         case Block.WITHDRAWN:
-            at = () if blocked.partition == WHOLE else ("--partition", blocked.partition)
-            return command_line("run", blocked.node, *at)
+            return command_line("why", subject)
         case Block.PAUSED:
             return command_line("resume", blocked.node)
         case Block.MISSING | Block.WAITING:

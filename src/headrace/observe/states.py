@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.observe.freshness import AssetCounts, Freshness
 from headrace.observe.obligations import Obligation
-from headrace.observe.world import Pausing
+from headrace.observe.world import Excepted, Pausing
 
 
 class State(enum.StrEnum):
@@ -56,6 +56,8 @@ class AtRisk(msgspec.Struct, frozen=True):
     since_us: int | None = None
     """Since when it is so; None where that isn't known."""
     predicted_us: int | None = None
+    withdrawn: str = ""
+    """Why, and by whom, the partition was withdrawn; empty where it wasn't."""
 
 
 class Wronged(msgspec.Struct, frozen=True):
@@ -95,6 +97,8 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     """What will make it late; of what is at risk, only deadlines."""
     incident: str | None = None
     """The incident that it waits for, or that makes it wrong: `INC-1`."""
+    exceptions: tuple[Excepted, ...] = ()
+    """What of its newest intervals was published by exception, the one that lapses first coming first."""
     superseded: tuple[str, ...] = ()
     """Exported intervals that were corrected afterwards, and weren't exported again."""
 

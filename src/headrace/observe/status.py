@@ -126,6 +126,7 @@ class _Judgement:
             obligations=tuple(self._all),
             late_since_us=None if never or not self._owed() else late_since,
             deadline=deadline,
+            exceptions=tuple(self._excepted),
         )
 
     def _why(
@@ -220,7 +221,10 @@ class _Judgement:
                 at = moment(one.due_at_us, self._now, self._scene.declared.timezone)
                 said = f"late at {at}: {self._told(found)}"
                 since = max(self._ended(one), found.since_us or self._promised_for(found) or 0)
-                return AtRisk(one.interval, one.due_at_us, found.node, found.partition, said, next_command(found), since)
+                withdrawn = found.reason if found.block is Block.WITHDRAWN else ""
+                return AtRisk(
+                    one.interval, one.due_at_us, found.node, found.partition, said, next_command(found), since, withdrawn=withdrawn
+                )
         return None
 
     def _too_slow(self, one: Obligation) -> AtRisk | None:

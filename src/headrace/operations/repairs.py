@@ -9,6 +9,7 @@ import msgspec
 from headrace.model import Asset, Project, Source
 from headrace.model.commands import command_line, place, range_of
 from headrace.model.ordering import order_of
+from headrace.model.required import WHOLE
 from headrace.operations.documents import ErrorRow, RepairRow
 
 ROWS_MAX = 20
@@ -82,6 +83,18 @@ def _row(project: Project, node: str, first: str | None, found: Sequence[Broken]
         )  # fmt: skip
     commands = _commands(declared, node, keys, found, because)
     return RepairRow(node=node, partitions=keys, first=first, commands=commands, incident=found[0].incident)
+
+
+def of_withdrawn(project: Project, node: str, key: str, *, same: bool) -> RepairRow:
+    """What puts other rows in the place of those that somebody withdrew; `same`: computed as it is, an asset has the same rows again."""
+    declared = project.sources.get(node) or project.assets[node]
+    if isinstance(declared, Source):
+        return RepairRow(node=node, partitions=[key], first=f"ask {declared.owner} for other data", commands=[command_line("tick")])
+    run = command_line("run", node, *(() if key == WHOLE else ("--partition", key)))
+    if not same:
+        return RepairRow(node=node, partitions=[key], first=None, commands=[run])
+    first = f"correct {declared.place.file}:{declared.place.line}, or what it reads: computed as it is, it has the same rows again"
+    return RepairRow(node=node, partitions=[key], first=first, commands=[command_line("apply"), run])
 
 
 def first_of(project: Project, one: Broken) -> str | None:

@@ -13,16 +13,17 @@ import msgspec
 
 from headrace.model.commands import command_line
 from headrace.model.intervals import bounds_us
-from headrace.model.required import SEPARATOR
+from headrace.model.required import SEPARATOR, WHOLE
 from headrace.observe.blockage import promised_by
 from headrace.observe.obligations import Scene
 from headrace.observe.wording import ago, moment
 from headrace.operations.catalog.reach import reach_of
 from headrace.operations.documents import RepairRow
 from headrace.operations.interventions import WaitingRow
-from headrace.operations.repairs import repairs
+from headrace.operations.repairs import of_withdrawn, repairs
 from headrace.operations.runs import BROKEN, broken_of, put_down
 from headrace.operations.session import Session
+from headrace.operations.unchanged import unchanged
 from headrace.plan import Compiled
 from headrace.run.graph import graph_of
 from headrace.run.loading import part
@@ -30,7 +31,7 @@ from headrace.run.pausing import paused
 from headrace.schedule import Arrived, Core, Graph, GraphNode, LoadedCell, PartitionState, Requested, Target, Waiting
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import arriving, attempts, borrowing, durations, partitions, pauses
+from headrace.store.queries import arriving, attempts, borrowing, durations, incidents, partitions, pauses
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.partitions import Partition
 
@@ -41,7 +42,7 @@ _STOPPED = {
     "held": ("is held", "headrace quarantine {at}"),
     "rejected": ("was rejected", "headrace quarantine {at}"),
     "failed": ("failed", "headrace retry {at}"),
-    "withdrawn": ("was withdrawn", "headrace run {node} --partition {key}"),
+    "withdrawn": ("was withdrawn", "headrace deliveries {node}"),
     "waived": ("was passed over", "headrace run {node} --partition {key}"),
 }
 """States that somebody has to do something about, how they are said, and what that is."""
@@ -60,7 +61,7 @@ class Waits:
 
     def __init__(self, session: Session, tx: Transaction, compiled: Compiled, scene: Scene, now_us: int, subject: str) -> None:
         self._session, self._tx, self._scene, self._now = session, tx, scene, now_us
-        self._zone, self._project = session.timezone, compiled.project
+        self._zone, self._project, self._compiled = session.timezone, compiled.project, compiled
         self._running = attempts.running(tx)
         asked = _above(session, compiled, (subject, *(one.node for one in self._running)))
         loaded = part(tx, graph_of(asked), version=session.version, borrowed=session.borrowed, cells=_borrowed(session, tx))
@@ -182,13 +183,23 @@ class Waits:
         repair = self._repair(one)
         if repair is not None and repair.incident is not None:
             command = f"headrace incident {repair.incident}"
+        elif repair is not None and one.state == "withdrawn":
+            command = repair.commands[0]
         return Cause(msgspec.structs.replace(row, next=command, repair=repair), f", which {text}")
 
     def _repair(self, one: Partition) -> RepairRow | None:
+        if one.state == "withdrawn":
+            found = incidents.open_at(self._tx, one.node, "" if one.partition == WHOLE else one.partition)
+            row = of_withdrawn(self._project, one.node, one.partition, same=self._comes_out_the_same(one))
+            return msgspec.structs.replace(row, incident=None if found is None else found.shown)
         if one.state not in BROKEN:
             return None
         because = f"repair of {at(one.node, one.partition)}"
         return repairs(self._project, [put_down(self._tx, broken_of(self._tx, one.node, one.partition, one.state))], because)[0]
+
+    def _comes_out_the_same(self, one: Partition) -> bool:
+        """Whether neither the code of an asset nor its inputs have changed since what was withdrawn was computed."""
+        return one.node in self._project.assets and bool(unchanged(self._tx, self._compiled, one.node, [one.partition]))
 
     def _held_back(self, node: str, key: str, state: str) -> Cause:
         pause = self._paused[node]

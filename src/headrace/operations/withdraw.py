@@ -89,7 +89,7 @@ def _withdraw(context: Context, arguments: WithdrawArguments, progress: Progress
         raise _unpublished(arguments.node, arguments.key)
     if context.held.production is not None:
         context.leader(progress)  # what is read from production isn't in this store alone
-    order = taking_back.Order(arguments.node, arguments.key, arguments.reason, arguments.rewritten)
+    order = taking_back.Order(arguments.node, arguments.key, arguments.reason, context.actor.id, arguments.rewritten)
     below = _downstream(applied.compiled, arguments.node)
     told: list[tuple[int, Publication]] = []
 
@@ -104,7 +104,7 @@ def _withdraw(context: Context, arguments: WithdrawArguments, progress: Progress
             judge_now(tx, context.session, applied, now)
 
     before = _stale(context, below)
-    context.tell(TakenBack(order.node, order.key, order.reason), write=write)
+    context.tell(TakenBack(order.node, order.key, order.said), write=write)
     if context.working is not None:
         context.working.settle()
     snapshot, publication = told[0]

@@ -35,7 +35,13 @@ class Order(msgspec.Struct, frozen=True):
     node: str
     key: str
     reason: str
+    by: str
     rewritten: tuple[Rewritten, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """The reason with who gave it, as the partition's state keeps it."""
+        return f"{self.reason} (by {self.by})"
 
 
 def shared(tx: Transaction, node: str, key: str) -> tuple[Table | None, list[FileRef]]:
@@ -47,7 +53,7 @@ def take_back(tx: Transaction, order: Order, publication: Publication, actor: Ac
     """Take a publication out of the lake and the store, in the caller's transaction; the snapshot from which on it isn't there.
     Raises Moved where the table has moved on since the rewrites were made."""
     snapshot = _out_of_the_lake(tx, order, actor, now)
-    withdrawals.withdraw(tx, order.node, order.key, snapshot=snapshot, now=now, reason=order.reason)
+    withdrawals.withdraw(tx, order.node, order.key, snapshot=snapshot, now=now, reason=order.said)
     before = {"publication": publication.id, "rows": publication.rows, "snapshot": publication.snapshot}
     place = Object("partition", f"{order.node}@{order.key}", f"{publication.epoch}.{publication.n}")
     append(tx, now, Event(action=Action.PARTITION_WITHDRAWN, actor=actor, object=place, before=before, reason=order.reason))
@@ -61,7 +67,7 @@ def tell_nobody(tx: Transaction, applied: Applied, order: Order, epoch: int, now
     core.handle(loaded, now)
     for event in paused(tx, {node.name for node in loaded.graph.nodes}, now):
         core.handle(event, now)
-    marks = [one for one in core.handle(TakenBack(order.node, order.key, order.reason), now) if isinstance(one, Mark)]
+    marks = [one for one in core.handle(TakenBack(order.node, order.key, order.said), now) if isinstance(one, Mark)]
     leading.mark_partitions(
         tx, [PartitionRow(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed) for m in marks]
     )

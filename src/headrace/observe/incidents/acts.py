@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from headrace.observe.blockage import Block
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.wording import WITHDRAWN
 from headrace.observe.incidents.blocked import Waiting
 from headrace.store.database import Transaction
 from headrace.store.queries import pauses
@@ -23,7 +24,7 @@ def gather(tx: Transaction, found: list[Waiting], now: int) -> Iterator[Evidence
         if block is Block.WITHDRAWN:
             yield Evidence(
                 id=f"act:withdrawn:{node}@{partition}", node=node, partition=partition, family=Family.ACT, kind=CauseKind.REPORTED.value,
-                observed=blocked.reason, strength=EXACT_NATS, at_us=blocked.since_us or now, detail="withdrawn",
+                observed=f"{WITHDRAWN}{blocked.reason}", strength=EXACT_NATS, at_us=blocked.since_us or now, detail="withdrawn",
             )  # fmt: skip
         elif node in held and node not in told:
             told.add(node)

@@ -15,7 +15,7 @@ from headrace.model.quiet import time_of_day
 from headrace.model.zones import from_us, local_us
 from headrace.observe.incidents import endings
 from headrace.observe.notices.recipients import Recipients
-from headrace.observe.notices.wording import Words, clause, listed, wrapped
+from headrace.observe.notices.wording import Words, listed, subject, wrapped
 from headrace.observe.watched import Watched
 from headrace.observe.wording import dated
 from headrace.store.database import Transaction
@@ -110,10 +110,10 @@ def _lines(tx: Transaction, project: Project, declared: Watched, to: Reader, lat
     open_then = [*incidents.open_ones(tx), *incidents.resolved_since(tx, window.until)]
     concerns = sorted(filter(to.concerned_by, open_then), key=lambda one: one.id)
     for one in (one for one in concerns if window.holds(one.opened_at)):
-        yield f"new: {one.shown} {one.node}: {clause(one)}"
+        yield f"new: {one.shown} {subject(one)}"
     for one in incidents.resolved_since(tx, window.after):
         if to.concerned_by(one) and window.holds(one.resolved_at or 0):
-            yield from wrapped(f"over: {one.shown} {one.node}: {clause(one)}. {endings.of(tx, one)}")
+            yield from wrapped(f"over: {one.shown} {subject(one)}. {endings.of(tx, one)}")
     for name, began in late.items():
         if name in to.consumers and window.holds(began):
             yield f"late since {dated(began, declared.timezone)}: {name} ({command_line('why', name)})"

@@ -11,6 +11,7 @@ import msgspec
 
 from headrace.model import Project
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
+from headrace.observe.diagnosis.wording import WITHDRAWN
 from headrace.observe.incidents.telling import RENAMED
 from headrace.observe.notices.recipients import Recipient
 from headrace.observe.states import AtRisk
@@ -55,7 +56,7 @@ class Words:
 
     def opened(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> Page:
         """There is a cause. `risks` are the consumers that it will make late."""
-        title = f"{one.shown} {one.node}: {clause(one)}{' (again)' if again else ''}"
+        title = f"{one.shown} {subject(one)}{' (again)' if again else ''}"
         return self._page(title, [*self._cause(one, to), *self._reach(one, to, risks), *self._next(one)])
 
     def changed(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], was: str) -> Page:
@@ -67,12 +68,12 @@ class Words:
             *self._reach(one, to, risks),
             *self._next(one),
         ]
-        return self._page(f"{one.shown} {one.node}: {clause(one)}", lines)
+        return self._page(f"{one.shown} {subject(one)}", lines)
 
     def escalated(self, one: Incident, to: Recipient, told: Recipient, risks: Mapping[str, AtRisk]) -> Page:
         """It is open still, and somebody else was told before."""
         lines = [f"It is open since {self._at(one.opened_at)}; {told.name} was told.", *self._cause(one, to)]
-        return self._page(f"{one.shown} is open still: {one.node}: {clause(one)}", [*lines, *self._reach(one, to, risks), *self._next(one)])
+        return self._page(f"{one.shown} is open still: {subject(one)}", [*lines, *self._reach(one, to, risks), *self._next(one)])
 
     def resolved(self, one: Incident, ended: str) -> Page:
         """It is over; `ended` says by what, and how those are served whom it affected."""
@@ -84,7 +85,7 @@ class Words:
             f"Over at {self._at(restored)}, {ago(restored - one.began_at)} after it began.",
             f"What was done: headrace incident {one.shown}",
         ]
-        return self._page(f"{one.shown} resolved: {one.node}: {clause(one)}", lines)
+        return self._page(f"{one.shown} resolved: {subject(one)}", lines)
 
     def at_risk(self, consumer: str, risk: AtRisk) -> Page:
         """A deadline will be missed."""
@@ -92,7 +93,8 @@ class Words:
         when = "nothing says when it will be there" if risk.predicted_us is None else (
             f"expected at {self._at(risk.predicted_us)}, {ago(risk.predicted_us - risk.due_us)} late"
         )  # fmt: skip
-        lines = [f"{risk.interval} is due at {self._at(risk.due_us)}; {when}.", f"It waits for {place}.", f"Why: headrace why {consumer}"]
+        waits = [f"It waits for {place}."] if not risk.withdrawn else wrapped(f"It waits for {place}, withdrawn: {risk.withdrawn}.")
+        lines = [f"{risk.interval} is due at {self._at(risk.due_us)}; {when}.", *waits, f"Why: headrace why {consumer}"]
         return self._page(f"{consumer} will be late, due {self._at(risk.due_us)}", lines)
 
     def late(self, consumer: str, since: int) -> Page:
@@ -153,9 +155,19 @@ class Words:
         return dated(at, self._zone)
 
 
+def subject(one: Incident) -> str:
+    """What is the matter and where, for the line by which mails are told apart: where the clause leaves out what an error said, the
+    partitions tell one such incident of a node from another."""
+    place = one.node
+    if one.kind in _OF_ERRORS and one.affected.partitions:
+        first, *more = one.affected.partitions
+        place = f"{one.node}@{first}" + (f" and {len(more)} more" if more else "")
+    return f"{place}: {clause(one)}"
+
+
 def clause(one: Incident) -> str:
     """What is the matter, without what an error or a person said besides."""
-    if one.kind not in _OF_ERRORS:
+    if one.kind not in _OF_ERRORS or one.summary.startswith(WITHDRAWN):
         return one.summary
     nodes, what = found.groups() if (found := _IN_NODES.match(one.summary)) else ("", one.summary)
     kind = f"{one.kind.replace('_', ' ')}{f' in {nodes}' if nodes else ''}"

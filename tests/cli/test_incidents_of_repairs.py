@@ -184,6 +184,21 @@ def test_what_was_withdrawn_is_not_proposed_to_be_computed_again_as_it_is(shop: 
     assert "the same rows again" not in page
 
 
+CHECKED = {"sources/sales.yaml": FILES["sources/sales.yaml"] + "checks:\n  - range: {column: amount, min: 0, max: 1000}\n"}
+
+
+def test_the_end_of_what_was_accepted_says_so(shop: Callable[..., Project]) -> None:
+    """Would catch: an incident that ends with all "served again" where readers see by exception what it was about."""
+    project = shop(**OUTBOX, **CHECKED)
+    deliver(project, 10, rows(10) + "9,5000.5,X1\n")
+    project.json("tick", "--now", at(10, "06:30"))
+    project.json("quarantine", "accept", "sales@2026-03-11", "--reason", "a big sale", "--now", at(10, "06:40"))
+    (one,) = project.json("incidents", "--all")
+    who = project.json("audit", "show", "--action", "quarantine.accepted")[0]["actor"]
+    said = f"all whom it affected are served again, by exception (accepted by {who})"
+    assert said in one["ended"] and said in mails(project, one["id"])
+
+
 def test_mails_of_two_unreadable_files_have_two_subjects(shop: Callable[..., Project]) -> None:
     """Would catch: a mail program that shows two faults of a source as one conversation."""
     project = shop(**OUTBOX)

@@ -201,7 +201,8 @@ ENDINGS = {
     "source came by itself": Ending(missing, delivered, f"Delivered at {AT}: orders@{DAY}{SERVED}"),
     "redelivery": Ending(held, delivered_again, f"Delivered again at {AT}: orders@{DAY}{SERVED}"),
     "accept": Ending(
-        held, accepted, rf"Accepted as an exception by {BY} until {AT}: orders@{DAY} \(a holiday\){SERVED}",
+        held, accepted,
+        rf"Accepted as an exception by {BY} until {AT}: orders@{DAY} \(a holiday\){SERVED}, by exception \(accepted by {BY}\)",
         (rf"accepted as an exception by {BY} until {AT}: orders@{DAY} \(a holiday\)",),
     ),
     "drop": Ending(

@@ -6,7 +6,7 @@ digest, the pages and the API show it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from headrace.govern.audit import Action
 from headrace.model.intervals import bounds_us
@@ -146,7 +146,15 @@ def _served(scene: Scene, one: Incident, evaluation: Evaluation, waived: set[str
         yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
     if len(waiting) < len(left):
         rest = waiting or waived & set(affected)
-        yield f"all {'others ' if rest else ''}whom it affected are served again"
+        yield f"all {'others ' if rest else ''}whom it affected are served again{_by_exception(one, evaluation, left)}"
+
+
+def _by_exception(one: Incident, evaluation: Evaluation, consumers: Iterable[str]) -> str:
+    """That what they read of its partitions was accepted and not corrected, and by whom."""
+    places = {(one.node, key) for key in one.affected.partitions or (WHOLE,)}
+    found = (evaluation.consumer(name) for name in consumers)
+    people = {it.by for status in found if status is not None for it in status.exceptions if (it.node, it.partition) in places}
+    return f", by exception (accepted by {', '.join(sorted(people))})" if people else ""
 
 
 def _not_there(scene: Scene, one: Incident, evaluation: Evaluation, name: str, now: int) -> str:

@@ -207,3 +207,17 @@ def test_mails_of_two_unreadable_files_have_two_subjects(shop: Callable[..., Pro
     project.json("tick", "--now", at(11, "06:30"))
     subjects = {line for one in project.json("incidents") for line in mails(project, one["id"]).splitlines() if line.startswith("Subject")}
     assert {line.split(" ", 3)[3] for line in subjects} == {"sales@2026-03-11: format change", "sales@2026-03-12: format change"}
+
+
+def test_an_incident_counts_the_partitions_that_it_is_seen_at(shop: Callable[..., Project]) -> None:
+    """Would catch: a number of partitions that reads as what is affected; none, of a list that isn't cut."""
+    listed = "source: list\nowner: tills\npartition: '*'\nfiles: landing/list.csv\nchecks:\n  - unique: [k]\n"
+    project = shop(**{**CHECKED, "sources/list.yaml": listed, "landing/list.csv": "k,v\n1,2\n1,3\n"})
+    deliver(project, 10, rows(10) + "9,5000.5,X1\n")
+    project.json("tick", "--now", at(10))
+    one, many = "  seen at  sales 2026-03-11\n", "  seen at  sales 2026-03-11 … 2026-03-12 (2 partitions)\n"
+    assert "  affects  nobody\n  seen at  list\n" in project.text("incident", "INC-1")
+    assert "  affects  1 asset, 1 consumer\n" + one in project.text("incident", "INC-2")
+    deliver(project, 11, rows(11) + "9,5000.5,X1\n")
+    project.json("tick", "--now", at(11))
+    assert many in project.text("incident", "INC-2")

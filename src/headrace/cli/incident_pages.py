@@ -94,9 +94,19 @@ def _next(row: IncidentRow) -> str:
     return command_line("why", row.affected.consumers[0]) if waits else "headrace status"
 
 
+def _seen_at(row: IncidentRow) -> str:
+    """The cause's own partitions; what is made of them is told of by the assets."""
+    first, *more = row.affected.partitions or [""]
+    if not first:
+        return row.cause.node
+    last = f" … {more[-1]} ({len(more) + 1:,} partitions)" if more else ""
+    return f"{row.cause.node} {first}{last}"
+
+
 def _facts(row: IncidentRow, page: Page) -> list[list[str | Cell]]:
     facts: list[list[str | Cell]] = [
-        [Cell("affects", "dim"), f"{_affects(row)}; {plural(len(row.affected.partitions), 'partition')} of its own"]
+        [Cell("affects", "dim"), _affects(row)],
+        [Cell("seen at", "dim"), _seen_at(row)],
     ]
     if row.affected.consumers:
         facts.append([Cell("readers", "dim"), joined(row.affected.consumers, 6)])

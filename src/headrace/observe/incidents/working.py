@@ -44,7 +44,7 @@ def _lost(tx: Transaction, after: tuple[int, int]) -> Iterator[tuple[Evidence, s
     for one in workings.troubled(tx, after):
         error = msgspec.json.decode(one.error) if one.error else {}
         family = _FAMILIES["lost" if one.state == "lost" else "resources"]
-        for key in one.partitions[:1]:
+        for key in one.partitions:
             partition = "" if key == "*" else key
             evidence = Evidence(
                 id=f"attempt:{one.attempt}@{partition}", node=one.node, partition=partition, family=family,

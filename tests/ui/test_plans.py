@@ -59,6 +59,7 @@ def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
     planned = document(root, "plan")
     with site.page() as page:
         open_page(page, "/")
+        expect(page.get_by_role("region", name="Assets and data held back")).to_contain_text("1 node; the plan")
         page.get_by_role("link", name="the plan").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("2 steps to apply")
         expect(page.locator("main")).to_contain_text(planned["plan_id"])

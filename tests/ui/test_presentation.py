@@ -66,6 +66,7 @@ def test_no_column_of_the_checks_is_cut_off_on_a_desk(shop: Site) -> None:
         expect(table).to_contain_text(LONG)
         assert table.evaluate("one => one.scrollWidth <= one.clientWidth")
         expect(page.get_by_role("columnheader", name="Cost")).to_be_in_viewport(ratio=1)
+        assert table.locator("td[data-label=Of] wbr").count() > 0
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -157,6 +158,8 @@ def test_a_page_that_hears_nothing_looks_stale_after_thirty_seconds(shop: Site, 
         expect(page.get_by_role("banner")).to_contain_text(re.compile(r"Stale3\d s old"))
         expect(page.get_by_role("alert").first).to_have_text("The server doesn’t answer.")
         expect(page.get_by_text(re.compile(r"What is shown is 3\d s old"))).to_be_visible()
+        notice, title = page.locator("main > .notice").last.bounding_box(), page.locator("h1").bounding_box()
+        assert notice and title and title["y"] >= notice["y"] + notice["height"] + 8
         page.clock.run_for(300_000)
         expect(page.get_by_text("What is shown is 6 min old")).to_be_visible()
         assert page.locator("main").evaluate("one => getComputedStyle(one).filter") == "grayscale(1)"

@@ -4,6 +4,7 @@ import type { Schema } from "../../api/client";
 import { useAct } from "../../api/acts";
 import { useDocument } from "../../api/documents";
 import { Empty, Heading, Loaded, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { Name } from "../../parts/Name";
 import { State, wordOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
@@ -34,8 +35,8 @@ const keyOf = (row: { node: string; check: string }) => `${row.node} ${row.check
 
 const COLUMNS: readonly Column<Row>[] = [
   { name: "Last", cell: (row) => <div><State of={row.state === "never" ? "never_ran" : row.state} />{row.at && <div className="muted small"><Time at={row.at} /></div>}</div> },
-  { name: "Check", className: "why", cell: (row) => <div><Link className="mono" to={page(row)}>{row.check}</Link><div className="muted small">{row.kind}, {row.severity}</div></div> },
-  { name: "Of", className: "why", cell: (row) => <div>{row.node}<div className="muted small">{row.owner}</div></div> },
+  { name: "Check", className: "why", cell: (row) => <div><Link className="mono" to={page(row)}><Name of={row.check} /></Link><div className="muted small">{row.kind}, {row.severity}</div></div> },
+  { name: "Of", className: "why", cell: (row) => <div><Name of={row.node} /><div className="muted small">{row.owner}</div></div> },
   { name: "Failed", className: "number", cell: (row) => `${row.failures} of ${row.runs}` },
   { name: "Failing rows", className: "number", cell: (row) => failing(row).toLocaleString("en") },
   { name: "Can it fail?", className: "why", cell: (row) => <Verdict row={row} /> },

@@ -87,7 +87,7 @@ function Holdings({ document }: { document: Schema["StatusDocument"] }) {
           <dt>Quarantine</dt>
           <dd>{many(quarantine.deliveries, "delivery", "deliveries")}, {many(quarantine.partitions, "partition")}, {many(quarantine.rows, "row")}</dd>
           {document.paused.length > 0 && <><dt>Paused</dt><dd>{document.paused.map((one) => one.node).join(", ")}</dd></>}
-          {!!document.not_applied && <><dt>Not applied</dt><dd>{many(document.not_applied, "change")} of the files; <Link to="/plan">the plan</Link> says what they do</dd></>}
+          {!!document.not_applied && <><dt>Not applied</dt><dd>{many(document.not_applied, "node")}; <Link to="/plan">the plan</Link> says what applying the files does</dd></>}
         </dl>
         {document.next && <div><span className="muted small">The same on the command line</span><Command text={document.next} /></div>}
       </div>

@@ -8,7 +8,8 @@ from small_world import ZONE, SmallWorld, at, consumer, declare, node, reads
 from headrace.model import Grain, InputMode
 from headrace.model.days_off import DaysOff
 from headrace.model.zones import from_us
-from headrace.observe.obligations import Scene, due_us, obligations
+from headrace.observe.obligations import Obligation, Scene, due_us, obligations
+from headrace.observe.periods import late_run, served_since
 from headrace.observe.watched import Node, Terms
 
 # grain    interval             promise            due (local time)
@@ -171,3 +172,19 @@ def test_a_promise_over_very_old_data_is_judged_from_a_limit_on() -> None:
     nodes = [node("src", Grain.HOUR, source=True, start="1000-01-01T00:00-04:56:02"), node("a", Grain.HOUR, "src")]
     intervals = found(nodes, consumer("c", "a", per=Grain.HOUR, due="+20m"), SmallWorld(), "2013-02-03 12:00")
     assert len(intervals) == 10_001
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_what_was_waived_was_open_until_then(every: bool) -> None:
+    """Would catch: "served since Saturday" beside 181 minutes that were lost on Sunday, until somebody let the interval go."""
+    met = Obligation("2025-01-03", due_at_us=100, met_at_us=90)
+    waived = Obligation("2025-01-04", due_at_us=200, met_at_us=None, waived_at_us=260)
+    assert [waived.open_at(at) for at in (250, 260, 300)] == [True, False, False]
+    assert served_since([met, waived], [], every=every) == 260
+    following = Obligation("2025-01-05", due_at_us=300, met_at_us=290)
+    assert served_since([met, waived, following], [], every=every) == 260
+    still = Obligation("2025-01-06", due_at_us=400, met_at_us=None)
+    assert late_run([met, waived, following, still], 500, every=every)[0] is still
+    until = Obligation("2025-01-04", due_at_us=200, met_at_us=None, waived_at_us=310)
+    late = Obligation("2025-01-05", due_at_us=300, met_at_us=None)
+    assert late_run([met, until, late], 500, every=every)[0] is until, "late without a break: the next fell due before it was waived"

@@ -115,7 +115,7 @@ class StoreWorld:
         newest = obligations.newest(self._tx, consumer, limit=OBLIGATIONS_NEWEST)
         found = {one.interval: one for one in (*obligations.unmet(self._tx, consumer), *newest, *([met] if met else []))}
         ordered = sorted(found.values(), key=lambda one: (one.due_at, one.interval))
-        return [Kept(one.interval, one.due_at, one.met_at, one.waived_at is not None) for one in ordered]
+        return [Kept(one.interval, one.due_at, one.met_at, one.waived_at) for one in ordered]
 
     def pauses(self) -> dict[str, Pausing]:
         """What is paused, by name; those whose time is over may be among them."""

@@ -36,25 +36,36 @@ _BEFORE_ALL = Seen(0, 0)
 
 
 class Obligation(msgspec.Struct, frozen=True):
-    """One consumer × one interval. `met_at_us` None: not met yet."""
+    """One consumer × one interval. `met_at_us` None: not met yet; `waived_at_us` None: not waived."""
 
     interval: str
     due_at_us: int
     met_at_us: int | None
-    waived: bool = False
+    waived_at_us: int | None = None
+
+    @property
+    def waived(self) -> bool:
+        """Whether somebody let it go."""
+        return self.waived_at_us is not None
 
     @property
     def settled(self) -> bool:
         """Met or waived."""
-        return self.waived or self.met_at_us is not None
+        return self.settled_at_us is not None
+
+    @property
+    def settled_at_us(self) -> int | None:
+        """When it was met, or waived before that; None while it is neither."""
+        times = (self.met_at_us, self.waived_at_us)
+        return min((at for at in times if at is not None), default=None)
 
     def open_at(self, at_us: int) -> bool:
-        """Whether it wasn't met yet at that time."""
-        return not self.waived and (self.met_at_us is None or self.met_at_us > at_us)
+        """Whether it was neither met nor waived yet at that time."""
+        return self.settled_at_us is None or self.settled_at_us > at_us
 
     def open_until(self, at_us: int) -> bool:
-        """Whether it wasn't met before that time."""
-        return not self.waived and (self.met_at_us is None or self.met_at_us >= at_us)
+        """Whether it was neither met nor waived before that time."""
+        return self.settled_at_us is None or self.settled_at_us >= at_us
 
 
 class Scene:
@@ -116,7 +127,7 @@ def obligations_of(written: Sequence[Kept], terms: Terms, scene: Scene, now_us: 
             continue  # written under a promise per another grain
         known = kept.met_at_us is not None and not _taken_back(terms, kept.interval, scene)
         met = kept.met_at_us if known else met_at(terms, kept.interval, scene)
-        found.append(Obligation(kept.interval, kept.due_at_us, met, kept.waived))
+        found.append(Obligation(kept.interval, kept.due_at_us, met, kept.waived_at_us))
         newest = max(newest or (start, kept.interval), (start, kept.interval))
     after = newest[1] if newest is not None else None
     found.extend(promised_from(begins, terms, scene, after, now_us))

@@ -41,26 +41,26 @@ def served_since(due: Sequence[Obligation], found: Sequence[Obligation], *, ever
     """
     if not due:
         return min((one.met_at_us for one in found if one.met_at_us is not None), default=None)
-    return _since_all_met(due) if every else _since_newest_met(due)
+    return _since_all_settled(due) if every else _since_newest_settled(due)
 
 
-def _since_all_met(due: Sequence[Obligation]) -> int:
-    ends = [one.met_at_us for one in due if one.met_at_us is not None and one.met_at_us > one.due_at_us]
-    return max(ends) if ends else _met(due[0])
+def _since_all_settled(due: Sequence[Obligation]) -> int:
+    ends = [_settled(one) for one in due if _settled(one) > one.due_at_us]
+    return max(ends) if ends else _settled(due[0])
 
 
-def _since_newest_met(due: Sequence[Obligation]) -> int:
-    since = _met(due[-1])
+def _since_newest_settled(due: Sequence[Obligation]) -> int:
+    since = _settled(due[-1])
     if since > due[-1].due_at_us:
         return since
     for later, one in zip(reversed(due), reversed(due[:-1]), strict=False):
         if one.open_at(later.due_at_us):
             return later.due_at_us  # the newest due was late until the next fell due, which was met by then
-        if _met(one) > one.due_at_us:
-            return _met(one)
-    return _met(due[0])
+        if _settled(one) > one.due_at_us:
+            return _settled(one)
+    return _settled(due[0])
 
 
-def _met(one: Obligation) -> int:
-    """When it was met; for a waived one its deadline."""
-    return one.met_at_us if one.met_at_us is not None else one.due_at_us
+def _settled(one: Obligation) -> int:
+    """When it was met or waived, of one that isn't open any more; else its deadline."""
+    return one.due_at_us if one.settled_at_us is None else one.settled_at_us

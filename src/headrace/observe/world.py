@@ -90,7 +90,7 @@ class Kept(NamedTuple):
     interval: str
     due_at_us: int
     met_at_us: int | None
-    waived: bool
+    waived_at_us: int | None
 
 
 class World(Protocol):

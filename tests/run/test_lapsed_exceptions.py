@@ -120,3 +120,13 @@ def test_the_rows_of_availability_add_up(lab: Lab) -> None:
     assert (found["state"], rows[-1]["state"], rows[-1]["by_exception"]) == ("wrong", "wrong", False)
     assert any(row["by_exception"] for row in rows)
     assert abs(100 * good / spent - float(found["availability"]["honest"])) < 0.1
+
+
+def test_until_when_it_was_accepted_is_told_as_elsewhere(lab: Lab) -> None:
+    """Would catch: another way to write a time in quarantine than in the timeline of the incident."""
+    (row,) = lab.headrace("quarantine", AT)
+    until = datetime.fromisoformat(row["at"])
+    said = f" until {until:%a %Y-%m-%d %H:%M}"
+    assert said in row["reason"]
+    (incident,) = lab.headrace("incidents")
+    assert any(said in line["what"] for line in incident["timeline"])

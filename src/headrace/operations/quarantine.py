@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.model import Asset, Project, Source
 from headrace.model.commands import command_line, place
+from headrace.observe.wording import dated
 from headrace.operations import targets
 from headrace.operations.documents import CheckRow, QuarantineRow, RepairRow
 from headrace.operations.glimpse import glimpse
@@ -58,7 +59,7 @@ def _excepted(session: Session, tx: Transaction, project: Project, one: Accepted
     row = stored.get(tx, one.quarantine_id)
     if row is None:
         return None
-    until = "" if one.until is None else f", until {session.instant(one.until):%Y-%m-%d %H:%M}"
+    until = "" if one.until is None else f" until {dated(one.until, session.timezone)}"
     reason = f"accepted by {one.actor}{until}: {one.reason}; it waited because: {row.reason}"
     shown = _row(session, tx, project, msgspec.structs.replace(row, state="held"))
     at = place(one.node, one.partition)

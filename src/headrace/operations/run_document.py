@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from headrace.model.commands import command_line, place
 from headrace.operations import lessons, repaired, restatements
 from headrace.operations.documents import (
     AttemptRow,
@@ -122,16 +123,15 @@ def _past(store: Store, zone: ZoneInfo, run: int, published: Collection[int]) ->
         return restated, restatements.proposed(tx, applied.compiled)
 
 
-REASONS_SHOWN_MAX = 3
-
-
 def _reason(result: RunResult) -> str | None:
-    """What keeps asked partitions from running, and what a look had to say."""
-    waiting = [f"{node}@{key} {why}" if key != "*" else f"{node} {why}" for node, key, why in result.waiting]
-    left = len(waiting) - REASONS_SHOWN_MAX
-    least = "at least " if len(waiting) >= WAITING_SHOWN_MAX else ""  # there may be others
-    more = [f"{least}{left} more wait"] if left > 0 else []
-    return "; ".join([*waiting[:REASONS_SHOWN_MAX], *more, *result.notes]) or None
+    """What keeps asked partitions from running, the first in words, and what an observation had to say."""
+    waiting = [place(node, key) + f" {why}" for node, key, why in result.waiting[:1]]
+    left = len(result.waiting) - len(waiting)
+    least = "at least " if len(result.waiting) >= WAITING_SHOWN_MAX else ""  # there may be others
+    wait = "waits" if left == 1 else "wait"
+    command = command_line("why", result.waiting[0][0]) if left else ""
+    more = [f"{least}{left} more {wait}: {command}"] if left else []
+    return "; ".join([*waiting, *more, *result.notes]) or None
 
 
 def _attempt(attempt: Attempt, zone: ZoneInfo) -> AttemptRow:

@@ -93,3 +93,16 @@ def test_an_obligation_that_is_let_go_is_nobodys_backlog(shop: Project) -> None:
     assert "is met" in shop.refused("waive", "morning-report@2025-03-03", "--reason", "no")
     assert "isn't due yet" in shop.refused("waive", "morning-report@2025-04-03", "--reason", "no")
     assert "there is no consumer" in shop.refused("waive", "morning@2025-04-03", "--reason", "no")
+
+
+def test_an_incident_of_no_partition_names_none(new: Project) -> None:
+    """Would catch: "0 partitions of its own" of a source that can't be read."""
+    with (new.root / "headrace.toml").open("a") as settings:
+        settings.write('[connections.bank]\nurl = "sqlite:nothere/bank.db"\n')
+    declared = "source: orders\nowner: acme\npartition: day\nconnection: bank\nstart: 2025-03-03\n"
+    query = 'query: "select * from orders where day = $partition_start"\n'
+    (new.root / "sources/orders.yaml").write_text(declared + query)
+    new.call(new.root, "tick", "--now", "2025-03-05T06:00+01:00")
+    text = new.text("incident", "INC-1")
+    assert "source_unavailable at orders" in text
+    assert "of its own" not in text

@@ -221,8 +221,8 @@ def _observed(own: Sequence[Evidence], columns: Sequence[str]) -> str:
         return _volume(own, columns)
     if own[0].family is Family.DISTRIBUTION and own[0].column:
         return _values(own, columns or (own[0].column,))
-    if own[0].family is Family.ACT:
-        return own[0].observed  # what somebody did, with a reason and a name
+    if own[0].observed.startswith(WITHDRAWN):
+        return own[0].observed  # with the reason and the name
     said = own[0].observed if own[0].family in _SAYS else own[0].detail or own[0].observed
     said = without_quotes(said).partition(" (")[0].partition("; ")[0].partition("\n")[0]
     return _checks(own) or said or own[0].family.value

@@ -92,6 +92,25 @@ def test_metrics_are_what_status_says(tmp_path: Path) -> None:
     assert "openlineage_events" not in found
 
 
+def test_a_late_delivery_is_counted_until_it_comes(tmp_path: Path) -> None:
+    """Would catch: intervals that came since, counted as long as their incident is open."""
+    root = project(tmp_path / "shop")
+    source = "source: orders\nowner: core\npartition: day\nexpect: {by: '05:00'}\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+    write(root / "sources/orders.yaml", source)
+
+    def late(day: int, now: str) -> float:
+        path = root / f"landing/orders_2025-01-0{day}.csv"
+        write(path, f"order_id,amount,day\n1,2.5,2025-01-0{day}\n")
+        os.utime(path, (time.time() - 60,) * 2)
+        document(root, "tick", "--now", now)
+        (said,) = families(root, now, Leads())["source_deliveries_late"].samples
+        return said.value
+
+    assert late(1, "2025-01-02T04:00+01:00") == 0
+    assert late(2, "2025-01-05T06:00+01:00") == 2
+    assert late(4, "2025-01-05T07:00+01:00") == 1
+
+
 def test_each_turn_is_counted_in_its_bucket() -> None:
     """A turn that is counted twice, or not at all."""
     counted = Figures()

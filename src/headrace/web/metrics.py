@@ -6,16 +6,18 @@ Why not prometheus-client: docs/decisions/0027-the-door.md. A name's help says w
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from headrace import __version__
 from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.incidents import arrivals
 from headrace.operations.documents import StatusDocument
 from headrace.operations.session import Session
 from headrace.operations.status import status
 from headrace.run.figures import TURN_SECONDS
-from headrace.store.queries import figures, openlineage
+from headrace.store.queries import evidence, figures, openlineage
 from headrace.web.probes import Server, lease
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -137,11 +139,11 @@ def _of_store(said: Text, session: Session) -> None:
         partitions = figures.partitions_open(tx)
         looks = figures.last_looks(tx, sources)
         incidents = figures.incidents_open(tx)
-        late = figures.late(tx, (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE))
+        late = Counter(source for source, _ in evidence.standing_of(tx, arrivals.KIND).values())
         told = openlineage.cursor(tx)
     said.gauge("incidents_open", "Causes that are open, by kind.", *(({"kind": kind}, incidents.get(kind, 0)) for kind in CauseKind))
     said.gauge("source_deliveries_late", "Intervals that should have come, and haven't.",
-               *(({"source": name}, late.get(name, 0)) for name in sources))  # fmt: skip
+               *(({"source": name}, late[name]) for name in sources))  # fmt: skip
     said.gauge("attempts", "Attempts under way.", *(({"state": state}, n) for state, n in work.attempts.items()))
     said.gauge("queue_age_seconds", "How long the oldest attempt that is under way has been.", ({}, _since(work.oldest_us, now)))
     said.gauge("requests_waiting", "What verbs have asked for, and nobody has answered.", ({}, work.requests))

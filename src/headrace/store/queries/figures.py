@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
@@ -42,17 +42,6 @@ def incidents_open(tx: Transaction) -> dict[str, int]:
     """Kind → how many incidents of it aren't resolved."""
     rows = tx.execute("select kind, count(*) from incident where state <> 'resolved' group by kind").fetchall()
     return {str(kind): int(count) for kind, count in rows}
-
-
-def late(tx: Transaction, kinds: Sequence[str]) -> dict[str, int]:
-    """Source → how many of its intervals haven't come, by the open incidents of these kinds."""
-    marks = ", ".join("?" * len(kinds))
-    rows = tx.execute(
-        "select p.node, count(distinct p.partition) from incident i join incident_partition p on p.incident_id = i.id"
-        f" where i.state <> 'resolved' and i.kind in ({marks}) group by p.node",
-        tuple(kinds),
-    ).fetchall()
-    return {str(node): int(count) for node, count in rows}
 
 
 def last_looks(tx: Transaction, sources: Iterable[str]) -> dict[str, LastLook]:

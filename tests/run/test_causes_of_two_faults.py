@@ -99,6 +99,11 @@ SECONDS = [
     Second("total paused", _paused, _resumed),
 ]
 PAIRS = [(fault, second) for fault in FAULTS for second in SECONDS]
+IN_POSTGRESQL: list[tuple[Fault, Second | None]] = [
+    *((fault, None) for fault in FAULTS),
+    *((fault, SECONDS[n % len(SECONDS)]) for n, fault in enumerate(FAULTS)),
+]
+"""Each fault alone, and with one of the others."""
 
 
 def play(world: World, fault: Fault, second: Second | None, copied: Callable[[str], World]) -> None:
@@ -164,13 +169,15 @@ def test_two_faults_at_once(fault: Fault, second: Second, tmp_path: Path) -> Non
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_the_causes_are_the_same_in_postgresql(fault: Fault, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("fault", "second"), IN_POSTGRESQL, ids=lambda one: one.name if one else "alone")
+def test_the_causes_are_the_same_in_postgresql(
+    fault: Fault, second: Second | None, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Catches: an order of rows, or a rounding of times, that only one of the databases has."""
     with databases(cluster) as fresh:
-        world = World(tmp_path / "before", seed())
+        world = (World if second is None else TwoSources)(tmp_path / "before", seed())
         first = fresh(None)
         monkeypatch.setenv("PG_PASSWORD", first.password)
         monkeypatch.setenv("PG_DATABASE", first.name)
         world.database = first
-        play(world, fault, None, lambda name: world.copy(name, fresh(world.database)))
+        play(world, fault, second, lambda name: world.copy(name, fresh(world.database)))

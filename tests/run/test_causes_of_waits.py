@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from waiting_lab import OLD, Cause, World, at, rows
+from waiting_lab import CORRECTED, OLD, Cause, World, at, rows
 
 RENAMED = "order_id,client_name,total_amount,day"
 
@@ -64,6 +64,14 @@ def _paused(world: World, day: str) -> None:
     world.deliver(day)
 
 
+def _reported(world: World, day: str) -> None:
+    """A person says that what was delivered and published is wrong."""
+    world.deliver(day, least=20)
+    came = at(day) + timedelta(days=1) + world.arrives
+    world.headrace("tick", now=came + timedelta(minutes=2))
+    world.headrace("incidents", "report", "orders", "--from", day, "--reason", "a third is missing", now=came + timedelta(minutes=4))
+
+
 def _nothing(world: World, day: str) -> None:
     """The vendor delivers nothing."""
 
@@ -76,6 +84,17 @@ def _mended(*after: tuple[str, ...]) -> Callable[[World], None]:
         world.flag.touch()
 
     return repair
+
+
+def _promoted(world: World) -> None:
+    """An environment builds what the corrected code makes; production publishes it, and exports."""
+    world.declare_clean(CORRECTED)
+    world.headrace("--env", "dev", "tick")
+    applied = world.headrace("apply", "--yes")
+    promoted = {one["node"]: one["partitions"] for one in applied["promoted"]}
+    assert promoted.keys() >= {"clean", "total"}, applied
+    assert promoted["clean"] >= len(world.spoilt)
+    world.headrace("tick")
 
 
 def _resumed(*after: tuple[str, ...]) -> Callable[[World], None]:
@@ -120,6 +139,7 @@ FAULTS = [
             "retry": _mended(("retry", "clean"), ("tick",)),
             "run": _mended(("run", "+consumer:report", "+consumer:extract", "--from", "{first}", "--to", "{last}")),
             "backfill": _mended(backfill("clean+")),
+            "promotion": _promoted,
         },
     ),
     Fault(
@@ -128,6 +148,7 @@ FAULTS = [
         "paused",
         {"resume, tick": _resumed(("tick",)), "resume, backfill": _resumed(backfill("clean+"))},
     ),
+    Fault("reported", _reported, "hold", {"redelivery": _redelivered, "receive": _received}),
     Fault("missing", _nothing, "source", {"redelivery": _redelivered, "receive": _received}),
 ]
 

@@ -33,6 +33,9 @@ def clean(ctx: Context, orders):
     if pathlib.Path({flag!r}).exists():
         raise ValueError("no such customer")
     return orders"""
+CORRECTED = """\
+def clean(ctx: Context, orders):
+    return orders"""
 
 
 class Cause(NamedTuple):
@@ -89,9 +92,10 @@ class World:
     def declare(self) -> None:
         """Write its files."""
         lab = self.lab = Lab(self.root, self.database)
+        settings = (self.root / "headrace.toml").read_text() + "[environments.dev]\n"
         if self.database is not None:  # a copy has the same settings
-            named = (self.root / "headrace.toml").read_text()
-            lab.write("headrace.toml", named.replace(f'/{self.database.name}"', '/${PG_DATABASE}"'))
+            settings = settings.replace(f'/{self.database.name}"', '/${PG_DATABASE}"')
+        lab.write("headrace.toml", settings)
         lab.write("owners.yaml", "core: {kind: team}\nacme: {kind: vendor, manager: core}\ndesk: {kind: team}\n")
         lab.write(
             "consumers.yaml",
@@ -103,12 +107,15 @@ class World:
             "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nrestate_within: 30d\n"
             "files: landing/orders_{date:%Y-%m-%d}.csv\n",
         )
-        lab.python("clean", CLEAN.format(flag=str(self.flag)), partition={"by": "day", "column": "day"}, inputs=["orders"])
+        self.declare_clean(CLEAN.format(flag=str(self.flag)))
         lab.sql("total", "select day, count(*) as n, sum(amount) as amount from clean group by day")
         lab.sql(
             "week", "select cast($partition_start as date) as day, count(*) as n from clean",
             "partition: {by: day, column: day}\ninputs: {clean: {lookback: 2d}}",
         )  # fmt: skip
+
+    def declare_clean(self, code: str) -> None:
+        self.lab.python("clean", code, partition={"by": "day", "column": "day"}, inputs=["orders"])
 
     def begin(self) -> None:
         """The days on which nothing goes wrong."""

@@ -116,6 +116,7 @@ def play(world: World, fault: Fault, second: Second | None, copied: Callable[[st
         fault.begin(world, day)
         world.headrace("tick", now=at(day) + timedelta(days=1) + world.arrives + timedelta(minutes=5))
     if second is not None:
+        world.causes(world.repaired - timedelta(minutes=MINUTES + 1))  # while both last
         second.end(world)  # type: ignore[arg-type]
     world.headrace("tick", now=world.repaired - before_repair)
     before = world.causes(world.repaired)

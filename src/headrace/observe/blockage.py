@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
@@ -29,6 +29,10 @@ class Block(enum.IntEnum):
     PAUSED = 4
     MISSING = 5
     WAITING = 6
+
+
+HOLDS = (Block.QUARANTINED, Block.FAILED, Block.WITHDRAWN)
+"""What doesn't go on before somebody does something."""
 
 
 class Blocked(NamedTuple):
@@ -60,6 +64,21 @@ class Blockage:
             mask |= self._read(node, terms, interval)
         found = [one for number, one in enumerate(self._known) if mask >> number & 1] if mask else []
         return sorted(found, key=lambda one: (one.block, one.since_us or 0, one.node, one.partition))
+
+    def above(self, terms: Terms, interval: str) -> Collection[tuple[str, str]]:
+        """All partitions that an interval of a consumer is made of, whether they are there or not."""
+        waiting = [(node, key) for node in self._scene.awaited(terms) for key in needed(node, terms, interval, self._scene) or (WHOLE,)]
+        found: dict[_Place, None] = {}
+        while waiting:
+            node, key = waiting.pop()
+            if (node.name, key) in found:
+                continue
+            found[node.name, key] = None
+            for spec in node.inputs:
+                source = self._scene.declared.nodes.get(spec.node)
+                if source is not None:
+                    waiting += [(source, one) for one in self._required(node, key, source, spec) or (WHOLE,)]
+        return found
 
     def _read(self, node: Node, terms: Terms, interval: str) -> int:
         """What keeps that from being there that the interval requires of a node; 0 if it is all there."""

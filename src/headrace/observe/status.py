@@ -13,7 +13,7 @@ from types import MappingProxyType
 from headrace.model.intervals import bounds_us, next_key
 from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
-from headrace.observe.blockage import Block, Blockage, Blocked, next_command, promised_by, told
+from headrace.observe.blockage import HOLDS, Block, Blockage, Blocked, next_command, promised_by, told
 from headrace.observe.exported import exported
 from headrace.observe.freshness import Freshness, Stood, stood
 from headrace.observe.looking import known_until
@@ -27,8 +27,6 @@ from headrace.observe.watched import WHOLE, Node, Terms, Watched
 from headrace.observe.wording import days, moment
 from headrace.observe.world import Excepted, World
 
-_STANDING_STILL = (Block.QUARANTINED, Block.FAILED, Block.WITHDRAWN)
-"""What doesn't go on before somebody does something."""
 NOTHING_WRONG: Mapping[str, Wronged] = MappingProxyType({})
 
 
@@ -217,7 +215,7 @@ class _Judgement:
     def _held_back(self, one: Obligation) -> AtRisk | None:
         """Something that stands still until somebody does something, or that was promised for earlier."""
         for found in self._blockage.of(self._terms, one.interval):
-            if found.block in _STANDING_STILL or self._overdue(found):
+            if found.block in HOLDS or self._overdue(found):
                 at = moment(one.due_at_us, self._now, self._scene.declared.timezone)
                 said = f"late at {at}: {self._told(found)}"
                 since = max(self._ended(one), found.since_us or self._promised_for(found) or 0)

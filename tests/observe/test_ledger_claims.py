@@ -152,6 +152,18 @@ def test_what_was_published_and_is_wrong_is_its_incidents() -> None:
     assert (hold.incident, hold.note) == (3, "half is missing")
 
 
+def test_what_is_of_the_partition_explains_its_wait_first() -> None:
+    """Would catch: an outage that is over, named for a file that never came after it."""
+    outage = Named(1, NODE, "source_unavailable", "it failed", "acme", 0, None, of_node=True)
+    missing = Named(2, NODE, "missing_source", "not there by 05:00", "acme", 40, None)
+    for named, told in (([outage, missing], 2), ([outage], 1)):
+        rows = Rows()
+        rows.named = named
+        stay = Stay(node=NODE, partition="*", from_us=20, to_us=90, is_source=True)
+        (source,) = Claims(stay, rows).all()
+        assert (source.kind, source.incident) == ("source", told)
+
+
 def test_only_a_slot_makes_a_queue_ours() -> None:
     """Would catch: the room in a pool, which somebody declared, told as our overhead."""
     rows = Rows(attempt(1, "published", 0, 60, 100, run_us=20))

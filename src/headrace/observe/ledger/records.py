@@ -142,6 +142,8 @@ class Named(msgspec.Struct, frozen=True, gc=False):
     owner: str
     began_us: int
     ended_us: int | None
+    of_node: bool = False
+    """It is about the node as a whole: nothing of it was seen at the partition itself."""
     attempts: frozenset[tuple[int, int]] = frozenset()
     """The attempts at the partition whose failure, hold or rejection was put down to it."""
 

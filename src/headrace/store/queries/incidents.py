@@ -209,14 +209,22 @@ def _delivery_of(tx: Transaction, attempt: str) -> int | None:
     return None if row is None else row[0]
 
 
+_SEEN_AT = (
+    "select incident_id from incident_partition where node = :node and partition in ({keys})"
+    " union select incident_id from evidence where node = :node and partition in ({keys})"
+    " and ended_at is null and incident_id is not null"
+)
+
+
 def open_at(tx: Transaction, node: str, partition: str) -> Incident | None:
-    """The oldest open incident whose evidence or symptoms stand at a partition; one whose cause is gone only where there is no other."""
+    """The oldest open incident whose evidence or symptoms stand at a partition, before those that are of the whole node; one whose
+    cause is gone only where there is no other."""
+    seen, exactly = _SEEN_AT.format(keys=":partition, ''"), _SEEN_AT.format(keys=":partition")
     found = _all(
         tx.execute(
-            f"select {_COLUMNS} from incident where state <> 'resolved' and id in (select incident_id from incident_partition"
-            " where node = :node and partition in (:partition, '') union select incident_id from evidence"
-            " where node = :node and partition in (:partition, '') and ended_at is null and incident_id is not null)"
-            " order by case when state = 'recovering' then 1 else 0 end, id limit 1",
+            f"select {_COLUMNS} from incident where state <> 'resolved' and id in ({seen})"
+            " order by case when state = 'recovering' then 1 else 0 end,"
+            f" case when id in ({exactly}) then 0 else 1 end, id limit 1",
             {"node": node, "partition": partition},
         )
     )

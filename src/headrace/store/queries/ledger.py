@@ -207,16 +207,24 @@ class IncidentRow(NamedTuple):
     owner: str
     began_at: int
     ended_at: int | None
+    of_node: bool = False
+    """It is about the node as a whole: nothing of it was seen at the partition itself."""
 
 
-_INCIDENT = "select id, node, kind, summary, owner, began_at, coalesce(restored_at, resolved_at) from incident where "
+_INCIDENT = "select id, node, kind, summary, owner, began_at, coalesce(restored_at, resolved_at){more} from incident where "
+_OF_NODE = (
+    ", not (node = :node and partition = :partition) and not exists (select 1 from incident_partition p where p.incident_id = incident.id"
+    " and p.node = :node and p.partition = :partition) and not exists (select 1 from symptom s"
+    " where s.incident_id = incident.id and s.node = :node and s.partition = :partition)"
+)
 
 
 def incidents(tx: Transaction, node: str, partition: str) -> list[IncidentRow]:
     """The incidents that a partition is part of: where the cause is seen, or a symptom of it."""
     rows = tx.execute(
-        f"{_INCIDENT}id in (select incident_id from incident_partition where node = :node and partition in (:partition, '')"
-        " union select incident_id from symptom where node = :node and partition in (:partition, ''))"
+        f"{_INCIDENT.format(more=_OF_NODE)}id in (select incident_id from incident_partition"
+        " where node = :node and partition in (:partition, '') union select incident_id from symptom"
+        " where node = :node and partition in (:partition, ''))"
         " or (node = :node and partition = :partition) order by id limit :limit",
         {"node": node, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()
@@ -240,7 +248,7 @@ def explained(tx: Transaction, node: str, partition: str, numbers: Iterable[int]
 
 def incident(tx: Transaction, number: int) -> IncidentRow | None:
     """One incident."""
-    row = tx.execute(f"{_INCIDENT}id = ?", (number,)).fetchone()
+    row = tx.execute(f"{_INCIDENT.format(more='')}id = ?", (number,)).fetchone()
     return None if row is None else IncidentRow(*row)
 
 

@@ -20,7 +20,8 @@ from headrace.observe.incidents.reports import reported
 from headrace.observe.looking import known_until
 from headrace.run.judging import Judged, judge
 from headrace.store import Store, Transaction
-from headrace.store.queries import availability, publications
+from headrace.store.queries import availability, pauses, publications
+from headrace.store.queries.pauses import Pause
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -36,7 +37,7 @@ OLD = {"spare": ("orders",)}
 FACTS = ("null_spike", "volume_anomaly", "distribution_shift", "schema_change", "duplicate_rows")
 FAULTS = (
     "held", "held", "rejected", "late", "missing", "failed", "reported", "restated", "warned", "broken_look",
-    "throttled", "superseded", "lost", "skipped", "unreachable", "throttled_long", "export_failed", "export_old",
+    "throttled", "superseded", "lost", "skipped", "unreachable", "throttled_long", "export_failed", "export_old", "paused",
 )  # fmt: skip
 REPAIRS = ("fix", "accept", "redelivery", "drop", "retry", "backfill", "withdraw", "waive", "none")
 
@@ -97,6 +98,16 @@ def hour_key(hour: int) -> str:
 def key(day: int) -> str:
     """The day's partition."""
     return datetime.fromtimestamp((FIRST + day * DAY) / 1e6, UTC).date().isoformat()
+
+
+def is_ready(tx: Transaction, asset: str, day: int) -> bool:
+    """Whether all that it is made of is published."""
+    above = {**MADE_OF, **OLD}[asset]
+    return all(publications.current(tx, one, key(day)) is not None for one in above)
+
+
+def is_paused(tx: Transaction, node: str, now: int) -> bool:
+    return any(one.node == node for one in pauses.in_force(tx, now))
 
 
 @dataclass(order=True)
@@ -189,7 +200,7 @@ class Days:
                     self._at(later, lambda tx, now: self._publish(tx, asset, key(day), now))
             case "lost" | "skipped":
                 state = fault
-                self._at(at + HOUR // 2, lambda tx, now: self._attempt(tx, asset, key(day), state, now, rows=0))
+                self._at(at + HOUR // 2, lambda tx, now: self._in_vain(tx, asset, day, state, now))
             case "reported":
                 self._at(later, lambda tx, now: self._report(tx, source, day, now))
                 if repair != "none":
@@ -202,11 +213,21 @@ class Days:
                 self._at(later, lambda tx, now: self._propose(tx, asset, day))
             case "unreachable" | "throttled_long" | "broken_look" | "throttled":
                 self._unread(fault, source, later)
-            case "export_failed" | "export_old":
-                self._of_export(fault, day, at, later, repaired=repair != "none")
+            case "export_failed" | "export_old" | "paused":
+                self._of_what_is_made(fault, day, at, later, repaired=repair != "none")
             case _:
                 if repair == "waive":
                     self._at(later, lambda tx, now: self._waive(tx, day, now))
+
+    def _paused(self, day: int, at: int, later: int, *, resumed: bool) -> None:
+        """An asset, or an export, until somebody resumes it, or until a time."""
+        node = self._random.choice([*MADE_OF, EXPORTED])
+        until = self._random.choice([None, later])
+        pause = Pause(node, "being looked at", "ann", at, until)
+        self._at(at, lambda tx, now: pauses.put(tx, [pause]))
+        if resumed and until is None:
+            self._at(later, lambda tx, now: pauses.end(tx, [node], now))
+        self._pass(later + HOUR // 4, day)
 
     def _unread(self, fault: str, source: str, later: int) -> None:
         """Once, or for long."""
@@ -216,7 +237,10 @@ class Days:
         else:
             self._at(later, lambda tx, now: self._look(tx, source, now, code))
 
-    def _of_export(self, fault: str, day: int, at: int, later: int, *, repaired: bool) -> None:
+    def _of_what_is_made(self, fault: str, day: int, at: int, later: int, *, repaired: bool) -> None:
+        if fault == "paused":
+            self._paused(day, at, later, resumed=repaired)
+            return
         if fault == "export_old":
             self._at(later, lambda tx, now: self._export_old(tx, day))
             return
@@ -257,6 +281,7 @@ class Days:
     # What a leader writes
 
     def _observe(self, tx: Transaction, now: int) -> None:
+        pauses.end_those_over(tx, now)
         for source in (*SOURCES, HOURLY):
             self._look(tx, source, now)
 
@@ -300,15 +325,18 @@ class Days:
 
     def _compute(self, tx: Transaction, day: int, now: int, *, again: bool) -> None:
         made_of = MADE_OF if self.removed_at is not None and now >= self.removed_at else {**MADE_OF, **OLD}
-        for asset, above in made_of.items():
+        for asset in made_of:
             there = publications.current(tx, asset, key(day)) is not None
-            ready = all(publications.current(tx, one, key(day)) is not None for one in above)
-            if ready and (again or not there) and (asset, key(day)) not in self._bad:
+            if not is_ready(tx, asset, day) or is_paused(tx, asset, now):
+                continue
+            if (again or not there) and (asset, key(day)) not in self._bad:
                 self._publish(tx, asset, key(day), now, identical=again and self._random.random() < 0.2)
         self._export(tx, day, now, again=again)
 
     def _export(self, tx: Transaction, day: int, now: int, *, again: bool = False) -> None:
         there = publications.current(tx, EXPORTED, key(day)) is not None
+        if is_paused(tx, EXPORTED, now):
+            return
         if publications.current(tx, EXPORTED_FROM, key(day)) is not None and (again or not there):
             self._publish(tx, EXPORTED, key(day), now, verdict="unchecked")
 
@@ -348,7 +376,8 @@ class Days:
         below = [name for name, above in MADE_OF.items() if source in above]
         for node in (source, *below, EXPORTED):
             above = MADE_OF.get(node, (EXPORTED_FROM,) if node == EXPORTED else ())
-            if all(publications.current(tx, one, key(day)) is not None for one in above):
+            ready = all(publications.current(tx, one, key(day)) is not None for one in above)
+            if ready and not is_paused(tx, node, now):
                 self._publish(tx, node, key(day), now, snapshot=snapshot, run=1000 + self._run)
 
     def _accept(self, tx: Transaction, source: str, day: int, now: int, actor: str, until: int | None) -> None:
@@ -395,7 +424,13 @@ class Days:
             (self._next_revision(tx), node, key(day)),
         )
 
+    def _in_vain(self, tx: Transaction, node: str, day: int, state: str, now: int) -> None:
+        if is_ready(tx, node, day):
+            self._attempt(tx, node, key(day), state, now, rows=0)
+
     def _fails(self, tx: Transaction, node: str, day: int, now: int) -> None:
+        if not is_ready(tx, node, day):
+            return
         self._bad.add((node, key(day)))
         error = json.dumps({"kind": "deterministic", "message": "ValueError: no"})
         self._attempt(tx, node, key(day), "failed", now, rows=3, error=error)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import sqlite3
@@ -19,13 +18,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from random_days import FIRST, HOURLY, MADE_OF, OF_HOURS, OLD, SOURCES, Days, declare
+from random_days import DAY, FIRST, HOURLY, MADE_OF, OF_HOURS, OLD, SOURCES, Days, declare
+from rendered_views import (
+    Views,
+    differ,
+    digest_differs,
+    incidents_differ,
+    ledgers_differ,
+    mail_differs,
+    newest_partitions_differ,
+    other_windows_differ,
+    past_incidents_differ,
+    rolled_up_differs,
+    runs_differ,
+    sources_differ,
+)
 
-from headrace.cli.commands.status import _render
-from headrace.cli.moments import Reader
-from headrace.cli.page import Page
-from headrace.cli.screen import NATURAL, Screen
+from headrace.model import Project
 from headrace.observe.watched import watched
 from headrace.operations.apply import apply
 from headrace.operations.catalog.cards import Cards
@@ -38,7 +47,6 @@ from headrace.operations.incidents import incident, incidents
 from headrace.operations.progress import Silent
 from headrace.operations.quarantine import quarantine
 from headrace.operations.session import Session
-from headrace.operations.status import status
 from headrace.operations.tick import tick
 from headrace.operations.why import why
 from headrace.plan import compile_lineage
@@ -118,6 +126,7 @@ class Seen:
     def __init__(self, judged: Callable[[int], Judged]) -> None:
         self._judged, self._told, self._over = judged, 0, set[int]()
         self._new = set[tuple[str, str]]()
+        self._digest_at = dict[str, int]()
         self.wrong: list[str] = []
 
     def judgement(self, tx: Transaction, now: int) -> None:
@@ -125,8 +134,10 @@ class Seen:
         found = judged.evaluation(tx, judged.scene(tx), now)
         states = {one.name: [state.value for state in one.states] for one in found.status.consumers}
         query = "select id, kind, subject, body, incident_id, recipient from notice where id > ? order by id"
+        zone, rows = judged.project.settings.timezone, {one.name: one for one in found.status.consumers}
         for number, kind, subject, body, cause, recipient in tx.execute(query, (self._told,)).fetchall():
             self._told = max(self._told, number)
+            self.wrong += mail_differs(tx, (kind, subject, body), None if cause is None else stored.get(tx, cause), rows, zone)
             name = subject.partition("@")[0]
             if kind in ("late", "at_risk") and kind not in states.get(name, []):
                 self.wrong.append(f"a mail says that {name} is {kind}, it is {states.get(name, [])}")
@@ -136,6 +147,7 @@ class Seen:
                 self.wrong.append(f"a mail says that INC-{cause} is over")
             if kind == "digest":
                 self._digest(body, recipient, states)
+                self._complete(tx, judged.project, subject, body, recipient)
         for one in stored.newest(tx):
             if one.state == "resolved" and one.id not in self._over:
                 self._over.add(one.id)
@@ -151,6 +163,13 @@ class Seen:
         for name in re.findall(r"^late since .*: (\S+) \(", body, re.MULTILINE):
             if "late" not in states.get(name, []):
                 self.wrong.append(f"a digest says that {name} is late")
+
+    def _complete(self, tx: Transaction, project: Project, subject: str, body: str, recipient: str) -> None:
+        until = round(datetime.fromisoformat(f"{subject.removeprefix('digest/')}T08:00:00+00:00").timestamp() * 1_000_000)
+        mine = {name for name, one in project.consumers.items() if one.owner == recipient}
+        concerned = [one for one in stored.newest(tx) if one.owner == recipient or mine & set(one.affected.consumers)]
+        self.wrong += digest_differs(body, concerned, self._digest_at.get(recipient, until - DAY), until)
+        self._digest_at[recipient] = until
 
     def _ended(self, tx: Transaction, one: stored.Incident, behind: frozenset[int], states: dict[str, list[str]]) -> None:
         if one.id in behind:
@@ -172,34 +191,6 @@ class Seen:
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     return Played(tmp_path_factory.mktemp("evaluated") / "lab")
-
-
-class Leads:
-    role = "leader"
-    figures = None
-
-
-class Views:
-    """All views of one session."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.status = status(session)
-        self.text = self._text()
-        lines = metrics.text(session, Leads())
-        self._metrics = {one.name: one for one in text_string_to_metric_families(lines)}
-
-    def _text(self) -> str:
-        document = self.status
-        reader = Reader.at(document.now, document.timezone, replay=True)
-        screen = Screen(io.StringIO(), no_color=True)
-        screen.width = NATURAL
-        _render(document, Page(screen, reader))
-        return screen.stream.getvalue()  # type: ignore[attr-defined,no-any-return]
-
-    def gauge(self, name: str, **labels: str) -> list[float]:
-        family = self._metrics.get(f"headrace_{name}")
-        return [float(one.value) for one in family.samples if labels.items() <= one.labels.items()] if family else []
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -224,14 +215,13 @@ def test_all_views_say_the_same(played: Played, seed: int) -> None:
 def all_differences(session: Session) -> list[str]:
     """What any two views of one session say differently."""
     shown = Views(session)
-    compared = (states_differ, exports_differ, partitions_differ, counts_differ, past_differs, deliveries_differ, sentences_differ)
-    return list(chain.from_iterable(each(shown) for each in compared))
-
-
-def differ(what: str, **said: Any) -> Iterator[str]:
-    """One line where not all of them say the same."""
-    if len({repr(value) for value in said.values()}) > 1:
-        yield f"{what}: {said}"
+    compared = (
+        states_differ, exports_differ, partitions_differ, counts_differ, past_differs, deliveries_differ, sentences_differ,
+        past_incidents_differ, runs_differ, ledgers_differ, rolled_up_differs, other_windows_differ,
+    )  # fmt: skip
+    nodes = (*MADE_OF, *SOURCES, HOURLY, OF_HOURS)
+    of_nodes = (newest_partitions_differ(shown, nodes), sources_differ(shown, SOURCES), incidents_differ(shown, SOURCES))
+    return list(chain(chain.from_iterable(each(shown) for each in compared), *of_nodes))
 
 
 def states_differ(shown: Views) -> Iterator[str]:

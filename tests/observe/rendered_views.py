@@ -1,0 +1,462 @@
+"""All views of one session, and some of what `test_one_evaluation` compares of them."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from itertools import chain
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from headrace.cli.commands.status import _render
+from headrace.cli.moments import Reader
+from headrace.cli.page import Page
+from headrace.cli.screen import NATURAL, Screen
+from headrace.observe.incidents import endings
+from headrace.observe.notices.wording import LINE_MAX
+from headrace.observe.states import ConsumerStatus
+from headrace.observe.wording import ago, dated
+from headrace.operations.catalog.documents import PartitionRow
+from headrace.operations.catalog.listing import Wanted, catalog
+from headrace.operations.catalog.partitions import Wanted as Listed
+from headrace.operations.catalog.partitions import partitions as listing
+from headrace.operations.deliveries import deliveries
+from headrace.operations.figures import explain
+from headrace.operations.incidents import incidents
+from headrace.operations.quarantine import quarantine
+from headrace.operations.run_list import run_list
+from headrace.operations.run_timeline import run_timeline
+from headrace.operations.session import Session
+from headrace.operations.status import status
+from headrace.operations.why import why
+from headrace.store import Transaction
+from headrace.store.queries.incidents import Incident
+from headrace.web import metrics, views
+
+GOOD = ("served", "at_risk")
+LEDGERS = 6
+"""Of so many of a consumer's newest deliveries the delay ledgers are compared."""
+NEWEST = 2
+"""At most N of a node's newest partitions are asked for one by one, and N that aren't published."""
+UNLIKE = ("stale", "failed", "held", "rejected", "withdrawn")
+INCIDENT = re.compile(r"INC-\d+")
+
+
+class Leads:
+    role = "leader"
+    figures = None
+
+
+class Views:
+    """All views of one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.status = status(session)
+        self.text = self._text()
+        lines = metrics.text(session, Leads())  # type: ignore[arg-type]
+        self._metrics = {one.name: one for one in text_string_to_metric_families(lines)}
+
+    def _text(self) -> str:
+        document = self.status
+        reader = Reader.at(document.now, document.timezone, replay=True)
+        screen = Screen(io.StringIO(), no_color=True)
+        screen.width = NATURAL
+        _render(document, Page(screen, reader))
+        return screen.stream.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+    def gauge(self, name: str, **labels: str) -> list[float]:
+        found = [one for one in self._samples(name) if labels.items() <= one.labels.items()]
+        return [float(one.value) for one in found]
+
+    def gauges(self, name: str, label: str) -> dict[str, int]:
+        """Of each value of a label, but for those that are 0."""
+        found = [one for one in self._samples(name) if one.value]
+        return dict(sorted((one.labels[label], int(one.value)) for one in found))
+
+    def _samples(self, name: str) -> list[Any]:
+        family = self._metrics.get(f"headrace_{name}")
+        return [] if family is None else family.samples
+
+
+def differ(what: str, **said: Any) -> Iterator[str]:
+    """One line where not all of them say the same."""
+    if len({repr(value) for value in said.values()}) > 1:
+        yield f"{what}: {said}"
+
+
+def partitions_of(session: Session, node: str) -> list[PartitionRow]:
+    """All of them, newest first."""
+    return listing(session, node, Listed(limit=5_000)).partitions
+
+
+# Incidents
+
+
+def incidents_differ(shown: Views, sources: Iterable[str]) -> Iterator[str]:
+    """Each view that names an incident, against the list of those that are open."""
+    session = shown.session
+    rows = {one.id: one for one in incidents(session)}
+    of_kind = Counter(one.cause.kind for one in rows.values())
+    yield from differ(
+        "incidents by kind",
+        listed=dict(sorted(of_kind.items())),
+        metrics=shown.gauges("incidents_open", "kind"),
+    )
+    for name in sources:
+        absent = {row.partition for row in partitions_of(session, name) if row.state == "missing"}
+        mine = [one.affected.partitions for one in rows.values() if one.cause.node == name]
+        symptoms = chain.from_iterable(one.symptoms for one in rows.values())
+        seen = [one.partition or "" for one in symptoms if one.node == name]
+        late = {*chain.from_iterable(mine), *seen} & absent
+        gauged = int(shown.gauge("source_deliveries_late", source=name)[0])
+        yield from differ(f"late deliveries of {name}", incidents=len(late), metrics=gauged)
+    for one in shown.status.consumers:
+        said = why(session, one.name)
+        named = {one.incident, *INCIDENT.findall(f"{one.reason} {said.verdict}")} - {None}
+        for name in sorted(named):
+            if name not in rows:
+                yield f"{one.name} is {one.state} because of {name}, which isn't open"
+            elif one.name not in rows[name].affected.consumers:
+                affected = rows[name].affected.consumers
+                yield f"{one.name} is {one.state} because of {name}, which affects {affected}"
+    for card in catalog(session, Wanted()).nodes:
+        places = {one.id: {one.cause.node, *one.affected.assets} for one in rows.values()}
+        first = next((name for name, nodes in places.items() if card.name in nodes), None)
+        yield from differ(f"incident of {card.name}", card=card.incident, first=first)
+
+
+def past_incidents_differ(shown: Views) -> Iterator[str]:
+    """The figure of incidents, and all of them, in themselves and in search."""
+    session = shown.session
+    figure = explain(session, "incidents")
+    count, open_ones = len(figure.rows), sum(row.open for row in figure.rows)
+    again = sum(row.recurrence_of is not None for row in figure.rows)
+    words = f"{count} incident{'s' if count > 1 else ''}, {open_ones} open; recurrences: {again}"
+    words = words if count else "no incident: no data"
+    yield from differ("incidents of the figure", said=figure.said[0], rows=words)
+    every = {one.id: one for one in incidents(session, every=True)}
+    yield from differ(
+        "recurrences",
+        figure=again,
+        listed=sum(one.recurrence_of is not None for one in every.values()),
+    )
+    for one in every.values():
+        over = one.state == "resolved"
+        if over != (one.ended is not None) or over != (one.resolved_at is not None):
+            yield f"{one.id} is {one.state}, ended {one.ended!r} at {one.resolved_at}"
+        if not over and one.restored_at is not None:
+            yield f"{one.id} is {one.state}, and restored at {one.restored_at}"
+        times = [
+            one.began_at,
+            one.opened_at,
+            *([one.restored_at] if one.restored_at else []),
+            *([one.resolved_at] if one.resolved_at else []),
+        ]
+        if times != sorted(times):
+            yield f"{one.id}: began, opened, restored, resolved {times}"
+        every_row = views.search(session, views.SearchAsked(q=one.id)).found
+        found = [row for row in every_row if row.kind == "incident"]
+        yield from differ(f"summary of {one.id}", incident=one.cause.summary, search=found[0].said)
+
+
+# Ledgers
+
+
+def ledgers_differ(shown: Views) -> Iterator[str]:
+    """A delivery on a consumer's page against its ledger, and each ledger's parts against it."""
+    for one in shown.status.consumers:
+        asked = views.ConsumerAsked(name=one.name, limit=LEDGERS, ledgers=LEDGERS)
+        page = views.consumer(shown.session, asked)
+        for row in page.deliveries:
+            if (ledger := row.ledger) is None:
+                continue
+            name = f"{one.name}@{row.interval}"
+            waits = row.state in ("missing", "due")
+            yield from differ(f"{name} is open", page=waits, ledger=ledger.open)
+            if row.met_at is not None:
+                met_at = max(row.met_at, ledger.from_)
+                yield from differ(f"{name} was met", page=met_at, ledger=ledger.to)
+            whole, ours = _us_of([ledger.wait_seconds]), _us_of([ledger.overhead_seconds])
+            segments = _us_of(part.seconds for part in ledger.segments)
+            shares = _us_of(part.seconds for part in ledger.shares)
+            headrace = _us_of(part.seconds for part in ledger.shares if part.owner == "headrace")
+            parts = _us_of(ledger.overhead.values())
+            yield from differ(f"wait of {name}", whole=whole, segments=segments, shares=shares)
+            yield from differ(f"Headrace's part of {name}", whole=ours, parts=parts, share=headrace)
+
+
+def _us_of(seconds: Iterable[float]) -> int:
+    return sum(round(one * 1_000_000) for one in seconds)
+
+
+# Partitions
+
+
+def newest_partitions_differ(shown: Views, nodes: Iterable[str]) -> Iterator[str]:
+    """A node's newest partitions: in its list, by `why`, on its card."""
+    session = shown.session
+    waiting = {one.node for one in quarantine(session, None) if one.verdict != "warned"}
+    failing = Counter[str]()
+    proposed = {row.node: row.partitions for row in shown.status.proposed}
+    for name in nodes:
+        page = partitions_of(session, name)
+        card = views.node(session, views.NodeAsked(name=name)).node
+        published = next((one for one in page if one.seen), None)
+        on_card, listed = (card.data_through, card.rows, card.verdict), (None, None, None)
+        if published is not None:
+            listed = (published.partition, published.rows, published.verdict)
+        yield from differ(f"newest of {name}", listed=listed, card=on_card)
+        yield from differ(
+            f"{name} in quarantine",
+            card=card.quarantined,
+            listed=name in waiting,
+        )
+        stale = sum(one.stale for one in page)
+        if proposed.get(name, 0) > stale:
+            yield f"{proposed[name]} partitions of {name} are proposed, {stale} are stale"
+        failing[name] = sum(one.state == "failed" for one in page)
+        idle = [row for row in page if row.state != "running"]
+        unlike = [row for row in idle[NEWEST:] if row.state in UNLIKE]
+        for one in (*idle[:NEWEST], *unlike[:NEWEST]):
+            said = why(session, f"{name}@{one.partition}").state
+            shown_as = "published" if one.state in ("warned", "unchecked") else one.state
+            yield from differ(f"{name}@{one.partition}", listed=shown_as, why=said)
+    in_open = {row.kind: row for row in shown.status.open}
+    named = set(in_open["failing"].nodes) if "failing" in in_open else set()
+    yield from differ(
+        "failing",
+        status=sorted(named & set(failing)),
+        listed=sorted(name for name, count in failing.items() if count),
+    )
+    count = in_open["superseded_upstream"].count if "superseded_upstream" in in_open else 0
+    yield from differ("superseded", open=count, proposed=sum(proposed.values()))
+
+
+def sources_differ(shown: Views, sources: Iterable[str]) -> Iterator[str]:
+    """Scores of sources against their deliveries, and failed observations against what is open."""
+    session = shown.session
+    scores = {row.source: row for row in explain(session, "sources").rows}
+    for name in sources:
+        rows, score = deliveries(session, name, limit=5_000), scores[name]
+        first: dict[str, Any] = {}
+        for row in rows:
+            if row.partition not in first or row.at < first[row.partition].at:
+                first[row.partition] = row
+        due = {key: row.expected_at if row.promised else None for key, row in first.items()}
+        punctual = sum((by := due[key]) is None or row.at <= by for key, row in first.items())
+        yield from differ(f"deliveries of {name}", listed=len(rows), scored=score.deliveries)
+        over = [by for by in due.values() if by is None or by <= shown.status.now]
+        if len(over) == len(first):
+            yield from differ(f"{name} on time", listed=punctual, scored=score.on_time)
+        yield from differ(f"{name} expected", scored=score.expected, sums=score.missing + len(over))
+    unread = {row.kind: set(row.nodes) for row in shown.status.open}
+    named = unread.get("source_unreachable", set()) | unread.get("source_throttled", set())
+    yield from differ(
+        "unread sources",
+        open=sorted(named),
+        metrics=sorted(shown.gauges("source_look_failed", "source")),
+    )
+
+
+# Runs
+
+
+def runs_differ(shown: Views) -> Iterator[str]:
+    """The list of runs, each by itself, and the figure of them."""
+    session = shown.session
+    figure = explain(session, "uptime")
+    listed = run_list(session, failed=False, before=None, limit=200).runs
+    within = [one for one in listed if figure.began <= one.started_at <= figure.until]
+    yield from differ(
+        "runs started",
+        status=shown.status.runs_started,
+        figure=sum(row.runs for row in figure.rows),
+        listed=len(within),
+    )
+    said = figure.said[0].partition(";")[0]
+    good, started = sum(row.succeeded for row in figure.rows), sum(row.runs for row in figure.rows)
+    percent = shown.status.classic_uptime
+    words = f"{good} of {started} runs that started succeeded: {percent} %"
+    words = "no run started" if percent is None else words
+    yield from differ("uptime in words", figure=said, status=words)
+    yield from differ("uptime", status=ratio(percent), metrics=shown.gauge("classic_uptime_ratio"))
+    for one in listed:
+        page = run_timeline(session, one.run_id, None, 5_000)
+        of_page = Counter(row.state for row in page.attempts)
+        counted = {row.value: row.count for row in one.attempts}
+        yield from differ(
+            f"attempts of run {one.run_id}",
+            list=sorted(counted.items()),
+            counts=sorted(page.counts.items()),
+            rows=sorted(of_page.items()),
+        )
+        yield from differ(f"state of run {one.run_id}", list=one.state, page=page.state)
+        failed = run_timeline(session, one.run_id, None, 5_000, failed=True).attempts
+        unpublished = f"unpublished of run {one.run_id}"
+        yield from differ(unpublished, count=page.unpublished, rows=len(failed))
+
+
+def ratio(said: str | None) -> list[float]:
+    return [] if said is None else [float(Decimal(said) / 100)]
+
+
+# Figures about the past
+
+
+def rolled_up_differs(shown: Views) -> Iterator[str]:
+    """What owners answer for, against consumers and nodes; and what the figures say in words."""
+    session, document = shown.session, shown.status
+    nodes = {row.of: row for row in explain(session, "nodes").rows}
+    kept = {one.name: one for one in document.consumers}
+    for row in explain(session, "owners").rows:
+        mine = [one.availability for one in kept.values() if one.owner == row.of]
+        of_nodes = [one for one in nodes.values() if one.owner == row.of]
+        known = [one for one in (*mine, *of_nodes) if one is not None and one.honest is not None]
+        ratios = [Decimal(one.honest or 0) for one in known]
+        lost = sum(one.lost_minutes for one in known)
+        yield from differ(f"lost of {row.of}", figure=row.lost_minutes, rows=lost)
+        worst = str(min(ratios)) if ratios else None
+        yield from differ(f"worst of {row.of}", figure=row.honest, rows=worst)
+    said = explain(session, "availability").said
+    past = [(one.name, one.availability) for one in (*document.consumers, *document.removed)]
+    for line, (name, one) in zip(said, past, strict=True):
+        assert one is not None
+        if not line.startswith(f"{name}: {one.text}"):
+            yield f"the figure says {line!r}, status says {one.text!r} of {name}"
+    (words,) = explain(session, "promises").said
+    due, in_time = document.obligations_due, document.obligations_kept
+    kept_words = f"{in_time} of {due} promises were kept in time"
+    yield from differ("promises in words", figure=words, status=kept_words)
+    for name, one in past:
+        assert one is not None
+        yield from differ(
+            f"claimed ratio of {name}",
+            status=ratio(one.claimed),
+            metrics=shown.gauge("consumer_claimed_availability_ratio", consumer=name),
+        )
+    yield from differ(
+        "honest ratio",
+        status=ratio(document.honest_availability),
+        metrics=shown.gauge("honest_availability_ratio"),
+    )
+    for name, one in kept.items():
+        yield from differ(
+            f"backlog of {name}",
+            status=float(len(one.backlog)),
+            metrics=shown.gauge("consumer_backlog", consumer=name)[0],
+        )
+    yield from differ(
+        "unchecked",
+        status=document.assets.unchecked,
+        metrics=int(shown.gauge("assets_unchecked")[0]),
+    )
+
+
+def other_windows_differ(shown: Views) -> Iterator[str]:
+    """A selection, and a shorter window: the same states, and figures that are of them alone."""
+    session, document = shown.session, shown.status
+    of_kind = {row.kind: row for row in document.open if row.kind not in ("consumer", "gap")}
+    week = status(session, window="2d")
+    spans = explain(session, "availability", window="2d").rows
+    due = explain(session, "promises", window="2d").rows
+    for one, whole in zip(week.consumers, document.consumers, strict=True):
+        yield from differ(f"{one.name} in two windows", short=row_of(one), long=row_of(whole))
+        past = one.availability
+        assert past is not None
+        counted = sum(_us(row) for row in spans if row.consumer == one.name)
+        mine = [row for row in spans if row.consumer == one.name]
+        served = sum(_us(row) for row in mine if row.state in GOOD and not row.by_exception)
+        yield from differ(
+            f"2 days of {one.name}",
+            status=(past.minutes, past.lost_minutes),
+            rows=(_minutes(counted), _minutes(counted - served)),
+        )
+        yield from differ(
+            f"2 days promised to {one.name}",
+            status=past.promised,
+            rows=sum(row.consumer == one.name for row in due),
+        )
+    for whole in document.consumers:
+        alone = status(session, [whole.name])
+        (one,) = alone.consumers
+        yield from differ(f"{whole.name} alone", alone=one, among=whole)
+        past = one.availability
+        assert past is not None
+        mine = (None, None) if past.honest is None else (past.honest, past.lost_minutes)
+        yield from differ(
+            f"figures of {whole.name} alone",
+            document=(alone.honest_availability, alone.minutes_lost),
+            row=mine,
+        )
+        others = {row.kind: row for row in alone.open if row.kind not in ("consumer", "gap")}
+        yield from differ(f"open beside {whole.name}", alone=others, among=of_kind)
+
+
+def row_of(one: Any) -> tuple[Any, ...]:
+    """A consumer's row without its past."""
+    return tuple(getattr(one, name) for name in one.__struct_fields__ if name != "availability")
+
+
+def _us(row: Any) -> int:
+    return round((row.until - row.since).total_seconds() * 1_000_000)
+
+
+def _minutes(us: int) -> int:
+    return -(-us // 60_000_000)
+
+
+# Mails
+
+
+def mail_differs(
+    tx: Transaction,
+    mail: tuple[str, str, str],
+    one: Incident | None,
+    states: Mapping[str, ConsumerStatus],
+    zone: str,
+) -> Iterator[str]:
+    """What a mail says of a consumer or an incident, against what is so when it is written."""
+    kind, subject, body = mail
+    text = " ".join(body.split())
+    name, _, rest = subject.partition("@")
+    if kind == "late" and name in states and states[name].state == "late":
+        yield from differ(f"mail: late since, {name}", mail=int(rest), status=states[name].since_us)
+    if kind == "at_risk" and name in states and (risk := states[name].risk) is not None:
+        yield from differ(f"mail: at risk, {name}", mail=rest, status=risk.interval)
+        if f"due at {dated(risk.due_us, zone)}" not in text:
+            at = dated(risk.due_us, zone)
+            yield f"the mail of {subject} doesn't say that it is due at {at}: {text!r}"
+    if one is None:
+        return
+    if kind in ("opened", "changed", "escalated"):
+        reach = (len(one.affected.assets), len(one.affected.consumers))
+        found = re.search(r"reaches (\d+) assets? and (\d+) consumers?", text)
+        yield from differ(
+            f"mail: reach of {one.shown}",
+            mail=tuple(map(int, found.groups())) if found else (0, 0),
+            incident=reach,
+        )
+    if kind == "resolved":
+        ended = " ".join(endings.of(tx, one).split())
+        restored = one.restored_at or one.resolved_at or 0
+        for said in (
+            ended[:LINE_MAX // 2], f"Found {ago(one.opened_at - one.began_at)} after it began.",
+            f"Over at {dated(restored, zone)}, {ago(restored - one.began_at)} after it began.",
+        ):  # fmt: skip
+            if said not in text:
+                yield f"the mail that {one.shown} is over doesn't say {said!r}: {text!r}"
+
+
+def digest_differs(body: str, found: Iterable[Incident], after: int, until: int) -> Iterator[str]:
+    """Each incident that was open between two digests is in one line of the later."""
+    lines = [line for line in body.splitlines() if re.match(r"(new|over|open still): ", line)]
+    named = Counter(chain.from_iterable(INCIDENT.findall(one.partition(". ")[0]) for one in lines))
+    for one in found:
+        open_then = one.opened_at <= until and (one.resolved_at is None or one.resolved_at > after)
+        lines_of = min(named[one.shown], 2)
+        yield from differ(f"{one.shown} in the digest", lines=lines_of, expected=int(open_then))

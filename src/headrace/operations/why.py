@@ -165,7 +165,7 @@ def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name
     if rows and rows[0].kind == "running" and rows[0].waiter == subject:
         return _document(session, subject, chosen, "running", _verdict(subject, rows[:1]), rows, rows[0].next)
     state = "missing" if standing is None else "stale" if standing.stale and standing.state == "published" else standing.state
-    if any(row.waiter == subject and row.state == "dropped" for row in rows):
+    if any((row.node, row.partition) == (name, chosen) and row.state == "dropped" for row in rows):
         state = "dropped"
     if rows:
         verdict = _verdict(subject, rows)

@@ -3,7 +3,7 @@ export type Tone = "good" | "warn" | "bad" | "idle" | "busy";
 
 const TONES: Record<string, Tone> = {
   served: "good", fresh: "good", published: "good", met: "good", resolved: "good", succeeded: "good", passed: "good", effective: "good", recovering: "busy",
-  at_risk: "warn", behind: "warn", held: "warn", warned: "warn", partial: "warn", stale: "warn", paused: "warn", quarantined: "warn",
+  at_risk: "warn", behind: "warn", held: "warn", warned: "warn", partial: "warn", stale: "warn", paused: "warn", quarantined: "warn", dropped: "warn",
   wrong: "bad", late: "bad", rejected: "bad", failed: "bad", lost: "bad", open: "bad", missing: "bad", cannot_fail: "bad",
   running: "busy", queued: "busy", planned: "busy", due: "idle",
 };

@@ -6,8 +6,13 @@ from typing import NamedTuple
 
 from headrace.store.database import Transaction
 
+_DROPPED = (
+    "p.state in ('rejected', 'held') and (select q.state from quarantine q"
+    " where q.node = p.node and q.partition = p.partition order by q.id desc limit 1) = 'dropped'"
+)
+"""Of what waited last somebody said that it will never be published; the partition keeps its state."""
 STATE = (
-    "case when p.state in ('running', 'rejected', 'held', 'failed', 'withdrawn') then p.state"
+    f"case when {_DROPPED} then 'dropped' when p.state in ('running', 'rejected', 'held', 'failed', 'withdrawn') then p.state"
     " when p.publication_id is not null and (p.stale <> 0 or p.proposed <> 0) then 'stale'"
     " when p.publication_id is not null and b.verdict in ('warned', 'unchecked') then b.verdict"
     " when p.publication_id is not null then 'published' else p.state end"

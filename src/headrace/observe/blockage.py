@@ -66,8 +66,11 @@ class Blockage:
         return sorted(found, key=lambda one: (one.block, one.since_us or 0, one.node, one.partition))
 
     def above(self, terms: Terms, interval: str) -> Collection[tuple[str, str]]:
-        """All partitions that an interval of a consumer is made of, whether they are there or not."""
-        waiting = [(node, key) for node in self._scene.awaited(terms) for key in needed(node, terms, interval, self._scene) or (WHOLE,)]
+        """All partitions that an interval is made of, whether they are there or not."""
+        waiting: list[tuple[Node, str]] = []
+        for node in self._scene.awaited(terms):
+            keys = needed(node, terms, interval, self._scene) or (WHOLE,)
+            waiting += [(node, key) for key in keys]
         found: dict[_Place, None] = {}
         while waiting:
             node, key = waiting.pop()
@@ -77,7 +80,8 @@ class Blockage:
             for spec in node.inputs:
                 source = self._scene.declared.nodes.get(spec.node)
                 if source is not None:
-                    waiting += [(source, one) for one in self._required(node, key, source, spec) or (WHOLE,)]
+                    read = self._required(node, key, source, spec) or (WHOLE,)
+                    waiting += [(source, one) for one in read]
         return found
 
     def _read(self, node: Node, terms: Terms, interval: str) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from headrace.observe.blockage import HOLDS, Blockage
+from headrace.observe.blockage import HOLDS, Blockage, Blocked
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE, Terms
 from headrace.store.database import Transaction
@@ -18,52 +18,59 @@ UNMET_ASKED = 50
 
 
 def holding(tx: Transaction, scene: Scene, terms: Terms, now_us: int) -> Incident | None:
-    """The open incident that holds back the newest interval of a consumer that is due, else the newest before it that one holds, else
-    one that keeps what it reads from ever being published. Of several at one interval it is the one that its delay ledger names."""
+    """The open incident that holds back the newest interval of a consumer that is due, else the
+    newest before it that one holds, else one that keeps what it reads from ever being published.
+    Of several at one interval it is the one that its delay ledger names."""
     found = stored.open_ones(tx)
     mine = [one for one in found if terms.consumer in one.affected.consumers]
     if not mine:
         return None
-    unmet = [one for one in obligations.unmet(tx, terms.consumer) if one.due_at <= now_us][-UNMET_ASKED:]
+    due = [one for one in obligations.unmet(tx, terms.consumer) if one.due_at <= now_us]
     blockage, wrong = Blockage(scene, now_us), _wrong(tx, mine)
-    for one in reversed(unmet):
-        held = [*_blocking(tx, blockage, terms, one.interval), *_wrong_above(blockage, terms, one.interval, wrong)]
-        if held:
-            return min(held, key=lambda each: each[0])[1]
+    for one in reversed(due[-UNMET_ASKED:]):
+        held = [_blocking(tx, blockage.of(terms, one.interval))]
+        if wrong:
+            above = (wrong.get(place) for place in blockage.above(terms, one.interval))
+            held.append(min((each for each in above if each is not None), key=_order, default=None))
+        first = min((each for each in held if each is not None), key=_order, default=None)
+        if first is not None:
+            return first.incident
     return _keeps_empty(found, scene, terms)
 
 
-_Order: TypeAlias = tuple[int, int, str, str]
-"""What waits to be mended first, then what began first: as the ledger has it (`ledger.causes`)."""
+class _Held(NamedTuple):
+    """What holds an interval back: `rank` 0 waits to be mended, 1 for anything else."""
+
+    rank: int
+    since_us: int
+    incident: Incident
 
 
-def _blocking(tx: Transaction, blockage: Blockage, terms: Terms, interval: str) -> Iterator[tuple[_Order, Incident]]:
-    """What isn't there, with the open incident of each."""
-    for n, blocked in enumerate(blockage.of(terms, interval)):
-        incident = stored.open_at(tx, blocked.node, "" if blocked.partition == WHOLE else blocked.partition)
+def _order(one: _Held) -> tuple[int, int]:
+    """What waits to be mended first, then what began first: as the ledger has it."""
+    return one.rank, one.since_us
+
+
+def _blocking(tx: Transaction, found: Sequence[Blocked]) -> _Held | None:
+    """The first of what isn't there, and of which an incident is open."""
+    holds = [one for one in found if one.block in HOLDS]
+    others = [one for one in found if one.block not in HOLDS]
+    for one in (*sorted(holds, key=lambda each: each.since_us or 0), *others):
+        key = "" if one.partition == WHOLE else one.partition
+        incident = stored.open_at(tx, one.node, key)
         if incident is not None:
-            order = (0, blocked.since_us or 0) if blocked.block in HOLDS else (1, n)
-            yield (*order, blocked.node, blocked.partition), incident
+            return _Held(int(one.block not in HOLDS), one.since_us or 0, incident)
+    return None
 
 
-def _wrong(tx: Transaction, found: Sequence[Incident]) -> Mapping[tuple[str, str], tuple[int, Incident]]:
-    """Node and partition of what incidents make wrong and readers see → since when, and the incident."""
-    wrong: dict[tuple[str, str], tuple[int, Incident]] = {}
+def _wrong(tx: Transaction, found: Sequence[Incident]) -> Mapping[tuple[str, str], _Held]:
+    """Node and partition of what readers see and incidents make wrong, each with its incident."""
+    wrong: dict[tuple[str, str], _Held] = {}
     for one in found:
         for place in stored.wrong_keys(tx, one.id):
             if (shown := publications.current(tx, *place)) is not None:
-                wrong.setdefault(place, (shown.published_at, one))
+                wrong.setdefault(place, _Held(0, shown.published_at, one))
     return wrong
-
-
-def _wrong_above(
-    blockage: Blockage, terms: Terms, interval: str, wrong: Mapping[tuple[str, str], tuple[int, Incident]]
-) -> Iterator[tuple[_Order, Incident]]:
-    """What is there of all that an interval is made of, and is wrong."""
-    for place in blockage.above(terms, interval) if wrong else ():
-        if place in wrong:
-            since, incident = wrong[place]
-            yield (0, since, *place), incident
 
 
 def _keeps_empty(found: Sequence[Incident], scene: Scene, terms: Terms) -> Incident | None:

@@ -318,8 +318,9 @@ class Claims:
         return min(found, key=self._nearness, default=None) or self._incident(from_us, to_us)
 
     def _incident(self, from_us: int, to_us: int, *kinds: str) -> Named | None:
-        """The incident that explains a time: one of the partition's own node first, and of those one that was seen at the partition.
-        Of some kinds where those are given, else of those that are about what was delivered or computed."""
+        """The incident that explains a time: one of the partition's own node first, and of those
+        one that was seen at the partition. Of some kinds where those are given, else of those that
+        are about what was delivered or computed."""
         found = [one for one in self._named if one.began_us < to_us and (one.ended_us is None or one.ended_us > from_us)]
         found = [one for one in found if (one.kind in kinds if kinds else one.kind not in _ELSEWHERE)]
         return min(found, key=self._nearness, default=None)

@@ -98,9 +98,10 @@ class NodeDocument(Document, frozen=True, kw_only=True):
 
 
 class PartitionRow(Document, frozen=True, kw_only=True):
-    """A partition as a calendar shows it. `state` is the first that holds of `running`, `dropped`, `rejected`, `held`, `failed`,
-    `withdrawn`, `stale`, `warned`, `unchecked`, `published`, `waiting`, `missing`. `rows` and what follows are of what readers see, null where that
-    is nothing."""
+    """A partition as a calendar shows it. `state` is the first that holds of `running`, `dropped`,
+    `rejected`, `held`, `failed`, `withdrawn`, `stale`, `warned`, `unchecked`, `published`,
+    `waiting`, `missing`. `rows` and what follows are of what readers see, null where that is
+    nothing."""
 
     partition: str
     state: str

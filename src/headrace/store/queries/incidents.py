@@ -217,8 +217,8 @@ _SEEN_AT = (
 
 
 def open_at(tx: Transaction, node: str, partition: str) -> Incident | None:
-    """The oldest open incident whose evidence or symptoms stand at a partition, before those that are of the whole node; one whose
-    cause is gone only where there is no other."""
+    """The oldest open incident whose evidence or symptoms stand at a partition, before those that
+    are of the whole node; one whose cause is gone only where there is no other."""
     seen, exactly = _SEEN_AT.format(keys=":partition, ''"), _SEEN_AT.format(keys=":partition")
     found = _all(
         tx.execute(

@@ -170,6 +170,15 @@ def ran(document: Mapping[str, Any]) -> Counter[str]:
     return Counter(node for node, _ in listed)
 
 
+def announced(document: Mapping[str, Any], made: Mapping[str, int]) -> None:
+    """What a command said before it began is what the state holds."""
+    counts = document["counts"]
+    assert counts["partitions"] == sum(made.values()), (counts["text"], made)
+    assert counts["sources"] + counts["assets"] + counts["exports"] == len(made)
+    assert counts["of_sources"] == made.get("orders", 0)
+    assert counts["of_exports"] == made.get("extract", 0)
+
+
 def again(shop: Shop) -> None:
     """`run --again` says what it has made, of what was named and of nothing else."""
     first, last = sorted(shop.rng.sample(DAYS[:-2], 2))
@@ -178,16 +187,30 @@ def again(shop: Shop) -> None:
     done = shop.lab.headrace("run", name, "--from", first, "--to", last, "--again", "--reason", "again")
     assert ran(done) == shop.made_since(before)
     assert ran(done)[name] == DAYS.index(last) - DAYS.index(first) + 1
+    announced(done, shop.made_since(before))
 
 
 def retried(shop: Shop) -> None:
-    """A retry makes what failed, and what waited for it."""
+    """A retry makes what failed, as it announces; after another one a backfill makes what waited for it."""
     shop.lab.write(
         "assets/fragile.py", PYTHON.format(name="fragile", reads="a0").replace("return a0", "open('there').close()\n    return a0")
     )
     shop.lab.headrace("apply", "--yes")
     shop.lab.headrace("tick", code=None)
     failed = shop.lab.rows("select count(*) from partition where node = 'fragile' and state = 'failed'")[0][0]
+    there = shop.lab.root / "there"
+    there.touch()
+    (shop.lab.root / "assets/fragile.py").write_text(
+        PYTHON.format(name="fragile", reads="a0").replace("return a0", f"open({str(there)!r}).close()\n    return a0")
+    )
+    there.unlink()
+    shop.lab.headrace("apply", "--yes")
+    shop.lab.headrace("tick", code=None)
+    there.touch()
+    before = shop.last()
+    again = shop.lab.headrace("retry", f"fragile@{DAYS[0]}")
+    assert ran(again) == Counter({"fragile": 1})
+    announced(again, shop.made_since(before))
     (shop.lab.root / "assets/fragile.py").write_text(PYTHON.format(name="fragile", reads="a0"))
     shop.lab.headrace("apply", "--yes")
     before = shop.last()
@@ -205,12 +228,15 @@ def released(shop: Shop) -> None:
     before = shop.last()
     done = shop.lab.headrace("quarantine", "accept", f"orders@{DAYS[-2]}", "--reason", "a sale")
     followed = Counter(one["asset"] for one in done["published"])
-    assert followed + Counter({done["asset"]: len(done["partitions"])}) == shop.made_since(before)
+    made = shop.made_since(before)
+    assert followed + Counter({done["asset"]: len(done["partitions"])}) == made
+    announced(done, made)
 
 
 KINDS: tuple[Callable[[Shop], None], ...] = (backfilled, changed, fixed, accepted, missing, again, retried, released)
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_what_is_made_is_what_was_planned(kind: Callable[[Shop], None], seed: int, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from headrace.operations.documents import Document, PublishedRow, RejectedRow, RepairRow, RestatedRow
+from headrace.operations.documents import CountsRow, Document, PublishedRow, RejectedRow, RepairRow, RestatedRow
 
 
 class PauseRow(Document, frozen=True, kw_only=True):
@@ -97,6 +97,9 @@ class DecisionDocument(Document, frozen=True, kw_only=True):
     """The run that computed what is made of it."""
     published: list[PublishedRow] = msgspec.field(default_factory=list)
     rejected: list[RejectedRow] = msgspec.field(default_factory=list)
+    counts: CountsRow | None = None
+    """How many partitions `quarantine accept` announced: what it publishes, and what is computed of that; null
+    for `drop`, and where several partitions were decided one after the other."""
     consumers: list[str] = msgspec.field(default_factory=list)
     """Who reads it."""
     undecided: list[UndecidedRow] = msgspec.field(default_factory=list)

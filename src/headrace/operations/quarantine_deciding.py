@@ -15,7 +15,9 @@ from headrace.lake import catalog
 from headrace.model import Project, Refused, UsageError
 from headrace.model.required import WHOLE
 from headrace.operations import reasons, targets
+from headrace.operations.ahead_of_runs import announce, of_recomputing
 from headrace.operations.desk import Work
+from headrace.operations.documents import CountsRow
 from headrace.operations.downstream import downstream
 from headrace.operations.interventions import DecisionDocument
 from headrace.operations.pause import lapses_at
@@ -141,8 +143,10 @@ def _decide(context: Context, arguments: DecideArguments, progress: Progress) ->
         return _drop(context, leader, decision)
     with context.store.read() as tx:
         outcome = staged_of(tx, decision.rows)
+    counts = of_recomputing(context, leader, [decision.node], [(key, key) for key in decision.keys], alone=False)
+    announce(progress, "quarantine accept", counts)
     if outcome is None:
-        return _made_again(context, leader, decision)
+        return _made_again(context, leader, decision, counts)
     put_back(context.session.folders, outcome)
     publishing = Accepting(decision, outcome, arguments.rewritten)
     with context.store.read() as tx:
@@ -154,7 +158,7 @@ def _decide(context: Context, arguments: DecideArguments, progress: Progress) ->
 
     leader.tell(event, write=publish)
     leader.settle()
-    return _work(context, leader, decision, retry=False)
+    return _work(context, leader, decision, counts, retry=False)
 
 
 def _decision(context: Context, arguments: DecideArguments) -> Decision:
@@ -210,7 +214,7 @@ def _drop(context: Context, leader: Leader, decision: Decision) -> DecisionDocum
 # Accepted, and made once more -----------------------------------------------------------------------------------------
 
 
-def _made_again(context: Context, leader: Leader, decision: Decision) -> Work:
+def _made_again(context: Context, leader: Leader, decision: Decision, counts: CountsRow) -> Work:
     """What can't be published as it lies there is made again; the task then has looser rules."""
 
     def write(tx: Transaction, now: int) -> None:
@@ -220,10 +224,10 @@ def _made_again(context: Context, leader: Leader, decision: Decision) -> Work:
         decided(tx, decision, Action.QUARANTINE_ACCEPTED, now)
 
     leader.tell(write=write)
-    return _work(context, leader, decision, retry=True)
+    return _work(context, leader, decision, counts, retry=True)
 
 
-def _work(context: Context, leader: Leader, decision: Decision, *, retry: bool) -> Work:
+def _work(context: Context, leader: Leader, decision: Decision, counts: CountsRow, *, retry: bool) -> Work:
     """The run that makes what is to be made again, and what is made of it."""
     node = decision.node
     own = [Target(node, key, key) for key in decision.keys]
@@ -239,10 +243,10 @@ def _work(context: Context, leader: Leader, decision: Decision, *, retry: bool) 
         retry=frozenset([node] if retry else ()),
         again=frozenset([node] if seen else ()),
     )
-    return Work(leader, order, "quarantine accept", partial(_done, context, leader, decision))
+    return Work(leader, order, "quarantine accept", partial(_done, context, leader, decision, counts))
 
 
-def _done(context: Context, leader: Leader, decision: Decision, result: RunResult) -> DecisionDocument:
+def _done(context: Context, leader: Leader, decision: Decision, counts: CountsRow, result: RunResult) -> DecisionDocument:
     """What came of it. An exception of which nothing came doesn't wait for the next delivery."""
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
@@ -253,7 +257,7 @@ def _done(context: Context, leader: Leader, decision: Decision, result: RunResul
     state = "held" if any(given_up) and state == "published" else state
     document = _document(context, leader, decision, state)
     run = run_document(context.store, context.clock, context.session.zone, result)
-    return msgspec.structs.replace(document, run_id=run.run_id, published=run.published, rejected=run.rejected)
+    return msgspec.structs.replace(document, run_id=run.run_id, counts=counts, published=run.published, rejected=run.rejected)
 
 
 def _document(context: Context, leader: Leader, decision: Decision, state: str) -> DecisionDocument:

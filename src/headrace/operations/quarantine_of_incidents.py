@@ -111,6 +111,7 @@ def _together(documents: list[DecisionDocument], failed: Sequence[tuple[str, Hea
         why="; ".join(dict.fromkeys(one.why for one in documents if one.why)),
         published=[row for one in documents for row in one.published],
         rejected=[row for one in documents for row in one.rejected],
+        counts=documents[0].counts if len(documents) == 1 else None,
         consumers=sorted({name for one in documents for name in one.consumers}),
         undecided=[UndecidedRow(partition=at, reason=str(error), hint=error.hint or "") for at, error in failed],
         still_waiting=[at for at, _ in failed] or documents[-1].still_waiting,

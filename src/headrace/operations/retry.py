@@ -9,7 +9,9 @@ import msgspec
 
 from headrace.model import Asset, Project, Source, UsageError
 from headrace.model.export_links import Exported
+from headrace.model.required import WHOLE
 from headrace.operations import targets
+from headrace.operations.ahead_of_runs import announce, of_places
 from headrace.operations.desk import Work
 from headrace.operations.documents import RunDocument
 from headrace.operations.performing import Context, perform, verb
@@ -56,6 +58,8 @@ def _retry(context: Context, arguments: RetryArguments, progress: Progress) -> W
     wanted = [Target(node, key, key) for node, key in found if node in known]
     if not wanted:
         return _nothing(context.session, arguments.target)
+    counts = of_places(leader, ((target.node, target.first or WHOLE) for target in wanted))
+    announce(progress, "retry", counts)
     order = Order(
         kind="run",
         targets=tuple(wanted),
@@ -64,7 +68,7 @@ def _retry(context: Context, arguments: RetryArguments, progress: Progress) -> W
         reason=arguments.reason,
         retry=frozenset(target.node for target in wanted),
     )
-    return Work(leader, order, "retry", partial(run_document, context.store, context.clock, context.session.zone))
+    return Work(leader, order, "retry", partial(run_document, context.store, context.clock, context.session.zone, counts=counts))
 
 
 def _failed(tx: Transaction, project: Project, text: str) -> Iterable[tuple[str, str]]:

@@ -12,9 +12,10 @@ from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
 from headrace.model.environments import PRODUCTION
 from headrace.model.export_links import Exported, exported
 from headrace.model.ordering import order_of
+from headrace.operations.ahead_of_runs import Span, announce, of_recomputing
 from headrace.operations.approvals import check_run
 from headrace.operations.desk import Work
-from headrace.operations.documents import RunDocument
+from headrace.operations.documents import CountsRow, RunDocument
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
 from headrace.operations.run_document import run_document
@@ -85,6 +86,7 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> Work:
     targets += [Target(name) for name in _sources_above(compiled, names) if name not in names]
     if arguments.again and context.session.env != PRODUCTION:
         _give_up(context, leader, targets)
+    counts = _announced(context, leader, names, arguments, progress) if arguments.again else None
     order = Order(
         kind="run",
         targets=tuple(targets),
@@ -95,7 +97,14 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> Work:
         again=frozenset(names if arguments.again else ()),
         together=tuple(together),
     )
-    return Work(leader, order, "run", partial(run_document, context.store, context.clock, context.session.zone))
+    return Work(leader, order, "run", partial(run_document, context.store, context.clock, context.session.zone, counts=counts))
+
+
+def _announced(context: Context, leader: Leader, names: Sequence[str], arguments: RunArguments, progress: Progress) -> CountsRow:
+    spans: list[Span] = [(key, key) for key in arguments.partitions] or [(arguments.first, arguments.last)]
+    counts = of_recomputing(context, leader, names, spans, alone=True)
+    announce(progress, "run --again", counts)
+    return counts
 
 
 def _together(context: Context, project: Project, targets: Sequence[Target]) -> list[Arrived]:

@@ -10,6 +10,7 @@ from headrace.model.commands import command_line, place
 from headrace.operations import lessons, repaired, restatements
 from headrace.operations.documents import (
     AttemptRow,
+    CountsRow,
     LearntRow,
     ProposedRow,
     PublishedRow,
@@ -35,8 +36,8 @@ from headrace.store.queries.news import declared_at
 ATTEMPTS_MAX = 1_000_000
 
 
-def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult) -> RunDocument:
-    """What a run did."""
+def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, *, counts: CountsRow | None = None) -> RunDocument:
+    """What a run did. `counts` is what it announced."""
     with store.read() as tx:
         found = attempts.of_run(tx, result.run_id, limit=ATTEMPTS_MAX)
         visible = publications.of_run(tx, result.run_id)
@@ -63,6 +64,7 @@ def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult) 
         restated=restated,
         proposed=proposed,
         learnt=_learnt(store, found),
+        counts=counts,
         incidents_opened=_incidents(store, result.run_id),
         clock=clock.kind,
         reason=_reason(result),

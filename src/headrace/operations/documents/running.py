@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.operations.documents.base import CheckRow, Document, ErrorRow, RepairRow
 from headrace.operations.documents.code import CodeRow
+from headrace.operations.documents.planning import CountsRow
 
 
 class AttemptRow(Document, frozen=True, kw_only=True):
@@ -155,6 +156,8 @@ class RunDocument(Document, frozen=True, kw_only=True):
     """What is stale after it, and waits for somebody to ask."""
     learnt: list[LearntRow] = []
     """What the sources are held to that were published for the first time."""
+    counts: CountsRow | None = None
+    """How many partitions `run --again` and `retry` announced before they began; null for others."""
 
 
 class RunRow(Document, frozen=True, kw_only=True):

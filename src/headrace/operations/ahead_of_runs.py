@@ -1,0 +1,53 @@
+"""What `run --again`, `retry` and `quarantine accept` announce before they begin, counted as every plan is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from headrace.model.zones import to_us
+from headrace.operations import standings
+from headrace.operations.counting import counted
+from headrace.operations.documents import CountsRow
+from headrace.operations.performing import Context
+from headrace.operations.progress import Progress
+from headrace.plan.backfills import Mode
+from headrace.plan.choosing import Wanted, choose
+from headrace.plan.extents import NOTHING, Extent
+from headrace.plan.limits import limits_of
+from headrace.plan.timeline import Timeline
+from headrace.run.graph import graph_of
+from headrace.run.leader import Leader
+
+Span: TypeAlias = tuple[str | None, str | None]
+
+
+def of_places(leader: Leader, places: Iterable[tuple[str, str]]) -> CountsRow:
+    """The counts of these partitions, and of no others."""
+    return counted(leader.applied.compiled.project, Counter(node for node, _ in set(places)).items())
+
+
+def of_recomputing(context: Context, leader: Leader, names: Collection[str], spans: Sequence[Span], *, alone: bool) -> CountsRow:
+    """The counts of what is recomputed of these nodes in these ranges, whether it is published or not; with what reads
+    it, unless it is made `alone`."""
+    compiled = leader.applied.compiled
+    graph = graph_of(compiled)
+    found = standings.of_session(context.session, context.store, graph, compiled.project, leader.applied.id, seen={})
+    for name in [one.name for one in graph.nodes if one.is_source and one.name in names and one.name in found]:
+        found[name] = msgspec.structs.replace(found[name], arrived=found[name].known)  # it is read again
+    timeline = Timeline(graph, found, to_us(context.now()))
+    nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
+    made: dict[str, Extent] = {}
+    for first, last in spans:
+        wanted = Wanted(mode=Mode.ALL, limits=limits_of(nodes, first, last), only=alone, borrowed=context.session.borrowed)
+        for one in choose(timeline, compiled, wanted).picked:
+            made[one.node] = made.get(one.node, NOTHING) | one.extent
+    return counted(compiled.project, ((node, len(extent)) for node, extent in made.items()))
+
+
+def announce(progress: Progress, verb: str, counts: CountsRow) -> None:
+    """Tell who waits what will be made."""
+    progress.note(f"{verb} makes {counts.text or 'nothing'}")

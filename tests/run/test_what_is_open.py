@@ -118,3 +118,12 @@ def test_five_incidents_and_their_held_rows(served: Lab) -> None:
 def _deliver(lab: Lab, name: str, day: str, header: str, rows: int) -> None:
     lines = [header, *(f"{number},{number},{day}" for number in range(rows))]
     lab.write(f"landing/{name}_{day}.csv", "\n".join(lines) + "\n")
+
+
+def test_what_is_stale_through_its_own_code_is_told_so(served: Lab) -> None:
+    """Would catch: days that are stale since their own SQL was edited, told as if a vendor had restated them."""
+    served.sql("clean", "select order_id, customer, amount + 0 as amount, day from orders")
+    served.headrace("apply", "--yes", "--now", served.now.isoformat())
+    (item,) = [one for one in served.headrace("status")["open"] if one["kind"] == "superseded_upstream"]
+    assert item["text"].startswith("9 days of clean (its own code changed) are stale")
+    assert item["nodes"] == ["clean"]

@@ -102,6 +102,8 @@ class Superseded(msgspec.Struct, frozen=True):
     last: str
     unit: str
     command: str
+    own_code: bool = False
+    """Whether it is stale because its own code changed, not through what it reads."""
 
 
 class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -297,13 +299,18 @@ def _superseded(facts: OpenFacts) -> OpenItem | None:
     if not facts.superseded:
         return None
     count = sum(one.partitions for one in facts.superseded)
-    each = [f"{days(one.partitions, one.unit)} of {one.node}" for one in facts.superseded[:NAMES_MAX]]
+    each = [_stale(one) for one in facts.superseded[:NAMES_MAX]]
     first = facts.superseded[0]
     keys = first.first if first.first == first.last else f"{first.first} … {first.last}"
     span = f" ({keys})" if len(facts.superseded) == 1 else ""
     text = f"{', '.join(each)} {'is' if count == 1 else 'are'} stale{span}"
     nodes = tuple(one.node for one in facts.superseded)
     return OpenItem(OpenKind.SUPERSEDED_UPSTREAM, count, nodes, text, first.command)
+
+
+def _stale(one: Superseded) -> str:
+    code = " (its own code changed)" if one.own_code else ""
+    return f"{days(one.partitions, one.unit)} of {one.node}{code}"
 
 
 def _approvals(facts: OpenFacts) -> OpenItem | None:

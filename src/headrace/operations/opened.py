@@ -98,7 +98,7 @@ def _consumer(project: Project, one: ConsumerStatus) -> ConsumerFact:
 def _superseded(project: Project, row: ProposedRow) -> Superseded:
     grain = project.assets[row.node].partition.grain
     unit = grain.value if grain is not None else "partition"
-    return Superseded(row.node, row.partitions, row.from_, row.to, unit, row.command)
+    return Superseded(row.node, row.partitions, row.from_, row.to, unit, row.command, own_code=row.own_code)
 
 
 def rows(found: OpenFacts) -> list[OpenRow]:

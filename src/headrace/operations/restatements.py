@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from headrace.model import Source
 from headrace.model.commands import command_line, range_of
 from headrace.model.ordering import order_of
@@ -13,6 +15,7 @@ from headrace.operations.documents import ProposedRow, RestatedRow
 from headrace.operations.remembering import of_version
 from headrace.operations.restatement_causes import Because, RestatementCauses
 from headrace.operations.session import Session
+from headrace.operations.unchanged import code_changed
 from headrace.plan import Compiled
 from headrace.plan.views import expanded_names
 from headrace.run.retiring import TOLD
@@ -55,7 +58,11 @@ def proposed(tx: Transaction, compiled: Compiled) -> list[ProposedRow]:
     for node, key in restatements.proposed(tx, PROPOSED_MAX):
         if node in compiled.project.assets:
             found.setdefault(node, []).append(key)
-    return [_proposed(compiled, name, found[name]) for name in compiled.order if name in found]
+    known: dict[tuple[int, str], str | None] = {}
+    return [
+        msgspec.structs.replace(row, own_code=code_changed(tx, compiled, row.node, row.from_, known))
+        for row in (_proposed(compiled, name, found[name]) for name in compiled.order if name in found)
+    ]
 
 
 def read_by(rows: Iterable[RestatedRow], consumer: str) -> list[RestatedRow]:

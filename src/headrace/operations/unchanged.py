@@ -31,6 +31,17 @@ def unchanged(tx: Transaction, compiled: Compiled, node: str, keys: Iterable[str
     return found
 
 
+def code_changed(tx: Transaction, compiled: Compiled, node: str, key: str, known: dict[tuple[int, str], str | None]) -> bool:
+    """Whether an asset's partition was published by other code than is applied now. `known` keeps what was looked up."""
+    newest = publications.computed(tx, node, key)
+    if newest is None:
+        return False
+    at = (newest.version, node)
+    if at not in known:
+        known[at] = _fingerprint(tx, *at)
+    return known[at] != compiled.nodes[node].fingerprint
+
+
 def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
     applied = versions.get(tx, version)
     if applied is None:

@@ -68,13 +68,15 @@ class RestatedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"})
 
 
 class ProposedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """Partitions of a node that are stale and are made again only if somebody asks, with the command that asks."""
+    """Partitions of a node that are stale and are made again only if somebody asks, with the command that asks. `own_code`: because
+    the node's own code changed; else something that it reads was published again."""
 
     node: str
     partitions: int
     from_: str
     to: str
     command: str
+    own_code: bool = False
 
 
 class RepairedRow(Document, frozen=True, kw_only=True):

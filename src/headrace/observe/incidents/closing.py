@@ -144,13 +144,15 @@ def _held_elsewhere(found: Iterable[Blocked], places: Collection[tuple[str, str]
 
 
 def _restored_at(tx: Transaction, one: Incident, evaluation: Evaluation, now: int) -> int:
-    """When the last of those affected was served again, never before it was found; where nobody was affected, when its evidence was
-    gone."""
+    """When the last of those affected was served again, never before it was opened last; where nobody was affected, when its evidence
+    was gone."""
+    opened = endings.opened_last_at(tx, one)
+    since = one.began_at if opened == one.opened_at else opened
     met = [
         kept.met_at
         for consumer in one.affected.consumers
         for kept in obligations.newest(tx, consumer)
-        if kept.met_at is not None and kept.met_at > kept.due_at and one.began_at < kept.met_at <= now
+        if kept.met_at is not None and kept.met_at > kept.due_at and since < kept.met_at <= now
     ]
     replaced = evaluation.replaced_at(one.id)
-    return max(max([*met, *([] if replaced is None else [replaced])], default=now), one.opened_at)
+    return max(max([*met, *([] if replaced is None or replaced < since else [replaced])], default=now), opened)

@@ -69,6 +69,12 @@ def of(tx: Transaction, one: Incident) -> str:
     return ended("resolved", [line.what for line in stored.timeline_of(tx, one.id)]) or ""
 
 
+def opened_last_at(tx: Transaction, one: Incident) -> int:
+    """When an incident was opened, or opened again."""
+    lines = _since_opened(stored.timeline_of(tx, one.id))
+    return lines[0].at if lines and lines[0].what.startswith(_BEGINS) else one.opened_at
+
+
 def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
     """What happened since it was opened last."""
     begins = max((place for place, line in enumerate(lines) if line.what.startswith(_BEGINS)), default=0)
@@ -86,12 +92,12 @@ def _removed(scene: Scene, one: Incident) -> Iterator[str]:
 
 
 def _delivered(tx: Transaction, scene: Scene, one: Incident) -> Iterator[str]:
-    """When what an incident is about was delivered since it was opened."""
+    """When what an incident is about was delivered since it was opened last."""
     node = scene.declared.nodes.get(one.node)
     if node is None or not node.is_source:
         return
     zone = scene.declared.timezone
-    found = deliveries.since(tx, one.node, one.affected.partitions or (WHOLE,), one.opened_at)
+    found = deliveries.since(tx, one.node, one.affected.partitions or (WHOLE,), opened_last_at(tx, one))
     if found:
         last = found[-1]
         again = " again" if any(it.again for it in found) else ""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from headrace.cli.ledgering import _shares
+from headrace.observe.ledger.account import Ledger
+from headrace.observe.ledger.segments import Kind, Segment
 from headrace.operations.interventions import LedgerRow, ShareRow
+from headrace.operations.ledgers import said
 
 
 def row(owner: str, hours: float, kind: str | None = None) -> ShareRow:
@@ -24,3 +27,16 @@ def test_each_owner_is_named_once() -> None:
         "core 65.0 % (6 h 30 min, could have decided 4 h 00 min of it, could have resumed 2 h 00 min of it)",
         "acme 35.0 % (3 h 30 min)",
     ]
+
+
+def test_what_was_delivered_and_rejected_isnt_told_as_absent() -> None:
+    """Would catch: "orders wasn't there either" of a delivery that came in time, and that a check rejected."""
+    hold = Segment(
+        kind=Kind.HOLD, node="prices", partition="2025-01-09", from_us=0, to_us=3_600_000_000, note="held",
+        lacking="orders",
+    )  # fmt: skip
+    wait = Ledger(
+        subject="report", interval="2025-01-09", from_us=0, to_us=3_600_000_000, open=True,
+        segments=(hold,),
+    )  # fmt: skip
+    assert "orders kept it waiting as well for 1 h 00 min" in said(wait)

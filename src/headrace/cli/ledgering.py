@@ -87,7 +87,7 @@ def _row(group: Sequence[SegmentRow], ledger: LedgerRow, page: Page) -> list[str
         said = f"mostly {longest.kind} of {longest.node}" if len(nodes) > 1 else f"mostly {longest.kind}"
         return [f"{len(group)} short ones", where, said, _moment(first.from_, page), ends, took]
     where = f"{first.incident} {first.node}" if first.incident and first.kind == "hold" else first.node
-    note = f"{first.note}; {first.lacking} wasn't there either" if first.lacking else first.note
+    note = f"{first.note}; {first.lacking} kept it waiting as well" if first.lacking else first.note
     return [Cell(first.kind, _STYLES.get(first.kind, "")), where, note, _moment(first.from_, page), ends, took]
 
 

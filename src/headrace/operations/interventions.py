@@ -148,7 +148,7 @@ class SegmentRow(Document, frozen=True, kw_only=True):
     decider: str | None = None
     """Of what waits for somebody: who could have ended it with one command; null where something had to be mended first."""
     lacking: str | None = None
-    """The node that wasn't there either meanwhile, and that no command brings: nobody could have ended the wait then."""
+    """The node that kept it waiting as well, and that no command brings: nobody could have ended the wait then."""
 
 
 class ShareRow(Document, frozen=True, kw_only=True):

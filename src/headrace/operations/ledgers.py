@@ -223,7 +223,7 @@ def _waited_for(ledger: Ledger) -> dict[str, int]:
         if one.kind is Kind.SOURCE:
             found[f"the data wasn't there{agreed}"] += one.us
         elif one.lacking:
-            found[f"{one.lacking} wasn't there either for"] += one.us
+            found[f"{one.lacking} kept it waiting as well for"] += one.us
         elif one.decider and one.kind is Kind.HOLD:
             found[f"{one.decider} could have decided for"] += one.us
         else:

@@ -29,7 +29,7 @@ export function Ledger({ ledger }: { ledger: Ledgered }) {
           <tbody>
             {ledger.segments.map((segment) => (
               <tr key={`${segment.from}${segment.kind}${segment.node}`}>
-                <td data-label="Segment"><div><span className={`swatch ${WHOSE[segment.kind] ?? "ours"}`} />{segment.kind}<div className="muted small">{segment.note}</div>{segment.decider && <div className="muted small">{segment.decider} could have ended it</div>}{segment.lacking && <div className="muted small">{segment.lacking} wasn’t there either</div>}</div></td>
+                <td data-label="Segment"><div><span className={`swatch ${WHOSE[segment.kind] ?? "ours"}`} />{segment.kind}<div className="muted small">{segment.note}</div>{segment.decider && <div className="muted small">{segment.decider} could have ended it</div>}{segment.lacking && <div className="muted small">{segment.lacking} kept it waiting as well</div>}</div></td>
                 <td data-label="At"><div>{segment.incident ? <Link to={`/incidents/${encodeURIComponent(segment.incident)}`}>{segment.incident}</Link> : segment.node}{segment.partition && <div className="muted small">{segment.partition}</div>}</div></td>
                 <td className="bars"><Bar segment={segment} began={began} whole={whole} /></td>
                 <td data-label="Lasted" className="number">{lasting(segment.seconds)}</td>

@@ -90,13 +90,16 @@ def _told(
     from_us: int,
     to_us: int,
 ) -> list[Segment]:
-    """The segments, or those of the place that tells more of the last obstacle."""
+    """The segments, or those of the place that tells more of the last obstacle: while it is waited
+    for something, of what isn't there."""
     found = []
     for place, own in alone.items():
         if (each := _last(own)) is not None:
             evidence = Evidence(place, each.kind, each.incident, each.from_us, each.to_us, there(place))
             found.append(evidence)
-    chosen = _telling([one for one in found if _same(one, last)])
+    same = [one for one in found if _same(one, last)]
+    lasting = [one for one in same if one.there_us is None]
+    chosen = _telling(lasting or same)
     if chosen is None or chosen.place == (last.node, last.partition):
         return list(segments)
     until, end = min(chosen.to_us, last.to_us), chosen.there_us or to_us

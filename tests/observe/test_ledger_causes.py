@@ -1,0 +1,40 @@
+"""Which of several obstacles is told of a wait."""
+
+from __future__ import annotations
+
+from headrace.observe.ledger.causes import settled
+from headrace.observe.ledger.inputs import Place
+from headrace.observe.ledger.segments import Kind, Segment
+
+RELEASED, MISSING = Place("orders", "2025-01-06"), Place("rates", "2025-01-06")
+NOW = 100
+
+
+def obstacle(place: Place, kind: Kind) -> list[Segment]:
+    return [
+        Segment(kind=kind, node=place.node, partition=place.partition, from_us=10, to_us=NOW),
+    ]
+
+
+class OnePath:
+    """Each place has one obstacle until now."""
+
+    def alone(self, place: Place, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
+        return obstacle(place, Kind.HOLD if place == RELEASED else Kind.SOURCE)
+
+    def back(self, place: Place, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
+        return self.alone(place, from_us, to_us, there=there)
+
+
+def test_what_is_there_by_now_holds_nothing_back() -> None:
+    """Would catch: what was released in the moment in which it is asked, told of a wait for
+    something else that goes on."""
+    told = settled(
+        obstacle(MISSING, Kind.SOURCE),
+        OnePath(),  # type: ignore[arg-type]
+        [RELEASED, MISSING],
+        {RELEASED: NOW, MISSING: None}.get,
+        0,
+        NOW,
+    )
+    assert [(one.node, one.kind) for one in told] == [("rates", Kind.SOURCE)]

@@ -196,6 +196,19 @@ def test_a_working_day_with_fewer_rows_than_weekends_have(rows: int, severity: s
     assert [(fact.kind, fact.severity.value) for fact in facts] == wanted
 
 
+@pytest.mark.parametrize(("rows", "severity"), [(2544, "hold"), (2100, None)])
+def test_a_working_day_with_more_rows_than_any_so_far(rows: int, severity: str | None) -> None:
+    """Would catch: 60 % more rows than usual under keys of their own, published after two weeks of
+    working days that lie within 15 %, because weekends have half."""
+    counts = [811, 693, 1607, 1648, 1560, 1665, 1652, 757, 721, 1852, 1505, 1589, 1557]
+    first = date(2025, 4, 26)  # a Saturday
+    days = [(first + timedelta(n)).isoformat() for n in range(len(counts) + 1)]
+    past = [Past(at, encoded(Metrics(n, {}, repeated=0))) for at, n in zip(days, counts, strict=False)]
+    facts = judge(Partition(key=days[-1], metrics=Metrics(rows, {}, repeated=0)), History(past, Grain.DAY))
+    held = [(one.kind, one.severity.value) for one in facts if one.severity is Severity.HOLD]
+    assert held == ([("volume_anomaly", severity)] if severity else [])
+
+
 @pytest.mark.parametrize(("rows", "severity"), [(10, "hold"), (15, "hold"), (6, None), (12, None)])
 def test_a_table_that_always_had_as_many_rows(rows: int, severity: str | None) -> None:
     """Would catch: each of five rows twice, after ten days of five rows each; a sixth row held."""

@@ -65,6 +65,11 @@ UNIT_NEAR = 0.05
 SATURDAY = 5
 ALIKE_MIN = 4
 """From so many days of its kind on, working days or weekends, rows are compared with theirs."""
+KIND_HOLD_MIN = 7
+"""After so many days of its kind, more rows than any of them had are held from `MORE_ROWS` on, where
+that is `TIMES_MORE` times as far beyond them as they are apart."""
+MORE_ROWS = math.log(1.3)
+TIMES_MORE = 2.0
 SAME_ROWS_MIN = 3
 """Where each partition has had exactly so many rows or more, so many times as many are no chance."""
 
@@ -137,7 +142,8 @@ def _judged(
         return None
     apart, beyond = abs(nearest - middle), (value - nearest) if up else (nearest - value)
     few = rows < ROWS_MIN
-    warned = ORDERS if few and metric.family == "location" else reach.warn
+    more = metric.family == "rows" and up and alike is not past.values and len(alike) >= KIND_HOLD_MIN
+    warned = ORDERS if few and metric.family == "location" else MORE_ROWS if more else reach.warn
     if apart > reach.tight or beyond < max(warned, TIMES_WARNED * apart):
         return None
     if metric.family == "rows" and not _kind_seen(partition, history):
@@ -152,6 +158,7 @@ def _judged(
     lost = metric.family == "rows" and not up
     sized = metric.family in ("location", "hour_mean")
     least = max(LOST if lost else reach.hold, (TIMES_LOST if lost or sized else TIMES_HELD) * apart)
+    least = max(MORE_ROWS, TIMES_MORE * apart) if more else least
     least = max(least, CHANCE * chance)
     if len(past.values) >= HOLD_MIN and beyond >= least and not (few and metric.family == "negative"):
         # A weekday, or an end of a month, that wasn't there yet may be another kind of day.

@@ -49,7 +49,7 @@ def test_rows_a_factor_beyond_every_neighbour(past: int, severity: str | None, t
     assert told(day(past), past) == []
 
 
-@pytest.mark.parametrize(("usual", "now", "severity"), [(60, 9, "hold"), (60, 1, "hold"), (22, 15, None), (15, 9, None)])
+@pytest.mark.parametrize(("usual", "now", "severity"), [(60, 9, "hold"), (60, 1, "hold"), (26, 5, "hold"), (22, 15, None), (15, 9, None)])
 def test_few_rows_where_there_were_many(usual: int, now: int, severity: str | None) -> None:
     """Would catch: 9 rows instead of 60, published without a word because they are few; and a small
     table judged for a handful of rows."""

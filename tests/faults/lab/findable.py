@@ -4,7 +4,7 @@ days lie apart.
 The rule: the number that a fault moves has to lie at least twice as far from the median of the clean days of its kind (working days,
 or weekends, where there are four of them; else all) as any of these does, six of their standard deviations, and by 20 rows. What moves
 less is within the noise of the days that there are. It is played and listed, and not counted. Beside a fault of rows in the same delivery
-a share has to lie there even if all of the surplus rows, or all of the missing ones, had that value: else the one explains the other.
+a share has to lie there whichever part of the surplus rows, or of the missing ones, had that value: else the one explains the other.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def uncounted(lab: Lab, fault: Fault, beside: Sequence[Fault] = ()) -> str:
     by_rows = beside and rows != sound and fault.moves.startswith(SHARED)
     shown = [_undone(found, fault.moves, sound, rows, all_of) for all_of in (0.0, 1.0)] if by_rows else [found]
     clean = _clean(lab, source)
+    if by_rows and (usual := _between(fault.moves, shown, clean)) is not None:
+        return f"{fault.moves} is {usual:.3g} on clean days, and would be where a part of the rows that differ had it"
     return next(filter(None, (within_noise(fault.moves, one, clean, lab.day.weekday(), rows) for one in shown)), "")
 
 
@@ -51,6 +53,13 @@ def _undone(found: Numbers, name: str, sound: int, rows: int, all_of: float) -> 
     """With a share as it would be without the surplus rows, or with the missing ones, of which none (0) or all (1) have the value."""
     share = (found.get(name, 0.0) * rows + all_of * (sound - rows)) / sound
     return {**found, name: min(max(share, 0.0), 1.0)}
+
+
+def _between(name: str, shown: Sequence[Numbers], clean: Sequence[tuple[int, Numbers]]) -> float | None:
+    """The number in the middle of the clean days, where some part of the rows that differ makes it so."""
+    usual = statistics.median(own.get(name, 0.0) for _, own in clean)
+    least, most = sorted(one[name] for one in shown)
+    return usual if least <= usual <= most else None
 
 
 def within_noise(name: str, faulty: Numbers, clean: Sequence[tuple[int, Numbers]], weekday: int, rows: int) -> str:

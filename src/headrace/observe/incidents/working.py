@@ -11,8 +11,8 @@ from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.gathered import Gathered
 from headrace.store.database import Transaction
-from headrace.store.queries import durations, partitions, workings
 from headrace.store.queries import evidence as stored
+from headrace.store.queries import partitions, workings
 from headrace.store.queries.workings import Working
 
 SLOW_LEAST_SECONDS = 5.0
@@ -92,8 +92,5 @@ def _times_as_much(tx: Transaction, one: Working) -> float:
 
 def _usual(tx: Transaction, one: Working) -> float | None:
     """What 95 of 100 attempts before this one stayed within; None where too few are known."""
-    took = sorted(seconds for _, seconds in durations.samples(tx, one.node))
-    own = ((one.finished_at or 0) - one.started_at) / 1_000_000
-    if one.finished_at is not None and own in took:
-        took.remove(own)
+    took = sorted(seconds for attempt, seconds in workings.seconds_of(tx, one.node) if attempt != one.attempt)
     return took[max(0, -(-len(took) * 95 // 100) - 1)] if len(took) >= SLOW_RUNS else None

@@ -27,6 +27,8 @@ HOLD_MIN = 7
 """From so many on all else is held too: a week shows each weekday once."""
 ROWS_MIN = 20
 """A number that moves by fewer rows than that moves by chance, …"""
+FEWER = 3.5
+"""Of a table with fewer rows than that: so many times what chance makes of the least number so far."""
 ORDERS = math.log(8)
 """… but for sizes that move so far: a table of sums has a row a day. Of other signs there it only warns."""
 _OF_FEW = ("location", "negative")
@@ -79,16 +81,17 @@ def young(partition: str, values: Mapping[MetricId, float], rows: int, history: 
     if not WARN_MIN <= len(history) < limits.HISTORY_HOLD_MIN:
         return []
     if rows < ROWS_MIN:
-        families = (*_OF_FEW, "rows") if _missing(partition, rows, history) >= ROWS_MIN else _OF_FEW
+        families = (*_OF_FEW, "rows") if _are_missing(partition, rows, history) else _OF_FEW
         values = {metric: value for metric, value in values.items() if metric.family in families}
     found = (_judged(metric, value, partition, (values, rows), history) for metric, value in values.items() if metric.family in _REACH)
     return [one for one in found if one is not None]
 
 
-def _missing(partition: str, rows: int, history: History) -> float:
-    """How many rows fewer there are than on any day of its kind so far."""
+def _are_missing(partition: str, rows: int, history: History) -> bool:
+    """Whether there are so many rows fewer than on any day of its kind so far that it is no chance."""
     past = _of_its_kind(partition, history.series(MetricId("rows")), history)
-    return math.exp(min(past)) - 1 - rows if past else 0.0
+    least = math.exp(min(past)) - 1 if past else 0.0
+    return least - rows >= min(ROWS_MIN, FEWER * math.sqrt(least)) > 0
 
 
 def _of_its_kind(partition: str, past: Seasonal, history: History) -> Sequence[float]:

@@ -10,7 +10,9 @@ TAKEN_MAX = 5_000
 """So many are told of at once."""
 _COLUMNS = "epoch, n, node, partitions, state, coalesce(reason, ''), error, started_at, finished_at, measures"
 INPUTS_WINDOW = 50
-"""Of so many of a node's newest attempts it is asked how much went into them."""
+"""Of so many of a node's newest attempts it is asked how much went into them, and how long they took, …"""
+SEARCHED_MAX = 4 * INPUTS_WINDOW
+"""… among so many of its newest."""
 
 
 class Working(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +40,29 @@ class Inputs(msgspec.Struct, frozen=True, gc=False):
     bytes: int
 
 
+def seconds_of(tx: Transaction, node: str) -> list[tuple[str, float]]:
+    """(attempt, seconds) of the newest attempts at a node that succeeded, newest first, without what each
+    waited for a processor."""
+    newest = _newest(tx, node)
+    return [(f"{epoch}.{n}", max(0, us) / 1_000_000 - _waited(measures)) for epoch, n, us, _, measures in newest]
+
+
+def _newest(tx: Transaction, node: str) -> list[tuple[int, int, int, str, str | None]]:
+    """(epoch, n, microseconds, partitions, measures) of the newest attempts that succeeded, newest first;
+    looked for among so few that a node which fails all the time costs no more."""
+    return tx.execute(
+        "select epoch, n, finished_at - started_at, partitions, measures from"
+        " (select * from attempt where node = :node order by epoch desc, n desc limit :searched) as newest"
+        " where state in ('published', 'staged') and started_at is not null and finished_at is not null"
+        " order by epoch desc, n desc limit :window",
+        {"node": node, "window": INPUTS_WINDOW, "searched": SEARCHED_MAX},
+    ).fetchall()
+
+
+def _waited(measures: str | None) -> float:
+    return msgspec.json.decode(measures, type=_Measures).processor_wait_seconds if measures else 0.0
+
+
 class _Measures(msgspec.Struct, frozen=True, gc=False):
     rows_in: int = 0
     bytes_in: int = 0
@@ -46,13 +71,7 @@ class _Measures(msgspec.Struct, frozen=True, gc=False):
 
 def inputs_of(tx: Transaction, node: str) -> list[Inputs]:
     """How much went into the newest attempts at a node that succeeded, newest first."""
-    rows = tx.execute(
-        "select partitions, measures from attempt where node = :node"
-        " and state in ('published', 'staged') and measures is not null"
-        " order by epoch desc, n desc limit :window",
-        {"node": node, "window": INPUTS_WINDOW},
-    ).fetchall()
-    found = (_inputs(keys, measures) for keys, measures in rows)
+    found = (_inputs(keys, measures) for _, _, _, keys, measures in _newest(tx, node) if measures)
     return [one for one in found if one is not None]
 
 
@@ -97,7 +116,6 @@ def long_ones(tx: Transaction, after: tuple[int, int], least: int, now: int) -> 
 def _working(row: tuple[object, ...]) -> Working:
     epoch, n, node, partitions, state, reason, error, started, finished, measures = row
     keys = msgspec.json.decode(str(partitions), type=tuple[str, ...])
-    ended = str(measures) if measures and finished else ""
-    waited = msgspec.json.decode(ended, type=_Measures).processor_wait_seconds if ended else 0.0
+    ended = str(measures) if measures and finished else None
     at = f"{epoch}.{n}", str(node), keys, str(state), str(reason)
-    return Working(*at, error, started or 0, finished, _inputs(str(partitions), ended), waited)  # type: ignore[arg-type]
+    return Working(*at, error, started or 0, finished, _inputs(str(partitions), ended), _waited(ended))  # type: ignore[arg-type]

@@ -75,6 +75,18 @@ def test_other_inputs_or_python_change_every_column(tmp_path: Path) -> None:
     assert [one.effect.value for one in found.columns] == ["meaning"] * 4
 
 
+def test_columns_learnt_since_are_not_added_by_a_change(tmp_path: Path) -> None:
+    """The columns of Python code that declares none are learnt from what it publishes: later, not by the next change."""
+    bare = {**BASE, "assets/opaque.py": BASE["assets/opaque.py"].replace(', columns=["total"]', "")}
+    old = compiled(write(tmp_path / "before", bare))
+    assert old.nodes["opaque"].column_names is None
+    new = compiled(
+        write(tmp_path / "after", {**BASE, "assets/opaque.py": BASE["assets/opaque.py"].replace("return total", "return total[:1]")})
+    )
+    (found,) = impacts(old, new, changes(old, new), compile_lineage(new))
+    assert [(one.column, one.effect.value) for one in found.columns] == [("total", "meaning")]
+
+
 @pytest.mark.parametrize(
     ("path", "was", "now", "said"),
     [

@@ -99,7 +99,9 @@ class _Judge:
 
     def _effects(self, was: CompiledNode, now: CompiledNode) -> Iterator[ColumnEffect]:
         other = {name.lower() for name in self._meaning(was, now)}
-        before, after = _typed(was), _typed(now)
+        after = _typed(now)
+        # Columns that were learnt since, from what was published, were there before the change.
+        before = _typed(was) or after
         for name in {**before, **after}:
             if name not in after:
                 yield ColumnEffect(column=before[name][0], effect=Effect.DROPPED, read_by=self._readers(now.name, name, gone=True))

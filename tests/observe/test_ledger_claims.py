@@ -143,6 +143,20 @@ def test_the_next_delivery_ends_a_hold() -> None:
     ]  # fmt: skip
 
 
+def test_a_delivery_between_two_observations_is_told_as_such() -> None:
+    """Would catch: the time of the last observation told as the one at which the file came."""
+    rows, minute = Rows(), 60_000_000
+    rows.delivered = [Arrival(1, 130 * minute, 240 * minute, claimed_us=5)]
+    for promised, told in (
+        (0, "delivered 2 h 10 min to 4 h 00 min later than agreed"),
+        (180 * minute, "delivered at most 60 min later than agreed"),
+        (300 * minute, "delivered, as agreed"),
+    ):
+        stay = Stay(node=NODE, partition="*", from_us=0, to_us=250 * minute, is_source=True, promised_us=promised)
+        notes = {one.kind: one.note for one in Claims(stay, rows).all()}
+        assert (notes["source"], notes["detection"]) == (told, "came in this time, not observed yet")
+
+
 def test_what_was_published_and_is_wrong_is_its_incidents() -> None:
     """Would catch: wrong data whose time isn't told, or without who answers for it."""
     rows = Rows(attempt(1, "published", 0, 0, 10, run_us=10), attempt(2, "published", 80, 80, 90, run_us=10))

@@ -93,6 +93,12 @@ def delivered(world: World) -> None:
     tick(world, 9)
 
 
+def delivered_unseen(world: World) -> None:
+    """Its file claims a time at which an observation didn't find it."""
+    tick(world, 8.5)
+    delivered(world)
+
+
 def delivered_again(world: World) -> None:
     world.deliver(DAY, when=hour(8), least=29)
     tick(world, 9)
@@ -199,6 +205,9 @@ def consumers_removed(world: World) -> None:
 
 ENDINGS = {
     "source came by itself": Ending(missing, delivered, f"Delivered at {AT}: orders@{DAY}{SERVED}"),
+    "source came between two observations": Ending(
+        missing, delivered_unseen, f"Delivered between {AT} and {AT}: orders@{DAY}{SERVED}",
+    ),
     "redelivery": Ending(held, delivered_again, f"Delivered again at {AT}: orders@{DAY}{SERVED}"),
     "accept": Ending(
         held, accepted,

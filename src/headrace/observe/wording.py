@@ -22,6 +22,14 @@ def dated(at_us: int, timezone: str) -> str:
     return f"{_WEEKDAYS[at.weekday()]} {at:%Y-%m-%d %H:%M}"
 
 
+def arrived(claimed_us: int, arrived_us: int, observed_us: int, timezone: str) -> str:
+    """When a delivery arrived: `at Tue 2013-02-12 04:40`. Where the file claims a time at which an
+    observation didn't find it, `between` that observation and the one that found it."""
+    first, last = dated(arrived_us, timezone), dated(observed_us, timezone)
+    known = arrived_us <= claimed_us or first == last
+    return f"at {first}" if known else f"between {first} and {last}"
+
+
 def ago(microseconds: int) -> str:
     """A length of time in one or two words: `40 s`, `12 min`, `2 h 05 min`, `3 days`."""
     seconds = max(0, microseconds) // 1_000_000

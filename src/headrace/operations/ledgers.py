@@ -12,6 +12,7 @@ from headrace.model import Grain, UsageError
 from headrace.model.intervals import bounds_us, key_at_us, previous_key
 from headrace.model.zones import to_us
 from headrace.observe.ledger.account import Books, Ledger
+from headrace.observe.ledger.claims import BETWEEN
 from headrace.observe.ledger.declared import traits
 from headrace.observe.ledger.environment import records_of
 from headrace.observe.ledger.freezing import frozen
@@ -210,7 +211,9 @@ def _overhead(ledger: Ledger) -> str:
     counted = ledger.by_kind()
     most = max(_OURS, key=lambda kind: counted.get(kind, 0))
     us = counted.get(most, 0)
-    return f"{taken} ({_OURS[most]} for {length(us)})" if us * _TOLD_PARTS >= ledger.wait_us else taken
+    between = most is Kind.DETECTION and any(one.note == BETWEEN for one in ledger.segments)
+    span = f"{'at most ' if between else ''}{length(us)}"
+    return f"{taken} ({_OURS[most]} for {span})" if us * _TOLD_PARTS >= ledger.wait_us else taken
 
 
 def _waited_for(ledger: Ledger) -> dict[str, int]:

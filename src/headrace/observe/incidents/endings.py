@@ -18,7 +18,7 @@ from headrace.observe.incidents import commands
 from headrace.observe.incidents.commands import DECLARING, ENDING, MERGED, Command
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE
-from headrace.observe.wording import dated
+from headrace.observe.wording import arrived, dated
 from headrace.store.database import Transaction
 from headrace.store.queries import attempts, deliveries, pauses
 from headrace.store.queries import incidents as stored
@@ -104,7 +104,8 @@ def _delivered(tx: Transaction, scene: Scene, one: Incident) -> Iterator[str]:
         keys = list(dict.fromkeys(it.partition for it in found))
         more = f" and {len(keys) - NAMED_MAX} more" if len(keys) > NAMED_MAX else ""
         names = ", ".join(one.node if key == WHOLE else f"{one.node}@{key}" for key in keys[:NAMED_MAX])
-        yield f"delivered{again} at {dated(last.arrived_at, zone)}: {names}{more}"
+        when = arrived(last.claimed_at, last.arrived_at, last.observed_at, zone)
+        yield f"delivered{again} {when}: {names}{more}"
 
 
 def _by_itself(tx: Transaction, scene: Scene, one: Incident, now: int) -> Iterator[str]:

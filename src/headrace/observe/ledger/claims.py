@@ -20,6 +20,8 @@ _ABSENT = ("late_source", "missing_source", "source_unavailable", "access_denied
 """Kinds of incidents that explain why nothing was delivered; another of the same source is about what was."""
 _ELSEWHERE = (*_ABSENT, "paused", "approval_pending", "deadline_infeasible", "runtime_down", "slow_run")
 """Kinds that explain no hold and no attempt in vain."""
+BETWEEN = "came in this time, not observed yet"
+"""Of a delivery that the observation at its beginning didn't find, whatever time its file claims."""
 _LASTING = ("deterministic", "not_separable")
 
 
@@ -104,12 +106,16 @@ class Claims:
             if place == 0:
                 incident = self._incident(self._stay.from_us, one.arrived_us, *_ABSENT)
                 yield self._claim(Kind.SOURCE, self._stay.from_us, one.arrived_us, self._delivered(one), incident)
-            yield self._claim(Kind.DETECTION, one.arrived_us, one.observed_us, "not observed yet")
+            yield self._claim(Kind.DETECTION, one.arrived_us, one.observed_us, BETWEEN if one.between else "not observed yet")
 
     def _delivered(self, one: Arrival) -> str:
         promised = self._stay.promised_us
         if promised is None:
             return "delivered"
+        if one.between and one.observed_us > promised:
+            most = f"{ago(one.observed_us - promised)} later than agreed"
+            least = ago(one.arrived_us - promised)
+            return f"delivered {least} to {most}" if one.arrived_us > promised else f"delivered at most {most}"
         return "delivered, as agreed" if one.arrived_us <= promised else f"delivered {ago(one.arrived_us - promised)} later than agreed"
 
     # Attempts

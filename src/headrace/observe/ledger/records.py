@@ -113,6 +113,13 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     id: int
     arrived_us: int
     observed_us: int
+    claimed_us: int | None = None
+    """What the file says of itself; None where that is `arrived_us`."""
+
+    @property
+    def between(self) -> bool:
+        """Whether it is only known that it came between two observations."""
+        return self.claimed_us is not None and self.claimed_us < self.arrived_us < self.observed_us
 
 
 class Standstill(NamedTuple):

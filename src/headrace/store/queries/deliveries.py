@@ -112,7 +112,9 @@ class Again(NamedTuple):
     """A delivery of a partition, and whether that had been delivered before."""
 
     partition: str
+    claimed_at: int
     arrived_at: int
+    observed_at: int
     again: bool
 
 
@@ -121,14 +123,15 @@ def since(tx: Transaction, source: str, partitions: Iterable[str], since_us: int
     found: list[tuple[int, Again]] = []
     for key in partitions:
         rows = tx.execute(
-            "select d.id, d.partition, d.arrived_at, exists (select 1 from delivery b where b.source = d.source"
+            "select d.id, d.partition, d.claimed_at, d.arrived_at, d.observed_at,"
+            " exists (select 1 from delivery b where b.source = d.source"
             " and b.partition = d.partition and b.id < d.id) from delivery d where d.source = :source and d.observed_at >= :since"
             " and (d.partition = :key or (d.partition >= :first and d.partition < :beyond))"
             " and not exists (select 1 from delivery t where t.sha256 = d.sha256 and t.path = d.path and t.id = (select max(m.id)"
             " from delivery m where m.source = d.source and m.partition = d.partition and m.id < d.id))",  # touched
             {"source": source, "since": since_us, "key": key, "first": f"{key}/", "beyond": f"{key}0"},
         )
-        found += [(int(row[0]), Again(str(row[1]), int(row[2]), bool(row[3]))) for row in rows]
+        found += [(int(row[0]), Again(str(row[1]), int(row[2]), int(row[3]), int(row[4]), bool(row[5]))) for row in rows]
     return [one for _, one in sorted(found)]
 
 

@@ -132,13 +132,17 @@ def dropped(tx: Transaction, node: str, partition: str) -> dict[tuple[int, int],
     return {(epoch, n): (at, said or "dropped") for epoch, n, at, said in rows}
 
 
-def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, int, int]]:
-    """(id, arrived, observed) of an interval's deliveries, oldest first."""
+def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, int, int, int]]:
+    """(id, arrived, observed, claimed) of an interval's deliveries, oldest first."""
     rows = tx.execute(
-        "select id, arrived_at, observed_at from delivery where source = :source and partition = :partition order by id limit :limit",
+        "select id, arrived_at, observed_at, claimed_at from delivery where source = :source"
+        " and partition = :partition order by id limit :limit",
         {"source": source, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()
-    return sorted(((number, arrived, max(arrived, observed)) for number, arrived, observed in rows), key=lambda one: (one[1], one[0]))
+    return sorted(
+        ((number, arrived, max(arrived, observed), claimed) for number, arrived, observed, claimed in rows),
+        key=lambda one: (one[1], one[0]),
+    )
 
 
 def looks(tx: Transaction, source: str, until_us: int) -> list[tuple[int, str | None]]:

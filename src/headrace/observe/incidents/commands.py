@@ -23,6 +23,7 @@ from headrace.observe.wording import dated
 from headrace.store.database import Transaction
 from headrace.store.queries import attempts, runs, trail
 from headrace.store.queries import incidents as stored
+from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.incidents import Happened, Incident
 
 READ_MAX = 1_000
@@ -58,6 +59,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     run: int | None = None
     """The run that was asked for."""
+    backfill: int | None = None
+    """The backfill that was planned."""
 
 
 _DID: Mapping[str, str] = {
@@ -110,8 +113,8 @@ def note(tx: Transaction, scene: Scene, blockage: Blockage, after: int) -> int:
 
 def since(tx: Transaction, scene: Scene, incident: Incident, lines: Iterable[Happened]) -> list[Command]:
     """The commands of these lines of an incident's timeline that did something, oldest first, each
-    with the places at which it touches the incident; without repairs of the incident that failed,
-    and without what its repairs consist of."""
+    with the places at which it touches the incident and didn't fail; without repairs of the incident
+    that failed, and without what its repairs consist of."""
     written = [line.act for line in lines if line.act is not None]
     numbers = [int(act.removeprefix(ACT)) for act in written if act.startswith(ACT)]
     rows = [row for number in numbers if (row := trail.command(tx, number)) is not None]
@@ -127,8 +130,9 @@ def since(tx: Transaction, scene: Scene, incident: Incident, lines: Iterable[Hap
         )
 
     touched = _Touched(tx, scene, incident)
-    kept = [one for one in found if one.seq not in failed and not of_repair(one) and _came_to_something(tx, one)]
-    return [msgspec.structs.replace(one, places=touched.by(one, set()) or one.places) for one in kept]
+    kept = [one for one in found if one.seq not in failed and not of_repair(one)]
+    succeeded = [(one, touched.where_it_succeeded(tx, one)) for one in kept]
+    return [msgspec.structs.replace(one, places=places) for one, places in succeeded if places]
 
 
 def _hasnt_begun(tx: Transaction, number: int) -> bool:
@@ -141,14 +145,6 @@ def _spans(acts: Iterable[str], kind: str) -> dict[int, int]:
     """First → last entry of the trail that belongs to each repair that ended so."""
     found = (act.removeprefix(kind).split("-") for act in acts if act.startswith(kind))
     return {int(first): int(last) for first, last in found}
-
-
-def _came_to_something(tx: Transaction, one: Command) -> bool:
-    """Whether a run that was asked for published anything, or is under way; other commands always did what they say."""
-    if one.run is None:
-        return True
-    run = runs.get(tx, one.run)
-    return run is None or run.state == runs.RUNNING or any(it.published_at is not None for it in attempts.of_run(tx, one.run))
 
 
 def told(commands: Sequence[Command], limit: int) -> str:
@@ -186,6 +182,19 @@ class _Touched:
         if command.action in DECLARING:
             return tuple(place for place in command.places if self._declared_anew(place[0]))
         return tuple(place for place in command.places if self._at(*place))
+
+    def where_it_succeeded(self, tx: Transaction, command: Command) -> _Places:
+        """The places at which a command touches this incident, without those at which its run or its
+        backfill published nothing."""
+        places = self.by(command, set()) or command.places
+        if command.backfill is not None:
+            made = _published(attempts.of_plan(tx, command.backfill))
+            return tuple(place for place in places if place[0] in {node for node, key in made if self._at(node, _key(key))})
+        run = None if command.run is None else runs.get(tx, command.run)
+        if run is None or run.state == runs.RUNNING:
+            return places
+        made = _published(attempts.of_run(tx, run.id))
+        return tuple(place for place in places if place in made)
 
     def _at(self, node: str, key: str) -> bool:
         if (node, key) in self._own | self._symptoms:
@@ -235,7 +244,17 @@ def _waited_for(scene: Scene, blockage: Blockage, command: Command) -> set[tuple
         return set()
     terms = {one.consumer: one for one in scene.declared.consumers}
     found = [one for name, key in command.places if name in terms for one in blockage.of(terms[name], key)]
-    return {(one.node, "" if one.partition == WHOLE else one.partition) for one in found}
+    return {(one.node, _key(one.partition)) for one in found}
+
+
+def _published(found: Iterable[Attempt]) -> set[tuple[str, str]]:
+    """Node and partition of what attempts published."""
+    return {(one.node, key) for one in found if one.published_at is not None for key in one.partitions}
+
+
+def _key(partition: str) -> str:
+    """A partition as places and evidence name it."""
+    return "" if partition == WHOLE else partition
 
 
 # Read from the trail
@@ -254,6 +273,7 @@ def _parsed(tx: Transaction, scene: Scene, rows: Iterable[tuple[int, int, str]])
             seq=seq, at=at, action=event["action"], did=_DID[event["action"]], actor=str(event["actor"]["id"]), extra=extra,
             places=places, reason=" ".join(str(event.get("reason") or "").split())[:REASON_MAX],
             run=int(event["object"]["id"]) if event["action"] == Action.RUN_REQUESTED else None,
+            backfill=int(event["object"]["id"]) if event["action"] == Action.PLAN_MADE else None,
         )  # fmt: skip
 
 

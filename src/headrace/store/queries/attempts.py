@@ -72,6 +72,12 @@ def of_run(tx: Transaction, run_id: int, *, limit: int = 10_000) -> list[Attempt
     )
 
 
+def of_plan(tx: Transaction, plan: int) -> list[Attempt]:
+    """The attempts of a backfill, by whichever of its runs, in order."""
+    sql = f"select {_COLUMNS} from attempt where run_id in (select id from run where plan_id = ?) order by epoch, n"
+    return _attempts(tx, tx.execute(sql, (plan,)))
+
+
 def of_node(tx: Transaction, node: str, *, limit: int = 50, states: Sequence[str] = ()) -> list[Attempt]:
     """The newest attempts at a node, newest first; only those in some states, where any are named."""
     marks = f" and state in ({', '.join('?' * len(states))})" if states else ""

@@ -1,0 +1,71 @@
+"""What an incident says of an export whose target was gone: what ended it, what it is called, how often it was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clilab import Project
+from test_incidents_of_repairs import FILES, TAKINGS, at, day, deliver, mails, rows
+
+DAYS = 10
+EXPORTING = {
+    **FILES,
+    "headrace.toml": FILES["headrace.toml"] + '[notify.mail]\nurl = "file:outbox"\n',
+    "assets/takings.sql": TAKINGS,
+    "consumers.yaml": "- {consumer: till-report, owner: shop, reads: [takings], due: '06:00',"
+    " export: {to: 'exports/takings_{date:%Y-%m-%d}.csv'}}\n",
+}
+
+
+@pytest.fixture
+def gone(tmp_path: Path, call: Callable[..., Any]) -> Project:
+    """A shop of ten days whose folder of exports is a link to nowhere since the last of them came."""
+    root = tmp_path / "tills"
+    for path, text in EXPORTING.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    project = Project(root, call)
+    for n in range(DAYS):
+        deliver(project, n, rows(n))
+    project.json("tick", "--now", at(DAYS - 1))
+    (root / "exports").rename(root / "kept")
+    (root / "exports").symlink_to("/nowhere/mounted")
+    deliver(project, DAYS, rows(DAYS))
+    project.json("tick", "--now", at(DAYS))
+    return project
+
+
+def back(project: Project) -> None:
+    (project.root / "exports").unlink()
+    (project.root / "kept").rename(project.root / "exports")
+
+
+def incident(project: Project, kind: str, hour: str) -> dict[str, Any]:
+    (found,) = [one for one in project.json("incidents", "--all", "--now", at(DAYS, hour)) if one["cause"]["kind"] == kind]
+    return found  # type: ignore[no-any-return]
+
+
+def report_earlier_days(project: Project) -> None:
+    """Another incident, whose repair computes two earlier days and can't export them either."""
+    days = ("--from", day(7), "--to", day(8))
+    project.json("incidents", "report", "takings", *days, "--reason", "cents", "--now", at(DAYS, "06:25"))
+    other = incident(project, "reported", "06:26")["id"]
+    project.json("fix", other, "--again", "--yes", "--now", at(DAYS, "06:35"))
+
+
+def test_a_backfill_that_failed_at_an_export_isnt_what_ended_its_incident(gone: Project) -> None:
+    """Would catch: a backfill among what ended an incident, that had failed at the very target."""
+    one = incident(gone, "destination_unavailable", "05:00")["id"]
+    gone.json("fix", one, "--yes", "--now", at(DAYS, "06:20"))
+    report_earlier_days(gone)
+    back(gone)
+    gone.json("fix", one, "--yes", "--now", at(DAYS, "06:40"))
+    over = incident(gone, "destination_unavailable", "06:41")
+    assert over["state"] == "resolved"
+    assert over["ended"].startswith("Repaired by ") and "ackfill" not in over["ended"], over["ended"]
+    (ended,) = [line["what"] for line in over["timeline"] if line["what"].startswith("resolved: ")]
+    assert "ackfill" not in ended
+    assert over["ended"] in mails(gone, one)

@@ -65,6 +65,20 @@ def test_most_deliveries_decide_and_the_one_that_does_not_agree_is_named(project
     assert held["partition"] == "2025-03-02"
 
 
+def test_a_value_that_makes_a_column_text_is_said_with_its_line(project: Project) -> None:
+    """Would catch: amounts that are text for ever because of one value of the first file, in silence."""
+    rows = "".join(f"{n},{n}.50,2025-03-01\n" for n in range(2, 40))
+    deliver(project, f"id,amount,day\n1,abc,2025-03-01\n{rows}")
+    said = "amount 'abc' isn't a number (line 2 of landing/orders_2025-03-01.csv), 38 of 39 values are: read as text"
+    document = project.json("tick", "--now", NOW)
+    (row,) = document["learnt"]
+    assert [one for one in row["warnings"] if said in one] == row["warnings"] != []
+    assert [one["verdict"] for one in document["published"]] == ["warned"], "published all the same"
+    assert any(said in (one["reason"] or "") for one in document["attempts"])
+    for command in (["deliveries", "orders"], ["contract", "show", "orders"]):
+        assert said in " ".join(project.text(*command).split())
+
+
 def test_a_declared_encoding_that_the_first_delivery_has_not_is_said(project: Project) -> None:
     with (project.root / "sources/orders.yaml").open("a") as file:
         file.write("csv: {encoding: cp1252}\n")

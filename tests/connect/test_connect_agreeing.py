@@ -9,6 +9,7 @@ from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Lesson, TypeDrift
 from headrace.connect.keep import keep
+from headrace.model.nodes import ContractColumn
 
 GOOD = b"id,day,amount\n1,2025-01-01,1.5\n2,2025-01-02,2.5\n"
 BAD = b"id,day,amount\n3,2025-01-03,3.5\n4,2025-13-01,4.5\n5,2025-01-05,4..5\n"
@@ -128,3 +129,36 @@ def test_a_first_delivery_in_utf8_where_another_encoding_is_declared_is_read_as_
     declared = bench.take(text.encode("cp1252"), "x.csv", options=options)
     assert lesson(declared).warnings == ()
     assert lesson(declared).encoding == "cp1252"
+
+
+def sales(*amounts: str) -> bytes:
+    """Thirty sales, the first of which have these amounts."""
+    rows = [*amounts, *(f"{n}.50" for n in range(30 - len(amounts)))]
+    return ("id,amount\n" + "".join(f"{n},{amount}\n" for n, amount in enumerate(rows))).encode()
+
+
+def test_a_column_that_one_value_makes_text_is_told_of_with_its_line(bench: Workbench) -> None:
+    """Would catch: amounts that are text for ever because one of 330 in the first file isn't a number, in silence."""
+    taken = bench.take(sales("1.5", "abc"), "x.csv")
+    assert isinstance(taken, Taken), taken
+    assert taken.types() == {"id": "BIGINT", "amount": "VARCHAR"}
+    (warning,) = lesson(taken).warnings
+    assert warning == (
+        "amount 'abc' isn't a number (line 3 of x.csv), 29 of 30 values are: read as text;"
+        " declare amount as DOUBLE in the source's contract, or ask its owner for the right file"
+    )
+
+
+@pytest.mark.parametrize("first", [("007",), ("+45",), ("a", "b"), ("1.5",)])
+def test_codes_and_texts_are_not_told_of(bench: Workbench, first: tuple[str, ...]) -> None:
+    """Would catch: a warning that `007` isn't a number, or one over a column whose texts aren't few."""
+    assert lesson(bench.take(sales(*first), "x.csv")).warnings == ()
+
+
+def test_a_classified_value_is_not_told_and_a_stated_type_needs_no_warning(bench: Workbench) -> None:
+    """Would catch: a value of a classified column in a warning."""
+    promised = [ContractColumn(name="id"), ContractColumn(name="amount", classification="pii")]
+    (warning,) = lesson(bench.take(sales("1.5", "abc"), "x.csv", promised=promised)).warnings
+    assert "abc" not in warning and "line 3 of x.csv" in warning
+    typed = [ContractColumn(name="id"), ContractColumn(name="amount", type="VARCHAR")]
+    assert lesson(bench.take(sales("1.5", "abc"), "x.csv", promised=typed)).warnings == ()

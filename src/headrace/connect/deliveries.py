@@ -120,6 +120,32 @@ class Disagreement(msgspec.Struct, frozen=True):
         return f"{self.column}{value} isn't {self.type} ({where})"
 
 
+_IN_WORDS = {"BIGINT": "a whole number", "DOUBLE": "a number", "BOOLEAN": "true or false", "DATE": "a date"}
+
+
+class AlmostTyped(msgspec.Struct, frozen=True):
+    """A column that is text because a few values of the first delivery aren't of the `type` that the others are of: `fitting` of
+    `values`. `value` is the first of the few, cut and escaped (empty where its column is classified), at `line` of `delivery`."""
+
+    column: str
+    type: str
+    fitting: int
+    values: int
+    delivery: str = ""
+    value: str = ""
+    line: int | None = None
+
+    @property
+    def text(self) -> str:
+        """As a clause, with what to do about it."""
+        value = f" '{self.value}'" if self.value else ""
+        where = f"line {self.line} of {self.delivery}" if self.line else self.delivery
+        return (
+            f"{self.column}{value} isn't {_IN_WORDS.get(self.type, 'a time')} ({where}), {self.fitting:,} of {self.values:,} values are:"
+            f" read as text; declare {self.column} as {self.type} in the source's contract, or ask its owner for the right file"
+        )
+
+
 class Lesson(msgspec.Struct, frozen=True):
     """What a source's schema was learnt from, besides what the schema itself says."""
 
@@ -137,12 +163,14 @@ class Lesson(msgspec.Struct, frozen=True):
     """Columns that are text because as many deliveries show text as show a narrower type."""
     attempt: str = ""
     """The attempt that learnt it."""
+    almost: tuple[AlmostTyped, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a person should know before relying on what was learnt, as clauses."""
         found = [one.text for one in self.disagreed if one.column in self.undecided]
         said = [f"{'; '.join(found)}: read as text"] if found else []
+        said += [one.text for one in self.almost]
         if self.declared_encoding:
             said.append(
                 f"the first delivery is {self.encoding.upper()}, though"

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headrace.connect.casts import wrong
+from headrace.connect.deliveries import AlmostTyped, Format
 from headrace.connect.formats.nested import together
 from headrace.lake.sqltext import literal
 from headrace.lake.types import parse
@@ -23,6 +25,10 @@ NULL_WORDS = ("NA", "N/A", "NULL", "null", "\\N", "NaN", "nan", "None")
 INSTANT = "TIMESTAMP WITH TIME ZONE"
 
 SAMPLE_ROWS = 1_000_000
+VALUES_MIN = 20
+"""From this many values on, a few that aren't of the others' type are told of."""
+ALMOST_ALL = 0.95
+COLUMNS_PER_PASS = 32
 _WORDS = "(" + ", ".join(map(literal, NULL_WORDS)) + ")"
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -61,6 +67,8 @@ class Learnt(msgspec.Struct, frozen=True):
     null: tuple[str, ...] = ("",)
     date_format: str | None = None
     timestamp_format: str | None = None
+    mixed: tuple[int, ...] = ()
+    """Positions (from 1) of text columns with values that are of another type."""
 
 
 class _Counts(msgspec.Struct):
@@ -105,9 +113,10 @@ def learn_types(
         for position, one in enumerate(counts, 1)
         if one.values and one.date_like == one.values and types[position - 1] == "VARCHAR"
     ]
-    if not formats or not candidates:
-        return learnt
-    return _with_formats(connection, rows_sql, candidates, learnt)
+    if formats and candidates:
+        learnt = _with_formats(connection, rows_sql, candidates, learnt)
+    texts = (position for position, name in enumerate(learnt.types, 1) if name == "VARCHAR")
+    return msgspec.structs.replace(learnt, mixed=tuple(position for position in texts if any(counts[position - 1].by_type.values())))
 
 
 def _count(connection: duckdb.DuckDBPyConnection, rows_sql: str, width: int, among: Sequence[str], *, words: bool) -> list[_Counts]:
@@ -124,6 +133,38 @@ def _count_column(connection: duckdb.DuckDBPyConnection, rows_sql: str, position
     ).fetchone()
     assert row is not None
     return _counts(row, among)
+
+
+def almost_typed(
+    connection: duckdb.DuckDBPyConnection, rows_sql: str, names: Sequence[str], learnt: Learnt, form: Format
+) -> tuple[AlmostTyped, ...]:
+    """Of the text columns `c1 …`, called `names`, those with at least VALUES_MIN values of which at least ALMOST_ALL are of one type.
+    A column whose other values can be read as that type too (`007` among numbers) holds codes, and isn't one of them."""
+    found = []
+    for start in range(0, len(learnt.mixed), COLUMNS_PER_PASS):
+        some = learnt.mixed[start : start + COLUMNS_PER_PASS]
+        facts = ", ".join(_almost(f"c{position}", form) for position in some)
+        row = connection.execute(f"SELECT {facts} FROM {rows_sql}").fetchone()
+        assert row is not None
+        width = 1 + 2 * len(_SHAPES)
+        for index, position in enumerate(some):
+            values, *counts = row[index * width : (index + 1) * width]
+            fitting, unreadable = counts[::2], counts[1::2]
+            best = max(range(len(_SHAPES)), key=fitting.__getitem__)
+            few = 0 < values - fitting[best] <= (1 - ALMOST_ALL) * values
+            if few and values >= VALUES_MIN and unreadable[best] == values - fitting[best]:
+                found.append(AlmostTyped(names[position - 1], [*_SHAPES][best], fitting[best], values))
+    return tuple(found)
+
+
+def _almost(value: str, form: Format) -> str:
+    """How many values of a column are there, and for each type how many are written as it is, and how many can't be read as it."""
+    there = f"{value} IS NOT NULL AND {value} NOT IN ({', '.join(map(literal, form.null))})"
+    counts = [f"count(*) FILTER ({there})"]
+    for name in _SHAPES:
+        counts.append(f"count(*) FILTER ({there} AND {_fits(value, name)})")
+        counts.append(f"count(*) FILTER ({there} AND {wrong(value, name, form)})")
+    return ", ".join(counts)
 
 
 def _facts(among: Sequence[str], *, words: bool) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from headrace.connect.deliveries import Disagreement, Lesson, SourceSchema
+from headrace.connect.deliveries import AlmostTyped, Disagreement, Lesson, SourceSchema
 from headrace.connect.encodings import UTF8
 from headrace.connect.unpack import Opened
 from headrace.connect.widening import TEXT, disputed
@@ -61,6 +61,22 @@ def lesson_of(
         disagreed=tuple(disagreed),
         undecided=tuple(undecided),
     )
+
+
+def almost_typed(
+    show: Shown, schema: SourceSchema, columns: Sequence[AlmostTyped], classified: Container[str], first_bad: FirstBad
+) -> tuple[AlmostTyped, ...]:
+    """`columns` of the delivery with the first value that isn't of the others' type, and its line. The values of `classified` ones
+    aren't kept."""
+    if not columns:
+        return ()
+    bad = first_bad(show, _with_types(schema, {one.column: one.type for one in columns}))
+    found = []
+    for one in columns:
+        value, line = bad.get(one.column, ("", None))
+        value = "" if one.column in classified else value
+        found.append(msgspec.structs.replace(one, delivery=show.name, value=value, line=line))
+    return tuple(found)
 
 
 def _with_types(schema: SourceSchema, types: Mapping[str, str]) -> SourceSchema:

@@ -29,11 +29,11 @@ from headrace.connect.encodings import mislabelled, other_encoding
 from headrace.connect.formats.registry import Header, Reader, reader, readers
 from headrace.connect.headers import listed, unlike
 from headrace.connect.learn import wider
-from headrace.connect.lessons import Shown, lesson_of
+from headrace.connect.lessons import Shown, almost_typed, lesson_of
 from headrace.connect.mistaken import another_thing
 from headrace.connect.shown import first_line, shown
 from headrace.connect.unpack import OLE, ZIP, Bounds, Opened, is_workbook, open_readable
-from headrace.connect.widening import agreed, as_promised
+from headrace.connect.widening import TEXT, agreed, as_promised
 from headrace.lake import Column
 from headrace.lake.sqltext import quote
 from headrace.lake.types import UnsupportedType
@@ -379,6 +379,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
         if sample is not None:
             shows.append(Shown(path, name, sample))
     schema = agreed([one.schema for one in shows])
+    first_bad = partial(_first_bad, connection, learning, opened.options)
     learnt = lesson_of(
         shows,
         schema,
@@ -386,10 +387,9 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
         kind.kind,
         declared_encoding=learning.declared_encoding,
         promised=bool(promised),
-        first_bad=partial(_first_bad, connection, learning, opened.options),
+        first_bad=first_bad,
     )
-    schema = msgspec.structs.replace(schema, lesson=learnt)
-    found, meant = header.names, Adapted({})
+    detected, found, meant = schema, header.names, Adapted({})
     if promised:
         contracted = _as_contracted(header, learning)
         if isinstance(contracted, Drift):
@@ -399,6 +399,13 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
         schema = as_promised(with_names(schema, header), promised)
     else:
         schema = msgspec.structs.replace(schema, pinned_by=learning.name)
+    names = dict(zip(found, header.names, strict=True))
+    texts = {column.name for column in schema.columns if column.type == TEXT}
+    stated = {column.name for column in promised if column.type}
+    almost = [one for one in header.almost if names[one.column] in texts - stated and one.column not in learnt.undecided]
+    classified = {own for own, name in names.items() if name in {column.name for column in promised if column.classification}}
+    learnt = msgspec.structs.replace(learnt, almost=almost_typed(shows[0], detected, almost, classified, first_bad))
+    schema = msgspec.structs.replace(schema, lesson=learnt)
     made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=True)
     return _as_found(made, found, meant) if isinstance(made, Prepared) else made
 

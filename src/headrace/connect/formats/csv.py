@@ -17,7 +17,7 @@ from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDr
 from headrace.connect.encodings import UTF8, in_utf8
 from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, selected
-from headrace.connect.learn import Learnt, learn_types
+from headrace.connect.learn import Learnt, almost_typed, learn_types
 from headrace.connect.line_ends import Quoting, has_both_line_ends, one_line_end
 from headrace.connect.names import column_names, doubled_names
 from headrace.connect.shown import first_line, shown
@@ -72,12 +72,14 @@ class Csv:
         """Dialect from the first rows, types from all. Raises CannotRead where the first line is data, not a header."""
         form = _declared(opened, msgspec.structs.replace(dialect(Path(opened.path)), encoding=opened.encoding))
         header = self.header(connection, opened, form)
-        learnt = learn_types(connection, _rows_sql(opened, form, header, numbers=header.names), len(header.names), sampled=opened.large)
+        rows = _rows_sql(opened, form, header, numbers=header.names)
+        learnt = learn_types(connection, rows, len(header.names), sampled=opened.large)
         form = _with_learnt(form, learnt)
         if _has_header(opened):
             _require_header(connection, opened, form, learnt)
         columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, learnt.types, strict=True))
-        return SourceSchema(columns, form), header
+        almost = almost_typed(connection, rows, header.names, learnt, form)
+        return SourceSchema(columns, form), msgspec.structs.replace(header, almost=almost)
 
     def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
         """As text by position, then `columns` by name."""

@@ -15,7 +15,7 @@ from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDr
 from headrace.connect.encodings import in_utf8
 from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import bad_columns, drift_of, located, selected
-from headrace.connect.learn import learn_types
+from headrace.connect.learn import almost_typed, learn_types
 from headrace.connect.line_ends import has_both_line_ends, one_line_end
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line
@@ -110,9 +110,13 @@ class FixedWidth:
         """Types as declared; those that aren't, by the values."""
         header = self.header(connection, opened, Format(kind=self.kind))
         places = _layout(opened).places
-        learnt = learn_types(connection, _rows_sql(opened), len(places), formats=False, sampled=opened.large)
+        rows = _rows_sql(opened)
+        learnt = learn_types(connection, rows, len(places), formats=False, sampled=opened.large)
         types = [place.type or found for place, found in zip(places, learnt.types, strict=True)]
         form = Format(kind=self.kind, encoding=opened.encoding, null=learnt.null)
+        declared = {place.name for place in places if place.type is not None}
+        almost = tuple(one for one in almost_typed(connection, rows, header.names, learnt, form) if one.column not in declared)
+        header = msgspec.structs.replace(header, almost=almost)
         return SourceSchema(tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), form), header
 
     def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:

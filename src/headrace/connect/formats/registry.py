@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
-from headrace.connect.deliveries import Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.deliveries import AlmostTyped, Format, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.unpack import Bounds, Opened
 from headrace.lake import Column
 
@@ -47,6 +47,8 @@ class Header(msgspec.Struct, frozen=True):
     """Of names that the header gives to a second column (`names.doubled_names`)."""
     inside: tuple[str, ...] = ()
     """Of records: the structure of each column's objects and arrays; empty for one without."""
+    almost: tuple[AlmostTyped, ...] = ()
+    """Text columns that a few values keep from another type, where the types were learnt from text."""
 
 
 class Reader(Protocol):

@@ -221,3 +221,30 @@ def test_an_incident_counts_the_partitions_that_it_is_seen_at(shop: Callable[...
     deliver(project, 11, rows(11) + "9,5000.5,X1\n")
     project.json("tick", "--now", at(11))
     assert many in project.text("incident", "INC-2")
+
+
+def test_an_incident_whose_wrong_rows_were_withdrawn_isnt_repaired_by_headrace(shop: Callable[..., Project]) -> None:
+    """Would catch: "Headrace does it by itself" of withdrawn rows, which it never computes by itself."""
+    ledger = {
+        "assets/ledger.sql": SQL + "select day, till, amount from takings\n",
+        "consumers.yaml": FILES["consumers.yaml"].replace("reads: [takings]", "reads: [ledger]"),
+    }
+    project = shop(days=4, **ledger)
+    days = ("--from", day(1), "--to", day(2))
+    project.json("incidents", "report", "takings", *days, "--reason", "cents", "--now", at(3, "07:00"))
+    for n, hour in ((1, "07:10"), (2, "07:20")):
+        project.json("withdraw", f"takings@{day(n)}", "--reason", "wrong", "--now", at(3, hour))
+    project.json("tick", "--now", at(3, "07:30"))
+    (one,) = project.json("incidents", "--now", at(3, "07:40"))
+    assert one["state"] == "recovering"
+    assert (one["repair"]["automatic"], one["repair"]["same"], one["repair"]["command"]) == (False, True, "headrace apply")
+    page = project.text("incident", one["id"], "--now", at(3, "07:40"))
+    assert "by itself" not in page and "correct assets/takings.sql:1, or what it reads" in page
+    project.refused("fix", one["id"], "--yes", "--now", at(3, "07:45"), code=3)
+
+    (project.root / "assets/takings.sql").write_text(TAKINGS.replace("sum(amount)", "sum(amount) / 100"))
+    project.json("apply", "--yes", "--now", at(3, "07:50"))
+    (one,) = project.json("incidents", "--now", at(3, "07:50"))
+    assert (one["repair"]["automatic"], one["repair"]["command"]) == (False, f"headrace fix {one['id']}")
+    project.json("fix", one["id"], "--yes", "--now", at(3, "08:00"))
+    assert project.json("incidents", "--now", at(3, "08:10")) == []

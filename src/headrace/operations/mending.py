@@ -133,6 +133,8 @@ def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incide
     alone = alone or (incident.kind == CauseKind.PAUSED and how.acts == (Act.LOOK,))
     if alone and (incident.kind == CauseKind.RESTATEMENT or incident.state == "recovering") and _asked_for(tx, incident):
         alone = False
+    if alone and incident.state == "recovering" and _withdrawn(tx, compiled.project, incident):
+        alone = False
     if incident.state != "recovering" and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail in _DISK:
         return _row([f"headrace fix {incident.shown}"], automatic=False, first=_DISK[incident.detail])
     return _row([f"headrace fix {incident.shown}"], automatic=alone)
@@ -254,9 +256,10 @@ def _is_declared_anew(tx: Transaction, incident: Incident) -> bool:
 def _of_reported(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool) -> Mending:
     """What somebody says is wrong, or took back, is computed again, once that can come to something else."""
     project, node = compiled.project, compiled.project.assets[incident.node]
-    if not again and incident.state == "recovering":
+    withdrawn = _withdrawn(tx, project, incident)
+    if not again and incident.state == "recovering" and not withdrawn:
         return _built(project, incident, Mode.MISSING)
-    wrong = stored.wrong_keys(tx, incident.id) or _places(tx, incident)
+    wrong = withdrawn if incident.state == "recovering" else stored.wrong_keys(tx, incident.id) or _places(tx, incident)
     keys = [key for name, key in wrong if name == node.name]
     if again or len(unchanged(tx, compiled, node.name, keys)) < len(keys) or not keys:
         return _built(project, incident, Mode.ALL)
@@ -346,6 +349,11 @@ def _of_withdrawn(tx: Transaction, project: Project, incident: Incident) -> Mend
         first=f"{other}take back what was computed from {place(*taken_back[0])}: {computed[0]}{more}",
         commands=(command_line("withdraw", computed[0], "--reason", "TEXT"),),
     )
+
+
+def _withdrawn(tx: Transaction, project: Project, incident: Incident) -> list[tuple[str, str]]:
+    """Where somebody withdrew what an asset had published: nothing computes that again by itself."""
+    return [place for place in _places(tx, incident) if place[0] in project.assets and _is_withdrawn(tx, *place)]
 
 
 def _is_withdrawn(tx: Transaction, node: str, key: str) -> bool:

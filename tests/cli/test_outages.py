@@ -95,6 +95,18 @@ def test_a_runtime_that_was_down_for_days_is_one_outage_and_no_deadline_is_calle
     assert site.json("incidents") == []
 
 
+def test_an_outage_names_the_first_deadline_that_was_missed_in_it(site: Site) -> None:
+    """Would catch: an outage told by the deadline of another consumer, an hour after the first that was missed."""
+    consumers = site.root / "consumers.yaml"
+    consumers.write_text(consumers.read_text() + "- {consumer: early, owner: core, reads: [revenue], due: '06:00'}\n")
+    site.ticked(*hourly("2025-03-04", range(4, 20)))
+    site.arrived("2025-03-04", "2025-03-06")
+    site.ticked("2025-03-07T11:00")
+    (one,) = site.json("incidents", "--all")
+    assert one["cause"]["evidence"][0]["expected"] == "a look before Wed 2025-03-05 06:00, when early was due"
+    assert one["began_at"] < "2025-03-05T06:00"
+
+
 @pytest.mark.parametrize("declared", [False, True])
 def test_a_project_run_once_a_day_on_purpose_is_told_that_its_deadline_does_not_fit(site: Site, declared: bool) -> None:
     """Would catch: an outage each morning of a project that is run at eight because its owner wants that."""

@@ -6,6 +6,7 @@ A project that is looked at once a day on purpose isn't away in between: deadlin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby, pairwise
 
 import msgspec
@@ -30,16 +31,17 @@ NATS = 12.0
 
 def gather(tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, after: int) -> tuple[list[Evidence], int]:
     """The outages that made somebody wait, of deliveries found after a time; and when the last of those was found."""
-    found: dict[str, Evidence] = {}
+    found: dict[str, tuple[int, Evidence]] = {}
     last = after
     for node in scene.declared.nodes.values():
         waited = absences.waited(tx, node.name, after) if node.is_source else []
         for seen_us, group in groupby(waited, key=lambda one: one.observed_at):
-            one = _outage(tx, scene, blockage, reach, node, list(group), seen_us)
             last = max(last, seen_us)
-            if one is not None:
-                found.setdefault(one.id, one)
-    return list(found.values()), last
+            outages = _outages(tx, scene, blockage, reach, node, list(group), seen_us)
+            due_us, one = min(outages, key=lambda each: each[0], default=(0, None))
+            if one is not None and (one.id not in found or due_us < found[one.id][0]):
+                found[one.id] = due_us, one
+    return [one for _, one in found.values()], last
 
 
 def known(tx: Transaction) -> list[Evidence]:
@@ -47,13 +49,14 @@ def known(tx: Transaction) -> list[Evidence]:
     return [msgspec.msgpack.decode(one, type=Evidence) for one in stored.contents_of(tx, GAP)]
 
 
-def _outage(
+def _outages(
     tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, source: Node, waited: list[Waited], seen_us: int
-) -> Evidence | None:
-    """The outage that ended with a look at a source, if a deadline was missed through it."""
+) -> Iterator[tuple[int, Evidence]]:
+    """The outage that ended with a look at a source, with the first deadline of each consumer that
+    was missed through it."""
     looks = absences.looks_before(tx, source.name, seen_us)
     if not looks or looks[0].failed:
-        return None  # nobody had looked before, or the source couldn't be read
+        return  # nobody had looked before, or the source couldn't be read
     pace = scene.declared.tick_every_us or usual_break(_breaks(tx, source.name, [one.at for one in looks], seen_us))
     sources = [node.name for node in scene.declared.nodes.values() if node.is_source]
     for consumer in reach.consumers(source.name):
@@ -64,8 +67,8 @@ def _outage(
                 continue  # it would have been missed all the same
             last = _away_since(tx, sources, due.due_at, arrived, pace, seen_us)
             if last is not None:
-                return _evidence(scene, terms, due, last, pace, seen_us)
-    return None
+                yield due.due_at, _evidence(scene, terms, due, last, pace, seen_us)
+                break
 
 
 def _away_since(tx: Transaction, sources: list[str], due_us: int, arrived: int, pace: int, seen_us: int) -> int | None:

@@ -66,7 +66,7 @@ class Board:
         with self.store.write(None) as tx:
             for one in found:
                 incidents.write(tx, one)
-            tell(tx, people, Deadlines({"report": RISK} if risk else {}, late or {}), now, lambda one: f"headrace fix {one.shown}")
+            tell(tx, people, Deadlines({"report": RISK} if risk else {}, late or {}), now, lambda one: ("", [f"headrace fix {one.shown}"]))
 
     def rows(self, columns: str = "kind, recipient, state") -> list[tuple[Any, ...]]:
         with self.store.read() as tx:

@@ -50,7 +50,8 @@ def test_the_same_rows_are_refused_before_anything_runs(lab: Lab) -> None:
     assert lab.rows("select (select count(*) from plan), (select count(*) from attempt), (select count(*) from audit)") == before
     assert lab.headrace("incident", "INC-1")["repair"] == {
         "command": "headrace apply", "automatic": False, "first": "correct assets/totals.sql:1, or what it reads", "note": None,
-        "same": True,
+        "same": True, "commands": ["headrace apply", "headrace fix INC-1"],
+        "text": "correct assets/totals.sql:1, or what it reads",
     }  # fmt: skip
 
     again = lab.headrace("fix", "INC-1", "--yes", "--again", code=1)

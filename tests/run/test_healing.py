@@ -35,7 +35,10 @@ def test_lost_workers_are_replaced_three_times(tmp_path: Path) -> None:
     acts = _acts(lab)
     assert sorted(acts) == [("give_up", "never"), ("run_again", "never"), ("run_again", "never"), ("run_again", "once")]
     (found,) = [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "worker_lost"]
-    assert found["repair"] == {"command": f"headrace fix {found['id']}", "automatic": False, "first": None, "same": False, "note": None}
+    command = f"headrace fix {found['id']}"
+    assert found["repair"] == {
+        "command": command, "automatic": False, "first": None, "same": False, "note": None, "commands": [command], "text": None,
+    }  # fmt: skip
     lab.tick()
     assert len(_acts(lab)) == len(acts)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,13 @@ from typing import Any
 import pytest
 from runlab import DAYS, ORDERS, SETTINGS, Lab
 
-from headrace.cli import fixing
+from headrace.cli import fixing, incident_pages
 from headrace.cli.moments import Reader
 from headrace.cli.page import Page
 from headrace.cli.screen import Screen
 from headrace.model import Refused
 from headrace.operations.fix import fix
+from headrace.operations.incidents import incident as document_of
 from headrace.operations.progress import Silent
 
 SOURCE = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
@@ -58,7 +61,15 @@ def told(lab: Lab) -> set[str]:
     """The lines about the repair, of all messages about open incidents."""
     bodies = [str(body) for (body,) in lab.rows("select body from notice where kind = 'opened' order by id")]
     assert bodies
-    return {line.removeprefix("Repair: ") for body in bodies for line in body.splitlines() if line.startswith("Repair: ")}
+    return {re.sub(r":?\n  ", " | ", said) for body in bodies for said in re.findall(r"^Repair: (.*(?:\n  .*)*)", body, re.MULTILINE)}
+
+
+def shown(lab: Lab, incident: str) -> list[str]:
+    """The lines of an incident's page."""
+    session, out = lab.session(), io.StringIO()
+    page = Page(Screen(out, no_color=True), Reader.at(session.now(), "UTC", replay=True))
+    incident_pages.one(document_of(session, incident), page)
+    return out.getvalue().splitlines()
 
 
 @pytest.mark.parametrize("fault", [dropped_column, type_change, code_error])
@@ -70,8 +81,39 @@ def test_a_message_proposes_what_the_page_does(lab: Lab, fault: Any) -> None:
     (incident,) = lab.headrace("incidents")
     repair = incident["repair"]
     assert repair["first"] is not None
-    assert told(lab) == {f"{repair['first']}, then {repair['command']}"}
+    assert repair["text"] == repair["first"]
+    assert told(lab) == {" | ".join([f"{repair['first']}, then", *repair["commands"]])}
     lab.headrace("fix", incident["id"], "--dry-run", code=3)
+
+
+def test_a_proposed_command_is_never_cut(lab: Lab) -> None:
+    """Would catch: a command with an open quote, or broken over two lines, and a value in a mail."""
+    lab.now += timedelta(minutes=1)
+    lab.orders(DAYS[1])
+    lab.sql("totals", f"select day, error('{'a secret value ' * 20}') as total from orders group by all")
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    (command,) = [one for one in incident["repair"]["commands"] if "--reason" in one]
+    assert len(shlex.split(command)) == len(shlex.split(command.replace("a secret value", ""))) and "secret" not in command
+    assert f"    {command}" in shown(lab, incident["id"])
+    assert any(f"  {command}" in body.splitlines() for (body,) in lab.rows("select body from notice"))
+
+
+def test_nothing_is_typed_for_what_a_vendor_has_to_deliver(lab: Lab) -> None:
+    """Would catch: "at once: headrace fix" for a file that isn't there, which fix can't bring."""
+    lab.write("sources/orders.yaml", SOURCE + "expect: {by: '05:00'}\n")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n")
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+    lab.now += timedelta(days=2)
+    lab.tick()
+    incident = next(one for one in lab.headrace("incidents") if one["cause"]["kind"] in ("late_source", "missing_source"))
+    text = "Headrace goes on by itself as soon as the file comes; acme answers for it"
+    assert incident["repair"]["text"] == text
+    assert told(lab) == {text}
+    lines = shown(lab, incident["id"])
+    assert f"repair {text}" in " ".join(" ".join(lines).split())
+    assert lines[-1] == "next: headrace why report"
 
 
 def test_a_rename_is_repaired_by_fix(lab: Lab) -> None:

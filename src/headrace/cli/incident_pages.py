@@ -9,7 +9,7 @@ from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line
 from headrace.operations.incident_documents import EvidenceRow, IncidentRow
-from headrace.operations.repair_texts import repair_text
+from headrace.operations.repair_texts import AWAITED
 
 EVIDENCE_SHOWN_MAX = 8
 SYMPTOMS_SHOWN_MAX = 6
@@ -73,9 +73,20 @@ def one(row: IncidentRow, page: Page) -> None:
     if len(alike) > len(shown):
         page.say(f"and {len(alike) - len(shown)} more; --json has all", "dim", indent=2)
     page.table(FACTS, _facts(row, page), header=False)
+    _repair(row, page)
     for line in row.timeline[-TIMELINE_SHOWN_MAX:]:
         page.say(f"{page.reader.moment(line.at)}  {line.what}  ({line.by})", "dim", indent=2)
     page.next(_next(row))
+
+
+def _repair(row: IncidentRow, page: Page) -> None:
+    """What repairs it: a sentence, and below it the commands, each whole on a line of its own."""
+    if row.repair is None or row.repair.text is None:
+        return
+    first = row.repair.first is not None
+    page.say(f"repair   {row.repair.text}{', then' if first else ''}", indent=2)
+    for command in row.repair.commands if first else ():
+        page.command(command, indent=4)
 
 
 def _alike(row: IncidentRow) -> list[tuple[EvidenceRow, str]]:
@@ -88,7 +99,8 @@ def _alike(row: IncidentRow) -> list[tuple[EvidenceRow, str]]:
 
 def _next(row: IncidentRow) -> str:
     """What repairs it; where that isn't known, why those wait whom it affects."""
-    if row.repair is not None:
+    awaited = row.repair is not None and row.repair.automatic and row.cause.kind in AWAITED
+    if row.repair is not None and not awaited:
         return row.repair.command
     waits = row.state != "resolved" and row.affected.consumers
     return command_line("why", row.affected.consumers[0]) if waits else "headrace status"
@@ -117,8 +129,6 @@ def _facts(row: IncidentRow, page: Page) -> list[list[str | Cell]]:
     if row.before is not None:
         done = "; ".join(row.before.done) or "nothing is known of what was done"
         facts.append([Cell("before", "dim"), f"the same as {row.before.id}, {page.reader.moment(row.before.began_at)}: {done}"])
-    if row.repair is not None and (said := repair_text(row.repair)) is not None:
-        facts.append([Cell("repair", "dim"), said])
     if row.restored_at is not None:
         took = f"{seconds(row.restore_seconds)} after it began"
         facts.append([Cell("over", "dim"), f"{page.reader.moment(row.restored_at)}, {took}"])

@@ -78,6 +78,8 @@ class IncidentRepairRow(Document, frozen=True, kw_only=True):
     """When it ends without anybody, and what may be done all the same; then `command` only looks."""
     same: bool = False
     commands: list[str] = msgspec.field(default_factory=list)
+    text: str | None = None
+    """What a person does before the commands, or when it ends by itself; null: the command repairs it."""
 
 
 class SymptomRow(Document, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -17,8 +18,10 @@ from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.details import DISK, Failure
 from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.incidents.closing import SHOWN_US
+from headrace.observe.notices.wording import clause
 from headrace.operations.backfill_planning import BackfillArguments
 from headrace.operations.incident_documents import IncidentRepairRow
+from headrace.operations.repair_texts import repair_text
 from headrace.operations.repairs import (
     Broken,
     after_correcting,
@@ -111,17 +114,19 @@ _AUTOMATIC = (
 """What Headrace does by itself as soon as it can: it looks again, runs again, reads again, writes again."""
 
 
-_DISK = {
-    Failure.SPACE: "make room on the disk that the evidence names",
-    DISK: "mend the disk that the evidence names",
-}
-"""What only a person can do, by the detail of `resource_exhausted`. What waits goes on by itself then; what has failed doesn't."""
+_DISK = (Failure.SPACE, DISK)
+"""Details of `resource_exhausted` that only a person can end. What waits goes on by itself then; what has failed doesn't."""
+_A_PATH = re.compile(r"(?:^|[\s'\"(=:])/[^\s'\"]")
+"""A path in what was observed: the disk that is meant."""
 
 
 def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> IncidentRepairRow | None:
     """The one command that repairs an incident, or that a person begins with; None where nothing is left to repair."""
-    if incident.state == "resolved":
-        return None
+    row = None if incident.state == "resolved" else _repair_of(tx, compiled, incident)
+    return None if row is None else msgspec.structs.replace(row, text=repair_text(row, incident))
+
+
+def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> IncidentRepairRow | None:
     how = mending(tx, compiled, incident)
     if how.by_itself:
         return _row(how.commands, automatic=True, note=f"{how.by_itself}; {how.first}")
@@ -136,8 +141,16 @@ def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incide
     if alone and incident.state == "recovering" and _withdrawn(tx, compiled.project, incident):
         alone = False
     if incident.state != "recovering" and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail in _DISK:
-        return _row([f"headrace fix {incident.shown}"], automatic=False, first=_DISK[incident.detail])
+        return _row([f"headrace fix {incident.shown}"], automatic=False, first=_of_disk(incident))
     return _row([f"headrace fix {incident.shown}"], automatic=alone)
+
+
+def _of_disk(incident: Incident) -> str:
+    """What a person does about a disk, and about which as far as that is known."""
+    known = any(_A_PATH.search(one.observed) for one in incident.evidence)
+    if incident.detail == DISK:
+        return f"mend the disk {'that the evidence names' if known else f'where {incident.node} writes'}"
+    return f"make room {'on the disk that the evidence names' if known else f'where {incident.node} writes'}"
 
 
 def _row(
@@ -292,7 +305,7 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
     if not stuck and not waiting and incident.kind in _GIVEN and incident.state == "open":
         stuck = [Broken(node.name, key, "held") for key in keys]
     if stuck and (isinstance(node, Source) or incident.kind not in _PASSING):
-        row = repairs(project, stuck, f"{incident.shown}: {incident.summary}")[0]
+        row = repairs(project, stuck, f"{incident.shown}: {clause(incident)}")[0]
         return Mending(first=(row.first or "look at why it failed") + _of_reference(project, incident, node), commands=tuple(row.commands))
     elsewhere = [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != node.name]
     if elsewhere and isinstance(node, Source) and incident.kind not in _AUTOMATIC:
@@ -321,10 +334,10 @@ def _of_lapsed(project: Project, incident: Incident, lapsed: Sequence[tuple[str,
     name, key = lapsed[0]
     at, node = place(name, key or WHOLE), _made(project, name)
     other = f"ask {node.owner} for other data" if isinstance(node, Source) else f"correct {_place(project, name)} or its input"
-    take_back = command_line("withdraw", at, "--reason", "TEXT")
-    more = f", and so for {len(lapsed) - 1} more" if len(lapsed) > 1 else ""
+    shown = command_line("quarantine", at)
+    more = f" and {len(lapsed) - 1} more" if len(lapsed) > 1 else ""
     return Mending(
-        first=f"{other}, take it back ({take_back}{more}), or look whether it can be accepted again",
+        first=f"{other}, take it back{more} ({shown} gives the command), or look whether it can be accepted again",
         commands=(command_line("quarantine", "accept", at if not more else incident.shown, "--reason", "TEXT", "--until", "T"),),
     )
 
@@ -364,7 +377,7 @@ def _is_withdrawn(tx: Transaction, node: str, key: str) -> bool:
 def _of_unnoticed(project: Project, incident: Incident, source: Source, failed: Sequence[Broken]) -> Mending:
     """What failed further down is put down to a delivery about which nothing was noticed: making it
     again comes to the same, until somebody gives other code or other data."""
-    row = repairs(project, failed, f"{incident.shown}: {incident.summary}")[0]
+    row = repairs(project, failed, f"{incident.shown}: {clause(incident)}")[0]
     correct = row.first or f"look at why {row.node} fails"
     first = f"ask {source.owner} whether the data of {source.name} is as agreed, else {correct}"
     return Mending(first=first, commands=tuple(row.commands))

@@ -1,4 +1,4 @@
-"""The repair of an incident in one sentence, the same on its page and in messages to people."""
+"""The repair of an incident, the same on its page, in the API and in messages to people."""
 
 from __future__ import annotations
 
@@ -8,25 +8,35 @@ from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.queries.incidents import Incident
 
+AWAITED = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
+"""Nothing that is typed ends these: somebody outside has to deliver."""
 
-def repair_text(row: IncidentRepairRow) -> str | None:
-    """What a person does first and the commands then, or when it ends by itself; None where the command alone repairs it."""
+
+def repair_text(row: IncidentRepairRow, incident: Incident) -> str | None:
+    """What a person does first, or when it ends by itself; None where the command alone repairs it."""
     if row.note is not None:
         return row.note
     if row.first is not None:
-        return ", then ".join([row.first, *row.commands])
+        return row.first
+    if row.automatic and incident.kind in AWAITED:
+        return f"Headrace goes on by itself as soon as the file comes; {incident.owner} answers for it"
     return "Headrace does it by itself" if row.automatic else None
 
 
-def repair_told(tx: Transaction, compiled: Compiled, incident: Incident) -> str | None:
-    """The repair for a message to a person; None where nothing is left to repair. What an attempt
-    said, which may hold a value, stays on the incident's page."""
+def repair_told(tx: Transaction, compiled: Compiled, incident: Incident) -> tuple[str, list[str]] | None:
+    """The repair for a message to a person, and the commands to be typed then; None where nothing is
+    left to repair. What an attempt said, which may hold a value, stays on the incident's page."""
     from headrace.operations.mending import repair_of  # with all that plans: not before something is told
 
     row = repair_of(tx, compiled, incident)
     if row is None:
         return None
     if row.first is not None and incident.kind == CauseKind.DATA_CORRUPTED:
-        return f"somebody has to decide: headrace incident {incident.shown}"
-    text = repair_text(row)
-    return row.command if text is None else f"{text}; at once: {row.command}" if row.automatic and row.note is None else text
+        return "somebody has to decide", [f"headrace incident {incident.shown}"]
+    if row.text is None:
+        return "", [row.command]
+    if row.first is not None:
+        return f"{row.text}, then", row.commands
+    if row.automatic and row.note is None and incident.kind not in AWAITED:
+        return f"{row.text}; at once", [row.command]
+    return row.text, []

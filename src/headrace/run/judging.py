@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TypeAlias
 
@@ -37,8 +37,8 @@ from headrace.store.queries.incidents import Incident
 EVIDENCE_MAX = 20_000
 """So much of what stands is judged at once, the newest."""
 LinesOf: TypeAlias = Callable[[str], Lines]
-RepairOf: TypeAlias = Callable[[Transaction, Compiled, Incident], str | None]
-"""What repairs an incident in one sentence, as `incident` says it; None where nothing is left to repair."""
+RepairOf: TypeAlias = Callable[[Transaction, Compiled, Incident], tuple[str, Sequence[str]] | None]
+"""What repairs an incident, as `incident` says it, and the commands to be typed then; None where nothing is left to repair."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,13 @@ class Judged:
     """What is judged: what is applied, what of it was promised, and what a node's columns come from. A leader keeps it for as long as
     that is applied: what follows from it alone is found once."""
 
-    def __init__(self, project: Project, watched: Watched, lines: LinesOf, repair: Callable[[Transaction, Incident], str | None]) -> None:
+    def __init__(
+        self,
+        project: Project,
+        watched: Watched,
+        lines: LinesOf,
+        repair: Callable[[Transaction, Incident], tuple[str, Sequence[str]] | None],
+    ) -> None:
         self.project, self.watched, self._lines, self.repair = project, watched, lines, repair
         self._rhythms = Rhythms({**watched.nodes, **watched.exports})
         self._speaks = speaks_for(project)

@@ -36,8 +36,15 @@ _LAPSED = re.compile(r"; ((?:the exception of \S+ has|\d+ exceptions of .+ have)
 _UNSEEN = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-RepairOf: TypeAlias = Callable[[Incident], str | None]
-"""What repairs an incident, as `incident` says it; None where nothing is left to repair."""
+RepairOf: TypeAlias = Callable[[Incident], tuple[str, Sequence[str]] | None]
+"""What repairs an incident, as `incident` says it, and the commands to be typed then; None where
+nothing is left to repair."""
+
+
+class Typed(str):
+    """A command to be typed, whole on a line of its own: it is never cut or wrapped."""
+
+    __slots__ = ()
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -112,7 +119,7 @@ class Words:
         return self._page(title, lines)
 
     def _page(self, title: str, lines: Sequence[str]) -> Page:
-        return Page(plain(f"[{self._project.settings.name}] {title}"), "\n".join(plain(line) for line in lines))
+        return Page(plain(f"[{self._project.settings.name}] {title}"), "\n".join(_line(line) for line in lines))
 
     def _cause(self, one: Incident, to: Recipient) -> Iterator[str]:
         where = "source " if one.node in self._project.sources else "asset " if one.node in self._project.assets else ""
@@ -147,7 +154,12 @@ class Words:
     def _next(self, one: Incident) -> Iterator[str]:
         repair = self._repair(one) if one.state == "open" else None
         if repair is not None:
-            yield from wrapped(f"Repair: {repair}")
+            text, commands = repair
+            if not text:
+                yield Typed(f"Repair: {', then '.join(commands)}")
+            else:
+                yield from wrapped(f"Repair: {text}{':' if commands else ''}")
+                yield from (Typed(f"  {command}") for command in commands)
         yield f"More: headrace incident {one.shown}"
 
     def _at(self, at: int) -> str:
@@ -182,6 +194,10 @@ def clause(one: Incident) -> str:
 def plain(text: str) -> str:
     """One line that shows what it says: names of columns are whatever a vendor writes."""
     return _UNSEEN.sub(" ", text)[:LINE_MAX]
+
+
+def _line(text: str) -> str:
+    return _UNSEEN.sub(" ", text) if isinstance(text, Typed) else plain(text)
 
 
 def wrapped(text: str) -> list[str]:

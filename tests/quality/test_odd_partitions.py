@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import date, timedelta
 
 import anomaly_lab as lab
+import pytest
 
 from headrace.model import Grain
 from headrace.quality.anomalies import History, Partition, Version, judge
@@ -183,3 +184,22 @@ def test_a_factor_of_rows_is_what_came_by_what_was_expected() -> None:
     """Would catch: "2 rows, expected 3 rows (× 0.75)"."""
     one = Odd(MetricId("rows"), Severity.WARN, math.log(4), math.log(3), 3.0, 0.0)
     assert told(one) == ("volume_anomaly", "3 rows", "2 rows", "× 0.667")
+
+
+@pytest.mark.parametrize(("numbered", "kind"), [(True, "duplicate_rows"), (False, "null_spike")])
+def test_rows_that_are_twice_beside_a_column_that_is_gone(numbered: bool, kind: str) -> None:
+    """Would catch: a tenth of the rows twice in a file without a column, put down to that column,
+    though each row has had a number of its own."""
+
+    def of(repeated: int = 0, nulls: float = 0.0) -> Metrics:
+        distinct = math.log(1000 - repeated if numbered else 300)
+        columns = {
+            "number": ColumnMetrics(nulls=0.0, distinct=distinct),
+            "price": ColumnMetrics(nulls=nulls, distinct=math.log(400)),
+        }
+        return Metrics(1000, columns, repeated=repeated)
+
+    days = [f"2025-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 29)]
+    history = History([Past(key, encoded(of())) for key in days[:40]], Grain.DAY)
+    found = judge(Partition(key=days[40], metrics=of(100, 1.0)), history)
+    assert {one.kind for one in found if one.severity is Severity.HOLD} == {"null_spike", kind}

@@ -404,7 +404,7 @@ def reported(lab: Lab, chance: random.Random) -> Fault:
     measure = chance.choice(source.measures)
 
     def shaped(made: Delivery, _: Source | None) -> None:
-        for row in made.rows[:: max(len(made.rows) // 20, 1)]:
+        for row in made.rows[: max(len(made.rows) // 20, 1)]:
             row[measure.name] = str(math.ceil(float(row[measure.name] or 1)) + 1)
 
     report: Act = lambda stage: stage.verb(  # noqa: E731 - one act, said where it is used

@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 
 from lab.delivered import DELIVERED
+from lab.deliveries import Delivery
 from lab.faults import Fault, Make, Unfit
 from lab.made import MADE
 from lab.month import Lab
@@ -84,10 +85,26 @@ def _fit(lab: Lab, way: str, one: Fault, other: Fault) -> bool:
     if any(fault.name in _TOLD_LATER for fault in (one, other)) and way != "any":
         return False
     if way == "same":
-        return bool(one.about and other.about) and one.about != other.about and not (_lost(one, other) or _lost(other, one))
+        apart = bool(one.about and other.about) and one.about != other.about and not (_lost(one, other) or _lost(other, one))
+        return apart and _both_strike(lab, one, other)
     if way == "below":
         return other.name.startswith(_RUNS) and one.node != other.node
     return not (_hides(lab, one, other) or _hides(lab, other, one))
+
+
+def _both_strike(lab: Lab, one: Fault, other: Fault) -> bool:
+    """Whether each of two faults of one delivery changes it beside the other: a group whose name is
+    another can't be left out by its name."""
+    source = next(each for each in lab.world.events if each.name == one.node)
+
+    def made(*faults: Fault) -> Delivery:
+        delivery = lab.days.events(source, lab.day)
+        for fault in faults:
+            fault.shaped[source.name](delivery, source)
+        return delivery
+
+    both = made(one, other)
+    return both not in (made(one), made(other))
 
 
 def _lost(one: Fault, other: Fault) -> bool:

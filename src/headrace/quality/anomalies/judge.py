@@ -19,7 +19,7 @@ from headrace.quality.anomalies.odd import Odd, odd
 from headrace.quality.anomalies.peers import Peer, shared_move
 from headrace.quality.anomalies.recoded import Recoded, recoded
 from headrace.quality.anomalies.regrained import Regrained, regrained
-from headrace.quality.anomalies.remaining import Moved, emptied, moved, remains, weighed
+from headrace.quality.anomalies.remaining import ONE_EACH, Moved, emptied, moved, remains, weighed
 from headrace.quality.anomalies.shapes import faulty
 from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
 from headrace.quality.anomalies.telling import EXACT, NEVER, kind_of, number, percent, told
@@ -32,8 +32,6 @@ from headrace.quality.metrics import MetricId, Metrics
 
 ONE_FACTOR = 0.2
 """Columns whose sizes, as logarithms, have moved by so nearly the same were multiplied by one number."""
-ONE_EACH = 0.95
-"""A column with so many different values a row, as far as they are counted, numbers its rows."""
 STEADY = 3.0
 """Sizes that are off by so many times as much as ever don't move with the world: distances are as they are in every storm."""
 ON_HOLIDAYS = 2.0

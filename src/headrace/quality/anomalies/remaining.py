@@ -22,18 +22,29 @@ TWICE = math.log(2)
 """Sizes that all moved so far moved by no choice of rows."""
 _OF_ROWS = ("duplicate_rows", "volume_anomaly")
 _ALL = 0.99
+ONE_EACH = 0.95
+"""A column with so many different values a row, as far as they are counted, numbers its rows."""
 MOSTLY = 0.9
 """Of the repeated rows so many have an empty value."""
 
 
 def emptied(today: Metrics, history: History) -> bool:
     """Whether rows are alike because what told them apart is empty: as many values of a column are
-    gone as rows are repeated, and there are no more rows than there were before."""
+    gone as rows are repeated, there are no more rows than there were before, and no other column had
+    a value of its own in each row."""
     if not today.repeated or today.rows > max((one.rows for one in history.all()), default=0):
         return False
     before = {name: max((one.columns[name].nulls for one in history.all() if name in one.columns), default=1.0) for name in today.columns}
-    gone = max((column.nulls - before[name] for name, column in today.columns.items()), default=0.0)
-    return gone * today.rows >= MOSTLY * today.repeated
+    gone = {name: column.nulls - before[name] for name, column in today.columns.items()}
+    if any(gone[name] <= 0 and _numbers_rows(name, history) for name in today.columns):
+        return False
+    return max(gone.values(), default=0.0) * today.rows >= MOSTLY * today.repeated
+
+
+def _numbers_rows(name: str, history: History) -> bool:
+    """Whether a column has had as many different values as rows, as far as they are counted."""
+    past = [(one.rows, one.columns.get(name)) for one in history.all()]
+    return all(own is not None and math.exp(own.distinct or 0.0) >= ONE_EACH * rows for rows, own in past)
 
 
 class Moved(NamedTuple):

@@ -75,6 +75,7 @@ def test_a_value_that_makes_a_column_text_is_said_with_its_line(project: Project
     assert [one for one in row["warnings"] if said in one] == row["warnings"] != []
     assert [one["verdict"] for one in document["published"]] == ["warned"], "published all the same"
     assert any(said in (one["reason"] or "") for one in document["attempts"])
+    assert project.json("incidents") == [], "a column of text harms nobody by itself"
     for command in (["deliveries", "orders"], ["contract", "show", "orders"]):
         assert said in " ".join(project.text(*command).split())
 
@@ -88,3 +89,24 @@ def test_a_declared_encoding_that_the_first_delivery_has_not_is_said(project: Pr
     assert (row["encoding"], row["declared_encoding"]) == ("utf-8", "cp1252")
     assert "though CP1252 is declared" in document["attempts"][0]["reason"]
     assert project.json("read", "orders")["rows"] == [{"id": 1, "name": "café"}]
+
+
+def test_an_asset_that_fails_over_such_a_column_is_put_down_to_its_source(project: Project) -> None:
+    """Would catch: `code_error`, owner the asset's, "correct assets/totals.sql", where one value of the vendor's first file is wrong;
+    an incident over the file alone; one that goes on being the code's with the next file, while the column is still text."""
+    (project.root / "sources/orders.yaml").write_text(
+        "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+    )
+    (project.root / "owners.yaml").write_text("acme: {kind: vendor, manager: data}\ndata: {kind: team}\n")
+    (project.root / "assets/totals.sql").write_text(
+        "/* headrace\nowner: data\npartition: {by: day, column: day}\n*/\n"
+        "select $partition_start as day, sum(amount) as amount from orders\n"
+    )
+    rows = "".join(f"{n},{n}.50\n" for n in range(2, 40))
+    deliver(project, f"id,amount\n1,abc\n{rows}")
+    for day in ("02", "03"):
+        project.call(project.root, "tick", "--now", f"2025-03-{day}T08:00+01:00")
+        (incident,) = project.json("incidents")
+        assert (incident["cause"]["kind"], incident["cause"]["node"], incident["owner"]) == ("type_change", "orders", "acme")
+        assert "amount 'abc' isn't a number (line 2 of landing/orders_2025-03-01.csv)" in str(project.json("incident", incident["id"]))
+        (project.root / "landing/orders_2025-03-02.csv").write_text(f"id,amount\n1,1.50\n{rows}")

@@ -45,7 +45,7 @@ from headrace.run.steps.reading import Unread, read_as
 from headrace.run.steps.rename_evidence import RenameEvidence
 from headrace.run.steps.restated import restatements
 from headrace.run.steps.sifting import blocking, sift
-from headrace.run.steps.unreadable import facts_of_unreadable, poison, unexpected_rows
+from headrace.run.steps.unreadable import facts_of_unreadable, poison, texts_for_a_few_values, unexpected_rows
 from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 
@@ -354,7 +354,7 @@ def _judged(
         learnt=learnt,
         fingerprint=fingerprint(of_file(prepared), kept.sha256),
         drift=changes,
-        facts=facts_of(changes) + facts,
+        facts=(*facts_of(changes), *texts_for_a_few_values(prepared.schema), *facts),
         reason="; ".join(filter(None, [told(warned), *lessons, strange.reason])),
     )
     if verdict not in (Verdict.HELD, Verdict.REJECTED):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from headrace.connect import Unreadable
 from headrace.connect.apart import POISON
+from headrace.connect.deliveries import SourceSchema
+from headrace.connect.widening import TEXT
 from headrace.quality.facts import Fact, Severity
 
 POISON_NATS = 20.0
 EXACT_NATS = 12.0
+ODD_NATS = 9.0
+"""Less than exact: by itself it is worth no incident."""
 _AMOUNTS = {
     "delivery_truncated": ("the whole file", "cut off"),
     "delivery_empty": ("rows", "empty file"),
@@ -54,3 +58,17 @@ def _held(kind: str, expected: str, observed: str, detail: str) -> Fact:
         strength=EXACT_NATS,
         detail=detail,
     )
+
+
+def texts_for_a_few_values(schema: SourceSchema) -> tuple[Fact, ...]:
+    """Columns that are text because of a few values of the source's first delivery: as long as they are, code that needs the type of
+    the others fails over each delivery. Nothing is held over it."""
+    texts = {column.name for column in schema.columns if column.type == TEXT}
+    return tuple(
+        Fact(
+            kind="type_change", column=one.column, severity=Severity.WARN, expected=one.type, observed=one.text, strength=ODD_NATS,
+            detail="text",
+        )
+        for one in (schema.lesson.almost if schema.lesson is not None else ())
+        if one.column in texts
+    )  # fmt: skip

@@ -115,6 +115,21 @@ def test_each_is_told_once_and_again_when_it_is_another_cause_or_over(board: Boa
     assert board.send(now + 3 * HOUR) == [("resolved", "team"), ("resolved", "readers")]
 
 
+def test_a_late_file_that_is_missing_now_is_told_as_the_same(board: Board) -> None:
+    """Would catch: "it is another cause" of a file that still isn't there, and a mail that doesn't
+    say that a consumer is late now."""
+    people, now = project(VENDOR, TEAM, READERS), at(NIGHT)
+    one = incident(kind="late_source")
+    board.judge(people, now, one, risk=True)
+    board.send(now)
+    one = msgspec.structs.replace(one, kind="missing_source")
+    board.judge(people, now + HOUR, one, late={"report": now})
+    assert board.send(now + HOUR) == [("changed", "team"), ("changed", "readers")]
+    body = board.rows("body")[-1][0].splitlines()
+    assert body[0] == "It was late; its deadline has passed now: it is missing."
+    assert any(line.startswith("report is late since ") for line in body)
+
+
 def test_what_is_over_before_it_was_sent_is_not_told(board: Board) -> None:
     """Catches: people woken by what is no more; an end told to whom the beginning wasn't."""
     night = owner("team", "mailto:t@x.example", quiet="22:00-07:00")

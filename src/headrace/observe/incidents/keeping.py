@@ -17,7 +17,7 @@ from headrace.observe.diagnosis.wording import exceptions_lapsed
 from headrace.observe.incidents import mappings
 from headrace.observe.incidents.commands import MERGED
 from headrace.observe.incidents.reach import Reach
-from headrace.observe.incidents.telling import said, what
+from headrace.observe.incidents.telling import said, turned, what
 from headrace.observe.ledger.declared import decider
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
@@ -275,7 +275,9 @@ def _lines(was: Incident, now: Incident, fresh: Sequence[Evidence], own: Collect
     why = back or "the same has come back"
     lines = [f"opened again: {why}"] if again else [back] if back else []
     if (was.kind, was.node) != (now.kind, now.node):
-        lines.append(f"it is {now.kind} at {now.node}, not {was.kind} at {was.node}: {now.summary}")
+        same = _FAMILIES.get(CauseKind(was.kind), was.kind) == _FAMILIES.get(CauseKind(now.kind), now.kind)
+        says = turned((was.kind, was.node), (now.kind, now.node))
+        lines.append(says if same and was.node == now.node else f"{says}: {now.summary}")
     more = sorted(set(now.affected.partitions) - set(was.affected.partitions))
     if more:
         lines.append(f"seen at {', '.join(more[:3])}{f' and {len(more) - 3} more' if len(more) > 3 else ''}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.store.queries.incidents import Said
 
@@ -21,6 +22,16 @@ def said(one: Evidence) -> Said:
         at=one.at_us,
         id=one.id,
     )
+
+
+def turned(was: tuple[str, str], now: tuple[str, str]) -> str:
+    """That an incident is something else than before: its kind and its node, then and now. No capital, no full stop."""
+    (kind, node), (was_kind, was_node) = now, was
+    if node == was_node and (was_kind, kind) == (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE):
+        return "it was late; its deadline has passed now: it is missing"
+    if node == was_node and (was_kind, kind) == (CauseKind.MISSING_SOURCE, CauseKind.LATE_SOURCE):
+        return "it is late, and not missing any more: no deadline has passed"
+    return f"it is {kind} at {node}, not {was_kind} at {was_node}"
 
 
 def what(one: Evidence) -> str:

@@ -34,8 +34,8 @@ class Matters(msgspec.Struct, frozen=True, kw_only=True):
     told: Mapping[int, Sequence[Told]]
     risks: Mapping[str, AtRisk]
     late: Mapping[str, int]
-    late_known: frozenset[str] = frozenset()
-    """The consumers that are late, and whose cause is known."""
+    late_known: Mapping[str, int] = {}
+    """The consumers that are late, and whose cause is known, and since when."""
     warnings: frozenset[int] = frozenset()
     """The incidents that keep nothing from readers, and so make nobody late."""
     counts: Mapping[str, int] = {}
@@ -61,7 +61,7 @@ def decide(project: Project, matters: Matters) -> Decided:
 class _Deciding:
     def __init__(self, project: Project, matters: Matters) -> None:
         self._project, self._matters, self._now = project, matters, matters.now
-        self._people, self._words = Recipients(project), Words(project, matters.now, matters.repair)
+        self._people, self._words = Recipients(project), Words(project, matters.now, matters.repair, matters.late_known, matters.warnings)
         self._zone = project.settings.timezone
         self._counts = dict(matters.counts)
         self._found = Decided()
@@ -184,7 +184,7 @@ class _Deciding:
         """Whether a deadline won't be met, or wasn't, of somebody whom it affects."""
         if one.id in self._matters.warnings:
             return False
-        return bool(self._threatened(one) or self._matters.late_known.intersection(one.affected.consumers))
+        return bool(self._threatened(one) or not self._matters.late_known.keys().isdisjoint(one.affected.consumers))
 
     # Deadlines without an incident
 

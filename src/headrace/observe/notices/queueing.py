@@ -64,7 +64,7 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
         now=now, incidents=found, told=about, risks=deadlines.risks, repair=repair,
         ended={one.id: endings.of(tx, one) for one in found if _untold(one, about[one.id])},
         late={name: since for name, since in deadlines.late.items() if name not in known},
-        late_known=frozenset(deadlines.late.keys() & known),
+        late_known={name: since for name, since in deadlines.late.items() if name in known},
         warnings=warnings,
         counts={name: notices.count_since(tx, name, now - HOUR_US) for name in project.owners},
     )  # fmt: skip

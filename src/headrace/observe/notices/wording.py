@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from headrace.model import Project
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.wording import WITHDRAWN
-from headrace.observe.incidents.telling import RENAMED
+from headrace.observe.incidents.telling import RENAMED, turned
 from headrace.observe.notices.recipients import Recipient
 from headrace.observe.states import AtRisk
 from headrace.observe.wording import ago, dated
@@ -57,8 +58,16 @@ class Page(msgspec.Struct, frozen=True):
 class Words:
     """Messages of one project at one time."""
 
-    def __init__(self, project: Project, now: int, repair: RepairOf) -> None:
-        self._repair = repair
+    def __init__(
+        self,
+        project: Project,
+        now: int,
+        repair: RepairOf,
+        late: Mapping[str, int] = MappingProxyType({}),
+        warnings: Collection[int] = (),
+    ) -> None:
+        """`late` are consumers and since when, `warnings` the incidents that make nobody late."""
+        self._repair, self._late, self._warnings = repair, late, warnings
         self._project, self._now, self._zone = project, now, project.settings.timezone
 
     def opened(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> Page:
@@ -69,8 +78,9 @@ class Words:
     def changed(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], was: str) -> Page:
         """It is something else than was said."""
         kind, _, node = was.partition("@")
+        says = turned((kind, node), (one.kind, one.node))
         lines = [
-            f"It was told as {kind} at {node}; it is another cause.",
+            f"{says[0].upper()}{says[1:]}.",
             *self._cause(one, to),
             *self._reach(one, to, risks),
             *self._next(one),
@@ -144,7 +154,10 @@ class Words:
         mine = [name for name in one.affected.consumers if self._is_of(name, to.name)]
         if mine:
             yield f"yours: {listed(mine)}"
-        for name in [name for name in one.affected.consumers if name in risks][:NAMES_TOLD]:
+        late = {} if one.id in self._warnings else self._late
+        for name in [name for name in one.affected.consumers if name in late][:NAMES_TOLD]:
+            yield f"{name} is late since {self._at(late[name])}"
+        for name in [name for name in one.affected.consumers if name in risks and name not in late][:NAMES_TOLD]:
             yield f"{name} will be late: {risks[name].interval} is due at {self._at(risks[name].due_us)}"
 
     def _is_of(self, consumer: str, owner: str) -> bool:

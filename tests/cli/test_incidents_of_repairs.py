@@ -248,3 +248,29 @@ def test_an_incident_whose_wrong_rows_were_withdrawn_isnt_repaired_by_headrace(s
     assert (one["repair"]["automatic"], one["repair"]["command"]) == (False, f"headrace fix {one['id']}")
     project.json("fix", one["id"], "--yes", "--now", at(3, "08:00"))
     assert project.json("incidents", "--now", at(3, "08:10")) == []
+
+
+def test_an_incident_that_opens_again_is_told_as_it_is_since_then(shop: Callable[..., Project]) -> None:
+    """Would catch: "75 h after it began" of an incident that was over for three days, and a mail that
+    names the partition that came before those."""
+    project = shop(**OUTBOX)
+    project.json("tick", "--now", at(10, "05:10"))
+    deliver(project, 10, rows(10))
+    project.json("tick", "--now", at(10, "09:00"))
+    for n in (11, 12):
+        deliver(project, n, rows(n))
+        project.json("tick", "--now", at(n, "05:10"))
+    project.json("tick", "--now", at(13, "05:10"))
+    (one,) = project.json("incidents", "--now", at(13, "05:11"))
+    assert one["affected"]["partitions"] == [day(10), day(13)]
+    again = mails(project, one["id"]).partition("(again)")[2]
+    assert f"partitions: {day(13)}\n" in again
+    assert "since Sun 2026-03-15 05:00, found 10 min later" in again
+
+    deliver(project, 13, rows(13))
+    project.json("tick", "--now", at(13, "08:00"))
+    (one,) = [it for it in project.json("incidents", "--all") if it["id"] == one["id"]]
+    assert (one["state"], round(one["restore_seconds"] / 3600)) == ("resolved", 3)
+    assert "3 h 00 min after it began again" in project.text("incident", one["id"])
+    over = mails(project, one["id"]).rpartition(" resolved: ")[2]
+    assert "Found 10 min after it began." in over and "3 h 00 min after it began." in over

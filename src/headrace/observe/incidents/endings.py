@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from headrace.govern.audit import Action
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import promised_by
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
+from headrace.observe.diagnosis.evidence import Evidence
 from headrace.observe.evaluation import Evaluation, clause
 from headrace.observe.incidents import commands
 from headrace.observe.incidents.commands import DECLARING, ENDING, MERGED, Command
@@ -21,6 +24,7 @@ from headrace.observe.watched import WHOLE
 from headrace.observe.wording import arrived, dated
 from headrace.store.database import Transaction
 from headrace.store.queries import attempts, deliveries, pauses
+from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Happened, Incident, shown
 
@@ -73,6 +77,22 @@ def opened_last_at(tx: Transaction, one: Incident) -> int:
     """When an incident was opened, or opened again."""
     lines = _since_opened(stored.timeline_of(tx, one.id))
     return lines[0].at if lines and lines[0].what.startswith(_BEGINS) else one.opened_at
+
+
+def as_opened_last(tx: Transaction, one: Incident) -> Incident:
+    """An incident that was opened again, as it has been since: when that began and was found, and at
+    which partitions. One that was opened once is as it is."""
+    opened = opened_last_at(tx, one)
+    if opened == one.opened_at:
+        return one
+    places = set(stored.partitions_of(tx, one.id))
+    found = [msgspec.msgpack.decode(it, type=Evidence) for it in stored_evidence.contents_since(tx, one.id, opened)]
+    own = [it for it in found if (it.node, it.partition) in places]
+    began = min((it.at_us if it.began_us is None else it.began_us for it in own), default=opened)
+    keys = {it.partition for it in own}
+    partitions = tuple(key for key in one.affected.partitions if key in keys) or one.affected.partitions
+    affected = msgspec.structs.replace(one.affected, partitions=partitions)
+    return msgspec.structs.replace(one, began_at=min(began, opened), opened_at=opened, affected=affected)
 
 
 def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:

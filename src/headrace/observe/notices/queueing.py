@@ -60,8 +60,10 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
     warnings = frozenset(one.id for one in open_ones if one.kind in _OF_ROWS and stored_evidence.only_warned(tx, one.id))
     known = {name for one in open_ones if one.id not in warnings for name in one.affected.consumers}
     about = notices.about(tx, [one.id for one in found])
+    whole = {one.id: one for one in found}
     matters = Matters(
-        now=now, incidents=found, told=about, risks=deadlines.risks, repair=repair,
+        now=now, incidents=[endings.as_opened_last(tx, one) for one in found], told=about, risks=deadlines.risks,
+        repair=lambda one: repair(whole[one.id]),
         ended={one.id: endings.of(tx, one) for one in found if _untold(one, about[one.id])},
         late={name: since for name, since in deadlines.late.items() if name not in known},
         late_known={name: since for name, since in deadlines.late.items() if name in known},

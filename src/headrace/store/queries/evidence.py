@@ -114,6 +114,15 @@ def contents_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, b
     return [(str(row[0]), bytes(row[1])) for row in rows]
 
 
+def contents_since(tx: Transaction, number: int, since: int) -> list[bytes]:
+    """The evidence of an incident that stands, or that was seen or stood since a time."""
+    rows = tx.execute(
+        "select content from evidence where incident_id = :id and (ended_at is null or ended_at > :since or at >= :since) order by id",
+        {"id": number, "since": since},
+    )
+    return [bytes(row[0]) for row in rows]
+
+
 def held_contents(tx: Transaction, node: str, partition: str, attempt: str) -> list[bytes]:
     """What kept an attempt's partition from readers, whether it still stands or not."""
     rows = tx.execute(

@@ -144,8 +144,8 @@ def test_a_column_that_one_value_makes_text_is_told_of_with_its_line(bench: Work
     assert taken.types() == {"id": "BIGINT", "amount": "VARCHAR"}
     (warning,) = lesson(taken).warnings
     assert warning == (
-        "amount 'abc' isn't a number (line 3 of x.csv), 29 of 30 values are: read as text;"
-        " declare amount as DOUBLE in the source's contract, or ask its owner for the right file"
+        "amount 'abc' isn't a number (line 3 of x.csv), 29 of 30 values are: read as text, which it stays;"
+        " cast it to DOUBLE where it is read, and ask the source's owner for the right file"
     )
 
 

@@ -142,7 +142,7 @@ class AlmostTyped(msgspec.Struct, frozen=True):
         where = f"line {self.line} of {self.delivery}" if self.line else self.delivery
         return (
             f"{self.column}{value} isn't {_IN_WORDS.get(self.type, 'a time')} ({where}), {self.fitting:,} of {self.values:,} values are:"
-            f" read as text; declare {self.column} as {self.type} in the source's contract, or ask its owner for the right file"
+            f" read as text, which it stays; cast it to {self.type} where it is read, and ask the source's owner for the right file"
         )
 
 

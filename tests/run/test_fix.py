@@ -73,7 +73,22 @@ def test_what_a_machine_cannot_decide_is_said(lab: Lab) -> None:
     with pytest.raises(Refused) as refused:
         _fix(lab)
     assert "INC-1 isn't a machine's to repair: ask acme" in str(refused.value)
+    assert "or accept them as exceptions (headrace quarantine accept INC-1 --reason TEXT)" in str(refused.value)
     assert "headrace tick" in (refused.value.hint or "")
+
+
+def test_a_held_delivery_can_be_accepted_wherever_its_repair_is_told(lab: Lab) -> None:
+    """Catches: a wait that somebody "could have ended", and an incident that names no command with which."""
+    day = DAYS[-1]
+    lab.deliver(day, [line.rpartition(",")[0].rpartition(",")[0] + f",{day}" for line in rows(day)], "order_id,customer,day")
+    accept = f"or accept it as an exception (headrace quarantine accept orders@{day} --reason TEXT)"
+    assert [accept in row["first"] for row in lab.headrace("tick")["repairs"]] == [True]
+    (incident,) = lab.headrace("incidents")
+    assert accept in incident["repair"]["first"]
+    with pytest.raises(Refused, match="or accept it as an exception"):
+        _fix(lab)
+    (waiting,) = lab.headrace("quarantine")
+    assert accept in waiting["todo"]
 
 
 def test_what_comes_out_the_same_is_not_made_again(lab: Lab) -> None:
@@ -88,7 +103,7 @@ def test_what_comes_out_the_same_is_not_made_again(lab: Lab) -> None:
         "command": "headrace tick", "automatic": False, "first": first, "note": None, "same": False,
         "commands": ["headrace tick"], "text": first,
     }  # fmt: skip
-    assert first.startswith("ask acme")
+    assert first.startswith("ask acme") and "accept" not in first
 
 
 def _fix(lab: Lab, *, dry_run: bool = False, agreed: bool = True) -> FixDocument:

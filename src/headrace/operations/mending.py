@@ -303,9 +303,10 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
     stuck = _stuck(tx, [(node.name, key) for key in keys])
     waiting = [key for key in keys if _is_waiting(tx, node.name, key)]
     if not stuck and not waiting and incident.kind in _GIVEN and incident.state == "open":
-        stuck = [Broken(node.name, key, "held") for key in keys]
+        stuck = [Broken(node.name, key, "rejected") for key in keys]  # as what can't be accepted: it is published already
     if stuck and (isinstance(node, Source) or incident.kind not in _PASSING):
-        row = repairs(project, stuck, f"{incident.shown}: {clause(incident)}")[0]
+        mine = [msgspec.structs.replace(one, incident=incident.shown) for one in stuck]
+        row = repairs(project, mine, f"{incident.shown}: {clause(incident)}")[0]
         return Mending(first=(row.first or "look at why it failed") + _of_reference(project, incident, node), commands=tuple(row.commands))
     elsewhere = [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != node.name]
     if elsewhere and isinstance(node, Source) and incident.kind not in _AUTOMATIC:

@@ -82,7 +82,20 @@ def _row(project: Project, node: str, first: str | None, found: Sequence[Broken]
             incident=found[0].incident,
         )  # fmt: skip
     commands = _commands(declared, node, keys, found, because)
+    if first is not None:
+        first += _or_accept(node, keys, found)
     return RepairRow(node=node, partitions=keys, first=first, commands=commands, incident=found[0].incident)
+
+
+def _or_accept(node: str, keys: Sequence[str], found: Sequence[Broken]) -> str:
+    """The other choice where all is held, so that no check failed: one command accepts it as it is."""
+    if any(one.state != "held" or one.renamed for one in found):
+        return ""
+    what = place(node, keys[0]) if len(keys) == 1 else found[0].incident
+    if what is None:
+        return f", or accept them as exceptions ({decided_at(node)} lists them)"
+    said = "it as an exception" if len(keys) == 1 else "them as exceptions"
+    return f", or accept {said} ({command_line('quarantine', 'accept', what, '--reason', 'TEXT')})"
 
 
 def of_withdrawn(project: Project, node: str, key: str, *, same: bool) -> RepairRow:

@@ -41,6 +41,8 @@ def test_it_fails_once_and_the_others_say_like_which(new: Project, batch: str) -
     assert len(alike) == (len(DAYS) - len(attempts) if batch == "off" else 0), "a batch fails as a whole"
     assert all("upper(BIGINT)" in reason for _, _, reason in found)
     assert failed_attempts(new.json("tick", "--now", "2025-03-20T07:00+01:00")) == []
+    repairs = [row for row in new.json("status")["repairs"] if row["node"] == "broken"]
+    assert len({row["incident"] for row in repairs}) == 1, "what wasn't tried is put down to what it fails like"
 
     (new.root / "assets/broken.sql").write_text(head + "select day, upper(customer) as name from orders\n")
     new.json("apply", "--yes", "--now", "2025-03-20T08:00+01:00")

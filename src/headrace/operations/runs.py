@@ -19,8 +19,9 @@ from headrace.operations.code_rows import Versions
 from headrace.operations.documents import ErrorRow, RepairRow, RunRow
 from headrace.operations.repairs import Broken, by_partition, repairs
 from headrace.operations.session import Session
+from headrace.schedule.events import failed_like
 from headrace.store import Transaction
-from headrace.store.queries import attempts, deliveries, failures, incidents
+from headrace.store.queries import attempts, deliveries, failures, incidents, partitions
 from headrace.store.queries import runs as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.drift import renames_wait
@@ -111,14 +112,23 @@ def standing_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
 
 
 def put_down(tx: Transaction, one: Broken) -> Broken:
-    """The same with the open incident that it is put down to, whose repair is its own."""
-    known = incidents.open_at(tx, one.node, "" if one.partition == WHOLE else one.partition)
+    """The same with the open incident that it is put down to, whose repair is its own. What was never tried,
+    since it fails like another partition, is put down to what that one is."""
+    known = _open_at(tx, one.node, one.partition)
+    if known is None and one.state == "failed":
+        row = partitions.get(tx, one.node, one.partition)
+        like = None if row is None else failed_like(row.reason or "")
+        known = None if like is None else _open_at(tx, one.node, like)
     if known is None:
         return one
     listed = known.detail == HISTORY and known.node == one.node
     waits = listed and newest_withheld(tx, one.node, one.partition) is not None
     history = known.summary if waits else None
     return msgspec.structs.replace(one, incident=known.shown, history=history)
+
+
+def _open_at(tx: Transaction, node: str, partition: str) -> incidents.Incident | None:
+    return incidents.open_at(tx, node, "" if partition == WHOLE else partition)
 
 
 def listed(tx: Transaction, one: Broken) -> Broken:

@@ -105,6 +105,19 @@ class FailsAlike(msgspec.Struct, frozen=True, gc=False):
     until: int | None = None
     """When it is tried again, where it is about what is installed."""
 
+    @property
+    def text(self) -> str:
+        """The reason of the partitions that aren't tried because of it."""
+        return f"{_LIKE}{self.key}: {self.reason}"
+
+
+_LIKE = "fails like "
+
+
+def failed_like(reason: str) -> str | None:
+    """The partition that another one fails like, by that one's reason; None where it has a reason of its own."""
+    return reason.removeprefix(_LIKE).partition(": ")[0] if reason.startswith(_LIKE) else None
+
 
 class Loaded(msgspec.Struct, frozen=True, gc=False, tag="loaded"):
     """The core starts from this: the applied graph and where each partition stands: as in the checkpoint, but for `cells`."""

@@ -109,7 +109,7 @@ class Queue:
         if like.until is not None and like.until <= self._all.now:
             del self._all.alike[node.name]
             return False
-        self._all.put_aside(node.name, key, Change.FAILS_ALIKE, f"fails like {like.key}: {like.reason}")
+        self._all.put_aside(node.name, key, Change.FAILS_ALIKE, like.text)
         return True
 
     def next_delivery(self, node: GraphNode) -> None:

@@ -85,6 +85,25 @@ def test_what_failed_is_named_with_its_reason(lab: Lab) -> None:
     assert ask(lab, "clean").verdict.startswith("clean@2025-01-01 failed")
 
 
+def test_two_causes_are_named_in_the_order_of_status(lab: Lab) -> None:
+    """Would catch: `status` that names one incident, `why` another with "1 more like it", where the other isn't like it."""
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [total, returned], due: '07:00'}\n")
+    lab.write("sources/returns.yaml", "source: returns\nowner: acme\npartition: day\nfiles: landing/returns_{date:%Y-%m-%d}.csv\n")
+    lab.sql("returned", "select $partition_start as day, count(*) as n from returns", "partition: {by: day, column: day}")
+    lab.sql("clean", "select order_id, cast(customer as integer) as customer, cast(day as date) as day from orders")
+    lab.orders(DAYS[0])
+    (lab.root / f"landing/returns_{DAYS[0]}.csv").write_bytes(b"id,n\n\x00\x01\x9d\n")
+    tick(lab, "2025-01-02T06:00:00+00:00")
+    now = "2025-01-02T09:00:00+00:00"
+    (row,) = lab.headrace("status", "--now", now)["consumers"]
+    said = ask(lab, "report", now)
+    first, other = row["incident"], {"INC-1", "INC-2"} - {row["incident"]}
+    assert row["reason"].startswith(f"{first} returns: ")
+    assert said.verdict.startswith("report 2025-01-01 waits for returns 2025-01-01, which was rejected")
+    assert said.verdict.endswith(f" (and 1 other cause: {other.pop()})")
+    assert said.next == f"headrace incident {first}"
+
+
 def test_a_pause_is_named_with_who_said_so(lab: Lab) -> None:
     """Something that stands still, and nobody knows why."""
     lab.orders(DAYS[0])

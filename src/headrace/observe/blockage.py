@@ -163,10 +163,21 @@ class Blockage:
             return Blocked(Block.QUARANTINED, since, node.name, key, "dropped", standing.reason)
         if node.exported_to and state == "waiting" and standing.reason:  # it is tried again and again, and fails
             return Blocked(Block.FAILED, standing.since_us, node.name, key, "failed", standing.reason)
-        return Blocked(_BLOCKS.get(state, Block.WAITING), standing.since_us, node.name, key, state, standing.reason)
+        return Blocked(block_of(state), standing.since_us, node.name, key, state, standing.reason)
 
 
-_BLOCKS = {"held": Block.QUARANTINED, "rejected": Block.QUARANTINED, "failed": Block.FAILED, "withdrawn": Block.WITHDRAWN}
+def block_of(state: str) -> Block:
+    """How a partition in a state holds others back."""
+    return _BLOCKS.get(state, Block.WAITING)
+
+
+_BLOCKS = {
+    "held": Block.QUARANTINED,
+    "rejected": Block.QUARANTINED,
+    "dropped": Block.QUARANTINED,
+    "failed": Block.FAILED,
+    "withdrawn": Block.WITHDRAWN,
+}
 
 
 def told(blocked: Blocked, scene: Scene, now_us: int) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import key_at_us, previous_key
+from headrace.observe.blockage import block_of
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
 from headrace.observe.states import ConsumerStatus, State
 from headrace.observe.watched import WHOLE, Terms
@@ -208,8 +209,7 @@ def _newest(tx: Transaction, name: str) -> str | None:
 def _verdict(subject: str, rows: Sequence[WaitingRow]) -> str:
     """One sentence: the subject, and what holds it back in the end."""
     root = min(rows, key=_rank)
-    others = {(row.node, row.partition) for row in rows if row.kind == root.kind} - {(root.node, root.partition)}
-    more = f" (and {len(others)} more like it)" if others else ""
+    more = _and_others(root, [row for row in rows if row.kind == root.kind])
     own = at(root.node or "", root.partition or WHOLE)
     if own == subject:
         return f"{subject} {root.text}{more}"
@@ -217,12 +217,31 @@ def _verdict(subject: str, rows: Sequence[WaitingRow]) -> str:
     return f"{subject} {text}{more}"
 
 
+def _and_others(root: WaitingRow, rows: Iterable[WaitingRow]) -> str:
+    """What else is in the way: the partitions that have the same cause by their number, other causes by name."""
+    others = {(row.node, row.partition): row for row in rows if (row.node, row.partition) != (root.node, root.partition)}
+    causes = {place: _incident(row) for place, row in others.items() if _incident(row) != _incident(root)}
+    names = list(dict.fromkeys(incident or at(node or "", key or WHOLE) for (node, key), incident in causes.items()))
+    alike = len(others) - len(causes)
+    found = [f"{alike} more like it"] if alike else []
+    if names:
+        found.append(f"{len(names)} other cause{'s' if len(names) > 1 else ''}: {', '.join(names)}")
+    return f" (and {' and '.join(found)})" if found else ""
+
+
+def _incident(row: WaitingRow) -> str | None:
+    return row.repair.incident if row.repair is not None else None
+
+
 def _next(rows: Sequence[WaitingRow]) -> str | None:
     return min((row for row in rows if row.next), key=_rank, default=_NOTHING).next
 
 
-def _rank(row: WaitingRow) -> int:
-    return _ROOTS.index(row.kind) if row.kind in _ROOTS else len(_ROOTS)
+def _rank(row: WaitingRow) -> tuple[int, float, int, str, str]:
+    """What began first before the others of its kind: in the order in which `status` names what holds a consumer back."""
+    kind = _ROOTS.index(row.kind) if row.kind in _ROOTS else len(_ROOTS)
+    since = row.since.timestamp() if row.since is not None else 0.0
+    return kind, since, block_of(row.state or ""), row.node or "", row.partition or ""
 
 
 def _document(

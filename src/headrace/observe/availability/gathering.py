@@ -196,8 +196,8 @@ class Gathering:
         return union(found)
 
     def _never(self, terms: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> Moments:
-        """Until each read was published first, and while nothing of one can be read any more; what
-        was no read yet kept nobody from reading the others."""
+        """Until each read was published first, and while nothing of one can be read any more; what was
+        no read yet, or wasn't due yet since it is one, kept nobody from reading the others."""
         found: list[tuple[int, int]] = []
         known = self._scene.known_reads(terms)
         if len(known) < len(terms.reads):
@@ -210,7 +210,7 @@ class Gathering:
             if not begun:
                 first = stored.first_publication(self._tx, node.name)
                 lacking += [(-EVER, first)] if first is not None else []
-            found += common(union(lacking), _promised_to_have(promises, node.name))
+            found += common(union(lacking), _due_to_have(_promised_to_have(promises, node.name), duties))
         return union(found)
 
     def _republished(self, terms: Terms) -> tuple[tuple[int, ...], ...]:
@@ -229,6 +229,13 @@ def _promised_to_have(promises: Sequence[Promise], read: str) -> Moments:
     """While a consumer was promised that it has a read; ever, where no promise names it."""
     mine = [one for one in promises if read in one.terms["reads"]]
     return union((one.begins_at, _until(one)) for one in mine) if mine else outside(NONE)
+
+
+def _due_to_have(promised: Moments, duties: Sequence[Duty]) -> Moments:
+    """From the first deadline on, of what was promised; where no interval is due, at once."""
+    if not duties:
+        return promised
+    return union((min((one.due_us for one in duties if one.due_us >= began), default=EVER), ended) for began, ended in promised)
 
 
 def _begun(promises: Mapping[str, Sequence[Promise]]) -> dict[str, list[Promise]]:

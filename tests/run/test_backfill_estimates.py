@@ -166,6 +166,21 @@ def test_a_plan_that_runs_says_when_it_ends(project: tuple[Store, Compiled]) -> 
     assert found.seconds - 2.5 < slow.remaining(20.9).seconds < found.seconds - 0.4
 
 
+def test_a_guess_that_has_run_out_is_not_said(project: tuple[Store, Compiled]) -> None:
+    """Would catch: "about 0 s to go" while the only attempt goes on, for as long as it takes."""
+    store, compiled = project
+    with store.write(None) as tx:
+        for node in ("clean", "total"):
+            history(tx, node, 1.0)
+    plan = Plan(store, compiled, days=1)
+    plan.attempt("clean", [day(0)], 0, None)
+    plan.attempt("total", [day(0)], 0, None)
+    with store.read() as tx:
+        row = plans.get(tx, plan.id)
+        assert row is not None
+        assert estimates.remaining(tx, compiled, row, BEGAN + 5 * SECOND) is None
+
+
 def test_what_a_plan_took_itself_counts_more_than_the_year_before(project: tuple[Store, Compiled]) -> None:
     """Paces of a code that was three times as fast, and steps that were published and are counted again."""
     store, compiled = project

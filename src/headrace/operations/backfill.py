@@ -130,11 +130,11 @@ def working(context: Context, wanted: Order, backfill: Backfill) -> Work:
 
 
 def _ahead(context: Context, compiled: Compiled, number: int) -> str:
-    """How long a plan still takes, in a few words; empty where that isn't known."""
+    """How long a plan still takes, in a few words."""
     with context.store.read() as tx:
         row = plans.get(tx, number)
         left = None if row is None else estimates.remaining(tx, compiled, row, context.clock.now_us())
-    return "" if left is None else f"about {_said(left.seconds)} to go"
+    return "time to go not known yet" if left is None else f"about {_said(left.seconds)} to go"
 
 
 def _said(seconds: float) -> str:

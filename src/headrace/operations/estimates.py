@@ -100,6 +100,10 @@ def start_seconds(tx: Transaction) -> float:
     return statistics.median(found) if found else START_SECONDS
 
 
+RUN_OUT_SECONDS = 0.5
+"""With less than this left of a plan of which no attempt has ended, the guess has run out."""
+
+
 def _with_start(found: Estimate, start: float) -> Estimate:
     """The same with the seconds until it begins: that may take half as long, or twice."""
     return Estimate(found.seconds + start, found.low + start / START_WITHIN, found.high + start * START_WITHIN, found.basis)
@@ -137,7 +141,9 @@ def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRow, now: int) 
     if whole is None or rest is None:
         return None
     left = rest.estimate.less(_begun(took, known, now) / max(1.0, rest.workers))
-    return _corrected(left, busy_until(whole, rest), took, now) if took else left.less(-START_SECONDS)
+    found = _corrected(left, busy_until(whole, rest), took, now) if took else left.less(-START_SECONDS)
+    ended = any(one.finished_at is not None for one in took)
+    return found if ended or found.seconds >= RUN_OUT_SECONDS else None
 
 
 def bytes_of(tx: Transaction, backfill: Backfill) -> int:

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from headrace.observe.evaluation import clause
 from headrace.observe.open_items import (
     ConsumerFact,
     Explained,
@@ -19,6 +20,7 @@ from headrace.observe.open_items import (
     headline,
     open_items,
 )
+from headrace.observe.states import ConsumerStatus, State
 
 THURSDAY = 1_360_843_200_000_000  # 2013-02-14 12:00 UTC
 DAY = 86_400_000_000
@@ -141,3 +143,13 @@ def test_a_wrong_consumer_is_named_beside_those_that_wait() -> None:
     causes = "1 cause holds 2 consumers."
     assert said(facts("late", "never", "served"), causes) == causes
     assert said(facts("late", "never", "wrong"), causes).startswith("3 of 3 consumers aren't served: c0 (late), c1 (never) and c2 (wrong).")
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [(State.NEVER, "c has never been served"), (State.LATE, "c is late"), (State.AT_RISK, "c is at risk")],
+)
+def test_a_state_is_a_clause(state: State, told: str) -> None:
+    """Would catch: "for another cause c is never"."""
+    found = ConsumerStatus("c", "core", state, (state,), None, None, None, (), (), "", None)
+    assert clause(found) == told

@@ -270,4 +270,5 @@ class Evaluation:
 
 def clause(one: ConsumerStatus) -> str:
     """`report is wrong`: names and states only, so that messages may hold it."""
-    return f"{one.name} is {one.state.value.replace('_', ' ')}"
+    state = "has never been served" if one.state is State.NEVER else f"is {one.state.value.replace('_', ' ')}"
+    return f"{one.name} {state}"

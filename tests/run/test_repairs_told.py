@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from runlab import DAYS, ORDERS, SETTINGS, Lab
 
@@ -114,6 +115,19 @@ def test_nothing_is_typed_for_what_a_vendor_has_to_deliver(lab: Lab) -> None:
     lines = shown(lab, incident["id"])
     assert f"repair {text}" in " ".join(" ".join(lines).split())
     assert lines[-1] == "next: headrace why report"
+
+
+def test_a_long_timeline_begins_with_its_beginning(lab: Lab) -> None:
+    """Would catch: an incident that doesn't say when it was opened, nor that it leaves anything out."""
+    lab.headrace("incidents", "report", "orders", "--from", DAYS[0], "--reason", "wrong", "--now", lab.now.isoformat())
+    session, out = lab.session(), io.StringIO()
+    row = document_of(session, "INC-1")
+    lines = [msgspec.structs.replace(row.timeline[0], what=f"line {number}") for number in range(40)]
+    page = Page(Screen(out, no_color=True), Reader.at(session.now(), "UTC", replay=True))
+    incident_pages.one(msgspec.structs.replace(row, timeline=lines), page)
+    text = out.getvalue()
+    assert [number for number in range(40) if f"line {number} " in text] == [0, 1, *range(30, 40)]
+    assert "… 28 more; --json has all" in text
 
 
 def test_a_rename_is_repaired_by_fix(lab: Lab) -> None:

@@ -13,7 +13,8 @@ from headrace.operations.repair_texts import AWAITED
 
 EVIDENCE_SHOWN_MAX = 8
 SYMPTOMS_SHOWN_MAX = 6
-TIMELINE_SHOWN_MAX = 12
+TIMELINE_FIRST = 2
+TIMELINE_LAST = 10
 
 LIST = [
     Column("incident"),
@@ -74,8 +75,12 @@ def one(row: IncidentRow, page: Page) -> None:
         page.say(f"and {len(alike) - len(shown)} more; --json has all", "dim", indent=2)
     page.table(FACTS, _facts(row, page), header=False)
     _repair(row, page)
-    for line in row.timeline[-TIMELINE_SHOWN_MAX:]:
-        page.say(f"{page.reader.moment(line.at)}  {line.what}  ({line.by})", "dim", indent=2)
+    hidden = len(row.timeline) - TIMELINE_FIRST - TIMELINE_LAST
+    for number, line in enumerate(row.timeline):
+        if hidden <= 1 or not TIMELINE_FIRST <= number < TIMELINE_FIRST + hidden:
+            page.say(f"{page.reader.moment(line.at)}  {line.what}  ({line.by})", "dim", indent=2)
+        elif number == TIMELINE_FIRST:
+            page.say(f"… {hidden:,} more; --json has all", "dim", indent=2)
     page.next(_next(row))
 
 

@@ -172,6 +172,17 @@ def test_a_destination_that_is_something_else_for_a_while_is_tried_again(exporti
     assert exporting.rows("select kind, state from incident") == [("destination_unavailable", "resolved")]
 
 
+def test_what_headrace_does_by_itself_waits_for_no_person(exporting: Lab) -> None:
+    """Catches "of which waiting for a person: 1 h" of an export that was tried again and again, and that a person hurried on."""
+    (exporting.root / "exports").write_text("a file where a folder was")
+    exporting.tick()
+    (exporting.root / "exports").unlink()
+    now = exporting.now.replace(hour=9).isoformat()
+    found = exporting.headrace("fix", "INC-1", "--yes", "--now", now, code=None)
+    assert any(line["what"].startswith("repair begun: ") for line in found["timeline"])
+    assert found["waited_seconds"] is None
+
+
 def test_a_mistake_is_tried_again_when_somebody_asks(exporting: Lab) -> None:
     """Catches an export that fails for good, and one that is tried for ever though nothing can mend it."""
     for day in DAYS[:3]:

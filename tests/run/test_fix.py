@@ -56,7 +56,7 @@ def test_a_rename_is_repaired_as_one(lab: Lab) -> None:
 
     done = _fix(lab)
     assert (done.fix, done.state) == ("done", "resolved")
-    assert done.backfill is not None
+    assert done.backfill is not None and done.waited_seconds is not None
     assert (done.backfill.state, done.backfill.published) == ("succeeded", 6)
     assert [line.by for line in done.timeline if line.what.startswith("repair begun")] == [lab.session().actor]
     found = lab.headrace("sql", "select day, sum(total) as total from twice group by all order by all")["rows"]

@@ -123,7 +123,7 @@ def _took(document: FixDocument) -> str:
     detected = f"detected in {seconds((document.opened_at - document.began_at).total_seconds())}"
     if document.restored_at is None:
         return detected
-    waited = next((line.at for line in reversed(document.timeline) if line.what.startswith("repair begun")), None)
     restored = f"restored in {seconds((document.restored_at - document.began_at).total_seconds())}"
-    person = "" if waited is None else f" (of which waiting for a person: {seconds((waited - document.opened_at).total_seconds())})"
+    waited = document.waited_seconds
+    person = "" if waited is None else f" (of which waiting for a person: {seconds(waited)})"
     return f"{detected}, {restored}{person}"

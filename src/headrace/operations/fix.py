@@ -127,6 +127,8 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
         _note_end(session, planned, progress, f"tried to repair it with {_command(planned)}: it was stopped by an error", failed=True)
         raise
     after = _after(session, planned, document, built, before if again else None)
+    if document.repair is None or not document.repair.automatic:
+        after = msgspec.structs.replace(after, waited_seconds=_waited(after))
     if after.fix != "done":
         failed = after.state == "open" or _part_failed(built)
         _note_end(session, planned, progress, _came(planned, after, failed=failed), failed=failed)
@@ -154,6 +156,12 @@ def _note_end(session: Session, planned: _Planned, progress: Progress, said: str
         perform(fresh, "fix_ended", FixEnded(planned.incident.id, said, failed), progress)
     finally:
         fresh.close()
+
+
+def _waited(document: FixDocument) -> float | None:
+    """From when the incident was opened to when its last repair was begun."""
+    begun = next((line.at for line in reversed(document.timeline) if line.what.startswith(REPAIR_BEGUN)), None)
+    return None if begun is None else (begun - document.opened_at).total_seconds()
 
 
 def _with_timeline(session: Session, planned: _Planned, document: FixDocument) -> FixDocument:

@@ -58,3 +58,6 @@ class FixDocument(IncidentRow, frozen=True, kw_only=True):
     """After a repair: what isn't as it should be, by the evaluation that `status` prints."""
     recomputed: RecomputedRow | None
     """Of a repair with `--again`: whether the rows differ from those that were there."""
+    waited_seconds: float | None = None
+    """From when the incident was opened to the repair, where a person's command was missing; null where
+    Headrace repairs it by itself, and where nothing was done."""

@@ -69,3 +69,13 @@ def test_a_backfill_that_failed_at_an_export_isnt_what_ended_its_incident(gone: 
     (ended,) = [line["what"] for line in over["timeline"] if line["what"].startswith("resolved: ")]
     assert "ackfill" not in ended
     assert over["ended"] in mails(gone, one)
+
+
+def test_an_incident_of_a_target_goes_on_naming_the_first_file(gone: Project) -> None:
+    """Would catch: an incident of one day's export that is called after another day's, which failed later."""
+    before = incident(gone, "destination_unavailable", "05:00")["cause"]["summary"]
+    assert f"takings_{day(DAYS)}.csv can't be written" in before
+    report_earlier_days(gone)
+    after = incident(gone, "destination_unavailable", "06:36")
+    assert after["affected"]["partitions"] == [day(7), day(8), day(DAYS)]
+    assert after["cause"]["summary"] == before

@@ -217,9 +217,12 @@ def _is_said_anew(cause: Cause) -> bool:
 
 def _of_one_kind(cause: Cause, incident: Incident) -> Cause:
     """The cause; that of a held history with the kind that its incident was opened with. Decisions
-    about single deliveries don't change the incident's kind, so they send no messages."""
+    about single deliveries don't change the incident's kind, so they send no messages. That of a
+    target that can't be written goes on naming the first file."""
     if cause.detail == incident.detail == HISTORY:
         return msgspec.structs.replace(cause, kind=CauseKind(incident.kind))
+    if cause.kind == incident.kind == CauseKind.DESTINATION_UNAVAILABLE and incident.state != "resolved":
+        return msgspec.structs.replace(cause, summary=incident.summary)
     return cause
 
 

@@ -274,3 +274,18 @@ def test_an_incident_that_opens_again_is_told_as_it_is_since_then(shop: Callable
     assert "3 h 00 min after it began again" in project.text("incident", one["id"])
     over = mails(project, one["id"]).rpartition(" resolved: ")[2]
     assert "Found 10 min after it began." in over and "3 h 00 min after it began." in over
+
+
+def test_an_attempt_that_failed_is_one_piece_of_evidence(shop: Callable[..., Project]) -> None:
+    """Would catch: an attempt of a repair that is counted twice, as its failure and as that of a backfill."""
+    project = shop(FAILING)
+    code = FAILING.replace("raise ValueError('no till may have more than 20')", "raise MemoryError")
+    (project.root / "assets/takings.py").write_text(code)
+    project.json("apply", "--yes", "--now", at(10, "04:00"))
+    deliver(project, 10, rows(10))
+    project.json("tick", "--now", at(10))
+    project.json("fix", "INC-1", "--yes", "--now", at(10, "07:30"))
+    (one,) = project.json("incidents", "--now", at(10, "07:31"))
+    assert one["cause"]["kind"] == "resource_exhausted"
+    found = [(row["observed"], row["at"]) for row in one["cause"]["evidence"]]
+    assert len(found) == len(set(found)), found

@@ -15,6 +15,7 @@ from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.diagnosis.reaching import OF_ROWS, made_of
 from headrace.observe.diagnosis.wording import exceptions_lapsed
 from headrace.observe.incidents import mappings
+from headrace.observe.incidents.attempts import BACKFILLS
 from headrace.observe.incidents.commands import MERGED
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.incidents.telling import said, turned, what
@@ -266,8 +267,17 @@ def owner_of(project: Project, node: str, kind: CauseKind) -> str:
 def _said(before: Sequence[Said], cause: Cause, evidence: Mapping[str, Evidence]) -> tuple[Said, ...]:
     if cause.kind is CauseKind.DEADLINE_INFEASIBLE:
         before = ()  # it is one piece of evidence, and is shown as it is now
-    known = {one.id for one in before}
-    return (*before, *(said(evidence[one]) for one in cause.own if one in evidence and one not in known))[:SAID_MAX]
+    found = {_said_once(one.id): one for one in before}
+    for one in cause.own:
+        if one in evidence:
+            found.setdefault(_said_once(one), said(evidence[one]))
+    return tuple(found.values())[:SAID_MAX]
+
+
+def _said_once(evidence: str) -> str:
+    """What pieces of evidence have in common that are of one attempt at one partition: a backfill's
+    attempt may be seen as its failure, and as that of an attempt."""
+    return evidence.removeprefix(f"{BACKFILLS}:").removeprefix("attempt:")
 
 
 def _lines(was: Incident, now: Incident, fresh: Sequence[Evidence], own: Collection[str], *, new: bool, again: bool) -> list[str]:

@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,21 @@ def test_a_pause_beyond_the_promise_is_an_incident(lab: Lab, server: Server) -> 
     for _ in range(2):
         lab.tick()
     assert [one["cause"]["kind"] for one in lab.headrace("incidents")] == ["source_unavailable"]
+
+
+def test_a_pause_in_which_data_is_late_is_one_cause_for_all_that_the_server_has(lab: Lab, server: Server) -> None:
+    """Would catch: two incidents and two mails over one pause of one server, and `late_source` to the end."""
+    for name in ("prices", "rates"):
+        api = Api(server, lab, name)
+        api.every, api.wish = 1, "600"
+        source = (lab.root / f"sources/{name}.yaml").read_text()
+        lab.write(f"sources/{name}.yaml", source.replace('start: "2024-12-04"', 'start: "2025-01-09"\nexpect: {by: "12:20"}'))
+    lab.tick()
+    assert lab.headrace("incidents") == [], "nothing is late yet"
+    lab.now += timedelta(minutes=30)
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert incident["cause"]["kind"] == "source_unavailable"
 
 
 def test_a_date_is_as_good_as_seconds(lab: Lab, server: Server) -> None:

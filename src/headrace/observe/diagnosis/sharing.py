@@ -26,6 +26,7 @@ _UNANSWERED = re.compile(
     r"|temporary failure in name resolution|(host|network) is (down|unreachable)",
     re.IGNORECASE,
 )
+_PAUSED = ("source_throttled", "throttled_too_long")
 _MACHINE = (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED)
 
 
@@ -75,10 +76,12 @@ def _of_host(one: Candidate) -> bool:
 
 
 def _no_connection(one: Candidate) -> bool:
-    """Whether a host doesn't answer at all: then it is so for all that is there, whenever each is looked at."""
+    """Whether a host doesn't answer at all, or asked to be left alone: then it is so for all that is there, whenever each is
+    looked at."""
     if one.kind is not CauseKind.SOURCE_UNAVAILABLE or not one.own:
         return False
-    return _of_host(one) and _UNANSWERED.search(one.own[0].observed) is not None
+    first = one.own[0]
+    return _of_host(one) and (first.detail in _PAUSED or _UNANSWERED.search(first.observed) is not None)
 
 
 def _lacks(one: Candidate) -> bool:

@@ -33,7 +33,7 @@ LEAST = 14
 AT_ONCE_MAX = 7
 """More intervals than these that come at once are history; fewer may be how a vendor delivers, as after a weekend."""
 MARGIN_LEAST_US = 30 * 60 * 1_000_000
-THROTTLED = "its server asked for a pause before it was asked for this"
+THROTTLED = "couldn't be looked at: its server asked for a pause"
 """Observed of an interval that may be there: nobody was allowed to look."""
 EXACT_NATS = 12.0
 HISTORY_NATS = 5.0

@@ -108,8 +108,9 @@ def _present(
 ) -> None:  # fmt: skip
     """What is so now, whenever it began."""
     found.now(tx, faults.KIND, ())  # it could be judged this time
-    found.now(tx, "look", looks.gather(tx, project))
     late = list(arrivals.gather(tx, scene, reach, blocked.missed(waiting), now))
+    overdue = {one.node for one in late if one.observed == arrivals.THROTTLED}
+    found.now(tx, "look", looks.gather(tx, project, overdue))
     found.now(tx, arrivals.KIND, late)
     failed = attempts.of_backfills(tx)
     found.now(tx, attempts.BACKFILLS, [one for one, _ in failed], {one.id: attempt for one, attempt in failed})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,12 +22,13 @@ _KINDS = {
 }
 
 
-def gather(tx: Transaction, project: Project) -> Iterator[Evidence]:
-    """The sources whose newest looks failed."""
+def gather(tx: Transaction, project: Project, overdue: Container[str] = ()) -> Iterator[Evidence]:
+    """The sources whose newest looks failed. A pause that a server asked for is waited for; of `overdue` sources, whose data is late
+    meanwhile, it is why."""
     sources = project.sources
     for found in failed_looks.failing(tx):
         source = sources.get(found.source)
-        if source is None or found.code == "source_throttled":  # it waits, and that is nothing wrong
+        if source is None or (found.code == "source_throttled" and found.source not in overdue):
             continue
         kind = _KINDS.get(found.code or "", CauseKind.SOURCE_UNAVAILABLE)
         if kind is CauseKind.SOURCE_UNAVAILABLE and found.times < 2 and (found.gap or SELDOM_US) < SELDOM_US:

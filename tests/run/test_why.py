@@ -116,12 +116,12 @@ def test_a_pause_is_named_with_who_said_so(lab: Lab) -> None:
     assert said.next == "headrace resume clean"
 
 
-def test_what_could_begin_says_that_nothing_runs_it(lab: Lab) -> None:
-    """A runtime that is stopped, of which nobody thinks."""
+def test_what_was_withdrawn_waits_for_a_correction(lab: Lab) -> None:
+    """Would catch: a command that publishes the rows again which somebody took back."""
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T06:00:00+00:00")
     lab.headrace("withdraw", "clean@2025-01-01", "--reason", "x", "--now", "2025-01-02T06:10:00+00:00")
-    assert ask(lab, "clean@2025-01-01", "2025-01-02T06:20:00+00:00").next == "headrace run clean --partition 2025-01-01"
+    assert ask(lab, "clean@2025-01-01", "2025-01-02T06:20:00+00:00").next == "headrace apply"
     assert "which was withdrawn" in ask(lab, "total@2025-01-01", "2025-01-02T06:20:00+00:00").verdict
 
 

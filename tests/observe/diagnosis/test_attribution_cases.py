@@ -279,6 +279,21 @@ def test_a_delivery_held_for_other_keys_breaks_the_join_further_down(joined_by: 
         assert cause.summary == "other keys in carrier than in the interval before"
 
 
+def test_much_that_is_odd_after_a_change_is_the_codes() -> None:
+    """Would catch: amounts times 100 since a body was changed, odd in so many ways that they were
+    taken for odd data, of which a warning alone opens nothing."""
+    graph = lines(totals={"amount": ("flights.amount",)})
+    changed = seen("totals", Family.CHANGE, hour=-5, strength=2, detail="body", held=False)
+    odd = [
+        seen(
+            "totals@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "amount",
+            id=f"fact:{number}", held=False, strength=100, detail=f"category mix: '{number}' is '{number}00'",
+        )
+        for number in range(4)
+    ]  # fmt: skip
+    assert shown(diagnose([changed, *odd], graph, NOW + 10 * HOUR_US)) == [("code_error", "totals")]
+
+
 def test_values_that_are_odd_whatever_the_rows_are_have_a_cause_of_their_own() -> None:
     """Would catch: another unit in a file whose rows are there twice told only after the rows were mended; shares that the rows
     themselves have moved told as another cause; what holds a delivery whose names are decided put down to its names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,8 +26,8 @@ ABSENT = frozenset({Family.ARRIVAL, Family.STALE, Family.VOLUME, Family.CHECK})
 """What data that isn't there shows itself in."""
 BROKEN = CONTENT | {Family.SCHEMA, Family.FORMAT, Family.TYPE, Family.ERROR}
 """What data of another form shows itself in: bodies fail over it, too."""
-CERTAIN = 100.0
-"""Nats that rule a cause out."""
+CERTAIN = math.inf
+"""Nats that rule a cause out, however much speaks for it."""
 
 
 class Covers(enum.Enum):

@@ -444,6 +444,7 @@ def mail_differs(
     if kind == "resolved":
         ended = " ".join(endings.of(tx, one).split())
         restored = one.restored_at or one.resolved_at or 0
+        one = endings.as_opened_last(tx, one)
         for said in (
             ended[:LINE_MAX // 2], f"Found {ago(one.opened_at - one.began_at)} after it began.",
             f"Over at {dated(restored, zone)}, {ago(restored - one.began_at)} after it began.",

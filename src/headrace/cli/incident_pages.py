@@ -135,8 +135,8 @@ def _facts(row: IncidentRow, page: Page) -> list[list[str | Cell]]:
         done = "; ".join(row.before.done) or "nothing is known of what was done"
         facts.append([Cell("before", "dim"), f"the same as {row.before.id}, {page.reader.moment(row.before.began_at)}: {done}"])
     if row.restored_at is not None:
-        again = " again" if any(line.what.startswith("opened again") for line in row.timeline) else ""
-        took = f"{seconds(row.restore_seconds)} after it began{again}"
+        first = "first " if any(line.what.startswith("opened again") for line in row.timeline) else ""
+        took = f"{seconds(row.restore_seconds)} after it {first}began"
         facts.append([Cell("over", "dim"), f"{page.reader.moment(row.restored_at)}, {took}"])
     if row.ended is not None:
         facts.append([Cell("ended", "dim"), row.ended])

@@ -9,7 +9,7 @@ from headrace.model import UnknownName, UsageError
 from headrace.observe.diagnosis.confidence import certainty
 from headrace.observe.evaluation import WAITING
 from headrace.observe.figures.repair_times import Occurred
-from headrace.observe.incidents.endings import as_opened_last, ended
+from headrace.observe.incidents.endings import ended
 from headrace.observe.states import ConsumerStatus
 from headrace.operations.documents import HoldingRow
 from headrace.operations.incident_documents import (
@@ -105,7 +105,7 @@ def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident)
         restored_at=None if one.restored_at is None else at(one.restored_at),
         resolved_at=None if one.resolved_at is None else at(one.resolved_at),
         detect_seconds=lasted.detect_us / 1e6,
-        restore_seconds=None if restored is None else (restored - as_opened_last(tx, one).began_at) / 1e6,
+        restore_seconds=None if restored is None else lasted.restore_us(restored) / 1e6,
         ended=ended(one.state, [line.what for line in timeline]),
         affected=AffectedRow(
             assets=list(one.affected.assets), consumers=list(one.affected.consumers), partitions=list(one.affected.partitions)

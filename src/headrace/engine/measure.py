@@ -9,7 +9,6 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -110,7 +109,11 @@ def _processor_wait_seconds() -> float:
     doesn't count it. Second field of /proc/…/schedstat (Linux, Documentation/scheduler/sched-stats).
     """
     with contextlib.suppress(OSError, ValueError, IndexError):
-        return int(Path("/proc/thread-self/schedstat").read_bytes().split()[1]) / 1e9
+        counted = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return int(os.read(counted, _STATUS_BYTES).split()[1]) / 1e9
+        finally:
+            os.close(counted)
     return 0.0
 
 

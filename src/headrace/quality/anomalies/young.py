@@ -73,7 +73,8 @@ that is `TIMES_MORE` times as far beyond them as they are apart."""
 MORE_ROWS = math.log(1.3)
 TIMES_MORE = 2.0
 SAME_ROWS_MIN = 3
-"""Where each partition has had exactly so many rows or more, so many times as many are no chance."""
+"""A table that has had the same number of rows each time, at least this many, is held when that is
+doubled, tripled and so on."""
 
 
 def young(partition: str, values: Mapping[MetricId, float], rows: int, history: History) -> list[Odd]:

@@ -124,8 +124,9 @@ def _delivered(tx: Transaction, scene: Scene, one: Incident) -> Iterator[str]:
         keys = list(dict.fromkeys(it.partition for it in found))
         more = f" and {len(keys) - NAMED_MAX} more" if len(keys) > NAMED_MAX else ""
         names = ", ".join(one.node if key == WHOLE else f"{one.node}@{key}" for key in keys[:NAMED_MAX])
+        several = len({it.arrived_at for it in found}) > 1
         when = arrived(last.claimed_at, last.arrived_at, last.observed_at, zone)
-        yield f"delivered{again} {when}: {names}{more}"
+        yield f"delivered{again}{', the last' if several else ''} {when}: {names}{more}"
 
 
 def _by_itself(tx: Transaction, scene: Scene, one: Incident, now: int) -> Iterator[str]:

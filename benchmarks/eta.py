@@ -42,9 +42,9 @@ class Watched:
 
     name: str
     took: float
-    low: float
+    low: float | None
     before: float
-    high: float
+    high: float | None
     said: tuple[tuple[float, float], ...]
 
     @property
@@ -59,9 +59,9 @@ class Watched:
         return abs(self.before - self.took) / self.took
 
     @property
-    def within(self) -> bool:
-        """Whether it took as long as the interval said."""
-        return self.low <= self.took <= self.high
+    def within(self) -> bool | None:
+        """Whether it took as long as the interval said; None where too little had run for one."""
+        return None if self.low is None or self.high is None else self.low <= self.took <= self.high
 
 
 def watched(shape: Shape, folder: Path) -> Watched:
@@ -152,14 +152,14 @@ def measure(*, quick: bool, only: str) -> Measured:
     if not found:
         raise SystemExit(f"nothing was measured: {notes}")
     off = [one.off_at_quarter for one in found]
+    within = [float(one.within) for one in found if one.within is not None]
     known = [value for value in off if not math.isnan(value)]
     figures = [
         Figure(name="eta_off_at_a_quarter", value=statistics.median(known) if known else math.inf, unit="ratio", goal=GOAL, runs=known),
         _observed("estimate_off_before", statistics.median(one.off_before for one in found), "ratio", [one.off_before for one in found]),
-        _observed(
-            "ended_within_the_interval", sum(one.within for one in found) / len(found), "share", [float(one.within) for one in found]
-        ),
     ]
+    if within:
+        figures.append(_observed("ended_within_the_interval", statistics.fmean(within), "share", within))
     return Measured(figures, notes)
 
 
@@ -168,10 +168,8 @@ def _observed(name: str, value: float, unit: str, runs: list[float]) -> Figure:
 
 
 def _note(one: Watched) -> str:
-    return (
-        f"took {one.took:.1f} s; before: {one.before:.1f} s ({one.low:.1f} to {one.high:.1f}); "
-        f"at a quarter off by {100 * one.off_at_quarter:.0f} %"
-    )
+    interval = "a guess" if one.low is None or one.high is None else f"{one.low:.1f} to {one.high:.1f}"
+    return f"took {one.took:.1f} s; before: {one.before:.1f} s ({interval}); at a quarter off by {100 * one.off_at_quarter:.0f} %"
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -153,7 +153,10 @@ class Handler(BaseHTTPRequestHandler):
             self.lab.stopping.wait()
             self.close_connection = True
             return
-        self.send_response(answer.status)
+        if "Date" in answer.headers:
+            self.send_response_only(answer.status)
+        else:
+            self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
         measured = any(name.lower() == "content-length" for name in answer.headers)

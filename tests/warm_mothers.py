@@ -144,7 +144,7 @@ def headrace(
 def warm_mothers() -> Iterator[None]:
     """Mothers are forked; the first of them starts the process that does it."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(mothers, "spawn", lambda descriptor, settings: warm().spawn(descriptor, settings))
+        patched.setattr(mothers, "spawn", lambda descriptor, settings, _complaints: warm().spawn(descriptor, settings))
         yield
     while _started:
         _started.pop().close()
@@ -260,7 +260,7 @@ def _end(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _fork_mother(descriptor: int, settings: Settings) -> Any:
+def _fork_mother(descriptor: int, settings: Settings, _complaints: object) -> Any:
     """In place of `mothers.spawn` in a command: nothing of the leader's stays open in the mother."""
     pid = os.fork()
     if pid == 0:

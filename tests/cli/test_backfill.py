@@ -114,8 +114,8 @@ def test_a_month_means_all_its_days(shop: Project) -> None:
 
 
 def test_what_never_ran_is_guessed_for_programs_and_not_known_to_people(shop: Project) -> None:
-    """Would catch: a document without the seconds that programs read, and an interval for people
-    that nothing stands behind."""
+    """Would catch: a document without the seconds that programs read, and an interval that nothing
+    stands behind, for people or for programs."""
     head = "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
     (shop.root / "assets/fresh.sql").write_text(f"{head}select day, count(*) as n from orders_clean group by day")
     shop.json("apply", "--yes")
@@ -123,6 +123,7 @@ def test_what_never_ran_is_guessed_for_programs_and_not_known_to_people(shop: Pr
     estimate = shop.json(*asked)["estimate"]
     assert not estimate["known"]
     assert estimate["seconds"] > 0
+    assert (estimate["low"], estimate["high"]) == (None, None)
     text = shop.text(*asked)
     assert "how long it takes isn't known yet" in text
     assert estimate["basis"] not in text

@@ -123,8 +123,9 @@ def _attempt(db: sqlite3.Connection, dice: random.Random, run: int, n: int, at: 
 def uptime_of(db: sqlite3.Connection, window: Window) -> tuple[int, int]:
     bad = {run for run, state in db.execute("select run_id, state from attempt") if state in ("failed", "rejected", "lost")}
     runs = [one for one in db.execute("select id, state, started_at, cancelled_at from run") if window[0] < one[2] <= window[1]]
+    runs = [one for one in runs if one[1] != "nothing_due" or one[3] is not None]
     good = [
-        state in ("succeeded", "nothing_due") or (state in ("partial", "failed") and run not in bad)
+        state == "succeeded" or (state in ("partial", "failed") and run not in bad)
         for run, state, _, cancelled in runs
         if cancelled is None
     ]
@@ -199,6 +200,22 @@ def test_all_views_say_what_the_raw_tables_say(shop: Project, seed: int) -> None
     worst = min(document["consumers"], key=lambda one: float(one["availability"]["honest"]))
     assert document["honest_availability"] == worst["availability"]["honest"]
     assert document["minutes_lost"] == sum(one["availability"]["lost_minutes"] for one in document["consumers"])
+
+
+def test_a_run_with_nothing_due_doesnt_raise_the_uptime(shop: Project) -> None:
+    """Would catch: an uptime that a scheduler raises by calling `tick` more often, and 100 % of runs
+    none of which had anything to do."""
+    before = shop.json("status")
+    assert shop.json("tick")["state"] == "nothing_due"
+    with tables(shop) as db:
+        after = shop.json("status")
+        same = ("runs_started", "classic_uptime", "uptime_text")
+        assert [after[name] for name in same] == [before[name] for name in same]
+        db.execute("update run set state = 'nothing_due'")
+    document = shop.json("status")
+    assert (document["runs_started"], document["classic_uptime"]) == (0, None)
+    assert document["uptime_text"] == "no data: no run had anything due"
+    assert shop.json("status", "--explain", "uptime")["rows"] == []
 
 
 def floored(part: int, whole: int) -> str:

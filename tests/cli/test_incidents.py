@@ -12,7 +12,8 @@ def test_each_cause_is_one_incident_with_its_owner_and_whom_it_affects(shop: Pro
     renamed = found["schema_change", "orders"]
     assert (renamed["owner"], renamed["state"]) == ("acme", "open")
     assert renamed["cause"]["summary"] == "1 column renamed"
-    assert renamed["cause"]["evidence"][0] | {"at": ""} == {"what": "column renamed", "expected": "amount", "observed": "total", "at": ""}
+    seen = {"what": "column renamed", "expected": "amount", "observed": "total", "at": "", "attempts": []}
+    assert renamed["cause"]["evidence"][0] | {"at": ""} == seen
     assert set(renamed["affected"]["consumers"]) == {"morning-report", "dashboard"}
     assert renamed["affected"]["partitions"] == ["2025-03-05"]
     assert renamed["timeline"][0]["by"] == "headrace"

@@ -147,14 +147,40 @@ def test_a_restatement_threatens_nobody_with_lateness(shop: Callable[..., Projec
     assert "will be late" not in mails(project, found["restatement"])
 
 
-def test_a_rename_with_another_unit_is_one_incident_that_names_both(shop: Callable[..., Project]) -> None:
-    """Would catch: two incidents, with two owners' mails, for one change of one column."""
+def test_a_rename_with_another_unit_is_two_incidents_and_one_repair(shop: Callable[..., Project]) -> None:
+    """Would catch: another unit without an incident of its own; two figures for one factor; a repair of
+    both that names one."""
     project = shop(days=14, **OUTBOX)
     deliver(project, 14, rows(14, "till,total,city", scale=100))
     project.json("tick", "--now", at(14))
-    (one,) = project.json("incidents")
-    assert one["cause"]["kind"] == "schema_change" and "amount: values × 1" in one["cause"]["summary"]
-    assert {row["what"] for row in one["cause"]["evidence"]} == {"column renamed", "distribution shift amount"}
+    names, unit = sorted(project.json("incidents"), key=lambda one: one["id"])
+    factor = unit["cause"]["summary"].removeprefix("amount ").partition(",")[0]
+    assert (names["cause"]["kind"], names["cause"]["summary"]) == ("schema_change", f"1 column renamed, amount: values {factor}")
+    assert (unit["cause"]["kind"], unit["cause"]["summary"]) == ("distribution_shift", f"amount {factor}, delivered as total")
+    assert [row["what"] for one in (names, unit) for row in one["cause"]["evidence"]] == ["column renamed", "distribution shift amount"]
+    for one in (names, unit):
+        said = f"Repair: one command repairs INC-1 and INC-2:\n  headrace fix {one['id']}\n"
+        assert said in mails(project, one["id"])
+        page = project.text("incident", one["id"], "--now", at(14))
+        assert "repair   one command repairs INC-1 and INC-2" in page and f"next: headrace fix {one['id']}" in page
+        assert f"amount → total: values {factor}, by 14" in project.refused("fix", one["id"], "--yes", "--now", at(14), code=3)
+
+    project.json("fix", "INC-2", "--yes", "--convert", "total / 100", "--now", at(14, "04:45"))
+    assert {one["state"] for one in project.json("incidents", "--all", "--now", at(14, "04:50"))} == {"resolved"}
+
+
+def test_a_unit_that_is_seen_once_the_names_are_accepted_has_an_incident_then(shop: Callable[..., Project]) -> None:
+    """Would catch: values under an accepted name that are published, or put down to the name."""
+    project = shop(days=2, **{"sources/sales.yaml": FILES["sources/sales.yaml"] + "checks:\n  - range: {column: amount, max: 300}\n"})
+    deliver(project, 2, rows(2, "till,total,city", scale=100))
+    project.json("tick", "--now", at(2))
+    (names,) = project.json("incidents")
+    assert names["cause"]["summary"] == "1 column renamed" and names["repair"]["text"] is None
+    project.json("fix", names["id"], "--yes", "--now", at(2, "04:45"))
+    (unit,) = project.json("incidents", "--now", at(2, "04:50"))
+    assert (unit["id"], unit["cause"]["kind"], unit["cause"]["node"]) == ("INC-2", "distribution_shift", "sales")
+    (consumer,) = project.json("status", "--now", at(2, "04:50"))["consumers"]
+    assert consumer["state"] == "at_risk" and "rejected" in consumer["reason"]
 
 
 def test_what_was_withdrawn_is_not_proposed_to_be_computed_again_as_it_is(shop: Callable[..., Project]) -> None:
@@ -289,3 +315,14 @@ def test_an_attempt_that_failed_is_one_piece_of_evidence(shop: Callable[..., Pro
     assert one["cause"]["kind"] == "resource_exhausted"
     found = [(row["observed"], row["at"]) for row in one["cause"]["evidence"]]
     assert len(found) == len(set(found)), found
+
+
+def test_a_repair_says_how_long_after_the_opening_it_was_begun(shop: Callable[..., Project]) -> None:
+    """Would catch: "waiting for a person: 3 h" of the whole time since the incident was opened, in
+    which nobody had asked a person, or in which a vendor was waited for."""
+    project = shop()
+    deliver(project, 10, rows(10, "till,total,city"))
+    project.json("tick", "--now", at(10))
+    page = project.text("fix", "INC-1", "--yes", "--now", at(10, "07:30"))
+    assert "; the repair was begun 3 h 00 min after it was opened" in page
+    assert "waiting for a person" not in page

@@ -38,4 +38,4 @@ def test_partitions_keep_their_keys(reader: Reader) -> None:
 
 
 def test_durations_have_a_unit() -> None:
-    assert [seconds(value) for value in (None, 0.008, 2.06, 59.96, 180, 7_500)] == ["", "8 ms", "2.1 s", "1 min", "3 min", "2 h 05 min"]
+    assert [seconds(value) for value in (None, 0.008, 2.06, 59.96, 180, 7_500)] == ["", "8.0 ms", "2.1 s", "1 min", "3 min", "2 h 05 min"]

@@ -121,7 +121,7 @@ def test_a_project_run_once_a_day_on_purpose_is_told_that_its_deadline_does_not_
     assert one["cause"]["kind"] == "deadline_infeasible"
     assert one["cause"]["summary"] == (
         "usually there at 08:01 (orders at 03:00, but nobody looks before 08:00); due by 07:00; fits if due by 08:01,"
-        " or if looked at 61 min earlier"
+        " or if looked at 1 h 01 min earlier"
     )
     site.arrived("2025-03-11", "2025-03-13")
     site.ticked("2025-03-14T13:00")

@@ -134,7 +134,7 @@ ONE_CAUSE = status_document(
         msgspec.structs.replace(one, incident="INC-1", reason="INC-1 flights: 2 columns renamed") for one in status_document().consumers
     ],
     incidents_open=2, holding=d.HoldingRow(causes=1, assets=8, consumers=3, command="headrace fix INC-1"), repairs=[PUT_DOWN],
-    headline="1 cause holds 8 assets and 3 consumers. Nothing wrong was published. Also open: 1 incident.",
+    headline="1 cause holds 8 assets and 3 consumers. Nothing wrong was published. Also open: 1 other incident.",
     next="headrace why morning-report",
 )  # fmt: skip
 SERVED = status_document(

@@ -37,6 +37,8 @@ def test_what_retention_has_expired_is_not_called_unpublished(project: Project) 
     """Would catch: "nothing was published by 2025-03-03", of a day on which something was."""
     project.json("tick", "--now", "2025-03-02T08:00+01:00")
     (project.root / "landing/orders_2025-03-02.csv").write_text("id,amount\n2,2.5\n")
+    project.json("tick", "--now", "2025-04-02T08:00+02:00")
+    (project.root / "landing/orders_2025-04-02.csv").write_text("id,amount\n3,3.5\n")
     project.json("tick", "--now", "2025-06-02T08:00+02:00")
     project.text("db", "gc")
     gone = refused(project, "read", "orders", "--at", "2025-03-03T00:00+01:00")
@@ -44,6 +46,18 @@ def test_what_retention_has_expired_is_not_called_unpublished(project: Project) 
     (since,) = [word for word in gone.split() if word.startswith("2025-0") and word != "2025-03-03T00:00:00+01:00"]
     assert project.json("read", "orders", "--at", since)["rows"], "the proposed time can be read"
     assert "nothing was published by" in refused(project, "read", "orders", "--at", "2025-01-01T00:00+01:00")
+
+
+def test_what_was_visible_within_retention_can_be_read(project: Project) -> None:
+    """Would catch: "isn't kept any more: [retention] snapshots is 30d" of what readers saw a week ago, because it was published
+    months ago; and a count of snapshots by `--dry-run` that isn't what goes."""
+    project.json("tick", "--now", "2025-03-02T08:00+01:00")
+    (project.root / "landing/orders_2025-03-02.csv").write_text("id,amount\n2,2.5\n")
+    project.json("tick", "--now", "2025-06-02T08:00+02:00")
+    planned = project.text("db", "gc", "--dry-run").partition(",")[0]
+    assert project.text("db", "gc").partition(",")[0] == planned
+    before = project.json("read", "orders", "--at", "2025-05-26T00:00+02:00")
+    assert [row["id"] for row in before["rows"]] == [1]
 
 
 def test_hours_are_backfilled_from_a_day_without_an_offset(project: Project) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from connect_workbench import Workbench
 from http_server_lab import Asked, Reply, Server, http_date, reply
@@ -20,7 +21,7 @@ from headrace.connect import http as http_kind
 from headrace.connect import http_client
 from headrace.connect.arrival import claimed
 from headrace.connect.deliveries import CannotRead, Found, Look
-from headrace.connect.http_rate import Gate
+from headrace.connect.http_rate import Gate, NotYet
 from headrace.connect.http_records import records_in
 from headrace.connect.http_request import on_same_server, with_query
 from headrace.connect.kinds import Access, Unavailable, kind_of
@@ -28,6 +29,8 @@ from headrace.govern.secrets import Secrets
 from headrace.model import Grain, PartitionSpec, Place, Source
 
 TOKEN = "canary-token-of-http"
+FEBRUARY_2013_US = 1_360_844_400_000_000
+"""2013-02-14 12:20 UTC."""
 
 
 @pytest.fixture
@@ -294,9 +297,48 @@ def test_retry_after_is_kept_by_all_who_ask(far: Far, server: Server) -> None:
     assert server.count("/x") == 1
 
 
+def test_a_pause_is_told_by_the_stores_clock(far: Far, server: Server) -> None:
+    """Would catch: a replay of 2013 whose servers ask to be left alone until a time of today."""
+    server.answers["/x"] = reply("{}", status=429, Retry_After="600")
+    source = far.source("/x", {})
+    access = msgspec.structs.replace(far.access(source), now_us=FEBRUARY_2013_US)
+    for said in ("left alone until 2013-02-14 12:30:", "asked again from 2013-02-14 12:"):
+        assert said in str(unavailable(lambda: kind_of(source).look(access, ["*"], {})))
+
+
+def test_a_pause_is_not_cut_short_by_a_wall_clock_that_jumps(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a ban that ends early, or lasts for a day, because the machine's clock was set."""
+    server.answers["/x"] = reply("{}", status=429, Retry_After="600")
+    unavailable(lambda: far.get("/x"))
+    real = time.time
+    for jump in (7200, -7200):
+        monkeypatch.setattr(time, "time", lambda jump=jump: real() + jump)
+        left = unavailable(lambda: far.get("/x")).retry_after
+        assert left is not None and 500 < left <= 600
+    assert server.count("/x") == 1
+
+
+def test_a_pause_that_another_machine_wrote_down_is_kept_by_the_wall_clock(tmp_path: Path) -> None:
+    """Would catch: the steady clock of another machine, or of this one before its restart, compared with ours."""
+    Gate(tmp_path, "http://h/x", None, str).close(600)
+    (file,) = tmp_path.iterdir()
+    wall = file.read_text().split(" ", 2)[1]
+    file.write_text(f"0.000000 {wall} elsewhere")
+    with pytest.raises(NotYet) as caught:
+        Gate(tmp_path, "http://h/x", None, str).wait()
+    assert caught.value.retry_after is not None and 500 < caught.value.retry_after <= 600
+
+
+def test_a_retry_after_that_is_a_date_is_taken_by_the_servers_clock(far: Far, server: Server) -> None:
+    """Would catch: a server whose clock is an hour off, left alone an hour too long or not at all."""
+    hour_ago = time.time() - 3600
+    server.answers["/x"] = reply("{}", status=429, Date=http_date(hour_ago), Retry_After=http_date(hour_ago + 600))
+    assert unavailable(lambda: far.get("/x")).retry_after == 600
+
+
 def test_a_rate_is_kept_over_several_gates(tmp_path: Path) -> None:
     """Would catch: a limit of 20/s that each worker takes for its own."""
-    gates = [Gate(tmp_path / "rates", "http://h/x", "20/s") for _ in range(3)]
+    gates = [Gate(tmp_path / "rates", "http://h/x", "20/s", str) for _ in range(3)]
     began = time.monotonic()
     for turn in range(9):
         gates[turn % 3].wait()

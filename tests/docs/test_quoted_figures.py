@@ -20,6 +20,7 @@ MEASURED_ON = re.compile(
 SPEAKS_OF_MEASURING = re.compile(
     r"\bp(50|95|99)\b|\b(was|were|been) measured\b|\bmeasured (with|in)\b|processor time|µs\b"
     r"|`make (bench|lab) |python -m benchmarks\.|×\s+as\b|\d\.\d+ times as\b"
+    r"|\b(takes?|took)\b[^.|]{0,40}?\b\d[\d.,]* (ms|s|minutes?|MB|kB|GiB)\b"
 )
 """Words of a section that quotes what somebody measured, or the way to measure it."""
 NO_FIGURES = {
@@ -64,6 +65,7 @@ def test_a_kept_benchmark_is_quoted_with_its_own_commit() -> None:
 def test_the_rule_would_notice_a_figure() -> None:
     """Would catch: a rule that lets every page pass."""
     assert quotes_a_figure("A no-op takes 200 µs of the leader.")
+    assert quotes_a_figure("The best pass takes 17 ms; `status` takes 0.27 s.")
     assert quotes_a_figure(f"Hops take {a_kept_figure()} here.")
     assert not quotes_a_figure("At most 60 s; 93.1 % of 30 days; 500 rows a transaction.")
     assert measured_on("Measured on 2026-11-21 at\ncommit `079b4b53c4`.") == [("2026-11-21", "079b4b53c4")]

@@ -22,15 +22,15 @@ from headrace.model.nodes import Backups, Settings
 from headrace.observe import looking
 from headrace.observe.diagnosis import attribution
 from headrace.observe.incidents import arrivals, history, keeping
-from headrace.observe.notices import deciding
+from headrace.observe.notices import deciding, queueing
 from headrace.operations import availability, estimates, serving
 from headrace.quality import audit, metrics, profiles
-from headrace.quality.anomalies import forecasting, limits, trending, young
+from headrace.quality.anomalies import forecasting, limits, recoded, trending, young
 from headrace.quality.anomalies.alone import HELD as NEW_CATEGORY_SHARE
 from headrace.run import garbage, graph, lake_files, looking_far, reclaiming, retiring, upkeep
 from headrace.run.executors import choosing, dask, watching
 from headrace.run.overlays import outcome, shadowing
-from headrace.run.steps import lasting, oddities, rename_evidence
+from headrace.run.steps import lasting, oddities, rename_evidence, restated
 from headrace.run.telling import sending
 from headrace.run.traces import emitter
 from headrace.schedule import pools, retry
@@ -62,6 +62,10 @@ QUOTED = [
     ("docs/how-to/postgresql.md", f"for {sqlite.BUSY_SECONDS:.0f} seconds at most"),
     ("docs/how-to/metrics.md", {1.0: "at most once a second"}[scraped.FRESH_SECONDS]),
     ("docs/how-to/notify.md", f"More than {deciding.FLOOD_MAX} messages an hour"),
+    ("docs/how-to/notify.md", {7: "is more than seven days away"}[queueing.AHEAD_US // (24 * HOUR_US)]),
+    ("docs/how-to/notify.md", {7: "still open seven days before the deadline"}[queueing.AHEAD_US // (24 * HOUR_US)]),
+    ("docs/explanation/anomalies.md", f"the same in at least {recoded.HOLD_MIN} deliveries"),
+    ("docs/explanation/anomalies.md", f"({young.SAME_ROWS_MIN} or more; with fewer than {young.ROWS_MIN} rows: about the same number)"),
     ("docs/how-to/excel.md", f"unpacks to more than {sheets.WORKBOOK_BYTES_MAX // GIB} GiB"),
     ("docs/how-to/exports.md", f"More than {excel_export.ROWS_MAX:,} rows are an error"),
     ("docs/how-to/exports.md", f"more than {excel_export._DIGITS} digits"),
@@ -76,6 +80,8 @@ QUOTED = [
     ("docs/explanation/performance.md", f"{retiring.ROWS_MAX} attempts per transaction"),
     ("docs/explanation/diagnosis.md", f"for {attribution.CHANGED_US[attribution.Grain.DAY] // HOUR_US} hours after the change"),
     ("docs/explanation/diagnosis.md", f"for {attribution.CHANGED_LONG_US // (24 * HOUR_US)} days after it"),
+    ("docs/explanation/anomalies.md", {1.5: "at least half as many rows again"}[oddities.MORE_TIMES]),
+    ("docs/how-to/drift.md", {0.1: "only where a tenth of its rows are gone"}[restated.MUCH_CHANGED]),
     ("docs/explanation/anomalies.md", f"| {limits.HISTORY_HOLD_MIN} and more |"),
     ("docs/explanation/anomalies.md", f"| {limits.HISTORY_WARN_MIN} and more |"),
     ("docs/explanation/anomalies.md", f"| {young.WARN_MIN} to {young.HOLD_MIN - 1} |"),
@@ -166,6 +172,25 @@ def test_planted_defects_are_as_many_as_the_page_says() -> None:
     assert planted > 30 and "more than thirty defects" in text("docs/explanation/simulation.md")
     assert "SEEDS_MAX = 200" in (ROOT / "tests/simulation/test_planted.py").read_text(encoding="utf-8")
     assert "within 200 seeds" in text("docs/explanation/simulation.md")
+
+
+def test_the_laboratory_is_as_large_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a laboratory that was made smaller or larger, and figures that stand for another one."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "faults"))
+    from lab import findable, graph, pairing, shapes
+
+    page = text("docs/explanation/diagnosis.md")
+    assert "A project has {} to {} assets and {} to {} clean days".format(*graph.ASSETS, *shapes.HISTORY) in page
+    assert f"about {shapes.ROWS[0][0]} to {shapes.ROWS[-1][1]:,} rows a day" in page
+    columns = [len(source.order) for seed in range(200) for source in shapes.world(seed).events]
+    assert f"with {min(columns)} to {max(columns)} columns" in page
+    assert sum(pairing.WAYS.values()) == 10 and "ten pairs" in page
+    words = {1: "one", 2: "two", 3: "three", 4: "four"}
+    same, below, two, anywhere = (words[pairing.WAYS[way]] for way in ("same", "below", "two", "any"))
+    assert f"in one delivery ({same}), at a source and an asset that is made of it ({below})" in page
+    assert f"at two sources of one asset ({two}), or anywhere ({anywhere})" in page
+    assert (findable.TIMES_EVER, findable.DEVIATIONS, findable.ROWS_MIN) == (2.0, 6.0, 20)
+    assert "twice as far" in page and "six of their standard deviations; a share also by 20 rows" in page
 
 
 def test_gaps_after_which_nobody_looked_are_those_of_the_code() -> None:

@@ -8,11 +8,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from lab.campaign_lab import Campaign, chosen
+from lab.campaign_lab import Campaign, chosen, every
 from lab.declarations import SERVER, TOKEN, declare
 from lab.delivered import DELIVERED
 from lab.deliveries import Delivery
-from lab.faults import Fault
+from lab.faults import Fault, Unfit
 from lab.findable import within_noise
 from lab.graph import ASSETS
 from lab.month import Lab
@@ -24,6 +24,7 @@ from headrace.plan import compile_project
 
 SEEDS = (1, 1001, 2001, 2002)
 NULL_SPIKE = 15
+KEYS_OF_FACTS = 20
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -47,6 +48,17 @@ def test_scenarios_are_chosen_by_kind(tmp_path: Path) -> None:
     assert kinds == {"null_spike", "schema_change renamed", "schema_change dropped", "schema_change headless"}
     with pytest.raises(ValueError, match="no fault is called nul_spike"):
         list(chosen(1, tmp_path, ["nul_spike"]))
+
+
+def test_a_fault_that_does_not_fit_a_world_is_left_out(tmp_path: Path) -> None:
+    """Catches a world whose joined sources are all too small for unknown keys, of which nothing could be played."""
+    lab = Lab(4404, tmp_path)
+    declare(tmp_path, lab.world, lab.graph)
+    with pytest.raises(Unfit):
+        drawn(lab, str(KEYS_OF_FACTS))
+    assert list(chosen(4404, tmp_path, ["clean", "odd"])) == ["clean", "odd"]
+    assert list(chosen(4404, tmp_path, ["reference_broken"])) == [str(KEYS_OF_FACTS + 1)]
+    assert {str(one) for one in range(len(ALL))} - set(every(lab)) == {str(KEYS_OF_FACTS)}
 
 
 def test_of_two_at_once_neither_hides_the_other(tmp_path: Path) -> None:

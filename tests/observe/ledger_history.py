@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
@@ -25,6 +26,14 @@ FIRST = date(2013, 1, 1)
 DAYS = [(FIRST + timedelta(days=number)).isoformat() for number in range(3)]
 START = 1_356_998_400_000_000
 """2013-01-01 in UTC."""
+
+
+OURS = ("detection", "schedule", "dispatch", "audit", "publish", "unattributed")
+"""What Headrace itself takes of a wait; of the queue what passes while a slot is free."""
+
+
+def owner_of(name: str) -> str:
+    return f"owner of {name}"
 
 
 def end_of(day: str) -> int:
@@ -203,6 +212,15 @@ class History:
         """Microseconds in which something on the path queued although a slot was free: asked of each instant at which that can change."""
         edges = self.edges(day)
         return sum(end - start for start, end in pairwise(edges) if self._queued_free(day, start))
+
+    def charged(self, day: str) -> dict[str, int]:
+        """Microseconds that Headrace answers for, and those that the owner of each node does."""
+        found = Counter[str]()
+        for start, end in pairwise(self.edges(day)):
+            kind, name, _ = self.spent(day, start)
+            ours = kind in OURS or kind == "queue"
+            found["headrace" if ours else owner_of(name)] += end - start
+        return dict(found)
 
     def _queued_free(self, day: str, at: int) -> bool:
         kind, *place = self.spent(day, at)

@@ -20,7 +20,7 @@ from headrace.observe.incidents.reports import reported
 from headrace.observe.looking import known_until
 from headrace.run.judging import Judged, judge
 from headrace.store import Store, Transaction
-from headrace.store.queries import availability, pauses, publications
+from headrace.store.queries import arrivals, availability, pauses, publications
 from headrace.store.queries.pauses import Pause
 
 HOUR = 3_600_000_000
@@ -123,7 +123,7 @@ class Days:
     """One history. `happened` names its faults and repairs, for whoever reads a failure."""
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
+        self._random, self._unseen = random.Random(seed), random.Random(seed)
         self.happened: list[str] = []
         self.events: list[Event] = []
         self._n = self._snapshot = self._revision = self._run = 0
@@ -301,11 +301,7 @@ class Days:
         if since <= now < until:
             return  # nothing can be fetched
         known = key(day)
-        delivery = tx.execute(
-            "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, state)"
-            " values (?, ?, 'x', 0, 0, ?, ?, ?, ?)",
-            (source, known, now, now, now, state),
-        ).lastrowid
+        delivery = self._delivered(tx, source, known, now, state)
         self._decide(tx, source, known, "superseded")
         if state == "published":
             self._publish(tx, source, known, now, delivery=delivery, verdict="warned" if warned else "passed")
@@ -322,6 +318,18 @@ class Days:
             (source, known, n, state, rows, delivery, now),
         )
         self._stand(tx, source, known, state, now)
+
+    def _delivered(self, tx: Transaction, source: str, known: str, now: int, state: str) -> int:
+        """Now, or up to an hour ago: it lay unseen since then, or since the observation before."""
+        before = tx.execute("select max(at) from look where source = ? and at < ?", (source, now)).fetchone()
+        arrived = max(before[0] or 0, now - self._unseen.choice([0, HOUR // 6, HOUR]))
+        number = tx.execute(
+            "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at,"
+            " observed_at, arrived_at, state) values (?, ?, 'x', 0, 0, ?, ?, ?, ?)",
+            (source, known, arrived, now, arrived, state),
+        ).lastrowid
+        assert number is not None
+        return number
 
     def _compute(self, tx: Transaction, day: int, now: int, *, again: bool) -> None:
         made_of = MADE_OF if self.removed_at is not None and now >= self.removed_at else {**MADE_OF, **OLD}
@@ -357,14 +365,17 @@ class Days:
 
     def _of_hour(self, tx: Transaction, hour: int, now: int) -> None:
         self._look(tx, HOURLY, now)
-        for node in (HOURLY, OF_HOURS):
-            self._publish(tx, node, hour_key(hour), now)
+        delivery = self._delivered(tx, HOURLY, hour_key(hour), now, "published")
+        self._publish(tx, HOURLY, hour_key(hour), now, delivery=delivery)
+        self._publish(tx, OF_HOURS, hour_key(hour), now)
 
     def _remove(self, tx: Transaction, now: int) -> None:
         tx.execute("update promise set until_at = ? where consumer = ?", (now, REMOVED))
 
     def _planned(self, tx: Transaction, source: str, day: int, now: int) -> None:
-        """A backfill publishes the delivery and all that is made of it in one snapshot."""
+        """A backfill publishes the delivery, if there is one, and all that is made of it in one snapshot."""
+        if not arrivals.there(tx, source, key(day)):
+            return
         self._run += 1
         tx.execute(
             "insert into run (id, kind, request, actor, state, started_at, finished_at, plan_id)"

@@ -271,7 +271,7 @@ def runs_differ(shown: Views) -> Iterator[str]:
     session = shown.session
     figure = explain(session, "uptime")
     listed = run_list(session, failed=False, before=None, limit=200).runs
-    within = [one for one in listed if figure.began <= one.started_at <= figure.until]
+    within = [one for one in listed if figure.began <= one.started_at <= figure.until and one.state != "nothing_due"]
     yield from differ(
         "runs started",
         status=shown.status.runs_started,
@@ -282,7 +282,7 @@ def runs_differ(shown: Views) -> Iterator[str]:
     good, started = sum(row.succeeded for row in figure.rows), sum(row.runs for row in figure.rows)
     percent = shown.status.classic_uptime
     words = f"{good} of {started} runs that started succeeded: {percent} %"
-    words = "no run started" if percent is None else words
+    words = "no run had anything due" if percent is None else words
     yield from differ("uptime in words", figure=said, status=words)
     yield from differ("uptime", status=ratio(percent), metrics=shown.gauge("classic_uptime_ratio"))
     for one in listed:

@@ -59,7 +59,7 @@ def test_what_runs_longer_than_is_left_is_at_risk() -> None:
     small.publish("src", DAY2, at("2013-02-03 05:00"))
     small.publish("a", DAY2, at("2013-02-03 06:50"))
     small.stand("b", DAY2, "running", at("2013-02-03 06:57"))
-    assert judged(small, now).reason == "b runs for 60 s, what is left needs 4 min, due 07:00"
+    assert judged(small, now).reason == "b runs for 1 min, what is left needs 4 min, due 07:00"
     small.stand("b", DAY2, "running", at("2013-02-03 06:54"))
     assert judged(small, now).state is State.SERVED
 

@@ -19,10 +19,11 @@ from headrace.observe.incidents.keeping import Keeping
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.persist import promise
 from headrace.observe.watched import Watched
+from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes, Span
 from headrace.plan.bodies import Lines
 from headrace.run.judging import Judged, judge
 from headrace.store import Store, Transaction
-from headrace.store.queries import evidence, incidents
+from headrace.store.queries import evidence, incidents, obligations
 from headrace.store.queries.incidents import Incident
 
 NODES = [node("src", Grain.DAY, source=True), node("a", Grain.DAY, "src")]
@@ -97,6 +98,10 @@ class Night:
         with self.store.write(None) as tx:
             for name in names or ("src", "a"):
                 n = self.attempt(tx, name, key, "published", at(when))
+                tx.execute(
+                    "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition = ? and ended_snapshot is null",
+                    (n, at(when), name, key),
+                )
                 cursor = tx.execute(
                     "insert into publication (node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, version)"
                     " values (?, ?, 1, ?, ?, ?, 1, 0, 'passed', 1)",
@@ -108,6 +113,43 @@ class Night:
                 " values ('src', ?, 'x', 0, 0, ?, ?, ?, 'published')",
                 (key, *[at(when)] * 3),
             )
+
+    def fails_again(self, key: str, when: str) -> None:
+        """What is published of `a` stays."""
+        with self.store.write(None) as tx:
+            error = '{"kind": "deterministic", "message": "ValueError: no"}'
+            self.attempt(tx, "a", key, "failed", at(when), error)
+            self.change(tx, key, "state = 'failed', failures = 1", at(when))
+
+    def invalidated(self, key: str, when: str) -> None:
+        """Other code of `a` is applied, and somebody is asked before readers see anything else."""
+        with self.store.write(None) as tx:
+            self.change(tx, key, "state = 'published', stale = 1, proposed = 1, failures = 0", at(when))
+
+    def change(self, tx: Transaction, key: str, to: str, when: int) -> None:
+        revision = tx.execute("select max(revision) + 1 from partition").fetchone()[0]
+        tx.execute(
+            f"update partition set {to}, since = ?, revision = ? where node = 'a' and partition = ?",
+            (when, revision, key),
+        )
+
+    def plan(self, when: str, state: str, name: str = "a", first: str = "2013-02-01", last: str = "2013-02-02") -> None:
+        """A backfill of some partitions of a node, begun then."""
+        chosen = Chosen(node=name, spans=(Span(first=first, last=last),), partitions=2, why="")
+        backfill = Backfill(mode=Mode.MISSING, chosen=(chosen,), skipped=(), steps=(), publishes=Publishes.ATOMICALLY)
+        with self.store.write(None) as tx:
+            tx.execute("delete from plan")
+            tx.execute(
+                "insert into plan (id, state, actor, reason, request, version, content, created_at, started_at)"
+                " values (7, ?, 'ann', 'x', '{}', 1, ?, ?, ?)",
+                (state, msgspec.msgpack.encode(backfill), at(when), at(when)),
+            )
+
+    def line(self) -> str:
+        """The last of the newest incident's timeline."""
+        newest = self.all()[-1]
+        with self.store.read() as tx:
+            return incidents.timeline_of(tx, newest.id)[-1].what
 
 
 def test_one_cause_is_one_incident_until_its_readers_are_served_and_again_when_it_comes_back(store: Store) -> None:
@@ -143,6 +185,64 @@ def test_one_cause_is_one_incident_until_its_readers_are_served_and_again_when_i
     assert (second.id, second.recurrence_of, second.state) == (first.id + 1, first.id, "open")
 
 
+def test_an_incident_isnt_over_while_a_backfill_computes_its_partitions(store: Store) -> None:
+    """Would catch: "resolved" as soon as new code is applied, or a failed backfill is gone on with,
+    before what had failed is computed: its readers see rows of before, and are served."""
+    night = Night(store)
+    night.published("2013-02-01", "2013-02-02 04:00")
+    night.published("2013-02-02", "2013-02-03 04:00")
+    night.judge("2013-02-03 07:30")
+    night.fails_again("2013-02-01", "2013-02-03 08:00")
+    assert [(one.kind, one.state) for one in night.judge("2013-02-03 08:01")] == [("code_error", "open")]
+    night.invalidated("2013-02-01", "2013-02-03 09:00")
+    night.plan("2013-02-03 09:00", "running")
+    assert [one.state for one in night.judge("2013-02-03 09:01")] == ["recovering"]
+    assert night.line() == "backfill 7 computes a@2013-02-01, and hasn't published it yet"
+    night.published("2013-02-02", "2013-02-03 09:02", "a")
+    assert [one.state for one in night.judge("2013-02-03 09:03")] == ["recovering"]
+    assert night.line() == "backfill 7 computes a@2013-02-01, and hasn't published it yet"
+    night.published("2013-02-01", "2013-02-03 09:04", "a")
+    (over,) = night.judge("2013-02-03 09:05")
+    assert (over.state, over.resolved_at) == ("resolved", at("2013-02-03 09:05"))
+
+
+@pytest.mark.parametrize(
+    ("name", "grain", "key"),
+    [("a", Grain.DAY, "2013-02-01"), ("m", Grain.MONTH, "2013-02"), ("w", None, "*")],
+)
+def test_an_incident_isnt_over_while_its_repair_computes_what_is_made_of_it(store: Store, name: str, grain: Grain | None, key: str) -> None:
+    """Would catch: "all whom it affected are served again" once a corrected delivery is ingested,
+    while the backfill that belongs to it still computes what its readers read."""
+    watched = declare([NODES[0], node(name, grain, "src")], consumer("c", name, max_age="400d"))
+    night = Night(store)
+    night.published("2013-02-01", "2013-02-02 04:00", "src")
+    night.published(key, "2013-02-02 04:00", name)
+    night.judge("2013-02-02 07:30", watched)
+    night.held("2013-02-01", "2013-02-02 08:00")
+    assert [one.state for one in night.judge("2013-02-02 08:01", watched)] == ["open"]
+    night.plan("2013-02-02 09:00", "running", name, key, key)
+    night.published("2013-02-01", "2013-02-02 09:01", "src")
+    assert [one.state for one in night.judge("2013-02-02 09:02", watched)] == ["recovering"]
+    where = name if grain is None else f"{name}@{key}"
+    assert night.line() == f"backfill 7 computes {where}, and hasn't published it yet"
+    night.published(key, "2013-02-02 09:03", name)
+    assert [one.state for one in night.judge("2013-02-02 09:04", watched)] == ["resolved"]
+
+
+def test_an_incident_is_over_when_the_backfill_of_its_partitions_is(store: Store) -> None:
+    """Would catch: an incident that recovers for ever, because a backfill was cancelled."""
+    night = Night(store)
+    night.published("2013-02-01", "2013-02-02 04:00")
+    night.judge("2013-02-02 07:30")
+    night.fails_again("2013-02-01", "2013-02-02 08:00")
+    night.judge("2013-02-02 08:01")
+    night.invalidated("2013-02-01", "2013-02-02 09:00")
+    night.plan("2013-02-02 09:00", "paused")
+    assert [one.state for one in night.judge("2013-02-02 09:01")] == ["recovering"]
+    night.plan("2013-02-02 09:00", "cancelled")
+    assert [one.state for one in night.judge("2013-02-02 09:02")] == ["resolved"]
+
+
 def test_late_twice_in_two_weeks_is_a_recurrence_though_the_first_was_missing_in_the_end(store: Store) -> None:
     """Would catch: "recurrences: 0" for the commonest case: opened as late, and kept as missing once the deadline had passed."""
     nodes = [msgspec.structs.replace(NODES[0], expect_by="05:00"), NODES[1]]
@@ -167,6 +267,35 @@ def test_late_twice_in_two_weeks_is_a_recurrence_though_the_first_was_missing_in
     first, second = night.all()
     assert second.recurrence_of == first.id
     assert first.restored_at is not None and first.restored_at >= first.opened_at
+
+
+@pytest.mark.parametrize("by", ["05:00", None])
+def test_a_waiver_ends_nothing_that_another_promise_waits_for(store: Store, by: str | None) -> None:
+    """Would catch: an incident that is over, of data that isn't there, because one consumer let its interval go before another's
+    deadline; one that stays open because of a promise that begins later, or that waits for another interval."""
+    nodes = [msgspec.structs.replace(NODES[0], expect_by=by), NODES[1]]
+    first, second = consumer("c", "a", due="07:00"), consumer("d", "a", due="08:00")
+    watched, later = declare(nodes, first, second), declare(nodes, first, second, consumer("e", "a", due="08:00"))
+    night = Night(store)
+    with store.write(None) as tx:
+        promise(tx, WATCHED, watched, at("2013-02-01 00:00"))
+        promise(tx, watched, later, at("2013-02-03 08:10"))
+    night.published("2013-02-01", "2013-02-02 04:00")
+    night.looked("2013-02-02 08:30")
+    assert night.judge("2013-02-02 08:30", watched) == []
+    night.looked("2013-02-03 07:30")
+    (one,) = night.judge("2013-02-03 07:30", watched)
+    assert (one.kind, one.state) == ("missing_source", "open")
+    for now, name in (("2013-02-03 07:45", "c"), ("2013-02-03 08:15", "d")):
+        night.looked(now)
+        assert [each.state for each in night.judge(now, watched)] == ["open"]
+        with store.write(None) as tx:
+            obligations.waive(tx, name, "2013-02-02", at(now))
+        left = [(each.kind, each.state) for each in night.judge(now, watched)]
+        assert left == [("missing_source", "open" if name == "c" else "resolved")]
+    night.looked("2013-02-03 09:00")
+    assert [each.state for each in night.judge("2013-02-03 09:00", later)] == ["resolved"]
+    assert not [line for line in timeline(store, one.id) if line.startswith(endings.BEGINS[1])]
 
 
 def test_judging_the_same_twice_writes_nothing_more(store: Store) -> None:
@@ -424,7 +553,7 @@ def test_a_deadline_is_never_advised_that_the_last_days_would_have_missed(store:
 
 
 def ago_of(come: str) -> str:
-    return {"07:40": "40 min", "08:40": "100 min"}[come]
+    return {"07:40": "40 min", "08:40": "1 h 40 min"}[come]
 
 
 def test_one_outage_says_nothing_of_when_files_usually_come(store: Store) -> None:

@@ -14,8 +14,8 @@ from headrace.observe.ledger.crowd import Led
 from headrace.observe.ledger.declared import Traits
 from headrace.observe.ledger.inputs import Inputs, Place
 from headrace.observe.ledger.rebuilds import cause_us
-from headrace.observe.ledger.records import Arrival, Named, Planned, Shown, Standstill, Try, Unread
-from headrace.observe.ledger.segments import divided
+from headrace.observe.ledger.records import Arrival, Dropped, Named, Planned, Shown, Standstill, Try, Unread
+from headrace.observe.ledger.segments import Kind, divided
 from headrace.observe.obligations import Scene
 
 NODE = "a"
@@ -97,6 +97,16 @@ def test_what_was_held_and_then_accepted_waited_for_a_person() -> None:
     assert spent(rows, 100, final=1) == [("schedule", 10), ("queue", 5), ("run", 20), ("audit", 5), ("hold", 60)]
 
 
+@pytest.mark.parametrize("since", [-50, 0, 20])
+def test_a_source_that_cant_be_read_is_told_so_whenever_that_began(since: int) -> None:
+    """Would catch: "not delivered yet" of an interval whose source has been throttled since before it ended."""
+    rows = Rows()
+    rows.refused = [Unread(since, None, "429 Too Many Requests")]
+    stay = Stay(node=NODE, partition="*", from_us=0, to_us=100, is_source=True)
+    notes = [one.note for one in divided(Claims(stay, rows).all(), 0, 100, NODE, "*")]
+    assert notes == [*(["not delivered yet"] if since > 0 else []), "couldn't be read: 429 Too Many Requests"]
+
+
 def test_a_plan_waits_for_an_approval_and_for_its_rest() -> None:
     """Would catch: the hours in which a plan wasn't approved counted as ours."""
     plan = Planned(7, 5, 50, "partitions > 3")
@@ -149,7 +159,7 @@ def test_a_delivery_between_two_observations_is_told_as_such() -> None:
     rows.delivered = [Arrival(1, 130 * minute, 240 * minute, claimed_us=5)]
     for promised, told in (
         (0, "delivered 2 h 10 min to 4 h 00 min later than agreed"),
-        (180 * minute, "delivered at most 60 min later than agreed"),
+        (180 * minute, "delivered at most 1 h 00 min later than agreed"),
         (300 * minute, "delivered, as agreed"),
     ):
         stay = Stay(node=NODE, partition="*", from_us=0, to_us=250 * minute, is_source=True, promised_us=promised)
@@ -215,3 +225,36 @@ def test_a_rebuild_begins_with_what_caused_it(first: dict[str, object], began: i
     declared = node(NODE, Grain.DAY, timezone="UTC")
     inputs = Inputs(Scene(declare([declared]), SmallWorld()), rows, {}, None)
     assert cause_us(inputs, rows, Place(NODE, "2013-01-01"), rows.visible[0], 500) == began
+
+
+def test_nobody_could_have_decided_what_no_command_ends() -> None:
+    """Would catch: "core could have decided for 40 h" of a source's interval that somebody unpublished,
+    which only its vendor brings back, or of data that is dropped already."""
+    taken = Rows(attempt(1, "published", 10, 10, 20))
+    taken.visible = [Shown(20, 30, 1, 1)]
+    assert (decider(taken, source=False), decider(taken, source=True)) == ("core", "")
+    held = attempt(1, "held", 10, 10, 20, reason="odd")
+    assert decider(Rows(held), source=False) == "core"
+    dropped = Rows(msgspec.structs.replace(held, dropped=Dropped(50, "dropped by ann")))
+    stay = Stay(node=NODE, partition="*", from_us=0, to_us=100, traits=Traits(decider="core"))
+    found = divided(Claims(stay, dropped).all(), 0, 100, NODE, "*")
+    assert [(one.us, one.decider) for one in found if one.kind is Kind.HOLD] == [(30, "core"), (50, "")]
+
+
+def decider(rows: Rows, *, source: bool) -> str:
+    """Who could end the hold of a stay that is open at 100."""
+    stay = Stay(node=NODE, partition="*", from_us=0, to_us=100, is_source=source, traits=Traits(decider="core"))
+    last = divided(Claims(stay, rows).all(), 0, 100, NODE, "*")[-1]
+    assert last.kind is Kind.HOLD
+    return last.decider
+
+
+def test_a_hold_says_what_is_wrong_with_the_partition_asked_about() -> None:
+    """Would catch: the first line of one day's file given as the reason for which another day waits."""
+    rows = Rows(attempt(1, "held", 10, 10, 20, reason="line 9 has 2 columns (b.csv)"))
+    headline = "2 partitions, a to b, first: line 4 has 2 columns"
+    rows.named = [Named(3, NODE, "format_change", headline, "acme", 5, None, places=2)]
+    stay = Stay(node=NODE, partition="*", from_us=0, to_us=100)
+    assert divided(Claims(stay, rows).all(), 0, 100, NODE, "*")[-1].note == "line 9 has 2 columns"
+    rows.named = [Named(3, NODE, "format_change", "line 9 has 2 columns", "acme", 5, None)]
+    assert divided(Claims(stay, rows).all(), 0, 100, NODE, "*")[-1].note == "line 9 has 2 columns"

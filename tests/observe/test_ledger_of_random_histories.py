@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from itertools import pairwise
 
 import pytest
-from ledger_history import DAYS, History, end_of
+from ledger_history import DAYS, History, end_of, owner_of
 
 from headrace.model import Settings
 from headrace.observe.facts import StoreWorld
@@ -47,6 +48,7 @@ def ledgers(store: Store, history: History, now: int | None) -> dict[str, Ledger
 def check_that_it_adds_up(ledger: Ledger) -> None:
     assert sum(one.us for one in ledger.segments) == ledger.wait_us
     assert all(one.us > 0 for one in ledger.segments)
+    assert all(one.note for one in ledger.segments), "each says in words what it was"
     assert all(one.to_us == after.from_us for one, after in pairwise(ledger.segments))
     if ledger.segments:
         assert (ledger.segments[0].from_us, ledger.segments[-1].to_us) == (ledger.from_us, ledger.to_us)
@@ -71,6 +73,22 @@ def test_each_instant_is_what_it_was(store: Store) -> None:
             assert sum(one.us for one in ledger.segments if one.free) == history.free(day), seed
             assert ledger.shortest_us is not None and ledger.work_us <= ledger.wait_us
             assert ledger.shortest_us <= ledger.wait_us, seed
+
+
+def test_each_owner_answers_for_what_is_its(store: Store) -> None:
+    """Would catch: a delivery that lay unseen, or that waited for a slot, or another part that Headrace
+    took, charged to the owner of the node."""
+    unseen = 0
+    for seed in range(HISTORIES):
+        history = History(seed)
+        traits = {one.name: Traits(owner_of(one.name)) for one in history.nodes}
+        for day, ledger in ledgers(store, history, None).items():
+            shares = Counter[str]()
+            for share, us in ledger.shares(traits, {}).items():
+                shares[share.owner] += us
+            assert shares == history.charged(day), f"seed {seed}, {day}"
+            unseen += ledger.by_kind().get(Kind.DETECTION, 0)
+    assert unseen, "no history has a delivery that lay unseen"
 
 
 def test_a_wait_that_is_not_over_ends_now(store: Store) -> None:

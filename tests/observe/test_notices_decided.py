@@ -13,7 +13,7 @@ from small_world import ZONE, at, declare, node
 
 from headrace.model import Grain, Project, Settings
 from headrace.model.nodes import Consumer, Owner, PartitionSpec, Place, Source
-from headrace.observe.notices.digest import digests
+from headrace.observe.notices.digest import Unserved, digests
 from headrace.observe.notices.queueing import Deadlines, tell
 from headrace.observe.states import AtRisk
 from headrace.store import Store
@@ -66,7 +66,8 @@ class Board:
         with self.store.write(None) as tx:
             for one in found:
                 incidents.write(tx, one)
-            tell(tx, people, Deadlines({"report": RISK} if risk else {}, late or {}), now, lambda one: ("", [f"headrace fix {one.shown}"]))
+            deadlines = Deadlines({"report": RISK} if risk else {}, late or {})
+            tell(tx, people, deadlines, now, lambda one: ("", [f"headrace fix {one.shown}"]))
 
     def rows(self, columns: str = "kind, recipient, state") -> list[tuple[Any, ...]]:
         with self.store.read() as tx:
@@ -283,7 +284,7 @@ def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
 
     def digest(now: str) -> list[str]:
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, watched, late={}, now=at(now)))
+            found = list(digests(tx, people, watched, Unserved(), at(now)))
             notices.put(tx, found, at(now))
         return [one.body for one in found if one.state == "waiting"]
 
@@ -328,7 +329,7 @@ def test_exactly_one_digest_has_what_is_new(board: Board) -> None:
 
     def digest(now: str, late: dict[str, int]) -> list[str]:
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, watched, late=late, now=at(now)))
+            found = list(digests(tx, people, watched, Unserved(late), at(now)))
             notices.put(tx, found, at(now))
         return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
 
@@ -341,6 +342,22 @@ def test_exactly_one_digest_has_what_is_new(board: Board) -> None:
     assert not any(line.startswith(("new:", "late since")) for line in digest("2025-02-06T08:00", late))
 
 
+def test_a_digest_names_who_was_never_served(board: Board) -> None:
+    """Would catch: a consumer that has had nothing since its first deadline, and is in no digest."""
+    people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
+    watched = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
+
+    def digest(now: str) -> list[str]:
+        never = Unserved(never={"report": at("2025-02-04T07:00")})
+        with board.store.write(None) as tx:
+            found = list(digests(tx, people, watched, never, at(now)))
+            notices.put(tx, found, at(now))
+        return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
+
+    assert digest("2025-02-04T08:30") == ["never served, due since Tue 2025-02-04 07:00: report (headrace why report)"]
+    assert digest("2025-02-05T08:30") == [], "it is said once"
+
+
 def test_a_digest_is_about_all_days_since_the_one_before(board: Board) -> None:
     """Catches: news of a day on which nothing ran that no digest has; "late since 06:00" of yesterday;
     a vendor's incident that isn't in the digest of whoever is told for it."""
@@ -349,7 +366,7 @@ def test_a_digest_is_about_all_days_since_the_one_before(board: Board) -> None:
 
     def digest(now: str, late: dict[str, int]) -> list[str]:
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, watched, late=late, now=at(now)))
+            found = list(digests(tx, people, watched, Unserved(late), at(now)))
             notices.put(tx, found, at(now))
         return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
 
@@ -371,9 +388,9 @@ def test_what_was_over_after_a_digest_was_due_is_new_in_it(board: Board) -> None
     with board.store.write(None) as tx:
         opened = incident(opened_at=at("2025-02-04T07:00"))
         incidents.write(tx, over(opened, at("2025-02-04T08:10")))
-        told = list(digests(tx, people, watched, late={}, now=at("2025-02-04T08:20")))
+        told = list(digests(tx, people, watched, Unserved(), at("2025-02-04T08:20")))
         notices.put(tx, told, at("2025-02-04T08:20"))
-        next_day = list(digests(tx, people, watched, late={}, now=at("2025-02-05T08:20")))
+        next_day = list(digests(tx, people, watched, Unserved(), at("2025-02-05T08:20")))
     assert [one.body for one in told] == ["new: INC-1 flights: 1 column renamed"]
     assert [one.body for one in next_day] == ["over: INC-1 flights: 1 column renamed. Nothing of it is left."]
 
@@ -387,7 +404,7 @@ def test_the_first_digest_says_since_when_nothing_is_to_be_reported(board: Board
         tx.execute("insert into version (id, hash, manifest, compiled, applied_at, actor) values (1, 'h', '{}', ?, ?, 't')", (b"", applied))
 
         def digest(now: str) -> list[str | None]:
-            found = list(digests(tx, people, watched, late={}, now=at(now)))
+            found = list(digests(tx, people, watched, Unserved(), at(now)))
             notices.put(tx, found, at(now))
             return [one.error for one in found]
 

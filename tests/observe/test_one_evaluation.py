@@ -163,6 +163,9 @@ class Seen:
         for name in re.findall(r"^late since .*: (\S+) \(", body, re.MULTILINE):
             if "late" not in states.get(name, []):
                 self.wrong.append(f"a digest says that {name} is late")
+        for name in re.findall(r"^never served, due since .*: (\S+) \(", body, re.MULTILINE):
+            if "never" not in states.get(name, []):
+                self.wrong.append(f"a digest says that {name} was never served")
 
     def _complete(self, tx: Transaction, project: Project, subject: str, body: str, recipient: str) -> None:
         until = round(datetime.fromisoformat(f"{subject.removeprefix('digest/')}T08:00:00+00:00").timestamp() * 1_000_000)
@@ -425,10 +428,14 @@ def sentences_differ(shown: Views) -> Iterator[str]:
     if held and "Nothing wrong was published" in said:
         yield f"{held} are wrong, and it says {said!r}"
     explained = document.holding is not None
+    named = {one.incident for one in document.consumers if one.incident and one.state in ("late", "never", "wrong")}
     for one in document.open:
         if one.kind == "consumer" or (explained and one.kind in ("incident", "quarantine", "failing", "source_unreachable")):
             continue
-        if one.text not in said:
+        if one.kind == "incident" and named:
+            if (match := re.search(r"([\d,]+) other incident", said)) is not None and int(match[1]) >= one.count:
+                yield f"{named} are named by consumers, {one.count} are open, and it says {said!r}"
+        elif one.text not in said and not (one.kind == "data_corrupted" and named):
             yield f"{one.text!r} is open, and it says {said!r}"
     if document.honest_availability is None and document.availability_text != "nothing was due yet":
         yield f"no figure, and it says {document.availability_text!r}"

@@ -103,7 +103,7 @@ def test_what_a_cause_explains_is_not_said_twice() -> None:
     )  # fmt: skip
     explained = Explained(frozenset({"INC-1"}), one.reach)
     text = headline(found, "1 cause holds 8 assets and 2 consumers.", explained, wrong_visible=False)
-    assert text == ("1 cause holds 8 assets and 2 consumers. Nothing wrong was published. Also open: 1 incident, 3 held rows.")
+    assert text == ("1 cause holds 8 assets and 2 consumers. Nothing wrong was published. Also open: 1 other incident, 3 held rows.")
     assert {item.kind: item.count for item in open_items(found)} == {
         OpenKind.CONSUMER: 2, OpenKind.INCIDENT: 2, OpenKind.QUARANTINE: 4, OpenKind.FAILING: 1,
     }  # fmt: skip
@@ -115,7 +115,18 @@ def test_a_fault_of_its_own_is_not_explained_by_another_cause() -> None:
     code = IncidentFact("INC-2", "broken", "code_error", frozenset({"broken"}))
     found = facts("late", incidents=[late, code], failing=["broken", "clean"])
     text = headline(found, "1 cause holds 2 assets and 1 consumer.", explained_by(found, frozenset({"INC-1"})), wrong_visible=False)
-    assert text == "1 cause holds 2 assets and 1 consumer. Also open: 1 incident, broken fails."
+    assert text == "1 cause holds 2 assets and 1 consumer. Also open: 1 other incident, broken fails."
+
+
+def test_an_incident_that_is_the_reason_for_a_consumer_is_not_also_open() -> None:
+    """Would catch: "Also open: 1 incident" below the line that gives this incident as the reason."""
+    one = IncidentFact("INC-1", "takings", "reported")
+    other = IncidentFact("INC-2", "rates", "late_source")
+    named = Explained(frozenset({"INC-1"}))
+    alone = headline(facts("wrong", incidents=[one]), None, named, wrong_visible=True)
+    assert alone == "1 of 1 consumer isn't served: c0 (wrong)."
+    both = headline(facts("wrong", incidents=[one, other]), None, named, wrong_visible=True)
+    assert both == "1 of 1 consumer isn't served: c0 (wrong). Also open: 1 other incident."
 
 
 def test_any_mixture_names_each_kind_once_and_never_that_all_is_well() -> None:

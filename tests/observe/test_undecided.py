@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from headrace.observe.ledger.account import Ledger, Share
 from headrace.observe.ledger.causes import undecided
 from headrace.observe.ledger.declared import Traits
@@ -39,3 +41,11 @@ def test_what_has_to_be_mended_first_is_ended_by_no_command() -> None:
 def test_what_has_no_decider_stays_as_it_is() -> None:
     mended = segment(Kind.HOLD, "clean", 0, 100)
     assert undecided([mended], [mended, segment(Kind.SOURCE, "weather", 0, 60)]) == [mended]
+
+
+def test_the_queue_is_headraces_and_not_the_vendors() -> None:
+    """Would catch: a vendor who is charged the time in which its file had come and all workers were busy."""
+    queued = segment(Kind.QUEUE, "flights", 60, 90)
+    free = msgspec.structs.replace(queued, from_us=90, to_us=100, free=True)
+    found = shares(segment(Kind.SOURCE, "flights", 0, 60), queued, free)
+    assert found == {Share("vendor"): 60, Share("headrace", Kind.QUEUE): 30, Share("headrace"): 10}

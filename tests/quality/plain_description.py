@@ -70,6 +70,7 @@ def _texts(known: list[Any]) -> dict[str, Any]:
         "empty": sum(not value or value.isspace() for value in known),
         "lengths": (min(map(len, known)), sum(map(len, known)) / len(known), max(map(len, known))),
         "patterns": tuple(sorted(shapes.items(), key=lambda pair: (-pair[1], pair[0]))[:3]),
+        "listed": tuple(ordered) if len({*known}) == len(known) <= 50 and max(map(len, known)) <= 40 else (),
     } | _frequent(known)  # fmt: skip
 
 

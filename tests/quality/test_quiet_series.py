@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import date, timedelta
 from math import log
 
+import msgspec
 import pytest
 
 from headrace.model import Grain
 from headrace.quality.anomalies import History, Partition, judge
 from headrace.quality.anomalies.policy import milder
-from headrace.quality.facts import Fact
+from headrace.quality.facts import Fact, Severity
 from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded
 
 DAYS = 40
@@ -134,6 +135,16 @@ def test_what_never_was_null_is_held_in_what_is_computed_though_something_above_
     assert elsewhere["delay"] == "hold", "another day's nulls, or another column's, explain nothing"
 
 
+def test_more_rows_of_other_code_follow_only_from_more_rows() -> None:
+    """Would catch: rows that a new body doubles, published because something else about its input is unusual."""
+    rows = Fact(kind="volume_anomaly", severity=Severity.HOLD, expected="80 rows", observed="160 rows", strength=20.0, partition=key(DAYS))
+    doubled = [msgspec.structs.replace(rows, detail="× 2"), msgspec.structs.replace(rows, kind="duplicate_rows", detail="80 rows")]
+    for more_rows, severity in ((None, "warn"), ((), "hold"), ((key(DAYS),), "warn")):
+        assert [one.severity.value for one in milder(doubled, [key(DAYS)], (), more_rows)] == [severity] * 2
+    fewer = msgspec.structs.replace(rows, detail="× 0.5")
+    assert [one.severity.value for one in milder([fewer], [key(DAYS)], (), ())] == ["warn"]
+
+
 def customers(number: int, kept: float, distinct: int = 100) -> Metrics:
     own = ColumnMetrics(nulls=0.0, kept=kept, distinct=log(distinct))
     return Metrics(int(1000 * (1 + wobble(number))), {"customer": own}, repeated=0)
@@ -151,6 +162,30 @@ def test_names_that_nobody_knew_and_names_that_are_gone_are_told(kept: float, di
     found = [one for one in facts(customers(DAYS, kept, distinct), CUSTOMERS) if one.detail == "other names"]
     assert [one.expected.partition("names ")[2] for one in found] == said
     assert {one.severity.value for one in found} <= {"warn"}
+
+
+def of_kinds(number: int, shares: dict[str, float], rows: int, **customer: float) -> Metrics:
+    own = customers(number, customer.get("kept", 0.9), round(customer.get("distinct", 100)))
+    return Metrics(rows, {**own.columns, "kind": ColumnMetrics(nulls=0.0, shares=shares)}, repeated=0)
+
+
+@pytest.mark.parametrize(
+    ("kept", "distinct", "said"),
+    [
+        (0.9, 180, "other names: many that the interval before hadn't"),
+        (0.0, 70, "other names: most of what was named is gone, and as much else is there"),
+        (0.6, 67, ""),
+    ],
+)
+def test_names_that_nobody_knew_beside_a_group_that_is_gone(kept: float, distinct: int, said: str) -> None:
+    """Would catch: keys that nobody knows told of only after the missing group was sent, since what is
+    held is never joined by them; names of the missing group told as names that are gone."""
+    past = [of_kinds(number, {"a": 0.4 + wobble(number), "b": 0.3, "c": 0.3 - wobble(number)}, 1000) for number in range(DAYS)]
+    found = facts(of_kinds(DAYS, {"b": 0.5, "c": 0.5}, 600, kept=kept, distinct=distinct), past)
+    held = {(one.column, one.detail) for one in found if one.severity.value == "hold" and one.column}
+    assert held == {("kind", "group missing: 'a'"), *([("customer", said)] if said else [])}
+    if said:
+        assert found[0].column == "customer", "as sure as the group, so that it is a cause of its own"
 
 
 def test_names_that_never_last_are_no_names() -> None:
@@ -173,6 +208,29 @@ def test_a_clock_that_is_off_is_no_end_that_is_missing() -> None:
     assert {(kind, severity) for kind, _, severity in told(early, past)} == {("distribution_shift", "hold")}
     cut = hourly(DAYS, (*OFFICE[:12], *(0,) * 12))
     assert [(one.kind, one.detail) for one in facts(cut, past)] == [("volume_anomaly", "truncated: about 60 % of the rows are missing")]
+
+
+LATE = (5, 10), (5, 5), (3, 3), (4, 7), (7, 6), (3, 5), (5, 5), (2, 5), (3, 6), (4, 8), (2, 5), (6, 4), (3, 8), (4, 7)
+"""Rows of the last two hours of each day, from a Monday on."""
+BY_DAY = (*(0,) * 8, 1, 2, 3, 4, 6, 8, 10, 14, 15, 16, 14, 13, 9, 7)
+
+
+def evening(late: tuple[int, int], *, until: int = 24) -> Metrics:
+    """A day of few rows, of which some are in its last two hours."""
+    hours = tuple(count if hour < until else 0 for hour, count in enumerate((*BY_DAY, *late)))
+    return Metrics(sum(hours), {"at": ColumnMetrics(nulls=0.0, distinct=log(500), hours=hours)}, repeated=0)
+
+
+def test_a_quiet_evening_after_two_busy_ones_is_no_end_that_is_missing() -> None:
+    """Would catch: ten of 130 rows that chance moved to earlier hours, held as cut off because the
+    only two Mondays so far had many late rows; and a fifth of the rows cut off let through for it."""
+    mondays = {0: (3, 11), 7: (5, 5)}
+    past = [evening(mondays.get(number, late)) for number, late in enumerate(LATE)]
+    quiet = Metrics(132, {"at": ColumnMetrics(nulls=0.0, distinct=log(500), hours=(*BY_DAY[:21], 16, 1, 0))}, repeated=0)
+    assert facts(quiet, past) == []
+    (cut,) = facts(evening((0, 0), until=20), past)
+    assert (cut.kind, cut.severity.value) == ("volume_anomaly", "hold")
+    assert cut.detail == "truncated: about 21 % of the rows are missing"
 
 
 def test_a_table_with_a_row_for_each_of_six_regions_has_as_many_each_day() -> None:

@@ -49,10 +49,10 @@ def test_rows_a_factor_beyond_every_neighbour(past: int, severity: str | None, t
     assert told(day(past), past) == []
 
 
-@pytest.mark.parametrize(("usual", "now", "severity"), [(60, 9, "hold"), (60, 1, "hold"), (26, 5, "hold"), (22, 15, None), (15, 9, None)])
+@pytest.mark.parametrize(("usual", "now", "severity"), [(60, 9, "hold"), (60, 1, "hold"), (26, 5, "hold"), (22, 15, None), (15, 9, "warn")])
 def test_few_rows_where_there_were_many(usual: int, now: int, severity: str | None) -> None:
     """Would catch: 9 rows instead of 60, published without a word because they are few; and a small
-    table judged for a handful of rows."""
+    table held for a handful of rows."""
     history = History([Past(key(n), encoded(day(n, rows=usual))) for n in range(10)], Grain.DAY)
     facts = judge(Partition(key=key(10), metrics=day(10, rows=now + 0.5)), history)
     assert [(fact.kind, fact.severity.value) for fact in facts] == ([("volume_anomaly", severity)] if severity else [])
@@ -216,6 +216,42 @@ def test_a_table_that_always_had_as_many_rows(rows: int, severity: str | None) -
     facts = judge(Partition(key=key(10), metrics=Metrics(rows, {})), history)
     wanted = [("volume_anomaly", severity)] if severity else []
     assert [(fact.kind, fact.severity.value) for fact in facts] == wanted
+
+
+@pytest.mark.parametrize(("past", "severity"), [(6, None), (7, "hold"), (20, "hold"), (40, "hold")])
+def test_most_rows_of_a_table_that_always_had_as_many_are_gone(past: int, severity: str | None) -> None:
+    """Would catch: one of four groups left because the code that makes them was changed, published
+    without a word."""
+    history = History([Past(key(n), encoded(Metrics(4, {}))) for n in range(past)], Grain.DAY)
+    facts = judge(Partition(key=key(past), metrics=Metrics(1, {})), history)
+    assert [(one.kind, one.severity.value) for one in facts] == ([("volume_anomaly", severity)] if severity else [])
+    assert not severity or (facts[0].expected, facts[0].observed) == ("4 rows", "1 row")
+
+
+@pytest.mark.parametrize(("past", "fed", "held"), [(10, True, True), (10, False, False), (6, True, False)])
+@pytest.mark.parametrize("usual", [4, 2])
+def test_nothing_is_left_of_a_table_that_always_had_as_many_rows(usual: int, past: int, *, fed: bool, held: bool) -> None:
+    """Would catch: all of four groups gone, published without a word though there are rows to make
+    them of; a day without any, held for having none."""
+    history = History([Past(key(n), encoded(Metrics(usual, {}))) for n in range(past)], Grain.DAY)
+    facts = judge(Partition(key=key(past), metrics=Metrics(0, {}), fed=fed), history)
+    wanted = [("volume_anomaly", "hold", f"{usual} rows", "0 rows")] if held else []
+    assert [(one.kind, one.severity.value, one.expected, one.observed) for one in facts] == wanted
+
+
+@pytest.mark.parametrize(
+    ("counts", "rows", "severity"),
+    [
+        ([12], 9, "warn"), ([12], 11, None), ([300], 260, "warn"), ([300], 299, None), ([300], 150, "hold"),
+        ([4, 5], 1, "hold"), ([4, 5], 2, None), ([5, 9], 2, None), ([2], 1, "warn"), ([70, 72], 50, None),
+    ],
+)  # fmt: skip
+def test_fewer_rows_of_a_table_that_hardly_differs(counts: list[int], rows: int, severity: str | None) -> None:
+    """Would catch: a quarter of a constant list that is gone, published without a word; a small table
+    held for one group more or less, as chance has it."""
+    history = History([Past(key(n), encoded(Metrics(counts[n % len(counts)], {}))) for n in range(10)], Grain.DAY)
+    facts = judge(Partition(key=key(10), metrics=Metrics(rows, {})), history)
+    assert [(one.kind, one.severity.value) for one in facts] == ([("volume_anomaly", severity)] if severity else [])
 
 
 def test_the_first_weekend_and_an_end_of_a_month_may_be_other_days() -> None:

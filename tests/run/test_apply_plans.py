@@ -284,3 +284,55 @@ def test_kept_plans_are_few_and_a_cache_that_can_t_be_written_is_no_failure(sqli
     looked = shown(lab)
     assert looked.plan_id is not None and agreed(lab, looked.plan_id).state == "applied"
     assert Path(folder).read_text() == "in the way"
+
+
+def test_code_that_published_a_partition_leaves_it_fresh_when_it_comes_back(any_lab: Lab) -> None:
+    """Would catch: partitions said to be stale, and a backfill proposed, though exactly the code in force published them."""
+    lab = any_lab
+    lab.sql("clean", BODY.format(1))
+    lab.sql("total", "select day, sum(amount) as amount from clean group by day")
+    for day in DAYS[:3]:
+        lab.orders(day)
+    lab.tick()
+    lab.sql("clean", BODY.format(2))
+    agreed(lab)
+    lab.headrace("backfill", "clean", "--from", DAYS[2], "--to", DAYS[2], "--only", "--reason", "one day", "--yes")
+    lab.sql("clean", BODY.format(1))
+    ahead = shown(lab)
+    (row,) = [one for one in ahead.stale if one.why == "its own code changed"]
+    assert (row.node, row.partitions, row.from_, row.to) == ("clean", 1, DAYS[2], DAYS[2])
+    assert [one.partitions_stale for one in ahead.changes if one.node == "clean"] == [1]
+    (step,) = [one for one in ahead.steps if one.kind == "invalidate"]
+    assert (step.partitions, step.from_, step.to) == (1, DAYS[2], DAYS[2])
+    done = agreed(lab)
+    assert [(one.node, one.partitions) for one in done.stale] == [("clean", 1)]
+    state = "select partition, state, stale + proposed from partition where node = 'clean' order by partition"
+    assert lab.rows(state) == [(DAYS[0], "published", 0), (DAYS[1], "published", 0), (DAYS[2], "published", 2)]
+    published = "select count(*) from publication where node = 'clean'"
+    before = lab.rows(published)
+    lab.tick()
+    assert lab.rows(published) == before
+
+
+def test_all_of_it_comes_back_and_nothing_is_proposed(any_lab: Lab) -> None:
+    """Would catch: a useless backfill proposed after an edit that was taken back; and what arrived meanwhile, left stale or not seen."""
+    lab = any_lab
+    lab.sql("clean", BODY.format(1))
+    for day in DAYS[:3]:
+        lab.orders(day)
+    lab.tick()
+    lab.sql("clean", BODY.format(2))
+    agreed(lab)
+    lab.sql("clean", BODY.format(1))
+    ahead = shown(lab)
+    assert (ahead.stale, ahead.backfills) == ([], [])
+    done = agreed(lab)
+    assert (done.stale, done.backfills) == ([], [])
+    assert agreed(lab).stale == []
+    assert lab.headrace("status")["assets"]["stale"] == 0
+    lab.sql("clean", BODY.format(2))
+    agreed(lab)
+    lab.orders(DAYS[1], n=12)
+    lab.tick()  # restated: computed again by the code in force
+    lab.sql("clean", BODY.format(1))
+    assert [(one.node, one.from_, one.to) for one in agreed(lab).stale] == [("clean", DAYS[1], DAYS[1])]

@@ -72,15 +72,16 @@ def test_one_bad_day_is_rejected_alone(lab: Lab) -> None:
     lab.sql("clean", CLEAN, f"{BY_DAY}\nchecks: [{{unique: [order_id]}}]")
     for day in MANY[:20]:
         lab.orders(day, n=3)
-    lab.deliver(MANY[13], [f"7,c1,1.00,{MANY[13]}"] * 2)
+    rows = [f"7,c1,1.00,{MANY[13]}", f"8,c2,1.00,{MANY[13]}"]
+    lab.deliver(MANY[13], [rows[0], *rows])
     lab.now = datetime.fromisoformat("2025-03-10T12:00:00+00:00")
     document = tick_when_all_is_there(lab)
     assert [(one.asset, one.partition) for one in document.rejected] == [("clean", MANY[13])]
     assert sorted(key for node, key in lab.rows("select node, partition from publication") if node == "clean") == [
         day for day in MANY[:20] if day != MANY[13]
     ]
-    assert lab.rows("select partition, rows from quarantine") == [(MANY[13], 2)]
+    assert lab.rows("select partition, rows from quarantine") == [(MANY[13], 3)]
     assert lab.rows("select count(*) from partition where node = 'clean' and state = 'rejected'") == [(1,)]
     assert max(size for state, size in attempts(lab, "clean") if state == "rejected") > 1  # else nothing was tried here
-    lab.deliver(MANY[13], [f"7,c1,1.00,{MANY[13]}"])
+    lab.deliver(MANY[13], [*rows, f"9,c0,1.00,{MANY[13]}"])
     assert published(lab.tick()) == [("clean", MANY[13]), ("orders", MANY[13])]

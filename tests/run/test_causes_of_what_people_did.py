@@ -150,3 +150,46 @@ def test_two_mistakes_over_one_source_are_two(lab: Lab, alike: bool) -> None:
     lab.tick()
     found = {(one["cause"]["kind"], one["cause"]["node"]) for one in open_ones(lab) if one["cause"]["kind"] != "missing_source"}
     assert found == ({("unknown", "orders")} if alike else {("code_error", name) for name in errors})
+
+
+@pytest.mark.parametrize("left", ["customer = 'c1'", "false"])
+def test_code_that_loses_groups_of_a_table_that_always_had_as_many(tmp_path: Path, left: str) -> None:
+    """Would catch: one of three groups a day left, or none, because the code was changed: published to
+    readers without a word."""
+    lab = Lab(tmp_path / "p")
+    lab.write("consumers.yaml", CONSUMER)
+    declare(lab)
+    sql = "select day, customer, sum(amount) as total from orders group by all"
+    lab.sql("totals", sql)
+    lab.now = datetime.fromisoformat("2025-01-06T05:30:00+00:00")
+    for number in range(9):
+        day = (lab.now - timedelta(days=1)).date().isoformat()
+        if number == 8:
+            lab.sql("totals", f"select * from ({sql}) where {left}")
+            lab.headrace("apply", "--yes")
+        lab.deliver(day, rows(day), HEADER)
+        lab.tick()
+        assert [one["cause"]["kind"] for one in open_ones(lab)] == (["code_error"] if number == 8 else [])
+        lab.now += timedelta(days=1)
+    (found,) = open_ones(lab)
+    assert (found["cause"]["node"], found["cause"]["partition"]) == ("totals", day)
+    assert found["cause"]["summary"] == f"{'1 row' if '=' in left else '0 rows'}, expected 3 rows"
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_target_that_worked_since_it_was_declared(lab: Lab, written: bool) -> None:
+    """Would catch: "correct consumers.yaml:1" for a disk that is gone, because the export was declared the day before and has
+    been written since; a target that never worked not put down to its declaration."""
+    export = "  export: {to: 'out/totals_{date:%Y-%m-%d}.csv'}\n"
+    lab.write("consumers.yaml", "- consumer: report\n  owner: core\n  reads: [totals]\n  due: '07:00'\n" + export)
+    lab.headrace("apply", "--yes")
+    if written:
+        lab.tick()
+        assert (lab.root / f"out/totals_{DAYS[1]}.csv").exists()
+        (lab.root / "out").rename(lab.root / "out.old")
+    lab.write("out", "a file where the folder was\n")
+    lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
+    next_morning(lab)
+    (found,) = open_ones(lab)
+    kind = "destination_unavailable" if written else "configuration_error"
+    assert (found["cause"]["kind"], found["cause"]["node"]) == (kind, "report")

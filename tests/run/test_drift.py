@@ -359,3 +359,24 @@ def test_a_bad_day_among_the_first(lab: Lab) -> None:
     assert "line 2" in held[0][2]
     found = lab.headrace("sql", "select typeof(amount) as t, typeof(day) as d from orders group by all")["rows"]
     assert [list(row.values()) if isinstance(row, dict) else row for row in found] == [["DOUBLE", "DATE"]]
+
+
+def test_a_single_date_that_is_none_is_named_with_its_line_and_the_format(tmp_path: Path) -> None:
+    """Would catch: "another type in placed" of a column of dates as they always were, in which one value is none."""
+    lab = Lab(tmp_path / "p")
+
+    def deliver(day: str, seventh: str) -> None:
+        dates = [f"{n + 1:02d}/02/2025" for n in range(28)]
+        dates[6] = seventh
+        lab.deliver(day, [f"{day[-2:]}{n},c,{when},{day}" for n, when in enumerate(dates)], "order_id,customer,placed,day")
+
+    for day in DAYS[:2]:
+        deliver(day, "07/02/2025")
+    lab.tick()
+    deliver(DAYS[2], "31/02/2025")
+    lab.tick()
+    ((reason,),) = lab.rows("select reason from quarantine")
+    assert reason.startswith("column placed: first value that isn't DATE (%d/%m/%Y): '31/02/2025' at line 8, 1 row")
+    (incident,) = lab.headrace("incidents")
+    assert incident["cause"]["kind"] == "type_change"
+    assert incident["cause"]["summary"] == "1 value of placed isn't DATE (%d/%m/%Y), at line 8"

@@ -142,7 +142,9 @@ def test_an_obligation_is_met_by_its_export(exporting: Lab) -> None:
     assert exporting.rows("select met_at from obligation where interval = ?", LAST) == [(None,)]
     told = consumer(exporting)
     assert told.state == "late"
-    assert told.reason.startswith("INC-1 extract-1: exports/clean_2025-01-01.csv can't be written: exports is a link")
+    covers = "3 partitions, 2025-01-01 to 2025-01-03, first: "
+    said = "exports/clean_2025-01-01.csv can't be written: exports is a link"
+    assert told.reason.startswith(f"INC-1 extract-1: {covers}{said}")
     assert told.export is not None and told.export.state == "failed"
     assert told.next == f"headrace logs extract-1@{LAST}", "the first that was promised"
     (exporting.root / "exports").unlink()

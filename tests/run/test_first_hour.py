@@ -177,3 +177,20 @@ def test_why_says_of_an_interval_of_before_that_it_was_never_promised(lab: Lab) 
         f"report {DAYS[20]} was never promised: it was due Wed 01-22 07:00, before the promise began 08:01"
     )  # fmt: skip
     assert found["wait_seconds"] is None
+
+
+def test_the_digest_names_a_consumer_that_has_never_had_anything(tmp_path: Path) -> None:
+    """Would catch: a consumer without a delivery since its first deadline, and a digest that is
+    silent about it; one that is named before that deadline."""
+    lab = Lab(tmp_path / "lab")
+    owners = "core: {kind: team, contact: ['mailto:core@example.com'], digest: '08:00'}\nacme: {kind: vendor}\n"
+    lab.write("owners.yaml", owners)
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [clean], due: '07:00'}\n")
+    lab.sql("clean", "select order_id, customer, amount, day from orders")
+    source = (lab.root / "sources/orders.yaml").read_text(encoding="utf-8")
+    lab.write("sources/orders.yaml", source + 'start: "2025-01-01"\nexpect: {by: "05:00"}\n')
+    for day, hour, named in ((9, 9, False), (10, 6, False), (10, 9, True)):
+        lab.now = lab.now.replace(day=day, hour=hour)
+        lab.tick()
+        found = [body for (body,) in lab.rows("select body from notice where kind = 'digest' order by id")]
+        assert any("never served, due since" in body for body in found) == named, found

@@ -110,6 +110,11 @@ def test_a_refused_token_is_access_denied_and_is_told_apart(lab: Lab, prices: Pr
     lab.tick()
     ((error, code),) = lab.rows("select error, code from look where source = 'prices'")
     assert code == "access_denied" and "401" in error and "expired" not in error
+    (incident,) = lab.headrace("incidents")
+    assert incident["repair"]["first"] == "check the secret and the rights with which prices is reached"
+    assert not incident["repair"]["automatic"]
+    monkeypatch.setenv("PRICES_TOKEN", CANARY)
+    assert lab.headrace("fix", incident["id"], "--yes")["state"] == "resolved"
 
 
 def test_a_source_that_breaks_between_look_and_fetch_fails_with_its_code_and_heals(lab: Lab, prices: Prices) -> None:

@@ -253,6 +253,31 @@ def test_what_was_in_time_stays_known_when_it_is_taken_back(lab: Lab) -> None:
     assert lab.rows("select met_at is not null and met_at < due_at from obligation where interval = ?", DAYS[0]) == [(1,)]
 
 
+def test_what_was_exported_and_taken_back_since_is_not_called_corrected_and_can_be_waived(lab: Lab) -> None:
+    """Would catch: "corrected since it was exported" of what somebody withdrew, with a command that exports nothing; and "is met" of an
+    obligation that `status` calls late."""
+    export = "export: {to: 'out/r_{date:%Y-%m-%d}.csv'}"
+    lab.write("consumers.yaml", f"- {{consumer: report, owner: core, reads: [clean], due: '+12h', {export}}}\n")
+    lab.sql("clean", "select order_id, customer, cast(day as date) as day from orders")
+    lab.orders(DAYS[0])
+    due = date.fromisoformat(DAYS[0]) + timedelta(days=1)
+    lab.headrace("tick", "--now", f"{due}T06:00:00+00:00")
+    lab.orders(DAYS[1])
+    due += timedelta(days=1)
+    lab.headrace("tick", "--now", f"{due}T06:00:00+00:00")
+    lab.headrace("tick", "--now", f"{due}T13:00:00+00:00")
+    lab.headrace("withdraw", f"clean@{DAYS[1]}", "--reason", "wrong rates", "--now", f"{due}T14:00:00+00:00")
+    (report,) = lab.headrace("status")["consumers"]
+    assert report["state"] == "late"
+    assert report["reason"].endswith(f"; withdrawn since it was exported: {DAYS[1]}")
+    lab.headrace("waive", f"report@{DAYS[1]}", "--reason", "nobody needs it", "--now", f"{due}T15:00:00+00:00")
+    status = lab.headrace("status")
+    (report,) = status["consumers"]
+    assert (report["state"], report["next"]) == ("served", None)
+    assert lab.rows("select met_at < due_at, waived_at > due_at from obligation where interval = ?", DAYS[1]) == [(1, 1)]
+    assert lab.headrace("db", "check")["ok"]
+
+
 def test_one_partition_of_a_shared_file_is_taken_back(lab: Lab) -> None:
     """A withdrawal that is refused, or that takes the neighbours' rows with it, because they were computed together."""
     lab.sql("clean", "select order_id, customer, cast(day as date) as day from orders")

@@ -30,15 +30,21 @@ def contract(amount: str, more: str = "") -> str:
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     """A day that was published by the contract."""
-    made = Lab(tmp_path / "p")
+    made = begun(tmp_path / "p", "DOUBLE", "sum(amount)")
+    made.orders(DAYS[0])
+    made.tick()
+    return made
+
+
+def begun(root: Path, amount: str, total: str) -> Lab:
+    """A project with a contract, without a delivery."""
+    made = Lab(root)
     (made.root / "contracts").mkdir()
     made.write("owners.yaml", OWNERS)
     made.write("sources/orders.yaml", f"{SOURCE}contract: orders\n")
-    made.write("contracts/orders.odcs.yaml", contract("DOUBLE"))
-    made.sql("totals", "select day, sum(amount) as total from orders group by all")
+    made.write("contracts/orders.odcs.yaml", contract(amount))
+    made.sql("totals", f"select day, {total} as total from orders group by all")
     made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
-    made.orders(DAYS[0])
-    made.tick()
     return made
 
 
@@ -96,6 +102,70 @@ def test_values_that_break_a_declaration_others_kept_are_the_vendors(lab: Lab) -
     assert (incident["cause"]["kind"], incident["owner"]) == ("type_change", "acme")
 
 
+def commas(lab: Lab, day: str) -> None:
+    lab.deliver(day, [f'{n},c{n},"{n},25",{day}' for n in range(1, 11)], "order_id,customer,amount,day")
+
+
+def test_an_incident_ends_with_the_type_that_somebody_accepts(lab: Lab) -> None:
+    """Would catch: the type that a vendor changed, accepted, and the same delivery told once more as
+    another change of the vendor's, open for a day."""
+    lab.write("contracts/orders.odcs.yaml", contract("INTEGER"))
+    apply(lab)
+    lab.orders(DAYS[1], amount="3")
+    lab.tick()
+    commas(lab, DAYS[2])
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"], incident["owner"]) == ("type_change", "acme")
+    lab.write("contracts/orders.odcs.yaml", contract("DOUBLE"))
+    apply(lab)
+    assert {(one.asset, one.partition) for one in lab.tick().published} >= {("orders", DAYS[2])}
+    (over,) = lab.headrace("incidents", "--all")
+    assert (over["id"], over["state"]) == (incident["id"], "resolved")
+    assert over["ended"].startswith("Changed by ")
+    commas(lab, DAYS[3])
+    lab.tick()
+    assert lab.headrace("incidents") == []
+
+
+def test_a_type_that_the_table_cant_take_is_no_vendors_failure(lab: Lab) -> None:
+    """Would catch: "code_error", and a vendor that has to answer for a type that somebody here declared
+    and that doesn't fit what is published."""
+    lab.orders(DAYS[1], amount="n/a")
+    lab.tick()
+    lab.sql("totals", "select day, count(amount) as total from orders group by all")
+    lab.write("contracts/orders.odcs.yaml", contract("VARCHAR"))
+    apply(lab)
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"], incident["owner"]) == ("configuration_error", "core")
+    assert "contracts/orders.odcs.yaml:11 declares another type for amount" in incident["cause"]["summary"]
+    assert incident["repair"]["first"].startswith("do what its error asks")
+    lab.write("contracts/orders.odcs.yaml", contract("DOUBLE"))
+    apply(lab)
+    lab.orders(DAYS[1])
+    lab.tick()
+    assert lab.headrace("incidents") == []
+
+
+def test_a_file_as_always_is_no_change_of_the_vendors(tmp_path: Path) -> None:
+    """Would catch: a vendor that is told to have changed its format, since somebody here declared as a
+    number what has always been text with a decimal comma."""
+    lab = begun(tmp_path / "q", "VARCHAR", "count(amount)")
+    for day in DAYS[:2]:
+        commas(lab, day)
+        lab.tick()
+    lab.write("contracts/orders.odcs.yaml", contract("DOUBLE"))
+    apply(lab)
+    for day in DAYS[2:4]:
+        commas(lab, day)
+        assert [one.partition for one in lab.tick().published if one.asset == "orders"] == [day]
+    assert lab.headrace("incidents", "--all") == []
+    said = lab.rows("select policy, evidence from drift where kind = 'format' order by id")
+    assert [policy for policy, _ in said] == ["allow", "map"]
+    assert "contracts/orders.odcs.yaml:11 declares DOUBLE now; it was VARCHAR before" in said[0][1]
+
+
 @pytest.mark.parametrize("where", ["contract", "source"])
 def test_a_check_that_is_taken_back_lets_pass_what_it_held(lab: Lab, where: str) -> None:
     """Would catch: what an own check rejected, and that waits for ever once it isn't declared any more."""
@@ -126,6 +196,45 @@ def test_a_check_that_published_deliveries_would_fail_is_our_own(lab: Lab) -> No
     assert (cause["kind"], incident["owner"]) == ("configuration_error", "core")
     assert cause["summary"] == "check range_amount fails, and would have failed before it was declared"
     assert incident["repair"]["first"] == "correct sources/orders.yaml:7"
+
+
+@pytest.mark.parametrize(("column", "promise"), [("amount", "unique: true"), ("customer", "required: true")])
+def test_a_promise_that_no_delivery_ever_kept_is_ours_who_added_it_to_the_contract(lab: Lab, column: str, promise: str) -> None:
+    """Would catch: a vendor blamed since somebody here made its contract stricter, though its data is as it always was."""
+
+    def deliver(day: str) -> None:
+        lab.deliver(day, [f"{day[-2:]}{i},{'c' if i else ''},1.50,{day}" for i in range(10)])
+
+    deliver(DAYS[1])
+    lab.tick()
+    text = contract("DOUBLE")
+    line = next(n for n, one in enumerate(text.splitlines(), start=1) if f"name: {column}," in one)
+    lab.write("contracts/orders.odcs.yaml", text.replace(f"name: {column},", f"name: {column}, {promise},"))
+    apply(lab)
+    deliver(DAYS[2])
+    (repair,) = lab.tick().repairs
+    assert (repair.first or "").startswith(f"correct contracts/orders.odcs.yaml:{line}, or ask acme")
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"], incident["owner"]) == ("configuration_error", "core")
+    assert "would have failed before it was declared" in incident["cause"]["summary"]
+    assert incident["repair"]["first"] == f"correct contracts/orders.odcs.yaml:{line}"
+    lab.write("contracts/orders.odcs.yaml", text)
+    apply(lab)
+    assert DAYS[2] in {one.partition for one in lab.tick().published}
+
+
+def test_a_column_that_was_never_empty_before_stays_the_vendors_beside_a_promise_of_ours(lab: Lab) -> None:
+    """Would catch: a vendor's nulls in one required column put down to whoever required another one today."""
+    text = contract("DOUBLE").replace("name: order_id,", "name: order_id, required: true,")
+    lab.write("contracts/orders.odcs.yaml", text)
+    apply(lab)
+    lab.deliver(DAYS[1], [f"{i},{'c' if i else ''},1.50,{DAYS[1]}" for i in range(10)])
+    lab.tick()
+    lab.write("contracts/orders.odcs.yaml", text.replace("name: customer,", "name: customer, required: true,"))
+    apply(lab)
+    lab.deliver(DAYS[2], [f"{i or ''},c,1.50,{DAYS[2]}" for i in range(10)])
+    lab.tick()
+    assert [one["owner"] for one in lab.headrace("incidents")] == ["acme"]
 
 
 def test_a_check_that_published_deliveries_pass_is_the_vendors(lab: Lab) -> None:
@@ -171,8 +280,8 @@ def test_names_of_a_delivery_that_was_replaced_are_not_offered(lab: Lab) -> None
     assert "accept the new names" in (repair.first or "")
     lab.orders(DAYS[1], n=20)
     (repair,) = lab.tick().repairs
-    assert (repair.first or "").startswith("ask acme for the file as it was agreed")
-    assert repair.commands == ["headrace tick"]
+    assert (repair.first or "").startswith("correct contracts/orders.odcs.yaml:11, or ask acme for data as it says")
+    assert repair.commands == ["headrace apply", "headrace tick"]
 
 
 EDITS = {

@@ -136,3 +136,25 @@ def test_what_nobody_could_read_is_only_offered_to_be_dropped(lab: Lab) -> None:
         assert offered == [["headrace", "quarantine", "drop", one, *ending] for one in targets]
     lab.headrace(*offered[-1][1:])
     assert lab.headrace("quarantine", "orders") == []
+
+
+def test_nobody_is_asked_for_a_file_that_was_dropped_or_whose_source_is_gone(tmp_path: Path) -> None:
+    """Would catch: "repair orders: ask acme for the file" of a delivery that somebody dropped and nobody waits for, and rows in
+    quarantine called open, with a command that finds nothing, of a source that isn't declared any more."""
+    lab = Lab(tmp_path / "p")
+    source = lab.root / "sources/orders.yaml"
+    source.write_text(source.read_text(encoding="utf-8") + "checks:\n  - unique: [order_id]\n", encoding="utf-8")
+    lab.orders(DAYS[0])
+    _twice(lab, DAYS[1])
+    lab.tick()
+    lab.headrace("quarantine", "drop", f"orders@{DAYS[1]}", "--reason", "a test of theirs")
+    lab.tick()
+    waits = [one["partitions"] for one in lab.headrace("status")["repairs"] if one["incident"] is None]
+    assert waits == []
+    _twice(lab, DAYS[2])
+    lab.tick()
+    source.unlink()
+    lab.headrace("apply", "--yes")
+    lab.tick()
+    status = lab.headrace("status")
+    assert (status["repairs"], [one["kind"] for one in status["open"]]) == ([], [])

@@ -173,6 +173,23 @@ def test_a_restatement_that_all_readers_have_is_repaired(lab: Lab) -> None:
     assert [row["total"] for row in lab.read("totals")] == [25.0]
 
 
+def test_restated_rows_that_a_check_below_refuses_are_a_persons(lab: Lab) -> None:
+    """Would catch: "Headrace does it by itself", while what is made of the restated rows is rejected and stays so."""
+    front = "partition: {by: day, column: day}\nchecks:\n  - range: {column: total, max: 20}"
+    lab.sql("totals", "select day, sum(amount) as total from orders group by all", front)
+    lab.write("sources/orders.yaml", f"{SOURCE}restate_within: 60d\n")
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+    lab.now += timedelta(hours=1)
+    lab.orders(DAYS[0], amount="2.50")
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert incident["cause"]["kind"] == "restatement"
+    assert incident["symptoms"]
+    assert not incident["repair"]["automatic"]
+    assert incident["repair"]["first"].startswith(f"totals@{DAYS[0]} is rejected: decide about it, correct totals, or ask acme")
+    assert incident["repair"]["commands"] == [f"headrace quarantine totals@{DAYS[0]}"]
+
+
 def test_a_repair_that_needs_an_approval_says_so_before(lab: Lab) -> None:
     """Would catch: a plan that says "approval not needed" and is then refused for want of one."""
     now = lab.now.isoformat()

@@ -82,6 +82,31 @@ def test_what_an_api_says_now_restates_nothing(tmp_path: Path, monkeypatch: pyte
     assert lab.headrace("incidents") == []
 
 
+def test_a_list_that_grows_restates_nothing(tmp_path: Path) -> None:
+    """Would catch: an incident that never ends over a list of customers because some are new each
+    day; a list that lost a fifth of its rows, or has other codes, without a word."""
+    lab = Lab(tmp_path / "p")
+    lab.write("sources/shops.yaml", "source: shops\nowner: acme\nfiles: landing/shops.csv\n")
+    path = lab.root / "landing/shops.csv"
+
+    def deliver(rows: list[str]) -> None:
+        path.write_text("\n".join(["shop,city", *rows]) + "\n")
+        assert [one.state for one in lab.tick().attempts] == ["published"]
+
+    rows = [f"s{n:03},{'Kiel' if n % 2 else 'Bonn'}" for n in range(100)]
+    deliver(rows)
+    deliver([*rows, "s100,Jena", "s101,Kiel"])
+    deliver(["s000,Jena", *rows[1:], "s100,Jena", "s101,Kiel"])
+    assert facts(lab) == []
+    assert lab.headrace("incidents") == []
+    deliver(rows[:80])
+    assert facts(lab) == [("*", "102 rows", "80 rows", "1 row added, 23 rows removed")]
+    deliver([one.replace("Kiel", "KIEL") for one in rows[:80]])
+    ((_, *rows_told, how),) = facts(lab)[1:]
+    assert rows_told == ["80 rows", "80 rows"]
+    assert how.endswith("city: 40 rows, 1 code written otherwise, one for one")
+
+
 def test_bytes_read_again_restate_nothing() -> None:
     """Would catch: a mapping that was accepted turning all that is read again into restatements."""
     before = {"k": Before(3, "h1", "bytes")}

@@ -122,7 +122,8 @@ def test_an_incident_opens_above_an_hour_once_a_host(lab: Lab, server: Server, w
         lab.tick()
     assert [one["cause"]["kind"] for one in lab.headrace("incidents")] == kinds
     (gate,) = [path for path in (lab.root / ".headrace").rglob("rates/*") if path.is_file()]
-    assert float(gate.read_text()) <= time.time() + 86_400
+    _steady, wall, _machine = gate.read_text().split(" ", 2)
+    assert float(wall) <= time.time() + 86_400
 
 
 def test_a_pause_beyond_the_promise_is_an_incident(lab: Lab, server: Server) -> None:
@@ -157,7 +158,8 @@ def test_a_date_is_as_good_as_seconds(lab: Lab, server: Server) -> None:
     api.every, api.wish = 1, email.utils.formatdate(time.time() + 900, usegmt=True)
     lab.tick()
     (gate,) = [path for path in (lab.root / ".headrace").rglob("rates/*") if path.is_file()]
-    assert time.time() + 800 < float(gate.read_text()) < time.time() + 901
+    wall = float(gate.read_text().split(" ", 2)[1])
+    assert time.time() + 800 < wall < time.time() + 901
     assert api.requests == 1
 
 

@@ -127,3 +127,16 @@ def test_what_is_stale_through_its_own_code_is_told_so(served: Lab) -> None:
     (item,) = [one for one in served.headrace("status")["open"] if one["kind"] == "superseded_upstream"]
     assert item["text"].startswith("9 days of clean (its own code changed) are stale")
     assert item["nodes"] == ["clean"]
+
+
+def test_the_reason_for_a_consumer_is_not_counted_again(served: Lab) -> None:
+    """Would catch: "Also open: 1 incident" below the line that names this incident as the reason."""
+    served.headrace("incidents", "report", "clean", "--from", DAYS[0], "--reason", "counted in cents")
+    found = served.headrace("status")
+    assert found["consumers"][0]["reason"].startswith("INC-1 clean: counted in cents")
+    assert found["headline"] == "1 of 1 consumer isn't served: report (wrong)."
+    body = "def broken(ctx: Context, clean):\n    raise ValueError('no')\n"
+    served.python("broken", body, partition="day", inputs=["clean"])
+    apply(served)
+    said = headline(served)
+    assert said == "1 of 1 consumer isn't served: report (wrong). Also open: 1 other incident, broken fails."

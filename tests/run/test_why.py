@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import json
+import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +169,23 @@ def test_an_incident_that_is_over_isnt_what_a_consumer_waits_for(lab: Lab) -> No
     after = ask(lab, "report", "2025-01-03T08:31:00+00:00")
     assert "INC-1" not in after.verdict and "INC-2" in after.verdict, after.verdict
     assert any(one.incident == "INC-1" for one in after.segments or ()), "what it waited for until then is still told"
+
+
+def test_failures_are_counted_alike_in_why_and_in_the_incident(tmp_path: Path) -> None:
+    """Would catch: "after 5 failures" beside an incident that has seen the same 2 times."""
+    lab = Lab(tmp_path / "lab")
+    command = [sys.executable, "-c", "import sys; print('no answer', file=sys.stderr); sys.exit(75)"]
+    declared = {"asset": "program", "owner": "core", "partition": "day", "inputs": ["orders"], "command": command, "attempts_max": 20}
+    lab.write("assets/program.yaml", json.dumps(declared))
+    lab.orders(DAYS[0])
+    lab.tick()
+    for _ in range(3):
+        lab.now += timedelta(hours=1)
+        lab.tick()
+    attempts = [state for (state,) in lab.rows("select state from attempt where node = 'program'")]
+    assert set(attempts) == {"failed"} and len(attempts) > 2
+    verdict = lab.headrace("why", f"program@{DAYS[0]}")["waiting_for"][0]["text"]
+    (incident,) = lab.headrace("incidents")
+    evidence = incident["cause"]["evidence"]
+    assert len({one for row in evidence for one in row["attempts"]}) == len(attempts)
+    assert f"after {len(attempts)} failed attempts: " in verdict, verdict

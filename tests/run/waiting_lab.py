@@ -196,6 +196,7 @@ def check(document: WhyDocument) -> None:
     segments = document.segments or []
     assert document.wait_seconds is not None and segments
     assert sum(round(one.seconds * 1e6) for one in segments) == round(document.wait_seconds * 1e6)
+    assert all(one.note for one in segments), "each says in words what it was"
     assert all(one.to == after.from_ for one, after in pairwise(segments))
     assert (segments[0].from_, segments[-1].to) == (document.from_, document.to)
     assert sum(one.seconds for one in document.shares or []) == pytest.approx(document.wait_seconds)

@@ -119,7 +119,7 @@ def test_a_late_delivery_is_known_before_the_deadline() -> None:
     """10 min + 50 min + 1 min are left after the delivery: after 05:59 it can't be in time any more."""
     assert World().risk(MIDNIGHT + 5 * HOUR + 58 * MINUTE) is None
     risk = World().risk(MIDNIGHT + 6 * HOUR)
-    assert blamed(risk) == ("2013-02-12T07:01-05:00", "flights", "was due 60 min ago and hasn't arrived")
+    assert blamed(risk) == ("2013-02-12T07:01-05:00", "flights", "was due 1 h 00 min ago and hasn't arrived")
 
 
 def test_a_chain_that_is_too_long_is_told_link_by_link() -> None:
@@ -142,7 +142,7 @@ def test_an_attempt_that_takes_longer_than_ever_is_blamed() -> None:
     world = World(flights=there, clean=Stand(S.RUNNING, began_at=MIDNIGHT + 5 * HOUR))
     assert world.risk(MIDNIGHT + 5 * HOUR + 5 * MINUTE) is None
     risk = world.risk(MIDNIGHT + 6 * HOUR + 30 * MINUTE)
-    assert blamed(risk) == ("2013-02-12T07:21-05:00", "clean", "runs for 90 min, longer than it ever takes")
+    assert blamed(risk) == ("2013-02-12T07:21-05:00", "clean", "runs for 1 h 30 min, longer than it ever takes")
 
 
 def test_a_pause_a_trigger_and_a_next_try_are_waited_for() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from headrace.model import Settings
 from headrace.observe.ledger.records import Unread
 from headrace.observe.ledger.stored import StoreRecords
 from headrace.store import Store
-from headrace.store.queries import arriving
+from headrace.store.queries import arriving, failed_looks
 
 POLL = 30_000_000
 DOWN = range(20, 30)
@@ -54,3 +56,28 @@ def test_looks_at_a_source_that_fails_every_other_time_are_bounded(tmp_path: Pat
     assert found[0].reason == "refused (older outages aren't kept)"
     assert {one.reason for one in found[1:]} == {"refused"}
     assert [at // POLL for (at,) in rows] == [*range(COUNT - most, COUNT)]
+
+
+@pytest.mark.parametrize("polls", [3, 60, 600])
+def test_since_when_a_source_cant_be_read_is_known_however_often_it_was_looked_at(tmp_path: Path, polls: int) -> None:
+    """Would catch: "throttled since 09:35" of a source that was throttled on Monday and is polled each 30 seconds."""
+    with (store := opened(tmp_path)).write(None) as tx:
+        arriving.record_look(tx, "s", POLL, 0, None)
+        for n in range(2, 2 + polls):
+            arriving.record_look(tx, "s", n * POLL, 0, "429", "source_throttled")
+    with store.read() as tx:
+        (found,) = failed_looks.failing(tx)
+    assert (found.since, found.at) == (2 * POLL, (1 + polls) * POLL)
+
+
+@pytest.mark.parametrize("polls", [3, 60, 600])
+def test_a_pause_and_an_outage_before_it_have_a_beginning_each(tmp_path: Path, polls: int) -> None:
+    """Would catch: "throttled since Mon" of a server that was down on Monday and asks for a pause since Thursday."""
+    with (store := opened(tmp_path)).write(None) as tx:
+        for n in range(polls):
+            arriving.record_look(tx, "s", n * POLL, 0, "refused", "source_unavailable")
+        for n in range(polls, 2 * polls):
+            arriving.record_look(tx, "s", n * POLL, 0, "429", "source_throttled" if n % 2 else "throttled_too_long")
+    with store.read() as tx:
+        (found,) = failed_looks.failing(tx)
+    assert found.since == polls * POLL

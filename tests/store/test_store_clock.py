@@ -75,6 +75,44 @@ def test_a_replay_moves_by_now_and_by_work(store: Store) -> None:
     assert (later.kind, later.now_us()) == (ClockKind.REPLAY, T_US + 2 * SECOND)
 
 
+def test_a_replay_that_rests_counts_only_the_seconds_of_work(store: Store) -> None:
+    """Would catch: a clock that moves by the time that somebody waited, or that jumps when it goes on."""
+    hands = Hands()
+    clock = writing(store, T, hands)
+    hands.elapsed += 2 * SECOND
+    for _ in range(2):
+        clock.rest()
+    hands.elapsed += 3600 * SECOND
+    assert mark(store, clock) == T_US + 2 * SECOND
+    for _ in range(2):
+        clock.go_on()
+    hands.elapsed += 3 * SECOND
+    assert mark(store, clock) == T_US + 5 * SECOND
+
+
+def test_an_advanced_clock_that_rests_goes_on_from_there(store: Store) -> None:
+    """Would catch: a `--now` that a server is asked for and that its rest forgets."""
+    hands = Hands()
+    clock = writing(store, T, hands)
+    clock.rest()
+    with store.write(None) as tx:
+        clock.advance(tx, T + timedelta(hours=1))
+    hands.elapsed += SECOND
+    assert clock.now_us() == T_US + 3600 * SECOND
+    clock.go_on()
+    hands.elapsed += SECOND
+    assert clock.now_us() == T_US + 3601 * SECOND
+
+
+def test_a_live_clock_does_not_rest(store: Store) -> None:
+    """Would catch: a server that writes when it began to wait instead of when something happened."""
+    hands = Hands()
+    clock = writing(store, None, hands)
+    clock.rest()
+    hands.wall += 10 * SECOND
+    assert clock.now_us() == hands.wall
+
+
 def test_the_same_now_again_is_not_earlier(store: Store) -> None:
     """After work of two seconds a second `tick --now T` would be refused, or write before what is written."""
     hands = Hands()

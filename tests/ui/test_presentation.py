@@ -78,11 +78,11 @@ def test_the_newest_delivery_is_in_sight_with_dates_and_a_scale(shop: Site, widt
         open_page(page, "/consumers/report")
         chart = page.get_by_role("group", name="Deliveries against the deadline")
         newest = chart.get_by_role("button").last
-        expect(newest).to_have_attribute("aria-label", re.compile("2025-02-22: .*, 2 h after the deadline"))
+        expect(newest).to_have_attribute("aria-label", re.compile("2025-02-22: .*, 2 h 00 min after the deadline"))
         newest.scroll_into_view_if_needed()
         expect(newest).to_be_in_viewport(ratio=0.9)
         assert chart.locator(".plot").evaluate("one => one.scrollLeft + one.clientWidth >= one.scrollWidth - 1")
-        for said in ("2025-01-01", "2025-02-22", "2 h after", "48 min before"):
+        for said in ("2025-01-01", "2025-02-22", "2 h 00 min after", "48 min before"):
             expect(chart).to_contain_text(said)
         under = chart.locator(".dates").get_by_text("2025-02-22").bounding_box()
         box = chart.locator(".plot").bounding_box()
@@ -134,6 +134,39 @@ def test_a_node_and_its_partition_stand_apart_on_a_phone(shop: Site) -> None:
             link, key = cell.get_by_role("link").bounding_box(), cell.locator(".muted").bounding_box()
             assert link and key
             assert link["y"] + link["height"] <= key["y"] + 1
+
+
+SQUEEZED = """() => [...document.querySelectorAll('main table.cards td :not(svg *)')].filter(one => {
+  const box = one.getBoundingClientRect();
+  return one.textContent.trim().length > 3 && box.width > 1 && box.height > 4 * box.width;
+}).map(one => one.textContent)"""
+"""Texts of a table that are written downwards, one letter below the other."""
+
+
+def test_no_text_of_a_card_is_squeezed_on_a_phone(shop: Site) -> None:
+    """Would catch: "score 0.9900" in a column of one letter, beside the text that it belongs below."""
+
+    def renamed(route: Route) -> None:
+        answer = route.fetch()
+        document: dict[str, Any] = json.loads(answer.body())
+        document["changes"] = [{**document["changes"][0], "score": "0.9900", "evidence": ["the names have words in common"] * 5}]
+        route.fulfill(response=answer, json=document)
+
+    with shop.page(width=390) as page:
+        page.route(re.compile("/api/v1/contract/orders/diff"), renamed)
+        for path in ("/sources/orders?part=deliveries", "/incidents/INC-1", "/checks", "/runs/1", "/assets/revenue?part=checks"):
+            open_page(page, path)
+            assert page.evaluate(SQUEEZED) == [], path
+
+
+def test_how_long_ago_is_not_said_before_the_projects_now_is_known(shop: Site) -> None:
+    """Would catch: "ago" alone, and "Published Mon 06:00, ago", while the status isn't there yet."""
+    with shop.page() as page:
+        page.route(re.compile("/api/v1/status"), lambda route: None)
+        for path, begins in (("/incidents", "open"), ("/incidents/INC-1", "began"), ("/assets/revenue", "Published")):
+            open_page(page, path)
+            expect(page.locator("main")).to_contain_text(begins)
+            expect(page.locator("main")).not_to_contain_text(re.compile(r"\bago\b"))
 
 
 def test_a_duration_is_called_one(shop: Site) -> None:

@@ -125,5 +125,5 @@ def _took(document: FixDocument) -> str:
         return detected
     restored = f"restored in {seconds((document.restored_at - document.began_at).total_seconds())}"
     waited = document.waited_seconds
-    person = "" if waited is None else f" (of which waiting for a person: {seconds(waited)})"
-    return f"{detected}, {restored}{person}"
+    begun = "" if waited is None else f"; the repair was begun {seconds(waited)} after it was opened"
+    return f"{detected}, {restored}{begun}"

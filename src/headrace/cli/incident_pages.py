@@ -63,8 +63,7 @@ FACTS = [Column("", least=8), Column("", gives=1, least=20)]
 
 def one(row: IncidentRow, page: Page) -> None:
     """One cause: what was seen, what it holds, what repairs it."""
-    place = row.cause.node if row.cause.partition is None else f"{row.cause.node}@{row.cause.partition}"
-    page.facts(row.id, f"{row.cause.kind} at {place}", row.state, f"owner {row.owner}", style="bold")
+    page.facts(row.id, *_place(row), row.state, f"owner {row.owner}", style="bold")
     found = seconds(row.detect_seconds) if row.detect_seconds > 0 else "at once"
     page.say(f"{row.cause.summary}; began {page.reader.moment(row.began_at)}, found {found if found == 'at once' else f'{found} later'}")
     page.say()
@@ -84,6 +83,14 @@ def one(row: IncidentRow, page: Page) -> None:
     page.next(_next(row))
 
 
+def _place(row: IncidentRow) -> list[str]:
+    """The kind, and where the evidence is: at one partition, or at how many between which."""
+    at, keys = f"{row.cause.kind} at {row.cause.node}", row.affected.partitions
+    if len(keys) > 1:
+        return [at, f"{plural(len(keys), 'partition')}, {keys[0]} to {keys[-1]}"]
+    return [at if row.cause.partition is None else f"{at}@{row.cause.partition}"]
+
+
 def _repair(row: IncidentRow, page: Page) -> None:
     """What repairs it: a sentence, and below it the commands, each whole on a line of its own."""
     if row.repair is None or row.repair.text is None:
@@ -99,7 +106,16 @@ def _alike(row: IncidentRow) -> list[tuple[EvidenceRow, str]]:
     found: dict[tuple[str, str, str], list[EvidenceRow]] = {}
     for one in row.cause.evidence:
         found.setdefault((one.what, one.expected, one.observed), []).append(one)
-    return [(same[0], same[0].observed if len(same) == 1 else f"{same[0].observed} ({len(same):,} times)") for same in found.values()]
+    least = "at least " if row.cause.evidence_limited else ""
+    return [(same[0], f"{same[0].observed}{_times(same, least)}") for same in found.values()]
+
+
+def _times(same: list[EvidenceRow], least: str) -> str:
+    """How often it was seen: attempts that failed are counted as `why` counts them."""
+    failed = {attempt for row in same for attempt in row.attempts}
+    if failed:
+        return f" ({least}{plural(len(failed), 'failed attempt')})" if len(failed) > 1 else ""
+    return f" ({least}{len(same):,} times)" if len(same) > 1 else ""
 
 
 def _next(row: IncidentRow) -> str:

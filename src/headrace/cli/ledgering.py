@@ -18,7 +18,8 @@ SHORT = 0.005
 SHARES_MAX = 4
 WIDE = 100
 _STYLES = {"hold": "bad", "retry": "bad", "approval": "warn", "paused": "warn", "unattributed": "warn"}
-_COULD = {"hold": "could have decided", "approval": "could have approved", "paused": "could have resumed"}
+_APART = {"hold": "could have decided", "approval": "could have approved", "paused": "could have resumed", "queue": "queued"}
+"""What is said of the time that counts apart from an owner's other time, by its kind."""
 _COLUMNS = [
     Column("took"),
     Column("where", gives=2, least=12),
@@ -106,7 +107,8 @@ def _sum(ledger: LedgerRow) -> list[str | Cell]:
 
 
 def _shares(ledger: LedgerRow) -> list[str]:
-    """Each owner once, the largest share first, with the time in which they could have ended the wait."""
+    """Each owner once, the largest share first, with the time that counts apart: in which they could have ended the wait,
+    or in which it queued."""
     owners: dict[str, list[ShareRow]] = {}
     for one in ledger.shares:
         owners.setdefault(one.owner, []).append(one)
@@ -115,8 +117,8 @@ def _shares(ledger: LedgerRow) -> list[str]:
 
 def _share(owner: str, rows: Sequence[ShareRow]) -> str:
     whole = sum(one.seconds for one in rows)
-    could = [(_COULD[one.kind], one.seconds) for one in rows if one.kind in _COULD]
-    of_it = [said if took == whole else f"{said} {seconds(took)} of it" for said, took in could]
+    apart = [(_APART[one.kind], one.seconds) for one in rows if one.kind in _APART]
+    of_it = [said if took == whole else f"{said} {seconds(took)} of it" for said, took in apart]
     said = ", ".join([seconds(whole), *of_it])
     return f"{owner or 'nobody'} {sum(one.share for one in rows) * 100:.1f} % ({said})"
 

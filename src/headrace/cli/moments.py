@@ -7,6 +7,8 @@ from datetime import date, datetime, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from headrace.model.durations import duration
+
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -61,12 +63,5 @@ class Reader(NamedTuple):
 
 
 def seconds(value: float | None) -> str:
-    """A duration in the unit that suits it: `8 ms`, `2.1 s`, `3 min`, `2 h 05 min`."""
-    if value is None:
-        return ""
-    if value < 0.95:
-        return f"{value * 1000:.0f} ms"
-    if value < 59.95:
-        return f"{value:.1f} s"
-    minutes = round(value / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    """A duration as documents have it; nothing for None."""
+    return "" if value is None else duration(round(value * 1_000_000))

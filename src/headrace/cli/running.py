@@ -61,7 +61,7 @@ def _row(group: list[AttemptRow]) -> list[str | Cell]:
     took = sum((a.finished_at - a.started_at).total_seconds() for a in group if a.started_at and a.finished_at)
     return [
         Cell(first.asset, "bold"), span(keys), states.cell("warned" if first.verdict == "warned" else first.state),
-        f"{sum(rows):,}" if rows else "", seconds(took), why(first),
+        f"{sum(rows):,}" if rows else "–", seconds(took), why(first),
     ]  # fmt: skip
 
 

@@ -224,6 +224,13 @@ class BadColumn(msgspec.Struct, frozen=True):
     value: str = ""
     line: int | None = None
     """Line of the first bad value, from 1, as an editor counts; None for formats without lines."""
+    written: str = ""
+    """How the column's dates or times are written, where that isn't ISO 8601: `%d/%m/%Y`."""
+
+    @property
+    def type_written(self) -> str:
+        """The type, with how its values are written: `DATE (%d/%m/%Y)`."""
+        return f"{self.type} ({self.written})" if self.written else self.type
 
 
 class TypeDrift(msgspec.Struct, frozen=True):

@@ -65,7 +65,8 @@ class Server:
         self._waited = 0.0
         """Seconds that the server asked for since its last answer."""
         self._retries, self._secrets = spec.retries, access.secrets
-        self._gate = Gate(access.temporary.with_name("rates"), request.url, spec.rate_limit, patience)
+        self._now_us, self._began = access.now_us, time.monotonic()
+        self._gate = Gate(access.temporary.with_name("rates"), request.url, spec.rate_limit, self._time_after, patience)
         self.timeout = min(parse_duration(spec.timeout).total_seconds(), FETCH_SECONDS_MAX if patience is None else patience)
         self._client = httpx.Client(
             timeout=self.timeout,
@@ -168,7 +169,7 @@ class Server:
             raise Missing
         said = f"{self.shown} answers {status} {self._said(response.reason_phrase)}".rstrip()
         if status in _DENIED:
-            raise Unavailable(f"{said}: look at the secret that it is asked with", code="access_denied", transient=False)
+            raise Unavailable(f"{said}: check the secret and the rights", code="access_denied", transient=False)
         if status in _REFUSED:
             raise Unavailable(f"{said}: the request isn't as the server wants it", code="configuration_error", transient=False)
         wait = _retry_after(response) if status in (*_PATIENCE, 503) else None
@@ -178,9 +179,13 @@ class Server:
             self._gate.close(wait)
         throttled = wait is not None and status in (TOO_MANY, 503)
         raise Unavailable(
-            f"{said}, and asks to be left alone until {utc_after(wait)}" if throttled and wait is not None else said,
+            f"{said}, and asks to be left alone until {self._time_after(wait)}" if throttled and wait is not None else said,
             transient=status in _PATIENCE or status >= 500, retry_after=wait, throttled=throttled,
         )  # fmt: skip
+
+    def _time_after(self, seconds: float) -> str:
+        """The time in so many seconds, by the store's clock: a replay's isn't the machine's."""
+        return utc_after(self._now_us, time.monotonic() - self._began + seconds)
 
     def _words(self, error: httpx.TransportError) -> str:
         """What happened, in words of our own where the library's say little."""
@@ -206,14 +211,22 @@ def _read_small(response: httpx.Response) -> None:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds that the server asks for, as a number or as a date; None where it says nothing that can be understood."""
+    """Seconds that the server asks for, as a number or as a date (by its own clock, where it says what that shows); None where it
+    says nothing that can be understood."""
     said = response.headers.get("retry-after", "").strip()
     if said.isascii() and said.isdigit():
         return float(said[:9])
+    until, now = _date(said), _date(response.headers.get("date", "")) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds()) if until is not None else None
+
+
+def _date(text: str) -> datetime | None:
+    """A date of HTTP; None where it can't be understood. One without a zone is in UTC, as HTTP has it."""
     try:
-        return max(0.0, (email.utils.parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
+        found = email.utils.parsedate_to_datetime(text)
     except (ValueError, TypeError):
         return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _encoded(value: str) -> bytes:

@@ -1,6 +1,7 @@
 """How often a server may be asked: one gate a server, kept in a file, so that all workers together keep to it.
 
 The file holds the time before which nobody asks again. A declared rate moves it on by each request; a server's Retry-After, too.
+Real seconds are waited for, whatever the store's clock shows; what people are told is that clock's time.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ import fcntl
 import hashlib
 import os
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from headrace.connect.kinds import Unavailable
 from headrace.model.http_field import rate_of
+from headrace.model.zones import from_us
+from headrace.store.processes import this_process
 
 WAIT_SECONDS_MAX = 30.0
 """A worker waits at most so long for its turn (and four turns of a slow rate); what takes longer is left to another attempt."""
@@ -25,9 +28,9 @@ THROTTLED_SECONDS_MAX = 3600.0
 """A server that asks for a longer pause isn't there, as far as who waits for its data is concerned."""
 
 
-def utc_after(seconds: float) -> str:
-    """The time after so many seconds. It stands in texts that are kept, in which seconds from now would age."""
-    return f"{datetime.fromtimestamp(time.time() + seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+def utc_after(now_us: int, seconds: float) -> str:
+    """The time so many seconds after the store's now. It stands in texts that are kept, in which seconds from now would age."""
+    return f"{from_us(now_us + int(seconds * 1_000_000), 'UTC'):%Y-%m-%d %H:%M:%S} UTC"
 
 
 class NotYet(Unavailable):
@@ -37,14 +40,15 @@ class NotYet(Unavailable):
 
 
 class Gate:
-    """`folder` is the same for all workers; `rate` as declared (`5/s`), None for as often as one likes; `patience` (seconds) is how
-    long `wait` may take, None for what a fetch has."""
+    """`folder` is the same for all workers; `rate` as declared (`5/s`), None for as often as one likes; `time_after` says the time in
+    so many seconds, as `utc_after`; `patience` (seconds) is how long `wait` may take, None for what a fetch has."""
 
-    def __init__(self, folder: Path, url: str, rate: str | None, patience: float | None = None) -> None:
+    def __init__(self, folder: Path, url: str, rate: str | None, time_after: Callable[[float], str], patience: float | None = None) -> None:
         server = urlsplit(url)
         name = hashlib.sha256(f"{server.scheme}://{server.hostname}:{server.port}".encode()).hexdigest()[:32]
         self._path = folder / name
         parsed = rate_of(rate) if rate else None
+        self._time_after = time_after
         self._gap = parsed[1] / parsed[0] if parsed else 0.0
         self._patience = min(AWAY_SECONDS_MAX, WAIT_SECONDS_MAX + 4 * self._gap) if patience is None else patience
 
@@ -54,7 +58,7 @@ class Gate:
             return
         wait = self._turn()
         if wait > self._patience:
-            said = f"the server may be asked again from {utc_after(wait)} on (it said so, or `rate_limit` does)"
+            said = f"the server may be asked again from {self._time_after(wait)} on (it said so, or `rate_limit` does)"
             refusal = NotYet(said, retry_after=wait, throttled=True)
             refusal.own = bool(self._gap)
             raise refusal
@@ -64,21 +68,21 @@ class Gate:
         """Nobody asks for so long: the server said so."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with _Locked(self._path) as held:
-            held.write(max(held.read(), time.time() + min(seconds, AWAY_SECONDS_MAX)))
+            held.write(max(held.seconds_left(), min(seconds, AWAY_SECONDS_MAX)))
 
     def _turn(self) -> float:
         """Seconds until the turn that was taken; one too far away isn't taken."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with _Locked(self._path) as held:
-            now = time.time()
-            turn = max(now, min(held.read(), now + AWAY_SECONDS_MAX))
-            if turn - now <= self._patience:
-                held.write(turn + self._gap)
-            return turn - now
+            wait = min(max(held.seconds_left(), 0.0), AWAY_SECONDS_MAX)
+            if wait <= self._patience:
+                held.write(wait + self._gap)
+            return wait
 
 
 class _Locked:
-    """The file, held alone: a time as text."""
+    """The file, held alone: a time as text, by the clock of its machine that never jumps and by the wall clock. The latter counts
+    where another machine wrote it, or this one before it was restarted."""
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -90,12 +94,18 @@ class _Locked:
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)
 
-    def read(self) -> float:
+    def seconds_left(self) -> float:
+        """Until the time; less than 0 once it is over."""
         try:
-            return float(os.pread(self._fd, 40, 0))
+            steady, wall, machine = os.pread(self._fd, 400, 0).decode().split(" ", 2)
+            if machine and machine == this_process().machine:
+                return float(steady) - time.monotonic()
+            return float(wall) - time.time()
         except ValueError:
             return 0.0
 
-    def write(self, moment: float) -> None:
+    def write(self, seconds: float) -> None:
+        """The time is so many seconds away."""
+        text = f"{time.monotonic() + seconds:.6f} {time.time() + seconds:.6f} {this_process().machine}"
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{moment:.6f}".encode(), 0)
+        os.pwrite(self._fd, text.encode(), 0)

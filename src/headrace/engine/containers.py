@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -47,20 +47,26 @@ def given(session: Session, data: InputData, container: str) -> Any:
 def schema_of(session: Session, table: Table) -> pa.Schema:
     """The table's columns as Arrow has them, without the system column. Times with zone are left out: what kind of time
     a value is must show itself, since Arrow would take a local time for UTC without a word."""
-    columns = [column for column in table.columns if column.name != PARTITION_COLUMN]
-    empty = ", ".join(f"CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in columns)
+    return schema_of_columns(session, [(column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN])
+
+
+def schema_of_columns(session: Session, columns: Sequence[tuple[str, str]]) -> pa.Schema:
+    """The same of columns by name and type, of which there is at least one."""
+    empty = ", ".join(f"CAST(NULL AS {kind}) AS {quote(name)}" for name, kind in columns)
     schema = session.connection.sql(f"SELECT {empty} LIMIT 0").to_arrow_table().schema
     return pa.schema([field.with_type(pa.null()) if _has_zone(field.type) else field for field in schema])
 
 
-def stream(value: Any, known: Callable[[], pa.Schema | None]) -> pa.RecordBatchReader:
-    """What a body returned (a relation excepted) as a stream. `known` gives the table's columns, if it has any yet; it is asked only
-    where they are needed.
+def stream(
+    value: Any, known: Callable[[], pa.Schema | None], declared: Callable[[], pa.Schema | None] = lambda: None
+) -> pa.RecordBatchReader:
+    """What a body returned (a relation excepted) as a stream. `known` gives the table's columns, if it has any yet, `declared` those of
+    its `columns:`, for no rows before there is a table; each is asked only where it is needed.
 
     Raises `BodyFailed` for what is no table, and passes on what an iterator raises."""
     reader = _frame(value)
     if reader is None:
-        reader = _rows(value, known())
+        reader = _rows(value, known(), declared)
     _names_once(reader.schema)
     return reader
 
@@ -125,17 +131,18 @@ def _from_pandas(frame: Any) -> pa.Table:
         ) from error
 
 
-def _rows(value: Any, known: pa.Schema | None) -> pa.RecordBatchReader:
+def _rows(value: Any, known: pa.Schema | None, declared: Callable[[], pa.Schema | None]) -> pa.RecordBatchReader:
     batches = _batches(_items(value), known)
     first = next(batches, None)
     if first is None:
-        if known is None:
+        columns = declared() if known is None else known
+        if columns is None:
             raise failed(
                 "nothing was returned, so the columns aren't known",
                 code="wrong_result",
-                hint="declare them with `columns:`, or return an empty Arrow table with its schema",
+                hint="declare them with their types (`columns:`), or return an empty Arrow table with its schema",
             )
-        return pa.RecordBatchReader.from_batches(known, [])
+        return pa.RecordBatchReader.from_batches(columns, [])
     return pa.RecordBatchReader.from_batches(first.schema, _chain(first, batches))
 
 

@@ -205,7 +205,15 @@ def _offered(
             session.connection.execute(f"DROP VIEW {quote(name)}")
         return
     known = task.table if not task.evolve else None
-    reader = boundary.call(lambda: containers.stream(value, lambda: known and containers.schema_of(session, known)))
+    typed = [(column, kind) for column, kind in task.written if kind is not None]
+    declared = typed if len(typed) == len(task.written) else []
+    reader = boundary.call(
+        lambda: containers.stream(
+            value,
+            lambda: known and containers.schema_of(session, known),
+            lambda: containers.schema_of_columns(session, declared) if declared else None,
+        )
+    )
     if "duckdb" in body.annotations.values():
         with _spooled(reader, boundary, folders) as select_sql:
             yield select_sql, None

@@ -2,5 +2,9 @@
 
 from __future__ import annotations
 
+SIZE = "location: "
+"""Before the factor by which a column's values are larger or smaller than expected."""
 BESIDES = "whatever its columns are called"
 """The end of the detail of what is odd about a delivery that is held for its names, and would be with the names decided."""
+DELIVERED_AS = "delivered as "
+"""Before the name that the delivery has for the column, in the same detail, where it is another."""

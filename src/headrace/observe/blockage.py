@@ -192,7 +192,7 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
             return f"{blocked.node}: {blocked.reason}"
         case Block.QUARANTINED | Block.FAILED | Block.WITHDRAWN:
             since = "" if blocked.since_us is None else f" since {moment(blocked.since_us, now_us, zone)}"
-            said = blocked.reason if blocked.block is Block.WITHDRAWN else _clause(blocked.reason)
+            said = blocked.reason if blocked.block is Block.WITHDRAWN else short_reason(blocked.reason)
             if blocked.state == "dropped":  # its reason says so, and by whom
                 return f"{blocked.node}: {said},{since}"
             reason = f"{said}, " if said else ""
@@ -213,7 +213,7 @@ def _told_of_export(node: Node, blocked: Blocked, now_us: int, zone: str) -> str
         return f"the export to {target} is {blocked.reason}"
     if blocked.block is Block.FAILED:
         since = "" if blocked.since_us is None else f", since {moment(blocked.since_us, now_us, zone)}"
-        return f"export to {target} failed: {_clause(blocked.reason)}{since}"
+        return f"export to {target} failed: {short_reason(blocked.reason)}{since}"
     return f"the export to {target} is being written" if blocked.state == "running" else f"the export to {target} isn't written yet"
 
 
@@ -241,6 +241,6 @@ def promised_by(node: Node, partition: str) -> int | None:
     return Offset.parse(node.expect_by).after_us(end, node.timezone, node.no_data.holds)
 
 
-def _clause(reason: str) -> str:
+def short_reason(reason: str) -> str:
     """A reason without its particulars, which `quarantine` and `logs` have: up to the first bracket or the second sentence."""
     return reason.partition(" (")[0].partition("; ")[0]

@@ -17,6 +17,7 @@ from headrace.observe.availability.score import Figures, Score, Totals, figures,
 from headrace.observe.availability.tainted import Carry
 from headrace.observe.availability.timeline import Past
 from headrace.observe.availability.wrongness import Speaks, Wrongness
+from headrace.observe.blockage import Block, Blockage
 from headrace.observe.freshness import Stood, stood
 from headrace.observe.incidents.holding import holding
 from headrace.observe.incidents.reach import Reach
@@ -30,6 +31,8 @@ from headrace.store.queries.incidents import Incident
 
 SERVED = (State.SERVED, State.AT_RISK)
 WAITING = (State.LATE, State.NEVER)
+NAMED = (*WAITING, State.WRONG)
+"""States whose reason names the incident behind them, where there is one."""
 SINCE_US = 90 * 86_400_000_000
 """For so long back it is looked for what was wrong before a state began."""
 PROPOSED_MAX = 10_000
@@ -148,17 +151,27 @@ class Evaluation:
         return Wrongness(self._tx, self._scene, self._carry, self._now - SINCE_US, self._now)
 
     def _with_exports(self, one: ConsumerStatus) -> ConsumerStatus:
-        """With the intervals that were corrected after they had been exported."""
+        """With the intervals that were corrected, or withdrawn, after they had been exported."""
         keys = partitions.stale_keys(self._tx, one.name) if one.export is not None else []
         if not keys:
             return one
-        named = f"{', '.join(keys[:_EXPORTS_NAMED_MAX])}{' …' if len(keys) > _EXPORTS_NAMED_MAX else ''}"
-        return msgspec.structs.replace(
-            one,
-            superseded=tuple(keys),
-            reason=f"{one.reason}; corrected since it was exported: {named}",
-            next=one.next or f"headrace run {one.name}",
-        )
+        withdrawn = [key for key in keys if self._reads_withdrawn(one, key)]
+        corrected = [key for key in keys if key not in withdrawn]
+        said = [one.reason]
+        if corrected:
+            said.append(f"corrected since it was exported: {_few(corrected)}")
+        if withdrawn:
+            said.append(f"withdrawn since it was exported: {_few(withdrawn)}")
+        again = f"headrace run {one.name}" if corrected else None
+        return msgspec.structs.replace(one, superseded=tuple(keys), reason="; ".join(said), next=one.next or again)
+
+    def _reads_withdrawn(self, one: ConsumerStatus, key: str) -> bool:
+        """Whether something that an exported interval is made of was withdrawn, and nothing was published in its place."""
+        interval = one.due_interval if key == WHOLE else key
+        if interval is None:
+            return False
+        held = Blockage(self._scene, self._now).of(self._terms[one.name], interval)
+        return any(each.block is Block.WITHDRAWN for each in held)
 
     @cached_property
     def _superseded(self) -> frozenset[str]:
@@ -266,6 +279,10 @@ class Evaluation:
     @cached_property
     def _gathering(self) -> Gathering:
         return Gathering(self._tx, self._scene, self._wrongness, self._speaks, self._from, self._now)
+
+
+def _few(keys: Sequence[str]) -> str:
+    return f"{', '.join(keys[:_EXPORTS_NAMED_MAX])}{' …' if len(keys) > _EXPORTS_NAMED_MAX else ''}"
 
 
 def clause(one: ConsumerStatus) -> str:

@@ -76,7 +76,8 @@ class StoreWorld:
         """Where a partition stands; None if nothing was ever heard of it."""
         found = partitions.get(self._tx, node, partition)
         if found is None:
-            return None
+            since = arriving.waiting_since(self._tx, node, partition)
+            return None if since is None else Standing("waiting", published=False, stale=False, reason="", since_us=since)
         kept_back = found.state in ("held", "rejected")
         last = quarantine.dropped(self._tx, node, partition) if kept_back else None
         return Standing(

@@ -125,7 +125,7 @@ def obligations_of(written: Sequence[Kept], terms: Terms, scene: Scene, now_us: 
         start = began(kept.interval, terms.per, terms.timezone)
         if start is None:
             continue  # written under a promise per another grain
-        known = kept.met_at_us is not None and not _taken_back(terms, kept.interval, scene)
+        known = kept.met_at_us is not None and not taken_back(terms, kept.interval, scene)
         met = kept.met_at_us if known else met_at(terms, kept.interval, scene)
         found.append(Obligation(kept.interval, kept.due_at_us, met, kept.waived_at_us))
         newest = max(newest or (start, kept.interval), (start, kept.interval))
@@ -163,7 +163,7 @@ def intervals_before(found: Sequence[Obligation], terms: Terms, scene: Scene, no
         key = previous_key(key, terms.per, terms.timezone)
 
 
-def _taken_back(terms: Terms, interval: str, scene: Scene) -> bool:
+def taken_back(terms: Terms, interval: str, scene: Scene) -> bool:
     """Whether something that an interval reads was withdrawn since: what was met isn't any more."""
     gone = scene.world.withdrawn()
     if not gone:

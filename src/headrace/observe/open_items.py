@@ -123,6 +123,8 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     approvals: Sequence[int] = ()
     """Backfills that wait for an approval."""
     damaged: Damaged | None = None
+    broken_since: int | None = None
+    """Since when no worker starts, in microseconds; None where nothing says so."""
     not_applied: int | None = 0
     """Nodes whose files differ from what is applied; None where the files have errors."""
 
@@ -161,23 +163,34 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
 
 
 def headline(facts: OpenFacts, causes: str | None, explained: Explained, *, wrong_visible: bool) -> str:
-    """The state of the whole in at most three sentences.
+    """The state of the whole in at most four sentences.
 
     `causes` is the sentence about the causes that consumers wait for. It isn't said where others aren't
     served for another reason than waiting: it would pass over them. `wrong_visible` says whether
-    readers can see a publication that is known to be wrong.
+    readers can see a publication that is known to be wrong. `explained` are the incidents that the
+    consumers' reasons name: they are counted once, beside the consumer.
     """
     states = {one.state for one in facts.consumers}
     if states & _NOT_SERVED - _WAITING:
         causes = None
     said = [_served(facts, causes)]
+    if facts.broken_since is not None:
+        said.append(f"Nothing can run: no worker starts since {moment(facts.broken_since, facts.now_us, facts.timezone)}.")
     if states & {"late", "never"} and "wrong" not in states and not wrong_visible and facts.held:
         said.append("Nothing wrong was published.")
-    waiting = explained if causes is not None else Explained()
-    also = [item for item in open_items(facts, waiting) if item.kind is not OpenKind.CONSUMER]
+    waiting = explained if causes is not None else Explained(explained.incidents)
+    items = open_items(facts, waiting)
+    also = [_beside(item, waiting) for item in items if item.kind is not OpenKind.CONSUMER]
     if also:
-        said.append(f"Also open: {', '.join(item.text for item in also)}.")
+        said.append(f"Also open: {', '.join(also)}.")
     return " ".join(said)
+
+
+def _beside(item: OpenItem, explained: Explained) -> str:
+    """An item's text beside incidents that are named already."""
+    if item.kind is OpenKind.INCIDENT and explained.incidents:
+        return _count(item.count, "other incident")
+    return item.text
 
 
 def _served(facts: OpenFacts, causes: str | None) -> str:

@@ -93,6 +93,8 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     """Those that its state was judged by, oldest first."""
     late_since_us: int | None = None
     """Since when it is late, whatever else holds; None where it isn't, was never served, or before a deadline has passed."""
+    never_since_us: int | None = None
+    """Since when one that was never served is due; None where it was, or before a deadline has passed."""
     deadline: AtRisk | None = None
     """What will make it late; of what is at risk, only deadlines."""
     incident: str | None = None

@@ -123,6 +123,7 @@ class _Judgement:
             paused=pause,
             obligations=tuple(self._all),
             late_since_us=None if never or not self._owed() else late_since,
+            never_since_us=late_since if never and self._owed() else None,
             deadline=deadline,
             exceptions=tuple(self._excepted),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.model.durations import duration
 from headrace.model.zones import from_us
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -31,15 +32,8 @@ def arrived(claimed_us: int, arrived_us: int, observed_us: int, timezone: str) -
 
 
 def ago(microseconds: int) -> str:
-    """A length of time in one or two words: `40 s`, `12 min`, `2 h 05 min`, `3 days`."""
-    seconds = max(0, microseconds) // 1_000_000
-    if seconds < 120:
-        return f"{seconds} s"
-    if seconds < 7_200:
-        return f"{seconds // 60} min"
-    if seconds < 172_800:
-        return f"{seconds // 3_600} h {seconds % 3_600 // 60:02} min"
-    return f"{seconds // 86_400} days"
+    """A length of time, at least none: clocks of vendors may be ahead."""
+    return duration(max(0, microseconds))
 
 
 def days(count: int, unit: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from headrace.govern.audit import Action, Event, Object, append
+from headrace.model.durations import duration
 from headrace.operations import estimates, plan_refusals, reasons
 from headrace.operations.agreement import changed, identified
 from headrace.operations.backfill_documents import BackfillDocument
@@ -28,7 +29,6 @@ from headrace.run.orders import Order, RunResult
 from headrace.schedule import Target
 from headrace.store.queries import plans, versions
 
-MINUTE = 60
 Confirm = Callable[[BackfillDocument], bool]
 """Shows a plan and asks for it; raises Refused where nobody is there to be asked."""
 
@@ -134,11 +134,7 @@ def _ahead(context: Context, compiled: Compiled, number: int) -> str:
     with context.store.read() as tx:
         row = plans.get(tx, number)
         left = None if row is None else estimates.remaining(tx, compiled, row, context.clock.now_us())
-    return "time to go not known yet" if left is None else f"about {_said(left.seconds)} to go"
-
-
-def _said(seconds: float) -> str:
-    return f"{round(seconds)} s" if seconds < MINUTE else f"{round(seconds / MINUTE)} min"
+    return "time to go not known yet" if left is None else f"about {duration(round(left.seconds * 1_000_000))} to go"
 
 
 def keep(context: Context, arguments: BackfillArguments, planned: Planned, version: int) -> int:

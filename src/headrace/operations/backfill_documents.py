@@ -39,11 +39,12 @@ class EstimateRow(Document, frozen=True, kw_only=True):
     """How long it will take, in seconds: most probably, at best, at worst, and what that rests on."""
 
     seconds: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     basis: str
     known: bool = True
-    """False: too little like it has run here, and the seconds are a guess."""
+    """False: too little like it has run here. The seconds are a guess without an interval: `low` and
+    `high` are null."""
     simulated: float | None = None
     """Before it was corrected by what backfills that have ended took here."""
 

@@ -13,7 +13,7 @@ from headrace.model import Project, UsageError
 from headrace.model.policy import Approval
 from headrace.model.reporting import did_you_mean
 from headrace.model.zones import to_us
-from headrace.operations import estimates, machine, policy, standings
+from headrace.operations import estimates, guessing, machine, policy, standings
 from headrace.operations.backfill_documents import EstimateRow
 from headrace.operations.runs import since_when
 from headrace.operations.selection import selected
@@ -154,8 +154,8 @@ def _estimated(tx: Transaction, compiled: Compiled, found: Backfill) -> Estimate
 def _guessed(session: Session, compiled: Compiled, found: Backfill, seen: standings.SeenNow) -> EstimateRow:
     bytes_of = {name: sum(one.size_bytes for one in files) / len(files) for name, files in seen.items() if files}
     here = estimates.Machine(machine.slowness(session.data_folder / "cache"), bytes_of)
-    guess = estimates.guessed(compiled, found, compiled.project.settings.workers, here)
-    return msgspec.structs.replace(estimate_row(guess), known=False)
+    seconds = estimates.guessed(compiled, found, compiled.project.settings.workers, here)
+    return EstimateRow(seconds=seconds, low=None, high=None, basis=guessing.BASIS, known=False)
 
 
 def estimate_row(estimate: Estimate) -> EstimateRow:

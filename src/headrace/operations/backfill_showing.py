@@ -66,7 +66,7 @@ def of_row(
 ) -> BackfillDocument:
     """Of a plan that was kept."""
     arguments = msgspec.json.decode(row.request, type=BackfillArguments)
-    estimate = None if row.estimate is None else msgspec.json.decode(row.estimate, type=EstimateRow)
+    estimate = None if row.estimate is None else _estimated(row.estimate)
     approval = None if row.needs is None else msgspec.json.decode(row.needs, type=Approval)
     document = _document(content(row), compiled, arguments, estimate, approval, now=now, clock=clock)
     outcome = PlanOutcome.read(row.outcome)
@@ -78,6 +78,12 @@ def of_row(
         failures=_failures(compiled, outcome),
         created_at=session.instant(row.created_at), started_at=_at(session, row.started_at), finished_at=_at(session, row.finished_at),
     )  # fmt: skip
+
+
+def _estimated(kept: str) -> EstimateRow:
+    """A kept estimate; guesses used to be kept with an interval."""
+    found = msgspec.json.decode(kept, type=EstimateRow)
+    return found if found.known else msgspec.structs.replace(found, low=None, high=None)
 
 
 def line_of(session: Session, row: PlanRow, taken_in: int, remaining: EstimateRow | None) -> PlanRowDocument:

@@ -67,6 +67,7 @@ class Desk:
         return self._finish() or bool(requests)
 
     def _begin(self, request: Request) -> None:
+        self._context.clock.go_on()  # a replay that is served rests until somebody asks
         try:
             context = self._context.asked_by(request.actor, msgspec.convert(request.arguments.get("now"), datetime | None, strict=False))
             found = self._answer(context, request)

@@ -79,16 +79,15 @@ class Machine(NamedTuple):
     bytes_of: Mapping[str, float]
 
 
-def guessed(compiled: Compiled, backfill: Backfill, slots: int, machine: Machine) -> Estimate:
-    """A guess for documents where too little has run to know: their `estimate` always has `seconds`,
-    and its basis says that it isn't known."""
+def guessed(compiled: Compiled, backfill: Backfill, slots: int, machine: Machine) -> float:
+    """Seconds, guessed for programs where too little has run to know: how far they are off isn't known."""
     names = {one.node for one in backfill.chosen}
     every = graph_of(compiled)
     graph = Graph(tuple(node for node in every.nodes if node.name in names), every.pools, by_node=True)
     paces = guessing.paces(compiled, graph, machine.slowness, machine.bytes_of)
     found = estimate(graph, _work(backfill, graph), paces, slots)
     seconds = 0.0 if found is None else found.seconds
-    return guessing.within(seconds + START_SECONDS * machine.slowness)
+    return seconds + START_SECONDS * machine.slowness
 
 
 def start_seconds(tx: Transaction) -> float:

@@ -18,7 +18,7 @@ def runs(figuring: Figuring) -> tuple[list[str], list[RunCountRow]]:
     ]
     started, good = sum(row.runs for row in rows), sum(row.succeeded for row in rows)
     classic = percent(share(good, started))
-    said = "no run started" if classic is None else f"{good} of {started} runs that started succeeded: {classic} %"
+    said = "no run had anything due" if classic is None else f"{good} of {started} runs that started succeeded: {classic} %"
     return [f"{said}; held work never starts, so it never fails"], rows
 
 

@@ -14,6 +14,7 @@ from headrace.model.commands import command_line, place
 from headrace.model.required import WHOLE
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.incidents.commands import ACT, REPAIR_BEGUN
+from headrace.observe.incidents.endings import BEGINS
 from headrace.operations import plan_refusals
 from headrace.operations.agreement import changed, identified
 from headrace.operations.backfill import backfill
@@ -159,9 +160,12 @@ def _note_end(session: Session, planned: _Planned, progress: Progress, said: str
 
 
 def _waited(document: FixDocument) -> float | None:
-    """From when the incident was opened to when its last repair was begun."""
+    """From when the incident was opened, or opened again, to when its last repair was begun."""
     begun = next((line.at for line in reversed(document.timeline) if line.what.startswith(REPAIR_BEGUN)), None)
-    return None if begun is None else (begun - document.opened_at).total_seconds()
+    if begun is None:
+        return None
+    opened = (line.at for line in document.timeline if line.what.startswith(BEGINS) and line.at <= begun)
+    return (begun - max(opened, default=document.opened_at)).total_seconds()
 
 
 def _with_timeline(session: Session, planned: _Planned, document: FixDocument) -> FixDocument:

@@ -59,5 +59,5 @@ class FixDocument(IncidentRow, frozen=True, kw_only=True):
     recomputed: RecomputedRow | None
     """Of a repair with `--again`: whether the rows differ from those that were there."""
     waited_seconds: float | None = None
-    """From when the incident was opened to the repair, where a person's command was missing; null where
+    """From when the incident was opened, or opened again, to when the repair was begun; null where
     Headrace repairs it by itself, and where nothing was done."""

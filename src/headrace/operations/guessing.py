@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from headrace.model.nodes import Asset, CommandBody, PythonBody, SqlBody
 from headrace.plan import Compiled
 from headrace.schedule import Graph
-from headrace.schedule.estimating import Estimate, Pace
+from headrace.schedule.estimating import Pace
 
 BYTES_A_SECOND = 20e6
 """Of a delivery that is parsed, profiled and written, and of an input that is read."""
@@ -18,9 +18,6 @@ COMMAND = Pace(seconds_attempt=0.0, seconds_partition=0.15, spread=1.0, count=0)
 """What attempts at small partitions cost on the reference machine (`operations/machine.py`): a command
 starts a process, one of Python is a call in a worker that is there."""
 EXPORT = PYTHON
-WITHIN = 3.0
-"""A guess may as well take this many times as long, or as short: code of a kind differs by more than
-machines do."""
 BASIS = "a guess by kind of code, bytes and machine: too little like it has run here"
 
 
@@ -50,8 +47,3 @@ def _of_kind(compiled: Compiled, name: str) -> Pace:
             return PYTHON
         case CommandBody():
             return COMMAND
-
-
-def within(seconds: float) -> Estimate:
-    """The guess with how far it may be off."""
-    return Estimate(seconds, seconds / WITHIN, seconds * WITHIN, BASIS)

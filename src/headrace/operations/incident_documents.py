@@ -16,6 +16,9 @@ class EvidenceRow(Document, frozen=True, kw_only=True):
     expected: str
     observed: str
     at: datetime
+    attempts: list[str] = msgspec.field(default_factory=list)
+    """Of an attempt that failed: its id, and those of the attempts at the same partition that failed
+    before it, one after the other, since the evidence above."""
 
 
 class CauseRow(Document, frozen=True, kw_only=True):
@@ -28,6 +31,8 @@ class CauseRow(Document, frozen=True, kw_only=True):
     columns: list[str]
     summary: str
     evidence: list[EvidenceRow]
+    evidence_limited: bool = False
+    """There may be more of it: as many pieces as an incident keeps are here."""
     confidence: float
     certainty: str = ""
     """The confidence in a word: `established`, `likely` or `not established`."""
@@ -79,7 +84,8 @@ class IncidentRepairRow(Document, frozen=True, kw_only=True):
     same: bool = False
     commands: list[str] = msgspec.field(default_factory=list)
     text: str | None = None
-    """What a person does before the commands, or when it ends by itself; null: the command repairs it."""
+    """What a person does before the commands, when it ends by itself, or which incidents the command repairs; null: the command
+    repairs this one."""
 
 
 class SymptomRow(Document, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from headrace.model import UnknownName, UsageError
+from headrace.model.required import WHOLE
 from headrace.observe.diagnosis.confidence import certainty
 from headrace.observe.evaluation import WAITING
 from headrace.observe.figures.repair_times import Occurred
@@ -24,10 +25,13 @@ from headrace.operations.incident_documents import (
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.store import Transaction
+from headrace.store.queries import attempts
 from headrace.store.queries import incidents as stored
-from headrace.store.queries.incidents import Incident, shown
+from headrace.store.queries.incidents import EVIDENCE_MAX, Incident, shown
 
 ID = re.compile(r"(?:inc-)?(\d{1,15})", re.IGNORECASE)
+_OF_ATTEMPT = re.compile(r"(?:backfills|attempt):(?P<epoch>\d+)\.(?P<n>\d+)@(?P<key>.*)", re.DOTALL)
+"""Ids of the evidence that attempts are."""
 
 
 def incidents(session: Session, *, every: bool = False) -> list[IncidentRow]:
@@ -83,6 +87,23 @@ def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerStatu
     return HoldingRow(causes=len(found), assets=len(assets), consumers=len(waiting), command=command)
 
 
+def _failed(tx: Transaction, one: Incident) -> list[list[str]]:
+    """Per piece of evidence the attempts that failed in a row up to the one that it is of, and that no
+    evidence before it stands for."""
+    found: list[list[str]] = []
+    told = set[str]()
+    for said in one.evidence:
+        match = _OF_ATTEMPT.fullmatch(said.id)
+        tried = None if match is None else attempts.get(tx, int(match["epoch"]), int(match["n"]))
+        failed: list[str] = []
+        if match is not None and tried is not None and tried.state in ("failed", "lost"):
+            key, until = match["key"] or WHOLE, (tried.epoch, tried.n)
+            failed = attempts.failed_in_a_row(tx, tried.node, key, until=until)
+        found.append([number for number in failed if number not in told])
+        told.update(failed)
+    return found
+
+
 def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident) -> IncidentRow:
     """An incident as verbs give it."""
     from headrace.operations.mending import repair_of
@@ -97,7 +118,11 @@ def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident)
         cause=CauseRow(
             kind=one.kind, detail=one.detail, node=one.node, partition=one.partition or None, columns=list(one.columns),
             summary=one.summary, confidence=one.confidence, certainty=certainty(one.confidence),
-            evidence=[EvidenceRow(what=e.what, expected=e.expected, observed=e.observed, at=at(e.at)) for e in one.evidence],
+            evidence=[
+                EvidenceRow(what=e.what, expected=e.expected, observed=e.observed, at=at(e.at), attempts=failed)
+                for e, failed in zip(one.evidence, _failed(tx, one), strict=True)
+            ],
+            evidence_limited=len(one.evidence) >= EVIDENCE_MAX,
         ),
         owner=one.owner,
         began_at=at(one.began_at),

@@ -153,8 +153,8 @@ class SegmentRow(Document, frozen=True, kw_only=True):
 
 class ShareRow(Document, frozen=True, kw_only=True):
     """What of a wait is an owner's (`headrace`: our own), and which part of it that is, 0 to 1. `kind` is that of the
-    segments (`hold`, `approval`, `paused`) in which this owner could have ended the wait with one command: their time is apart from
-    the owner's other time, whose kind is null."""
+    segments (`hold`, `approval`, `paused`) in which this owner could have ended the wait with one command, and `queue` of the time
+    in Headrace's queue while no slot was free: their time is apart from the owner's other time, whose kind is null."""
 
     owner: str
     kind: str | None = None

@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 
 from headrace.model import Grain, UsageError
+from headrace.model.durations import duration
 from headrace.model.intervals import bounds_us, key_at_us, previous_key
 from headrace.model.zones import to_us
 from headrace.observe.ledger.account import Books, Ledger
@@ -264,16 +265,8 @@ _PHRASES = {
 
 
 def length(us: int) -> str:
-    """A length of time: `0.4 ms`, `240 ms`, `2.1 s`, `6 min`, `55 h 20 min`."""
-    seconds = us / _SECOND_US
-    if seconds < 0.0095:
-        return f"{us / 1000:.1f} ms" if us else "nothing"
-    if seconds < 0.95:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    """A length of time within a sentence."""
+    return duration(us) if us else "nothing"
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -15,28 +15,32 @@ from headrace.model.ordering import order_of
 from headrace.model.required import SEPARATOR, WHOLE
 from headrace.model.zones import from_us
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.diagnosis.details import DISK, Failure
+from headrace.observe.diagnosis.details import DECLARED_AT, DISK, NO_WORKER, Failure
 from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.incidents.closing import SHOWN_US
 from headrace.observe.notices.wording import clause
 from headrace.operations.backfill_planning import BackfillArguments
 from headrace.operations.incident_documents import IncidentRepairRow
 from headrace.operations.repair_texts import repair_text
+from headrace.operations.repaired_together import repaired_together
 from headrace.operations.repairs import (
     Broken,
     after_correcting,
     asked_by_its_error,
     before_deciding,
     decided_at,
+    installed,
+    lacking,
     repairs,
 )
-from headrace.operations.unchanged import unchanged
+from headrace.operations.runs import broken_of
 from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
 from headrace.run.giving_up import shared_and_damaged
+from headrace.run.unchanged import unchanged
 from headrace.store import Transaction
 from headrace.store.clock import last_written
-from headrace.store.queries import drift, partitions, pauses, restatements
+from headrace.store.queries import attending, drift, partitions, pauses, restatements
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Incident
@@ -74,6 +78,8 @@ class Mending(msgspec.Struct, frozen=True, kw_only=True):
     any more, whoever puts them back."""
     by_itself: str = ""
     """When it ends without anybody: nothing of it is kept from readers, and nothing is to be computed."""
+    together: tuple[str, ...] = ()
+    """The incidents that this repairs, where there are several: `INC-1`, …"""
     same: bool = False
     """Nothing that the rows are computed from has changed: the same would come out, unless somebody asks for it `--again`."""
 
@@ -142,7 +148,11 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
         alone = False
     if incident.state != "recovering" and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail in _DISK:
         return _row([f"headrace fix {incident.shown}"], automatic=False, first=_of_disk(incident))
-    return _row([f"headrace fix {incident.shown}"], automatic=alone)
+    if incident.state != "recovering" and incident.kind == CauseKind.ACCESS_DENIED:
+        first = f"check the secret and the rights with which {incident.node} is reached"
+        return _row([f"headrace fix {incident.shown}"], automatic=False, first=first)
+    text = f"one command repairs {' and '.join(how.together)}" if how.together else None
+    return _row([f"headrace fix {incident.shown}"], automatic=alone, text=text)
 
 
 def _of_disk(incident: Incident) -> str:
@@ -160,10 +170,11 @@ def _row(
     first: str | None = None,
     note: str | None = None,
     same: bool = False,
+    text: str | None = None,
 ) -> IncidentRepairRow:
     return IncidentRepairRow(
         command=commands[0], automatic=automatic, first=first, note=note, same=same,
-        commands=list(commands),
+        commands=list(commands), text=text,
     )  # fmt: skip
 
 
@@ -177,6 +188,11 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
             return Mending(acts=(Act.RESUME,))
         case CauseKind.DESTINATION_UNAVAILABLE:
             return Mending(acts=(Act.RETRY,))
+        case CauseKind.RUNTIME_DOWN if incident.detail == NO_WORKER and attending.broken(tx) is not None:
+            return Mending(
+                first="no worker starts: look at the installation, the interpreter and the memory limits of the machine that runs Headrace",
+                commands=("headrace doctor", "headrace tick"),
+            )
         case kind if kind in _LOOK_AGAIN:
             return Mending(acts=(Act.LOOK,))
         case CauseKind.CONFIGURATION_ERROR if _is_declared_anew(tx, incident):
@@ -198,7 +214,22 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
         case CauseKind.REPORTED if incident.node in project.assets:
             return _of_reported(tx, compiled, incident, again=again)
         case _:
-            return _of_data(tx, project, incident)
+            return _refused_below(tx, incident) or _of_data(tx, project, incident)
+
+
+def _refused_below(tx: Transaction, incident: Incident) -> Mending | None:
+    """Restated rows that a check or code further down refuses are a person's. None for another cause, and where all took them."""
+    if incident.kind != CauseKind.RESTATEMENT:
+        return None
+    below = _stuck(tx, [(one.node, one.partition or WHOLE) for one in stored.symptoms_of(tx, incident.id)])
+    if not below:
+        return None
+    first = below[0]
+    where = place(first.node, first.partition)
+    return Mending(
+        first=f"{where} is {first.state}: decide about it, correct {first.node}, or ask {incident.owner} for the data as it was",
+        commands=(command_line("quarantine" if first.state in ("held", "rejected") else "logs", where),),
+    )
 
 
 def _of_declaration(tx: Transaction, project: Project, incident: Incident) -> Mending:
@@ -298,12 +329,15 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
     if renamed:
         found = _built(project, incident, Mode.MISSING)
         return msgspec.structs.replace(
-            found, acts=(Act.MAP, *found.acts), accepting=f"{node.name}@{renamed[0]}", reread=tuple(renamed)
+            found, acts=(Act.MAP, *found.acts), accepting=f"{node.name}@{renamed[0]}", reread=tuple(renamed),
+            together=repaired_together(tx, incident, renamed[0], renamed),
         )  # fmt: skip
     stuck = _stuck(tx, [(node.name, key) for key in keys])
     waiting = [key for key in keys if _is_waiting(tx, node.name, key)]
     if not stuck and not waiting and incident.kind in _GIVEN and incident.state == "open":
         stuck = [Broken(node.name, key, "rejected") for key in keys]  # as what can't be accepted: it is published already
+    if packages := _lacking(tx, project, incident):
+        return packages
     if stuck and (isinstance(node, Source) or incident.kind not in _PASSING):
         mine = [msgspec.structs.replace(one, incident=incident.shown) for one in stuck]
         row = repairs(project, mine, f"{incident.shown}: {clause(incident)}")[0]
@@ -316,6 +350,18 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
         return warned
     others = {one.node: None for one in elsewhere}
     return _built(project, incident, Mode.MISSING, also=tuple(others))
+
+
+def _lacking(tx: Transaction, project: Project, incident: Incident) -> Mending | None:
+    """Every package that assets of the incident lack is installed, then each of them is tried again; None where that isn't the cause."""
+    if incident.kind != CauseKind.CODE_ERROR or incident.detail != Failure.ENVIRONMENT:
+        return None
+    stuck = [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets]
+    packages = lacking([broken_of(tx, one.node, one.partition, one.state) for one in stuck])
+    if not packages:
+        return None
+    retries = [command_line("retry", name) for name in dict.fromkeys(one.node for one in stuck)]
+    return Mending(first=installed(packages), commands=tuple(retries))
 
 
 def _of_reference(project: Project, incident: Incident, node: Source | Asset) -> str:
@@ -460,7 +506,10 @@ def _place(project: Project, name: str) -> str:
 
 
 def _declared_at(project: Project, incident: Incident) -> str:
-    """Where it says what can't work: of columns whose types a contract declares, there; else of the node."""
+    """Where it says what can't work: what the evidence cites; of columns whose types a contract declares, there; else of the node."""
+    cited = [one.observed.rpartition(DECLARED_AT)[2] for one in incident.evidence if DECLARED_AT in one.observed]
+    if cited:
+        return cited[-1]
     source = project.sources.get(incident.node)
     contract = project.contracts.get(source.contract or source.name) if source is not None else None
     columns = contract.columns if contract is not None else ()

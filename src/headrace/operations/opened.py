@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headrace.model import Grain, Project, Source
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.required import SEPARATOR
-from headrace.observe.evaluation import WAITING
+from headrace.observe.evaluation import NAMED
 from headrace.observe.open_items import (
     ConsumerFact,
     Damaged,
@@ -23,10 +23,9 @@ from headrace.observe.open_items import (
 from headrace.observe.states import ConsumerStatus
 from headrace.operations.documents import HoldingRow, OpenRow, ProposedRow
 from headrace.store import Transaction
-from headrace.store.queries import failed_looks, failures, incidents, plans, quarantine, throttling
+from headrace.store.queries import attending, failed_looks, failures, incidents, plans, quarantine, throttling
+from headrace.store.queries.arriving import THROTTLED
 
-_THROTTLED = ("source_throttled", "throttled_too_long")
-"""Codes of observations that a server answered with a request to wait; a long one is an incident besides."""
 HOUR_US = 3_600_000_000
 
 
@@ -42,6 +41,7 @@ def facts(
 ) -> OpenFacts:
     """What is open now; `consumers` are those that the view shows."""
     failing = failed_looks.failing(tx)
+    broken = attending.broken(tx)
     return OpenFacts(
         now_us=now_us,
         timezone=project.settings.timezone,
@@ -49,20 +49,21 @@ def facts(
         incidents=[
             IncidentFact(one.shown, one.node, one.kind, frozenset({one.node, *one.affected.assets})) for one in incidents.open_ones(tx)
         ],
-        held={node: Held(*counts) for node, counts in quarantine.by_node(tx).items()},
+        held={node: Held(*counts) for node, counts in quarantine.by_node(tx).items() if project.node(node) is not None},
         failing=[node for node in failures.failing_nodes(tx) if project.node(node) is not None],
-        unreachable={one.source: one.since for one in failing if one.source in project.sources and one.code not in _THROTTLED},
+        unreachable={one.source: one.since for one in failing if one.source in project.sources and one.code not in THROTTLED},
         throttled=_throttled(tx, project, failing, now_us),
         superseded=[_superseded(project, row) for row in proposed],
         approvals=[plan.id for plan in plans.awaiting(tx)],
         damaged=damaged,
+        broken_since=None if broken is None else broken.since,
         not_applied=not_applied,
     )
 
 
 def _throttled(tx: Transaction, project: Project, failing: Sequence[failed_looks.Failing], now_us: int) -> list[Throttled]:
     """The sources whose servers asked for a pause: at the newest look, or when a delivery was fetched."""
-    since = {one.source: one.since for one in failing if one.code in _THROTTLED}
+    since = {one.source: one.since for one in failing if one.code in THROTTLED}
     for source, at in throttling.waiting(tx, now_us):
         since[source] = min(at, since.get(source, at))
     found = []
@@ -116,9 +117,10 @@ def summed_up(
     *,
     wrong_visible: bool,
 ) -> str:
-    """The headline. What the causes of `holding` explain isn't said twice."""
-    waiting = frozenset(one.incident for one in consumers if one.incident and one.state in WAITING)
-    return headline(found, _causes(holding), explained_by(found, waiting), wrong_visible=wrong_visible)
+    """The headline. What the causes of `holding` explain isn't said twice, and neither is an
+    incident that is the reason why a consumer isn't served."""
+    named = frozenset(one.incident for one in consumers if one.incident and one.state in NAMED)
+    return headline(found, _causes(holding), explained_by(found, named), wrong_visible=wrong_visible)
 
 
 def _causes(holding: HoldingRow | None) -> str | None:

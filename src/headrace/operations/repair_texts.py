@@ -13,14 +13,14 @@ AWAITED = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
 
 
 def repair_text(row: IncidentRepairRow, incident: Incident) -> str | None:
-    """What a person does first, or when it ends by itself; None where the command alone repairs it."""
+    """What a person does first, when it ends by itself, or what else the command repairs; None where it repairs this alone."""
     if row.note is not None:
         return row.note
     if row.first is not None:
         return row.first
     if row.automatic and incident.kind in AWAITED:
         return f"Headrace goes on by itself as soon as the file comes; {incident.owner} answers for it"
-    return "Headrace does it by itself" if row.automatic else None
+    return "Headrace does it by itself" if row.automatic else row.text
 
 
 def repair_told(tx: Transaction, compiled: Compiled, incident: Incident) -> tuple[str, list[str]] | None:
@@ -39,4 +39,4 @@ def repair_told(tx: Transaction, compiled: Compiled, incident: Incident) -> tupl
         return f"{row.text}, then", row.commands
     if row.automatic and row.note is None and incident.kind not in AWAITED:
         return f"{row.text}; at once", [row.command]
-    return row.text, []
+    return row.text, [] if row.automatic or row.note is not None else [row.command]

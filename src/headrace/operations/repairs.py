@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -15,6 +16,10 @@ from headrace.operations.documents import ErrorRow, RepairRow
 ROWS_MAX = 20
 _PASSING = ("transient", "resources", "lost_worker")
 """Kinds of failures that may not come again, with nothing changed."""
+
+
+_INSTALLED = re.compile(r"^install it where Headrace runs: pip install ([\w.]{1,60})$")
+"""The hint of an attempt whose code imports what isn't there (`engine.python`)."""
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -50,6 +55,17 @@ def decided_at(node: str) -> str:
 def asked_by_its_error(file: str) -> str:
     """What a person does first about an attempt that failed because of a declaration, or of what is set outside of the project."""
     return f"do what its error asks, or correct {file}"
+
+
+def lacking(found: Iterable[Broken]) -> list[str]:
+    """The packages that attempts lacked, each once, in their order."""
+    said = (one.error.hint or "" for one in found if one.state == "failed" and one.error is not None)
+    return list(dict.fromkeys(match.group(1) for hint in said if (match := _INSTALLED.search(hint)) is not None))
+
+
+def installed(packages: Sequence[str]) -> str:
+    """What a person does first about packages that aren't there."""
+    return f"install what is missing where Headrace runs: pip install {' '.join(packages)}"
 
 
 def after_correcting(node: str, keys: Sequence[str], *, is_asset: bool) -> list[str]:
@@ -123,6 +139,8 @@ def first_of(project: Project, one: Broken) -> str | None:
         return None
     if one.state in ("held", "rejected"):
         return f"correct {declared.place.file}, its input or the check that failed"
+    if packages := lacking([one]):
+        return installed(packages)
     where = None if one.error is None or one.error.file is None else one.error.file
     line = f":{one.error.line}" if one.error is not None and where is not None and one.error.line else ""
     return f"correct {where or declared.place.file}{line}, or its input"
@@ -152,7 +170,8 @@ def _commands(declared: Source | Asset | None, node: str, keys: Sequence[str], f
         accept = next((one.partition for one in found if one.renamed), None)
         again = command_line("tick")
         return [again] if accept is None else [command_line("contract", "accept", place(node, accept)), again]
-    if not isinstance(declared, Asset) or all(broken.state == "lost" or _passes(broken) for broken in found):
+    passing = all(broken.state == "lost" or _passes(broken) or lacking([broken]) for broken in found)
+    if not isinstance(declared, Asset) or passing:
         return [command_line("retry", node if len(keys) > 1 else place(node, keys[0]))]
     return ["headrace apply", _again(declared, keys, because)]
 

@@ -15,10 +15,10 @@ from headrace.operations.documents import ProposedRow, RestatedRow
 from headrace.operations.remembering import of_version
 from headrace.operations.restatement_causes import Because, RestatementCauses
 from headrace.operations.session import Session
-from headrace.operations.unchanged import code_changed
 from headrace.plan import Compiled
 from headrace.plan.views import expanded_names
 from headrace.run.retiring import TOLD
+from headrace.run.unchanged import code_changed
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import publications, restatements, trail

@@ -23,6 +23,7 @@ from headrace.run.orders import Order
 from headrace.schedule import Target
 from headrace.store import Transaction
 from headrace.store.queries import failures, runs
+from headrace.store.queries.quarantine import dropped_deliveries
 
 KINDS = (Source, Asset, Exported)
 RUN_DIGITS_MAX = 18
@@ -72,12 +73,16 @@ def _retry(context: Context, arguments: RetryArguments, progress: Progress) -> W
 
 
 def _failed(tx: Transaction, project: Project, text: str) -> Iterable[tuple[str, str]]:
+    """Node and partition of what failed, but for deliveries that somebody dropped since."""
     if _is_run(text):
         if runs.get(tx, int(text)) is None:
             raise unknown_run(text)
-        return failures.of_run(tx, int(text))
-    node, key = targets.target(text, project, kinds=KINDS)
-    return failures.of_node(tx, node, key)
+        found, node = failures.of_run(tx, int(text)), None
+    else:
+        node, key = targets.target(text, project, kinds=KINDS)
+        found = failures.of_node(tx, node, key)
+    dropped = set(dropped_deliveries(tx, node)) if found else set()
+    return [one for one in found if one not in dropped]
 
 
 def _is_run(text: str) -> bool:
@@ -88,5 +93,5 @@ def _nothing(session: Session, target: str) -> RunDocument:
     of = f"run {target}" if _is_run(target) else target
     return RunDocument(
         now=session.now(), run_id=None, state="nothing_due", attempts=[], published=[], rejected=[], clock=session.clock.kind,
-        reason=f"nothing of {of} failed that hasn't been published since",
+        reason=f"nothing of {of} failed that hasn't been published or dropped since",
     )  # fmt: skip

@@ -21,7 +21,7 @@ from headrace.operations.documents import (
     RunDocument,
 )
 from headrace.operations.repairs import Broken, repairs
-from headrace.operations.runs import error_row, listed, path_of, reason_of
+from headrace.operations.runs import error_row, listed, path_of, reason_of, rows_of
 from headrace.run.applying import newest
 from headrace.run.orders import RunResult
 from headrace.schedule.commands import WAITING_SHOWN_MAX
@@ -41,9 +41,10 @@ def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, 
     with store.read() as tx:
         found = attempts.of_run(tx, result.run_id, limit=ATTEMPTS_MAX)
         visible = publications.of_run(tx, result.run_id)
+        counts_of = {one.id: rows_of(tx, one) for one in found}
     last = {(a.node, key): a for a in found for key in a.partitions}
     rejected = [
-        RejectedRow(asset=a.node, partition=key, state=a.state, reason=reason_of(a), rows=_rows(a))
+        RejectedRow(asset=a.node, partition=key, state=a.state, reason=reason_of(a), rows=counts_of[a.id])
         for (_, key), a in last.items()  # what was tried again came to what it came to then
         if a.state in ("held", "rejected", "failed")
     ]
@@ -53,7 +54,7 @@ def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, 
         now=clock.now().astimezone(zone),
         run_id=str(result.run_id),
         state=result.state,
-        attempts=[_attempt(a, zone) for a in found],
+        attempts=[_attempt(a, counts_of[a.id], zone) for a in found],
         published=[
             PublishedRow(asset=p.node, partition=p.partition, rows=p.rows, snapshot=p.snapshot, verdict=p.verdict, identical=p.identical)
             for p in visible
@@ -136,7 +137,7 @@ def _reason(result: RunResult) -> str | None:
     return "; ".join([*waiting, *more, *result.notes]) or None
 
 
-def _attempt(attempt: Attempt, zone: ZoneInfo) -> AttemptRow:
+def _attempt(attempt: Attempt, rows: int | None, zone: ZoneInfo) -> AttemptRow:
     def at(us: int | None) -> datetime | None:
         return None if us is None else instant(us).astimezone(zone)
 
@@ -145,7 +146,7 @@ def _attempt(attempt: Attempt, zone: ZoneInfo) -> AttemptRow:
         asset=attempt.node,
         partitions=list(attempt.partitions),
         state=attempt.state,
-        rows=_rows(attempt),
+        rows=rows,
         queued_at=instant(attempt.queued_at).astimezone(zone),
         started_at=at(attempt.started_at),
         finished_at=at(attempt.finished_at),
@@ -154,7 +155,3 @@ def _attempt(attempt: Attempt, zone: ZoneInfo) -> AttemptRow:
         reason=reason_of(attempt),
         error=error_row(attempt.error),
     )
-
-
-def _rows(attempt: Attempt) -> int | None:
-    return attempt.measures.get("rows_out") if attempt.measures else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -12,7 +13,7 @@ from headrace.observe.ledger.stored import try_of
 from headrace.operations.cursors import cursor, place
 from headrace.operations.documents import Document, ErrorRow
 from headrace.operations.run_list import RunHead, head
-from headrace.operations.runs import error_row, number_of, unknown_run
+from headrace.operations.runs import error_row, number_of, rows_read, unknown_run
 from headrace.operations.session import Session
 from headrace.store.lease import holder
 from headrace.store.queries import failures, ledger, runs
@@ -101,9 +102,10 @@ def run_timeline(session: Session, text: str, after: str | None, limit: int = AT
         counts = ledger.states_of_run(tx, number)
         retries = _by_node(failures.of_run(tx, number))
         cancels = _by_node(ledger.under_way_of_run(tx, number))
-        before = [ledger.tried_before(tx, *row) for row in rows[:limit]]
+        page = rows[:limit]
+        before = [ledger.tried_before(tx, *row) for row in page]
+        counted = [rows_read(tx, node, (row.epoch, row.n), row.state, _measures(row)) for node, row in page]
     epoch = leads.epoch if leads is not None else None
-    page = rows[:limit]
     last = page[-1][1] if len(rows) > len(page) else None
     return RunTimeline(
         **head(session, found),
@@ -119,7 +121,8 @@ def run_timeline(session: Session, text: str, after: str | None, limit: int = AT
         under_way=sum(counts.get(state, 0) for state in _UNDER_WAY),
         cancels=cancels,
         attempts=[
-            _attempt(session, row, try_of(node, row, now_us, epoch), now_us, tried) for (node, row), tried in zip(page, before, strict=True)
+            _attempt(session, row, try_of(node, row, now_us, epoch), count, now_us, tried)
+            for (node, row), count, tried in zip(page, counted, before, strict=True)
         ],
         next=None if last is None else cursor((last.epoch, last.n)),
     )
@@ -132,8 +135,11 @@ def _by_node(found: Iterable[tuple[str, str]]) -> list[NodePartsRow]:
     return [NodePartsRow(node=node, partitions=len(all_), first=min(all_), last=max(all_)) for node, all_ in keys.items()]
 
 
-def _attempt(session: Session, row: AttemptRow, one: Try, now_us: int, tried_us: int | None) -> TimedAttempt:
-    measures = msgspec.json.decode(row.measures) if row.measures else {}
+def _measures(row: AttemptRow) -> dict[str, Any]:
+    return msgspec.json.decode(row.measures, type=dict[str, Any]) if row.measures else {}
+
+
+def _attempt(session: Session, row: AttemptRow, one: Try, rows: int | None, now_us: int, tried_us: int | None) -> TimedAttempt:
     error = error_row(msgspec.json.decode(row.error)) if row.error else None
     open_ = one.finished_us is None and one.state != "lost"
     return TimedAttempt(
@@ -145,7 +151,7 @@ def _attempt(session: Session, row: AttemptRow, one: Try, now_us: int, tried_us:
         open=open_,
         reason=one.reason or (error.message if error is not None else None),
         error=error,
-        rows=measures.get("rows_out"),
+        rows=rows,
         backfill=None if row.plan_id is None else str(row.plan_id),
         phases=[
             PhaseRow(kind=kind, from_=session.instant(began), to=session.instant(ended), seconds=(ended - began) / 1_000_000)

@@ -21,7 +21,7 @@ from headrace.operations.repairs import Broken, by_partition, repairs
 from headrace.operations.session import Session
 from headrace.schedule.events import failed_like
 from headrace.store import Transaction
-from headrace.store.queries import attempts, deliveries, failures, incidents, partitions
+from headrace.store.queries import attempts, deliveries, failures, incidents, partitions, quarantine
 from headrace.store.queries import runs as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.drift import renames_wait
@@ -55,7 +55,7 @@ def runs(session: Session, run: str | None, *, failed: bool, since: str | None, 
         else:
             found = _found(tx, run, failed=failed, since_us=since_us, limit=limit)
             versions = None if run is None else Versions(tx)
-            rows = [row for one in found for row in _rows(session, one, attempts.of_run(tx, one.id), failed=failed, versions=versions)]
+            rows = [row for one in found for row in _rows(session, tx, one, attempts.of_run(tx, one.id), failed=failed, versions=versions)]
     if not any(row.state in BROKEN for row in rows):
         return rows
     project = session.project()
@@ -75,7 +75,7 @@ def _of_node(session: Session, tx: Transaction, tried: Sequence[Attempt], only: 
     for attempt in reversed(tried):
         of_run.setdefault(attempt.run_id, []).append(attempt)
     found = [run for number in sorted(of_run, reverse=True) if only in (None, number) and (run := stored.get(tx, number)) is not None]
-    return [row for run in found if run.started_at >= since_us for row in _rows(session, run, of_run[run.id], failed=False)]
+    return [row for run in found if run.started_at >= since_us for row in _rows(session, tx, run, of_run[run.id], failed=False)]
 
 
 def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list[RunRow]:
@@ -106,9 +106,12 @@ def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list
 
 
 def standing_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
-    """What repairs all that stands failed, held or rejected now, with the open incidents that it is put down to."""
+    """What repairs all that stands failed, held or rejected now, with the open incidents that it is put down to. Nobody is asked for
+    anything about what somebody dropped, unless an incident is still open about it."""
     found = [broken_of(tx, *one) for one in failures.standing(tx, STANDING_MAX)]
-    return repairs(project, [put_down(tx, one) for one in found] if incidents.count_open(tx) else found, "repair")
+    known = [put_down(tx, one) for one in found] if incidents.count_open(tx) else found
+    wanted = [one for one in known if one.incident is not None or quarantine.dropped(tx, one.node, one.partition) is None]
+    return repairs(project, wanted, "repair")
 
 
 def put_down(tx: Transaction, one: Broken) -> Broken:
@@ -184,13 +187,31 @@ def reason_of(attempt: Attempt) -> str | None:
     return attempt.reason or (str(attempt.error.get("message", "")) if attempt.error else None) or None
 
 
-def _rows(session: Session, run: Run, found: Sequence[Attempt], *, failed: bool, versions: Versions | None = None) -> list[RunRow]:
+def rows_of(tx: Transaction, attempt: Attempt) -> int | None:
+    """The rows that an attempt read or computed, also where they are in quarantine; None where that
+    isn't known."""
+    return rows_read(tx, attempt.node, (attempt.epoch, attempt.n), attempt.state, attempt.measures or {})
+
+
+def rows_read(tx: Transaction, node: str, id_: tuple[int, int], state: str, measures: dict[str, Any]) -> int | None:
+    """The same of an attempt by its id, its state and its measures."""
+    counted: int | None = measures.get("rows_out")
+    if state not in ("held", "rejected"):
+        return counted
+    kept = quarantine.rows_of(tx, node, *id_)
+    return kept if kept is not None else counted or None  # a file that couldn't be read counts 0
+
+
+def _rows(
+    session: Session, tx: Transaction, run: Run, found: Sequence[Attempt], *, failed: bool, versions: Versions | None = None
+) -> list[RunRow]:
     wanted = [attempt for attempt in found if not failed or attempt.state in FAILED]
     if not wanted:
         return [_row(session, run, None, None)]
     codes = {} if versions is None else {attempt.id: versions.code_of(attempt) for attempt in wanted}
+    counts = {attempt.id: rows_of(tx, attempt) for attempt in wanted if len(attempt.partitions) == 1}
     return [
-        msgspec.structs.replace(_row(session, run, attempt, key), code=codes.get(attempt.id))
+        msgspec.structs.replace(_row(session, run, attempt, key), rows=counts.get(attempt.id), code=codes.get(attempt.id))
         for attempt in wanted
         for key in attempt.partitions
     ]
@@ -199,8 +220,6 @@ def _rows(session: Session, run: Run, found: Sequence[Attempt], *, failed: bool,
 def _row(session: Session, run: Run, attempt: Attempt | None, key: str | None) -> RunRow:
     began = attempt.started_at if attempt else run.started_at
     ended = attempt.finished_at if attempt else run.finished_at
-    single = attempt is not None and len(attempt.partitions) == 1
-    rows = attempt.measures.get("rows_out") if attempt and attempt.measures and single else None
     return RunRow(
         run_id=str(run.id),
         run_kind=run.kind,
@@ -213,7 +232,7 @@ def _row(session: Session, run: Run, attempt: Attempt | None, key: str | None) -
         verdict=attempt.verdict if attempt else None,
         at=session.instant(ended or began or (attempt.queued_at if attempt else run.started_at)),
         reason=reason_of(attempt) if attempt else None,
-        rows=rows,
+        rows=None,
         seconds=(ended - began) / 1_000_000 if began is not None and ended is not None else None,
         run_started_at=session.instant(run.started_at),
         run_finished_at=None if run.finished_at is None else session.instant(run.finished_at),

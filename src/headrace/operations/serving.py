@@ -109,6 +109,7 @@ class Serving:
     # Leading
 
     def _lead(self, held: Held, ready: Callable[[Role], None]) -> None:
+        held.clock.rest()  # a replay moves by work, and the server hasn't any yet
         context = Context(self._session.again(self._session.actor), held)
         leader = context.leader(self._progress)
         with self._leading(leader), ExitStack() as stack:
@@ -149,13 +150,17 @@ class Serving:
         self._loop(context, leader, rounds.patience, round_)
 
     def _loop(self, context: Context, leader: Leader, patience: Callable[[], float], each: Callable[[], None]) -> None:
-        """One turn after the other. (A replay has nothing more to do: time passes when somebody says so, and so does everything else.)"""
-        desk, messages = Desk(context, answer), telling(self._session, context.held)
+        """One turn after the other. (A replay has nothing more to do: time passes when somebody says so, or by what they ask for.)"""
+        desk, messages, clock = Desk(context, answer), telling(self._session, context.held), context.clock
         while not self._stop.asked:
             leader.step(min(TURN_SECONDS_MAX, patience()))
             self._told(leader)
             if desk.asked():
                 desk.look()
+            if leader.busy or leader.plans_busy or not desk.empty:
+                clock.go_on()
+            else:
+                clock.rest()
             if messages is not None:
                 messages.go()
             each()

@@ -22,6 +22,7 @@ from headrace.plan.extents import NOTHING, Extent, of_keys, spans
 from headrace.plan.timeline import Standing
 from headrace.plan.touching import Read, touched
 from headrace.run.graph import graph_of
+from headrace.run.unchanged import returned
 from headrace.schedule import GraphNode
 from headrace.schedule.estimating import Estimate
 from headrace.store import Transaction
@@ -72,11 +73,12 @@ def staled(
     there = _there(standings.read(tx, before, version=version, arrived={}), old, new)
     nodes = {node.name: node for node in after.nodes}
     changed = {change.node for change in changes if change.stale and change.node in new.project.assets}
-    reached = _stale(nodes, there, changed)
+    returning = {name: of_keys(nodes[name], returned(tx, new, name)) for name in changed if name in old.project.assets and name in nodes}
+    reached = _stale(nodes, there, {name: there.get(name, Standing()).visible - returning.get(name, NOTHING) for name in changed})
     again = tuple(_chosen(nodes[name], one.extent, there.get(name, Standing()), one.why) for name, one in reached.items())
     repaired = _failed(nodes, there, changes)
     needed = _needed(nodes, [one for one in again if one.why == OWN_CODE], repaired, env)
-    applied = {name: _once_applied(one, reached.get(name), name in changed) for name, one in there.items()}
+    applied = {name: _once_applied(one, reached.get(name), returning.get(name, NOTHING), name in changed) for name, one in there.items()}
     ahead = planned_ahead(after, new, applied, needed, now_us=now_us, borrowed=borrowed)
     return Staled(
         stale=again,
@@ -88,12 +90,13 @@ def staled(
     )
 
 
-def _once_applied(standing: Standing, reached: Reached | None, own: bool) -> Standing:
+def _once_applied(standing: Standing, reached: Reached | None, returning: Extent, own: bool) -> Standing:
     """Where the partitions of a node stand once the change is applied: what it reaches isn't fresh any
-    more, and what failed under other code of its own only waits."""
-    if reached is None:
+    more, what its code published before is, and what failed under other code of its own only waits."""
+    if reached is None and not returning:
         return standing
-    found = msgspec.structs.replace(standing, fresh=standing.fresh - reached.extent)
+    stale = NOTHING if reached is None else reached.extent
+    found = msgspec.structs.replace(standing, fresh=(standing.fresh | returning) - stale)
     return msgspec.structs.replace(found, failed=NOTHING, hopeless=NOTHING) if own else found
 
 
@@ -143,7 +146,7 @@ def reached(tx: Transaction, compiled: Compiled, source: str, keys: Sequence[str
     """What is published of what reads these partitions of a source, directly or not, and what makes it again."""
     graph = graph_of(compiled)
     there, nodes = standings.read(tx, graph, version=version, arrived={}), {node.name: node for node in graph.nodes}
-    found = _stale(nodes, there, set(), {source: of_keys(nodes[source], keys)})
+    found = _stale(nodes, there, {}, {source: of_keys(nodes[source], keys)})
     again = tuple(_chosen(nodes[name], one.extent, there.get(name, Standing()), one.why) for name, one in found.items())
     return Staled(stale=again, backfills=tuple(_needed(nodes, [one for one in again if one.node in compiled.project.assets], (), env)))
 
@@ -160,15 +163,15 @@ def _there(found: Mapping[str, Standing], old: Compiled, new: Compiled) -> dict[
 
 
 def _stale(
-    nodes: Mapping[str, GraphNode], there: Mapping[str, Standing], changed: set[str], begun: Mapping[str, Extent] | None = None
+    nodes: Mapping[str, GraphNode], there: Mapping[str, Standing], changed: Mapping[str, Extent], begun: Mapping[str, Extent] | None = None
 ) -> dict[str, Reached]:
-    """The published partitions of changed nodes, and the published ones that read them or what has `begun`, and so on; what exports
-    sent among them, where they send it again."""
+    """The partitions that a change of code reaches by node (`changed`), and the published ones that read
+    them or what has `begun`, and so on; what exports sent among them, where they send it again."""
     found: dict[str, Extent] = dict(begun or {})
     chosen: dict[str, Reached] = {}
     for name, node in nodes.items():
         standing = there.get(name, Standing())
-        own = standing.visible if name in changed else NOTHING
+        own = changed.get(name, NOTHING)
         reading = NOTHING
         names: list[str] = []
         for spec in node.inputs:

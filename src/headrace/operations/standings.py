@@ -19,6 +19,7 @@ from headrace.schedule import Checkpoint, Graph, PartitionState, checkpoint
 from headrace.store import Store, Transaction
 from headrace.store.queries import arriving
 from headrace.store.queries import standings as rows
+from headrace.store.queries.quarantine import dropped_deliveries
 from headrace.store.queries.standings import Brief
 
 _KINDS: dict[str, Callable[[Brief], bool]] = {
@@ -49,6 +50,7 @@ def read(
         found = _together(graph, found, content)
     if failed_since is not None:
         found = _failed_only(graph, found, rows.failed_since(tx, failed_since))
+    found = _without(graph, found, dropped_deliveries(tx))
     return with_arrived(graph, found, [*arriving.waiting_deliveries(tx)], arrived)
 
 
@@ -158,6 +160,15 @@ def _failed_only(graph: Graph, standings: Mapping[str, Standing], failed: Iterab
         keys[node].append(key)
     nodes = {node.name: node for node in graph.nodes}
     return {name: _replaced(standing, failed=of_keys(nodes[name], keys.get(name, ()))) for name, standing in standings.items()}
+
+
+def _without(graph: Graph, standings: Mapping[str, Standing], dropped: Iterable[tuple[str, str]]) -> dict[str, Standing]:
+    """The same, but for deliveries that somebody dropped: they haven't failed, and nothing is to be made of them."""
+    keys: dict[str, list[str]] = defaultdict(list)
+    for node, key in dropped:
+        keys[node].append(key)
+    gone = {node.name: of_keys(node, keys[node.name]) for node in graph.nodes if node.name in keys and node.name in standings}
+    return {**standings, **{name: _replaced(standings[name], failed=standings[name].failed - extent) for name, extent in gone.items()}}
 
 
 def _replaced(standing: Standing, **parts: Extent) -> Standing:

@@ -287,7 +287,10 @@ def _files(session: Session, tx: Transaction, project: Project, consumers: Seque
 
 
 def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, found: OpenFacts) -> str | None:
-    """What to type next: about who isn't served, else about what else is open."""
+    """What to type next: about what keeps everything from running, who isn't served, else what else is open."""
+    if found.broken_since is not None:
+        down = (one.shown for one in found.incidents if one.kind == CauseKind.RUNTIME_DOWN)
+        return next((f"headrace incident {shown}" for shown in down), "headrace doctor")
     if holding is not None:
         return f"headrace why {next(one.name for one in consumers if one.incident is not None)}"
     for consumer in consumers:

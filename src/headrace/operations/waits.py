@@ -23,11 +23,11 @@ from headrace.operations.interventions import WaitingRow
 from headrace.operations.repairs import of_withdrawn, repairs
 from headrace.operations.runs import BROKEN, broken_of, put_down
 from headrace.operations.session import Session
-from headrace.operations.unchanged import unchanged
 from headrace.plan import Compiled
 from headrace.run.graph import graph_of
 from headrace.run.loading import part
 from headrace.run.pausing import paused
+from headrace.run.unchanged import unchanged
 from headrace.schedule import Arrived, Core, Graph, GraphNode, LoadedCell, PartitionState, Requested, Target, Waiting
 from headrace.store import Transaction
 from headrace.store.lease import holder
@@ -228,7 +228,8 @@ class Waits:
     def _backs_off(self, one: Partition) -> Cause:
         assert one.not_before is not None
         again = moment(one.not_before, self._now, self._zone)
-        text = f"is tried again at {again}, after {one.failures} failure{'s' if one.failures != 1 else ''}: {one.reason or 'lost'}"
+        failed = len(attempts.failed_in_a_row(self._tx, one.node, one.partition))
+        text = f"is tried again at {again}, after {failed} failed attempt{'s' if failed != 1 else ''}: {one.reason or 'lost'}"
         row = self._row("backoff", one.node, one.partition, text, at(one.node, one.partition), state=one.state, until=one.not_before)
         return Cause(msgspec.structs.replace(row, next=f"headrace retry {shlex.quote(at(one.node, one.partition))}"), f", which {text}")
 

@@ -12,7 +12,7 @@ from headrace.model.intervals import parse_key
 from headrace.model.reporting import did_you_mean
 from headrace.observe import persist
 from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import Scene, taken_back
 from headrace.observe.watched import watched
 from headrace.operations import reasons
 from headrace.operations.documents import Document
@@ -68,8 +68,9 @@ def _waive(context: Context, arguments: WaiveArguments, progress: Progress) -> W
     due: list[int] = []
 
     def write(tx: Transaction, now: int) -> None:
-        persist.settle(tx, Scene(watched(applied.compiled), StoreWorld(tx)), now)
-        due.append(_let_go(tx, arguments, now))
+        scene = Scene(watched(applied.compiled), StoreWorld(tx))
+        persist.settle(tx, scene, now)
+        due.append(_let_go(tx, scene, arguments, now))
         what = Event(
             action=Action.OBLIGATION_WAIVED, actor=context.actor, object=Object("obligation", f"{arguments.consumer}@{arguments.interval}"),
             reason=arguments.reason,
@@ -87,13 +88,14 @@ def _waive(context: Context, arguments: WaiveArguments, progress: Progress) -> W
     )  # fmt: skip
 
 
-def _let_go(tx: Transaction, arguments: WaiveArguments, now: int) -> int:
-    """When the obligation was due."""
+def _let_go(tx: Transaction, scene: Scene, arguments: WaiveArguments, now: int) -> int:
+    """When the obligation was due. One that was met isn't any more where something that it reads was withdrawn since."""
     place = f"{arguments.consumer}@{arguments.interval}"
     found = obligations.get(tx, arguments.consumer, arguments.interval)
     if found is None or found.due_at > now:
         raise UsageError(f"{place} isn't due yet, or never was promised", hint=f"headrace status consumer:{arguments.consumer}")
-    if found.met_at is not None:
+    terms = next((one for one in scene.declared.consumers if one.consumer == arguments.consumer), None)
+    if found.met_at is not None and (terms is None or not taken_back(terms, arguments.interval, scene)):
         raise UsageError(f"{place} is met: there is nothing to let go")
     if found.waived_at is not None:
         raise UsageError(f"{place} is waived already")

@@ -60,6 +60,8 @@ class Facts(Value):
 
     published: Mapping[str, Range] = {}
     """What readers see of a node; nodes without publications may be left out."""
+    returning: Mapping[str, Range] = {}
+    """Asset of which the code to be applied published partitions that readers see → what readers see besides."""
     heard_of: frozenset[str] = frozenset()
     """Nodes of which there are partitions, published or not."""
     renamed_deliveries: Mapping[str, tuple[str, ...]] = {}
@@ -285,7 +287,7 @@ def _invalidated(
                 node=name,
                 asks=asset is not None and asks(old, asset),
                 consumers=tuple(sorted(reach.get(name, frozenset()))),
-                range=facts.published.get(former.get(name, name), NOWHERE),
+                range=facts.returning.get(name, facts.published.get(former.get(name, name), NOWHERE)),
                 needs_approval=name in facts.approved_first,
             )
 

@@ -31,6 +31,8 @@ PATTERNS_MAX = 3
 PATTERN_VALUES = 60
 """So many values, from all over the alphabet, are looked at for their shapes."""
 VALUE_CHARACTERS_MAX = 60
+LISTED_CHARACTERS_MAX = 40
+"""Longer texts are no names that make a list."""
 PATTERN_CHARACTERS_MAX = 24
 _Q25, _Q75 = 4, 14
 """Where the quartiles are among the twentieths."""
@@ -142,7 +144,12 @@ def _texts(found: ColumnProfile, known: Counted) -> ColumnProfile:
         patterns=_patterns(known),
         categorical=categorical,
         top=_frequent(known, found.distinct or 0, categorical=categorical),
+        listed=_listed(known, max(lengths)) if found.distinct == known.total else (),
     )
+
+
+def _listed(known: Counted, longest: int) -> tuple[str, ...]:
+    return tuple(known.values) if known.total <= CATEGORIES_MAX and longest <= LISTED_CHARACTERS_MAX else ()
 
 
 def _patterns(known: Counted) -> tuple[tuple[str, int], ...]:

@@ -1,6 +1,7 @@
 """A partition as a few numbers a column, made of its profile: what is kept of each partition, and what the next ones are compared with.
 
-They are kept as they come out of `encoded` (msgpack, about 60 bytes a column). No value of a classified column is in them.
+They are kept as they come out of `encoded` (msgpack, about 60 bytes a column; of categories and short lists their names besides). No
+value of a classified column is in them.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ class ColumnMetrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Of a column of text: the share of the values of the interval right before this one that came again."""
     only: str | None = None
     """Of a column of dates or times: the value of all rows, where there is one."""
+    names: tuple[str, ...] = ()
+    """Of a short list of texts, each there once: all of them, in order."""
+    unknown: float | None = None
+    """Of a column that something is joined by: the share of the rows without null whose value no row of the last intervals had."""
 
 
 class Metrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -128,6 +133,7 @@ def _column(column: ColumnProfile) -> ColumnMetrics:
         hours=column.hours,
         shares=_shares(column),
         only=_only(column),
+        names=column.listed,
     )
 
 

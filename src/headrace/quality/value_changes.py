@@ -49,6 +49,13 @@ class Differs(msgspec.Struct, frozen=True, kw_only=True):
     factor: float | None = None
     known: int = 0
 
+    @property
+    def times(self) -> str:
+        """The factor as people read it: `× 100`, `÷ 60`; empty without one."""
+        if self.factor is None:
+            return ""
+        return f"× {self.factor:g}" if self.factor >= 1 else f"÷ {1 / self.factor:g}"
+
 
 def differences(was: Sequence[ColumnMetrics], now: Traits, kind: str, rows: Agreement | None) -> tuple[Differs, ...]:
     """What is other about `now` than in the partitions `was`, the oldest first; `kind` is the type
@@ -101,10 +108,9 @@ def _counts_on(sizes: Sequence[float], size: float) -> bool:
 
 
 def _scaled(factor: float, known: int, rows: int = 0) -> Differs:
-    times = f"× {factor:g}" if factor >= 1 else f"÷ {1 / factor:g}"
     basis = f"in {rows:,} rows" if rows else f"by {known} sound partitions"
-    text = f"values {times}, {basis}"
-    return Differs(kind=Difference.SCALE, text=text, factor=factor, known=known)
+    scaled = Differs(kind=Difference.SCALE, text="", factor=factor, known=known)
+    return msgspec.structs.replace(scaled, text=f"values {scaled.times}, {basis}")
 
 
 def nearest_unit(off: float) -> float:

@@ -26,6 +26,7 @@ from headrace.plan import ChangeKind, Compiled
 from headrace.plan.project_plan import KEPT, Plan, is_code, recorded, rows
 from headrace.plan.steps import Declare, Invalidate, Remap, Rename, Repartition, Retire, Step, Unpin, Weaken
 from headrace.run.renaming import rename
+from headrace.run.unchanged import returned
 from headrace.store import Transaction
 from headrace.store.queries import applying, arriving, weakenings
 
@@ -70,7 +71,7 @@ def apply(tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, 
         now=now,
     )
     persist.promise(tx, watched(before.compiled) if before else None, watched(compiled), now)
-    stale = _take(tx, plan, before, version, actor, now)
+    stale = _take(tx, plan, before, compiled, version, actor, now)
     changed = {step.node for step in plan.steps if isinstance(step, Declare | Retire)}
     after = {"nodes": len(compiled.nodes), "changes": len(changed), "stale": stale, **recorded(plan)}
     event = Event(action=Action.PROJECT_APPLIED, actor=actor, object=Object("version", str(version), digest), reason=reason, after=after)
@@ -79,7 +80,7 @@ def apply(tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, 
     return Applied(version, digest, compiled)
 
 
-def _take(tx: Transaction, plan: Plan, before: Applied | None, version: int, actor: Actor, now: int) -> dict[str, int]:
+def _take(tx: Transaction, plan: Plan, before: Applied | None, compiled: Compiled, version: int, actor: Actor, now: int) -> dict[str, int]:
     """Take the steps, in their order; node → how many of its partitions are to be computed again."""
     stale: dict[str, int] = {}
     by_kind: dict[type[Step], list[Any]] = {}
@@ -103,7 +104,10 @@ def _take(tx: Transaction, plan: Plan, before: Applied | None, version: int, act
         elif kind is Invalidate:
             applying.may_reshape(tx, [step.node for step in steps])
             for step in steps:
-                stale[step.node] = applying.stale_node(tx, step.node, now, ask=step.asks)
+                again = returned(tx, compiled, step.node)
+                everything = applying.stale_node(tx, step.node, now, ask=step.asks)
+                applying.fresh_again(tx, step.node, again, now)
+                stale[step.node] = everything - len(again)
     return stale
 
 

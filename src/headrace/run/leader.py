@@ -23,7 +23,7 @@ from headrace.run import reclaiming, upkeep
 from headrace.run.applying import Applied, unpack
 from headrace.run.borrowing import Production, Taken
 from headrace.run.deciding import Decisions
-from headrace.run.executors import Executor
+from headrace.run.executors import Executor, WorkersBroken
 from headrace.run.executors import News as Answered
 from headrace.run.exporting import exports
 from headrace.run.folders import Folders
@@ -54,7 +54,7 @@ from headrace.schedule import (
 )
 from headrace.store import Clock as StoreClock
 from headrace.store import ClockKind, Lease, Store, Transaction
-from headrace.store.queries import arriving, incidents, leading
+from headrace.store.queries import arriving, attending, incidents, leading
 from headrace.store.queries.leading import AttemptEnd
 
 GATHER_SECONDS = 0.005
@@ -352,12 +352,25 @@ class Leader(Turning):
     def _gathered(self, seconds: float) -> list[Answered]:
         """What workers answered. While tasks lie ahead in their pipes, a moment is waited for more: one sync and one
         commit then serve several."""
-        news = self._executor.wait(seconds)
+        try:
+            news = self._executor.wait(seconds)
+        except WorkersBroken as error:
+            self._nothing_works(str(error))
+            raise
         until = time.monotonic() + GATHER_SECONDS
         while news and len(news) < self._core.ahead() // 3 and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, PAUSE_SECONDS))
             news += self._executor.wait(0)
         return news
+
+    def _nothing_works(self, why: str) -> None:
+        """Keep it that no worker starts: the command fails, and whoever looks at incidents later must know as well. What it was to do is
+        lost by that, and not by the leader's end."""
+        with self.store.write(self.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            leading.lose_open_work(tx, self.lease.epoch + 1, now)
+            attending.nothing_works(tx, why, now)
+            self._settle(tx, now)
 
     def _patience(self) -> float:
         times = (self._core.next_event(), self._plans.next_event())

@@ -64,6 +64,11 @@ class Around(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Of an asset: partitions of what it reads that were published unlike their own history."""
     emptied: tuple[tuple[str, str], ...] = ()
     """Of an asset: such a partition, and a column of the asset that is made of what is null there more often than ever."""
+    more_rows: tuple[str, ...] | None = None
+    """Of an asset whose code isn't the one that its newest rows were published by: those of `unusual` in which rows are unusual. Nothing
+    else about inputs makes more rows of them. None: its code is the same."""
+    rows_each: float | None = None
+    """Of an asset with other code than its newest rows: the most rows that it ever had for each row of its one input."""
     used: tuple[str, ...] | None = None
     """Of a source: the columns that something downstream uses, in lower case; None where all may be."""
 
@@ -110,6 +115,10 @@ class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="tak
     """The checks that this failed when it was audited."""
     day_before: InputData | None = None
     """What readers see of the interval right before a delivery of one interval."""
+    lately: InputData | None = None
+    """What readers see of the last few intervals before it, where something is joined by one of its columns."""
+    joined: frozenset[str] = frozenset()
+    """Those columns."""
     before: dict[str, Before] = {}
     """What readers see of these partitions, as far as it is sound: what comes otherwise is restated."""
     previous: InputData | None = None

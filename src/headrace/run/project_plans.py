@@ -11,9 +11,10 @@ from headrace.model.nodes import PartitionSpec
 from headrace.plan import Change, ChangeKind, Compiled
 from headrace.plan.comparing import renames
 from headrace.plan.project_plan import Facts, Plan, plan_project
-from headrace.plan.steps import Promote, Range
+from headrace.plan.steps import NOWHERE, Promote, Range
 from headrace.run import remapping
 from headrace.run.applying import contents_of, manifest_of
+from headrace.run.unchanged import returned
 from headrace.store import Transaction
 from headrace.store.queries import applying, versions
 
@@ -56,8 +57,11 @@ def _facts(
     names = {former.get(change.node, change.node) for change in changes}
     published = {name: found for name in names if (found := applying.published_range(tx, name)) is not None}
     added = {change.node for change in changes if change.change is ChangeKind.ADDED}
+    returning = {name: keys for name in names if name in after.nodes and (keys := returned(tx, after, name))}
+    left = {name: applying.published_range(tx, name, besides=keys) for name, keys in returning.items()}
     return Facts(
         published={name: _range(projects, name, *found, applying.taken_back(tx, name)) for name, found in published.items()},
+        returning={name: NOWHERE if one is None else _range(projects, name, *one, ()) for name, one in left.items()},
         heard_of=frozenset(name for name in added if applying.heard_of(tx, name)),
         renamed_deliveries={name: tuple(keys) for name, keys in remapping.touched(tx, *projects).items()},
         withheld_deliveries={name: tuple(keys) for name, keys in remapping.withheld(tx, *projects).items()},

@@ -16,7 +16,7 @@ from headrace.run.checkpoints import Checkpoints
 from headrace.run.claims import Claims
 from headrace.run.common_moves import judged_again
 from headrace.run.deciding import Decided, Decisions
-from headrace.run.executors import Executor, Finished, Lost
+from headrace.run.executors import Executor, Finished, Lost, Saw
 from headrace.run.executors import News as Answered
 from headrace.run.figures import Figures
 from headrace.run.folders import Folders
@@ -45,6 +45,7 @@ from headrace.schedule import (
 )
 from headrace.store import Clock as StoreClock
 from headrace.store import Lease, Store, Transaction
+from headrace.store.queries import attending
 
 Write: TypeAlias = Callable[[Transaction, int], Sequence[Event] | None]
 """Writes what belongs to an event, in the transaction of its turn, at a time; what else the core is to be told."""
@@ -84,6 +85,8 @@ class Turning:
         self._runs = Runs()
         self._publication_id = self._last_n = self._begun_us = 0
         self._checkpoints = Checkpoints()
+        self._unproven = True
+        """No worker has answered this leader yet."""
         self._plans = Plans(store, executor, self._runs, lambda write: self._turn([], [], write))
 
     @property
@@ -120,6 +123,9 @@ class Turning:
         self._plans.publication_id = self._publication_id
         more = (write(tx, now) or ()) if write is not None else ()
         self._publication_id = max(self._publication_id, self._plans.publication_id)
+        if self._unproven and any(isinstance(one, Finished | Saw) for one in news):
+            attending.something_works(tx)
+            self._unproven = False
         last, begun = self._publication_id, self._begun_us
         batch = Batch(tx, self._tasks, self._claims, now=now, version=self.applied.id, publication_id=last, begun=begun)
         ended = self._taken_in(batch, news, wrong)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int)
 def _collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> Collected:
     now = instant(now_us)
     before = now - keep.of("snapshots", SNAPSHOTS_KEPT)
-    expired = _step(store, folders.lake, "expire", "--before", before.isoformat())
+    expired = _step(store, folders.lake, "expire", "--before", before.isoformat(), *_kept(store, before))
     reached(Point.UPKEEP_EXPIRED)
     age = ["--before", (now - LONGEST_ATTEMPT).isoformat(), "--longest-attempt-s", str(LONGEST_ATTEMPT.total_seconds() - 1)]
     cleaned = _step(store, folders.lake, "clean", *age)
@@ -94,6 +94,13 @@ def _collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int
     retired = retire(store, epoch, keep, now_us)
     event_log.shorten(store, epoch, folders)
     return Collected(len(expired["snapshots"]), len(cleaned["paths"]), tuple(found), retired)
+
+
+def _kept(store: Store, before: datetime) -> tuple[str, ...]:
+    """The snapshot that readers saw at a time, as an option of expiry: it may be much older, and is what they saw after it, too."""
+    with store.read() as tx:
+        seen = catalog.snapshot_at(tx, to_us(before))
+    return () if seen is None else ("--keep", str(seen))
 
 
 def forget_lost(store: Store, folders: Folders) -> None:

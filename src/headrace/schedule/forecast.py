@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from headrace.model.durations import duration
 from headrace.model.required import WHOLE
 from headrace.model.times import Offset
 from headrace.schedule.board import bounds
@@ -113,7 +114,7 @@ class Forecast:
         began = self._now if stand.began_at is None else stand.began_at
         planned = began + self._takes(node)
         ends = max(self._now, planned)
-        why = f"runs for {_said(self._now - began)}" + (", longer than it ever takes" if planned < self._now else "")
+        why = f"runs for {duration(self._now - began)}" + (", longer than it ever takes" if planned < self._now else "")
         return Outlook(ends, (Step(node.name, key, began, ends, why),))
 
     def _stopped(self, node: GraphNode, key: str, why: str) -> Step:
@@ -126,7 +127,7 @@ class Forecast:
         end = bounds(node, key)[1]
         by = end if node.expect_by is None else Offset.parse(node.expect_by).after_us(end, node.timezone, node.days_off.holds)
         late = by < self._now
-        promised = f"was due {_said(self._now - by)} ago and" if late and node.expect_by else "is due and" if late else "is expected;"
+        promised = f"was due {duration(self._now - by)} ago and" if late and node.expect_by else "is due and" if late else "is expected;"
         step = Step(node.name, key, min(by, self._now), max(by, self._now), f"{promised} hasn't arrived")
         return Outlook(max(by, self._now), (step,))
 
@@ -154,7 +155,7 @@ class Forecast:
             steps = (*steps, Step(node.name, key, ready, at, why))
             ready = at
         takes = self._takes(node)
-        step = Step(node.name, key, ready, ready + takes, f"takes {_said(takes)}")
+        step = Step(node.name, key, ready, ready + takes, f"takes {duration(takes)}")
         return Outlook(ready + takes, (*steps, step) if takes or not steps else steps)
 
     def _free(self, node: GraphNode, key: str, stand: Stand | None) -> tuple[int, str] | None:
@@ -183,13 +184,3 @@ def _last(found: list[Outlook]) -> Outlook:
     """The one that comes last; one that nothing is known of before all."""
     never = next((one for one in found if one.at is None), None)
     return never or max(found, key=lambda one: one.at or 0, default=THERE)
-
-
-def _said(microseconds: int) -> str:
-    """A span of time in one word or two."""
-    seconds = max(0, microseconds) // _SECOND_US
-    if seconds < 120:
-        return f"{seconds} s"
-    if seconds < 7_200:
-        return f"{seconds // 60} min"
-    return f"{seconds // 3_600} h {seconds % 3_600 // 60:02} min"

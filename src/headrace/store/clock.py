@@ -1,8 +1,8 @@
 """The store's clock: live, or a replay of the past. Fixed by the store's first writing verb.
 
 A live clock is the leader's wall clock. A replay's clock stands where `--now` and the work done since have
-brought it. Neither ever tells less than the last time that was written, so that facts stay in order even when the
-machine's clock is set back. Integer microseconds since 1970 UTC.
+brought it; a server that waits does no work. Neither ever tells less than the last time that was written, so that
+facts stay in order even when the machine's clock is set back. Integer microseconds since 1970 UTC.
 """
 
 from __future__ import annotations
@@ -111,6 +111,15 @@ class Clock:
         self._base = max(_start(tx, now), self.now_us())
         self._since = self._real.elapsed_us()
         self._keep(tx, now)
+
+    def rest(self) -> None:
+        """Stand still until `go_on`: nobody works, and only work moves a replay. A live clock goes on."""
+        self._base, self._moving = self.now_us(), False
+
+    def go_on(self) -> None:
+        """Count the seconds of work again, after `rest`."""
+        if not self._moving:
+            self._base, self._since, self._moving = self.now_us(), self._real.elapsed_us(), True
 
     def mark(self, tx: Transaction) -> int:
         """The store's now, kept as the last time written. A transaction that writes times takes them from here."""

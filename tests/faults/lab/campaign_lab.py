@@ -9,17 +9,18 @@ SCENARIO is a number, two with a way (`same:4+16`), `clean`, `odd`, `pairs`, or 
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 
 from lab.driving import Driver, copied
+from lab.faults import Unfit
 from lab.findable import uncounted
 from lab.month import MORNING, Lab, history
 from lab.oddities import month
@@ -129,22 +130,31 @@ class _Reading(Driver):
 
 def every(lab: Lab) -> list[str]:
     """All that a seed is put through."""
-    return ["clean", *(str(number) for number in range(len(ALL))), *pairs(lab), "odd"]
+    return ["clean", *_names(lab), *pairs(lab), "odd"]
+
+
+def _names(lab: Lab) -> dict[str, str]:
+    """The name of each fault that can be played in a world, by its number."""
+    names = {}
+    for number in map(str, range(len(ALL))):
+        with suppress(Unfit):
+            names[number] = drawn(lab, number)[0].name
+    return names
 
 
 def chosen(seed: int, folder: Path, scenarios: Sequence[str]) -> Iterator[str]:
-    """The scenarios that words stand for. Raises ValueError for a word that no fault's name begins with."""
-    lab, chance = Lab(seed, folder), random.Random(0)
-    named = [make(lab, chance).name for make in ALL]
+    """The scenarios that words stand for. Raises ValueError for a word that the name of no fault of this world begins with."""
+    lab = Lab(seed, folder)
+    named = _names(lab)
     for one in scenarios:
         if one == "pairs":
             yield from pairs(lab)
         elif one in ("clean", "odd") or one[0].isdecimal() or ":" in one:
             yield one
-        elif not any(name.startswith(one) for name in named):
-            raise ValueError(f"no fault is called {one}; there are {', '.join(named)}")
+        elif not any(name.startswith(one) for name in named.values()):
+            raise ValueError(f"no fault is called {one}; there are {', '.join(named.values())}")
         else:
-            yield from (str(number) for number, name in enumerate(named) if name.startswith(one))
+            yield from (number for number, name in named.items() if name.startswith(one))
 
 
 def run(seed: int, folder: Path, scenarios: Sequence[str], say: Say) -> None:

@@ -77,8 +77,7 @@ def verdict(seed: int, graph: Graph, played: Played, sound: Published, noise: Se
 
 
 def matched(faults: Sequence[Fault], opened: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:
-    """The incident of each fault, none of them twice: those of its kind and node first, then what is left at its node. One incident is
-    that of two faults where its evidence names both: a column that is renamed and in another unit."""
+    """The incident of each fault, none of them twice: those of its kind and node first, then what is left at its node."""
     found: dict[int, dict[str, Any]] = {}
     for by_kind in (True, False):
         for number, fault in enumerate(faults):
@@ -87,20 +86,12 @@ def matched(faults: Sequence[Fault], opened: Sequence[dict[str, Any]]) -> list[d
             best = next((one for one in here if not by_kind or one["cause"]["kind"] in fault.kinds), None)
             if number not in found and best is not None:
                 found[number] = best
-    return [found.get(number) or next((one for one in opened if _names(one, fault)), None) for number, fault in enumerate(faults)]
-
-
-def _names(one: dict[str, Any], fault: Fault) -> bool:
-    """Whether an incident at a fault's node is of its kind, or has evidence of it."""
-    cause = one["cause"]
-    words = tuple(kind.replace("_", " ") for kind in fault.kinds)
-    said = cause["kind"] in fault.kinds or any(row["what"].startswith(words) for row in cause.get("evidence", ()))
-    return cause["node"] == fault.node and said
+    return [found.get(number) for number in range(len(faults))]
 
 
 def _found(fault: Fault, best: dict[str, Any] | None, opened: Sequence[dict[str, Any]], played: Played, uncounted: str) -> Found:
     here = [one for one in opened if one["cause"]["node"] == fault.node]
-    right = best is not None and _names(best, fault)
+    right = best is not None and best["cause"]["kind"] in fault.kinds
     since = None if best is None else max((_opened(best) - played.began).total_seconds() / 60, 0.0)
     healed = None
     if fault.by_itself:

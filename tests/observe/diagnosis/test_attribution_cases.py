@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
@@ -10,6 +11,7 @@ from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.graph import CauseGraph, CauseNode
+from headrace.observe.incidents.telling import what
 from headrace.plan.bodies import Lines
 from headrace.sql.values import Edge, Transformation
 
@@ -84,6 +86,22 @@ def test_another_days_warning_explains_nothing() -> None:
     warned = seen("flights@2013-02-10", Family.NULLS, "null_spike", "dep_delay", held=False)
     failed = seen("delays@2013-02-11", Family.CHECK, "null_spike", hour=1)
     assert shown(diagnose([warned, failed], graph, NOW)) == [("null_spike", "delays")]
+
+
+def test_doubled_rows_of_a_new_body_dont_follow_from_nulls_above_it() -> None:
+    """Would catch: a join that doubles the rows since it was written, put down to values that its input lacks; a source's doubled rows
+    that a new body passes on, put down to the body."""
+    graph = lines(delays={"delay": ("flights.dep_delay",)})
+    change = seen("delays", Family.CHANGE, held=False, detail="body")
+    nulls = seen("flights@2013-02-11", Family.NULLS, "null_spike", "dep_delay", hour=1, held=False)
+    doubled = seen("delays@2013-02-11", Family.VOLUME, "volume_anomaly", hour=2, detail="× 2")
+    assert shown(diagnose([change, nulls, doubled], graph, NOW + 10 * HOUR_US)) == [("code_error", "delays")]
+    same = msgspec.structs.replace(doubled, family=Family.DUPLICATES, kind="duplicate_rows", detail="80 rows")
+    assert shown(diagnose([change, nulls, same], graph, NOW + 10 * HOUR_US)) == [("code_error", "delays")]
+    halved = msgspec.structs.replace(doubled, detail="× 0.5")
+    assert shown(diagnose([change, nulls, halved], graph, NOW + 10 * HOUR_US)) == [("null_spike", "flights")]
+    above = seen("flights@2013-02-11", Family.VOLUME, "volume_anomaly", hour=1, held=False, detail="× 2")
+    assert shown(diagnose([change, above, doubled], graph, NOW + 10 * HOUR_US)) == [("volume_anomaly", "flights")]
 
 
 def test_odd_output_after_a_change_of_the_body_is_the_codes() -> None:
@@ -259,6 +277,9 @@ def test_keys_that_nobody_knows_are_a_broken_reference_at_the_source_that_names_
     ("joined_by", "detail", "kind"),
     [
         ("code", "other names: most of what was named is gone", "reference_broken"),
+        ("code", "other names: many that the interval before hadn't", "reference_broken"),
+        ("code", "other names: 'GBX' instead of 'GBP'", "reference_broken"),
+        ("origin", "other names: 'GBX' instead of 'GBP'", "distribution_shift"),
         ("code", "another grain: most of what was named is gone", "distribution_shift"),
         ("origin", "other names: most of what was named is gone", "distribution_shift"),
     ],
@@ -277,6 +298,7 @@ def test_a_delivery_held_for_other_keys_breaks_the_join_further_down(joined_by: 
     assert (cause.kind, cause.node, cause.columns) == (kind, "flights", ("carrier",))
     if kind == "reference_broken":
         assert cause.summary == "other keys in carrier than in the interval before"
+    assert "GBX" not in cause.summary, "names are values of cells"
 
 
 def test_much_that_is_odd_after_a_change_is_the_codes() -> None:
@@ -304,22 +326,33 @@ def test_values_that_are_odd_whatever_the_rows_are_have_a_cause_of_their_own() -
     assert sorted(shown(found)) == [("distribution_shift", "flights"), ("duplicate_rows", "flights")]
     renamed = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "distance", hour=1, strength=20, detail="renamed")
     about = f"location: × 1.61; {BESIDES}"
-    besides = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "carrier", hour=1, strength=16, detail=about)
+    besides = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "distance", hour=1, strength=16, detail=about)
     found = diagnose([renamed, besides], lines(), NOW + 10 * HOUR_US)
     assert sorted(shown(found)) == [("distribution_shift", "flights"), ("schema_change", "flights")]
 
 
-def test_a_column_renamed_with_other_values_is_one_cause() -> None:
-    """Would catch: two incidents for a column that was renamed because it is in another unit now."""
-    renamed = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "distance", strength=20, detail="renamed; both are DOUBLE")
-    about = f"location: × 1.61; {BESIDES}"
+def test_a_column_renamed_with_other_values_has_two_causes() -> None:
+    """Would catch: a unit that is left once the names are decided, and has no incident; which name it came under."""
+    how = "renamed; both are DOUBLE; values × 1.6, by 30 sound partitions"
+    renamed = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "distance", strength=20, detail=how)
+    about = f"location: × 1.6; delivered as distance_km; {BESIDES}"
     for strength in (16, 31):
         unit = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "distance", strength=strength, detail=about)
-        (one,) = diagnose([renamed, unit], lines(), NOW)
-        assert (one.kind, one.columns, one.own) == (CauseKind.SCHEMA_CHANGE, ("distance",), (renamed.id, unit.id))
-        assert one.summary == "1 column renamed, distance × 1.61"
-    other = seen("flights@2013-02-12", Family.DISTRIBUTION, "distribution_shift", "distance", strength=16, detail=about)
-    assert len(diagnose([renamed, other], lines(), NOW)) == 2, "of another delivery"
+        names, values = sorted(diagnose([renamed, unit], lines(), NOW), key=lambda one: one.kind, reverse=True)
+        assert (names.kind, names.own, names.summary) == (
+            CauseKind.SCHEMA_CHANGE,
+            (renamed.id,),
+            "1 column renamed, distance: values × 1.6",
+        )
+        assert (values.kind, values.own) == (CauseKind.DISTRIBUTION_SHIFT, (unit.id,))
+        assert values.summary == "distance × 1.6, delivered as distance_km"
+
+
+def test_what_holds_a_delivery_under_names_that_were_mapped_has_a_cause_of_its_own() -> None:
+    """Would catch: a rename that was read all the same, blamed for the unit that the delivery is held for."""
+    mapped = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "distance", strength=12, detail="renamed; upper case", held=False)
+    unit = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "distance", strength=31, detail="location: × 1.61")
+    assert sorted(shown(diagnose([mapped, unit], lines(), NOW))) == [("distribution_shift", "flights"), ("schema_change", "flights")]
 
 
 def test_names_that_were_accepted_arent_to_blame_for_what_the_delivery_shows() -> None:
@@ -457,3 +490,21 @@ def test_what_was_held_before_its_server_went_down_isnt_put_down_to_that() -> No
     down = seen("flights", Family.ACCESS, "source_unavailable", hour=71, id="down")
     found = {one.kind.value: one.explains for one in diagnose([*held, down], lines(), NOW + 72 * HOUR_US)}
     assert found == {"distribution_shift": ("0", "1", "2"), "source_unavailable": ("down",)}
+
+
+def test_a_proposal_is_given_whole_and_a_long_observation_is_marked_as_cut() -> None:
+    """Would catch: "fits if due by 05:41 5 days later, or there 4 ", cut in the middle of what somebody has to do."""
+    expected = "by 06:00; fits if due by 05:41 5 days later, or there 4 days 23 h 41 min earlier"
+    observed = "usually there at 05:41 5 days later (the last 5 were; the last 5 were there by 05:41 5 days later)"
+    late = seen("flights", Family.ARRIVAL, "deadline_infeasible", expected=expected, observed=observed)
+    (proposed,) = diagnose([late], lines(), NOW)
+    assert proposed.summary == f"{observed}; due {expected}"
+    (failed,) = diagnose([seen("flights@2013-02-11", Family.ERROR, observed="x" * 500)], lines(), NOW)
+    assert len(failed.summary) <= 160
+    assert failed.summary.endswith("…")
+
+
+def test_what_an_observation_is_called() -> None:
+    """Would catch: "arrival" for a delivery that isn't there."""
+    assert what(seen("flights@2013-02-11", Family.ARRIVAL)) == "no delivery"
+    assert what(seen("flights@2013-02-11", Family.ARRIVAL, "late_source")) == "late source"

@@ -41,3 +41,48 @@ def test_another_format_says_which(column: str, observed: str, why: str, told: s
     node = CauseNode("daily", (), True, PartitionSpec(grain=Grain.DAY), "UTC", "")
     (cause,) = diagnose([one], CauseGraph([node], {}.get), 0)
     assert cause.summary == told
+
+
+def test_a_clause_names_the_partitions_that_its_evidence_covers() -> None:
+    """Would catch: what is wrong with one day's file, said of an incident of three days, or another
+    day's file in the place of the first once more evidence is there."""
+
+    def summary(**broken: str) -> str:
+        found = [
+            Evidence(
+                id=f"attempt:1.{n}@{day}", node="daily", partition=day, family=Family.ERROR, observed=said,
+                strength=12.0, at_us=n, error_kind="deterministic",
+            )
+            for n, (day, said) in enumerate((f"2020-01-{day[1:]}", said) for day, said in broken.items())
+        ]  # fmt: skip
+        node = CauseNode("daily", (), False, PartitionSpec(grain=Grain.DAY), "UTC", "")
+        (cause,) = diagnose(found, CauseGraph([node], {}.get), 0)
+        return cause.summary
+
+    assert summary(d04="line 4 has 2 columns") == "line 4 has 2 columns"
+    assert summary(d04="line 4 has 2 columns", d05="line 4 has 2 columns") == "line 4 has 2 columns"
+    covers = "3 partitions, 2020-01-03 to 2020-01-05, first: line 7 has 2 columns"
+    found = {"d04": "line 4 has 2 columns", "d03": "line 7 has 2 columns", "d05": "line 9 has 2 columns"}
+    assert summary(**found) == covers
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("category mix: 'toys' is 'TOYS'", "location: × 0.862", "category: categories under other names"),
+        ("sign", "location: × 0.862", "sign of category"),
+        ("category mix: 'toys' is 'TOYS'", "category mix: 'a' is 'A'", "category, customer: categories under other names"),
+    ],
+)
+def test_a_clause_names_the_columns_of_which_it_is_true(first: str, second: str, told: str) -> None:
+    """Would catch: "category, customer: categories under other names" where the customers' sizes are a little unusual."""
+    found = [
+        Evidence(
+            id=f"drift:{column}", node="daily", partition="2020-01-23", family=Family.DISTRIBUTION, kind="distribution_shift",
+            column=column, observed="other", strength=strength, held=strength > 10, at_us=0, detail=detail,
+        )
+        for column, detail, strength in (("category", first, 30.0), ("customer", second, 7.1))
+    ]  # fmt: skip
+    node = CauseNode("daily", (), True, PartitionSpec(grain=Grain.DAY), "UTC", "")
+    (cause,) = diagnose(found, CauseGraph([node], {}.get), 0)
+    assert cause.summary == told

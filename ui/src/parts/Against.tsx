@@ -1,7 +1,7 @@
 // Marks around a line: what came before it below, what came after it above; the distance on a scale that shows seconds and days alike.
 import { useLayoutEffect, useRef } from "react";
 import { Shape, toneOf, wordOf } from "./State";
-import { lasting } from "./Time";
+import { lasting } from "./durations";
 import "./against.css";
 
 /** `seconds` after the line, negative before it, null where nothing came or nothing was expected. */

@@ -1,7 +1,8 @@
 // The delay ledger as a waterfall: each segment begins where the one before ended, and they add up to the wait.
 import { Link } from "react-router";
 import type { Schema } from "../api/client";
-import { lasting, Time } from "./Time";
+import { lasting } from "./durations";
+import { Time } from "./Time";
 import "./ledger.css";
 
 type Segment = Schema["SegmentRow"];
@@ -14,8 +15,8 @@ const WHOSE: Record<string, "people" | "work" | "ours" | "source"> = {
 };
 const SAID = { people: "a person decides", work: "computing", ours: "Headrace itself", source: "the source, or the plan" } as const;
 
-/** What an owner could have done to end a segment of a kind. */
-const COULD: Record<string, string> = { hold: "could have decided", approval: "could have approved", paused: "could have resumed" };
+/** What is said of the time that counts apart from an owner's other time, by its kind. */
+const APART: Record<string, string> = { hold: "could have decided", approval: "could have approved", paused: "could have resumed", queue: "queued" };
 
 export function Ledger({ ledger }: { ledger: Ledgered }) {
   const began = Date.parse(ledger.from);
@@ -41,7 +42,7 @@ export function Ledger({ ledger }: { ledger: Ledgered }) {
       </div>
       <p className="body row small muted">
         {(Object.keys(SAID) as (keyof typeof SAID)[]).map((whose) => <span key={whose}><span className={`swatch ${whose}`} />{SAID[whose]}</span>)}
-        {ledger.shares.filter((one) => one.seconds >= 1).map((one) => <span key={`${one.owner} ${one.kind}`}>{one.owner || "nobody"}{one.kind && ` (${COULD[one.kind] ?? one.kind})`}: {lasting(one.seconds)}</span>)}
+        {ledger.shares.filter((one) => one.seconds >= 1).map((one) => <span key={`${one.owner} ${one.kind}`}>{one.owner || "nobody"}{one.kind && ` (${APART[one.kind] ?? one.kind})`}: {lasting(one.seconds)}</span>)}
         {ledger.read && <span>{ledger.read}</span>}
       </p>
     </div>

@@ -66,10 +66,15 @@ type Shown<R> = { row: R; columns: readonly Column<R>[]; at: number; many: boole
 const Row = memo(function Row<R>({ row, columns, at, many, opens, chosen }: Shown<R>) {
   return (
     <tr data-row={at} aria-rowindex={many ? at + 2 : undefined} className={opens ? "opens" : undefined} data-chosen={chosen || undefined}>
-      {columns.map((column) => <td key={column.name} data-label={column.unnamed ? undefined : column.name} className={column.unnamed ? "acts" : column.className}>{column.cell(row)}</td>)}
+      {columns.map((column) => <td key={column.name} data-label={column.unnamed ? undefined : column.name} className={column.unnamed ? "acts" : column.className}>{within(column.cell(row))}</td>)}
     </tr>
   );
 }) as <R>(props: Shown<R>) => ReactNode;
+
+/** A cell's content as one element, so that a card has it below each other beside its label; an empty cell stays empty. */
+function within(content: ReactNode): ReactNode {
+  return content === null || content === undefined || content === false || content === "" ? null : <div>{content}</div>;
+}
 
 /** What stands for rows that aren't in the page. */
 function Space({ height }: { height: number }) {

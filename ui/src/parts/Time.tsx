@@ -1,5 +1,6 @@
 // Times are of the project's zone, as on the command line and in the server's sentences; the header names it once.
 import { useStatus } from "../api/documents";
+import { lasting } from "./durations";
 
 function parts(at: Date, zone: string | undefined): Partial<Record<Intl.DateTimeFormatPartTypes, string>> {
   const found = new Intl.DateTimeFormat("en-GB", {
@@ -53,22 +54,9 @@ function zoneName(at: Date): string {
   return new Intl.DateTimeFormat("en-US", { timeZoneName: "short" }).formatToParts(at).find((part) => part.type === "timeZoneName")?.value ?? "";
 }
 
-/** How long, as people say it: 50 h 40 min, 12 min, 2.4 s, 34 ms. */
-export function lasting(seconds: number): string {
-  const size = Math.abs(seconds);
-  const sign = seconds < 0 ? "−" : "";
-  if (size < 1) return `${sign}${Math.round(size * 1000)} ms`;
-  if (size < 10) return `${sign}${size.toFixed(1)} s`;
-  if (size < 60) return `${sign}${Math.round(size)} s`;
-  const minutes = Math.round(size / 60);
-  if (minutes < 60) return `${sign}${minutes} min`;
-  const hours = Math.floor(minutes / 60);
-  if (hours >= 96) return `${sign}${Math.round(hours / 24)} days`;
-  return `${sign}${hours} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
-}
-
-/** From an instant until the project's now; nothing until that is known, because a replay's is years from the browser's. */
-export function Since({ at }: { at: string }) {
+/** From an instant until the project's now: 50 h 40 min ago, 12 s so far; nothing until that is known, because a replay's is years from
+ * the browser's. `after` is what stands before it. */
+export function Since({ at, said, after = "" }: { at: string; said: "ago" | "so far"; after?: string }) {
   const now = useStatus().data?.now;
-  return now ? <>{lasting(Math.max(0, (Date.parse(now) - Date.parse(at)) / 1000))}</> : null;
+  return now ? <>{after}{lasting(Math.max(0, (Date.parse(now) - Date.parse(at)) / 1000))} {said}</> : null;
 }

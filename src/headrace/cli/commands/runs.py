@@ -123,6 +123,6 @@ def _attempt(group: list[RunRow]) -> list[str | Cell]:
     row = group[0]
     shown = "warned" if row.verdict == "warned" else row.state
     return [
-        row.attempt or "", Cell(row.node or "", "bold"), _span(group), states.cell(shown), f"{row.rows:,}" if row.rows is not None else "",
+        row.attempt or "", Cell(row.node or "", "bold"), _span(group), states.cell(shown), f"{row.rows:,}" if row.rows is not None else "–",
         seconds(row.seconds), row.reason or "",
     ]  # fmt: skip

@@ -108,7 +108,9 @@ class Csv:
             return broken
         bad = bad_columns(connection, _rows_sql(opened, schema.format, header, numbers=_numeric(schema.columns)), header, schema)
         if bad:
-            drift = drift_of(located(bad, _lines(opened, schema.format, header)))
+            found = located(bad, _lines(opened, schema.format, header))
+            forms = {"DATE": schema.format.date_format, "TIMESTAMP": schema.format.timestamp_format}
+            drift = drift_of([msgspec.structs.replace(one, written=forms.get(one.type) or "") for one in found])
             return _cut_in_value(drift, opened, schema.format, header) or drift
         return Unreadable(f"can't be read: {first_line(error, opened.path)}")
 

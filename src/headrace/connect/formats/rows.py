@@ -106,4 +106,4 @@ def drift_of(columns: Sequence[BadColumn], *, unit: str = "line") -> TypeDrift:
 def _said(bad: BadColumn, unit: str) -> str:
     where = f" at {unit} {bad.line}" if bad.line else ""
     rows = "1 row" if bad.rows == 1 else f"{bad.rows:,} rows"
-    return f"column {shown(bad.column)}: first value that isn't {bad.type}: '{bad.value}'{where}, {rows}"
+    return f"column {shown(bad.column)}: first value that isn't {bad.type_written}: '{bad.value}'{where}, {rows}"

@@ -75,5 +75,5 @@ def corrections(name: str, owner: str, found: Figures) -> Iterator[str]:
 def uptime(percent: str | None) -> str:
     """Classic uptime, and what it leaves out."""
     if percent is None:
-        return "no data: no run ended"
+        return "no data: no run had anything due"
     return f"{percent} % of started runs succeeded; held work never starts, so it never fails"

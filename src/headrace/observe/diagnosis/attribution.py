@@ -15,6 +15,7 @@ from headrace.model import Grain
 from headrace.observe.diagnosis.candidates import Candidate
 from headrace.observe.diagnosis.carrying import carried
 from headrace.observe.diagnosis.causes import HEADRACE, Cause, CauseKind
+from headrace.observe.diagnosis.details import times_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.explaining import may_show, score
 from headrace.observe.diagnosis.graph import CauseGraph
@@ -59,6 +60,13 @@ def _changed_since(cause: Candidate, one: Evidence, place: Place) -> bool:
     if cause.kind is CauseKind.RUNTIME_DOWN or one.id in cause.known or one.family is Family.ARRIVAL:
         return False
     return any(cause.began_us < change.at_us <= one.at_us for change in place.bodies)
+
+
+def _makes_more(cause: Candidate, one: Evidence, place: Place) -> bool:
+    """Whether there are more rows since a node's body was changed, which a cause above it doesn't make: values that are missing,
+    and keys that find nothing, leave as many rows, or fewer."""
+    more = one.family is Family.DUPLICATES or (one.family is Family.VOLUME and times_of([one]) > 1)
+    return more and place.rewritten(one) and cause.kind in (CauseKind.NULL_SPIKE, CauseKind.REFERENCE_BROKEN)
 
 
 def _tried_out(change_us: int, seen: Sequence[int], window: int) -> bool:
@@ -144,7 +152,7 @@ class _Sweep:
         for cause, reach in offered.items():
             if not (cause.chosen or not one.held or _may_follow_from_a_warning(cause, one)):
                 continue
-            if place.bodies and _changed_since(cause, one, place):
+            if place.bodies and (_changed_since(cause, one, place) or _makes_more(cause, one, place)):
                 continue
             fit = score(self._graph, cause, reach, one) * (1.0 if cause.chosen else 0.5)
             if fit > most:

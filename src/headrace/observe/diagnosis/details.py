@@ -17,6 +17,10 @@ CUT_OFF = "cut off"
 """Of a file that ends before its end: how many rows are left of it is chance."""
 OF_FILES = frozenset({CUT_OFF, "empty file", "too large"})
 """What is wrong with how much of a file there is: what was observed says it."""
+NO_WORKER = "no worker starts"
+"""Of an outage in which Headrace is there, and nothing can work for it."""
+DECLARED_AT = ", as what was published before it was declared would at "
+"""What evidence of a check cites that sound deliveries would have failed as well: the file and the line come after it."""
 ENVIRONMENT = "environment"
 """The kind of error that is counted against nobody (`schedule.states`)."""
 FAILURES_KEPT = 4_096
@@ -123,6 +127,8 @@ def detail_of(kind: CauseKind, own: Sequence[Evidence]) -> str:
         return _error(strongest)
     if kind in (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED):
         return strongest.host
+    if kind is CauseKind.RUNTIME_DOWN:
+        return strongest.detail
     if kind is CauseKind.SCHEMA_CHANGE:
         return ",".join(sorted({one.detail.partition(";")[0] for one in own if one.family is Family.SCHEMA and one.detail}))
     if kind is CauseKind.FORMAT_CHANGE and not any(one.column for one in own):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from headrace.observe.diagnosis.candidates import Candidate, began
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.columns import ALL
-from headrace.observe.diagnosis.details import times_of
+from headrace.observe.diagnosis.details import NO_WORKER, times_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.graph import CauseGraph
 from headrace.observe.diagnosis.reaching import OF_ROWS, Reach
@@ -99,7 +99,9 @@ def _about(one: Evidence) -> Family:
 
 
 def _meanwhile(cause: Candidate, one: Evidence) -> bool:
-    """What was due while nobody was there; what a source doesn't have when it is looked at again is missing all the same."""
-    ended = max((each.at_us for each in cause.own), default=cause.began_us)
+    """What was due while nobody was there; what a source doesn't have when it is looked at again is missing all the same. As long as
+    no worker starts that isn't over."""
+    lasting = any(each.detail == NO_WORKER for each in cause.own)
+    ended = one.at_us if lasting else max((each.at_us for each in cause.own), default=cause.began_us)
     due = one.kind == CauseKind.DEADLINE_INFEASIBLE or one.family is not Family.ARRIVAL
     return due and cause.began_us - CLOCK_US <= began(one) <= ended + CLOCK_US

@@ -12,9 +12,8 @@ from headrace.model.required import dependents
 from headrace.observe.diagnosis.columns import Flow, flow_of
 from headrace.observe.watched import Node, Terms, Watched
 from headrace.plan.bodies import Lines
-from headrace.sql.values import Edge, Transformation
+from headrace.plan.joining import joined_by
 
-_AS_IT_IS = (Transformation.IDENTITY, Transformation.CAST)
 KEYS_MAX = 400
 """What reaches more partitions than this is taken to reach all."""
 
@@ -86,21 +85,7 @@ class CauseGraph:
     def joined_by(self, node: str, columns: Collection[str]) -> bool:
         """Whether something that is made of a node is joined by one of these columns of it, under
         whatever name they get there. False where no columns are known."""
-        seen, waiting = set[tuple[str, str]](), [(node, column.lower()) for column in columns]
-        while waiting:
-            at = waiting.pop()
-            if at in seen:
-                continue
-            seen.add(at)
-            for reader in self.readers([at[0]]):
-                lines = self._lines(reader)
-                if lines is None:
-                    continue
-                if any(_is_of(edge, at, Transformation.JOIN_KEY) for edge in lines.filters):
-                    return True
-                taken = (name for name, edges in lines.columns.items() if any(_is_of(edge, at, *_AS_IT_IS) for edge in edges))
-                waiting += [(reader, name.lower()) for name in taken]
-        return False
+        return joined_by(node, columns, lambda name: self.readers([name]), self._lines)
 
     def readers(self, names: Collection[str]) -> list[str]:
         """The nodes that are made of one of these."""
@@ -170,10 +155,6 @@ class CauseGraph:
                 return None
             found.update(made)
         return frozenset(found) if len(found) <= KEYS_MAX else None
-
-
-def _is_of(edge: Edge, column: tuple[str, str], *how: Transformation) -> bool:
-    return (edge.input, edge.column.lower()) == column and edge.transformation in how
 
 
 def graph_of(watched: Watched, owners: Mapping[str, str], lines: Callable[[str], Lines | None] = lines_unknown) -> CauseGraph:

@@ -21,11 +21,11 @@ NEAR_DAYS = 3
 """So many days a warning stands; deliveries of months that come at once are no nearer to each other for that."""
 REMEMBERED = 4_096
 """So many looks of evidence are remembered: ten thousand equal failures are one."""
-_RENAMED = "renamed"
-"""What the detail of a column begins with that has another name."""
 OF_FORM = frozenset({CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE})
 OF_DATA = BROKEN - {Family.ERROR}
 """What is seen in data that came."""
+_RENAMED = "renamed"
+"""What the detail of a column begins with that has another name."""
 _MORE: frozenset[Hashable] = frozenset({"more"})
 _FEWER: frozenset[Hashable] = frozenset({"fewer"})
 
@@ -160,12 +160,7 @@ def _covered(found: Sequence[Candidate], left: Iterable[Evidence]) -> set[str]:
     for cause in found:
         own = {one.id for one in cause.own}
         for one in left:
-            if not cause.chosen or one.id in own or one.id in taken:
-                continue
-            if _of_renamed_column(cause, one):
-                cause.own.append(one)
-                taken.add(one.id)
-            elif _covers(cause, one):
+            if cause.chosen and one.id not in own and one.id not in taken and _covers(cause, one):
                 cause.symptoms.append(one)
                 taken.add(one.id)
     return taken
@@ -182,18 +177,19 @@ def _covers(cause: Candidate, one: Evidence) -> bool:
         return False
     if cause.rule.covers is Covers.ROWS:
         return not one.column or one.strength <= cause.own[0].strength
-    if cause.rule.covers is Covers.COLUMNS:
-        return one.column in cause.columns if one.column else not _outweighs(one, cause)
+    if cause.rule.covers is Covers.COLUMNS and one.column:
+        return one.column in cause.columns and not _remains(cause, one)
     return not _outweighs(one, cause)
 
 
-def _of_renamed_column(cause: Candidate, one: Evidence) -> bool:
-    """Whether the values of a column are others in the very delivery that renames it: whoever wrote it in another unit, or in other
-    codes, renamed it for that. It is one cause, which names both."""
-    if cause.kind is not CauseKind.SCHEMA_CHANGE or one.family is not Family.DISTRIBUTION or not one.detail.endswith(BESIDES):
-        return False
-    renamed = {(each.column, each.partition) for each in cause.own if each.detail.partition(";")[0] == _RENAMED}
-    return (one.column, one.partition) in renamed
+def _remains(cause: Candidate, one: Evidence) -> bool:
+    """Whether a delivery is held for what is odd about a column after that was read under its other name."""
+    renamed = [each for each in cause.own if (each.column, each.partition) == (one.column, one.partition) and _is_renamed(each)]
+    return one.held and bool(renamed) and not any(each.held for each in renamed)
+
+
+def _is_renamed(one: Evidence) -> bool:
+    return one.family is Family.SCHEMA and one.detail.partition(";")[0] == _RENAMED
 
 
 def _came_before(cause: Candidate, one: Evidence) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from headrace.model.clauses import DELIVERED_AS, SIZE
 from headrace.observe.diagnosis.candidates import Candidate
 from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.confidence import confidence
@@ -32,9 +33,12 @@ _SAYS = (
     Family.DURATION,
     Family.CHECK,
 )
+_SINGLE = re.compile(r"^type; first value that isn't [^:(;']*?( \(\S+\))?: '.*' at line ([\d,]+), 1 row$", re.DOTALL)
+"""Of a column in which one value alone isn't of its type: how the others are written, and its line."""
 _RESTATED = re.compile(r"(.+): ([\d,]+) rows?(?:, (.+))?", re.DOTALL)
 _CAME = re.compile(r"([\d,]+) rows? added, ([\d,]+) rows? removed")
 _NAMED = "category mix: '"
+_LISTED = "other names: '"
 CLAUSE_MAX = 160
 WITHDRAWN = "withdrawn: "
 """What a clause begins with about a publication that somebody took back."""
@@ -59,12 +63,24 @@ def told(one: Candidate) -> Cause:
 def _summary(one: Candidate, columns: Sequence[str]) -> str:
     if one.history:
         return summary(one)[: 2 * CLAUSE_MAX]  # of several kinds
-    said = _CLAUSES.get(one.kind, _observed)(one.own, columns)
+    said = _of_partitions(one, columns)
     if one.latent:
         said = f"{said}; nothing was noticed at {one.node} itself"
-    said = (f"{len(one.nodes) + 1} nodes: {said}" if one.nodes else said)[:CLAUSE_MAX]
+    said = f"{len(one.nodes) + 1} nodes: {said}" if one.nodes else said
+    if one.kind is not CauseKind.DEADLINE_INFEASIBLE and len(said) > CLAUSE_MAX:  # a proposal is of use as a whole only
+        said = f"{said[: CLAUSE_MAX - 1]}…"
     lapsed = exceptions_lapsed(one.own)
     return f"{said}; {lapsed}" if lapsed else said
+
+
+def _of_partitions(one: Candidate, columns: Sequence[str]) -> str:
+    """What was seen at all partitions; where that is something else at each, at the first of them."""
+    clause = _CLAUSES.get(one.kind, _observed)
+    said, keys = clause(one.own, columns), sorted(one.partitions)
+    each = {key: clause([seen for seen in one.own if seen.partition == key], columns) for key in keys}
+    if said not in each.values() or len(set(each.values())) == 1:
+        return said
+    return f"{len(keys)} partitions, {keys[0]} to {keys[-1]}, first: {each[keys[0]]}"
 
 
 def _too_early(own: Sequence[Evidence], columns: Sequence[str]) -> str:
@@ -89,9 +105,7 @@ def _schema(own: Sequence[Evidence], _: Sequence[str]) -> str:
     counted = Counter(how.values())
     words = {"": "changed", "dropped": "gone", "added": "new", "nullability": "nullable now"}
     said = [f"{n} column{'s' if n > 1 else ''} {words.get(what, what)}" for what, n in counted.items()]
-    told_of = {one.column for one in own if "; values " in one.detail}
-    shifted = [one for one in own if one.family is Family.DISTRIBUTION and one.column not in told_of]
-    return ", ".join([*said, *_values_too(own), *(_values([one], [one.column]) for one in shifted[:NAMES_TOLD])]) or "names changed"
+    return ", ".join([*said, *_values_too(own)]) or "names changed"
 
 
 def _values_too(own: Sequence[Evidence]) -> list[str]:
@@ -125,24 +139,56 @@ def _in(what: str) -> Callable[[Sequence[Evidence], Sequence[str]], str]:
     return say
 
 
+def _types(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    """A single value that isn't of a column's type, by its line; else that columns have another type."""
+    bad = [one for one in own if one.family is Family.TYPE]
+    single = _SINGLE.search(bad[0].detail) if len(bad) == 1 else None
+    if single is None:
+        return _in("another type")(own, columns)
+    return f"1 value of {bad[0].column} isn't {bad[0].expected}{single.group(1)}, at line {single.group(2)}"
+
+
 def _keys(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     if own[0].detail.startswith("other names: "):  # held before anything was joined by them
         return f"other keys in {_listed(columns)} than in the interval before"
+    if own[0].detail.startswith("unknown keys"):
+        return f"{own[0].observed} have keys in {own[0].column} that the intervals before hadn't"
     return _in("keys without what they refer to")(own, columns)
 
 
 def _values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
-    how = own[0].detail.removeprefix("location: ").partition(";")[0] if own[0].family is not Family.CHECK else ""
-    if how and how[0] in "×÷":  # of other columns something else was seen
-        others = {one.column for one in own if one.column and one.detail.partition(";")[0] != own[0].detail.partition(";")[0]}
-        alike = {one.column for one in own} - others
-        columns = [name for name in columns if name in alike or name not in others]
+    """What is other about values, and under which name they came where that isn't their column's."""
+    names = {part for one in own for part in one.detail.split("; ") if part.startswith(DELIVERED_AS)}
+    return ", ".join([_other_values(own, columns), *(names if len(names) == 1 and len(columns) == 1 else ())])
+
+
+def _other_values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    how = _how(own[0])
+    if how:  # of other columns something else was seen, which only the evidence says
+        alike = {one.column for one in own if _alike(how, _how(one))}
+        columns = [name for name in columns if name in alike]
     where = _listed(columns)
     if where and how.startswith(_NAMED):  # the names are values of cells, which a clause doesn't carry to people
         return f"{where}: {'a category that never was' if how.endswith(' is new') else 'categories under other names'}"
+    if where and how.startswith(_LISTED):
+        return f"{where}: other names in a list that was always the same"
     if how and where:
         return f"{where} {how}" if how[0] in "×÷" else f"{how} of {where}"
     return _checks(own) or (f"values of {where} changed" if where else "values changed")
+
+
+def _how(one: Evidence) -> str:
+    """How the values of a column are others; empty for a check that fails."""
+    if one.family is Family.CHECK:
+        return ""
+    return one.detail.removeprefix(SIZE).partition(";")[0]
+
+
+def _alike(how: str, other: str) -> bool:
+    """Whether one clause says both: names differ from column to column."""
+    if how.startswith(_NAMED):
+        return other.startswith(_NAMED) and how.endswith(" is new") == other.endswith(" is new")
+    return other.startswith(_LISTED) if how.startswith(_LISTED) else how == other
 
 
 def _volume(own: Sequence[Evidence], _: Sequence[str]) -> str:
@@ -245,7 +291,7 @@ def _listed(names: Sequence[str]) -> str:
 _CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = {
     CauseKind.SCHEMA_CHANGE: _schema,
     CauseKind.FORMAT_CHANGE: _format,
-    CauseKind.TYPE_CHANGE: _in("another type"),
+    CauseKind.TYPE_CHANGE: _types,
     CauseKind.NULL_SPIKE: _in("nulls"),
     CauseKind.REFERENCE_BROKEN: _keys,
     CauseKind.DISTRIBUTION_SHIFT: _values,

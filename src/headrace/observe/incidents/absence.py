@@ -14,6 +14,7 @@ import msgspec
 from headrace.model.intervals import bounds_us
 from headrace.observe.blockage import Block, Blockage
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
+from headrace.observe.diagnosis.details import NO_WORKER
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.looking import TOLERANCE_US, next_look, usual_break
@@ -21,12 +22,14 @@ from headrace.observe.obligations import Scene
 from headrace.observe.watched import Node, Terms
 from headrace.observe.wording import dated
 from headrace.store.database import Transaction
-from headrace.store.queries import absences
+from headrace.store.queries import absences, attending
 from headrace.store.queries import evidence as stored
 from headrace.store.queries.absences import Due, Waited
 from headrace.store.queries.evidence import GAP
 
 NATS = 12.0
+WORKERS = "workers"
+"""What the id of evidence begins with that no worker starts."""
 
 
 def gather(tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, after: int) -> tuple[list[Evidence], int]:
@@ -42,6 +45,16 @@ def gather(tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, afte
             if one is not None and (one.id not in found or due_us < found[one.id][0]):
                 found[one.id] = due_us, one
     return [one for _, one in found.values()], last
+
+
+def without_workers(tx: Transaction) -> Iterator[Evidence]:
+    """That no worker starts: whoever looks then, nothing is computed."""
+    found = attending.broken(tx)
+    if found is not None:
+        yield Evidence(
+            id=f"{WORKERS}:broken", node=HEADRACE, family=Family.ABSENCE, kind=CauseKind.RUNTIME_DOWN.value, expected="workers start",
+            observed=found.why, strength=NATS, at_us=found.seen, began_us=found.since, detail=NO_WORKER,
+        )  # fmt: skip
 
 
 def known(tx: Transaction) -> list[Evidence]:

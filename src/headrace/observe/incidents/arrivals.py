@@ -11,11 +11,12 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from headrace.model.intervals import bounds_us, key_at_us, previous_key
-from headrace.observe.blockage import promised_by
+from headrace.observe.blockage import Blockage, promised_by
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.obligations import Scene
+from headrace.observe.obligations import obligations as promises
 from headrace.observe.watched import Node, began
 from headrace.observe.wording import dated
 from headrace.store.database import Transaction
@@ -39,21 +40,23 @@ EXACT_NATS = 12.0
 HISTORY_NATS = 5.0
 
 
-def gather(tx: Transaction, scene: Scene, reach: Reach, missed: Missed, now: int) -> Iterator[Evidence]:
+def gather(tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, missed: Missed, now: int) -> Iterator[Evidence]:
     """The intervals of sources that should be there. `missed` are those that a consumer's due has passed without."""
-    known: dict[str, dict[str, str]] = {}
+    known: dict[str, dict[str, Evidence]] = {}
     for name, content in stored.standing_of(tx, KIND).values():
         before = msgspec.msgpack.decode(content, type=Evidence)
-        known.setdefault(name, {})[before.partition] = before.kind
+        known.setdefault(name, {})[before.partition] = before
     for node in scene.declared.nodes.values():
         if node.is_source and node.partition.grain is not None and not node.partition.by_delivery:
-            yield from _of_source(tx, scene, reach, node, missed, known.get(node.name, {}), now)
+            yield from _of_source(tx, scene, blockage, reach, node, missed, known.get(node.name, {}), now)
 
 
 def _of_source(
-    tx: Transaction, scene: Scene, reach: Reach, node: Node, missed: Missed, known: Mapping[str, str], now: int
+    tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, node: Node, missed: Missed, known: Mapping[str, Evidence], now: int
 ) -> Iterator[Evidence]:
-    absent = {*_newest_absent(tx, scene, node, now), *(key for key in known if not arrivals.there(tx, node.name, key))}
+    # an older interval that a consumer needs may be passed over by a newer one before anybody looks again
+    asked = {*known, *(key for source, key in missed if source == node.name)}
+    absent = {*_newest_absent(tx, scene, node, now), *(key for key in asked if not arrivals.there(tx, node.name, key))}
     if not absent:
         return
     looked = deliveries.looks(tx, node.name, limit=1)
@@ -64,13 +67,16 @@ def _of_source(
         if by is None:
             by, said = missed.get((node.name, key)), ", when a consumer was due"
         if (node.name, key) not in missed and obligations.let_go(tx, reach.consumers(node.name), key):
-            continue
+            if not _awaited(scene, blockage, reach, node, key, now):
+                continue
+            if by is None and key in known:
+                by = known[key].began_us
         if by is None or by >= now or not looked or looked[0].at <= by:
             continue
         if by < declared and (node.name, key) not in missed and key not in known:
             continue  # nobody expected it here before its source was declared
         failing = looked[0].error is not None
-        was_missed = (node.name, key) in missed or known.get(key) == CauseKind.MISSING_SOURCE
+        was_missed = (node.name, key) in missed or (key in known and known[key].kind == CauseKind.MISSING_SOURCE)
         late = CauseKind.MISSING_SOURCE if was_missed else CauseKind.LATE_SOURCE
         throttled = looked[0].code == "source_throttled"
         yield Evidence(
@@ -79,6 +85,22 @@ def _of_source(
             observed=THROTTLED if throttled else "nothing was delivered",
             strength=EXACT_NATS if node.expect_by is not None else HISTORY_NATS, at_us=now, began_us=by,
         )  # fmt: skip
+
+
+def _awaited(scene: Scene, blockage: Blockage, reach: Reach, node: Node, key: str, now: int) -> bool:
+    """Whether a promise that is neither met nor waived, due or not, waits for an interval of a source: one of the same time, or of one
+    that is over. What has only begun since may look back at it, and is asked when it is over."""
+    assert node.partition.grain is not None
+    began_us, ended_us = bounds_us(key, node.partition.grain, node.timezone)
+    readers = set(reach.consumers(node.name))
+    for terms in (one for one in scene.declared.consumers if one.consumer in readers):
+        for one in promises(terms, scene, now):
+            since, until = bounds_us(one.interval, terms.per, terms.timezone)
+            if one.settled or until <= began_us or (since >= ended_us and until > now):
+                continue
+            if any((by.node, by.partition) == (node.name, key) for by in blockage.of(terms, one.interval)):
+                return True
+    return False
 
 
 def _newest_absent(tx: Transaction, scene: Scene, node: Node, now: int) -> Iterator[str]:

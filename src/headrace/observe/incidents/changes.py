@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import msgspec
 
@@ -11,9 +11,12 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.plan import Compiled
 from headrace.plan.comparing import changes
 from headrace.store.database import Transaction
+from headrace.store.queries import evidence as stored
 from headrace.store.queries import publications, versions
 
 CHANGES_MAX = 500
+KIND = "version"
+"""What ids of this evidence begin with."""
 _READING = frozenset({"csv", "excel", "fixed_width", "json", "jsonl", "parquet", "xml"})
 """Fields of a source that say how its files are read."""
 NATS = 2.0
@@ -48,12 +51,24 @@ def of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
             columns.setdefault(change.node, "\n".join(change.columns))
     for node, what in kinds.items():
         yield Evidence(
-            id=f"version:{number}:{node}", node=node, family=Family.CHANGE, column=columns.get(node, ""),
+            id=f"{KIND}:{number}:{node}", node=node, family=Family.CHANGE, column=columns.get(node, ""),
             observed=f"{', '.join(dict.fromkeys(what))} changed by {now.actor}", strength=NATS, held=False, at_us=now.applied_at,
             detail=what[0], same_place=node not in moved and node in {*was.project.sources, *was.project.consumers},
             added=node in new.project.sources and node not in was.project.sources,
             readdressed=node in addressed and publications.any_of(tx, node),
         )  # fmt: skip
+
+
+def proven(tx: Transaction, one: Evidence) -> bool:
+    """Whether the target that a consumer's change declared has been written since: what fails there later isn't the declaration's."""
+    return publications.any_since_version(tx, one.node, int(one.id.split(":")[1]))
+
+
+def outlived(tx: Transaction, exports: Container[str]) -> Iterator[tuple[str, str]]:
+    """(node, id) of the changes of exports that stand, and are `proven`."""
+    for id_, (node, content) in stored.standing_of(tx, KIND).items():
+        if node in exports and proven(tx, msgspec.msgpack.decode(content, type=Evidence)):
+            yield node, id_
 
 
 def _moved(was: Project, now: Project) -> Iterator[str]:

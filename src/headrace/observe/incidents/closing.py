@@ -1,4 +1,5 @@
-"""Incidents end when nothing of their evidence stands and those whom they affected are served again, as `status` evaluates it."""
+"""Incidents end when nothing of their evidence stands, no backfill still computes their partitions, and
+those whom they affected are served again, as `status` evaluates it."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from headrace.observe.blockage import Block, Blockage, Blocked
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.evaluation import Evaluation
 from headrace.observe.incidents import endings
+from headrace.observe.incidents.rebuilding import rebuilding
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE, Terms
 from headrace.store.database import Transaction
@@ -29,8 +31,8 @@ AGAIN_US = 30 * 24 * 3_600_000_000
 
 
 def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluation, now: int) -> None:
-    """Follow each open incident to its end: recovering when its evidence is gone, resolved when `status` finds nobody wrong or unserved
-    through it."""
+    """Follow each open incident to its end: recovering when its evidence is gone, resolved when its
+    partitions are published and `status` finds nobody wrong or unserved through it."""
     for one in stored.open_ones(tx):
         if one.kind == CauseKind.DATA_CORRUPTED and not stored_evidence.stands(tx, one.id):
             stored.sound_again(tx, one.id, now)  # its files are there again, or were replaced
@@ -43,9 +45,11 @@ def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluat
             continue
         warned = stored_evidence.warned_last(tx, one.id)
         if one.id in evaluation.behind or _unserved(tx, scene, blockage, one, now):
-            _recovering(tx, one, now)
+            _recovering(tx, one, "its cause is gone; those affected aren't all served yet", now)
         elif warned is not None and now - warned < SHOWN_US:
             continue
+        elif repair := rebuilding(tx, scene, one):
+            _recovering(tx, one, repair, now)
         elif not _superseded(scene, one, evaluation):
             _resolved(tx, scene, one, evaluation, now)
 
@@ -61,10 +65,10 @@ def _open_again(tx: Transaction, one: Incident, now: int) -> None:
     stored.happened(tx, one.id, [Happened(now, "opened again: the same rows were published again", HEADRACE)])
 
 
-def _recovering(tx: Transaction, one: Incident, now: int) -> None:
+def _recovering(tx: Transaction, one: Incident, why: str, now: int) -> None:
     if one.state != "recovering":
         stored.write(tx, msgspec.structs.replace(one, state="recovering", updated_at=now))
-        stored.happened(tx, one.id, [Happened(now, "its cause is gone; those affected aren't all served yet", HEADRACE)])
+        stored.happened(tx, one.id, [Happened(now, why, HEADRACE)])
 
 
 def _resolved(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> None:

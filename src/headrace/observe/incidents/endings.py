@@ -33,7 +33,7 @@ NOTHING_LEFT = "Nothing of it is left."
 NAMED_MAX = 5
 """At most so many consumers are named that wait for something else."""
 COMMANDS_MAX = 3
-_BEGINS = ("opened: ", "opened again: ")
+BEGINS = ("opened: ", "opened again: ")
 _BY_ITSELF = {
     CauseKind.SOURCE_UNAVAILABLE: "it can be read again",
     CauseKind.ACCESS_DENIED: "access is granted again",
@@ -76,7 +76,7 @@ def of(tx: Transaction, one: Incident) -> str:
 def opened_last_at(tx: Transaction, one: Incident) -> int:
     """When an incident was opened, or opened again."""
     lines = _since_opened(stored.timeline_of(tx, one.id))
-    return lines[0].at if lines and lines[0].what.startswith(_BEGINS) else one.opened_at
+    return lines[0].at if lines and lines[0].what.startswith(BEGINS) else one.opened_at
 
 
 def as_opened_last(tx: Transaction, one: Incident) -> Incident:
@@ -97,7 +97,7 @@ def as_opened_last(tx: Transaction, one: Incident) -> Incident:
 
 def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
     """What happened since it was opened last."""
-    begins = max((place for place, line in enumerate(lines) if line.what.startswith(_BEGINS)), default=0)
+    begins = max((place for place, line in enumerate(lines) if line.what.startswith(BEGINS)), default=0)
     return lines[begins:]
 
 

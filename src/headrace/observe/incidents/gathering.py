@@ -25,7 +25,6 @@ from headrace.observe.incidents import (
     mappings,
     working,
 )
-from headrace.observe.incidents.blocked import Waiting
 from headrace.observe.incidents.gathered import Gathered
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.obligations import Scene
@@ -59,7 +58,7 @@ def gather(tx: Transaction, project: Project, scene: Scene, blockage: Blockage, 
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
     found = Gathered()
     after, outages = _news(tx, found, scene, blockage, reach, cursors, now)
-    _present(tx, found, project, scene, blocked.waiting(tx, scene, blockage, now), reach, outages, now)
+    _present(tx, found, project, scene, blockage, reach, outages, now)
     if after.version != cursors.version:
         _removed(tx, found, scene)
     found.write(tx, now)
@@ -89,8 +88,11 @@ def _news(
     attempt = working.gather(tx, found, cursors.attempt, now)
     changed, version = changes.gather(tx, cursors.version)
     gone, gap = absence.gather(tx, scene, blockage, reach, cursors.gap)
+    exports = scene.declared.exports
+    for node, id_ in changes.outlived(tx, exports):
+        found.end(node, [id_])
     for one in changed:
-        found.add(one)
+        found.add(one, over=now if one.node in exports and changes.proven(tx, one) else None)
     for one in gone:
         found.add(one, over=now)
     return Cursors(fact, revision, attempt, version, gap, drift, trail), [*absence.known(tx), *gone]
@@ -103,12 +105,13 @@ def _removed(tx: Transaction, found: Gathered, scene: Scene) -> None:
 
 
 def _present(
-    tx: Transaction, found: Gathered, project: Project, scene: Scene, waiting: list[Waiting], reach: Reach, outages: list[Evidence],
-    now: int,
-) -> None:  # fmt: skip
+    tx: Transaction, found: Gathered, project: Project, scene: Scene, blockage: Blockage, reach: Reach, outages: list[Evidence], now: int
+) -> None:
     """What is so now, whenever it began."""
+    waiting = blocked.waiting(tx, scene, blockage, now)
     found.now(tx, faults.KIND, ())  # it could be judged this time
-    late = list(arrivals.gather(tx, scene, reach, blocked.missed(waiting), now))
+    found.now(tx, absence.WORKERS, absence.without_workers(tx))
+    late = list(arrivals.gather(tx, scene, blockage, reach, blocked.missed(waiting), now))
     overdue = {one.node for one in late if one.observed == arrivals.THROTTLED}
     found.now(tx, "look", looks.gather(tx, project, overdue))
     found.now(tx, arrivals.KIND, late)

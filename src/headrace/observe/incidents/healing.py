@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
+from headrace.observe.diagnosis.details import NO_WORKER
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.store.database import Transaction
 from headrace.store.queries import attempts, partitions
@@ -31,7 +32,7 @@ _TRIED = (Family.LOST, Family.RESOURCES)
 def note(tx: Transaction, seen: Iterable[Evidence]) -> None:
     """Write down what is done about the open incidents, and about what was `seen` for the first time."""
     for one in stored.open_ones(tx):
-        act = WAITING.get(CauseKind(one.kind))
+        act = None if one.detail == NO_WORKER else WAITING.get(CauseKind(one.kind))
         if act is not None and not stored.acted(tx, one.id, act[0]):
             stored.happened(tx, one.id, [Happened(one.updated_at, act[1], HEADRACE, act[0])])
     tried = sorted((one for one in seen if one.family in _TRIED), key=lambda one: (one.at_us, one.id))

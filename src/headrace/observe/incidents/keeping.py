@@ -23,7 +23,7 @@ from headrace.observe.ledger.declared import decider
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
-from headrace.store.queries.incidents import Affected, Happened, Incident, Said, Symptom
+from headrace.store.queries.incidents import EVIDENCE_MAX, Affected, Happened, Incident, Said, Symptom
 
 REOPENS_US = 7 * 86_400_000_000
 """The same again within this time of an incident's end is the same incident; later it is a recurrence."""
@@ -48,8 +48,6 @@ _INSIDE = frozenset(
     }
 )
 """What comes from declarations, machines and people of the project: no vendor can do or mend it."""
-SAID_MAX = 40
-"""So much of its evidence, the strongest, an incident keeps in words."""
 SYMPTOMS_MAX = 200
 """So many symptoms of one judgement are attached one by one."""
 
@@ -271,7 +269,7 @@ def _said(before: Sequence[Said], cause: Cause, evidence: Mapping[str, Evidence]
     for one in cause.own:
         if one in evidence:
             found.setdefault(_said_once(one), said(evidence[one]))
-    return tuple(found.values())[:SAID_MAX]
+    return tuple(found.values())[:EVIDENCE_MAX]
 
 
 def _said_once(evidence: str) -> str:
@@ -296,5 +294,5 @@ def _lines(was: Incident, now: Incident, fresh: Sequence[Evidence], own: Collect
         lines.append(f"seen at {', '.join(more[:3])}{f' and {len(more) - 3} more' if len(more) > 3 else ''}")
     symptoms = sorted({one.node for one in fresh if one.id not in own})
     if symptoms:
-        lines.append(f"brought about at {', '.join(symptoms[:3])}{f' and {len(symptoms) - 3} more' if len(symptoms) > 3 else ''}")
+        lines.append(f"more follows from it at {', '.join(symptoms[:3])}{f' and {len(symptoms) - 3} more' if len(symptoms) > 3 else ''}")
     return lines

@@ -46,5 +46,7 @@ def _what(one: Evidence) -> str:
         return f"check {one.detail}"
     if one.family in (Family.ERROR, Family.EXPORT, Family.RESOURCES, Family.LOST):
         return "failed" if one.family is not Family.LOST else "worker lost"
+    if one.family is Family.ARRIVAL and not one.kind:
+        return "no delivery"
     kind = (one.kind or one.family.value).replace("_", " ")
     return f"{kind} {one.column}" if one.column else kind

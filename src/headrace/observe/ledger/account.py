@@ -31,7 +31,8 @@ _Key = TypeVar("_Key")
 
 
 class Share(NamedTuple):
-    """Whose a part of a wait is; `kind` of the time in which this owner could have ended it with one command."""
+    """Whose a part of a wait is; `kind` of the time in which this owner could have ended it with one command, and of Headrace's
+    queue while no slot was free, which isn't its overhead."""
 
     owner: str
     kind: Kind | None = None
@@ -78,8 +79,9 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     def shares(self, declared: Mapping[str, Traits], incidents: Mapping[int, str]) -> dict[Share, int]:
-        """Microseconds of each owner, the largest first. What Headrace took is its own; what waited because of an incident is the
-        owner's of that, but for the time in which somebody could have ended the wait with one command: that is the person's."""
+        """Microseconds of each owner, the largest first. What Headrace took and its queue are its own; what waited because of an
+        incident is the owner's of that, but for the time in which somebody could have ended the wait with one command: that is the
+        person's."""
         found = _counted((_share(one, declared, incidents), one.us) for one in self.segments)
         return dict(sorted(found.items(), key=lambda one: (-one[1], one[0].owner, one[0].kind or "")))
 
@@ -200,6 +202,8 @@ def _taken_back(one: Shown, shown: Sequence[Shown]) -> bool:
 def _share(one: Segment, declared: Mapping[str, Traits], incidents: Mapping[int, str]) -> Share:
     if one.overhead:
         return Share(HEADRACE)
+    if one.kind is Kind.QUEUE:
+        return Share(HEADRACE, one.kind)
     if one.decider:
         return Share(one.decider, one.kind)
     if one.lacking:

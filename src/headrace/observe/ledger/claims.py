@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from headrace.observe.blockage import short_reason
 from headrace.observe.ledger.declared import Traits
 from headrace.observe.ledger.records import Arrival, Named, Records, Try
 from headrace.observe.ledger.segments import Kind, Segment
@@ -22,6 +23,9 @@ _ELSEWHERE = (*_ABSENT, "paused", "approval_pending", "deadline_infeasible", "ru
 """Kinds that explain no hold and no attempt in vain."""
 BETWEEN = "came in this time, not observed yet"
 """Of a delivery that the observation at its beginning didn't find, whatever time its file claims."""
+NOT_BEGUN = "not begun"
+"""Of what could have been queued, and wasn't."""
+DELIVERY_GONE = "when it was delivered isn't kept any more"
 _LASTING = ("deterministic", "not_separable")
 
 
@@ -94,14 +98,15 @@ class Claims:
             note = "nobody has looked at it yet"
             yield self._claim(Kind.DETECTION, self._stay.from_us, self._stay.to_us, note)
             return
-        if not self._arrivals and not self._tries:
-            incident = self._incident(self._stay.from_us, self._stay.to_us, *_ABSENT)
-            yield self._claim(Kind.SOURCE, self._stay.from_us, self._stay.to_us, "not delivered yet" if self._stay.open else "", incident)
         until = self._arrivals[0].arrived_us if self._arrivals else self._stay.to_us
         for each in self._records.unread(self._stay.node) if self._arrivals or not self._tries else ():
             end = until if each.to_us is None else min(each.to_us, until)
             incident = self._incident(each.from_us, end, *_ABSENT)
             yield self._claim(Kind.SOURCE, each.from_us, end, f"couldn't be read: {each.reason}"[:200], incident)
+        if not self._arrivals and not self._tries:
+            incident = self._incident(self._stay.from_us, self._stay.to_us, *_ABSENT)
+            note = "not delivered yet" if self._stay.open else DELIVERY_GONE
+            yield self._claim(Kind.SOURCE, self._stay.from_us, self._stay.to_us, note, incident)
         for place, one in enumerate(self._arrivals):
             if place == 0:
                 incident = self._incident(self._stay.from_us, one.arrived_us, *_ABSENT)
@@ -193,7 +198,8 @@ class Claims:
             yield self._held(one, end, self._redelivered(one, until))
 
     def _held_or_dropped(self, one: Try, from_us: int, to_us: int) -> Iterator[Segment]:
-        """Until somebody dropped it: then a source waits for its vendor, an asset for a run."""
+        """Until somebody dropped it: then a source waits for its vendor, an asset for other code or
+        inputs, since computed as it is it would be held again."""
         if one.dropped is None or one.dropped.at_us >= to_us:
             yield self._held(one, from_us, to_us)
             return
@@ -203,14 +209,21 @@ class Claims:
         if self._stay.is_source:
             yield self._claim(Kind.SOURCE, at_us, to_us, note, self._incident(at_us, to_us, *_ABSENT))
         else:
-            yield self._claim(Kind.HOLD, at_us, to_us, note, decider=self._stay.traits.decider)
+            yield self._claim(Kind.HOLD, at_us, to_us, note)
 
     def _held(self, one: Try, from_us: int, to_us: int) -> Segment:
         incident = self._behind(one, from_us, to_us)
         said = f"{one.state}: {one.reason}" if one.reason else one.state
         # No check failed for held data: accepting it is one command. What was rejected, or failed, has to be mended first.
         decider = self._stay.traits.decider if one.state == "held" else ""
-        return self._claim(Kind.HOLD, from_us, to_us, (incident.summary if incident else said)[:200], incident, decider=decider)
+        note = said if incident is None else self._because(one, incident)
+        return self._claim(Kind.HOLD, from_us, to_us, note[:200], incident, decider=decider)
+
+    def _because(self, one: Try, incident: Named) -> str:
+        """What an incident is about; of one that is seen at other partitions as well, what it is at this one."""
+        if incident.places > 1 and incident.node == self._stay.node and one.reason:
+            return short_reason(one.reason)
+        return incident.summary
 
     def _redelivered(self, one: Try, until: int) -> int:
         """When what it was held for came again: from then on nobody waits for a decision."""
@@ -233,7 +246,9 @@ class Claims:
     # What people said
 
     def _of_what_was_taken_back(self) -> Iterator[Segment]:
-        """From when a publication was withdrawn until it was computed again: one command does that."""
+        """From when a publication was withdrawn until it was there again: one command computes an asset
+        again, and a source waits for its vendor."""
+        decider = "" if self._stay.is_source else self._stay.traits.decider
         shown = self._records.shown(self._stay.node, self._stay.partition)
         for one, following in pairwise([*shown, None]):
             assert one is not None
@@ -241,7 +256,7 @@ class Claims:
                 continue
             again = [each.queued_us for each in self._tries if each.queued_us >= one.ended_us]
             end = min([*again, self._stay.to_us if following is None else following.at_us])
-            yield self._claim(Kind.HOLD, one.ended_us, end, "unpublished", decider=self._stay.traits.decider)
+            yield self._claim(Kind.HOLD, one.ended_us, end, "unpublished", decider=decider)
 
     def _of_pauses(self) -> Iterator[Segment]:
         for pause in self._records.pauses(self._stay.node):
@@ -285,7 +300,7 @@ class Claims:
             return
         first = self._tries[0] if self._tries else None
         asked = first.asked_us if first is not None and not self._stay.triggered else None
-        note = f"waited for its trigger: {self._stay.triggered}" if self._stay.triggered else "not begun" if first is None else ""
+        note = f"waited for its trigger: {self._stay.triggered}" if self._stay.triggered else NOT_BEGUN
         for begins, ends in self._unseen():
             if asked is not None and begins < asked < ends:
                 yield self._claim(Kind.SCHEDULE, begins, asked, "nothing ran")

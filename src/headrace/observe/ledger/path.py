@@ -15,7 +15,7 @@ from headrace.observe.ledger.declared import Traits
 from headrace.observe.ledger.inputs import Inputs, Place, Ready
 from headrace.observe.ledger.rebuilds import cause_us
 from headrace.observe.ledger.records import Records, Shown, Try
-from headrace.observe.ledger.segments import Kind, Segment, clipped, divided, merged
+from headrace.observe.ledger.segments import UNKNOWN, Kind, Segment, clipped, divided, merged
 from headrace.observe.watched import WHOLE, Node
 
 STEPS_MAX = 1_000
@@ -38,7 +38,8 @@ class Path:
             found.append(self._divided(stay))
             end, steps = stay.from_us, steps + 1
         if end > from_us:
-            found.append([Segment(kind=Kind.UNATTRIBUTED, node=place.node, partition=place.partition, from_us=from_us, to_us=end)])
+            rest = Segment(kind=Kind.UNATTRIBUTED, node=place.node, partition=place.partition, from_us=from_us, to_us=end, note=UNKNOWN)
+            found.append([rest])
         return merged([one for segments in reversed(found) for one in segments])
 
     def alone(self, place: Place, from_us: int, to_us: int, *, there: bool) -> list[Segment]:

@@ -149,6 +149,8 @@ class Named(msgspec.Struct, frozen=True, gc=False):
     owner: str
     began_us: int
     ended_us: int | None
+    places: int = 1
+    """At how many partitions its evidence is."""
     of_node: bool = False
     """It is about the node as a whole: nothing of it was seen at the partition itself."""
     attempts: frozenset[tuple[int, int]] = frozenset()

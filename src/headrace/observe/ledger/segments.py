@@ -44,6 +44,10 @@ PEOPLE = frozenset({Kind.HOLD, Kind.APPROVAL, Kind.PAUSED})
 """What waits for somebody."""
 
 
+UNKNOWN = "nothing is known of this time"
+"""The note of what nobody claims."""
+
+
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """Time from `from_us` until before `to_us`, in microseconds of the store's clock. As a claim it may overlap others."""
 
@@ -92,7 +96,7 @@ def divided(claims: Iterable[Segment], from_us: int, to_us: int, node: str, part
         if live:
             found.append(_cut(live[0][3], start, end))
         else:
-            found.append(Segment(kind=Kind.UNATTRIBUTED, node=node, partition=partition, from_us=start, to_us=end))
+            found.append(Segment(kind=Kind.UNATTRIBUTED, node=node, partition=partition, from_us=start, to_us=end, note=UNKNOWN))
     return merged(found)
 
 

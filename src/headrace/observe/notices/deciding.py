@@ -36,6 +36,8 @@ class Matters(msgspec.Struct, frozen=True, kw_only=True):
     late: Mapping[str, int]
     late_known: Mapping[str, int] = {}
     """The consumers that are late, and whose cause is known, and since when."""
+    distant: Mapping[str, int] = {}
+    """The consumers whose nearest deadline is so far away that the daily digest is soon enough for their owners, and that deadline."""
     warnings: frozenset[int] = frozenset()
     """The incidents that keep nothing from readers, and so make nobody late."""
     counts: Mapping[str, int] = {}
@@ -73,7 +75,7 @@ class _Deciding:
             else:
                 self._open(one)
         for name, risk in self._matters.risks.items():
-            if not self._explained(name):
+            if name not in self._matters.distant and not self._explained(name):
                 self._at_risk(name, risk)
         for name, since in self._matters.late.items():
             self._late(name, since)
@@ -175,16 +177,18 @@ class _Deciding:
         return [t for t in self._matters.told.get(one.id, ()) if t.channel == channel]
 
     def _owners(self, one: Incident) -> Iterator[str]:
+        """Those of the affected consumers of which a deadline is near, or that are late or wrong already."""
         for name in one.affected.consumers:
             consumer = self._project.consumers.get(name)
-            if consumer is not None:
+            if consumer is not None and name not in self._matters.distant:
                 yield consumer.owner
 
     def _urgent(self, one: Incident) -> bool:
         """Whether a deadline won't be met, or wasn't, of somebody whom it affects."""
         if one.id in self._matters.warnings:
             return False
-        return bool(self._threatened(one) or not self._matters.late_known.keys().isdisjoint(one.affected.consumers))
+        near = self._threatened(one).keys() - self._matters.distant.keys()
+        return bool(near or not self._matters.late_known.keys().isdisjoint(one.affected.consumers))
 
     # Deadlines without an incident
 

@@ -32,7 +32,15 @@ WEEKS = 4
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def digests(tx: Transaction, project: Project, declared: Watched, *, late: Mapping[str, int], now: int) -> Iterator[Queued]:
+class Unserved(NamedTuple):
+    """The consumers that are late, and those that were never served although their first deadline
+    has passed: since when, in microseconds."""
+
+    late: Mapping[str, int] = {}
+    never: Mapping[str, int] = {}
+
+
+def digests(tx: Transaction, project: Project, declared: Watched, unserved: Unserved, now: int) -> Iterator[Queued]:
     """The digests that are due. One that has nothing to say is written down as dropped, so that it isn't made again."""
     people, words, timezone = Recipients(project), Words(project, now, lambda _: None), declared.timezone
     applied = arrivals.first_applied(tx) or 0
@@ -48,7 +56,7 @@ def digests(tx: Transaction, project: Project, declared: Watched, *, late: Mappi
         last = notices.newest_subject(tx, "digest", name, before=subject)
         since = _boundary(owner.digest, at - 1, timezone) if last is None else _due(owner.digest, last, timezone)
         owners = frozenset(one for one in project.owners if (who := people.of(one)) is not None and who.name == name)
-        lines = list(_lines(tx, project, declared, Reader(owners, _consumers(project, name)), late, Window(since, at)))
+        lines = list(_lines(tx, project, declared, Reader(owners, _consumers(project, name)), unserved, Window(since, at)))
         page = words.page(f"what has changed until {from_us(at, timezone):%A %H:%M}", lines)
         for channel in owner.contact:
             why = people.wrong(channel, cause=False) if lines else _nothing(since, applied, timezone)
@@ -104,7 +112,7 @@ def _boundary(clock: str, now: int, timezone: str) -> int:
     return at if at <= now else local_us(today - timedelta(days=1), time_of_day(clock), timezone)
 
 
-def _lines(tx: Transaction, project: Project, declared: Watched, to: Reader, late: Mapping[str, int], window: Window) -> Iterator[str]:
+def _lines(tx: Transaction, project: Project, declared: Watched, to: Reader, unserved: Unserved, window: Window) -> Iterator[str]:
     """What happened within the window: later news are the next digest's, however late this one is made. Each line names what it
     rests on: an incident, a command, attempts."""
     open_then = [*incidents.open_ones(tx), *incidents.resolved_since(tx, window.until)]
@@ -114,9 +122,12 @@ def _lines(tx: Transaction, project: Project, declared: Watched, to: Reader, lat
     for one in incidents.resolved_since(tx, window.after):
         if to.concerned_by(one) and window.holds(one.resolved_at or 0):
             yield from wrapped(f"over: {one.shown} {subject(one)}. {endings.of(tx, one)}")
-    for name, began in late.items():
+    for name, began in unserved.late.items():
         if name in to.consumers and window.holds(began):
             yield f"late since {dated(began, declared.timezone)}: {name} ({command_line('why', name)})"
+    for name, due in unserved.never.items():
+        if name in to.consumers and window.holds(due):
+            yield f"never served, due since {dated(due, declared.timezone)}: {name} ({command_line('why', name)})"
     yield from _throughput(tx, project, declared, to, window)
     older = [one.shown for one in concerns if one.opened_at <= window.after]
     if older:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from headrace.model import Project
@@ -18,11 +19,11 @@ from headrace.observe.notices.deciding import (
     decide,
     still_told,
 )
-from headrace.observe.notices.digest import digests
+from headrace.observe.notices.digest import Unserved, digests
 from headrace.observe.notices.recipients import Recipients
 from headrace.observe.notices.wording import RepairOf
 from headrace.observe.obligations import Scene
-from headrace.observe.states import AtRisk
+from headrace.observe.states import AtRisk, ConsumerStatus, State
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents, notices
@@ -35,11 +36,19 @@ OVER_US = 24 * HOUR_US
 """So long after its end it is looked whether people were told that an incident is over."""
 
 
+AHEAD_US = 7 * 24 * HOUR_US
+"""Owners whose nearest deadline is further away than this read of an incident in their digest."""
+
+
 class Deadlines(NamedTuple):
-    """The consumers that will be late, and those that are, since when."""
+    """The consumers that will be late, and those that are, since when; those with time left: what is
+    due next of them, and when; and those that were never served although their first deadline has
+    passed, since when."""
 
     risks: Mapping[str, AtRisk]
     late: Mapping[str, int]
+    distant: Mapping[str, int] = MappingProxyType({})
+    never: Mapping[str, int] = MappingProxyType({})
 
 
 def queue(
@@ -48,9 +57,10 @@ def queue(
     """Queue what people aren't told of yet. Where nobody can be written to, nothing is asked."""
     if not Recipients(project).anybody:
         return
-    deadlines = _deadlines(evaluation)
+    deadlines = _deadlines(evaluation, now)
     tell(tx, project, deadlines, now, repair)
-    notices.put(tx, digests(tx, project, scene.declared, late=deadlines.late, now=now), now)
+    unserved = Unserved(deadlines.late, deadlines.never)
+    notices.put(tx, digests(tx, project, scene.declared, unserved, now), now)
 
 
 def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repair: RepairOf) -> None:
@@ -66,6 +76,7 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
         repair=lambda one: repair(whole[one.id]),
         ended={one.id: endings.of(tx, one) for one in found if _untold(one, about[one.id])},
         late={name: since for name, since in deadlines.late.items() if name not in known},
+        distant=deadlines.distant,
         late_known={name: since for name, since in deadlines.late.items() if name in known},
         warnings=warnings,
         counts={name: notices.count_since(tx, name, now - HOUR_US) for name in project.owners},
@@ -78,12 +89,24 @@ def _untold(one: Incident, known: Sequence[Told]) -> bool:
     return one.state == "resolved" and (still_told(known) or came_and_went(one, known))
 
 
-def _deadlines(evaluation: Evaluation) -> Deadlines:
+def _deadlines(evaluation: Evaluation, now: int) -> Deadlines:
     found = evaluation.status.consumers
+    near = now + AHEAD_US
     return Deadlines(
         {one.name: one.deadline for one in found if one.deadline is not None},
         {one.name: one.late_since_us for one in found if one.late_since_us is not None},
+        {one.name: due for one in found if (due := _due_next(one)) is not None and due > near},
+        {one.name: one.never_since_us for one in found if one.never_since_us is not None},
     )
+
+
+def _due_next(one: ConsumerStatus) -> int | None:
+    """The nearest deadline of a consumer, which may have passed, in microseconds. None where nothing is due, where readers see wrong
+    data already, and where the deadline will be missed by usual durations, however far away it is."""
+    missed = one.deadline is not None and one.deadline.predicted_us is not None
+    if State.WRONG in one.states or missed:
+        return None
+    return min((each.due_at_us for each in one.obligations if not each.settled), default=None)
 
 
 def _write(tx: Transaction, decided: Decided, now: int) -> None:

@@ -31,6 +31,7 @@ _OF_ERRORS = frozenset(
 """What is said of these begins with what an error, or a person, said."""
 _CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_. ]{0,60}(?=:|$)")
 _IN_NODES = re.compile(r"(\d+ nodes): (.*)", re.DOTALL)
+_FIRST = re.compile(r"\d+ partitions, .*?, first: ", re.DOTALL)
 _MODULE = re.compile(r"ModuleNotFoundError: (No module named [\w.]{1,60})")
 """What Python itself says of a package that isn't there holds its name and nothing else."""
 _LAPSED = re.compile(r"; ((?:the exception of \S+ has|\d+ exceptions of .+ have) lapsed)$")
@@ -195,6 +196,7 @@ def clause(one: Incident) -> str:
     if one.kind not in _OF_ERRORS or one.summary.startswith(WITHDRAWN):
         return one.summary
     nodes, what = found.groups() if (found := _IN_NODES.match(one.summary)) else ("", one.summary)
+    what = _FIRST.sub("", what, count=1) if _FIRST.match(what) else what
     kind = f"{one.kind.replace('_', ' ')}{f' in {nodes}' if nodes else ''}"
     if (module := _MODULE.fullmatch(what)) is not None:
         return f"{kind}, {module[1]}"

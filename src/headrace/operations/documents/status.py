@@ -222,6 +222,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     classic_uptime: str | None = None
     """Runs that ended in success of those that started, as other tools count: work that is held never starts, so it never fails."""
     runs_started: int = 0
+    """Runs that started in the window and ended; those with nothing due aren't counted."""
     obligations_due: int = 0
     """Obligations of all consumers that fell due in the window."""
     obligations_kept: int = 0

@@ -110,6 +110,11 @@ class History:
         self._all_of = len(self._past)
         return self._all
 
+    def unknown(self, column: str) -> list[float]:
+        """Which shares of the rows named unknown keys, accepted ones included, where that was measured."""
+        found = (read.columns[column].unknown for one in self._levels if (read := _read(one.vector)) is not None and column in read.columns)
+        return [one for one in found if one is not None]
+
     def values(self, at: int) -> Mapping[MetricId, float]:
         """One of them as numbers."""
         return _values(self._past[at].vector)

@@ -18,7 +18,7 @@ from headrace.quality.anomalies.occasions import beside_holiday
 from headrace.quality.anomalies.odd import Odd, odd
 from headrace.quality.anomalies.peers import Peer, shared_move
 from headrace.quality.anomalies.recoded import Recoded, recoded
-from headrace.quality.anomalies.regrained import Regrained, regrained
+from headrace.quality.anomalies.regrained import NEW_MIN, Regrained, regrained
 from headrace.quality.anomalies.remaining import ONE_EACH, Moved, emptied, moved, remains, weighed
 from headrace.quality.anomalies.shapes import faulty
 from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
@@ -26,7 +26,8 @@ from headrace.quality.anomalies.telling import EXACT, NEVER, kind_of, number, pe
 from headrace.quality.anomalies.tied import Tied, tied
 from headrace.quality.anomalies.together import together
 from headrace.quality.anomalies.turned import Turned, turned
-from headrace.quality.anomalies.young import multiplied, settled, young
+from headrace.quality.anomalies.unknown_keys import UnknownKeys, unknown_keys
+from headrace.quality.anomalies.young import fewer, multiplied, settled, young
 from headrace.quality.facts import Fact, Severity
 from headrace.quality.metrics import MetricId, Metrics
 
@@ -50,6 +51,8 @@ _OF_NAMES = ("share", "distinct", "length", "location", "spread")
 """What moves where categories have other names."""
 ANOTHER_GRAIN = "another grain: most of what was named is gone, and something else is there"
 OTHER_NAMES = "other names: most of what was named is gone, and as much else is there"
+NEW_NAMES = "other names: many that the interval before hadn't"
+UNKNOWN_KEYS = "unknown keys"
 NAMES_TOLD = 3
 HALF = 0.5
 """Where half of the rows are too many, other names may be theirs."""
@@ -69,12 +72,16 @@ class Partition(msgspec.Struct, frozen=True):
     """Sources of other owners, and how many rows they had."""
     calendar: str = ""
     """Of public holidays: a name that the `holidays` package knows; empty where none is known."""
+    fed: bool = False
+    """Whether all that it was computed from has rows."""
 
 
 def judge(one: Partition, history: History) -> tuple[Fact, ...]:
-    """What is odd about a partition, the worst first; nothing about one without rows."""
+    """What is odd about a partition, the worst first. One without rows is odd only where as many rows were computed each time, and
+    there is what to compute them from."""
     if not one.metrics.rows:
-        return ()
+        gone = fewer(0, history) if one.fed and settled(one.key, history) else None
+        return () if gone is None else (_fact(gone, one, frozenset(), "", history),)
     bound = tied(one.key, one.metrics, history, history.grain)
     stale = _stale(one) or _of_another(one, bound)
     if stale is not None and stale.strength > UNSURE:
@@ -201,18 +208,20 @@ def _numbers(one: Partition, history: History) -> list[tuple[Fact, bool]]:
     values = msgspec.structs.replace(one.metrics, rows=rows).values()
     found = young(one.key, values, rows, history)
     found += odd(one.key, values, rows, history, one.sources)
-    times = multiplied(rows, history)
-    if times is not None:
-        found = [each for each in found if each.metric.family != "rows"] + [times]
-    renamed = recoded(one.metrics, history)
+    steady = multiplied(rows, history) or fewer(rows, history)
+    if steady is not None and not any(each.metric == steady.metric and each.severity is Severity.HOLD for each in found):
+        found = [each for each in found if each.metric != steady.metric] + [steady]
+    renamed = recoded(one.key, one.metrics, history)
     known = len(history) >= HISTORY_WARN_MIN or settled(one.key, history)
     facts, explained, lost = _shapes(one, history, renamed) if known else ([], set(), 0.0)
     if not known and (other := regrained(one.metrics, history)) is not None:
         explained |= {(family, other.column) for family in _OF_NAMES}
         facts.append(_of_another_grain(one.key, other, Severity.HOLD))
+    grained = {fact.column for fact in facts if fact.detail in (OTHER_NAMES, ANOTHER_GRAIN)}
     for names in renamed:
-        explained |= {(family, names.column) for family in _OF_NAMES}
-        facts.append(_of_other_codes(one, names))
+        if names.column not in grained:
+            explained |= {(family, names.column) for family in _OF_NAMES}
+            facts.append(_of_other_list(one, names) if names.listed else _of_other_codes(one, names))
     by = moved(one.metrics.rows, repeated, found, lost)
     found = [each for each in found if (each.metric.family, each.metric.column) not in explained]
     found = [each for each in found if each.metric.family not in explained or remains(each, by, history)]
@@ -226,7 +235,7 @@ def _is_of_names(fact: Fact, by: Moved) -> bool:
     """Whether a shape is one that no choice of rows makes: other names, other hours."""
     if fact.detail.startswith("category mix"):
         return fact.observed.startswith("none") or by.more < HALF
-    return fact.detail.startswith("hours of the day:") or fact.detail == OTHER_NAMES
+    return fact.detail.startswith(("hours of the day:", "other names: ")) or fact.detail == UNKNOWN_KEYS
 
 
 def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tuple[list[Fact], set[object], float]:
@@ -247,23 +256,32 @@ def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tup
                 detail=f"truncated: about {percent(cut.missing)} of the rows are missing",
             )
         )  # fmt: skip
-    other = regrained(one.metrics, history) if cut is None else None
-    if other is not None:
-        explained |= {"rows", *((family, other.column) for family in ("nulls", "distinct", "length"))}
-        facts.append(_of_another_grain(one.key, other, severity))
     for off in turned(one.metrics, history):
         explained |= {(family, off.column) for family in _OF_TIME}
         facts.append(_of_turned(one.key, off, severity))
     other_names = {each.column for each in renamed}
-    for fact, share in _of_groups(one, history, severity):
-        if fact.column in other_names or (cut is not None and fact.kind == "volume_anomaly"):
+    of_groups = [each for each in _of_groups(one, history, severity) if each[0].column not in other_names]
+    of_groups += [(_of_missing(one, each.column, each.gone, each.missing, severity), each.missing) for each in renamed if each.gone]
+    for fact, share in of_groups:
+        if cut is not None and fact.kind == "volume_anomaly":
             continue
         lost = max(lost, share)
         explained |= {("share", fact.column), ("distinct", fact.column)}
         facts.append(fact)
-    for names in unfamiliar(one.metrics, history) if not explained else ():
-        explained.add(("distinct", names.column))
-        facts.append(_of_other_names(one.key, names))
+    other = regrained(one.metrics, history) if cut is None else None
+    if other is not None:
+        explained |= {"rows", *((family, other.column) for family in ("nulls", "distinct", "length"))}
+        facts.append(_of_another_grain(one.key, other, severity, lost))
+    unknown = list(unknown_keys(one.metrics, history)) if other is None else []
+    for keys in unknown:
+        explained |= {(family, keys.column) for family in ("distinct", "length")}
+        facts.append(_of_unknown_keys(one, keys))
+    held = any(fact.severity is Severity.HOLD for fact in facts)
+    for names in unfamiliar(one.metrics, history) if other is None else ():
+        # Rows that are missing, or have other codes, bring no names.
+        if names.column not in other_names | {keys.column for keys in unknown} and (not explained or names.new):
+            explained.add(("distinct", names.column))
+            facts.append(_of_other_names(one.key, names, beside=held and bool(lost)))
     for each in alone(one.metrics, history):
         explained.add(("nulls", each.column))
         facts.append(_emptied_alone(one, each, severity))
@@ -274,15 +292,17 @@ def _of_groups(one: Partition, history: History, severity: Severity) -> Iterator
     """Groups that are gone, that have another name now, and that never were; each with the share of the rows that is missing."""
     renamed = set[tuple[str, str]]()
     for gone in groups.missing(one.metrics, history):
+        if not gone.now:
+            yield _of_missing(one, gone.column, (gone.value,), gone.share, severity), gone.share
+            continue
         renamed.add((gone.column, gone.now))
         fact = Fact(
-            kind="distribution_shift" if gone.now else "volume_anomaly", column=gone.column, partition=one.key,
+            kind="distribution_shift", column=gone.column, partition=one.key,
             severity=severity if gone.share >= groups.HELD_SHARE else Severity.WARN, strength=_by_rows(gone.share, one),
             expected=f"at least {percent(gone.share)} of the rows with {gone.value!r}",
-            observed=f"none, and so many more with {gone.now!r}" if gone.now else "none",
-            detail=f"category mix: {gone.value!r} is {gone.now!r}" if gone.now else f"group missing: {gone.value!r}",
+            observed=f"none, and so many more with {gone.now!r}", detail=f"category mix: {gone.value!r} is {gone.now!r}",
         )  # fmt: skip
-        yield fact, 0.0 if gone.now else gone.share
+        yield fact, 0.0
     for came in groups.new(one.metrics, history):
         if (came.column, came.value) not in renamed:
             fact = Fact(
@@ -293,14 +313,40 @@ def _of_groups(one: Partition, history: History, severity: Severity) -> Iterator
             yield fact, 0.0
 
 
+def _of_missing(one: Partition, column: str, values: Sequence[str], share: float, severity: Severity) -> Fact:
+    """A group without rows; `values`: which it is, or which it may be."""
+    names = " or ".join(repr(value) for value in values[:NAMES_TOLD])
+    names += " or another one" if len(values) > NAMES_TOLD else ""
+    return Fact(
+        kind="volume_anomaly", column=column, partition=one.key, strength=_by_rows(share, one),
+        severity=severity if share >= groups.HELD_SHARE else Severity.WARN,
+        expected=f"at least {percent(share)} of the rows with {names}", observed="none", detail=f"group missing: {names}",
+    )  # fmt: skip
+
+
 def _of_other_codes(one: Partition, found: Recoded) -> Fact:
     (was, now), more = found.names[0], len(found.names) - NAMES_TOLD
-    names = ", ".join(f"{old!r} is {new!r}" for old, new in found.names[:NAMES_TOLD])
+    names = ", ".join(f"{old!r} is {new!r}" if old else f"{new!r} is new" for old, new in found.names[:NAMES_TOLD])
     return Fact(
         kind="distribution_shift", column=found.column, severity=found.severity, strength=EXACT, partition=one.key,
-        expected=f"{was!r}, as in all deliveries so far", observed=f"{now!r} in its place: as many rows, another name",
+        expected=f"{was!r}, as in all deliveries so far" if was else "the categories of all deliveries so far",
+        observed=f"{now!r} in its place: as many rows, another name" if was else f"{now!r} and others in their place",
         detail=f"category mix: {names}{f' and {more} more' if more > 0 else ''}",
     )  # fmt: skip
+
+
+def _of_other_list(one: Partition, found: Recoded) -> Fact:
+    """Of a list in which each name is there once, which of several is which can't be told."""
+    gone, came = _some([was for was, _ in found.names]), _some([now for _, now in found.names])
+    return Fact(
+        kind="distribution_shift", column=found.column, severity=found.severity, strength=EXACT, partition=one.key,
+        expected=f"{gone}, as in all deliveries so far", observed=f"{came} instead", detail=f"other names: {came} instead of {gone}",
+    )  # fmt: skip
+
+
+def _some(values: Sequence[str]) -> str:
+    more = len(values) - NAMES_TOLD
+    return ", ".join(map(repr, values[:NAMES_TOLD])) + (f" and {more} more" if more > 0 else "")
 
 
 def _of_turned(key: str, found: Turned, severity: Severity) -> Fact:
@@ -317,11 +363,14 @@ def _of_turned(key: str, found: Turned, severity: Severity) -> Fact:
     )
 
 
-def _of_other_names(key: str, found: Unfamiliar) -> Fact:
+def _of_other_names(key: str, found: Unfamiliar, *, beside: bool) -> Fact:
+    """`beside`: the delivery is held for rows that are missing, so that nothing made of it will show whether its names are known."""
     said = "that the interval before hadn't" if found.new else "of the interval before are gone"
+    held = beside and found.new and found.share - found.most >= NEW_MIN
     return Fact(
-        kind="distribution_shift", column=found.column, severity=Severity.WARN, strength=number(nats(found.sigmas)), partition=key,
-        expected=f"at most {percent(found.most)} names {said}", observed=f"{percent(found.share)}", detail="other names",
+        kind="distribution_shift", column=found.column, partition=key, severity=Severity.HOLD if held else Severity.WARN,
+        strength=EXACT if held else number(nats(found.sigmas)), expected=f"at most {percent(found.most)} names {said}",
+        observed=f"{percent(found.share)}", detail=NEW_NAMES if held else "other names",
     )  # fmt: skip
 
 
@@ -339,12 +388,21 @@ def _by_rows(share: float, one: Partition) -> float:
     return min(share * one.metrics.rows, 100.0)
 
 
-def _of_another_grain(key: str, other: Regrained, severity: Severity) -> Fact:
+def _of_another_grain(key: str, other: Regrained, severity: Severity, lost: float = 0.0) -> Fact:
+    """`lost`: which share of the rows is missing, which may have had names of their own."""
     return Fact(
         kind="distribution_shift", column=other.column, severity=severity, strength=EXACT, partition=key,
         expected=f"at least {percent(other.least)} of the values of the interval before",
         observed=f"{percent(other.kept)} of them, and {percent(other.new)} of its values are new",
-        detail=OTHER_NAMES if other.as_many else ANOTHER_GRAIN,
+        detail=OTHER_NAMES if other.as_many(lost) else ANOTHER_GRAIN,
+    )  # fmt: skip
+
+
+def _of_unknown_keys(one: Partition, found: UnknownKeys) -> Fact:
+    return Fact(
+        kind="reference_broken", column=found.column, severity=Severity.HOLD, strength=_by_rows(found.share, one), partition=one.key,
+        expected=f"at most {percent(found.most)} of the rows with keys that the intervals before hadn't",
+        observed=f"{percent(found.share)} of the rows", detail=UNKNOWN_KEYS,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
@@ -10,6 +11,8 @@ from headrace.quality.anomalies.telling import NEVER
 from headrace.quality.facts import Fact, Severity
 
 IGNORE = "ignore"
+_TIMES = re.compile(r"× (\d[\d,]*(?:\.\d+)?)")
+"""By how many times there are more rows, or fewer, than expected."""
 _OF_VALUES = ("null_spike", "distribution_shift")
 _HOLDING = ("volume_anomaly", "null_spike", "duplicate_rows")
 
@@ -24,16 +27,28 @@ def decided(facts: Iterable[Fact], on_anomaly: str | None, of_columns: Mapping[s
         yield fact if policy is None else msgspec.structs.replace(fact, severity=Severity(policy))
 
 
-def milder(facts: Iterable[Fact], unusual: Collection[str], emptied: Collection[tuple[str, str]] = ()) -> Iterator[Fact]:
+def milder(
+    facts: Iterable[Fact], unusual: Collection[str], emptied: Collection[tuple[str, str]] = (), more_rows: Collection[str] | None = None
+) -> Iterator[Fact]:  # fmt: skip
     """Of something computed: rows, nulls and duplicates hold it by themselves, but not where what it was made of (partitions `unusual`)
     is unlike its own history, and was published: then this follows from that. Nulls that never were are no more of what comes and goes:
-    they are keys that find nothing, unless the column is made of one that was `emptied` above (partition, own column)."""
+    they are keys that find nothing, unless the column is made of one that was `emptied` above (partition, own column). More rows than
+    ever, computed by other code than before, follow from the partitions `more_rows` only; None: the code is the same."""
     for fact in facts:
-        follows = any(_within(key, fact.partition) for key in unusual)
+        above = unusual if more_rows is None or not _is_more(fact) else more_rows
+        follows = any(_within(key, fact.partition) for key in above)
         if fact.detail.startswith(NEVER):
             follows = any(column == fact.column and _within(key, fact.partition) for key, column in emptied)
         held = fact.severity is Severity.HOLD and (follows or fact.kind not in _HOLDING)
         yield msgspec.structs.replace(fact, severity=Severity.WARN) if held else fact
+
+
+def _is_more(fact: Fact) -> bool:
+    """Whether it says that there are more rows than there should be."""
+    if fact.kind == "duplicate_rows":
+        return True
+    times = _TIMES.match(fact.detail) if fact.kind == "volume_anomaly" else None
+    return times is not None and float(times[1].replace(",", "")) > 1
 
 
 def unread(facts: Iterable[Fact], used: Collection[str] | None) -> Iterator[Fact]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -34,17 +35,26 @@ WIDTH = 0.5
 APART = 2.0
 """Two categories have changed places only if their shares lie so many times as far apart as chance
 moves them."""
+ALIKE, CHANCE_ALIKE = 0.05, 2.0
+"""Shares and rows that are off by no more than that from those that fit best may fit as well; of few
+rows, by that part of what chance makes of one."""
 _DIGITS = re.compile(r"\d+")
 
 
 class Recoded(NamedTuple):
-    """A column, and which of its categories have which name now; the greatest first. `share` is
-    what they usually had of the rows."""
+    """A column, and which of its categories have which name now, the greatest first; with an empty
+    old name where that can't be told. `share` is what they usually had of the rows. `gone`: beside
+    that one category has no rows at all, the likeliest first where it may be one of several;
+    `missing` is what it had of the rows at least."""
 
     column: str
     names: tuple[tuple[str, str], ...]
     share: float
     severity: Severity
+    gone: tuple[str, ...] = ()
+    missing: float = 0.0
+    listed: bool = False
+    """Each category is there once: which of several has which name can't be told."""
 
 
 class _Usual(NamedTuple):
@@ -59,37 +69,61 @@ class _Usual(NamedTuple):
         share = min(max(self.middle, 0.0), 1.0)
         return max(CHANCE * math.sqrt(share * (1 - share) / rows) + 0.5 / rows, WIDTH * (self.high - self.low))
 
+    def without(self, gone: float) -> _Usual:
+        """The same where a category that has that share isn't there."""
+        return _Usual(*(min(share / (1 - gone), 1.0) for share in self))
+
     def near(self, share: float, rows: int) -> bool:
         """Whether a share is about what it was so far."""
         return self.low - self.slack(rows) <= share <= self.high + self.slack(rows)
 
 
-def recoded(today: Metrics, history: History) -> list[Recoded]:
+def recoded(partition: str, today: Metrics, history: History) -> list[Recoded]:
     """The columns some of whose categories have another name than ever."""
     if len(history) < WARN_MIN or not today.rows:
         return []
-    found = (_of(name, column, today.rows, history) for name, column in today.columns.items() if column.shares)
+    alike = [past.rows for at in history.like(partition) if (past := history.metrics(at)) is not None]
+    usual = statistics.median(alike or [past.rows for past in history.all()] or [today.rows])
+    found = (_of(name, column, (today.rows, usual), history) for name, column in today.columns.items() if _shares(column))
     return [one for one in found if one is not None]
 
 
-def _of(name: str, column: ColumnMetrics, rows: int, history: History) -> Recoded | None:
+def _shares(column: ColumnMetrics) -> Mapping[str, float]:
+    """The share of each category; of a list the same for all."""
+    return column.shares or dict.fromkeys(column.names, 1 / max(len(column.names), 1))
+
+
+def _of(name: str, column: ColumnMetrics, counted: tuple[int, float], history: History) -> Recoded | None:
+    """`counted`: how many rows there are, and are usual."""
+    (rows, usual_rows), today = counted, _shares(column)
     past = [own for found in history.all() if (own := found.columns.get(name)) is not None]
-    shares = [own.shares for own in past if own.shares]
+    shares = [found for own in past if (found := _shares(own))]
     if len(shares) < max(WARN_MIN, MOSTLY * len(history)):
         return None
     core = {value: _usual(value, shares) for value in shares[-1] if all(value in one for one in shares)}
     if len(core) < 2:  # one value alone may be a part of the date, or a version
         return None
     known = {value for one in shares for value in one}
-    # the same values in each delivery, each as often: then one row is no chance
+    # the same values in each delivery, each as often, or none of them now: then one row is no chance
     fixed = len(shares) >= HOLD_MIN and known == set(core) and all(usual.low == usual.high for usual in core.values())
-    pairs = _pairs(core, known, column.shares, rows, 1 if fixed else ROWS_MIN)
-    if not pairs or (column.negative is not None and not _is_set(pairs, core, known, column.shares)):
+    listed = not column.shares
+    if listed and not fixed:
         return None
-    share = sum(core[was].middle for was, _ in pairs)
+    pairs: tuple[tuple[str, str], ...] = ()
+    gone: tuple[str, ...] = ()
+    for least in (1,) if fixed else (ROWS_MIN,) if known & today.keys() else (ROWS_MIN, 1):
+        pairs = pairs or _pairs(core, known, today, rows, least)
+        if not pairs:
+            pairs, gone = _beside_a_missing_one(core, known, today, rows, usual_rows, least)
+    if not pairs or (column.negative is not None and not _is_set(pairs, core, known, today)):
+        return None
+    share = sum(today[now] for _, now in pairs) if gone else sum(core[was].middle for was, _ in pairs)
     sure = len(shares) >= HOLD_MIN and share >= HELD_SHARE and _closed(shares, history)
-    held = sure and not _count_on([was for was, _ in pairs], [now for _, now in pairs], column.shares)
-    return Recoded(name, pairs, share, Severity.HOLD if held else Severity.WARN)
+    olds = [was for was, _ in pairs if was] or list(gone)
+    held = sure and not _count_on(olds, [now for _, now in pairs], today)
+    missing = min((core[value].low for value in gone), default=0.0)
+    severity = Severity.HOLD if held else Severity.WARN
+    return Recoded(name, pairs, share, severity, gone, missing, listed)
 
 
 def _usual(value: str, shares: Sequence[Mapping[str, float]]) -> _Usual:
@@ -110,6 +144,30 @@ def _pairs(core: Mapping[str, _Usual], known: set[str], today: Mapping[str, floa
     if any(was == now or not core[was].near(today[now], rows) for was, now in pairs):
         return ()
     return pairs if _certain(pairs, core, today, rows) else ()
+
+
+def _beside_a_missing_one(
+    core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float], rows: int, usual_rows: float, least: int
+) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Which category has which name now where one more is gone with its rows: what would come out even
+    if that had never been there. And which one that is: of several that it may be, all, the likeliest
+    first; then only what all of them agree upon is said of the names."""
+    found = []
+    for value, usual in core.items():
+        if value in today or not 0 < usual.middle < 1 or rows * usual.low / (1 - usual.low) < ROWS_MIN:
+            continue
+        left = {name: own.without(usual.middle) for name, own in core.items() if name != value}
+        pairs = _pairs(left, known, today, rows, least)
+        if pairs:
+            off = sum(abs(today[now] - left[was].middle) for was, now in pairs)
+            found.append((off + abs(math.log(rows / usual_rows / (1 - usual.middle))), value, pairs))
+    if not found:
+        return (), ()
+    found.sort()
+    fitting = [one for one in found if one[0] <= found[0][0] + max(ALIKE, CHANCE_ALIKE / math.sqrt(rows))]
+    best = fitting[0][2]
+    agreed = tuple(pair for pair in best if all(pair in pairs for _, _, pairs in fitting))
+    return agreed or tuple(("", now) for _, now in best), tuple(value for _, value, _ in fitting)
 
 
 def _is_off(usual: _Usual, share: float | None, rows: int, least: int) -> bool:

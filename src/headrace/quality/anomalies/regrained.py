@@ -25,17 +25,23 @@ NONE_KEPT_MIN = 7
 
 SAME_NUMBER = math.log(1.25)
 """Values whose number differs by no more than that are as many as before."""
+SCARCE = 0.01
 
 
 class Regrained(NamedTuple):
     """A column, what share of the day before's values came again, the least that ever did, what share
-    of today's is new, and whether there are as many values as before."""
+    of today's is new, and how many times as many values there are as before, as a logarithm."""
 
     column: str
     kept: float
     least: float
     new: float
-    as_many: bool
+    more: float
+
+    def as_many(self, lost: float) -> bool:
+        """Whether there are as many values as before, where that share of the rows is missing and may
+        have had values of its own."""
+        return math.log(max(1 - lost, SCARCE)) - SAME_NUMBER <= self.more <= SAME_NUMBER
 
 
 def regrained(today: Metrics, history: History) -> Regrained | None:
@@ -54,5 +60,4 @@ def _of(name: str, today: Metrics, history: History) -> Regrained | None:
     if len(past) < (KNOWN_MIN if column.kept else NONE_KEPT_MIN) or least < LASTING or column.kept >= GONE * least or before is None:
         return None
     new = max(1 - column.kept * math.exp(before - column.distinct), 0.0)
-    as_many = abs(column.distinct - before) <= SAME_NUMBER
-    return Regrained(name, column.kept, least, new, as_many) if new >= NEW_MIN else None
+    return Regrained(name, column.kept, least, new, column.distinct - before) if new >= NEW_MIN else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from headrace.model.clauses import SIZE
 from headrace.quality.anomalies.odd import Odd
 
 EXACT = 30.0
@@ -49,7 +50,8 @@ def _said(one: Odd, value: float) -> str:
     family = one.metric.family
     match family:
         case "rows":
-            return f"{_count(math.exp(value) - 1)} rows"
+            count = _count(math.exp(value) - 1)
+            return f"{count} row{'' if count == '1' else 's'}"
         case "nulls":
             return f"{percent(max(value, 0.0))} nulls"
         case "share":
@@ -67,7 +69,7 @@ def _said(one: Odd, value: float) -> str:
 def _detail(one: Odd) -> str:
     match one.metric.family:
         case "location":
-            return f"location: {_ratio(one.off)}"
+            return f"{SIZE}{_ratio(one.off)}"
         case "rows":
             expected = max(math.exp(one.expected) - 1, 0.0)  # one more than there are rows is what is compared
             return f"× {_short(max(math.exp(one.observed) - 1, 0.0) / expected if expected > 0 else math.exp(one.off))}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -42,7 +43,14 @@ def cut(partition: str, today: Metrics, history: History) -> Cut | None:
     best = max(cuts, key=lambda one: one.strength, default=None)
     if best is None or not _earlier_than_ever(best.column, today, history):
         return None
-    return best
+    return best if _by_all_days(best, today, history) else None
+
+
+def _by_all_days(one: Cut, today: Metrics, history: History) -> bool:
+    """Whether the end is missing by what all days have there, too: two Mondays may have had much of it by chance."""
+    usual = _usual(_hours(one.column, history.all()))
+    found = _at(one.column, one.hour, today.columns[one.column].hours, usual)
+    return found is not None
 
 
 def _hours(column: str, past: Sequence[Metrics]) -> list[tuple[int, ...]]:
@@ -50,7 +58,7 @@ def _hours(column: str, past: Sequence[Metrics]) -> list[tuple[int, ...]]:
 
 
 def _of(column: str, counts: Sequence[int], past: Sequence[Sequence[int]]) -> Cut | None:
-    usual = [sorted(bins)[len(bins) // 2] for bins in zip(*past, strict=True)] if past else []
+    usual = _usual(past)
     if not usual or max(usual) > ONE_HOUR * sum(usual) or max(counts) > ONE_HOUR * sum(counts):
         return None
     cuts = (_at(column, hour, counts, usual) for hour in range(1, HOURS_OF_DAY))
@@ -58,7 +66,12 @@ def _of(column: str, counts: Sequence[int], past: Sequence[Sequence[int]]) -> Cu
     return best if best is not None and sum(counts) < (1 - THERE * best.missing) * sum(usual) else None
 
 
-def _at(column: str, hour: int, counts: Sequence[int], usual: Sequence[int]) -> Cut | None:
+def _usual(past: Sequence[Sequence[int]]) -> list[float]:
+    """How many rows each hour has on average."""
+    return [statistics.fmean(bins) for bins in zip(*past, strict=True)]
+
+
+def _at(column: str, hour: int, counts: Sequence[int], usual: Sequence[float]) -> Cut | None:
     """The rows as if they stopped before an hour, against as if they were fewer (or more) all day."""
     came, due = (sum(counts[:hour]), sum(counts[hour:])), (sum(usual[:hour]), sum(usual[hour:]))
     if not due[0] or not due[1] or not came[0]:

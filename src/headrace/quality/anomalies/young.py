@@ -74,7 +74,12 @@ MORE_ROWS = math.log(1.3)
 TIMES_MORE = 2.0
 SAME_ROWS_MIN = 3
 """A table that has had the same number of rows each time, at least this many, is held when that is
-doubled, tripled and so on."""
+doubled, tripled and so on, or halved."""
+FEWER_WARNED = 0.1
+"""From such a table this part of the rows is worth a word when it is missing."""
+TIMES_FEWER = 2.0
+"""Of a table of fewer than `ROWS_MIN` rows: so many times as far below the least number so far as
+all of them lie apart."""
 
 
 def young(partition: str, values: Mapping[MetricId, float], rows: int, history: History) -> list[Odd]:
@@ -117,6 +122,22 @@ def multiplied(rows: int, history: History) -> Odd | None:
         return None
     now = math.log(rows + 1)
     return Odd(metric, Severity.HOLD, past[0], now, 12.0, 0.0)
+
+
+def fewer(rows: int, history: History) -> Odd | None:
+    """Fewer rows than each partition has had so far, where all have had the same; of a small table,
+    where all have had about the same."""
+    metric = MetricId("rows")
+    past = history.series(metric).values
+    if len(history) < HOLD_MIN or not past:
+        return None
+    least, most = (round(math.exp(end)) - 1 for end in (min(past), max(past)))
+    apart, lost = most - least, least - rows
+    if (apart and least >= ROWS_MIN) or lost <= TIMES_FEWER * apart or lost < FEWER_WARNED * least:
+        return None
+    sure = least >= SAME_ROWS_MIN or not rows
+    severity = Severity.HOLD if sure and rows * 2 <= least else Severity.WARN
+    return Odd(metric, severity, min(past), math.log(rows + 1), 12.0, 0.0)
 
 
 def settled(partition: str, history: History) -> bool:

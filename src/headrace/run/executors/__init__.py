@@ -6,11 +6,12 @@ from typing import Protocol
 
 import msgspec
 
+from headrace.model import HeadraceError
 from headrace.run.messages import Looked, Outcome, Task
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
 
-__all__ = ["Executor", "Finished", "Lost", "News", "Saw"]
+__all__ = ["Executor", "Finished", "Lost", "News", "Saw", "WorkersBroken"]
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
@@ -36,6 +37,16 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
 
 
 News = Finished | Saw | Lost
+
+
+class WorkersBroken(HeadraceError):
+    """Workers die before they are ready: something in the environment keeps them from starting."""
+
+    def __init__(self, times: int, how: str) -> None:
+        super().__init__(
+            f"workers died {times} times before they were ready; the last one {how}",
+            hint="python -m headrace.run.mother must be able to start: look at memory limits and at the installation",
+        )
 
 
 class Executor(Protocol):

@@ -232,14 +232,15 @@ class Worker:
     def _how(self, status: int | None) -> str:
         if self._doomed:
             return self._doomed
+        said = "" if self.ready else self._mother.last_words()
         if status is None:
             return self.failure or "ended, and so did the process that would know how"
         code = os.waitstatus_to_exitcode(status)
         if code >= 0:
-            return f"exited with code {code}"
+            return f"exited with code {code}{said}"
         with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-        return f"was ended by signal {-code}"
+            return f"was ended by {signal.Signals(-code).name}{said}"
+        return f"was ended by signal {-code}{said}"
 
 
 def _close(*descriptors: int) -> None:

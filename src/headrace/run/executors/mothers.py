@@ -9,18 +9,24 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
 
 import msgspec
 
-from headrace.engine.environment import clean
+from headrace.engine.environment import clean as clean_environment
+from headrace.govern.canonical import clean
 from headrace.run.executors.settings import Settings
 from headrace.run.executors.wire import BACKGROUND, BEAR, REAP, REPLY, REQUEST
 
 STOP_SECONDS = 2.0
 SILENT_SECONDS_MAX = 60.0
 """One that doesn't answer for so long, somebody has stopped."""
+SAID_MAX_BYTES, SAID_MAX = 4_096, 200
+"""Of the last line that it wrote: how much is read for it, in bytes, and how much is told, in characters."""
 Born = Callable[[int, str], None]
 """Told of the new worker's number, or of 0 and of why there is none."""
 
@@ -32,17 +38,26 @@ def strike(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
-def spawn(descriptor: int, settings: Settings) -> subprocess.Popen[bytes]:
-    """Start the process; it serves the socket of that descriptor."""
+def spawn(descriptor: int, settings: Settings, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start the process; it serves the socket of that descriptor, and writes why it can't to `complaints`."""
     return subprocess.Popen(
         [sys.executable, "-m", "headrace.run.mother", str(descriptor), msgspec.json.encode(settings).decode()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=complaints,
         pass_fds=(descriptor,),
         start_new_session=True,  # a terminal's Ctrl-C is the leader's alone
-        env=clean(os.environ),  # before any asset code can run: what is never there can't be read, not even in /proc/self/environ
+        # Before any asset code can run: what is never there can't be read, not even in /proc/self/environ.
+        env=clean_environment(os.environ),
     )
+
+
+def _file() -> IO[bytes]:
+    """A file that nobody else sees, for what a process says that can't start; where there is no room for one, nobody reads it."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return Path(os.devnull).open("w+b")
 
 
 class Mother:
@@ -50,8 +65,10 @@ class Mother:
 
     def __init__(self, settings: Settings) -> None:
         self.control, theirs = socket.socketpair()
+        self._complaints = _file()
+        self._said = ""
         with theirs:
-            self._process = spawn(theirs.fileno(), settings)
+            self._process = spawn(theirs.fileno(), settings, self._complaints)
         self.control.settimeout(SILENT_SECONDS_MAX)
         self._waiting: deque[Born] = deque()
         self._reaped: list[tuple[int, int]] = []
@@ -96,6 +113,15 @@ class Mother:
             else:
                 self._reaped.append((pid, status))
 
+    def last_words(self) -> str:
+        """The last line that it wrote, or a worker that didn't come so far as to have a log, after a colon; empty for none."""
+        if self._complaints.closed:
+            return self._said
+        size = os.fstat(self._complaints.fileno()).st_size
+        said = os.pread(self._complaints.fileno(), SAID_MAX_BYTES, max(0, size - SAID_MAX_BYTES)).decode("utf-8", "replace")
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        return f": {clean(lines[-1])[:SAID_MAX]}" if lines else ""
+
     def stop(self) -> None:
         """End the process. Workers that it bore and that nobody ended lose it, and nothing else."""
         self.control.close()
@@ -106,12 +132,14 @@ class Mother:
         if self._process.returncode is None:
             self._process.kill()
             self._process.wait()
+        self._said = self.last_words()
+        self._complaints.close()
         self.alive = False
 
     def _gone(self) -> None:
         if not self.alive:
             return
         self.stop()
-        how = f"the process that starts workers ended with code {self._process.returncode}"
+        how = f"couldn't be started: the process that starts workers ended with code {self._process.returncode}{self.last_words()}"
         while self._waiting:
             self._waiting.popleft()(0, how)

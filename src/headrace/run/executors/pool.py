@@ -17,8 +17,7 @@ import msgspec
 
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.govern.secrets import Secrets
-from headrace.model import HeadraceError
-from headrace.run.executors import Finished, Lost, News, Saw
+from headrace.run.executors import Finished, Lost, News, Saw, WorkersBroken
 from headrace.run.executors.bells import Bell
 from headrace.run.executors.crews import STUCK_SECONDS, Crew, fits, suits
 from headrace.run.executors.hands import Worker
@@ -329,6 +328,8 @@ class Pool:
         worker = Worker(self._mother, self._settings, self._secrets, self._arrived, background=background)
         self._selector.register(worker.answer_read, selectors.EVENT_READ, partial(self._receive, worker))
         self._watch.busy()
+        if not self._mother.alive:
+            self._forget_mother()  # its descriptor is free already, and the next that is opened may get that number
         return worker
 
     def _arrived(self, worker: Worker) -> None:
@@ -352,16 +353,6 @@ class Pool:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(mother.control)
             mother.stop()
-
-
-class WorkersBroken(HeadraceError):
-    """Workers die before they are ready: something in the environment keeps them from starting."""
-
-    def __init__(self, times: int, how: str) -> None:
-        super().__init__(
-            f"workers died {times} times before they were ready; the last one {how}",
-            hint="python -m headrace.run.mother must be able to start: look at memory limits and at the installation",
-        )
 
 
 def _used_up(attempt: AttemptId, used: int, limit: int) -> Outcome:

@@ -17,9 +17,10 @@ from headrace.lake import StagedFile, Table
 from headrace.lake.session import Session
 from headrace.lake.staging import stage
 from headrace.model import LakeError
-from headrace.model.clauses import BESIDES
+from headrace.model.clauses import BESIDES, DELIVERED_AS, SIZE
 from headrace.quality.audit import audit
-from headrace.quality.facts import Fact, Severity
+from headrace.quality.facts import DriftChange, Fact, Severity
+from headrace.quality.value_changes import Difference
 from headrace.run.messages import TakeIn
 from headrace.run.steps.drifting import Drifting, needs_room
 from headrace.run.steps.lasting import with_lasting
@@ -55,7 +56,20 @@ def besides(task: TakeIn, workshop: Workshop, session: Session, drifting: Drifti
     finally:
         (workshop.folders.lake / staged.path).unlink()
     found = [fact for fact in facts if fact.severity is Severity.HOLD and fact.column not in drifting.gone]
-    return tuple(msgspec.structs.replace(fact, detail=f"{fact.detail}; {BESIDES}") for fact in found)
+    renamed = drifting.renamed
+    return tuple(_told_beside(fact, renamed.get(fact.column)) for fact in found)
+
+
+def _told_beside(fact: Fact, renamed: DriftChange | None) -> Fact:
+    """With the name that the delivery has for its column. The size of a renamed column is compared
+    where the rename is proposed, too: both say the factor that is found there."""
+    if renamed is None:
+        return msgspec.structs.replace(fact, detail=f"{fact.detail}; {BESIDES}")
+    detail = fact.detail
+    scale = next((one for one in renamed.differs if one.kind is Difference.SCALE), None)
+    if scale is not None and detail.startswith(SIZE) and "?" not in detail:
+        detail = f"{SIZE}{scale.times}"
+    return msgspec.structs.replace(fact, detail=f"{detail}; {DELIVERED_AS}{renamed.to}; {BESIDES}")
 
 
 def _judged(task: TakeIn, session: Session, prepared: Prepared, staged: StagedFile, table: Table) -> tuple[Fact, ...]:
@@ -73,5 +87,5 @@ def _judged(task: TakeIn, session: Session, prepared: Prepared, staged: StagedFi
         classified=[column.name for column in task.promised or () if column.classification],
     )
     found = with_end(with_repeated(found, session, staged, table), prepared)
-    found = with_lasting(found, session, staged, table, task.day_before)
+    found = with_lasting(found, session, staged, table, task)
     return oddities(found, staged, task.keys, task.around, task.history, source.partition.grain).facts

@@ -104,6 +104,12 @@ class Drifting:
         return Adapted(names, tuple(name for name in compared.added if name not in names))
 
     @property
+    def renamed(self) -> dict[str, DriftChange]:
+        """Columns that a file has under another name, or probably has."""
+        found = (one for changes in self._of_names.values() for one in changes)
+        return {one.column: one for one in found if one.kind is DriftKind.RENAMED}
+
+    @property
     def gone(self) -> frozenset[str]:
         """Columns that a file hasn't, and that nothing stands for."""
         return frozenset(one.column for changes in self._of_names.values() for one in changes if one.kind is DriftKind.DROPPED)
@@ -235,7 +241,7 @@ class Drifting:
             return None
         before = {one.name: one.type for one in self._task.pinned.columns}
         bad = {one.column: one.type for one in why.columns}
-        if not all(name in self._declared_at and before.get(name, is_) != is_ for name, is_ in bad.items()):
+        if not all(name in self.declared_at and before.get(name, is_) != is_ for name, is_ in bad.items()):
             return None
         columns = tuple(Column(one.name, before[one.name] if one.name in bad else one.type, one.id) for one in self.pinned.columns)
         return msgspec.structs.replace(self.pinned, columns=columns)
@@ -244,21 +250,35 @@ class Drifting:
         """The delivery is as it was expected `before`: what holds it is what the contract says now. The drift
         that says so."""
         types = {one.name: one.type for one in before.columns}
-        said = {
-            one.column: f"{self._declared_at[one.column]} declares {one.type} now; it was {types[one.column]} before" for one in why.columns
-        }
+        said = self._declared_anew(why, before)
         for at, change in list(self._of_values.items()):
             if change.column in said:
                 self._of_values[at] = msgspec.structs.replace(
                     change,
                     to=types[change.column],
-                    declared=self._declared_at[change.column],
+                    declared=self.declared_at[change.column],
                     evidence=(*change.evidence, said[change.column]),
                 )
         return msgspec.structs.replace(why, reason="; ".join((why.reason, *dict.fromkeys(said.values()))))
 
+    def read_as_always(self, why: TypeDrift, before: SourceSchema) -> None:
+        """The delivery is as it was expected `before`: that it is read in another format, since the
+        contract says another type now, is no change of the vendor's."""
+        said = self._declared_anew(why, before)
+        for at, change in list(self._of_values.items()):
+            if change.column in said and change.policy is Policy.MAP:
+                evidence = (*change.evidence, said[change.column])
+                self._of_values[at] = msgspec.structs.replace(change, policy=Policy.ALLOW, evidence=evidence)
+
+    def _declared_anew(self, why: TypeDrift, before: SourceSchema) -> dict[str, str]:
+        """Column → what the contract says of its type now, and what it was `before`."""
+        types = {one.name: one.type for one in before.columns}
+        return {
+            one.column: f"{self.declared_at[one.column]} declares {one.type} now; it was {types[one.column]} before" for one in why.columns
+        }
+
     @cached_property
-    def _declared_at(self) -> dict[str, str]:
+    def declared_at(self) -> dict[str, str]:
         """Column → where the contract says its type."""
         promised = self._task.promised or ()
         return {one.name: f"{one.place.file}:{one.place.line}" for one in promised if one.type and one.place is not None}
@@ -415,4 +435,4 @@ def _example(bad: BadColumn) -> str:
     where = f" at line {bad.line}" if bad.line else ""
     rows = f", {bad.rows:,} {'row' if bad.rows == 1 else 'rows'}" if bad.rows else ""
     value = f": '{bad.value}'" if bad.value else ""
-    return f"first value that isn't {bad.type}{value}{where}{rows}"
+    return f"first value that isn't {bad.type_written}{value}{where}{rows}"

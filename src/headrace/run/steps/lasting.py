@@ -1,57 +1,86 @@
-"""Which of the values that a column had the day before came again."""
+"""Which of the values that a column had the day before came again, and which of its keys are new."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from headrace.engine import InputData
-from headrace.lake import FileRef, StagedFile, Table
+from headrace.lake import Column, FileRef, StagedFile, Table
 from headrace.lake.relation import relation_sql
 from headrace.lake.session import Session, quote
 from headrace.lake.tables import PARTITION_COLUMN
 from headrace.lake.tables import Lookup as FileLookup
 from headrace.quality import Audit, metrics
+from headrace.quality.metrics import ColumnMetrics
+from headrace.run.messages import TakeIn
 
 DISTINCT_MIN, DISTINCT_MAX = 20, 50_000
 """A column of fewer values has categories, one of more is a key."""
 COLUMNS_MAX = 8
 
 
-def with_lasting(found: Audit, session: Session, staged: StagedFile, table: Table, day_before: InputData | None) -> Audit:
-    """The metrics of a delivery of one partition, with the share of the day before's values that came again in each column of text."""
-    if day_before is None or not found.metrics or not staged.rows:
+def with_lasting(found: Audit, session: Session, staged: StagedFile, table: Table, task: TakeIn) -> Audit:
+    """The metrics of a delivery of one partition, with the share of the day before's values that came again in each column of text, and
+    the share of the rows whose keys are unknown in each column that something is joined by."""
+    if (task.day_before is None and task.lately is None) or not found.metrics or not staged.rows:
         return found
     measured = metrics.decoded(found.metrics)
-    had = {column.name for column in day_before.columns}
-    texts = [one.name for one in table.columns if one.type == "VARCHAR" and one.name in had and one.name != PARTITION_COLUMN]
-    names = [name for name in texts if name in measured.columns and _names_things(measured.columns[name].distinct)][:COLUMNS_MAX]
-    if not names:
-        return found
     columns = dict(measured.columns)
-    for name in names:
-        columns[name] = msgspec.structs.replace(columns[name], kept=_kept(session, staged, table, day_before, name))
+    now = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], _columns(table))
+    if (before := task.day_before) is not None:
+        texts = [one.name for one in table.columns if one.type == "VARCHAR"]
+        for name in _named(texts, before, columns):
+            columns[name] = msgspec.structs.replace(columns[name], kept=_kept(session, now, before, name))
+    if (lately := task.lately) is not None:
+        for name in _named(sorted(task.joined), lately, columns):
+            columns[name] = msgspec.structs.replace(columns[name], unknown=_unknown(session, now, lately, name))
+    if columns == measured.columns:
+        return found
     return msgspec.structs.replace(found, metrics=metrics.encoded(msgspec.structs.replace(measured, columns=columns)))
+
+
+def _columns(table: Table) -> list[Column]:
+    return [column for column in table.columns if column.name != PARTITION_COLUMN]
+
+
+def _named(names: Iterable[str], before: InputData, columns: Mapping[str, ColumnMetrics]) -> list[str]:
+    """Those that name things, and that were there before."""
+    had = {column.name for column in before.columns} - {PARTITION_COLUMN}
+    return [name for name in names if name in had and name in columns and _names_things(columns[name].distinct)][:COLUMNS_MAX]
 
 
 def _names_things(distinct: float | None) -> bool:
     return distinct is not None and DISTINCT_MIN <= round(math.exp(distinct)) <= DISTINCT_MAX
 
 
-def _kept(session: Session, staged: StagedFile, table: Table, day_before: InputData, name: str) -> float | None:
+def _kept(session: Session, now: str, before: InputData, name: str) -> float | None:
+    cell = f"{quote(name)} AS value"
+    row = _counted(
+        session,
+        f"SELECT count(*), count(*) FILTER (value IN (SELECT {cell} FROM ({now}) AS a WHERE value IS NOT NULL))"
+        f" FROM (SELECT DISTINCT {cell} FROM ({relation_sql(before.files, before.columns)}) AS b) AS was WHERE value IS NOT NULL",
+    )
+    return row[1] / row[0] if row and row[0] >= DISTINCT_MIN else None
+
+
+def _unknown(session: Session, now: str, lately: InputData, name: str) -> float | None:
+    cell = f"{quote(name)} AS value"
+    row = _counted(
+        session,
+        f"SELECT count(*), count(*) FILTER (value NOT IN (SELECT DISTINCT {cell} FROM ({relation_sql(lately.files, lately.columns)}) AS b"
+        f" WHERE value IS NOT NULL)) FROM (SELECT {cell} FROM ({now}) AS a) AS own WHERE value IS NOT NULL",
+    )
+    return row[1] / row[0] if row and row[0] else None
+
+
+def _counted(session: Session, statement: str) -> tuple[int, int] | None:
+    """None where what readers saw was replaced and swept meanwhile: then it isn't known."""
     import duckdb
 
-    columns = [column for column in table.columns if column.name != PARTITION_COLUMN]
-    now = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], columns)
-    before = relation_sql(day_before.files, day_before.columns)
-    cell = f"{quote(name)} AS value"
-    statement = (
-        f"SELECT count(*), count(*) FILTER (value IN (SELECT {cell} FROM ({now}) AS a WHERE value IS NOT NULL))"
-        f" FROM (SELECT DISTINCT {cell} FROM ({before}) AS b) AS was WHERE value IS NOT NULL"
-    )
     try:
-        row = session.connection.execute(statement).fetchone()
-    except duckdb.IOException:  # what readers saw was replaced and swept meanwhile: then it isn't known
+        return session.connection.execute(statement).fetchone()
+    except duckdb.IOException:
         return None
-    return row[1] / row[0] if row and row[0] >= DISTINCT_MIN else None

@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.connect.take_in import Prepared
 from headrace.connect.text import ends_open
+from headrace.engine import InputData
 from headrace.lake import FileRef, StagedFile, Table
 from headrace.lake.relation import relation_sql
 from headrace.lake.session import Session, quote
@@ -21,12 +22,19 @@ from headrace.quality.anomalies.failed_checks import of_checks
 from headrace.quality.anomalies.history import History
 from headrace.quality.anomalies.judge import Partition, judge
 from headrace.quality.anomalies.policy import IGNORE, decided, milder, summed_up, unread
+from headrace.quality.anomalies.telling import EXACT
 from headrace.quality.facts import Fact, Severity
 from headrace.quality.metrics import REPEATED_ROWS_MAX, Past
 from headrace.run.messages import Around
 
 OF_LINES = ("csv", "jsonl", "fixed_width")
 """Kinds of files that are lines of text."""
+
+
+MORE_TIMES = 1.5
+"""So many times as many rows for each row of an input as ever are held, …"""
+MORE_ROWS_MIN = 20
+"""… if there are so many."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -38,21 +46,49 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def oddities(
-    found: Audit, staged: StagedFile, keys: Sequence[str], around: Around, past: Sequence[Past], grain: Grain | None, *, made: bool = False
+    found: Audit,
+    staged: StagedFile,
+    keys: Sequence[str],
+    around: Around,
+    past: Sequence[Past],
+    grain: Grain | None,
+    *,
+    inputs: Sequence[InputData] | None = None,
 ) -> Found:
-    """Judge each partition by those before it; of several, by those before it in the same file, too. `made`: it was computed here."""
+    """Judge each partition by those before it; of several, by those before it in the same file, too. `inputs`: what it was
+    computed from; None where it was delivered."""
     failed = tuple(fact for key in keys for fact in of_checks(found.of(key).results, key))
     if (around.on_anomaly == IGNORE and not around.of_columns) or grain is None:
         return Found(found, failed)
     history = History(past, grain)
-    facts = [fact for key in _alike(keys) for fact in _of(key, found, staged, around, history)]
-    mild = milder(facts, around.unusual, around.emptied) if made else unread(facts, around.used)
-    judged = tuple(decided(mild, around.on_anomaly, around.of_columns))
+    facts = [fact for key in _alike(keys) for fact in _of(key, found, staged, around, history, fed=len(keys) == 1 and _have_rows(inputs))]
+    mild = milder(facts, around.unusual, around.emptied, around.more_rows) if inputs is not None else unread(facts, around.used)
+    more = _more_of_each(keys, staged.rows, inputs or (), around)
+    odd = mild if more is None else (more, *(fact for fact in mild if fact.kind != more.kind))
+    judged = tuple(decided(odd, around.on_anomaly, around.of_columns))
     if not judged:
         return Found(found, failed)
     held = any(fact.severity is Severity.HOLD for fact in judged)
     reason = summed_up(judged, Severity.HOLD if held else Severity.WARN, named=len(keys) > 1)
     return Found(_with_verdict(found, judged), failed + judged, reason)
+
+
+def _have_rows(inputs: Sequence[InputData] | None) -> bool:
+    return bool(inputs) and all(data.rows for data in inputs or ())
+
+
+def _more_of_each(keys: Sequence[str], rows: int, inputs: Sequence[InputData], around: Around) -> Fact | None:
+    """That other code makes far more rows of each row of its input than any partition had so far, however unlike each other these are."""
+    read = inputs[0] if len(keys) == 1 == len(inputs) else None
+    if read is None or not read.rows or not around.rows_each or rows < MORE_ROWS_MIN:
+        return None
+    most = around.rows_each * read.rows
+    if rows < MORE_TIMES * most:
+        return None
+    return Fact(
+        kind="volume_anomaly", severity=Severity.HOLD, strength=EXACT, partition=keys[0], detail=f"× {rows / most:.3g}",
+        expected=f"at most {most:,.0f} rows made of {read.rows:,} rows of {read.name}, as by the code before", observed=f"{rows:,} rows",
+    )  # fmt: skip
 
 
 def _alike(keys: Sequence[str]) -> list[str]:
@@ -61,7 +97,7 @@ def _alike(keys: Sequence[str]) -> list[str]:
     return sorted(one for one in keys if one.partition(SEPARATOR)[2] == key)
 
 
-def _of(key: str, found: Audit, staged: StagedFile, around: Around, history: History) -> tuple[Fact, ...]:
+def _of(key: str, found: Audit, staged: StagedFile, around: Around, history: History, *, fed: bool) -> tuple[Fact, ...]:
     vector = found.of(key).metrics
     if not vector:
         return ()
@@ -73,6 +109,7 @@ def _of(key: str, found: Audit, staged: StagedFile, around: Around, history: His
         sources=around.sources,
         peers=around.peers,
         calendar=around.calendar,
+        fed=fed,
     )
     facts = judge(own, history)
     if own.metrics.rows and not any(fact.severity is Severity.HOLD for fact in facts):

@@ -56,6 +56,13 @@ def failed(outcome: Outcome, message: str, kind: ErrorKind) -> Outcome:
     )
 
 
+def put_back(outcome: Outcome, message: str) -> Outcome:
+    """The outcome as that of an attempt that is made again at once, and counts as none: nothing is
+    wrong with what it read."""
+    error = BodyError(kind=ErrorKind.THROTTLED, message=message, after_seconds=0.0)
+    return msgspec.structs.replace(failed(outcome, message, error.kind), error=error)
+
+
 def completed(attempt: Attempt, outcome: Outcome) -> Outcome:
     """What an attempt made, with the copies that were asked for since."""
     return outcome if attempt.made is None else msgspec.structs.replace(attempt.made, rewritten=outcome.rewritten)

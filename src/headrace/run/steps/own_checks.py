@@ -8,7 +8,8 @@ import msgspec
 
 from headrace.lake import StagedFile, Table
 from headrace.lake.session import Session
-from headrace.model import Severity
+from headrace.model import CheckSpec, Severity
+from headrace.observe.diagnosis.details import DECLARED_AT
 from headrace.quality import Audit
 from headrace.quality.audit import Whole, audit
 from headrace.quality.facts import Fact
@@ -20,31 +21,54 @@ _OF_ROWS = frozenset({"range", "not_null", "accepted_values", "regex", "unique"}
 
 
 def with_own_checks(
-    facts: Sequence[Fact], found: Audit, task: TakeIn, session: Session, staged: StagedFile, table: Table
+    facts: Sequence[Fact], found: Audit, task: TakeIn, session: Session, staged: StagedFile, table: Table, promised: Sequence[CheckSpec]
 ) -> tuple[Fact, ...]:
-    """The facts, those of blocking checks that the newest published interval before would fail put down to who declared the check
-    with the source (a contract's promises are the vendor's, too).
+    """The facts, those of blocking checks that the newest published interval before would fail put down to who declared the check with
+    the source or in its contract (`promised`): the declaration has changed, and the data hasn't.
     What was published although it failed says nothing of the check."""
     import duckdb
 
     failed = {one.name for one in found.results if one.outcome is Outcome.FAILED and one.severity is Severity.BLOCKING}
-    asked = [one for one in task.source.checks if one.name in failed and one.kind in _OF_ROWS and one.name not in task.earlier_failed]
+    declared = (*promised, *task.source.checks)
+    asked = [one for one in declared if one.name in failed and one.kind in _OF_ROWS and one.name not in task.earlier_failed]
     earlier = task.earlier
     if not asked or earlier is None or not earlier.files or len(task.keys) != 1:
         return tuple(facts)
+    parts = {one.name: _parts(one, found) for one in asked}
     whole = Whole(earlier.files, earlier.rows or 1, task.keys[0])
     try:
         before = audit(
-            session, staged, table, asked, partition_check=None, references=(), now_us=task.now_us,
-            timezone=task.source.timezone, whole=whole, described=False,
+            session, staged, table, [part for several in parts.values() for part in several], partition_check=None,
+            references=(), now_us=task.now_us, timezone=task.source.timezone, whole=whole, described=False,
         )  # fmt: skip
     except duckdb.Error:  # what readers saw was replaced and swept meanwhile: then it isn't known
         return tuple(facts)
     failing = {one.name for one in before.results if one.outcome is Outcome.FAILED}
-    places = {f"check {one.name}": f"{one.place.file}:{one.place.line}" for one in asked if one.name in failing}
-    return tuple(_own(fact, places[fact.detail]) if fact.detail in places else fact for fact in facts)
+    own = {f"check {one.name}": one for one in asked if failing.issuperset(part.name for part in parts[one.name])}
+    return tuple(_own(fact, _place(own[fact.detail], fact, task)) if fact.detail in own else fact for fact in facts)
+
+
+def _parts(check: CheckSpec, found: Audit) -> list[CheckSpec]:
+    """A check by each of the columns that break it now, where each may do so alone: only some of them may be promised since."""
+    empty = [name for name in _columns(check) if (seen := found.profile.get(name)) is not None and seen.nulls]
+    if check.kind != "not_null" or len(empty) == len(_columns(check)) or not empty:
+        return [check]
+    return [msgspec.structs.replace(check, name=f"{check.name}\n{one}", arguments={**check.arguments, "columns": [one]}) for one in empty]
+
+
+def _place(check: CheckSpec, fact: Fact, task: TakeIn) -> str:
+    """Where a check is declared: a contract's promise at its column, as far as one is named."""
+    names = {fact.column, *_columns(check)} if check not in task.source.checks else set()
+    columns = [one.place for one in task.promised or () if one.name in names and one.place is not None]
+    place = columns[0] if len(columns) == 1 else check.place
+    return f"{place.file}:{place.line}"
+
+
+def _columns(check: CheckSpec) -> list[str]:
+    columns = check.arguments.get("columns", ())
+    return [str(one) for one in columns] if isinstance(columns, list | tuple) else []
 
 
 def _own(fact: Fact, place: str) -> Fact:
-    observed = f"{fact.observed}, as what was published before it was declared would at {place}"
+    observed = f"{fact.observed}{DECLARED_AT}{place}"
     return msgspec.structs.replace(fact, kind="configuration_error", observed=observed)

@@ -190,7 +190,7 @@ def _concluded(task: Produce, workshop: Workshop, outcome: Outcome, produced: Pr
 def _strange(task: Produce, staged: StagedFile, found: Audit) -> Found:
     """What is odd about the partitions. Rows that only change a table aren't a partition of it, so that they are like no other."""
     grain = Grain(task.scope.grain) if task.scope.grain is not None and task.merge is None else None
-    return oddities(found, staged, task.scope.partitions, task.around, task.history, grain, made=True)
+    return oddities(found, staged, task.scope.partitions, task.around, task.history, grain, inputs=task.inputs)
 
 
 def _hashed(staged: StagedFile, found: Audit) -> StagedFile:

@@ -19,12 +19,26 @@ from headrace.lake import StagedFile
 from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, TableMoved, shared_files
 from headrace.model import LakeError
 from headrace.quality import Verdict
+from headrace.quality.anomalies.policy import IGNORE
+from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
 from headrace.quality.drift import with_users
 from headrace.quality.facts import Policy
 from headrace.run.claims import Claims
 from headrace.run.messages import Outcome, Produce, Prune, TakeIn
 from headrace.run.news import News
-from headrace.run.steps.outcomes import Attempt, completed, contents, failed, is_batch, says, size_bytes_of, verdict_of, warnings, withheld
+from headrace.run.steps.outcomes import (
+    Attempt,
+    completed,
+    contents,
+    failed,
+    is_batch,
+    put_back,
+    says,
+    size_bytes_of,
+    verdict_of,
+    warnings,
+    withheld,
+)
 from headrace.run.steps.recording import drift_row, fact_row
 from headrace.run.tasks import Tasks
 from headrace.schedule import Ended, FailureKind, PartitionState, Published, Refreshed
@@ -87,6 +101,8 @@ class Batch:
             outcome = failed(outcome, "another attempt has taken its partitions over", ErrorKind.CANCELLED)
         elif outcome.state == "staged" and self._overtaken(attempt):
             outcome = failed(outcome, "what its views read besides was published meanwhile: they are checked again", ErrorKind.TRANSIENT)
+        elif outcome.state == "staged" and (other := self._repeats(attempt, outcome)):
+            outcome = put_back(outcome, f"the same rows were published as {other} meanwhile: it is checked again")
         if outcome.state == "staged":
             try:
                 outcome = self._publish(attempt, completed(attempt, outcome))
@@ -151,6 +167,26 @@ class Batch:
             if any(row.node == one.node and (one.keys is None or row.partition in one.keys) for row in self._pending):
                 return True
         return False
+
+    def _repeats(self, attempt: Attempt, outcome: Outcome) -> str | None:
+        """The interval whose rows a delivery repeats, which was published after the delivery was
+        given out: the worker couldn't know it. Where the worker knew, it has judged that."""
+        task, staged = attempt.prepared.task, outcome.staged
+        if not isinstance(task, TakeIn) or staged is None or len(attempt.keys) != 1:
+            return None
+        if task.source.partition.grain is None or staged.rows < ROWS_MIN:
+            return None
+        if task.source.expect.unchanged or task.around.on_anomaly == IGNORE:
+            return None
+        (key,) = attempt.keys
+        known = contents(attempt, outcome, staged)[0][key]
+        if known is None or any(one.content_hash == known for one in task.around.versions):
+            return None
+        pending = [row for row in self._pending if row.node == attempt.node]
+        published = metrics.published_lately(self._tx, attempt.node, known)
+        others = [*(row.partition for row in pending if row.content_hash == known), *published]
+        newer = [Version(other, known) for other in others]
+        return same_as(key, known, [*newer, *task.around.versions])
 
     def _in_snapshot(self, row: PublicationRow, snapshot: int | None) -> PublicationRow:
         shown_in = self._unchanged.get(row.id, snapshot)

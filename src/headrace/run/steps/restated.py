@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from headrace.connect.kinds import name_of
@@ -9,11 +11,15 @@ from headrace.engine.failures import BodyFailed
 from headrace.lake import StagedFile
 from headrace.lake.session import Session
 from headrace.quality.facts import Fact
-from headrace.quality.restating import Difference, restated
-from headrace.run.messages import TakeIn
+from headrace.quality.restating import Before, Difference, restated
+from headrace.run.messages import Changed, TakeIn
 from headrace.run.steps.comparing import differences
 from headrace.run.steps.corrected import corrected
 from headrace.run.steps.restated_columns import changed_columns
+
+MUCH_CHANGED = 0.1
+"""A source without partitions delivers its whole table each time, which grows and changes: it is
+restated only where this part of the rows is gone or other than before, or where they are doubled."""
 
 
 def restatements(task: TakeIn, staged: StagedFile, session: Session, sha256: str) -> tuple[Fact, ...]:
@@ -35,5 +41,13 @@ def restatements(task: TakeIn, staged: StagedFile, session: Session, sha256: str
         was = corrected(other, task.previous, moved, task.history, session)
     except BodyFailed:  # what readers saw isn't there any more: it is restated all the same, nobody can say by how much
         changed, columns = {}, {}
+    if task.source.partition.whole and not _much(task.before, changed):
+        return was
     counts = {key: Difference(one.added, one.removed, one.changed, columns.get(key, ())) for key, one in changed.items()}
     return (*was, *restated(task.before, now, sha256, counts))
+
+
+def _much(before: Mapping[str, Before], changed: Mapping[str, Changed]) -> bool:
+    """Whether more of a table changed than is usual for one that is delivered as it is now."""
+    rows = {key: one.rows for key, one in before.items()}
+    return any(one.removed + one.changed >= MUCH_CHANGED * rows[key] or one.added >= rows[key] for key, one in changed.items())

@@ -22,6 +22,7 @@ from headrace.engine.measure import Meter
 from headrace.govern.secrets import SecretMissing
 from headrace.lake import FileRef, StagedFile, Table
 from headrace.lake.routing import NOWHERE
+from headrace.lake.schema import ValueMismatch
 from headrace.lake.session import Session
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.staging import hash_partitions, stage
@@ -148,11 +149,13 @@ def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
         why, other = made, drifting.reread(made, Path(kept.path))
         if other is None:
             break
+        before = _as_before(task, workshop, session, drifting, kept, name, why)
+        if isinstance(why, TypeDrift) and before is not None:
+            drifting.read_as_always(why, before)
         drifting.pinned = other
-    if isinstance(why, TypeDrift):
-        before = drifting.as_before(why)
-        if before is not None and _can_be_read(task, workshop, session, before, drifting, kept, name, why):
-            why = drifting.declared_otherwise(why, before)
+    before = _as_before(task, workshop, session, drifting, kept, name, why)
+    if isinstance(why, TypeDrift) and before is not None:
+        why = drifting.declared_otherwise(why, before)
     if _no_records_yet(task, kept, name, why):
         return Outcome(attempt=task.attempt, state="staged", measures=Measures())
     refused = _refused(task, why, kept, name, workshop, drifting)
@@ -175,23 +178,27 @@ def _read_once(task: TakeIn, workshop: Workshop, session: Session, drifting: Dri
         prepared.discard()
 
 
-def _can_be_read(
-    task: TakeIn, workshop: Workshop, session: Session, schema: SourceSchema, drifting: Drifting, kept: Kept, name: str, why: TypeDrift
-) -> bool:
-    """Whether all values of the columns in question are of the types of `schema`."""
+def _as_before(
+    task: TakeIn, workshop: Workshop, session: Session, drifting: Drifting, kept: Kept, name: str, why: Unread
+) -> SourceSchema | None:
+    """The schema of before the contract declared other types, if all values of the columns in question
+    are of those; None otherwise."""
     import duckdb
 
+    schema = drifting.as_before(why) if isinstance(why, TypeDrift) else None
+    if schema is None or not isinstance(why, TypeDrift):
+        return None
     prepared = read_as(task, workshop, session, kept, name, pinned=schema, adapt=drifting.adapt)
     if not isinstance(prepared, Prepared):
-        return False
+        return None
     try:
         counts = ", ".join(f"count({quote(one.column)})" for one in why.columns)
         session.connection.execute(f"SELECT {counts} FROM ({prepared.select_sql})").fetchone()
     except duckdb.Error:
-        return False
+        return None
     finally:
         prepared.discard()
-    return True
+    return schema
 
 
 def _no_records_yet(task: TakeIn, kept: Kept, name: str, why: Unread) -> bool:
@@ -234,6 +241,11 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
         return explain_error(error, prepared, session.connection)
     except CannotRead as error:
         return error.value
+    except ValueMismatch as error:
+        at = drifting.declared_at.get(error.columns[0])
+        if at is None:
+            return _failed(task, str(error), ErrorKind.DETERMINISTIC)
+        return _failed(task, _unlike_published(at, error), ErrorKind.DETERMINISTIC, "configuration_error")
     except LakeError as error:
         return _failed(task, str(error), ErrorKind.DETERMINISTIC)
     if (wrong := miscounted(prepared, staged.rows + left_out)) is not None:
@@ -242,7 +254,8 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     source = task.source
     if routed(source):
         staged = _hashed(session, staged, table)
-    checks = (*promised_checks(task.promised or (), source.place, source.on_drift), *source.checks)
+    promised = promised_checks(task.promised or (), source.place, source.on_drift)
+    checks = (*promised, *source.checks)
 
     def audited(file: StagedFile) -> Audit:
         return audit(
@@ -268,11 +281,11 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     staged, found = sifted.staged, sifted.audit
     found = with_end(with_repeated(found, session, staged, table), prepared)
     found = with_copies(found, session, staged, table)
-    found = with_lasting(found, session, staged, table, task.day_before)
+    found = with_lasting(found, session, staged, table, task)
     found = with_views(found, task.views, session, staged, table, task.now_us)
     judged = _judged(task, workshop, prepared, staged, table, found, kept, drifting)
     if judged.state != "staged":
-        facts = with_own_checks(judged.facts, found, task, session, sifted.staged, table)
+        facts = with_own_checks(judged.facts, found, task, session, sifted.staged, table, promised)
         judged = msgspec.structs.replace(judged, facts=facts)
     return sifted.settle(judged, workshop)
 
@@ -354,7 +367,7 @@ def _judged(
         learnt=learnt,
         fingerprint=fingerprint(of_file(prepared), kept.sha256),
         drift=changes,
-        facts=(*facts_of(changes), *texts_for_a_few_values(prepared.schema), *facts),
+        facts=(*facts_of(changes), *texts_for_a_few_values(prepared.schema, task.promised or ()), *facts),
         reason="; ".join(filter(None, [told(warned), *lessons, strange.reason])),
     )
     if verdict not in (Verdict.HELD, Verdict.REJECTED):
@@ -435,6 +448,14 @@ def _rows(task: TakeIn, kept: Kept, name: str, workshop: Workshop) -> int | None
 
 def _ended(task: TakeIn, state: str, *, reason: str, quarantined: str | None = None) -> Outcome:
     return Outcome(attempt=task.attempt, state=state, measures=Measures(), reason=reason, quarantined=quarantined)
+
+
+def _unlike_published(at: str, error: ValueMismatch) -> str:
+    """Of a type that the contract declares, and that the table can't take beside what is published."""
+    return (
+        f"{at} declares another type for {error.columns[0]} than what is published has ({error.kind}):"
+        f" declare {error.kind} again, or a new source for the new type"
+    )
 
 
 def _failed(task: TakeIn, message: str, kind: ErrorKind, code: str = "") -> Outcome:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headrace.connect import Unreadable
 from headrace.connect.apart import POISON
 from headrace.connect.deliveries import SourceSchema
 from headrace.connect.widening import TEXT
+from headrace.model import ContractColumn
 from headrace.quality.facts import Fact, Severity
 
 POISON_NATS = 20.0
@@ -60,10 +63,11 @@ def _held(kind: str, expected: str, observed: str, detail: str) -> Fact:
     )
 
 
-def texts_for_a_few_values(schema: SourceSchema) -> tuple[Fact, ...]:
+def texts_for_a_few_values(schema: SourceSchema, promised: Sequence[ContractColumn]) -> tuple[Fact, ...]:
     """Columns that are text because of a few values of the source's first delivery: as long as they are, code that needs the type of
-    the others fails over each delivery. Nothing is held over it."""
-    texts = {column.name for column in schema.columns if column.type == TEXT}
+    the others fails over each delivery. Nothing is held over it. One whose type a contract states (`promised`) is what it should be."""
+    stated = {column.name for column in promised if column.type is not None}
+    texts = {column.name for column in schema.columns if column.type == TEXT} - stated
     return tuple(
         Fact(
             kind="type_change", column=one.column, severity=Severity.WARN, expected=one.type, observed=one.text, strength=ODD_NATS,

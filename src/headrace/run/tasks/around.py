@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from headrace.model import Asset, Source
+from headrace.model import Asset, InputMode, Source
 from headrace.model.common import anomaly_policies
 from headrace.model.required import WHOLE
 from headrace.plan.lineage import ALL
@@ -16,7 +16,10 @@ from headrace.run.messages import Around
 from headrace.run.tasks.lookup import Lookup
 from headrace.run.tasks.peers import peers_of
 from headrace.store import Transaction
-from headrace.store.queries import drift, exceptions, metrics
+from headrace.store.queries import drift, exceptions, metrics, publications
+
+EACH_KNOWN = 14
+"""Of so many partitions it is compared how many rows they had for each row of their input."""
 
 
 def of_asset(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> Around:
@@ -29,11 +32,14 @@ def of_asset(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, ...
         every = Severity.WARN.value
     above = sorted(_above(lookup, asset.name))
     unusual = drift.unusual_partitions(tx, above, min(keys), max(keys))
+    rewritten = lookup.rewritten(tx, asset.name)
     return Around(
         on_anomaly=every,
         of_columns=of_columns,
         sources=len(lookup.project.sources),
         unusual=tuple(unusual),
+        more_rows=tuple(drift.unusual_partitions(tx, above, min(keys), max(keys), drift.ROW_KINDS)) if unusual and rewritten else None,
+        rows_each=_rows_each(lookup, tx, asset, keys) if rewritten else None,
         emptied=tuple(_emptied(lookup, tx, asset, above, keys)) if unusual else (),
         calendar=_calendar(lookup, asset),
     )
@@ -46,6 +52,19 @@ def _emptied(lookup: Lookup, tx: Transaction, asset: Asset, above: Sequence[str]
         found.setdefault(partition, []).append((node, column))
     for partition, columns in found.items():
         yield from ((partition, own) for own in lookup.uses.made_of(asset.name, columns))
+
+
+def _rows_each(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> float | None:
+    """The most rows that an asset ever had for each row of its one input, where each of its partitions is made of the same one of that,
+    and this is known of enough partitions."""
+    inputs = lookup.compiled.nodes[asset.name].inputs
+    if len(keys) > 1 or len(inputs) != 1 or inputs[0].mode is not InputMode.REQUIRED or inputs[0].lookback is not None:
+        return None
+    read = lookup.project.sources.get(inputs[0].node) or lookup.project.assets[inputs[0].node]
+    if (read.partition.grain, read.timezone) != (asset.partition.grain, asset.timezone) or read.partition.key or asset.partition.key:
+        return None
+    found = publications.rows_each(tx, asset.name, read.name, keys[0], EACH_KNOWN)
+    return max(found) if len(found) == EACH_KNOWN else None
 
 
 def of_source(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> Around:

@@ -21,7 +21,7 @@ from headrace.run.handing import secrets_of
 from headrace.run.tasks.accumulating import by_id, files_read
 from headrace.run.tasks.using import Uses
 from headrace.store import Transaction
-from headrace.store.queries import applying, leading, publications
+from headrace.store.queries import applying, leading, publications, versions
 
 
 class Undeliverable(HeadraceError):
@@ -37,6 +37,7 @@ class Lookup:
         self._tables: dict[str, Table | None] = {}
         self._reshaping: set[str] | None = None
         self._packages: dict[str, tuple[str, ...]] = {}
+        self._fingerprints: dict[int, dict[str, str]] = {}
 
     @property
     def compiled(self) -> Compiled:
@@ -69,6 +70,18 @@ class Lookup:
         if asset not in self._packages:
             self._packages[asset] = tuple(packages(self.compiled.code, asset))
         return self._packages[asset]
+
+    def rewritten(self, tx: Transaction, asset: str) -> bool:
+        """Whether its newest rows that readers see were published by other code than is applied."""
+        newest = publications.newest(tx, asset)
+        if newest is None:
+            return False
+        if newest.version not in self._fingerprints:
+            applied = versions.get(tx, newest.version)
+            nodes = {} if applied is None else msgspec.msgpack.decode(applied.compiled, type=Compiled).nodes
+            self._fingerprints[newest.version] = {name: one.fingerprint for name, one in nodes.items()}
+        was = self._fingerprints[newest.version].get(asset)
+        return was is not None and was != self.compiled.nodes[asset].fingerprint
 
     def forget(self, name: str) -> None:
         """The table's columns have changed."""

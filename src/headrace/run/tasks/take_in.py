@@ -22,6 +22,10 @@ from headrace.store.queries import arriving, leading, restating
 
 SAMPLES_MAX = 7
 """Further deliveries that types are learnt from: a column that holds 0 on the first day may hold 0.5 on the tenth."""
+KEY_TYPES = ("VARCHAR", "BIGINT", "INTEGER")
+"""Types of columns that name things."""
+LATELY = 7
+"""In so many intervals nearly everything is named that is named at all: of days, on each day of the week."""
 
 DEATHS_BESIDE_SAMPLES_MAX = 2
 """After so many lost workers a delivery is read by itself, before one more makes it poison."""
@@ -41,6 +45,7 @@ def task(
     before = {key: Before(*seen) for key, seen in restating.sound(tx, source.name, keys).items()}
     if len(keys) == 1 and before and not restating.redelivered_since(tx, source.name, keys[0]):
         before = {key: msgspec.structs.replace(one, settled=True) for key, one in before.items()}
+    joined = _joined(lookup, tx, source, keys) if pinned else frozenset[str]()
     made = TakeIn(
         attempt=str(attempt),
         source=source,
@@ -59,6 +64,8 @@ def task(
         earlier=_earlier(lookup, tx, source.name, keys[0], snapshot) if pinned else None,
         earlier_failed=_earlier_failed(tx, source.name, keys[0]) if pinned else (),
         day_before=_day_before(lookup, tx, source, keys, snapshot) if pinned else None,
+        lately=_lately(lookup, tx, source, keys[0], snapshot) if joined else None,
+        joined=joined,
         before=before,
         withheld=tuple(restating.withheld(tx, source.name, keys[0], delivery.size_bytes)) if len(keys) == 1 else (),
         previous=lookup.data(tx, source.name, tuple(before), snapshot) if before and lookup.table(tx, source.name) is not None else None,
@@ -110,6 +117,20 @@ def _day_before(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str
         return None
     key = previous_key(keys[0], grain, source.timezone)
     return lookup.data(tx, source.name, [key], snapshot) if leading.published_rows(tx, source.name, [key]) else None
+
+
+def _joined(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> frozenset[str]:
+    """The columns of a source whose deliveries are of one interval that something further down is joined by."""
+    table = lookup.table(tx, source.name)
+    if len(keys) > 1 or source.partition.grain is None or source.partition.key is not None or table is None:
+        return frozenset()
+    return lookup.uses.joined(source.name, [one.name for one in table.columns if one.type in KEY_TYPES])
+
+
+def _lately(lookup: Lookup, tx: Transaction, source: Source, key: str, snapshot: int) -> InputData | None:
+    """What readers see of the last few intervals before one; None while there are fewer."""
+    nearest = leading.last_published_before(tx, source.name, key, LATELY)
+    return lookup.data(tx, source.name, nearest, snapshot) if len(nearest) == LATELY else None
 
 
 def _samples(tx: Transaction, source: str, besides: int) -> tuple[Found, ...]:

@@ -10,6 +10,7 @@ import msgspec
 from headrace.model import CheckSpec, Source
 from headrace.plan import Compiled, compile_lineage
 from headrace.plan.bodies import Lines
+from headrace.plan.joining import joined_by
 from headrace.plan.lineage import ALL, Lineage
 from headrace.quality.facts import DriftChange
 from headrace.sql.values import Transformation
@@ -21,6 +22,8 @@ class Uses:
     def __init__(self, compiled: Compiled, cache: Path | None) -> None:
         self._compiled, self._cache = compiled, cache
         self._direct: dict[str, dict[str, tuple[str, ...]]] = {}
+        self._joined: dict[str, dict[str, bool]] = {}
+        self._read_by: dict[str, list[str]] | None = None
         self._known: Lineage | None = None
 
     def direct(self, source: str) -> dict[str, tuple[str, ...]]:
@@ -62,6 +65,22 @@ class Uses:
             if any((edge.input, edge.column.lower()) in wanted or (edge.column == ALL and edge.input in dict(wanted)) for edge in edges):
                 return True
         return False
+
+    def joined(self, source: str, columns: Iterable[str]) -> frozenset[str]:
+        """Those of a source's columns that something further down is joined by."""
+        known = self._joined.setdefault(source, {})
+        for column in columns:
+            if column not in known:
+                known[column] = joined_by(source, [column], self._readers, self._lineage.of)
+        return frozenset(column for column in columns if known[column])
+
+    def _readers(self, node: str) -> list[str]:
+        if self._read_by is None:
+            self._read_by = {}
+            for name, one in self._compiled.nodes.items():
+                for spec in one.inputs:
+                    self._read_by.setdefault(spec.node, []).append(name)
+        return self._read_by.get(node, [])
 
     def lines(self, node: str) -> Lines:
         """What a node's columns come from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from headrace.store.database import Transaction
 from headrace.store.queries.standings import drop_checkpoint, next_revision
@@ -28,8 +28,25 @@ def contents(tx: Transaction, manifest: dict[str, str]) -> dict[str, bytes]:
     return {path: tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()[0] for path, digest in manifest.items()}
 
 
-def published_range(tx: Transaction, node: str) -> tuple[str, str, int] | None:
-    """The first and the last, by text, of the partitions of a node that readers see, and how many they are; None if there are none."""
+def published_versions(tx: Transaction, node: str) -> list[int]:
+    """The versions whose code published what readers see of a node."""
+    sql = "select distinct version from publication where node = ? and ended_snapshot is null order by version"
+    return [version for (version,) in tx.execute(sql, (node,))]
+
+
+def published_keys(tx: Transaction, node: str, versions: Iterable[int]) -> list[str]:
+    """The partitions of a node that readers see as one of these versions published them."""
+    sql = "select partition from publication where node = ? and ended_snapshot is null and version = ? order by partition"
+    return [key for version in versions for (key,) in tx.execute(sql, (node, version))]
+
+
+def published_range(tx: Transaction, node: str, *, besides: Collection[str] = ()) -> tuple[str, str, int] | None:
+    """The first and the last, by text, of the partitions of a node that readers see, and how many they are, `besides` some; None if
+    there are none."""
+    if besides:
+        sql = "select partition from publication where node = ? and ended_snapshot is null"
+        keys = {key for (key,) in tx.execute(sql, (node,))} - {*besides}
+        return (min(keys), max(keys), len(keys)) if keys else None
     sql = "select min(partition), max(partition), count(*) from publication where node = ? and ended_snapshot is null"
     first, last, count = tx.execute(sql, (node,)).fetchone()
     return (first, last, count) if count else None
@@ -79,6 +96,16 @@ def stale_node(tx: Transaction, node: str, now: int, *, ask: bool = False) -> in
         {"node": node, "now": now, "revision": next_revision(tx), "ask": int(ask)},
     )
     return int(cursor[0])
+
+
+def fresh_again(tx: Transaction, node: str, keys: Iterable[str], now: int) -> None:
+    """What readers see of these partitions is what the code in force gives."""
+    revision = next_revision(tx)
+    tx.executemany(
+        "update partition set state = 'published', stale = 0, proposed = 0, failures = 0, not_before = null, reason = null,"
+        " since = ?, revision = ? where node = ? and partition = ? and publication_id is not null",
+        [(now, revision, node, key) for key in keys],
+    )
 
 
 def try_unpublished(tx: Transaction, node: str, now: int) -> None:

@@ -13,7 +13,9 @@ TURNS_KEPT = 2_000
 """Of older looks so many are kept that came out otherwise than the one before."""
 LOOKS_MAX = LOOKS_KEPT + TURNS_KEPT
 """So many looks of a source are kept: where there are as many, older ones may be forgotten."""
-_LEAVES = "select at, error from look where source = :source order by at desc limit 2 offset :kept"
+THROTTLED = ("source_throttled", "throttled_too_long")
+"""Codes of looks that a server answered with a wish for a pause."""
+_LEAVES = "select at, error, code from look where source = :source order by at desc limit 2 offset :kept"
 """The newest look that isn't one of the last any more, and the one before it."""
 _ITS_WORKER = "its worker "
 _BY_ITSELF = (f"{_ITS_WORKER}was ended by ", f"{_ITS_WORKER}exited with code ")
@@ -100,21 +102,26 @@ def next_delivery_key(tx: Transaction, source: str) -> str:
 
 
 def record_look(tx: Transaction, source: str, at: int, found: int, error: str | None, code: str | None = None) -> None:
-    """Somebody looked. Of looks before the last LOOKS_KEPT only those are kept where a source began
-    to fail, or could be read again: for as long as somebody asks why an interval was late."""
+    """Somebody looked: `at` is when that began. Of looks before the last LOOKS_KEPT only those are kept where a source began
+    to fail or to ask for a pause, or could be read again: for as long as somebody asks why an interval was late."""
     tx.execute(
         "insert into look (source, at, found, error, code) values (?, ?, ?, ?, ?) on conflict (source, at) do update"
         " set found = excluded.found, error = excluded.error, code = excluded.code",
         (source, at, found, error, code),
     )
     leaves = tx.execute(_LEAVES, {"source": source, "kept": LOOKS_KEPT}).fetchall()
-    if len(leaves) > 1 and (leaves[0][1] is None) == (leaves[1][1] is None):
+    if len(leaves) > 1 and outcome(*leaves[0][1:]) == outcome(*leaves[1][1:]):
         tx.execute("delete from look where source = ? and at = ?", (source, leaves[0][0]))
     tx.execute(
         "delete from look where source = :source"
         " and at <= (select at from look where source = :source order by at desc limit 1 offset :kept)",
         {"source": source, "kept": LOOKS_MAX},
     )
+
+
+def outcome(error: str | None, code: str | None) -> str:
+    """What a look came to: `read`, `throttled` or `failed`."""
+    return "read" if error is None else "throttled" if code in THROTTLED else "failed"
 
 
 def last_look(tx: Transaction, source: str) -> int | None:
@@ -126,6 +133,13 @@ def waiting_deliveries(tx: Transaction) -> list[tuple[str, str, str]]:
     """(source, partition, bundle) of what arrived and wasn't taken in."""
     rows = tx.execute("select source, partition, bundle from delivery where state = 'waiting' order by id").fetchall()
     return [(source, partition, bundle) for source, partition, bundle in rows]
+
+
+def waiting_since(tx: Transaction, source: str, partition: str) -> int | None:
+    """When what arrived for a partition of a source, and wasn't taken in, was seen; None if nothing waits."""
+    sql = "select min(observed_at) from delivery where source = ? and partition = ? and state = 'waiting'"
+    found: int | None = tx.execute(sql, (source, partition)).fetchone()[0]
+    return found
 
 
 def bundled(tx: Transaction, source: str, bundle: str, keys: Sequence[str]) -> dict[str, int]:

@@ -14,6 +14,8 @@ from headrace.store.lease import holder
 OPEN = ("queued", "running")
 ENVIRONMENT = "environment"
 """In `measures`: the hash by which `content` holds the interpreter and the packages that an attempt ran with."""
+IN_A_ROW_MAX = 200
+"""At most so many failed attempts in a row are counted."""
 GONE = "the runtime ended while it ran"
 
 _COLUMNS = (
@@ -99,6 +101,20 @@ def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10)
     ).fetchall()
     newest = sorted({(row[0], row[1]): row for row in (*alone, *several)}.items(), reverse=True, key=lambda item: item[0])[:limit]
     return _attempts(tx, [row for _, row in newest])
+
+
+def failed_in_a_row(tx: Transaction, node: str, partition: str, *, until: tuple[int, int] | None = None) -> list[str]:
+    """The ids of the newest attempts at a partition that failed or were lost one after the other, newest
+    first; with `until` (epoch, n) of those up to that one. One that couldn't begin, or was cancelled,
+    is none of them and doesn't end the row."""
+    found = []
+    for one in of_partition(tx, node, partition, limit=IN_A_ROW_MAX):
+        if one.state in OPEN or one.state in ("skipped", "cancelled") or (until is not None and (one.epoch, one.n) > until):
+            continue
+        if one.state not in ("failed", "lost"):
+            break
+        found.append(one.id)
+    return found
 
 
 def running(tx: Transaction) -> list[Attempt]:

@@ -1,8 +1,39 @@
-"""When the leader last looked after the lake, and last freed space."""
+"""When the leader last looked after the lake, and last freed space; and whether nothing works for it."""
 
 from __future__ import annotations
 
+import json
+from typing import NamedTuple
+
 from headrace.store.database import Transaction
+
+_BROKEN = "workers_broken"
+
+
+class Broken(NamedTuple):
+    """No worker starts: since when, when that was seen last, both in microseconds, and why."""
+
+    since: int
+    seen: int
+    why: str
+
+
+def broken(tx: Transaction) -> Broken | None:
+    """Why nothing works for the leader; None where something has worked since."""
+    row = tx.execute("select value from meta where key = ?", (_BROKEN,)).fetchone()
+    return None if row is None else Broken(*json.loads(row[0]))
+
+
+def nothing_works(tx: Transaction, why: str, now: int) -> None:
+    """No worker starts."""
+    before = broken(tx)
+    value = json.dumps([now if before is None else before.since, now, why])
+    tx.execute("insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value", (_BROKEN, value))
+
+
+def something_works(tx: Transaction) -> None:
+    """A worker has answered."""
+    tx.execute("delete from meta where key = ?", (_BROKEN,))
 
 
 def upkeep_at(tx: Transaction) -> int | None:

@@ -12,10 +12,14 @@ from headrace.store.database import Transaction
 _DRIFT = "source, partition, delivery_id, epoch, n, kind, column_name, to_name, score, evidence, policy, used_by, at, measured"
 _FACT = "node, partition, epoch, n, delivery_id, kind, column_name, severity, expected, observed, strength, detail, at"
 
+UNUSUAL_KINDS = ("stale_data", "duplicate_rows", "volume_anomaly", "null_spike", "distribution_shift")
+"""Kinds of facts about figures."""
+ROW_KINDS = ("stale_data", "duplicate_rows", "volume_anomaly")
+"""Those of them that are about rows."""
 _UNUSUAL = (
     "fact f join publication p on p.epoch = f.epoch and p.n = f.n and p.partition = f.partition and p.ended_snapshot is null"
     " where f.severity = 'warn' and substr(f.detail, 1, 6) <> 'check '"
-    " and f.kind in ('stale_data', 'duplicate_rows', 'volume_anomaly', 'null_spike', 'distribution_shift')"
+    f" and f.kind in {UNUSUAL_KINDS!r}"
 )
 """Facts about figures that readers see: not those of checks, nor of schemas."""
 AFTER_ALL = "~"
@@ -149,11 +153,14 @@ def emptied(tx: Transaction, nodes: Sequence[str], first: str, last: str) -> lis
     return [(row[0], row[1], row[2]) for row in tx.execute(sql, (*nodes, first, last + AFTER_ALL)).fetchall()]
 
 
-def unusual_partitions(tx: Transaction, nodes: Sequence[str], first: str, last: str) -> list[str]:
-    """The partitions of these nodes, from one to another, that readers see although figures are unlike the history; of nodes that are
-    cut finer, those within."""
+def unusual_partitions(tx: Transaction, nodes: Sequence[str], first: str, last: str, kinds: Sequence[str] = UNUSUAL_KINDS) -> list[str]:
+    """The partitions of these nodes, from one to another, that readers see although figures are unlike the history, by what is unusual;
+    of nodes that are cut finer, those within."""
     if not nodes:
         return []
     marks = ", ".join("?" * len(nodes))
-    sql = f"select distinct f.partition from {_UNUSUAL} and f.node in ({marks}) and f.partition >= ? and f.partition < ?"
-    return [partition for (partition,) in tx.execute(sql, (*nodes, first, last + AFTER_ALL)).fetchall()]
+    sql = (
+        f"select distinct f.partition from {_UNUSUAL} and f.node in ({marks}) and f.partition >= ? and f.partition < ?"
+        f" and f.kind in ({', '.join('?' * len(kinds))})"
+    )
+    return [partition for (partition,) in tx.execute(sql, (*nodes, first, last + AFTER_ALL, *kinds)).fetchall()]

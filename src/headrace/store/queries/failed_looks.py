@@ -5,14 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from headrace.store.database import Transaction
+from headrace.store.queries.arriving import LOOKS_KEPT, outcome
 
-RUN_MAX = 50
-"""So many looks in a row are counted."""
+RUN_MAX = LOOKS_KEPT + 1
+"""So many looks in a row are counted. The first of those with one outcome is among them: of older looks only such are kept."""
 
 
 class Failing(msgspec.Struct, frozen=True, gc=False):
-    """A source whose newest look failed. `since` is the first of those that failed in a row, `gap` how long before the newest look the
-    one before it was; microseconds."""
+    """A source whose newest look failed. `since` is the first of those in a row that failed, or that a server answered with a wish for a
+    pause; `gap` is how long before the newest look the one before it was; microseconds."""
 
     source: str
     at: int
@@ -35,7 +36,7 @@ def _of(tx: Transaction, source: str) -> Failing | None:
     ).fetchall()
     failed = []
     for at, error, code in looks:
-        if error is None:
+        if error is None or outcome(error, code) != outcome(*looks[0][1:]):
             break
         failed.append((at, error, code))
     if not failed:

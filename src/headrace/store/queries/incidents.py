@@ -16,6 +16,8 @@ _COLUMNS = (
 )
 HELD_MAX = 500
 """So many incidents are listed at most."""
+EVIDENCE_MAX = 40
+"""So much of its evidence, the strongest, an incident keeps in words."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):

@@ -49,10 +49,10 @@ def digests_in_use(tx: Transaction) -> set[str]:
 
 
 def expiring_snapshots(tx: Transaction, before: str) -> int:
-    """How many snapshots of the lake were made before a time (text of the catalog), the newest left out."""
+    """How many snapshots of the lake were replaced before a time (text of the catalog): the one that readers saw then is kept."""
     row = tx.execute(
-        "select count(*) from ducklake_snapshot where snapshot_time < :before"
-        " and snapshot_id < (select max(snapshot_id) from ducklake_snapshot)",
+        "select count(*) from ducklake_snapshot where snapshot_id < "
+        "(select max(snapshot_id) from ducklake_snapshot where snapshot_time <= :before)",
         {"before": before},
     ).fetchone()
     return int(row[0])

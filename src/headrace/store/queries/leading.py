@@ -272,6 +272,16 @@ def published_before(tx: Transaction, node: str, key: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def last_published_before(tx: Transaction, node: str, key: str, limit: int) -> list[str]:
+    """The last partitions before one that readers see rows of, newest first."""
+    rows = tx.execute(
+        "select partition from publication where node = ? and partition < ? and ended_snapshot is null and rows > 0"
+        " order by partition desc limit ?",
+        (node, key, limit),
+    ).fetchall()
+    return [str(name) for (name,) in rows]
+
+
 def failed_as_published(tx: Transaction, node: str, key: str) -> tuple[str, ...]:
     """The checks that what readers see of a partition failed when it was audited: somebody accepted it,
     or it was published with a warning."""

@@ -211,11 +211,16 @@ class IncidentRow(NamedTuple):
     owner: str
     began_at: int
     ended_at: int | None
+    places: int
+    """At how many partitions its evidence is."""
     of_node: bool = False
     """It is about the node as a whole: nothing of it was seen at the partition itself."""
 
 
-_INCIDENT = "select id, node, kind, summary, owner, began_at, coalesce(restored_at, resolved_at){more} from incident where "
+_INCIDENT = (
+    "select id, node, kind, summary, owner, began_at, coalesce(restored_at, resolved_at),"
+    " (select count(*) from incident_partition seen where seen.incident_id = incident.id){more} from incident where "
+)
 _OF_NODE = (
     ", not (node = :node and partition = :partition) and not exists (select 1 from incident_partition p where p.incident_id = incident.id"
     " and p.node = :node and p.partition = :partition) and not exists (select 1 from symptom s"

@@ -40,12 +40,15 @@ def mapped(tx: Transaction, after: int) -> tuple[list[Mapped], int]:
 
 
 def _is_new(tx: Transaction, row: tuple[Any, ...]) -> bool:
-    """Whether the delivery before didn't come so already, and nobody has agreed to it: names that are agreed on are certain."""
+    """Whether the delivery before didn't come so already, and nobody has agreed to it: names that are
+    agreed on are certain, and what held the same delivery before was let through by somebody."""
     if row[5] == "renamed" and row[11] is not None and float(row[11]) >= 1:
+        return False
+    if _held_before(tx, row[0]):
         return False
     before = tx.execute(
         "select max(id) from drift where source = ? and id < ? and (epoch, n) <> (?, ?) and kind = ? and column_name = ?"
-        " and coalesce(to_name, '') = coalesce(?, '') and policy = 'map'",
+        " and coalesce(to_name, '') = coalesce(?, '') and policy in ('map', 'allow')",
         (row[1], row[0], row[3], row[4], row[5], row[6], row[7]),
     ).fetchone()[0]
     if before is None:
@@ -56,6 +59,18 @@ def _is_new(tx: Transaction, row: tuple[Any, ...]) -> bool:
         (row[1], before),
     ).fetchone()[0]
     return int(since) > 1
+
+
+def _held_before(tx: Transaction, drift: int) -> bool:
+    """Whether the values or the format of the same column held the same delivery, when it was read
+    before."""
+    row = tx.execute(
+        "select 1 from drift d join drift b on b.source = d.source and b.partition = d.partition"
+        " and b.delivery_id = d.delivery_id and b.column_name = d.column_name and b.id < d.id"
+        " where d.id = ? and b.policy = 'block' and b.kind in ('type', 'format', 'nested') limit 1",
+        (drift,),
+    ).fetchone()
+    return row is not None
 
 
 def _mapped(row: tuple[Any, ...]) -> Mapped:

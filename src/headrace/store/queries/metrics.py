@@ -8,6 +8,8 @@ from headrace.store.database import Transaction
 
 VERSIONS_MAX = 500
 """So many versions of a node are compared with what comes: more than a year of days."""
+LATELY_MAX = 256
+"""So many of the newest publications are looked through for rows that a delivery given out before couldn't be compared with."""
 
 _SOUND = (
     "select p.partition, m.vector, exists (select 1 from accepted a where a.publication_id = p.id and a.ended_at is null)"
@@ -47,6 +49,15 @@ def versions(tx: Transaction, node: str) -> list[tuple[str, str]]:
         " order by partition desc, id desc limit ?"
     )
     return [(partition, content) for partition, content in tx.execute(sql, (node, VERSIONS_MAX)).fetchall()]
+
+
+def published_lately(tx: Transaction, node: str, content_hash: str) -> list[str]:
+    """The partitions of a node among the newest publications of all nodes that have these rows."""
+    sql = (
+        "select partition from (select node, partition, content_hash from publication order by id desc limit ?) as newest"
+        " where node = ? and content_hash = ?"
+    )
+    return [key for (key,) in tx.execute(sql, (LATELY_MAX, node, content_hash)).fetchall()]
 
 
 def rows_until(tx: Transaction, node: str, partition: str, limit: int) -> list[tuple[str, int]]:

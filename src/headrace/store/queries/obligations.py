@@ -60,8 +60,8 @@ def get(tx: Transaction, consumer: str, interval: str) -> Obligation | None:
 
 
 def waive(tx: Transaction, consumer: str, interval: str, now: int) -> None:
-    """Nobody waits for it any more."""
-    tx.execute("update obligation set waived_at = ? where consumer = ? and interval = ? and met_at is null", (now, consumer, interval))
+    """Nobody waits for it any more; one that was met, and isn't any more, stays known as met then."""
+    tx.execute("update obligation set waived_at = ? where consumer = ? and interval = ?", (now, consumer, interval))
 
 
 def let_go(tx: Transaction, consumers: Iterable[str], interval: str) -> bool:

@@ -56,10 +56,27 @@ def newest(tx: Transaction, node: str) -> Publication | None:
     return _publication(row) if row else None
 
 
+def rows_each(tx: Transaction, node: str, read: str, before: str, limit: int) -> list[float]:
+    """How many rows the newest partitions of a node before one have for each row of the same partition of another node."""
+    rows = tx.execute(
+        "select p.rows, i.rows from publication p join publication i on i.node = ? and i.partition = p.partition"
+        " and i.ended_snapshot is null and i.rows > 0 where p.node = ? and p.ended_snapshot is null and p.partition < ?"
+        " order by p.partition desc limit ?",
+        (read, node, before, limit),
+    ).fetchall()
+    return [own / of for own, of in rows]
+
+
 def any_of(tx: Transaction, node: str) -> bool:
     """Whether anything of a node was ever published."""
     statement = "select 1 from publication where node = :node limit 1"
     return tx.execute(statement, {"node": node}).fetchone() is not None
+
+
+def any_since_version(tx: Transaction, node: str, version: int) -> bool:
+    """Whether anything of a node was published by this version of the project or a later one."""
+    statement = "select 1 from publication where node = :node and version >= :version limit 1"
+    return tx.execute(statement, {"node": node, "version": version}).fetchone() is not None
 
 
 def newest_id(tx: Transaction, node: str, partitions: Sequence[str] | None) -> int:

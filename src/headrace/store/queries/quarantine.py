@@ -107,6 +107,13 @@ def of_attempt(tx: Transaction, epoch: int, n: int) -> list[Quarantined]:
     )
 
 
+def rows_of(tx: Transaction, node: str, epoch: int, n: int) -> int | None:
+    """The rows that an attempt held or rejected, whatever became of them; None where nobody knows."""
+    sql = "select sum(rows) from quarantine where node = ? and epoch = ? and n = ?"
+    (found,) = tx.execute(sql, (node, epoch, n)).fetchone()
+    return None if found is None else int(found)
+
+
 def decide(tx: Transaction, ids: Iterable[int], state: str, now: int, said: str = "") -> None:
     """What waited is `released` or `dropped` now; `said`: by whom, and why."""
     tx.executemany(
@@ -131,6 +138,18 @@ def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:
         )
     )
     return found[0] if found and found[0].state == "dropped" else None
+
+
+def dropped_deliveries(tx: Transaction, node: str | None = None) -> list[tuple[str, str]]:
+    """Node and partition of the deliveries that somebody dropped, of one source or of all, where nothing has come since."""
+    of = "" if node is None else " and q.node = :node"
+    rows = tx.execute(
+        "select q.node, q.partition from quarantine q join partition p on p.node = q.node and p.partition = q.partition"
+        f" where q.state = 'dropped' and q.delivery_id is not null and p.state in ('held', 'rejected'){of}"
+        " and not exists (select 1 from quarantine n where n.node = q.node and n.partition = q.partition and n.id > q.id)",
+        {"node": node},
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 def say(tx: Transaction, node: str, partition: str, reason: str) -> None:

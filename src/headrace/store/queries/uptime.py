@@ -1,4 +1,7 @@
-"""Runs as other tools count them: those that started, and those of them in which nothing failed."""
+"""Runs as other tools count them: those that started, and those of them in which nothing failed.
+
+A `tick` or `run` with nothing due starts nothing: it isn't counted.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import NamedTuple
 from headrace.store.database import Transaction
 
 GOOD = (
-    "coalesce(r.good, case when r.cancelled_at is null and (r.state in ('succeeded', 'nothing_due')"
+    "coalesce(r.good, case when r.cancelled_at is null and (r.state = 'succeeded'"
     " or (r.state in ('failed', 'partial') and not exists (select 1 from attempt a where a.run_id = r.id"
     " and a.state in ('failed', 'rejected', 'lost')))) then 1 else 0 end)"
 )
@@ -18,8 +21,8 @@ STATE = "case when r.cancelled_at is null then r.state else 'cancelled' end"
 
 
 class Started(NamedTuple):
-    """How many runs started in a window, and how many of those ended in success. Held work never started; what is still going on isn't
-    counted."""
+    """How many runs started in a window, and how many of those ended in success. Held work never
+    started; what is still going on isn't counted, nor is what had nothing due."""
 
     runs: int
     succeeded: int
@@ -47,7 +50,7 @@ def by_state(tx: Transaction, from_us: int, until_us: int) -> list[Runs]:
         f"select r.kind as kind, {STATE} as state, 1 as runs, {GOOD} as good"
         " from run r where r.started_at > :since and r.started_at <= :until and r.state <> 'running'"
         " union all select kind, state, runs, succeeded from run_day where day >= :first and day <= :last"
-        ") counted group by kind, state order by kind, state",
+        ") counted where state <> 'nothing_due' group by kind, state order by kind, state",
         {"since": from_us, "until": until_us, "first": _day(from_us), "last": _day(until_us)},
     )
     return [Runs(kind, state, int(count), int(good)) for kind, state, count, good in rows.fetchall()]

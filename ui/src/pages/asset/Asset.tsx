@@ -72,7 +72,7 @@ function About({ document }: { document: Node }) {
         <Acts names={actsOf(document)} node={node.name} />
       </Heading>
       <p>
-        {node.published_at ? <>Published <Time at={node.published_at} />, <Since at={node.published_at} /> ago{node.data_through && <>; data through <strong>{node.data_through}</strong></>}.</> : "Nothing is published yet."}
+        {node.published_at ? <>Published <Time at={node.published_at} /><Since said="ago" at={node.published_at} after=", " />{node.data_through && <>; data through <strong>{node.data_through}</strong></>}.</> : "Nothing is published yet."}
         {" "}{document.consumers.length ? <>For {document.consumers.map((name, index) => <span key={name}>{index > 0 && ", "}<Link to={addressOf("consumer", name)}>{name}</Link></span>)}.</> : "No consumer needs it."}
       </p>
     </>

@@ -2,7 +2,8 @@ import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { lasting, Since, Time } from "../../parts/Time";
+import { lasting } from "../../parts/durations";
+import { Since, Time } from "../../parts/Time";
 
 type Card = Schema["CardRow"];
 const page = (card: Card) => `/assets/${encodeURIComponent(card.name)}`;
@@ -14,7 +15,7 @@ const COLUMNS: readonly Column<Card>[] = [
   { name: "Domain", cell: (card) => card.domain ?? "" },
   { name: "Owner", cell: (card) => card.owner },
   { name: "Data through", cell: (card) => card.data_through ?? (card.published_at ? "" : "nothing yet") },
-  { name: "Last published", cell: (card) => card.published_at && <div><Time at={card.published_at} /><div className="muted small"><Since at={card.published_at} /> ago</div></div> },
+  { name: "Last published", cell: (card) => card.published_at && <div><Time at={card.published_at} /><div className="muted small"><Since said="ago" at={card.published_at} /></div></div> },
   { name: "Held back by", cell: (card) => <div>{card.incident && <Link to={`/incidents/${encodeURIComponent(card.incident)}`}>{card.incident}</Link>}{card.quarantined && <div><State of="quarantined" /></div>}</div> },
 ];
 

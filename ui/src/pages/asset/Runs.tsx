@@ -6,7 +6,8 @@ import { addressOf } from "../../parts/addresses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { lasting, Time } from "../../parts/Time";
+import { lasting } from "../../parts/durations";
+import { Time } from "../../parts/Time";
 
 type Run = Schema["RunRow"];
 /** So many of the newest attempts are shown. */

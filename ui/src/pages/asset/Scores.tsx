@@ -29,7 +29,7 @@ function Of({ row, said }: { row: Row; said: readonly string[] }) {
       <dl className="facts">
         <dt>Utility</dt><dd>{many(row.consumers, "consumer")} {row.consumers === 1 ? "needs" : "need"} it; {many(row.reads, "read")} seen. <Link to="?part=around">Who reads it</Link></dd>
         <dt>Stability</dt><dd><Score of={row.stability} />{row.on_time} of {row.expected} on time, {row.missing} missing; {row.changed} of {many(row.deliveries, "delivery", "deliveries")} changed in shape or restated. <Link to={deliveries}>Which</Link></dd>
-        <dt>Quality</dt><dd><Score of={row.quality} />{row.rows_accepted.toLocaleString("en")} rows accepted, {row.rows_refused.toLocaleString("en")} refused, about {row.rows_missing.toLocaleString("en")} missing. <Link to="?part=partitions">Partitions</Link></dd>
+        <dt>Quality</dt><dd><Score of={row.quality} />{row.rows_accepted.toLocaleString("en")} rows accepted, {row.rows_refused.toLocaleString("en")} held or rejected, about {row.rows_missing.toLocaleString("en")} missing. <Link to="?part=partitions">Partitions</Link></dd>
       </dl>
       {said.map((line) => <p key={line} className="muted small">{line}</p>)}
     </div>

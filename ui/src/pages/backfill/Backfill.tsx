@@ -5,7 +5,8 @@ import type { Schema } from "../../api/client";
 import { useDocument } from "../../api/documents";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
-import { lasting, Time } from "../../parts/Time";
+import { likely } from "../../parts/durations";
+import { Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 import { Log } from "../log/Log";
 import { Act, actsOf, type ActName } from "./acts";
@@ -61,7 +62,7 @@ function Standing({ row }: { row: Row }) {
           {row.failed > 0 && `, ${row.failed.toLocaleString("en")} couldn’t be made`}
           {row.redone > 0 && `, ${row.redone.toLocaleString("en")} recomputed, for their inputs changed meanwhile`}.{" "}
           {row.steps > 1 && `Step ${Math.min(row.steps_done + 1, row.steps)} of ${row.steps}. `}
-          {left && <>Ends in {lasting(left.seconds)} ({lasting(left.low)} to {lasting(left.high)}), about <Time at={new Date(Date.parse(row.now) + left.seconds * 1000).toISOString()} />. </>}
+          {left && <>Ends in {likely(left)}, about <Time at={new Date(Date.parse(row.now) + left.seconds * 1000).toISOString()} />. </>}
           {row.state === "paused" && "Nothing more of it is begun until somebody goes on with it."}
         </p>
         <progress aria-label="Published" max={row.partitions_total || 1} value={row.published} style={{ width: "100%" }} />

@@ -4,7 +4,8 @@ import { useDocument } from "../../api/documents";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { lasting, Time } from "../../parts/Time";
+import { lasting } from "../../parts/durations";
+import { Time } from "../../parts/Time";
 
 type Row = Schema["PlanRowDocument"];
 const page = (row: Row) => `/backfills/${encodeURIComponent(row.id)}`;

@@ -2,7 +2,7 @@ import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { Command } from "../../parts/Command";
 import { Panel } from "../../parts/Page";
-import { lasting } from "../../parts/Time";
+import { lasting, likely } from "../../parts/durations";
 
 /** Whom a backfill reaches, how long it takes and by what that is known, and whether somebody has to approve of it. */
 export function Facts({ row }: { row: Schema["BackfillDocument"] }) {
@@ -12,7 +12,7 @@ export function Facts({ row }: { row: Schema["BackfillDocument"] }) {
       <dl className="facts body">
         <dt>Consumers</dt><dd>{consumers.length ? consumers.map((name, index) => <span key={name}>{index > 0 && ", "}<Link to={`/consumers/${encodeURIComponent(name)}`}>{name}</Link></span>) : "none"}</dd>
         <dt>Owners</dt><dd>{owners.join(", ") || "nobody"}</dd>
-        {row.estimate?.known && <><dt>Estimated</dt><dd>{lasting(row.estimate.seconds)} ({lasting(row.estimate.low)} to {lasting(row.estimate.high)})<p className="muted small">{row.estimate.basis}</p></dd></>}
+        {row.estimate?.known && <><dt>Estimated</dt><dd>{likely(row.estimate)}<p className="muted small">{row.estimate.basis}</p></dd></>}
         {row.started_at && row.finished_at && <><dt>Took</dt><dd>{lasting((Date.parse(row.finished_at) - Date.parse(row.started_at)) / 1000)}</dd></>}
         {row.bytes_estimate !== null && <><dt>Writes</dt><dd>about {(row.bytes_estimate / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} MB</dd></>}
         <dt>Published</dt><dd>{row.publishes.replaceAll("_", " ")}{row.steps > 1 && `, in ${row.steps} steps`}</dd>

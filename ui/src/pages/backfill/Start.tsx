@@ -7,7 +7,7 @@ import { useDocument } from "../../api/documents";
 import { Dialog } from "../../parts/Dialog";
 import { Doing } from "../../parts/Doing";
 import { Refusal } from "../../parts/Page";
-import { lasting } from "../../parts/Time";
+import { likely } from "../../parts/durations";
 import { many } from "../../parts/words";
 
 type Row = Schema["BackfillDocument"];
@@ -43,7 +43,7 @@ export function Start({ row, body, anew, close }: Props) {
           {do_.error && <Refusal problem={do_.error} />}
           <dl className="facts">
             <dt>Touches</dt><dd>{reaches.join(", ") || "nobody"}</dd>
-            {row.estimate?.known && <><dt>Takes</dt><dd>{lasting(row.estimate.seconds)} ({lasting(row.estimate.low)} to {lasting(row.estimate.high)})</dd></>}
+            {row.estimate?.known && <><dt>Takes</dt><dd>{likely(row.estimate)}</dd></>}
             <dt>Published</dt><dd>{row.publishes.replaceAll("_", " ")}: readers see what they see now until then</dd>
           </dl>
           <div>

@@ -1,7 +1,7 @@
 // Pause, go on, cancel: what each comes to is said before; each needs a reason.
 import { Confirm } from "../../parts/Confirm";
 import { State } from "../../parts/State";
-import { lasting } from "../../parts/Time";
+import { lasting } from "../../parts/durations";
 import { many } from "../../parts/words";
 import type { Row } from "./Backfill";
 

@@ -7,7 +7,8 @@ import { Against } from "../../parts/Against";
 import { Empty, Heading, Instead, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { lasting, Time } from "../../parts/Time";
+import { lasting } from "../../parts/durations";
+import { Time } from "../../parts/Time";
 import { Ledger, type Ledgered } from "../../parts/Ledger";
 import { many, neededBy } from "../../parts/words";
 

@@ -5,7 +5,8 @@ import { addressOf } from "../../parts/addresses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { lasting, Time } from "../../parts/Time";
+import { lasting } from "../../parts/durations";
+import { Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 
 type Row = Record<string, unknown>;

@@ -5,7 +5,7 @@ import { useDocument } from "../../api/documents";
 import { Against } from "../../parts/Against";
 import { Loaded, Panel } from "../../parts/Page";
 import { Series } from "../../parts/Series";
-import { lasting } from "../../parts/Time";
+import { lasting } from "../../parts/durations";
 import { many } from "../../parts/words";
 
 type Row = Schema["IncidentRow"];

@@ -8,7 +8,8 @@ import { Confirm } from "../../parts/Confirm";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { lasting, Since, Time } from "../../parts/Time";
+import { lasting } from "../../parts/durations";
+import { Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 import { Failed } from "./Failed";
 import { History } from "./History";
@@ -56,7 +57,7 @@ function Summary({ row }: { row: Row }) {
   return (
     <>
       {row.id} · {row.cause.kind.replaceAll("_", " ")} · owner <strong>{row.owner}</strong> · began <Time at={row.began_at} />
-      {row.state === "resolved" && row.restore_seconds !== null ? `, restored after ${lasting(row.restore_seconds)}` : <>, <Since at={row.began_at} /> ago</>}
+      {row.state === "resolved" && row.restore_seconds !== null ? `, restored after ${lasting(row.restore_seconds)}` : <Since said="ago" at={row.began_at} after=", " />}
       {" "}· found {lasting(row.detect_seconds)} later
     </>
   );
@@ -66,7 +67,7 @@ function RepairSaid({ row, again }: { row: Row; again: () => void }) {
   if (row.state === "resolved") {
     return <div className="notice tone-good"><p><strong>Resolved.</strong> {row.ended}</p></div>;
   }
-  if (row.state === "recovering") return <div className="notice"><p><strong>Recovering.</strong> The cause is gone; it closes when those affected are served again.</p></div>;
+  if (row.state === "recovering") return <div className="notice"><p><strong>Recovering.</strong> The cause is gone; it closes when its repair is published and those affected are served again.</p></div>;
   if (!row.repair) return <div className="notice tone-warn"><p><strong>No repair is known.</strong> It closes by itself once service is back.</p></div>;
   const { first, automatic, commands, note } = row.repair;
   return (
@@ -95,9 +96,11 @@ function Evidence({ cause }: { cause: Schema["CauseRow"] }) {
   const seen = new Map<string, Schema["EvidenceRow"] & { times: number }>();
   for (const one of cause.evidence) {
     const key = JSON.stringify([one.what, one.expected, one.observed]);
-    seen.set(key, { ...(seen.get(key) ?? one), times: (seen.get(key)?.times ?? 0) + 1 });
+    const before = seen.get(key);
+    const attempts = [...new Set([...(before?.attempts ?? []), ...one.attempts])];
+    seen.set(key, { ...(before ?? one), attempts, times: attempts.length || (before?.times ?? 0) + 1 });
   }
-  const columns = [...EVIDENCE, { name: "Times", className: "number", cell: (one: { times: number }) => (one.times > 1 ? one.times : "") }] as Column<Schema["EvidenceRow"] & { times: number }>[];
+  const columns = [...EVIDENCE, { name: "Times", className: "number", cell: (one: { times: number }) => (one.times > 1 ? `${one.times}${cause.evidence_limited ? " or more" : ""}` : "") }] as Column<Schema["EvidenceRow"] & { times: number }>[];
   return (
     <Panel title="Evidence" aside={`cause ${cause.certainty}, confidence ${Math.floor(cause.confidence * 100)} %`}>
       <Table label="Evidence" columns={columns} rows={[...seen.values()]} keyOf={(one) => `${one.what}|${one.expected}|${one.observed}`} />

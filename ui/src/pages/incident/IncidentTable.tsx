@@ -17,7 +17,7 @@ const COLUMNS: readonly Column<Row>[] = [
     </div>
   ) },
   { name: "Holds", cell: (row) => <Holds of={row.affected} /> },
-  { name: "Began", cell: (row) => <div><Time at={row.began_at} />{row.state !== "resolved" && <div className="muted small"><Since at={row.began_at} /> ago</div>}</div> },
+  { name: "Began", cell: (row) => <div><Time at={row.began_at} />{row.state !== "resolved" && <div className="muted small"><Since said="ago" at={row.began_at} /></div>}</div> },
 ];
 
 /** Without what there is none of. */

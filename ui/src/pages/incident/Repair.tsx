@@ -7,7 +7,7 @@ import { Dialog } from "../../parts/Dialog";
 import { Doing } from "../../parts/Doing";
 import { Refusal } from "../../parts/Page";
 import { State } from "../../parts/State";
-import { lasting } from "../../parts/Time";
+import { likely } from "../../parts/durations";
 import { many } from "../../parts/words";
 import { Made } from "../backfill/tables";
 import { Decision, UNDECIDED, VALUES_DIFFER, type Decided } from "./Decision";
@@ -115,7 +115,7 @@ function Preview({ fix }: { fix: Fix }) {
         <dl className="facts">
           <dt>In all</dt><dd>{backfill.counts.text}</dd>
           <dt>Reaches</dt><dd>{backfill.affects.consumers.join(", ") || "no consumer"}{backfill.affects.owners.length > 0 && <span className="muted">; data of {backfill.affects.owners.join(", ")}</span>}</dd>
-          {backfill.estimate?.known && <><dt>Takes</dt><dd>{lasting(backfill.estimate.seconds)} ({lasting(backfill.estimate.low)} to {lasting(backfill.estimate.high)}), {backfill.estimate.basis}</dd></>}
+          {backfill.estimate?.known && <><dt>Takes</dt><dd>{likely(backfill.estimate)}, {backfill.estimate.basis}</dd></>}
           <dt>Approval</dt><dd>{backfill.needs_approval ? `needed: ${backfill.approval?.rule ?? "policy"}` : "not needed"}</dd>
         </dl>
       )}

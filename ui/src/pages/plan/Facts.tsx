@@ -1,7 +1,8 @@
 import { Link } from "react-router";
 import { Command } from "../../parts/Command";
 import { Panel } from "../../parts/Page";
-import { lasting, Time } from "../../parts/Time";
+import { likely } from "../../parts/durations";
+import { Time } from "../../parts/Time";
 import type { Row } from "./Plan";
 
 type Estimate = { seconds: number; low: number; high: number; basis: string };
@@ -29,7 +30,7 @@ export function Facts({ row }: { row: Row }) {
           <>
             <dt>To recompute</dt>
             <dd>
-              {lasting(estimate.seconds)} ({lasting(estimate.low)} to {lasting(estimate.high)})
+              {likely(estimate)}
               <p className="muted small">{estimate.basis}</p>
             </dd>
           </>

@@ -3,7 +3,7 @@ import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { lasting } from "../../parts/Time";
+import { lasting } from "../../parts/durations";
 import { many } from "../../parts/words";
 import "../../parts/ledger.css";
 import "./gantt.css";

@@ -5,7 +5,8 @@ import type { Schema } from "../../api/client";
 import { usePages } from "../../api/documents";
 import { Empty, Heading, Instead, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
-import { lasting, Since, Time } from "../../parts/Time";
+import { lasting } from "../../parts/durations";
+import { Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 import { Cancel, Retry } from "./acts";
 import { axisOf, Gantt } from "./Gantt";
@@ -69,7 +70,7 @@ function Failures({ run }: { run: About }) {
 }
 
 function Said({ run, backfill }: { run: About; backfill: string | null }) {
-  const lasted = run.finished_at ? `, lasted ${lasting((Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000)}` : run.state === "running" ? <>, <Since at={run.started_at} /> so far</> : "";
+  const lasted = run.finished_at ? `, lasted ${lasting((Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000)}` : run.state === "running" ? <Since said="so far" at={run.started_at} after=", " /> : "";
   return <>Run {run.run_id} · by {run.actor} · began <Time at={run.started_at} />{lasted}{backfill && <> · of <Link to={`/backfills/${encodeURIComponent(backfill)}`}>backfill {backfill}</Link></>}</>;
 }
 

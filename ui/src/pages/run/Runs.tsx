@@ -4,7 +4,8 @@ import { usePages } from "../../api/documents";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { State, wordOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { lasting, Since, Time } from "../../parts/Time";
+import { lasting } from "../../parts/durations";
+import { Since, Time } from "../../parts/Time";
 
 type Row = Schema["RunLine"];
 const page = (row: Row) => `/runs/${encodeURIComponent(row.run_id)}`;
@@ -15,7 +16,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { name: "Attempts", className: "why", cell: (row) => <>{counted(row.attempts)}{row.reason && <div className="muted small">cancelled: {row.reason}</div>}</> },
   { name: "By", cell: (row) => row.actor },
   { name: "Began", cell: (row) => <Time at={row.started_at} /> },
-  { name: "Lasted", className: "number", cell: (row) => (row.finished_at ? lasting((Date.parse(row.finished_at) - Date.parse(row.started_at)) / 1000) : row.state === "running" ? <><Since at={row.started_at} /> so far</> : "") },
+  { name: "Lasted", className: "number", cell: (row) => (row.finished_at ? lasting((Date.parse(row.finished_at) - Date.parse(row.started_at)) / 1000) : row.state === "running" ? <Since said="so far" at={row.started_at} /> : "") },
 ];
 
 export function Runs() {

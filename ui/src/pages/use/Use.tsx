@@ -5,7 +5,8 @@ import { useDocument } from "../../api/documents";
 import { addressOf } from "../../parts/addresses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
-import { lasting, Since, Time } from "../../parts/Time";
+import { lasting } from "../../parts/durations";
+import { Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 import "../../parts/filters.css";
 
@@ -26,7 +27,7 @@ const COLUMNS: readonly Column<Used>[] = [
   { name: "Node", cell: (one) => <Link to={page(one)}><strong>{one.node}</strong></Link> },
   { name: "Read", className: "number", cell: (one) => one.reads.toLocaleString("en") },
   { name: "By", className: "why", cell: (one) => (one.readers.length ? <Readers rows={one.readers} /> : <span className="muted">nobody seen; {one.said.split("; ").at(-1)}</span>) },
-  { name: "Last read", cell: (one) => one.last && <div><Time at={one.last} /><div className="muted small"><Since at={one.last} /> ago</div></div> },
+  { name: "Last read", cell: (one) => one.last && <div><Time at={one.last} /><div className="muted small"><Since said="ago" at={one.last} /></div></div> },
   { name: "It took", className: "number", cell: (one) => lasting(one.seconds) },
 ];
 

@@ -11,13 +11,13 @@ from headrace.model import InputSpec, UsageError
 from headrace.model.required import required
 from headrace.plan import Compiled
 from headrace.store import Transaction
-from headrace.store.queries import partitions, publications, versions
+from headrace.store.queries import applying, partitions, publications, versions
 from headrace.store.queries.publications import Computed
 
 
-def unchanged(tx: Transaction, compiled: Compiled, node: str, keys: Iterable[str]) -> list[str]:
-    """Those of an asset's partitions whose newest publication, whether readers still see it or not, was computed by the code that is
-    applied now from the inputs as they are now. What was never published isn't among them."""
+def unchanged(tx: Transaction, compiled: Compiled, node: str, keys: Iterable[str], *, besides: frozenset[str] = frozenset()) -> list[str]:
+    """Those of an asset's partitions whose newest publication, whether readers still see it or not, was computed by the code of
+    `compiled` from the inputs as they are now, `besides` some of which nobody cares. What was never published isn't among them."""
     found = []
     fingerprints: dict[int, str | None] = {}
     for key in keys:
@@ -26,9 +26,30 @@ def unchanged(tx: Transaction, compiled: Compiled, node: str, keys: Iterable[str
             continue
         if newest.version not in fingerprints:
             fingerprints[newest.version] = _fingerprint(tx, newest.version, node)
-        if fingerprints[newest.version] == compiled.nodes[node].fingerprint and not _input_changed(tx, compiled, node, newest):
+        if fingerprints[newest.version] == compiled.nodes[node].fingerprint and not _input_changed(tx, compiled, node, newest, besides):
             found.append(key)
     return found
+
+
+def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
+    """Those of an asset's partitions that readers see and that exactly the code of `compiled` published, from the inputs as they are
+    now: where other code was in force meanwhile, they aren't stale once `compiled` is. A newer reference makes nothing stale."""
+    if node not in compiled.project.assets:
+        return []
+    from headrace.plan.touching import Read
+    from headrace.run.graph import graph_of  # it loads the SQL parser, which `status` does without
+
+    fingerprint = compiled.nodes[node].fingerprint
+    same = [one for one in applying.published_versions(tx, node) if _fingerprint(tx, one, node) == fingerprint]
+    if not same:
+        return []
+    graph = {one.name: one for one in graph_of(compiled).nodes}
+    own = graph.get(node)
+    if own is None:  # a view is computed by those who read it
+        return []
+    reads = [Read(output=own, spec=spec, input=graph[spec.node]) for spec in own.inputs if spec.node in graph]
+    referred = frozenset(one.spec.node for one in reads if one.reference and not own.rebuild_on_reference)
+    return unchanged(tx, compiled, node, applying.published_keys(tx, node, same), besides=referred)
 
 
 def code_changed(tx: Transaction, compiled: Compiled, node: str, key: str, known: dict[tuple[int, str], str | None]) -> bool:
@@ -50,9 +71,11 @@ def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
     return None if known is None else known.fingerprint
 
 
-def _input_changed(tx: Transaction, compiled: Compiled, node: str, one: Computed) -> bool:
-    """Whether an input that it needs has other rows since it was read."""
+def _input_changed(tx: Transaction, compiled: Compiled, node: str, one: Computed, besides: frozenset[str]) -> bool:
+    """Whether an input that it needs, but for those `besides`, has other rows since it was read."""
     for spec in compiled.nodes[node].inputs:
+        if spec.node in besides:
+            continue
         changed = publications.changed_since(tx, spec.node, one.read, besides=one.snapshot if one.planned else None)
         wanted = _required(tx, compiled, node, one.partition, spec) if changed else None
         if changed and (wanted is None or wanted & changed):

@@ -1,0 +1,43 @@
+"""A delivery that somebody dropped isn't published by what is done afterwards about other things."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from runlab import DAYS, Lab
+
+SOURCE = """source: orders
+owner: acme
+partition: day
+files: landing/orders_{{date:%Y-%m-%d}}.csv
+checks:
+  - row_count: {{min: {least}}}
+"""
+
+
+def later(lab: Lab, *arguments: str) -> Any:
+    lab.now += timedelta(minutes=1)
+    return lab.headrace(*arguments, "--now", lab.now.isoformat(), code=None)
+
+
+def test_a_dropped_delivery_is_not_what_failed(tmp_path: Path) -> None:
+    """Would catch: a test file that a person dropped, read again by `retry` and `backfill --mode failed`, proposed by `apply` as
+    what a looser check may repair, and then published."""
+    lab = Lab(tmp_path / "p")
+    lab.write("sources/orders.yaml", SOURCE.format(least=8))
+    lab.orders(DAYS[0])
+    lab.orders(DAYS[1], n=5)
+    lab.tick()
+    later(lab, "quarantine", "drop", f"orders@{DAYS[1]}", "--reason", "a test of the tills")
+    assert later(lab, "retry", f"orders@{DAYS[1]}")["state"] == "nothing_due"
+    lab.write("sources/orders.yaml", SOURCE.format(least=3))
+    assert [step["kind"] for step in lab.headrace("plan")["steps"]] == ["declare", "weaken"]
+    later(lab, "apply", "--yes")
+    backfill = lab.headrace("backfill", "orders", "--from", DAYS[0], "--to", DAYS[1], "--mode", "failed", "--reason", "x", "--dry-run")
+    assert backfill["partitions_total"] == 0
+    lab.tick()
+    assert [one["partition"] for one in lab.headrace("deliveries", "orders") if one["state"] == "published"] == [DAYS[0]]
+    again = later(lab, "run", "orders", "--partition", DAYS[1], "--again", "--reason", "it was a sale")
+    assert [one["partition"] for one in again["published"]] == [DAYS[1]], "who asks for it by name gets it"

@@ -25,7 +25,7 @@ from headrace.observe.incidents import arrivals, history, keeping
 from headrace.observe.notices import deciding, queueing
 from headrace.operations import availability, estimates, serving
 from headrace.quality import audit, metrics, profiles
-from headrace.quality.anomalies import forecasting, limits, recoded, trending, young
+from headrace.quality.anomalies import forecasting, limits, recoded, tied, trending, young
 from headrace.quality.anomalies.alone import HELD as NEW_CATEGORY_SHARE
 from headrace.run import garbage, graph, lake_files, looking_far, reclaiming, retiring, upkeep
 from headrace.run.executors import choosing, dask, watching
@@ -114,6 +114,7 @@ QUOTED = [
     ("docs/how-to/incidents.md", {1.0: "at most once an hour"}[reclaiming.EVERY.total_seconds() / 3600]),
     ("docs/explanation/anomalies.md", {28: "In the first four weeks"}[limits.HISTORY_HOLD_MIN]),
     ("docs/explanation/anomalies.md", {4.0: "at up to four times the fastest rise"}[trending.FASTER]),
+    ("docs/explanation/anomalies.md", {7: "only after seven partitions"}[tied.SUMS_MIN]),
     ("docs/explanation/durability.md", {10.0: "keeps its lease for ten seconds"}[lease.LEASE_SECONDS]),
     ("docs/explanation/durability.md", {1: "a day after it was written at the earliest"}[garbage.LONGEST_ATTEMPT.days]),
     ("docs/explanation/durability.md", {1: "by its own SQL, once a day"}[upkeep.EVERY.days]),

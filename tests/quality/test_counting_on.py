@@ -12,7 +12,7 @@ import pytest
 from headrace.model import Grain
 from headrace.quality.anomalies import History, Partition, judge
 from headrace.quality.anomalies.trending import goes_on
-from headrace.quality.facts import Fact
+from headrace.quality.facts import Fact, Severity
 from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded
 
 FIRST = date(2023, 1, 1)
@@ -104,3 +104,45 @@ def test_a_column_names_its_month_once_it_varied_with_it(months: int, severity: 
     found = facts(day(may, 4), (may - FIRST).days, past)
     told = {one.severity.value for one in found if one.detail == "rows of another interval"}
     assert told == ({severity} if severity else set())
+
+
+@pytest.mark.parametrize(
+    ("counts", "first"),
+    [([1, 2, 3, 4, 5, 1], date(2025, 1, 1)), ([6, 7, 1, 5], date(2025, 1, 4)), (list(range(1, 33)), date(2025, 3, 1))],
+)
+def test_a_count_of_a_row_a_day_is_no_part_of_the_date(counts: list[int], first: date) -> None:
+    """Would catch: orders counted 1 to 5 on the first five days of January, and the one of the 6th
+    warned of as rows of another interval; 6, 7 and 1 of a weekend and a Monday; all runs so far."""
+    at = (first - FIRST).days
+    past = {at + n: Metrics(1, {"n": one_value(count)}, repeated=0) for n, count in enumerate(counts[:-1])}
+    today = at + len(past)
+    found = facts(Metrics(1, {"n": one_value(counts[-1])}, repeated=0), today, past)
+    assert [one.detail for one in found if one.kind == "stale_data"] == []
+
+
+def test_a_number_of_deliveries_goes_on_when_a_month_ends() -> None:
+    """Would catch: the 32nd delivery of a project that began on the 1st of March, held on the 1st of
+    April because the 31 before were numbered as the days are."""
+    march = (date(2025, 3, 1) - FIRST).days
+    past = {march + n: Metrics(100, {"n": one_value(n + 1)}, repeated=0) for n in range(31)}
+    assert facts(Metrics(100, {"n": one_value(32)}, repeated=0), march + 31, past) == []
+    (again,) = facts(Metrics(100, {"n": one_value(31)}, repeated=0), march + 31, past)
+    assert (again.kind, again.column) == ("stale_data", "n")
+
+
+@pytest.mark.parametrize("written", ["%-d", "%u", "%A", "%Y-%m-%d"])
+def test_a_row_a_day_that_names_its_day(written: str) -> None:
+    """Would catch: the sum of an earlier day under today's name, of which nothing is said because a
+    table of sums has one row a day."""
+
+    def day(of: date) -> Metrics:
+        text = of.strftime(written)
+        column = one_value(int(text)) if text.isdecimal() else ColumnMetrics(nulls=0.0, shares={text: 1.0})
+        return Metrics(1, {"on": column}, repeated=0)
+
+    first, today = date(2025, 1, 20), date(2025, 2, 12)
+    days = [first + timedelta(n) for n in range((today - first).days)]
+    past = {(one - FIRST).days: day(one) for one in days}
+    assert facts(day(today), (today - FIRST).days, past) == []
+    found = facts(day(today - timedelta(3)), (today - FIRST).days, past)
+    assert [(one.kind, one.column, one.severity) for one in found] == [("stale_data", "on", Severity.WARN)]

@@ -23,6 +23,11 @@ SEVERAL = 3
 equal to one by chance (store 3, all of March), and a step may fall on the first of a month."""
 SURE_PART = "date"
 """A whole date is equal to no constant."""
+NO_COUNTS = frozenset({SURE_PART, "year", "name", "short name", "month's name"})
+"""Parts of a date that no small count is equal to by chance."""
+SUMS_MIN = 7
+"""In a table of one row a partition, a small number names a part of the date only after at least
+this many partitions: sums and counts are small numbers, too."""
 CHANGING = 0.5
 """A value that changes with so many of the partitions is one of the partition."""
 _DIGITS = re.compile(r"\d+")
@@ -62,7 +67,10 @@ def tied(partition: str, today: Metrics, history: History, grain: Grain | None) 
         if value is not None and _plain(value) in expected:
             columns.add(name)
             continue
-        varied = _varied(name, told, history, grain)
+        named = _named(name, told, history, grain)
+        if not told & NO_COUNTS and (_goes_on(named, value) or (alone and _may_be_counts(named))):
+            continue
+        varied = len(set(named))
         if varied > 1:
             columns.add(name)
         if varied > 1 and value is not None:
@@ -80,15 +88,32 @@ def _known(past: list[tuple[str, Metrics]], name: str) -> list[tuple[str, str]]:
     return known if len(known) == len(past) else []
 
 
-def _varied(name: str, told: frozenset[str], history: History, grain: Grain | None) -> int:
-    """How many different values a column named its interval by, back to where it last didn't."""
-    values = set[str]()
+def _named(name: str, told: frozenset[str], history: History, grain: Grain | None) -> list[str]:
+    """What a column named each interval by, newest first, back to where it last didn't."""
+    values = list[str]()
     for key, found in reversed(history.newest(len(history))):
         value = _only(found, name)
         if value is None or not any(_parts(key, grain).get(part) == _plain(value) for part in told):
             break
-        values.add(_plain(value))
-    return len(values)
+        values.append(_plain(value))
+    return values
+
+
+def _goes_on(named: list[str], value: str | None) -> bool:
+    """Whether numbers that never fell rise further: a count that began on the first of a month, and
+    goes on when the next month begins."""
+    if value is None or not _plain(value).isdecimal():
+        return False
+    numbers = [int(_plain(value)), *map(int, named)]
+    return numbers[0] > numbers[1] and all(later >= earlier for later, earlier in itertools.pairwise(numbers))
+
+
+def _may_be_counts(named: list[str]) -> bool:
+    """Whether numbers may be equal to a part of the date by chance: they are few, or each is greater
+    than the one before, as a running count is."""
+    numbers = [int(one) for one in named]
+    rising = all(later > earlier for later, earlier in itertools.pairwise(numbers))
+    return len(numbers) < SUMS_MIN or rising
 
 
 def _only(found: Metrics, column: str) -> str | None:

@@ -24,7 +24,8 @@ def lab(tmp_path: Path) -> Lab:
         "checks:\n  - range: {column: amount, min: 0}\n",
     )
     made.sql("totals", "select day, sum(amount) as total from orders group by all")
-    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    # its deadline is within the week: of one further away its owner reads in the digest
+    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 9d}\n")
     for day in DAYS[:2]:
         made.orders(day)
     made.orders(ODD, amount="-1.50")

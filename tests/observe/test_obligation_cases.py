@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from small_world import ZONE, SmallWorld, at, consumer, declare, node, reads
 
@@ -9,7 +10,7 @@ from headrace.model import Grain, InputMode
 from headrace.model.days_off import DaysOff
 from headrace.model.zones import from_us
 from headrace.observe.obligations import Obligation, Scene, due_us, obligations
-from headrace.observe.periods import late_run, served_since
+from headrace.observe.periods import late_run, served_since, unserved
 from headrace.observe.watched import Node, Terms
 
 # grain    interval             promise            due (local time)
@@ -188,3 +189,19 @@ def test_what_was_waived_was_open_until_then(every: bool) -> None:
     until = Obligation("2025-01-04", due_at_us=200, met_at_us=None, waived_at_us=310)
     late = Obligation("2025-01-05", due_at_us=300, met_at_us=None)
     assert late_run([met, until, late], 500, every=every)[0] is until, "late without a break: the next fell due before it was waived"
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_what_made_it_late_is_told_before_older_and_newer_holes(every: bool) -> None:
+    """Catches `status` naming the incident of one interval, and `why` or the next command that of another."""
+    old, met, first, newer = (
+        Obligation("old", 100, None),
+        Obligation("met", 200, 150),
+        Obligation("first", 300, None),
+        Obligation("newer", 400, None),
+    )
+    ahead = Obligation("ahead", 900, None)
+    said = [one.interval for one in unserved([old, met, first, newer, ahead], 500, every=every)]
+    assert said == (["old", "first", "newer"] if every else ["first", "newer", "old"])
+    recovered = [old, msgspec.structs.replace(first, met_at_us=350), msgspec.structs.replace(newer, met_at_us=380)]
+    assert [one.interval for one in unserved(recovered, 500, every=every)] == ["old"], "a hole in what is served"

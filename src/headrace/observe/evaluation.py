@@ -196,7 +196,7 @@ class Evaluation:
             wronged = self.wronged.get(one.name)
             number = None if wronged is None else wronged.incident
             return None if number is None else incidents.get(self._tx, number)
-        return holding(self._tx, self._scene, self._terms[one.name], self._now)
+        return holding(self._tx, self._scene, self._terms[one.name], one.obligations, self._now)
 
     @cached_property
     def _terms(self) -> dict[str, Terms]:

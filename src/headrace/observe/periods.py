@@ -27,6 +27,15 @@ def late_run(due: Sequence[Obligation], now_us: int, *, every: bool) -> Sequence
     return due[first:]
 
 
+def unserved(found: Sequence[Obligation], now_us: int, *, every: bool) -> list[Obligation]:
+    """What is due and neither met nor waived, in the order in which it tells why a consumer isn't
+    served: first that for which it became late, and what followed, then older ones, the newest first."""
+    due = [one for one in found if one.due_at_us <= now_us]
+    late = [one for one in late_run(due, now_us, every=every) if not one.settled]
+    older = due[: due.index(late[0])] if late else due
+    return [*late, *(one for one in reversed(older) if not one.settled)]
+
+
 def _open_before(due: Sequence[Obligation], place: int) -> int | None:
     """The first obligation that was already late when the one at `place` became late; None if none was."""
     if place == len(due):

@@ -10,6 +10,7 @@ from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import key_at_us, previous_key
 from headrace.observe.blockage import block_of
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
+from headrace.observe.periods import unserved
 from headrace.observe.states import ConsumerStatus, State
 from headrace.observe.watched import WHOLE, Terms
 from headrace.observe.wording import moment
@@ -131,8 +132,8 @@ def _of_consumer(
 
 def _interval(scene: Scene, terms: Terms, now_us: int) -> str | None:
     found = obligations(terms, scene, now_us)
+    due = unserved(found, now_us, every=terms.max_age is not None)
     unmet = [one for one in found if not one.settled]
-    due = [one for one in unmet if one.due_at_us <= now_us]
     chosen = (due or unmet or found[-1:])[:1]
     return chosen[0].interval if chosen else None
 

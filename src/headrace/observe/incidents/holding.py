@@ -6,28 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.observe.blockage import HOLDS, Blockage, Blocked
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import Obligation, Scene
+from headrace.observe.periods import unserved
 from headrace.observe.watched import WHOLE, Terms
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents as stored
-from headrace.store.queries import obligations, publications
+from headrace.store.queries import publications
 from headrace.store.queries.incidents import Incident
 
 UNMET_ASKED = 50
 """So many of a consumer's unmet obligations are asked what they wait for."""
 
 
-def holding(tx: Transaction, scene: Scene, terms: Terms, now_us: int) -> Incident | None:
-    """The open incident that holds back the newest interval of a consumer that is due, else the
-    newest before it that one holds, else one that keeps what it reads from ever being published.
-    Of several at one interval it is the one that its delay ledger names."""
-    found = stored.open_ones(tx)
-    mine = [one for one in found if terms.consumer in one.affected.consumers]
+def holding(tx: Transaction, scene: Scene, terms: Terms, found: Sequence[Obligation], now_us: int) -> Incident | None:
+    """The open incident that holds back the interval for which a consumer became late, else the next
+    interval that one holds, else one that keeps what it reads from ever being published. Of several
+    at one interval it is the one that its delay ledger names. `found` are all its obligations."""
+    opened = stored.open_ones(tx)
+    mine = [one for one in opened if terms.consumer in one.affected.consumers]
     if not mine:
         return None
-    due = [one for one in obligations.unmet(tx, terms.consumer) if one.due_at <= now_us]
+    due = unserved(found, now_us, every=terms.max_age is not None)
     blockage, wrong = Blockage(scene, now_us), _wrong(tx, mine)
-    for one in reversed(due[-UNMET_ASKED:]):
+    for one in due[:UNMET_ASKED]:
         held = [_blocking(tx, blockage.of(terms, one.interval))]
         if wrong:
             above = (wrong.get(place) for place in blockage.above(terms, one.interval))
@@ -35,7 +36,7 @@ def holding(tx: Transaction, scene: Scene, terms: Terms, now_us: int) -> Inciden
         first = min((each for each in held if each is not None), key=_order, default=None)
         if first is not None:
             return first.incident
-    return _keeps_empty(found, scene, terms)
+    return _keeps_empty(opened, scene, terms)
 
 
 class _Held(NamedTuple):

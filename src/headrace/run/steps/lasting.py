@@ -57,23 +57,33 @@ def _names_things(distinct: float | None) -> bool:
 
 
 def _kept(session: Session, now: str, before: InputData, name: str) -> float | None:
-    cell = f"{quote(name)} AS value"
+    """Which share of the values of a column before is still there."""
+    cell = _cell(name)
     row = _counted(
         session,
         f"SELECT count(*), count(*) FILTER (value IN (SELECT {cell} FROM ({now}) AS a WHERE value IS NOT NULL))"
-        f" FROM (SELECT DISTINCT {cell} FROM ({relation_sql(before.files, before.columns)}) AS b) AS was WHERE value IS NOT NULL",
+        f" FROM ({_values(before, name)}) AS was",
     )
     return row[1] / row[0] if row and row[0] >= DISTINCT_MIN else None
 
 
 def _unknown(session: Session, now: str, lately: InputData, name: str) -> float | None:
-    cell = f"{quote(name)} AS value"
+    """Which share of the rows have a value in a column that none had lately."""
     row = _counted(
         session,
-        f"SELECT count(*), count(*) FILTER (value NOT IN (SELECT DISTINCT {cell} FROM ({relation_sql(lately.files, lately.columns)}) AS b"
-        f" WHERE value IS NOT NULL)) FROM (SELECT {cell} FROM ({now}) AS a) AS own WHERE value IS NOT NULL",
+        f"SELECT count(*), count(*) FILTER (value NOT IN ({_values(lately, name)}))"
+        f" FROM (SELECT {_cell(name)} FROM ({now}) AS a) AS own WHERE value IS NOT NULL",
     )
     return row[1] / row[0] if row and row[0] else None
+
+
+def _cell(name: str) -> str:
+    return f"{quote(name)} AS value"
+
+
+def _values(data: InputData, name: str) -> str:
+    """A query of the different values of a column, without null."""
+    return f"SELECT DISTINCT {_cell(name)} FROM ({relation_sql(data.files, data.columns)}) AS b WHERE value IS NOT NULL"
 
 
 def _counted(session: Session, statement: str) -> tuple[int, int] | None:

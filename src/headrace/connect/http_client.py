@@ -184,7 +184,7 @@ class Server:
         )  # fmt: skip
 
     def _time_after(self, seconds: float) -> str:
-        """The time in so many seconds, by the store's clock: a replay's isn't the machine's."""
+        """The time `seconds` from now by the store's clock, which in a replay isn't the machine's."""
         return utc_after(self._now_us, time.monotonic() - self._began + seconds)
 
     def _words(self, error: httpx.TransportError) -> str:

@@ -29,7 +29,7 @@ THROTTLED_SECONDS_MAX = 3600.0
 
 
 def utc_after(now_us: int, seconds: float) -> str:
-    """The time so many seconds after the store's now. It stands in texts that are kept, in which seconds from now would age."""
+    """The time `seconds` after the store's now, for texts that are kept: "in 5 s" would soon be false."""
     return f"{from_us(now_us + int(seconds * 1_000_000), 'UTC'):%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -40,8 +40,8 @@ class NotYet(Unavailable):
 
 
 class Gate:
-    """`folder` is the same for all workers; `rate` as declared (`5/s`), None for as often as one likes; `time_after` says the time in
-    so many seconds, as `utc_after`; `patience` (seconds) is how long `wait` may take, None for what a fetch has."""
+    """`folder` is the same for all workers; `rate` as declared (`5/s`), None for as often as one likes; `time_after` says the time a
+    number of seconds from now, as `utc_after`; `patience` (seconds) is how long `wait` may take, None for what a fetch has."""
 
     def __init__(self, folder: Path, url: str, rate: str | None, time_after: Callable[[float], str], patience: float | None = None) -> None:
         server = urlsplit(url)
@@ -105,7 +105,7 @@ class _Locked:
             return 0.0
 
     def write(self, seconds: float) -> None:
-        """The time is so many seconds away."""
+        """The time is `seconds` away."""
         text = f"{time.monotonic() + seconds:.6f} {time.time() + seconds:.6f} {this_process().machine}"
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, text.encode(), 0)

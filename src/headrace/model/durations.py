@@ -9,7 +9,7 @@ _SECOND_US = 1_000_000
 _MINUTE_US = 60 * _SECOND_US
 _HOUR_US = 60 * _MINUTE_US
 HOURS_MAX = 96
-"""From so many hours on it is days and hours."""
+"""Longer durations are written in days and hours."""
 
 
 def duration(us: int) -> str:

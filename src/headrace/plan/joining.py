@@ -8,7 +8,7 @@ from headrace.plan.bodies import Lines
 from headrace.sql.values import Edge, Transformation
 
 PLACES_MAX = 500
-"""After so many columns of nodes nothing is taken to be joined."""
+"""A column whose origin isn't found within this number of columns counts as not joined."""
 _AS_IT_IS = (Transformation.IDENTITY, Transformation.CAST)
 
 

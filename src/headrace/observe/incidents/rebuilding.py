@@ -18,7 +18,7 @@ from headrace.store.queries import incidents, plans, publications
 from headrace.store.queries.incidents import Incident
 
 NEWEST = 50
-"""At most so many of an incident's partitions, the newest, are asked what is made of them: a backfill
+"""How many of an incident's partitions, the newest, are asked what is made of them at most: a backfill
 publishes the newest last."""
 
 

@@ -19,7 +19,7 @@ from headrace.store import Transaction
 from headrace.store.queries import drift, exceptions, metrics, publications
 
 EACH_KNOWN = 14
-"""Of so many partitions it is compared how many rows they had for each row of their input."""
+"""In how many earlier partitions rows are compared with the rows of their input."""
 
 
 def of_asset(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> Around:

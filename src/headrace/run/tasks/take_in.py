@@ -25,7 +25,7 @@ SAMPLES_MAX = 7
 KEY_TYPES = ("VARCHAR", "BIGINT", "INTEGER")
 """Types of columns that name things."""
 LATELY = 7
-"""In so many intervals nearly everything is named that is named at all: of days, on each day of the week."""
+"""How many earlier intervals show which keys are known: with days, one of each weekday."""
 
 DEATHS_BESIDE_SAMPLES_MAX = 2
 """After so many lost workers a delivery is read by itself, before one more makes it poison."""

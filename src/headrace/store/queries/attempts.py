@@ -15,7 +15,7 @@ OPEN = ("queued", "running")
 ENVIRONMENT = "environment"
 """In `measures`: the hash by which `content` holds the interpreter and the packages that an attempt ran with."""
 IN_A_ROW_MAX = 200
-"""At most so many failed attempts in a row are counted."""
+"""How many failed attempts in a row are counted at most."""
 GONE = "the runtime ended while it ran"
 
 _COLUMNS = (

@@ -8,7 +8,7 @@ from headrace.store.database import Transaction
 from headrace.store.queries.arriving import LOOKS_KEPT, outcome
 
 RUN_MAX = LOOKS_KEPT + 1
-"""So many looks in a row are counted. The first of those with one outcome is among them: of older looks only such are kept."""
+"""How many looks in a row are counted. The first of those with one outcome is among them: of older looks only such are kept."""
 
 
 class Failing(msgspec.Struct, frozen=True, gc=False):

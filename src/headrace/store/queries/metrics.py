@@ -9,7 +9,8 @@ from headrace.store.database import Transaction
 VERSIONS_MAX = 500
 """So many versions of a node are compared with what comes: more than a year of days."""
 LATELY_MAX = 256
-"""So many of the newest publications are looked through for rows that a delivery given out before couldn't be compared with."""
+"""How many of the newest publications are searched for the rows of a delivery, where it was given
+to a worker before they were published."""
 
 _SOUND = (
     "select p.partition, m.vector, exists (select 1 from accepted a where a.publication_id = p.id and a.ended_at is null)"

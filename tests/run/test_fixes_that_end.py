@@ -76,3 +76,76 @@ def test_corrected_code_is_not_to_be_corrected_again(lab: Lab) -> None:
     lab.now += timedelta(minutes=1)
     done = lab.headrace("fix", incident["id"], "--yes", "--now", lab.now.isoformat())
     assert (done["fix"], done["state"]) == ("done", "resolved")
+
+
+GOOD = "select day, count(*) as n from orders group by all"
+"""Once a day's rows are counted twice, its only check fails."""
+
+
+def doubled(lab: Lab, severity: str) -> Any:
+    """The incident of two days that were computed by code which counts each row twice."""
+    lab.sql("totals", GOOD, at_most(10, severity))
+    lab.tick()
+    lab.sql("totals", GOOD.replace("count(*)", "count(*) * 2"), at_most(10, severity))
+    apply(lab)
+    for day in DAYS[2:4]:
+        deliver(lab, day, day)
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"], incident["cause"]["node"]) == ("code_error", "totals")
+    return incident
+
+
+def at_most(n: int, severity: str) -> str:
+    return f"partition: {{by: day, column: day}}\nchecks:\n  - range: {{column: n, max: {n}, severity: {severity}}}"
+
+
+def apply(lab: Lab) -> None:
+    lab.now += timedelta(minutes=1)
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+
+
+def fixed(lab: Lab) -> tuple[str, str]:
+    """How the only open incident ends with the one command that is proposed for it."""
+    (incident,) = lab.headrace("incidents")
+    assert (incident["repair"]["first"], incident["repair"]["command"]) == (None, f"headrace fix {incident['id']}")
+    lab.now += timedelta(minutes=1)
+    done = lab.headrace("fix", incident["id"], "--yes", "--now", lab.now.isoformat())
+    return done["fix"], done["state"]
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> Lab:
+    """A project with two days of ten orders each."""
+    made = Lab(tmp_path / "p")
+    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    for day in DAYS[:2]:
+        deliver(made, day, day)
+    return made
+
+
+def test_wrong_rows_of_code_that_was_corrected_are_computed_again(counted: Lab) -> None:
+    """Would catch: "correct assets/totals.sql" of rows that readers see, once it is corrected."""
+    incident = doubled(counted, "warning")
+    assert incident["repair"]["first"] == "correct assets/totals.sql, its input or the check that failed"
+    counted.sql("totals", GOOD, at_most(10, "warning"))
+    apply(counted)
+    assert fixed(counted) == ("done", "resolved")
+    assert [row["n"] for row in counted.read("totals")] == [10, 10, 10, 10]
+
+
+def test_what_a_check_rejected_that_was_changed_is_computed_again(counted: Lab) -> None:
+    """Would catch: "the check that failed" to be corrected by whoever has just done it."""
+    doubled(counted, "blocking")
+    counted.sql("totals", GOOD.replace("count(*)", "count(*) * 2"), at_most(20, "blocking"))
+    apply(counted)
+    assert fixed(counted) == ("done", "resolved")
+
+
+def test_no_check_is_to_be_corrected_that_was_dropped(counted: Lab) -> None:
+    """Would catch: a check that is to be corrected and isn't declared any more."""
+    doubled(counted, "warning")
+    counted.sql("totals", GOOD.replace("count(*)", "count(*) * 2"))
+    apply(counted)
+    (incident,) = counted.headrace("incidents")
+    assert incident["repair"]["first"] == "correct assets/totals.sql or its input"

@@ -37,10 +37,10 @@ from headrace.operations.runs import broken_of
 from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
 from headrace.run.giving_up import shared_and_damaged
-from headrace.run.unchanged import unchanged
+from headrace.run.unchanged import checks_changed, code_changed, unchanged
 from headrace.store import Transaction
 from headrace.store.clock import last_written
-from headrace.store.queries import attending, drift, partitions, pauses, restatements
+from headrace.store.queries import attempts, attending, drift, partitions, pauses, restatements
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Incident
@@ -214,7 +214,7 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
         case CauseKind.REPORTED if incident.node in project.assets:
             return _of_reported(tx, compiled, incident, again=again)
         case _:
-            return _refused_below(tx, incident) or _of_data(tx, project, incident)
+            return _refused_below(tx, incident) or _of_data(tx, compiled, incident)
 
 
 def _refused_below(tx: Transaction, incident: Incident) -> Mending | None:
@@ -314,7 +314,8 @@ def _of_reported(tx: Transaction, compiled: Compiled, incident: Incident, *, aga
     )
 
 
-def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
+def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending:
+    project = compiled.project
     node = _made(project, incident.node)
     if node is None:
         return Mending(first=f"{incident.node} has no data of its own, or isn't declared any more", commands=("headrace status",))
@@ -335,7 +336,10 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
     stuck = _stuck(tx, [(node.name, key) for key in keys])
     waiting = [key for key in keys if _is_waiting(tx, node.name, key)]
     if not stuck and not waiting and incident.kind in _GIVEN and incident.state == "open":
-        stuck = [Broken(node.name, key, "rejected") for key in keys]  # as what can't be accepted: it is published already
+        state = "warned" if _failed_checks(incident, node) else "published"
+        stuck = [Broken(node.name, key, state) for key in keys]
+    if stuck and (corrected := _of_corrected(tx, compiled, incident, stuck)) is not None:
+        return corrected
     if packages := _lacking(tx, project, incident):
         return packages
     if stuck and (isinstance(node, Source) or incident.kind not in _PASSING):
@@ -350,6 +354,46 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
         return warned
     others = {one.node: None for one in elsewhere}
     return _built(project, incident, Mode.MISSING, also=tuple(others))
+
+
+def _of_corrected(tx: Transaction, compiled: Compiled, incident: Incident, stuck: Sequence[Broken]) -> Mending | None:
+    """What an asset's corrected code, or checks, make of what was wrong; None where neither was corrected."""
+    states = {one.state for one in stuck}
+    if states == {"rejected"} and _is_checked_otherwise(tx, compiled, stuck):
+        return _built(compiled.project, incident, Mode.FAILED)
+    if states <= {"published", "warned"} and _is_recoded(tx, compiled, incident):
+        return _built(compiled.project, incident, Mode.MISSING)
+    return None
+
+
+def _is_recoded(tx: Transaction, compiled: Compiled, incident: Incident) -> bool:
+    """Whether all wrong rows of an asset that is partitioned by time are stale, and were published by
+    other code than is applied now."""
+    node = compiled.project.assets.get(incident.node)
+    if node is None or node.partition.grain is None or node.name not in compiled.nodes:
+        return False
+    places = stored.wrong_keys(tx, incident.id) or _places(tx, incident)
+    keys = [key for name, key in places if name == node.name]
+    rows = [partitions.get(tx, node.name, key) for key in keys]
+    known: dict[tuple[int, str], str | None] = {}
+    recoded = (code_changed(tx, compiled, node.name, key, known) for key in keys)
+    return bool(keys) and all(row is not None and row.stale for row in rows) and all(recoded)
+
+
+def _is_checked_otherwise(tx: Transaction, compiled: Compiled, stuck: Sequence[Broken]) -> bool:
+    """Whether the checks of an asset that is partitioned by time were changed since they rejected its partitions."""
+    node = compiled.project.assets.get(stuck[0].node)
+    if node is None or node.partition.grain is None:
+        return False
+    newest = [attempts.of_partition(tx, one.node, one.partition, limit=1) for one in stuck]
+    used = {found[0].version for found in newest if found}
+    return bool(used) and all(checks_changed(tx, compiled, node.name, version) for version in used)
+
+
+def _failed_checks(incident: Incident, node: Source | Asset) -> bool:
+    """Whether it is about a check that failed and is still declared."""
+    names = incident.detail.split(",")
+    return any(one.name in names for one in node.checks)
 
 
 def _lacking(tx: Transaction, project: Project, incident: Incident) -> Mending | None:

@@ -23,7 +23,8 @@ _INSTALLED = re.compile(r"^install it where Headrace runs: pip install ([\w.]{1,
 
 
 class Broken(msgspec.Struct, frozen=True):
-    """A partition that didn't get through: `state` is `held`, `rejected`, `failed` or `lost`."""
+    """A partition that didn't get through: `state` is `held`, `rejected`, `failed` or `lost`; or that
+    readers see and that isn't right: `warned` where a check failed, else `published`."""
 
     node: str
     partition: str
@@ -137,8 +138,10 @@ def first_of(project: Project, one: Broken) -> str | None:
         return _of_source(declared, one)
     if not isinstance(declared, Asset) or one.state == "lost" or (one.error is not None and one.error.kind in _PASSING):
         return None
-    if one.state in ("held", "rejected"):
+    if one.state in ("rejected", "warned"):
         return f"correct {declared.place.file}, its input or the check that failed"
+    if one.state in ("held", "published"):
+        return f"correct {declared.place.file} or its input"
     if packages := lacking([one]):
         return installed(packages)
     where = None if one.error is None or one.error.file is None else one.error.file
@@ -164,7 +167,7 @@ def _of_source(source: Source, one: Broken) -> str | None:
 def _commands(declared: Source | Asset | None, node: str, keys: Sequence[str], found: Sequence[Broken], because: str) -> list[str]:
     if all(_is_configured(one) for one in found):
         return after_correcting(node, keys, is_asset=isinstance(declared, Asset))
-    if isinstance(declared, Source) and any(broken.state in ("held", "rejected") for broken in found):
+    if isinstance(declared, Source) and any(broken.state not in ("failed", "lost") for broken in found):
         if any(one.declared for one in found):
             return [command_line("apply"), command_line("tick")]
         accept = next((one.partition for one in found if one.renamed), None)

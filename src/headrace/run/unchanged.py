@@ -9,7 +9,8 @@ import msgspec
 
 from headrace.model import InputSpec, UsageError
 from headrace.model.required import required
-from headrace.plan import Compiled
+from headrace.plan import ChangeKind, Compiled
+from headrace.plan.comparing import changes
 from headrace.store import Transaction
 from headrace.store.queries import applying, partitions, publications, versions
 from headrace.store.queries.publications import Computed
@@ -61,6 +62,15 @@ def code_changed(tx: Transaction, compiled: Compiled, node: str, key: str, known
     if at not in known:
         known[at] = _fingerprint(tx, *at)
     return known[at] != compiled.nodes[node].fingerprint
+
+
+def checks_changed(tx: Transaction, compiled: Compiled, node: str, version: int | None) -> bool:
+    """Whether a node's checks are others now than in a version; False where nothing is known of that."""
+    applied = None if version is None else versions.get(tx, version)
+    if applied is None:
+        return False
+    before = msgspec.msgpack.decode(applied.compiled, type=Compiled)
+    return any(one.node == node and one.change is ChangeKind.CHECKS for one in changes(before, compiled))
 
 
 def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:

@@ -115,6 +115,10 @@ QUOTED = [
     ("docs/explanation/anomalies.md", {28: "In the first four weeks"}[limits.HISTORY_HOLD_MIN]),
     ("docs/explanation/anomalies.md", {4.0: "at up to four times the fastest rise"}[trending.FASTER]),
     ("docs/explanation/anomalies.md", {7: "only after seven partitions"}[tied.SUMS_MIN]),
+    (
+        "docs/explanation/anomalies.md",
+        f"held after {young.HOLD_MIN} sound partitions with that weekday among them",
+    ),
     ("docs/explanation/durability.md", {10.0: "keeps its lease for ten seconds"}[lease.LEASE_SECONDS]),
     ("docs/explanation/durability.md", {1: "a day after it was written at the earliest"}[garbage.LONGEST_ATTEMPT.days]),
     ("docs/explanation/durability.md", {1: "by its own SQL, once a day"}[upkeep.EVERY.days]),

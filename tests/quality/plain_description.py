@@ -96,7 +96,12 @@ def _booleans(known: list[Any]) -> dict[str, Any]:
 
 def _instants(known: list[Any]) -> dict[str, Any]:
     counts = Counter(value // 3_600_000_000 % 24 for value in known)
-    return {"hours": tuple(counts[hour] for hour in range(24)) if len(counts) > 1 else ()}
+    ordered = [value // 900_000_000 * 15 for value in sorted(known)]
+    tenth = len(ordered) // 10
+    return {
+        "hours": tuple(counts[hour] for hour in range(24)) if len(counts) > 1 else (),
+        "between": (ordered[tenth], ordered[-1 - tenth]),
+    }  # fmt: skip
 
 
 _OF = {

@@ -116,3 +116,16 @@ def test_a_column_that_nobody_reads_warns_and_holds_nothing(tmp_path: Path) -> N
     own.tick()
     assert [one for one in facts(own, 30) if one[1] == "note"] == [("null_spike", "note", "warn")]
     assert (state(own, 30), state(own, 31), state(own, 32)) == ("published", "held", "held")
+
+
+def test_another_day_s_times_are_held_and_late_rows_are_not(tmp_path: Path) -> None:
+    """Would catch: rows whose every time is of another day, published because each time is another one."""
+    own = Lab(tmp_path / "p")
+    own.sql("totals", "select * from orders", "partition: {by: day, column: at}")
+    for number in range(10):
+        own.deliver(day(number), rows(number), HEADER)
+    own.deliver(day(10), [row.replace(day(10), day(2)) for row in rows(10)], HEADER)
+    own.deliver(day(11), [row.replace(day(11), day(10)) if n % 20 == 0 else row for n, row in enumerate(rows(11))], HEADER)
+    own.tick()
+    assert (state(own, 10), facts(own, 10)) == ("held", [("stale_data", "at", "hold")])
+    assert (state(own, 11), facts(own, 11)) == ("published", [])

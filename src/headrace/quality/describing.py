@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache, lru_cache
 from operator import itemgetter
@@ -38,6 +38,8 @@ _Q25, _Q75 = 4, 14
 """Where the quartiles are among the twentieths."""
 _HOURS = range(24)
 _QUARTER_US = 900_000_000
+_MINUTES_MAX = 900_000_000
+"""Times before the year 259 and after 3680 stand for none that is known."""
 _COUNT = itemgetter(1)
 
 
@@ -58,7 +60,7 @@ def _of_kind(found: ColumnProfile, values: Values, kind: Kind, timezone: str) ->
         case Kind.BOOLEAN:
             return _booleans(found, values)
         case Kind.INSTANT | Kind.WALL_CLOCK:
-            return msgspec.structs.replace(found, hours=_hours(Counter(values.values), timezone if kind is Kind.INSTANT else "UTC"))
+            return _instants(found, _quarters(values.values), timezone if kind is Kind.INSTANT else "UTC")
         case Kind.OTHER:
             return found
 
@@ -196,22 +198,41 @@ def _booleans(found: ColumnProfile, values: Values) -> ColumnProfile:
 # Instants -------------------------------------------------------------------------------------------------------------
 
 
-def _hours(counts: Mapping[int, int], timezone: str) -> tuple[int, ...]:
-    """How many lie in each hour of the day, local time; nothing where they all lie at one, as days do. Clocks differ by quarters of
-    an hour, so each quarter is looked up once."""
+def _instants(found: ColumnProfile, quarters: Mapping[int, int], timezone: str) -> ColumnProfile:
+    return msgspec.structs.replace(found, hours=_hours(quarters, timezone), between=_between(quarters, timezone))
+
+
+def _quarters(instants: Iterable[int]) -> Mapping[int, int]:
+    """How many lie in each quarter of an hour: clocks differ by those, so that each is looked up once."""
     found: Counter[int] = Counter()
-    quarters: Counter[int] = Counter()
-    for instant, count in counts.items():
-        quarters[instant // _QUARTER_US] += count
+    for instant, count in Counter(instants).items():
+        found[instant // _QUARTER_US] += count
+    return found
+
+
+def _between(quarters: Mapping[int, int], timezone: str) -> tuple[int, int] | None:
+    """The local times before and after which a tenth lies, in minutes since 1970; None where no calendar has them."""
+    known = Counted.of(quarters)
+    low, high = (_local(quarter, timezone) for quarter in known.at((known.total // 10, known.total - 1 - known.total // 10)))
+    return (low, high) if low is not None and high is not None and max(abs(low), abs(high)) <= _MINUTES_MAX else None
+
+
+def _hours(quarters: Mapping[int, int], timezone: str) -> tuple[int, ...]:
+    """How many lie in each hour of the day, local time; nothing where they all lie at one, as days do."""
+    found: Counter[int] = Counter()
     for quarter, count in quarters.items():
-        found[quarter // 4 % 24 if timezone == "UTC" else _hour(quarter, timezone)] += count
+        local = _local(quarter, timezone)
+        found[-1 if local is None else local // 60 % 24] += count
     return tuple(found[hour] for hour in _HOURS) if len(found) > 1 and -1 not in found else ()
 
 
 @lru_cache(maxsize=1 << 14)
-def _hour(quarter: int, timezone: str) -> int:
-    """The hour of the day in which a quarter of an hour lies; -1 where nobody knows."""
+def _local(quarter: int, timezone: str) -> int | None:
+    """When a quarter of an hour begins there, in minutes since 1970; None where nobody knows."""
+    if timezone == "UTC":
+        return quarter * 15
     try:
-        return (EPOCH + timedelta(microseconds=quarter * _QUARTER_US)).astimezone(zone(timezone)).hour
+        instant = EPOCH + timedelta(minutes=quarter * 15)
+        return quarter * 15 + int((instant.astimezone(zone(timezone)).utcoffset() or timedelta()).total_seconds() // 60)
     except (UsageError, OverflowError):  # a machine without a time zone database; a year that no calendar has
-        return -1
+        return None

@@ -70,6 +70,8 @@ class ColumnMetrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Of a short list of texts, each there once: all of them, in order."""
     unknown: float | None = None
     """Of a column that something is joined by: the share of the rows without null whose value no row of the last intervals had."""
+    between: tuple[int, int] | None = None
+    """Of a column of instants: eight of ten lie between these; minutes since 1970, local time."""
 
 
 class Metrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -134,6 +136,7 @@ def _column(column: ColumnProfile) -> ColumnMetrics:
         shares=_shares(column),
         only=_only(column),
         names=column.listed,
+        between=column.between,
     )
 
 

@@ -82,6 +82,8 @@ class ColumnProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of texts: the most frequent shapes (`Aa-99`: capital letters, small ones, digits) and how often they are there."""
     hours: tuple[int, ...] = ()
     """Of instants: how many lie in each hour of the day, local time."""
+    between: tuple[int, int] | None = None
+    """Of instants: eight of ten lie between these, to the quarter of an hour; minutes since 1970, local time."""
     listed: tuple[str, ...] = ()
     """Of a short list of texts, each there once: all of them, in order."""
 

@@ -11,6 +11,7 @@ from headrace.quality.anomalies import duplicates, groups, truncation
 from headrace.quality.anomalies.alone import HELD as HELD_ALONE
 from headrace.quality.anomalies.alone import Alone, alone
 from headrace.quality.anomalies.copies import Copied, copied
+from headrace.quality.anomalies.earlier import earlier
 from headrace.quality.anomalies.history import History
 from headrace.quality.anomalies.limits import HISTORY_HOLD_MIN, HISTORY_WARN_MIN, limits, nats
 from headrace.quality.anomalies.names import Unfamiliar, unfamiliar
@@ -83,7 +84,7 @@ def judge(one: Partition, history: History) -> tuple[Fact, ...]:
         gone = fewer(0, history) if one.fed and settled(one.key, history) else None
         return () if gone is None else (_fact(gone, one, frozenset(), "", history),)
     bound = tied(one.key, one.metrics, history, history.grain)
-    stale = _stale(one) or _of_another(one, bound)
+    stale = _stale(one) or _of_another(one, bound) or _of_other_times(one, history)
     if stale is not None and stale.strength > UNSURE:
         return (stale,)
     one = msgspec.structs.replace(one, metrics=_without(one.metrics, bound.columns))
@@ -128,6 +129,24 @@ def _of_another(one: Partition, bound: Tied) -> Fact | None:
         expected=wrong.expected,
         observed=wrong.observed,
         strength=_sure(one) if wrong.sure else UNSURE,
+        detail="rows of another interval",
+        partition=one.key,
+    )
+
+
+def _of_other_times(one: Partition, history: History) -> Fact | None:
+    """A column of times that were of their interval, all of which lie in an earlier one."""
+    found = next(earlier(one.key, one.metrics.columns, history), None)
+    if found is None:
+        return None
+    sure = found.sure and not beside_holiday(one.key, history.grain, one.calendar)
+    return Fact(
+        kind="stale_data",
+        column=found.column,
+        severity=Severity.HOLD if sure and one.metrics.rows >= ROWS_MIN else Severity.WARN,
+        expected=f"times from {found.expected} on",
+        observed=f"{found.first} to {found.last}",
+        strength=_sure(one) if sure else UNSURE,
         detail="rows of another interval",
         partition=one.key,
     )

@@ -22,19 +22,20 @@ def test_each_cause_is_one_incident_with_its_owner_and_whom_it_affects(shop: Pro
 
 
 def test_status_names_the_incident_that_a_consumer_waits_for(shop: Project) -> None:
-    """A reason without its incident can't be followed to who repairs it."""
+    """A reason without its incident can't be followed to who repairs it. Would also catch: "1 cause
+    holds" where one interval waits for the first incident and another one for the second."""
     numbers = {one["cause"]["node"]: one["id"] for one in shop.json("incidents")}
     document = shop.json("status")
     assert document["incidents_open"] == 3
     waits = {one["name"]: one["incident"] for one in document["consumers"]}
-    assert waits["morning-report"] in (numbers["orders"], numbers["orders_clean"])
+    assert waits["morning-report"] == numbers["orders_clean"]
     report = next(one for one in document["consumers"] if one["name"] == "morning-report")
     assert report["reason"].startswith(f"{waits['morning-report']} ")
     assert document["next"] == "headrace why morning-report"
-    assert document["holding"] == {"causes": 1, "assets": 4, "consumers": 2, "command": f"headrace fix {waits['morning-report']}"}
+    assert document["holding"] == {"causes": 2, "assets": 4, "consumers": 2, "command": f"headrace incident {numbers['orders_clean']}"}
     last = shop.text("status").splitlines()[-2:]
-    assert last[0].startswith("1 cause holds 4 assets and 2 consumers.")
-    assert last[1].startswith(f"next: headrace why morning-report      then: headrace fix {waits['morning-report']}")
+    assert last[0].startswith("2 causes hold 4 assets and 2 consumers.")
+    assert last[1].startswith(f"next: headrace why morning-report      then: headrace incident {numbers['orders_clean']}")
 
 
 def test_what_people_report_is_wrong_from_its_publication_on_until_it_is_replaced(shop: Project) -> None:

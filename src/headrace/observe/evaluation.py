@@ -19,7 +19,7 @@ from headrace.observe.availability.timeline import Past
 from headrace.observe.availability.wrongness import Speaks, Wrongness
 from headrace.observe.blockage import Block, Blockage
 from headrace.observe.freshness import Stood, stood
-from headrace.observe.incidents.holding import holding
+from headrace.observe.incidents.holding import all_holding, holding
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.obligations import Obligation, Scene
 from headrace.observe.states import ConsumerStatus, State, Status, Wronged
@@ -89,6 +89,22 @@ class Evaluation:
         """Those of these consumers that aren't served."""
         found = (self.consumer(name) for name in consumers)
         return [one for one in found if one is not None and one.state not in SERVED]
+
+    def causes(self, consumers: Sequence[ConsumerStatus]) -> list[Incident]:
+        """The incidents that consumers wait for, each once: those that `status` names, then all others
+        of what is due. Empty where one waits for something that no incident is of."""
+        waiting = [one for one in consumers if one.state in WAITING]
+        if any(one.incident is None for one in waiting):
+            return []
+        found = [cause for one in waiting for cause in self._all_holding(one)]
+        named = [one.incident for one in waiting]
+        return sorted({one.id: one for one in found}.values(), key=lambda one: one.shown not in named)
+
+    def _all_holding(self, one: ConsumerStatus) -> list[Incident]:
+        """The open incidents of all that is due of a consumer, that first which it waits for."""
+        named = self._waited_for(one)
+        others = all_holding(self._tx, self._scene, self._terms[one.name], one.obligations, self._now)
+        return others if named is None else [named, *others]
 
     @cached_property
     def wronged(self) -> Mapping[str, Wronged]:

@@ -71,20 +71,18 @@ def _unknown(number: int) -> UsageError:
     return UnknownName(f"there is no incident {shown(number)}", hint="headrace incidents --all lists them")
 
 
-def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerStatus]) -> HoldingRow | None:
-    """What is held back of consumers; None where one waits for something that no incident is of."""
+def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerStatus], causes: Sequence[Incident]) -> HoldingRow | None:
+    """What the causes hold back that consumers wait for; None for no cause."""
     from headrace.operations.mending import repair_of
 
-    waiting = [one for one in consumers if one.state in WAITING]
-    if not waiting or any(one.incident is None for one in waiting):
+    if not causes:
         return None
-    names = dict.fromkeys(one.incident for one in waiting if one.incident is not None)
-    found = [found_in(tx, number_of(name)) for name in names]
-    repair = repair_of(tx, compiled, found[0])
-    assets = {name for one in found for name in (*one.affected.assets, one.node) if name in compiled.project.assets}
+    waiting = [one for one in consumers if one.state in WAITING]
+    repair = repair_of(tx, compiled, causes[0])
+    assets = {name for one in causes for name in (*one.affected.assets, one.node) if name in compiled.project.assets}
     by_hand = repair is None or repair.first is not None
-    command = f"headrace incident {found[0].shown}" if repair is None or by_hand else None if repair.automatic else repair.command
-    return HoldingRow(causes=len(found), assets=len(assets), consumers=len(waiting), command=command)
+    command = f"headrace incident {causes[0].shown}" if repair is None or by_hand else None if repair.automatic else repair.command
+    return HoldingRow(causes=len(causes), assets=len(assets), consumers=len(waiting), command=command)
 
 
 def _failed(tx: Transaction, one: Incident) -> list[list[str]]:

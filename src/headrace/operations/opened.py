@@ -25,6 +25,7 @@ from headrace.operations.documents import HoldingRow, OpenRow, ProposedRow
 from headrace.store import Transaction
 from headrace.store.queries import attending, failed_looks, failures, incidents, plans, quarantine, throttling
 from headrace.store.queries.arriving import THROTTLED
+from headrace.store.queries.incidents import Incident
 
 HOUR_US = 3_600_000_000
 
@@ -113,6 +114,7 @@ def rows(found: OpenFacts) -> list[OpenRow]:
 def summed_up(
     found: OpenFacts,
     consumers: Sequence[ConsumerStatus],
+    causes: Sequence[Incident],
     holding: HoldingRow | None,
     *,
     wrong_visible: bool,
@@ -120,6 +122,7 @@ def summed_up(
     """The headline. What the causes of `holding` explain isn't said twice, and neither is an
     incident that is the reason why a consumer isn't served."""
     named = frozenset(one.incident for one in consumers if one.incident and one.state in NAMED)
+    named |= {one.shown for one in causes}
     return headline(found, _causes(holding), explained_by(found, named), wrong_visible=wrong_visible)
 
 

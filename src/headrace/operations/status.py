@@ -90,7 +90,8 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         outages = _outages(session, tx, now_us)
         weakened = weakenings.count(tx, began_us, now_us)
         undelivered = notices.count_failed(tx, now_us - UNDELIVERED_US)
-        holding = holds(tx, compiled, shown) if incidents_open else None
+        causes = evaluation.causes(shown) if incidents_open else []
+        holding = holds(tx, compiled, shown, causes)
         lake = _lake(tx, now_us)
         files = _files(session, tx, compiled.project, consumers)
         broken = standing_repairs(tx, compiled.project)
@@ -150,7 +151,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         repairs=broken,
         restated=past,
         proposed=undecided,
-        headline=opened.summed_up(found_open, shown, holding, wrong_visible=wrong_visible),
+        headline=opened.summed_up(found_open, shown, causes, holding, wrong_visible=wrong_visible),
         open=opened.rows(found_open),
         window_observed=_observed(session, totals, now_us),
         next=_next(consumers, holding, found_open),

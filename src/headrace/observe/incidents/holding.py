@@ -39,6 +39,15 @@ def holding(tx: Transaction, scene: Scene, terms: Terms, found: Sequence[Obligat
     return _keeps_empty(opened, scene, terms)
 
 
+def all_holding(tx: Transaction, scene: Scene, terms: Terms, found: Sequence[Obligation], now_us: int) -> list[Incident]:
+    """The open incidents that hold back anything that is due of a consumer, each once."""
+    blockage = Blockage(scene, now_us)
+    due = unserved(found, now_us, every=terms.max_age is not None)[:UNMET_ASKED]
+    places = {(one.node, one.partition) for each in due for one in blockage.of(terms, each.interval)}
+    held = (stored.open_at(tx, node, "" if key == WHOLE else key) for node, key in sorted(places))
+    return list({one.id: one for one in held if one is not None}.values())
+
+
 class _Held(NamedTuple):
     """What holds an interval back: `rank` 0 waits to be mended, 1 for anything else."""
 

@@ -114,6 +114,8 @@ QUOTED = [
     ("docs/how-to/incidents.md", {1.0: "at most once an hour"}[reclaiming.EVERY.total_seconds() / 3600]),
     ("docs/explanation/anomalies.md", {28: "In the first four weeks"}[limits.HISTORY_HOLD_MIN]),
     ("docs/explanation/anomalies.md", {4.0: "at up to four times the fastest rise"}[trending.FASTER]),
+    ("docs/explanation/anomalies.md", f"within {math.exp(young.STEADY) - 1:.0%} of each other".replace("%", " %")),
+    ("docs/explanation/anomalies.md", f"less than {math.exp(-young.STEADY_LOST):.0%} of the least".replace("%", " %")),
     ("docs/explanation/anomalies.md", {7: "only after seven partitions"}[tied.SUMS_MIN]),
     (
         "docs/explanation/anomalies.md",

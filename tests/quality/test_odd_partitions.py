@@ -116,7 +116,7 @@ def test_too_little_history_says_nothing_and_broken_history_is_none() -> None:
     few = history({n: day(n) for n in range(2)})
     assert judge(Partition(key=key(2), metrics=day(2, rows=100)), few) == ()
     some = history({n: day(n) for n in range(20)})
-    assert kinds(judge(Partition(key=key(20), metrics=day(20, rows=500)), some)) == [("volume_anomaly", "", "warn")]
+    assert kinds(judge(Partition(key=key(20), metrics=day(20, rows=600)), some)) == [("volume_anomaly", "", "warn")]
     broken = History([Past(key(n), b"\xc1not a vector") for n in range(40)], Grain.DAY)
     assert judge(Partition(key=key(40), metrics=day(40)), broken) == ()
     assert judge(Partition(key="", metrics=day(40)), broken) == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from datetime import date, timedelta
 
 import anomaly_lab as lab
@@ -278,3 +279,25 @@ def test_sound_days_of_young_projects_are_hardly_ever_held() -> None:
                 if not found:
                     own.append(Past(at, encoded(metrics)))
     assert len(held) <= judged / 1000, held
+
+
+@pytest.mark.parametrize(("past", "severity"), [(6, "warn"), (13, "warn"), (14, "hold"), (16, "hold"), (27, "hold")])
+def test_half_of_a_file_that_hardly_differs_is_gone(past: int, severity: str) -> None:
+    """Would catch: a file cut in half after sixteen days of about 1,000 rows, published with a warning."""
+    assert told(day(past, rows=500), past) == [("volume_anomaly", "", severity)]
+    assert told(day(past, rows=600), past) == [("volume_anomaly", "", "warn")], "a holiday may take so much"
+
+
+def test_half_of_the_rows_where_days_differ_or_weekends_are_quiet_is_no_fault() -> None:
+    """Would catch: half of a lively source's rows held; a holiday of a source that rests on weekends,
+    or that delivers on working days alone."""
+    chance = random.Random(SEEDS[0])
+    for weekend, noise in ((1.0, 0.15), (0.5, 0.03), (0.7, 0.1), (None, 0.02)):
+        for _ in range(20):
+            days = [n for n in range(17) if weekend is not None or (MONDAY + timedelta(n)).weekday() < 5]
+            levels = [weekend if weekend and (MONDAY + timedelta(n)).weekday() >= 5 else 1.0 for n in days]
+            counts = [round(2000 * level * math.exp(chance.gauss(0, noise))) for level in levels]
+            past = [Past(key(n), encoded(Metrics(count, {}, repeated=0))) for n, count in zip(days[:-1], counts, strict=False)]
+            today = Metrics(round(2000 * levels[-1] * 0.55), {}, repeated=0)
+            facts = judge(Partition(key=key(days[-1]), metrics=today), History(past, Grain.DAY))
+            assert [one for one in facts if one.severity is Severity.HOLD] == [], (weekend, noise, counts)

@@ -61,6 +61,11 @@ CHANCE_WARNED = 3.0
 """… and of a category so many times as far is worth a word."""
 LOST = math.log(2)
 """Rows that are gone: a holiday takes nearly half, and in a young series none was seen yet."""
+STEADY = math.log(1.15)
+"""Rows of a table whose greatest number and least are no further apart, two weeks long and on
+weekends too, follow nobody's holidays."""
+STEADY_LOST = math.log(1.8)
+"""Of such a table half is held, though days differ by a few per cent."""
 UNITS = (100.0, 1000.0, 1e6, 60.0, 3600.0)
 """Factors between units that are asked about from `WARN_MIN` on, either way."""
 UNIT_NEAR = 0.05
@@ -182,7 +187,8 @@ def _judged(
     held = metric.family == "location" and _is_unit(value - middle, apart)
     lost = metric.family == "rows" and not up
     sized = metric.family in ("location", "hour_mean")
-    least = max(LOST if lost else reach.hold, (TIMES_LOST if lost or sized else TIMES_HELD) * apart)
+    gone = STEADY_LOST if lost and _is_steady(past, history) else LOST
+    least = max(gone if lost else reach.hold, (TIMES_LOST if lost or sized else TIMES_HELD) * apart)
     least = max(MORE_ROWS, TIMES_MORE * apart) if more else least
     least = max(least, CHANCE * chance)
     if len(past.values) >= HOLD_MIN and beyond >= least and not (few and metric.family == "negative"):
@@ -190,6 +196,13 @@ def _judged(
         held = held or settled(partition, history)
     severity = Severity.HOLD if held else Severity.WARN
     return Odd(metric, severity, middle, value, z, apart)
+
+
+def _is_steady(past: Seasonal, history: History) -> bool:
+    """Whether there were about as many rows each time, on weekends as on working days."""
+    weekends = {season >= SATURDAY for season in past.seasons}
+    together = max(past.values) - min(past.values) <= STEADY
+    return together and len(past.values) >= limits.HISTORY_WARN_MIN and (history.grain is not Grain.DAY or len(weekends) > 1)
 
 
 def _kind_seen(partition: str, history: History) -> bool:

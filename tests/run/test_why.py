@@ -189,3 +189,14 @@ def test_failures_are_counted_alike_in_why_and_in_the_incident(tmp_path: Path) -
     evidence = incident["cause"]["evidence"]
     assert len({one for row in evidence for one in row["attempts"]}) == len(attempts)
     assert f"after {len(attempts)} failed attempts: " in verdict, verdict
+
+
+def test_the_newest_delivery_is_told_of_before_the_next_pass(lab: Lab) -> None:
+    """Catches: a consumer that was served before its deadline, and the day before it is explained until
+    something looks again."""
+    for day, now in zip(DAYS[:2], ("2025-01-02T06:00:00+00:00", "2025-01-03T06:00:00+00:00"), strict=True):
+        lab.orders(day)
+        tick(lab, now)
+    said = ask(lab, "report", "2025-01-03T08:00:00+00:00")
+    assert said.last is not None
+    assert (said.last.subject, said.last.interval) == ("report", DAYS[1])

@@ -21,7 +21,7 @@ from headrace.observe.ledger.promised import as_promised
 from headrace.observe.ledger.records import Records
 from headrace.observe.ledger.segments import WORK, Kind, Segment
 from headrace.observe.ledger.soundness import wrongs
-from headrace.observe.obligations import Scene, begins_us, due_us, met_at
+from headrace.observe.obligations import Scene, begins_us, due_us, met_at, obligations
 from headrace.observe.watched import Terms
 from headrace.observe.watched import began as began_us
 from headrace.observe.wording import ago, moment
@@ -91,8 +91,8 @@ class Ledgers:
 
     def newest_met(self, terms: Terms) -> LedgerRow | None:
         """The wait for the newest interval that a consumer was served with."""
-        found = rows.newest_met(self._tx, terms.consumer)
-        return None if found is None else self.of_consumer(terms, found)
+        met = [one.interval for one in obligations(terms, self._scene, self._now) if one.met_at_us is not None]
+        return self.of_consumer(terms, met[-1]) if met else None
 
     def of_partition(self, node: str, key: str) -> LedgerRow | None:
         """A partition's newest wait."""

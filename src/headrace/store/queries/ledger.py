@@ -287,14 +287,6 @@ def promised_reads(tx: Transaction, consumer: str, interval: str) -> list[str] |
     return None if row is None else list(msgspec.json.decode(row[0])["reads"])
 
 
-def newest_met(tx: Transaction, consumer: str) -> str | None:
-    """The newest interval that a consumer was served with."""
-    row = tx.execute(
-        "select interval from obligation where consumer = ? and met_at is not null order by interval desc limit 1", (consumer,)
-    ).fetchone()
-    return None if row is None else str(row[0])
-
-
 def read_between(tx: Transaction, nodes: Iterable[str], since_us: int) -> tuple[int | None, int | None]:
     """Of some nodes, exports apart and as far as reads are seen: by when they had been read since a time, and the last time before it."""
     after: list[int] = []

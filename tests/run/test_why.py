@@ -200,3 +200,32 @@ def test_the_newest_delivery_is_told_of_before_the_next_pass(lab: Lab) -> None:
     said = ask(lab, "report", "2025-01-03T08:00:00+00:00")
     assert said.last is not None
     assert (said.last.subject, said.last.interval) == ("report", DAYS[1])
+
+
+def test_the_interval_is_explained_that_is_wrong(lab: Lab) -> None:
+    """Would catch: the newest interval, which nothing is the matter with, explained to somebody who
+    asks why a consumer is wrong."""
+    good = "select day, count(*) as n from clean group by day"
+    checks = "partition: {by: day, column: day}\nchecks:\n  - range: {column: n, max: 10, severity: warning}"
+    lab.sql("total", good, checks)
+    for n in (0, 1):
+        lab.orders(DAYS[n])
+        tick(lab, f"{DAYS[n + 1]}T06:00:00+00:00")
+    for n, code in ((2, good.replace("count(*)", "count(*) * 2")), (3, good)):
+        lab.sql("total", code, checks)
+        lab.headrace("apply", "--yes", "--now", f"{DAYS[n + 1]}T05:00:00+00:00")
+        lab.orders(DAYS[n])
+        tick(lab, f"{DAYS[n + 1]}T06:00:00+00:00")
+    said = ask(lab, "report", f"{DAYS[4]}T08:00:00+00:00")
+    assert (said.state, said.interval, said.next) == ("wrong", DAYS[2], "headrace incident INC-1")
+    assert f"INC-1: check range_n fails at total {DAYS[2]}" in said.verdict
+
+
+def test_an_age_that_nobody_promised_isnt_named(lab: Lab) -> None:
+    """Would catch: "older than None" of a daily consumer whose month isn't there yet."""
+    lab.sql(
+        "total", "select date_trunc('month', day) as month, count(*) as n from clean group by all", "partition: {by: month, column: month}"
+    )
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T06:00:00+00:00")
+    assert "None" not in ask(lab, "report").verdict

@@ -111,6 +111,11 @@ class Evaluation:
         """Consumer → what incidents make wrong of what it can read now."""
         return self._wrongness.now()
 
+    def wrong_intervals(self, one: ConsumerStatus) -> list[str]:
+        """The intervals of a consumer that stand on what makes it wrong, oldest first; none where it isn't wrong."""
+        wronged = self.wronged.get(one.name)
+        return [] if wronged is None else self._wrongness.intervals(self._terms[one.name], one.obligations, wronged)
+
     @cached_property
     def behind(self) -> frozenset[int]:
         """The incidents that make wrong what a consumer can read now."""

@@ -316,7 +316,7 @@ class _Judgement:
         return told(found, self._scene, self._now)
 
     def _too_old(self) -> str:
-        if self._through is not None:
+        if self._through is not None and self._terms.max_age is not None:
             return f"what can be read ends with {self._through}, older than {self._terms.max_age}"
         if self._terms.max_age is not None and not self._scene.has_rhythm(self._terms) and not self._never():
             return f"what can be read was published more than {self._terms.max_age} ago"

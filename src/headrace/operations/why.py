@@ -54,9 +54,11 @@ def _answered(session: Session, compiled: Compiled, name: str, key: str | None, 
         waits, ledgers = Waits(session, tx, compiled, scene, now_us, name), Ledgers(session, tx, compiled, scene, now_us)
         if name in compiled.project.consumers:
             terms = next(one for one in declared.consumers if one.consumer == name)
-            status = found.evaluation(session, (now_us, now_us)).consumer(name)
+            evaluation = found.evaluation(session, (now_us, now_us))
+            status = evaluation.consumer(name)
             assert status is not None
-            document = _of_consumer(session, waits, scene, terms, status, key, now_us)
+            wrong = evaluation.wrong_intervals(status) if status.state is State.WRONG else []
+            document = _of_consumer(session, waits, scene, terms, status, key, wrong, now_us)
             never = ledgers.never_promised(terms, document.interval) if document.interval is not None else None
             if never is not None:
                 return msgspec.structs.replace(document, verdict=f"{never}; {document.verdict}" if document.waiting_for else never)
@@ -117,13 +119,18 @@ def _parsed(project: Project, text: str) -> tuple[str, str | None]:
 
 
 def _of_consumer(
-    session: Session, waits: Waits, scene: Scene, terms: Terms, status: ConsumerStatus, key: str | None, now_us: int
-) -> WhyDocument:
-    interval = key or _interval(scene, terms, now_us)
+    session: Session, waits: Waits, scene: Scene, terms: Terms, status: ConsumerStatus, key: str | None,
+    wrong: Sequence[str], now_us: int,
+) -> WhyDocument:  # fmt: skip
+    """`wrong` are the intervals that stand on what makes it wrong, of which the oldest is explained."""
+    interval = key or next(iter(wrong), None) or _interval(scene, terms, now_us)
     if interval is None:
         return _document(session, terms.consumer, None, status.state, status.reason, [], status.next)
     rows = [row for node, one in _required(scene, terms, interval, waits) for row in waits.of(node, one)]
     subject = f"{terms.consumer} {interval}"
+    if interval in wrong and not rows:
+        verdict = f"{subject} is wrong: {status.reason}"
+        return _document(session, terms.consumer, interval, status.state, verdict, rows, status.next)
     verdict = _verdict(subject, rows) if rows else f"{subject} waits for nothing: {status.reason}"
     if status.state is State.WRONG:
         verdict = f"{status.reason}; {verdict}" if rows else verdict

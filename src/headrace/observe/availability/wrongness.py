@@ -10,7 +10,7 @@ from headrace.observe.availability.lateness import Duty
 from headrace.observe.availability.spans import EVER, Moments, union, without
 from headrace.observe.availability.tainted import Carry, Taint, accepted, all_of_all, spread, unsound
 from headrace.observe.availability.timeline import Wrong
-from headrace.observe.obligations import Scene, needed
+from headrace.observe.obligations import Obligation, Scene, needed
 from headrace.observe.states import Wronged
 from headrace.observe.watched import Node, Terms
 from headrace.observe.wording import moment
@@ -89,7 +89,7 @@ class Wrongness:
         sound = without(union([(duty.met_us, EVER)]), union(spans))
         return sound[0][0] if sound else None
 
-    def _stands_on(self, node: Node, terms: Terms, duty: Duty, one: Taint) -> bool:
+    def _stands_on(self, node: Node, terms: Terms, duty: Duty | Obligation, one: Taint) -> bool:
         keys = needed(node, terms, duty.interval, self._scene)
         return keys is None or one.partition in keys
 
@@ -102,6 +102,20 @@ class Wrongness:
         lapsed = self._lapsed_now()
         names = [one.consumer for one in self._scene.declared.consumers if one.consumer in found or one.consumer in lapsed]
         return {name: min((*found.get(name, ()), *lapsed.get(name, ())), key=_earliest) for name in names}
+
+    def intervals(self, terms: Terms, found: Sequence[Obligation], wronged: Wronged) -> list[str]:
+        """The intervals of a consumer that stand on what makes it wrong now, in the order of `found`."""
+        tainted = [
+            (node, one)
+            for node in self._scene.awaited(terms)
+            for one in (*self._unsound.get(node.name, ()), *(self._excepted.get(node.name, ()) if self._exceptions else ()))
+            if one.from_us <= self._now < one.until_us and one.withdrawn_us > self._now and self._of(one) == wronged.incident
+        ]
+        return [duty.interval for duty in found if any(self._stands_on(node, terms, duty, one) for node, one in tainted)]
+
+    def _of(self, one: Taint) -> int | None:
+        """The incident that something is the matter by, of a lapsed exception too."""
+        return one.incident if one.exception is None else self._exceptions[one.exception].incident
 
     def spans(self, consumer: str) -> Moments:
         """While what a consumer could read was wrong, as known now, whatever made it so."""

@@ -25,6 +25,7 @@ from headrace.observe.incidents import arrivals, history, keeping
 from headrace.observe.notices import deciding, queueing
 from headrace.operations import availability, estimates, serving
 from headrace.quality import audit, metrics, profiles
+from headrace.quality import restating as redelivered
 from headrace.quality.anomalies import forecasting, limits, recoded, tied, trending, young
 from headrace.quality.anomalies.alone import HELD as NEW_CATEGORY_SHARE
 from headrace.run import garbage, graph, lake_files, looking_far, reclaiming, retiring, upkeep
@@ -116,6 +117,11 @@ QUOTED = [
     ("docs/explanation/anomalies.md", {4.0: "at up to four times the fastest rise"}[trending.FASTER]),
     ("docs/explanation/anomalies.md", f"within {math.exp(young.STEADY) - 1:.0%} of each other".replace("%", " %")),
     ("docs/explanation/anomalies.md", f"less than {math.exp(-young.STEADY_LOST):.0%} of the least".replace("%", " %")),
+    (
+        "docs/explanation/anomalies.md",
+        f"at least {redelivered.MISSING_ROWS_MIN} rows and {redelivered.MISSING_MIN:.0%} are missing".replace("%", " %"),
+    ),
+    ("docs/explanation/anomalies.md", f"no more than {redelivered.MORE - 1:.0%} more rows than any before it".replace("%", " %")),
     ("docs/explanation/anomalies.md", {7: "only after seven partitions"}[tied.SUMS_MIN]),
     (
         "docs/explanation/anomalies.md",

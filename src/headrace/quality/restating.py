@@ -17,6 +17,12 @@ TWIN_BYTES_MIN = 1_000
 """Smaller files may be the same by chance."""
 SAME = "the same rows, written otherwise"
 NAMES_TOLD = 3
+MISSING_ROWS_MIN = 10
+"""Fewer rows than that at a file's end, …"""
+MISSING_MIN = 0.01
+"""… or a smaller part of it, may have been deleted."""
+MORE = 1.15
+"""A file with so many times the rows of any before it may have had too many."""
 NEARER = 0.5
 """Of two versions one is right if its shares are off by less than that part of what the other's
 are."""
@@ -83,6 +89,19 @@ def _fact(key: str, was: Before, rows: int, detail: str) -> Fact:
     return Fact(
         kind="restatement", severity=Severity.WARN, expected=_rows(was.rows), observed=_rows(rows), strength=CERTAIN,
         detail=detail, partition=key,
+    )  # fmt: skip
+
+
+def cut_off(key: str, was: Before, rows: int, usual: Sequence[int]) -> Fact | None:
+    """That a file which is the beginning of the one that was published was cut off. None where a few
+    rows may have been deleted, or where the published one had more rows than the partitions before it
+    (`usual`: how many each had): then those may have been too many."""
+    missing = was.rows - rows
+    if not rows or missing < max(MISSING_ROWS_MIN, MISSING_MIN * was.rows) or was.rows > MORE * max(usual, default=0):
+        return None
+    return Fact(
+        kind="volume_anomaly", severity=Severity.HOLD, expected=_rows(was.rows), strength=CERTAIN, partition=key,
+        observed=f"the first {_rows(rows)} of the file that is published, and nothing else", detail="cut off",
     )  # fmt: skip
 
 

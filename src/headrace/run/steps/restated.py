@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
+from headrace.connect.keep import CHUNK_BYTES, Kept, kept_as
 from headrace.connect.kinds import name_of
 from headrace.engine.failures import BodyFailed
 from headrace.lake import StagedFile
 from headrace.lake.session import Session
+from headrace.quality import restating
+from headrace.quality.anomalies import History
+from headrace.quality.anomalies.policy import decided
 from headrace.quality.facts import Fact
 from headrace.quality.restating import Before, Difference, restated
 from headrace.run.messages import Changed, TakeIn
@@ -45,6 +50,30 @@ def restatements(task: TakeIn, staged: StagedFile, session: Session, sha256: str
         return was
     counts = {key: Difference(one.added, one.removed, one.changed, columns.get(key, ())) for key, one in changed.items()}
     return (*was, *restated(task.before, now, sha256, counts))
+
+
+def cut_off(task: TakeIn, staged: StagedFile, kept: Kept, raw: Path) -> tuple[Fact, ...]:
+    """A fact where the file of a published interval comes again and is only its beginning. What
+    `on_anomaly` says of it is heeded."""
+    was = task.before.get(task.found.partition)
+    if was is None or was.sha256 is None or len(task.keys) != 1 or task.source.partition.whole or kept.parts:
+        return ()
+    found = restating.cut_off(task.found.partition, was, staged.rows, [one.rows for one in History(task.history, None).all()])
+    published = kept_as(raw, was.sha256)
+    if found is None or published is None or not _begins(Path(published.path), Path(kept.path)):
+        return ()
+    return tuple(decided((found,), task.around.on_anomaly, task.around.of_columns))
+
+
+def _begins(whole: Path, part: Path) -> bool:
+    """Whether a file is the beginning of a longer one."""
+    if part.stat().st_size >= whole.stat().st_size:
+        return False
+    with whole.open("rb") as one, part.open("rb") as other:
+        while chunk := other.read(CHUNK_BYTES):
+            if one.read(len(chunk)) != chunk:
+                return False
+    return True
 
 
 def _much(before: Mapping[str, Before], changed: Mapping[str, Changed]) -> bool:

@@ -30,10 +30,11 @@ from headrace.lake.tables import Lookup as FileLookup
 from headrace.model import HeadraceError, LakeError, Source
 from headrace.model.required import split
 from headrace.quality import Audit, Verdict
+from headrace.quality.anomalies.policy import summed_up
 from headrace.quality.audit import PartitionCheck, audit
 from headrace.quality.contracts import promised_checks
 from headrace.quality.drift import facts_of, told
-from headrace.quality.facts import Policy
+from headrace.quality.facts import Policy, Severity
 from headrace.quality.restating import twin
 from headrace.run.messages import Outcome, TakeIn
 from headrace.run.steps.besides import besides
@@ -44,7 +45,7 @@ from headrace.run.steps.oddities import oddities, with_end, with_repeated
 from headrace.run.steps.own_checks import with_own_checks
 from headrace.run.steps.reading import Unread, read_as
 from headrace.run.steps.rename_evidence import RenameEvidence
-from headrace.run.steps.restated import restatements
+from headrace.run.steps.restated import cut_off, restatements
 from headrace.run.steps.sifting import blocking, sift
 from headrace.run.steps.unreadable import facts_of_unreadable, poison, texts_for_a_few_values, unexpected_rows
 from headrace.run.steps.views import with_views
@@ -342,13 +343,17 @@ def _judged(
     around = msgspec.structs.replace(task.around, of_columns=_decided(task, drifting))
     strange = oddities(found, staged, task.keys, around, task.history, task.source.partition.grain)
     found, odd = strange.audit, _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
-    verdict = found.verdict
+    verdict, shorter, short = found.verdict, cut_off(task, staged, kept, workshop.folders.raw), ""
     if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
         verdict = Verdict.REJECTED  # there is nowhere to publish such rows
     facts = strange.facts
     if odd and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
         verdict = Verdict.HELD
         facts = (*facts, unexpected_rows(odd, staged.rows))
+    if shorter and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
+        held = shorter[0].severity is Severity.HOLD
+        verdict, facts = Verdict.HELD if held else Verdict.WARNED, (*facts, *shorter)
+        short = summed_up(shorter, shorter[0].severity, named=False)
     changes = drifting.changes(prepared)
     warned = [change for change in changes if change.policy is Policy.WARN]
     found = msgspec.structs.replace(found, verdict=verdict)
@@ -368,7 +373,7 @@ def _judged(
         fingerprint=fingerprint(of_file(prepared), kept.sha256),
         drift=changes,
         facts=(*facts_of(changes), *texts_for_a_few_values(prepared.schema, task.promised or ()), *facts),
-        reason="; ".join(filter(None, [told(warned), *lessons, strange.reason])),
+        reason="; ".join(filter(None, [told(warned), *lessons, strange.reason, short])),
     )
     if verdict not in (Verdict.HELD, Verdict.REJECTED):
         if not staged.rows and task.pinned is None and not task.promised:
@@ -376,7 +381,7 @@ def _judged(
         rewritten = workshop.rewrite(task.shared, table, task.keys, task.source.timezone)
         told_of = restatements(task, outcome.staged or staged, workshop.session(task.source.timezone), kept.sha256)
         return msgspec.structs.replace(outcome, rewritten=rewritten, facts=(*outcome.facts, *told_of))
-    reason = "; ".join(filter(None, [_failures(found), odd, strange.reason]))
+    reason = "; ".join(filter(None, [_failures(found), odd, strange.reason, short]))
     return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=workshop.quarantine(staged), learnt=None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from runlab import DAYS, Lab
@@ -32,3 +33,24 @@ def test_all_assets_that_lack_a_package_are_tried_again_once_it_is_installed(tmp
     for command in repairs["install what is missing where Headrace runs: pip install no_such_one"]:
         lab.headrace(*command.split()[1:])
     assert lab.rows("select node from partition where state = 'failed'") == [("c",)]
+
+
+def test_a_package_that_a_backfill_lacks_is_to_be_installed_before_it_is_computed(tmp_path: Path) -> None:
+    """Would catch: a repair that computes with the code which has just failed, because it is newer than the rows that readers see."""
+    lab = Lab(tmp_path / "p")
+    lab.python("a", "def a(ctx: Context, orders):\n    return orders", partition="day", inputs=["orders"])
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.python("a", NEEDS.format(name="a", package="no_such_one"), partition="day", inputs=["orders"])
+    lab.headrace("apply", "--yes")
+    tried = lab.headrace("backfill", "a", "--from", DAYS[0], "--to", DAYS[0], "--reason", "new", "--yes", code=1)
+    first = "install what is missing where Headrace runs: pip install no_such_one"
+    assert [one["first"] for one in tried["failures"]] == [first]
+    (incident,) = lab.headrace("incidents")
+    assert incident["repair"]["first"] == first
+    (command,) = incident["repair"]["commands"]
+    (lab.root / "no_such_one.py").write_text("")
+    lab.headrace("apply", "--yes")
+    lab.headrace(*shlex.split(command)[1:], "--yes")
+    lab.tick()
+    assert [one["state"] for one in lab.headrace("incidents", "--all")] == ["resolved"]

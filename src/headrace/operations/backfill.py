@@ -14,7 +14,7 @@ from headrace.operations import estimates, plan_refusals, reasons
 from headrace.operations.agreement import changed, identified
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.backfill_planning import BackfillArguments, Planned, plan
-from headrace.operations.backfill_showing import of_planned, of_row, published_of, with_checks
+from headrace.operations.backfill_showing import of_planned, of_row, published_of, with_attempts
 from headrace.operations.desk import Work
 from headrace.operations.documents import RefusedRow
 from headrace.operations.performing import Context, perform, verb
@@ -197,4 +197,4 @@ def kept(context: Context, compiled: Compiled, number: int) -> BackfillDocument:
         published = published_of(tx, row)
     document = of_row(context.session, row, compiled, now=context.now(), clock=context.clock.kind, published=published)
     with context.store.read() as tx:
-        return with_checks(tx, document)
+        return with_attempts(tx, compiled.project, document)

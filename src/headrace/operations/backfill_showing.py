@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from headrace.model import Project
 from headrace.model.policy import Approval
 from headrace.operations.backfill_documents import (
     ApprovalRow,
@@ -23,6 +24,7 @@ from headrace.operations.backfill_planning import BackfillArguments, Planned, co
 from headrace.operations.counting import counted, kind_of
 from headrace.operations.documents import Affects, CheckRow
 from headrace.operations.repairs import Broken, first_of
+from headrace.operations.runs import error_row
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, Chosen
@@ -30,7 +32,7 @@ from headrace.plan.choosing import TAKEN_IN
 from headrace.plan.views import is_view
 from headrace.run.overlays.outcome import PlanOutcome
 from headrace.store import Transaction
-from headrace.store.queries import checks, plan_figures
+from headrace.store.queries import attempts, checks, plan_figures
 from headrace.store.queries.plan_figures import Sums
 from headrace.store.queries.plans import PlanRow
 
@@ -75,7 +77,7 @@ def of_row(
         document, id=str(row.id), plan_id=arguments.plan_id or str(row.id), state=row.state, by=row.actor, steps_done=row.steps_done,
         published=outcome.published + published.taken_in, failed=outcome.failed, redone=outcome.redone, remaining=remaining,
         changed=_totals(outcome.changed) if outcome.published else None, changes=_changes(outcome.changed),
-        failures=_failures(compiled, outcome),
+        failures=_failures(outcome),
         created_at=session.instant(row.created_at), started_at=_at(session, row.started_at), finished_at=_at(session, row.finished_at),
     )  # fmt: skip
 
@@ -179,28 +181,32 @@ def _changes(changed: Mapping[str, tuple[int, int, int, int]]) -> list[ChangedRo
     ]
 
 
-def _failures(compiled: Compiled, outcome: PlanOutcome) -> list[FailureRow]:
+def _failures(outcome: PlanOutcome) -> list[FailureRow]:
     found = []
     for node, key, state, reason in outcome.failures:
         seen = outcome.evidence.get(f"{node}@{key}")
         found.append(FailureRow(
             asset=node, partition=key, state=state, reason=reason, attempt=f"{seen.attempt.epoch}.{seen.attempt.n}" if seen else None,
-            checks=[], sample=seen.sample if seen else [], first=first_of(compiled.project, Broken(node, key, state)) if seen else None,
+            checks=[], sample=seen.sample if seen else [], first=None,
         ))  # fmt: skip
     return found
 
 
-def with_checks(tx: Transaction, document: BackfillDocument) -> BackfillDocument:
-    """The same, with the checks that its failures broke."""
+def with_attempts(tx: Transaction, project: Project, document: BackfillDocument) -> BackfillDocument:
+    """The same, with what the attempts that failed say: the checks that broke, and what to do first."""
     rows = []
     for row in document.failures:
-        found = checks.of_attempt(tx, *map(int, row.attempt.split("."))) if row.attempt else []
+        attempt = attempts.get(tx, *map(int, row.attempt.split("."))) if row.attempt else None
+        if attempt is None:
+            rows.append(row)
+            continue
         broken = [
             CheckRow(name=c.name, kind=c.kind, severity=c.severity, outcome=c.outcome, rows=c.rows, failing=c.failing, detail=c.detail)
-            for c in found
+            for c in checks.of_attempt(tx, attempt.epoch, attempt.n)
             if c.partition == row.partition and c.outcome == "failed"
         ]
-        rows.append(msgspec.structs.replace(row, checks=broken))
+        first = first_of(project, Broken(row.asset, row.partition, row.state, error_row(attempt.error)))
+        rows.append(msgspec.structs.replace(row, checks=broken, first=first))
     return msgspec.structs.replace(document, failures=rows)
 
 

@@ -10,7 +10,7 @@ from headrace.operations import estimates, reasons
 from headrace.operations.backfill import kept, order, working
 from headrace.operations.backfill_documents import BackfillDocument, BackfillsDocument, EstimateRow
 from headrace.operations.backfill_planning import BackfillArguments, content, estimate_row
-from headrace.operations.backfill_showing import line_of, of_row, published_of, taken_in, with_checks
+from headrace.operations.backfill_showing import line_of, of_row, published_of, taken_in, with_attempts
 from headrace.operations.desk import Work
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
@@ -61,7 +61,7 @@ def one(session: Session, text: str) -> BackfillDocument:
     now, clock = session.now(), session.clock.kind
     document = of_row(session, row, session.compiled, now=now, clock=clock, published=published, remaining=remaining)
     with session.store.read() as tx:
-        return with_checks(tx, document)
+        return with_attempts(tx, session.compiled.project, document)
 
 
 def act(session: Session, action: str, text: str, *, reason: str | None, progress: Progress) -> BackfillDocument:

@@ -37,7 +37,7 @@ from headrace.operations.runs import broken_of
 from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
 from headrace.run.giving_up import shared_and_damaged
-from headrace.run.unchanged import checks_changed, code_changed, unchanged
+from headrace.run.unchanged import checks_changed, differs, unchanged
 from headrace.store import Transaction
 from headrace.store.clock import last_written
 from headrace.store.queries import attempts, attending, drift, partitions, pauses, restatements
@@ -367,17 +367,20 @@ def _of_corrected(tx: Transaction, compiled: Compiled, incident: Incident, stuck
 
 
 def _is_recoded(tx: Transaction, compiled: Compiled, incident: Incident) -> bool:
-    """Whether all wrong rows of an asset that is partitioned by time are stale, and were published by
-    other code than is applied now."""
+    """Whether all wrong rows of an asset that is partitioned by time are stale, and were computed last
+    by other code than is applied now."""
     node = compiled.project.assets.get(incident.node)
     if node is None or node.partition.grain is None or node.name not in compiled.nodes:
         return False
     places = stored.wrong_keys(tx, incident.id) or _places(tx, incident)
     keys = [key for name, key in places if name == node.name]
     rows = [partitions.get(tx, node.name, key) for key in keys]
+    if not keys or not all(row is not None and row.stale for row in rows):
+        return False
     known: dict[tuple[int, str], str | None] = {}
-    recoded = (code_changed(tx, compiled, node.name, key, known) for key in keys)
-    return bool(keys) and all(row is not None and row.stale for row in rows) and all(recoded)
+    newest = [attempts.of_partition(tx, node.name, key, limit=1) for key in keys]
+    versions = [found[0].version if found else None for found in newest]
+    return all(one is not None and differs(tx, compiled, node.name, one, known) for one in versions)
 
 
 def _is_checked_otherwise(tx: Transaction, compiled: Compiled, stuck: Sequence[Broken]) -> bool:
@@ -400,12 +403,16 @@ def _lacking(tx: Transaction, project: Project, incident: Incident) -> Mending |
     """Every package that assets of the incident lack is installed, then each of them is tried again; None where that isn't the cause."""
     if incident.kind != CauseKind.CODE_ERROR or incident.detail != Failure.ENVIRONMENT:
         return None
-    stuck = [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets]
-    packages = lacking([broken_of(tx, one.node, one.partition, one.state) for one in stuck])
+    places = [(node, key) for node, key in _places(tx, incident) if node in project.assets]
+    packages = lacking(broken_of(tx, node, key, "failed") for node, key in places)
     if not packages:
         return None
-    retries = [command_line("retry", name) for name in dict.fromkeys(one.node for one in stuck)]
-    return Mending(first=installed(packages), commands=tuple(retries))
+    if stuck := _stuck(tx, places):
+        commands = [command_line("retry", name) for name in dict.fromkeys(one.node for one in stuck)]
+    else:  # a backfill tried them, and readers see what they saw before
+        seen = [Broken(node, key, "published") for node, key in places]
+        commands = [row.commands[-1] for row in repairs(project, seen, f"{incident.shown}: {clause(incident)}")]
+    return Mending(first=installed(packages), commands=tuple(commands))
 
 
 def _of_reference(project: Project, incident: Incident, node: Source | Asset) -> str:

@@ -56,9 +56,12 @@ def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
 def code_changed(tx: Transaction, compiled: Compiled, node: str, key: str, known: dict[tuple[int, str], str | None]) -> bool:
     """Whether an asset's partition was published by other code than is applied now. `known` keeps what was looked up."""
     newest = publications.computed(tx, node, key)
-    if newest is None:
-        return False
-    at = (newest.version, node)
+    return newest is not None and differs(tx, compiled, node, newest.version, known)
+
+
+def differs(tx: Transaction, compiled: Compiled, node: str, version: int, known: dict[tuple[int, str], str | None]) -> bool:
+    """Whether an asset's code in a version is another one than is applied now. `known` keeps what was looked up."""
+    at = (version, node)
     if at not in known:
         known[at] = _fingerprint(tx, *at)
     return known[at] != compiled.nodes[node].fingerprint

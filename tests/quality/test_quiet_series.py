@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from math import log
+from random import Random
 
 import msgspec
 import pytest
 
 from headrace.model import Grain
 from headrace.quality.anomalies import History, Partition, judge
+from headrace.quality.anomalies.groups import missing
 from headrace.quality.anomalies.policy import milder
 from headrace.quality.facts import Fact, Severity
 from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded
@@ -282,3 +284,28 @@ def test_numbers_that_begin_anew_are_as_small_as_the_rows_are_few(size: float, d
     found = told(numbered(DAYS, 300, size=size, distinct=distinct), past)
     assert ("volume_anomaly", "") in [one[:2] for one in found], found
     assert ("distribution_shift" in [kind for kind, *_ in found]) is odd, found
+
+
+REGIONS = {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("names", "gone"),
+    [
+        ({"a": "z"}, "b"), ({"b": "z"}, "a"), ({"c": "z"}, "d"), ({"d": "z"}, "c"), ({"c": "z"}, "b"), ({"a": "y", "b": "z"}, ""),
+        ({"a": "y", "b": "z"}, "c"), ({"a": "c"}, "b"), ({"a": "z", "b": "z"}, ""), ({}, "b"),
+    ],
+)  # fmt: skip
+def test_a_new_name_is_that_of_the_group_that_it_fits_best(names: dict[str, str], gone: str) -> None:
+    """Would catch: two groups that are both said to have the one new name, where one of them is gone;
+    groups told as gone that have one name now."""
+    chance = Random(5)
+    past = [sold(number, **{name: share * chance.uniform(0.95, 1.05) for name, share in REGIONS.items()}) for number in range(DAYS)]
+    left = dict[str, float]()
+    for name, share in REGIONS.items():
+        if name != gone:
+            left[names.get(name, name)] = left.get(names.get(name, name), 0.0) + share
+    rows = round(1000 * sum(left.values()))
+    today = sold(DAYS, rows, **{name: share / sum(left.values()) for name, share in left.items()})
+    known = History([Past(key(number), encoded(one)) for number, one in enumerate(past)], Grain.DAY)
+    assert {one.value: one.now for one in missing(today, known)} == names | ({gone: ""} if gone else {})

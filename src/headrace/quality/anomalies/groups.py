@@ -48,8 +48,10 @@ def missing(today: Metrics, history: History) -> list[Missing]:
         for value, share in newest.columns[name].shares.items()
         if value not in column.shares and _due(share, today.rows) >= ROWS_MIN
     ]
-    found = (Missing(name, value, _least(name, value, history)) for name, value in gone)
-    return [one._replace(now=_named(one, today, history)) for one in found if _due(one.share, today.rows) >= ROWS_MIN]
+    found = [Missing(name, value, _least(name, value, history)) for name, value in gone]
+    found = [one for one in found if _due(one.share, today.rows) >= ROWS_MIN]
+    columns = dict.fromkeys(one.column for one in found)
+    return [one for name in columns for one in _with_names([each for each in found if each.column == name], today, history)]
 
 
 def _due(share: float, rows: int) -> float:
@@ -74,19 +76,40 @@ def _is_code(column: ColumnMetrics) -> bool:
     return column.negative is None
 
 
-def _named(gone: Missing, today: Metrics, history: History) -> str:
+def _with_names(gone: Sequence[Missing], today: Metrics, history: History) -> list[Missing]:
+    """The missing categories of one column, each with its new name, where it has one. Of several that may have a name, the one that
+    fits best has it, and the others are looked at as if that had been its name ever since."""
+    column = gone[0].column
+    past = [(found.rows, found.columns[column].shares) for found in _having(column, history)[-MEANT:]]
+    usual, now = _mean([shares for _, shares in past]), today.columns[column].shares
+    ratio = today.rows / (sum(rows for rows, _ in past) / len(past))
+    left, names = [one.value for one in gone], dict[str, str]()
+    while named := {value: name for value in left if (name := _named(value, usual, now, ratio))}:
+        best = min(named, key=lambda value: _apart(value, named[value], usual, now, left))
+        names[best] = name = named[best]
+        usual[name] = usual.get(name, 0.0) + usual.pop(best)
+        left.remove(best)
+    return [one._replace(now=names.get(one.value, "")) for one in gone]
+
+
+def _apart(value: str, name: str, usual: Mapping[str, float], now: Mapping[str, float], gone: Sequence[str]) -> float:
+    """How far a name's share is from what it would be if it were the category's: where the others that are missing are gone with their
+    rows, or are there under other names, whichever is nearer."""
+    share = usual[value] + usual.get(name, 0.0)
+    others = sum(usual[other] for other in gone if other != value)
+    return min(abs(now[name] - share), abs(now[name] - share / max(1 - others, _SCARCE)))
+
+
+def _named(gone: str, usual: Mapping[str, float], now: Mapping[str, float], ratio: float) -> str:
     """The category that took over a missing one's rows: more probable than that they are gone. A group that is gone leaves the others in
-    proportion to each other, one with another name makes one of them greater."""
-    past = [(found.rows, found.columns[gone.column].shares) for found in _having(gone.column, history)[-MEANT:]]
-    usual, now = _mean([shares for _, shares in past]), today.columns[gone.column].shares
-    before = sum(rows for rows, _ in past) / len(past)
-    left = {value: share for value, share in usual.items() if value != gone.value}
-    lost = usual[gone.value]
+    proportion to each other, one with another name makes one of them greater. `ratio`: how many rows there are of one that is usual."""
+    left = {value: share for value, share in usual.items() if value != gone}
+    lost = usual[gone]
     thinned = {value: share / max(1 - lost, _SCARCE) for value, share in left.items()}
     best = max(now, key=lambda value: now[value] - usual.get(value, 0.0), default="")
     moved = {**left, best: left.get(best, 0.0) + lost}
     if now.keys() == left.keys() == {best}:  # the only one that is left is all in either case: rows tell
-        return best if abs(math.log(today.rows / before)) < abs(math.log(today.rows / before / max(1 - lost, _SCARCE))) else ""
+        return best if abs(math.log(ratio)) < abs(math.log(ratio / max(1 - lost, _SCARCE))) else ""
     return best if _distance(now, moved) < _distance(now, thinned) else ""
 
 

@@ -229,3 +229,24 @@ def test_an_age_that_nobody_promised_isnt_named(lab: Lab) -> None:
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T06:00:00+00:00")
     assert "None" not in ask(lab, "report").verdict
+
+
+def test_what_it_waits_for_now_is_named_after_what_took_the_most_time(lab: Lab) -> None:
+    """Catches: somebody who is sent to what was mended, and not to what is broken now."""
+    lab.write(
+        "consumers.yaml", '- {consumer: report, owner: core, reads: [total], due: "07:00", export: {to: "out/{date:%Y-%m-%d}.csv"}}\n'
+    )
+    lab.sql("total", "select day, error('no') as n from clean group by day")
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T06:00:00+00:00")
+    (lab.root / "out").write_text("")
+    lab.sql("total", "select day, count(*) as n from clean group by day")
+    lab.now = datetime.fromisoformat("2025-01-02T10:00:00+00:00")
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+    tick(lab, "2025-01-02T10:01:00+00:00")
+    said = ask(lab, f"report@{DAYS[0]}", "2025-01-02T10:05:00+00:00")
+    (row,) = lab.headrace("status", "--now", "2025-01-02T10:05:00+00:00")["consumers"]
+    assert said.verdict is not None
+    assert row["incident"] == "INC-2"
+    assert "INC-2" in said.verdict
+    assert said.next == "headrace incident INC-2"

@@ -9,6 +9,7 @@ import msgspec
 from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import key_at_us, previous_key
 from headrace.observe.blockage import block_of
+from headrace.observe.evaluation import WAITING
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
 from headrace.observe.periods import unserved
 from headrace.observe.states import ConsumerStatus, State
@@ -93,6 +94,11 @@ def _because(
     whose = f", which {owner} answers for" if owner else ""
     cause = f"{longest.incident}: {longest.note} at {longest.node} {longest.partition}".replace(f" {WHOLE}", "")
     said = f"{status.name} is {str(status.state).replace('_', ' ')} since {since} because of {cause}{whose}."
+    is_over = longest.incident not in {one.incident for one in held if one.to == document.to}
+    if is_over and status.state in WAITING and status.incident not in (None, longest.incident):
+        # what took the most time is mended where it waits now, and something else isn't
+        said = f"{said} Now it waits for {status.reason}."
+        return msgspec.structs.replace(document, verdict=said, next=f"headrace incident {status.incident}")
     if status.state is State.WRONG and status.incident != longest.incident:
         # what is there is wrong for another reason than the one for which the next isn't
         wrong = f"{status.name} is wrong since {since}: {status.reason}."

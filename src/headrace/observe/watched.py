@@ -11,6 +11,7 @@ from headrace.model.days_off import NO_DAYS_OFF, DaysOff, days_off
 from headrace.model.export_links import reads_of
 from headrace.model.exports import ASSET, export_of, export_partition, path_of
 from headrace.model.intervals import interval_of, key_at_us, start_us
+from headrace.model.nodes import ACCUMULATING
 from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
 from headrace.plan.triggers import trigger_of
@@ -39,6 +40,8 @@ class Node(msgspec.Struct, frozen=True):
     """Days on which nothing is expected: of its calendar, or those on which nothing is of what it needs."""
     trigger: Trigger | None = None
     """Of an asset: when it runs, where that isn't left to its inputs and consumers."""
+    accumulating: bool = False
+    """Of an asset: later partitions are merged into earlier ones, so that none can be withdrawn."""
     exported_to: str = ""
     """Of an export: the target as declared, without secrets."""
 
@@ -144,6 +147,7 @@ def _node(project: Project, name: str, inputs: tuple[InputSpec, ...], above: dic
         expect_by=source.expect.by if source is not None else None,
         trigger=trigger_of(project, project.assets[name]) if source is None else None,
         no_data=_no_data(project, declared, inputs, above),
+        accumulating=source is None and project.assets[name].materialize in ACCUMULATING,
     )
 
 

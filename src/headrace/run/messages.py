@@ -133,6 +133,8 @@ class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="tak
     deaths: str = ""
     """How workers ended over this delivery, where they did so too often: it is kept and rejected, and nothing reads it any more."""
     handed: Handed | None = None
+    withdrawn: tuple[tuple[str, str, str], ...] = ()
+    """Partition, content hash and reason (with who gave it) of rows that somebody withdrew: the same rows are held."""
 
 
 class Alone(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

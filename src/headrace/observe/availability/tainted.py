@@ -1,4 +1,5 @@
-"""What was made of a publication that isn't sound, or that somebody accepted as an exception: it is as unsound as that (SEMANTICS §7).
+"""What was made of a publication that isn't sound, that somebody accepted as an exception, or that was withdrawn: it is as unsound as
+that (SEMANTICS §7).
 
 From each publication that is named it goes downstream, node by node, to the publications that read it while readers saw it. What came
 out the same once it was made of what is sound was never wrong: nothing that reads it is made again for that.
@@ -19,14 +20,15 @@ from headrace.observe.obligations import Scene
 from headrace.observe.watched import Node
 from headrace.store.database import Transaction
 from headrace.store.queries import unsound as stored
+from headrace.store.queries.withdrawals import Withdrawn
 
 Carry = Callable[[str, frozenset[str], str], frozenset[str] | None]
 """(node, columns of it, a node that reads it) → the columns of that which come from them, empty for all; None where none does."""
 
 
 class Taint(msgspec.Struct, frozen=True):
-    """One publication and what is the matter with it: of the columns named (empty: all), known since then, by which incident or which
-    exception. `read_from` and `read_until` are the lake's snapshots in which it was there."""
+    """One publication and what is the matter with it: of the columns named (empty: all), known since then, by which incident, which
+    exception, or of which withdrawn rows. `read_from` and `read_until` are the lake's snapshots in which it was there."""
 
     node: str
     partition: str
@@ -40,6 +42,11 @@ class Taint(msgspec.Struct, frozen=True):
     columns: frozenset[str] = frozenset()
     withdrawn_us: int = EVER
     """From when on the incident was said not to cover it."""
+    withdrawn: int | None = None
+    """The first publication of the rows that were withdrawn."""
+    removable: tuple[str, str] | None = None
+    """Of what was made of it: the last node and partition on the way that has nothing but what was made of it. None: what follows
+    it reads all that is published, and is right once it is computed again."""
 
 
 _Reached: TypeAlias = tuple[InputSpec, Taint, frozenset[str]]
@@ -70,22 +77,24 @@ def _made(tx: Transaction, scene: Scene, node: Node, reached: Sequence[_Reached]
     publications = stored.made_since(tx, node.name, min(one.read_from for _, one, _ in reached))
     found = []
     for made in publications:
-        keys = {spec: needed(scene, node, spec, made.partition) for spec in dict.fromkeys(spec for spec, _, _ in reached)}
-        for spec, one, columns in reached:
+        seen = [each for each in reached if made.saw(each[1].read_from, each[1].read_until)]
+        keys = {spec: needed(scene, node, spec, made.partition) for spec in dict.fromkeys(spec for spec, _, _ in seen)}
+        for spec, one, columns in seen:
             wanted = keys[spec]
-            if made.saw(one.read_from, one.read_until) and (wanted is None or one.partition in wanted):
-                found.append(_onwards(one, made, node.name, columns))
+            if wanted is None or one.partition in wanted:
+                removable = one.removable if wanted is None else (node.name, made.partition)
+                found.append(msgspec.structs.replace(_onwards(one, made, node.name, columns), removable=removable))
     return _not_the_same_again(found, publications)
 
 
 def _not_the_same_again(found: Sequence[Taint], publications: Iterable[stored.Made]) -> list[Taint]:
     """Without those that were replaced by the same, made of nothing that this is the matter with."""
     replaced = {(made.partition, made.snapshot): made for made in publications if made.identical}
-    tainted = {(one.partition, one.read_from, one.incident, one.exception) for one in found}
+    tainted = {(one.partition, one.read_from, one.incident, one.exception, one.withdrawn) for one in found}
 
     def same_again(one: Taint) -> bool:
         made = replaced.get((one.partition, one.read_until))
-        while made is not None and (made.partition, made.snapshot, one.incident, one.exception) in tainted:
+        while made is not None and (made.partition, made.snapshot, one.incident, one.exception, one.withdrawn) in tainted:
             made = replaced.get((made.partition, EVER if made.ended_snapshot is None else made.ended_snapshot))
         return made is not None
 
@@ -105,6 +114,7 @@ def _onwards(one: Taint, made: stored.Made, node: str, columns: frozenset[str]) 
         exception=one.exception,
         columns=columns,
         withdrawn_us=one.withdrawn_us,
+        withdrawn=one.withdrawn,
     )
 
 
@@ -146,6 +156,11 @@ def accepted(rows: Iterable[stored.Excepted]) -> list[Taint]:
         )
         for one in rows
     ]  # fmt: skip
+
+
+def withdrawn(rows: Iterable[Withdrawn]) -> list[Taint]:
+    """What was withdrawn: readers see none of it, but what was made of it while they did."""
+    return [Taint(one.node, one.partition, one.at, one.at, one.at, one.snapshot, one.ended_snapshot, withdrawn=one.rows) for one in rows]
 
 
 def all_of_all(_node: str, _columns: frozenset[str], _below: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""While consumers got something that isn't sound, or only by somebody's exception."""
+"""While consumers got something that isn't sound, that was made of what somebody withdrew, or only by somebody's exception."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from functools import cached_property
 from headrace.model.commands import command_line, place
 from headrace.observe.availability.lateness import Duty
 from headrace.observe.availability.spans import EVER, Moments, union, without
-from headrace.observe.availability.tainted import Carry, Taint, accepted, all_of_all, spread, unsound
+from headrace.observe.availability.tainted import Carry, Taint, accepted, all_of_all, spread, unsound, withdrawn
 from headrace.observe.availability.timeline import Wrong
 from headrace.observe.obligations import Obligation, Scene, needed
 from headrace.observe.states import Wronged
-from headrace.observe.watched import Node, Terms
+from headrace.observe.watched import WHOLE, Node, Terms
 from headrace.observe.wording import moment
 from headrace.store.database import Transaction
-from headrace.store.queries import incidents
+from headrace.store.queries import incidents, withdrawals
 from headrace.store.queries import unsound as stored
 from headrace.store.queries.unsound import Excepted
+from headrace.store.queries.withdrawals import Withdrawn
 
 Speaks = Callable[[str, str], bool]
 """(owner, actor) → whether the actor speaks for the owner."""
@@ -42,9 +43,18 @@ class Wrongness:
     def _excepted(self) -> dict[str, list[Taint]]:
         return spread(self._tx, self._scene, accepted(self._exceptions.values()), all_of_all)
 
+    @cached_property
+    def _withdrawn(self) -> list[Withdrawn]:
+        return withdrawals.all_withdrawn(self._tx)
+
+    @cached_property
+    def _made_of_withdrawn(self) -> dict[str, list[Taint]]:
+        return spread(self._tx, self._scene, withdrawn(self._withdrawn), all_of_all)
+
     def wrong(self, terms: Terms) -> tuple[Wrong, ...]:
-        """By incidents, and by exceptions that have lapsed."""
-        return (*self._by_incidents(terms), *(wrong for _, wrong in self._lapsed(terms)))
+        """By incidents, by exceptions that have lapsed, and by what was withdrawn."""
+        others = (wrong for found in (self._lapsed(terms), self._of_withdrawn(terms)) for _, wrong in found)
+        return (*self._by_incidents(terms), *others)
 
     def _by_incidents(self, terms: Terms) -> Iterator[Wrong]:
         for one in self._at(terms, self._unsound):
@@ -61,6 +71,14 @@ class Wrongness:
             since = max(one.from_us, exception.until)
             if since < ends and ends > self._from:
                 yield one, Wrong(since, ends, exception.until, exception.incident)
+
+    def _of_withdrawn(self, terms: Terms) -> Iterator[tuple[Taint, Wrong]]:
+        """What was withdrawn makes wrong what was made of it, from then on. What was exported before stays where it is: `exported`
+        says so."""
+        for one in self._at(terms, self._made_of_withdrawn if self._withdrawn else {}):
+            since = max(one.from_us, one.known_us)
+            if one.node not in self._scene.declared.exports and since < one.until_us and one.until_us > self._from:
+                yield one, Wrong(since, one.until_us, one.known_us)
 
     def by_others(self, terms: Terms, duties: Sequence[Duty], speaks: Speaks) -> Moments:
         """While the newest interval that was due stood on an exception of somebody else's than the owner's."""
@@ -99,9 +117,9 @@ class Wrongness:
     def now(self) -> dict[str, Wronged]:
         """Consumer → what makes wrong what it can read now, the earliest first; those that aren't wrong aren't in it."""
         found = self._holding()
-        lapsed = self._lapsed_now()
-        names = [one.consumer for one in self._scene.declared.consumers if one.consumer in found or one.consumer in lapsed]
-        return {name: min((*found.get(name, ()), *lapsed.get(name, ())), key=_earliest) for name in names}
+        others = self._others_now()
+        names = [one.consumer for one in self._scene.declared.consumers if one.consumer in found or one.consumer in others]
+        return {name: min((*found.get(name, ()), *others.get(name, ())), key=_earliest) for name in names}
 
     def intervals(self, terms: Terms, found: Sequence[Obligation], wronged: Wronged) -> list[str]:
         """The intervals of a consumer that stand on what makes it wrong now, in the order of `found`."""
@@ -124,7 +142,7 @@ class Wrongness:
 
     def behind(self) -> frozenset[int]:
         """The incidents that make wrong what any consumer can read now."""
-        wronged = (*self._holding().values(), *self._lapsed_now().values())
+        wronged = (*self._holding().values(), *self._others_now().values())
         return frozenset(one.incident for found in wronged for one in found if one.incident is not None)
 
     def replaced_at(self, incident: int) -> int | None:
@@ -152,11 +170,16 @@ class Wrongness:
                 found[terms.consumer] = holding
         return found
 
-    def _lapsed_now(self) -> dict[str, list[Wronged]]:
-        """What consumers can read now by exceptions that have lapsed."""
+    def _others_now(self) -> dict[str, list[Wronged]]:
+        """What consumers can read now by exceptions that have lapsed, or that was made of what was withdrawn."""
         found: dict[str, list[Wronged]] = {}
-        for terms in self._scene.declared.consumers if self._exceptions else ():
-            holding = [self._told_lapse(one, wrong) for one, wrong in self._lapsed(terms) if wrong.from_us <= self._now < wrong.until_us]
+        for terms in self._scene.declared.consumers if self._exceptions or self._withdrawn else ():
+            holding = [
+                tell(one, wrong)
+                for ways, tell in ((self._lapsed(terms), self._told_lapse), (self._of_withdrawn(terms), self._told_withdrawn))
+                for one, wrong in ways
+                if wrong.from_us <= self._now < wrong.until_us
+            ]
             if holding:
                 found[terms.consumer] = holding
         return found
@@ -192,6 +215,21 @@ class Wrongness:
         if taken_back:
             command = command_line("withdraw", made, "--reason", "TEXT")
         return Wronged(one.from_us, one.incident, f"{said}, and {made} was computed from it", command)
+
+    def _told_withdrawn(self, made_of: Taint, one: Wrong) -> Wronged:
+        """The command ends it: it is computed again where that can be done without what was withdrawn, else withdrawn as well. Where
+        neither can be done, it says what other data is to be asked for."""
+        root = [one for one in self._withdrawn if one.rows == made_of.withdrawn][-1]
+        made = place(made_of.node, made_of.partition)
+        why = f": {root.reason}" if root.reason else ""
+        said = f"{place(root.node, root.partition)} was withdrawn{why}; {made} was computed from it"
+        if made_of.removable is None or root.shown:
+            only = () if made_of.partition == WHOLE else ("--partition", made_of.partition)
+            return Wronged(one.from_us, None, said, command_line("run", made_of.node, *only, "--again", "--reason", "TEXT"))
+        node, key = made_of.removable
+        if self._scene.node(node).accumulating:
+            return Wronged(one.from_us, None, said, command_line("why", place(root.node, root.partition)))
+        return Wronged(one.from_us, None, said, command_line("withdraw", place(node, key), "--reason", "TEXT"))
 
 
 def _earliest(one: Wronged) -> tuple[int, int]:

@@ -104,7 +104,7 @@ def _of(key: str, found: Audit, staged: StagedFile, around: Around, history: His
     own = Partition(
         key=key,
         metrics=metrics.decoded(vector),
-        content_hash=_hash(key, found, staged),
+        content_hash=hash_of(key, found, staged),
         versions=around.versions,
         sources=around.sources,
         peers=around.peers,
@@ -117,7 +117,8 @@ def _of(key: str, found: Audit, staged: StagedFile, around: Around, history: His
     return facts
 
 
-def _hash(key: str, found: Audit, staged: StagedFile) -> str | None:
+def hash_of(key: str, found: Audit, staged: StagedFile) -> str | None:
+    """The content hash of a partition that was staged; None where it isn't known."""
     known = found.of(key).content_hash
     return known or next((part.content_hash for part in staged.partitions if part.key == key), None)
 

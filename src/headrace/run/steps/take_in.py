@@ -34,20 +34,20 @@ from headrace.quality.anomalies.policy import summed_up
 from headrace.quality.audit import PartitionCheck, audit
 from headrace.quality.contracts import promised_checks
 from headrace.quality.drift import facts_of, told
-from headrace.quality.facts import Policy, Severity
+from headrace.quality.facts import Fact, Policy, Severity
 from headrace.quality.restating import twin
 from headrace.run.messages import Outcome, TakeIn
 from headrace.run.steps.besides import besides
 from headrace.run.steps.copies import with_copies
 from headrace.run.steps.drifting import READINGS_MAX, Drifting, needs_room, of_file
 from headrace.run.steps.lasting import with_lasting
-from headrace.run.steps.oddities import oddities, with_end, with_repeated
+from headrace.run.steps.oddities import hash_of, oddities, with_end, with_repeated
 from headrace.run.steps.own_checks import with_own_checks
 from headrace.run.steps.reading import Unread, read_as
 from headrace.run.steps.rename_evidence import RenameEvidence
 from headrace.run.steps.restated import cut_off, restatements
 from headrace.run.steps.sifting import blocking, sift
-from headrace.run.steps.unreadable import facts_of_unreadable, poison, texts_for_a_few_values, unexpected_rows
+from headrace.run.steps.unreadable import facts_of_unreadable, poison, texts_for_a_few_values, unexpected_rows, withdrawn_rows
 from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 
@@ -330,6 +330,11 @@ def _hashed(session: Session, staged: StagedFile, table: Table) -> StagedFile:
     return msgspec.structs.replace(staged, partitions=tuple(parts.get(part.key, part) for part in staged.partitions))
 
 
+def _withdrawn(task: TakeIn, staged: StagedFile, found: Audit) -> list[Fact]:
+    """One for each partition that comes with the very rows that somebody withdrew."""
+    return [withdrawn_rows(key, reason) for key, content, reason in task.withdrawn if hash_of(key, found, staged) == content]
+
+
 def _judged(
     task: TakeIn,
     workshop: Workshop,
@@ -347,6 +352,10 @@ def _judged(
     if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
         verdict = Verdict.REJECTED  # there is nowhere to publish such rows
     facts = strange.facts
+    again = _withdrawn(task, staged, found)
+    if again and verdict is not Verdict.REJECTED:
+        verdict = Verdict.HELD
+        facts = (*facts, *again)
     if odd and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
         verdict = Verdict.HELD
         facts = (*facts, unexpected_rows(odd, staged.rows))
@@ -381,7 +390,7 @@ def _judged(
         rewritten = workshop.rewrite(task.shared, table, task.keys, task.source.timezone)
         told_of = restatements(task, outcome.staged or staged, workshop.session(task.source.timezone), kept.sha256)
         return msgspec.structs.replace(outcome, rewritten=rewritten, facts=(*outcome.facts, *told_of))
-    reason = "; ".join(filter(None, [_failures(found), odd, strange.reason, short]))
+    reason = "; ".join(filter(None, [_failures(found), odd, *(fact.observed for fact in again), strange.reason, short]))
     return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=workshop.quarantine(staged), learnt=None)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from headrace.connect import Unreadable
 from headrace.connect.apart import POISON
 from headrace.connect.deliveries import SourceSchema
@@ -50,6 +52,12 @@ def unexpected_rows(observed: str, rows: int) -> Fact:
     if rows == 0:
         return _held("volume_anomaly", "rows", observed, "empty file")
     return _held("volume_anomaly", "as many rows as declared", observed, "rows unlike declared")
+
+
+def withdrawn_rows(key: str, reason: str) -> Fact:
+    """The fact of a delivery whose rows somebody has withdrawn before."""
+    observed = "the same rows as were withdrawn" + (f": {reason}" if reason else "")
+    return msgspec.structs.replace(_held("stale_data", "other rows than were withdrawn", observed, "withdrawn rows"), partition=key)
 
 
 def _held(kind: str, expected: str, observed: str, detail: str) -> Fact:

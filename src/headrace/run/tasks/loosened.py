@@ -30,7 +30,9 @@ def accepted(tx: Transaction, node: str, keys: tuple[str, ...], task: T) -> T:
         return task
     around = msgspec.structs.replace(task.around, on_anomaly="warn", of_columns={})
     if isinstance(task, TakeIn):
-        return msgspec.structs.replace(task, source=_source(task.source), history_has_rows=False, accepted=True, around=around)
+        return msgspec.structs.replace(
+            task, source=_source(task.source), history_has_rows=False, accepted=True, around=around, withdrawn=()
+        )
     return msgspec.structs.replace(task, on_fail="warn", around=around)
 
 

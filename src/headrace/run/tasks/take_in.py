@@ -18,7 +18,7 @@ from headrace.run.tasks.view_checks import beside, view_checks
 from headrace.schedule import AttemptId
 from headrace.schedule.retry import POISON_LOSSES_MAX
 from headrace.store import Transaction
-from headrace.store.queries import arriving, leading, restating
+from headrace.store.queries import arriving, leading, restating, withdrawals
 
 SAMPLES_MAX = 7
 """Further deliveries that types are learnt from: a column that holds 0 on the first day may hold 0.5 on the tenth."""
@@ -77,6 +77,7 @@ def task(
         connection=lookup.project.settings.connections.get(source.connector.get("connection", ""), {}),
         now_us=now,
         deaths=_poisonous(deaths),
+        withdrawn=_withdrawn(tx, source.name, keys),
         exact=exact_as_double(tx, source.name) if schema is not None else (),
         views=view_checks(lookup, tx, source, keys, snapshot),
         beside=beside(lookup, tx, source, keys),
@@ -90,6 +91,14 @@ def _replaced(tx: Transaction, source: str, bundle: str, keys: tuple[str, ...]) 
     if not bundle:
         return ()
     return tuple(key for key in arriving.replaced_in(tx, source, bundle) if key not in keys)
+
+
+def _withdrawn(tx: Transaction, source: str, keys: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+    return tuple(
+        (one.partition, one.content_hash, one.reason or "")
+        for one in withdrawals.withdrawn_of(tx, source, keys)
+        if one.content_hash is not None
+    )
 
 
 def _poisonous(deaths: list[str]) -> str:

@@ -128,11 +128,14 @@ def made_since(tx: Transaction, node: str, snapshot: int) -> list[Made]:
 
 
 def replaced_last(tx: Transaction) -> int:
-    """When the newest of what was wrong, by incidents or by exceptions that may lapse, was over; microseconds, 0 for never."""
+    """When the newest of what was wrong, by incidents, by exceptions that may lapse or by withdrawals, can
+    have been over; microseconds, 0 for never."""
     row = tx.execute(
         "select coalesce(max(over_at), 0) from (select p.ended_at as over_at from unsound u join publication p"
         " on p.id = u.publication_id union all select until_at from unsound"
         " union all select p.ended_at from accepted a join publication p on p.id = a.publication_id where a.until is not null"
-        " union all select ended_at from accepted where until is not null) o"
+        " union all select ended_at from accepted where until is not null union all select max(at) from withdrawal"
+        " union all select published_at from publication where id = (select max(id) from publication)"
+        " and exists (select 1 from withdrawal)) o"
     ).fetchone()
     return int(row[0])

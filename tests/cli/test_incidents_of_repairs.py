@@ -165,8 +165,11 @@ def test_a_rename_with_another_unit_is_two_incidents_and_one_repair(shop: Callab
         assert "repair   one command repairs INC-1 and INC-2" in page and f"next: headrace fix {one['id']}" in page
         assert f"amount → total: values {factor}, by 14" in project.refused("fix", one["id"], "--yes", "--now", at(14), code=3)
 
-    project.json("fix", "INC-2", "--yes", "--convert", "total / 100", "--now", at(14, "04:45"))
+    done = project.json("fix", "INC-2", "--yes", "--convert", "total / 100", "--now", at(14, "04:45"))
+    assert done["steps"][0]["text"].endswith("; repairs INC-1 and INC-2")
     assert {one["state"] for one in project.json("incidents", "--all", "--now", at(14, "04:50"))} == {"resolved"}
+    again = project.refused("fix", "INC-2", "--yes", "--convert", "total / 10", "--now", at(14, "04:55"), code=3)
+    assert "INC-2 is resolved, so nothing is decided about its values" in again
 
 
 def test_a_unit_that_is_seen_once_the_names_are_accepted_has_an_incident_then(shop: Callable[..., Project]) -> None:

@@ -41,3 +41,22 @@ def test_a_dropped_delivery_is_not_what_failed(tmp_path: Path) -> None:
     assert [one["partition"] for one in lab.headrace("deliveries", "orders") if one["state"] == "published"] == [DAYS[0]]
     again = later(lab, "run", "orders", "--partition", DAYS[1], "--again", "--reason", "it was a sale")
     assert [one["partition"] for one in again["published"]] == [DAYS[1]], "who asks for it by name gets it"
+
+
+def test_nobody_is_sent_to_quarantine_for_what_was_dropped(tmp_path: Path) -> None:
+    """Would catch: `headrace quarantine` proposed for a delivery that isn't there any more."""
+    lab = Lab(tmp_path / "p")
+    lab.write("sources/orders.yaml", SOURCE.format(least=8))
+    lab.sql("totals", "select day, count(*) as n from orders group by all")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n")
+    lab.now = lab.now.replace(day=2)
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.now = lab.now.replace(day=3, hour=6)
+    lab.orders(DAYS[1], n=5)
+    lab.tick()
+    lab.now = lab.now.replace(hour=12)
+    later(lab, "quarantine", "drop", f"orders@{DAYS[1]}", "--reason", "a test of the tills")
+    (report,) = later(lab, "status")["consumers"]
+    assert (report["state"], report["next"]) == ("late", f"headrace why orders@{DAYS[1]}")
+    assert later(lab, "why", f"orders@{DAYS[1]}")["next"] == "headrace deliveries orders"

@@ -113,6 +113,9 @@ def test_a_refused_token_is_access_denied_and_is_told_apart(lab: Lab, prices: Pr
     (incident,) = lab.headrace("incidents")
     assert incident["repair"]["first"] == "check the secret and the rights with which prices is reached"
     assert not incident["repair"]["automatic"]
+    waits = lab.headrace("why", f"prices@{DAYS[0]}")
+    assert "can't be observed since" in waits["verdict"] and "401" in waits["verdict"]
+    assert waits["next"] == f"headrace incident {incident['id']}"
     monkeypatch.setenv("PRICES_TOKEN", CANARY)
     assert lab.headrace("fix", incident["id"], "--yes")["state"] == "resolved"
 

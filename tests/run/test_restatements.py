@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from runlab import DAYS, Lab, published
 
+from headrace.cli.running import changed
 from headrace.operations.apply import apply
 from headrace.operations.progress import Silent
 from headrace.operations.status import status
@@ -51,6 +52,14 @@ def test_inside_the_window_what_changes_follows_and_readers_are_told(lab: Lab) -
     assert lab.tick().restated == []
 
 
+def test_as_many_rows_as_before_are_said_to_be_others(lab: Lab) -> None:
+    """Would catch: "2 → 2 rows" of a past that changed."""
+    lab.orders(DAYS[3], n=2, amount="2.50")
+    (orders,) = [row for row in lab.tick().restated if row.node == "orders"]
+    said = changed(orders)
+    assert said.startswith(f"the past of orders changed: {DAYS[3]}, 2 rows as before, with other values, because")
+
+
 def test_beyond_it_a_command_is_proposed_that_does_it(lab: Lab) -> None:
     """Would catch: an old restatement that rebuilds by itself, that is forgotten, or whose command doesn't run."""
     lab.orders(DAYS[0], n=3)
@@ -58,6 +67,7 @@ def test_beyond_it_a_command_is_proposed_that_does_it(lab: Lab) -> None:
     assert published(document) == [("orders", DAYS[0])]
     (waits,) = document.proposed
     assert (waits.node, waits.partitions, waits.from_) == ("clean", 1, DAYS[0])
+    assert "headrace run" not in (document.reason or ""), "one command is proposed, the backfill's"
     assert status(lab.session()).proposed == [waits]
     assert lab.tick().proposed == [waits]
     words = [word if word != "TEXT" else "the vendor corrected it" for word in shlex.split(waits.command)[1:]]

@@ -144,6 +144,8 @@ def changed(row: RestatedRow) -> str:
         "correction": f"{joined(row.because)} corrected what had been accepted as an exception",
     }  # fmt: skip
     rows = f"{row.rows_before:,} → {plural(row.rows_after, 'row')}"
+    if row.rows_before == row.rows_after:
+        rows = f"{plural(row.rows_after, 'row')} as before, with other values"
     said = f"the past of {row.node} changed: {_from_to(row)}, {rows}, because {causes[row.cause]}"
     return said + (f"; read by {joined(row.consumers)}" if row.consumers else "")
 

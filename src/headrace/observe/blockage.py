@@ -221,11 +221,11 @@ def next_command(blocked: Blocked) -> str:
     """What to type next about it."""
     subject = place(blocked.node, blocked.partition)
     match blocked.block:
-        case Block.QUARANTINED:
+        case Block.QUARANTINED if blocked.state != "dropped":
             return command_line("quarantine", subject)
         case Block.FAILED:
             return command_line("logs", subject)
-        case Block.WITHDRAWN:
+        case Block.WITHDRAWN | Block.QUARANTINED:
             return command_line("why", subject)
         case Block.PAUSED:
             return command_line("resume", blocked.node)

@@ -101,6 +101,11 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
     PlanChanged for another plan, ValuesDiffer where names would be accepted whose values `decision` doesn't say anything of."""
     plan_refusals.checked_id(plan_id)
     planned = _plan(session, target, again=again, decision=decision)
+    if planned.incident.state == "resolved" and (decision.convert or decision.as_is):
+        raise Refused(
+            f"{planned.incident.shown} is resolved, so nothing is decided about its values",
+            hint=f"change the contract of {planned.incident.node}, then headrace apply",
+        )
     document = _shown(session, planned)
     if planned.incident.state != "resolved":
         _same(document, _changed(session, planned, document, plan_id), plan_id)
@@ -368,7 +373,9 @@ def _step(planned: _Planned, act: Act) -> Sequence[FixStep]:
         case Act.MAP:
             assert planned.accepted is not None
             names = ", ".join(f"{one.column} ← {one.convert or one.to}" for one in planned.accepted.mappings)
-            mapped = FixStep(act=act, what=planned.accepted.path.as_posix(), text=f"{names}, from {planned.accepted.first} on")
+            ends = f"; repairs {' and '.join(planned.how.together)}" if planned.how.together else ""
+            text = f"{names}, from {planned.accepted.first} on{ends}"
+            mapped = FixStep(act=act, what=planned.accepted.path.as_posix(), text=text)
             count = len(planned.how.reread)
             text = f"{count} {'partition' if count == 1 else 'partitions'}, {planned.rows:,} rows"
             return (mapped, FixStep(act="read", what=node, text=text))

@@ -31,7 +31,7 @@ from headrace.run.unchanged import unchanged
 from headrace.schedule import Arrived, Core, Graph, GraphNode, LoadedCell, PartitionState, Requested, Target, Waiting
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import arriving, attempts, borrowing, durations, incidents, partitions, pauses
+from headrace.store.queries import arriving, attempts, borrowing, durations, failed_looks, incidents, partitions, pauses
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.partitions import Partition
 
@@ -170,7 +170,9 @@ class Waits:
         since = stood.dropped_us
         text = f"has nothing since {moment(since, self._now, self._zone)}: {stood.reason or 'dropped'}"
         row = self._row("stopped", one.node, one.partition, text, subject, state="dropped", since=since)
-        command = command_line("quarantine", subject)
+        command = command_line("deliveries", one.node)
+        if not self.nodes[one.node].is_source:
+            command = command_line("run", one.node, *(() if one.partition == WHOLE else ("--partition", one.partition)))
         row = msgspec.structs.replace(row, next=command, repair=self._repair(one))
         return Cause(row, f", which {text}")
 
@@ -214,6 +216,9 @@ class Waits:
             row = self._row("delivery", node, key, text, at(node, key), state="missing")
             row = msgspec.structs.replace(row, next="headrace tick")
             return Cause(row, ", which nobody has looked at yet")
+        failing = failed_looks.of_source(self._tx, node)
+        if failing is not None:
+            return self._unreachable(failing, key)
         declared = self._scene.declared.nodes.get(node)
         by = None if declared is None else promised_by(declared, key)
         if by is None:
@@ -224,6 +229,15 @@ class Waits:
         text = f"hasn't been delivered{clause.replace(', of which nothing was delivered yet', '')}"
         row = self._row("delivery", node, key, text, at(node, key), state="missing", until=by)
         return Cause(msgspec.structs.replace(row, next=f"headrace deliveries {node}"), clause)
+
+    def _unreachable(self, failing: failed_looks.Failing, key: str) -> Cause:
+        """Of a source that can't be observed: whether anything was delivered isn't known."""
+        node = failing.source
+        text = f"can't be observed since {moment(failing.since, self._now, self._zone)}: {failing.error}"
+        row = self._row("delivery", node, key, text, at(node, key), state="missing", since=failing.since)
+        incident = incidents.open_at(self._tx, node, key)
+        command = "headrace tick" if incident is None else f"headrace incident {incident.shown}"
+        return Cause(msgspec.structs.replace(row, next=command), f", which {text}")
 
     def _backs_off(self, one: Partition) -> Cause:
         assert one.not_before is not None

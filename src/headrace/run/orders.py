@@ -15,7 +15,7 @@ STANDING = -1
 """The number of the run that stands, of which there is one at most: what a server does by itself."""
 TICK = "tick"
 """The kind of a run that is one pass over everything."""
-PROPOSED = "is stale, and is made again only if you ask for it by name: `headrace run`"
+PROPOSED = "is stale, and is recomputed only if somebody asks"
 
 
 class Order(msgspec.Struct, frozen=True):

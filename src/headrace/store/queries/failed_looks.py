@@ -27,10 +27,11 @@ class Failing(msgspec.Struct, frozen=True, gc=False):
 def failing(tx: Transaction) -> list[Failing]:
     """The sources whose newest look failed."""
     rows = tx.execute("select source, max(at) from look where error is not null group by source").fetchall()
-    return [found for source, _ in rows if (found := _of(tx, source)) is not None]
+    return [found for source, _ in rows if (found := of_source(tx, source)) is not None]
 
 
-def _of(tx: Transaction, source: str) -> Failing | None:
+def of_source(tx: Transaction, source: str) -> Failing | None:
+    """One source whose newest look failed; None where it didn't."""
     looks = tx.execute(
         "select at, error, code from look where source = :source order by at desc limit :limit", {"source": source, "limit": RUN_MAX}
     ).fetchall()

@@ -265,7 +265,23 @@ def test_a_folder_that_cannot_be_listed(tmp_path: Path) -> None:
     (tmp_path / "landing").mkdir()
     long = "landing/" + "d" * 300
     result = seen(tmp_path, source(f"{long}/x_{{date:%Y-%m-%d}}.csv"))
-    assert [note.code for note in result.notes] == ["source_unavailable"]
+    assert result.unlisted is not None
+    assert result.unlisted.code == "source_unavailable"
+
+
+def test_a_folder_that_had_files_and_is_gone(tmp_path: Path) -> None:
+    """Would catch: a disk that isn't mounted taken for a vendor who has delivered nothing; and an
+    error of a source whose first file is still to come."""
+    declared = source("landing/x_{date:%Y-%m-%d}.csv")
+    assert seen(tmp_path, declared).unlisted is None, "nothing was ever there"
+    had = {"landing/x_2013-01-01.csv": (1, 1)}
+    gone = look(tmp_path, declared, known=had)
+    assert gone.unlisted is not None
+    assert gone.unlisted.message == "landing isn't there any more"
+    (tmp_path / "landing").write_text("")
+    replaced = look(tmp_path, declared, known=had)
+    assert replaced.unlisted is not None
+    assert replaced.unlisted.message == "landing isn't a folder any more"
 
 
 def test_the_look_needs_no_duckdb() -> None:

@@ -75,3 +75,32 @@ def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
     else:
         assert found == {"north": ("source_unavailable", ["c_north", "c_south"])}
         server.server_close()
+
+
+def test_two_sources_of_a_folder_that_is_gone(tmp_path: Path) -> None:
+    """Would catch: two vendors who are said to be late, because a disk of ours isn't mounted."""
+    lab = Lab(tmp_path / "p")
+    (lab.root / "sources/orders.yaml").unlink()
+    consumers = []
+    for name in ("north", "south"):
+        declared = f"source: {name}\nowner: acme\npartition: day\nfiles: landing/{name}_{{date:%Y-%m-%d}}.csv\n"
+        lab.write(f"sources/{name}.yaml", declared + "expect: {by: '05:00'}\n")
+        lab.sql(f"of_{name}", f"select id, day from {name}")
+        consumers.append(f"- {{consumer: c_{name}, owner: core, reads: [of_{name}], due: '07:00'}}\n")
+        (lab.root / f"landing/{name}_2025-01-08.csv").write_text("id,day\n1,2025-01-08\n")
+    lab.write("consumers.yaml", "".join(consumers))
+    lab.now = datetime.fromisoformat("2025-01-09T04:30:00+00:00")
+    lab.tick()
+    (lab.root / "landing").rename(lab.root / "elsewhere")
+    for clock in ("04:30", "08:00"):
+        lab.now = datetime.fromisoformat(f"2025-01-10T{clock}:00+00:00")
+        lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"], incident["affected"]["consumers"]) == ("source_unavailable", ["c_north", "c_south"])
+    assert "landing isn't there any more" in incident["cause"]["summary"]
+    (lab.root / "elsewhere").rename(lab.root / "landing")
+    for name in ("north", "south"):
+        (lab.root / f"landing/{name}_2025-01-09.csv").write_text("id,day\n2,2025-01-09\n")
+    lab.now = datetime.fromisoformat("2025-01-10T09:00:00+00:00")
+    lab.tick()
+    assert [one["state"] for one in lab.headrace("incidents", "--all")] == ["resolved"]

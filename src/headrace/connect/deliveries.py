@@ -61,6 +61,8 @@ class Look(msgspec.Struct, frozen=True):
     """Files that match the pattern, known ones included."""
     throttled_seconds: float | None = None
     """How long the server asked to be left alone, where that ended the look before all was asked for."""
+    unlisted: Note | None = None
+    """The first folder whose entries aren't known: whether something was delivered there isn't either."""
 
     @property
     def wait_seconds(self) -> float:

@@ -56,7 +56,7 @@ def look(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], no
     marker = source.complete.marker
     by_file = routed(source)
     seen: dict[str, list[_Seen]] = {}
-    for match in _matches(real_root, pattern, notes):
+    for match in _matches(real_root, pattern, notes, had=bool(known)):
         if marker and match.path.endswith(marker):
             continue
         one = _file_behind(real_root, source, match, notes)
@@ -72,7 +72,8 @@ def look(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], no
         settling += [Settling(path, wait) for path, wait in waits if wait]
         if all(wait == 0.0 for _, wait in waits):
             found.append(delivery)
-    return Look(tuple(found), tuple(settling), tuple(notes.kept), seen=sum(map(len, seen.values())))
+    files = sum(map(len, seen.values()))
+    return Look(tuple(found), tuple(settling), tuple(notes.kept), seen=files, unlisted=notes.unlisted)
 
 
 def _pattern_of(source: Source) -> Pattern:
@@ -86,7 +87,12 @@ class _Notes:
 
     def __init__(self) -> None:
         self.kept: list[Note] = []
+        self.unlisted: Note | None = None
         self._more = 0
+
+    def cannot_list(self, code: str, folder: str, why: str) -> None:
+        """A folder's entries aren't known; of several, the first is told of."""
+        self.unlisted = self.unlisted or Note(code, shown(folder, 200), f"{shown(folder)} {why}")
 
     def add(self, code: str, path: str, message: str) -> None:
         if len(self.kept) < NOTES_MAX:
@@ -97,18 +103,20 @@ class _Notes:
         self.kept[NOTES_MAX:] = [last]
 
 
-def _matches(root: Path, pattern: Pattern, notes: _Notes) -> Iterator[_Match]:
-    """Files whose names match, in no particular order. Folders that are named in full aren't listed."""
-    yield from _below(root, "", pattern.components, {}, notes)
+def _matches(root: Path, pattern: Pattern, notes: _Notes, *, had: bool) -> Iterator[_Match]:
+    """Files whose names match, in no particular order. Folders that are named in full aren't listed. `had`: there were files before."""
+    yield from _below(root, "", pattern.components, {}, notes, had=had)
 
 
-def _below(root: Path, folder: str, components: tuple[Component, ...], parts: dict[str, str], notes: _Notes) -> Iterator[_Match]:
+def _below(
+    root: Path, folder: str, components: tuple[Component, ...], parts: dict[str, str], notes: _Notes, *, had: bool
+) -> Iterator[_Match]:
     depth = 0
     while len(components) > depth + 1 and components[depth].fixed is not None:
         depth += 1
     folder = "/".join(filter(None, (folder, *(str(one.fixed) for one in components[:depth]))))
     here, rest = components[depth], components[depth + 1 :]
-    for entry in _listed(root, folder, notes):
+    for entry in _listed(root, folder, notes, had=had):
         said = said_by(here, entry.name, parts)
         if said is None:
             continue
@@ -116,11 +124,12 @@ def _below(root: Path, folder: str, components: tuple[Component, ...], parts: di
         if not rest:
             yield _Match(path, entry, said)
         elif entry.is_dir():
-            yield from _below(root, path, rest, said, notes)
+            yield from _below(root, path, rest, said, notes, had=False)
 
 
-def _listed(root: Path, folder: str, notes: _Notes) -> Iterator[os.DirEntry[str]]:
-    """The folder's entries; a folder that isn't there has none, one that leads out of the project or can't be listed is noted."""
+def _listed(root: Path, folder: str, notes: _Notes, *, had: bool) -> Iterator[os.DirEntry[str]]:
+    """The folder's entries. One that isn't there has none, unless it `had` files: then its disk is gone, or somebody moved it.
+    One that leads out of the project or can't be listed is noted."""
     place = root / folder
     real = Path(os.path.realpath(place))
     if not real.is_relative_to(root):
@@ -129,10 +138,16 @@ def _listed(root: Path, folder: str, notes: _Notes) -> Iterator[os.DirEntry[str]
     try:
         with os.scandir(place) as entries:
             yield from entries
-    except (FileNotFoundError, NotADirectoryError):
-        return
+    except FileNotFoundError:
+        if had:
+            notes.cannot_list("source_unavailable", folder, "isn't there any more")
+    except NotADirectoryError:
+        if had:
+            notes.cannot_list("source_unavailable", folder, "isn't a folder any more")
+    except PermissionError as error:
+        notes.cannot_list("access_denied", folder, f"can't be listed: {error.strerror}")
     except OSError as error:
-        notes.add("source_unavailable", folder, f"{shown(folder)} can't be listed: {error.strerror}")
+        notes.cannot_list("source_unavailable", folder, f"can't be listed: {error.strerror}")
 
 
 def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _Seen | None:

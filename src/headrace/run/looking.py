@@ -54,7 +54,11 @@ def _look_settled(root: Path, source: Source, known: dict[str, tuple[int, int]],
     except (OSError, HeadraceError) as error:
         return Seen(source, (), (), str(error))
     unsettled = (f"{s.path} may still be being written; it is taken when it is quiet" for s in result.settling)
-    return Seen(source, result.found, (*(n.message for n in result.notes), *unsettled), None, settles=result.wait_seconds or None)
+    notes = (*(n.message for n in result.notes), *unsettled)
+    found = Seen(source, result.found, notes, None, settles=result.wait_seconds or None)
+    if result.unlisted is None:
+        return found
+    return msgspec.structs.replace(found, error=result.unlisted.message, code=result.unlisted.code)
 
 
 def _wait(result: Look, deadline: float) -> float | None:

@@ -11,7 +11,7 @@ import pytest
 from headrace.model import Grain
 from headrace.quality.anomalies import History, Partition, judge
 from headrace.quality.describing import describe
-from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded, measured
+from headrace.quality.metrics import ColumnMetrics, Metrics, Past, decoded, encoded, measured
 from headrace.quality.values import Kind, Values
 
 MONDAY = date(2024, 1, 8)
@@ -227,3 +227,37 @@ def test_names_of_a_list_of_which_nothing_is_kept() -> None:
     assert describe(values, Kind.TEXT, "UTC", classified=True).listed == ()
     assert describe(Values.listed(["a" * 41, "b"]), Kind.TEXT, "UTC").listed == ()
     assert describe(Values.listed([f"{number}" for number in range(51)]), Kind.TEXT, "UTC").listed == ()
+
+
+@pytest.mark.parametrize("written", ["{}.0", "{}.00", "{:03}"])
+def test_a_text_that_is_the_same_number_written_otherwise(written: str) -> None:
+    """Would catch: `1.0` where there was `1`, told as a category that was renamed."""
+    mix = {"1": 0.5, "2": 0.3, "3": 0.2}
+    again = {written.format(int(value)): share for value, share in mix.items()}
+    first = written.format(1)
+    ((kind, severity, detail),) = told(day(10, again), [day(n, mix) for n in range(10)])
+    assert (kind, severity) == ("format_change", "hold") and detail.startswith(f"written otherwise: '1' is '{first}', '2' is")
+    ((kind, *_),) = told(day(10, {"1": 0.5, "2.5": 0.3, "3": 0.2}), [day(n, mix) for n in range(10)])
+    assert kind == "distribution_shift", "another number is another name"
+
+
+@pytest.mark.parametrize("past", [10, 40])
+def test_numbers_that_become_decimals_are_the_same_numbers(past: int) -> None:
+    """Would catch: a column of whole numbers that has become one of decimals, whose every value is
+    said to be renamed; a number that really is another one, let through with it."""
+
+    def numbers(of: list[float]) -> Metrics:
+        return measured({"qty": describe(Values.listed(of * 40), Kind.NUMBER, "UTC")}, len(of) * 40)
+
+    whole = [numbers([1, 1, 1, 2, 2, 3])] * past
+    assert told(numbers([1.0, 1.0, 1.0, 2.0, 2.0, 3.0]), whole) == []
+    assert told(numbers([1, 1, 1, 2, 2, 3]), [numbers([1.0, 1.0, 1.0, 2.0, 2.0, 3.0])] * past) == []
+    assert {kind for kind, *_ in told(numbers([1.0, 1.0, 1.0, 2.0, 2.0, 3.5]), whole)} == {"distribution_shift"}
+
+
+def test_numbers_as_they_were_kept_once_are_written_as_they_are_now() -> None:
+    """Would catch: every decimal column held on the day after an upgrade."""
+    kept = Metrics(9, {"qty": ColumnMetrics(nulls=0.0, negative=0.0, shares={"1.0": 0.5, "2.50": 0.3, "1e+16": 0.2})})
+    assert list(decoded(encoded(kept)).columns["qty"].shares) == ["1", "2.5", "10000000000000000"]
+    text = Metrics(9, {"qty": ColumnMetrics(nulls=0.0, shares={"1.0": 1.0})})
+    assert decoded(encoded(text)) == text

@@ -301,3 +301,24 @@ def test_half_of_the_rows_where_days_differ_or_weekends_are_quiet_is_no_fault() 
             today = Metrics(round(2000 * levels[-1] * 0.55), {}, repeated=0)
             facts = judge(Partition(key=key(days[-1]), metrics=today), History(past, Grain.DAY))
             assert [one for one in facts if one.severity is Severity.HOLD] == [], (weekend, noise, counts)
+
+
+@pytest.mark.parametrize(
+    ("rows", "orders", "size", "unit"),
+    [(2.2, 1.0, 2.2, ""), (1.0, 2.2, 2.2, ""), (1.0, 1.0, 2.2, "pounds?"), (1.0, 1.0, 100.0, "cents?"), (2.2, 1.0, 100.0, "cents?")],
+)
+def test_what_rows_explain_is_no_other_unit(rows: float, orders: float, size: float, unit: str) -> None:
+    """Would catch: totals of twice the rows, said to be in pounds."""
+
+    def of(number: int, rows: float = 1.0, orders: float = 1.0, size: float = 1.0) -> Metrics:
+        wobble = 1 + 0.002 * (number * 7 % 5 - 2)
+        columns = {
+            name: ColumnMetrics(nulls=0.0, negative=0.0, zero=0.0, location=math.log(usual * wobble * times))
+            for name, usual, times in (("total", 500, size), ("orders", 40, orders))
+        }
+        return Metrics(round(1000 * rows), columns, repeated=0)
+
+    history = History([Past(key(n), encoded(of(n))) for n in range(28)], Grain.DAY)
+    facts = judge(Partition(key=key(28), metrics=of(28, rows, orders, size)), history)
+    shown = {fact.column: fact.detail for fact in facts}["total"]
+    assert shown.startswith("location: × ") and unit in shown and ("?" in shown) == bool(unit)

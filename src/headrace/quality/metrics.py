@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 import msgspec
@@ -114,7 +115,11 @@ def encoded(metrics: Metrics) -> bytes:
 
 def decoded(vector: bytes) -> Metrics:
     """What `encoded` gave. Raises `msgspec.DecodeError` for anything else."""
-    return _DECODER.decode(vector)
+    found = _DECODER.decode(vector)
+    for name, column in found.columns.items():
+        if column.negative is not None and not all(map(_is_plain, column.shares)):  # as it was kept once
+            found.columns[name] = msgspec.structs.replace(column, shares=_of_numbers(column.shares))
+    return found
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -148,7 +153,25 @@ def _shares(column: ColumnProfile) -> dict[str, float]:
     described = sum(count for _, count in column.top)
     if not column.categorical or not described:
         return {}
-    return {value: count / described for value, count in column.top}
+    shares = {value: count / described for value, count in column.top}
+    return shares if column.negative is None else _of_numbers(shares)
+
+
+def _of_numbers(shares: Mapping[str, float]) -> dict[str, float]:
+    """The shares of numbers, each written as briefly as it can be: a column that becomes one of decimals has no other values by that."""
+    return {value if _is_plain(value) else _brief(value): share for value, share in shares.items()}
+
+
+def _is_plain(value: str) -> bool:
+    return "." not in value and "e" not in value.lower()
+
+
+def _brief(value: str) -> str:
+    """`1.50` as `1.5`, `1.0` as `1`."""
+    try:
+        return f"{Decimal(value).normalize():f}"
+    except InvalidOperation:
+        return value
 
 
 def _only(column: ColumnProfile) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from decimal import Decimal, InvalidOperation
 
 import msgspec
 
@@ -34,6 +35,8 @@ from headrace.quality.metrics import MetricId, Metrics
 
 ONE_FACTOR = 0.2
 """Columns whose sizes, as logarithms, have moved by so nearly the same were multiplied by one number."""
+FEW_TIMES = math.log(4)
+"""By no more than that rows are multiplied mostly: two columns of another unit are off by more."""
 STEADY = 3.0
 """Sizes that are off by so many times as much as ever don't move with the world: distances are as they are in every storm."""
 ON_HOLIDAYS = 2.0
@@ -54,6 +57,7 @@ ANOTHER_GRAIN = "another grain: most of what was named is gone, and something el
 OTHER_NAMES = "other names: most of what was named is gone, and as much else is there"
 NEW_NAMES = "other names: many that the interval before hadn't"
 UNKNOWN_KEYS = "unknown keys"
+NOTATION = "written otherwise: "
 NAMES_TOLD = 3
 HALF = 0.5
 """Where half of the rows are too many, other names may be theirs."""
@@ -254,7 +258,7 @@ def _is_of_names(fact: Fact, by: Moved) -> bool:
     """Whether a shape is one that no choice of rows makes: other names, other hours."""
     if fact.detail.startswith("category mix"):
         return fact.observed.startswith("none") or by.more < HALF
-    return fact.detail.startswith(("hours of the day:", "other names: ")) or fact.detail == UNKNOWN_KEYS
+    return fact.detail.startswith(("hours of the day:", "other names: ", NOTATION)) or fact.detail == UNKNOWN_KEYS
 
 
 def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tuple[list[Fact], set[object], float]:
@@ -344,6 +348,8 @@ def _of_missing(one: Partition, column: str, values: Sequence[str], share: float
 
 
 def _of_other_codes(one: Partition, found: Recoded) -> Fact:
+    if all(_is_same_number(was, now) for was, now in found.names):
+        return _of_other_notation(one, found)
     (was, now), more = found.names[0], len(found.names) - NAMES_TOLD
     names = ", ".join(f"{old!r} is {new!r}" if old else f"{new!r} is new" for old, new in found.names[:NAMES_TOLD])
     return Fact(
@@ -352,6 +358,24 @@ def _of_other_codes(one: Partition, found: Recoded) -> Fact:
         observed=f"{now!r} in its place: as many rows, another name" if was else f"{now!r} and others in their place",
         detail=f"category mix: {names}{f' and {more} more' if more > 0 else ''}",
     )  # fmt: skip
+
+
+def _of_other_notation(one: Partition, found: Recoded) -> Fact:
+    """Of texts that are numbers, written otherwise."""
+    (was, now), more = found.names[0], len(found.names) - NAMES_TOLD
+    names = ", ".join(f"{old!r} is {new!r}" for old, new in found.names[:NAMES_TOLD])
+    return Fact(
+        kind="format_change", column=found.column, severity=found.severity, partition=one.key,
+        strength=EXACT if found.severity is Severity.HOLD else UNSURE, expected=f"numbers written as {was!r}, as in all deliveries so far",
+        observed=f"the same numbers written as {now!r}", detail=f"{NOTATION}{names}{f' and {more} more' if more > 0 else ''}",
+    )  # fmt: skip
+
+
+def _is_same_number(was: str, now: str) -> bool:
+    try:
+        return Decimal(was.replace(",", ".")) == Decimal(now.replace(",", "."))
+    except InvalidOperation:
+        return False
 
 
 def _of_other_list(one: Partition, found: Recoded) -> Fact:
@@ -484,9 +508,23 @@ def _rank(one: Odd) -> tuple[bool, float]:
     return one.severity is Severity.HOLD, one.strength
 
 
+def _moved_as_rows(one: Odd, today: Metrics, history: History) -> bool:
+    """Whether rows explain by which factor a column's sizes moved: there are as many times as many, or they are in the totals, of which
+    another column, as a count is, moved by the same small factor."""
+    usual = history.usual(MetricId("rows"))
+    moves = [] if usual is None else [math.log(today.rows + 1) - usual]
+    if abs(one.off) < FEW_TIMES:
+        for name, column in today.columns.items():
+            before = history.usual(MetricId("location", name)) if name != one.metric.column else None
+            moves += [] if before is None or column.location is None else [column.location - before]
+    return any(abs(move - one.off) <= ONE_FACTOR / 2 for move in moves)
+
+
 def _fact(one: Odd, partition: Partition, events: frozenset[str], peers: str, history: History) -> Fact:
     """As a fact; what an event in the world explains, or other sources saw too, is no reason to hold."""
-    kind, expected, observed, detail = told(one)
+    kind, expected, observed, detail = told(
+        one, of_rows=one.metric.family == "location" and _moved_as_rows(one, partition.metrics, history)
+    )
     never = NEVER if one.metric.family == "nulls" and not max(history.series(one.metric).values) else ""
     event = f"together with {', '.join(sorted(events - {one.metric.column})[:4])}" if one.metric.column in events else ""
     explained = bool(event) or (bool(peers) and one.metric == MetricId("rows"))

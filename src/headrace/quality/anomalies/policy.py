@@ -13,7 +13,7 @@ from headrace.quality.facts import Fact, Severity
 IGNORE = "ignore"
 _TIMES = re.compile(r"× (\d[\d,]*(?:\.\d+)?)")
 """By how many times there are more rows, or fewer, than expected."""
-_OF_VALUES = ("null_spike", "distribution_shift")
+_OF_VALUES = ("null_spike", "distribution_shift", "format_change")
 _HOLDING = ("volume_anomaly", "null_spike", "duplicate_rows")
 
 

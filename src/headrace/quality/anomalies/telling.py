@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from headrace.model.clauses import SIZE
 from headrace.quality.anomalies.odd import Odd
@@ -23,12 +24,13 @@ _WORDS = {
 }  # fmt: skip
 
 
-def told(one: Odd) -> tuple[str, str, str, str]:
-    """The kind of cause, what was expected, what was observed, and what it may be."""
+def told(one: Odd, *, of_rows: bool = False) -> tuple[str, str, str, str]:
+    """The kind of cause, what was expected, what was observed, and what it may be. `of_rows`: rows moved by the same factor, which is
+    no unit then."""
     family = one.metric.family
     kind = kind_of(family)
     expected, observed = _said(one, one.expected), _said(one, one.observed)
-    return kind, expected, observed, _detail(one)
+    return kind, expected, observed, _detail(one, {} if of_rows else UNITS)
 
 
 def kind_of(family: str) -> str:
@@ -66,10 +68,10 @@ def _said(one: Odd, value: float) -> str:
             return f"{'on average' if family == 'hour_mean' else 'nearly all before'} {value:.1f} h"
 
 
-def _detail(one: Odd) -> str:
+def _detail(one: Odd, units: Mapping[float, str]) -> str:
     match one.metric.family:
         case "location":
-            return f"{SIZE}{_ratio(one.off)}"
+            return f"{SIZE}{_ratio(one.off, units)}"
         case "rows":
             expected = max(math.exp(one.expected) - 1, 0.0)  # one more than there are rows is what is compared
             return f"× {_short(max(math.exp(one.observed) - 1, 0.0) / expected if expected > 0 else math.exp(one.off))}"
@@ -82,14 +84,14 @@ def _detail(one: Odd) -> str:
         case "spread":
             return "spread"
         case "length":
-            return f"length: {_ratio(one.off)}"
+            return f"length: {_ratio(one.off, units)}"
         case _:
             return ""
 
 
-def _ratio(off: float) -> str:
+def _ratio(off: float, units: Mapping[float, str]) -> str:
     ratio = math.exp(off)
-    for known, meaning in UNITS.items():
+    for known, meaning in units.items():
         if abs(abs(off) - math.log(known)) < 0.03:
             return f"{'×' if off > 0 else '÷'} {known:g} ({meaning}?)"
     return f"× {_short(ratio)}"

@@ -92,7 +92,9 @@ def doubled(lab: Lab, severity: str) -> Any:
         deliver(lab, day, day)
     lab.tick()
     (incident,) = lab.headrace("incidents")
-    assert (incident["cause"]["kind"], incident["cause"]["node"]) == ("code_error", "totals")
+    cause = incident["cause"]
+    assert (cause["kind"], cause["node"]) == ("code_error", "totals")
+    assert cause["summary"] == "check range_n fails; version 2 changed its code"
     return incident
 
 

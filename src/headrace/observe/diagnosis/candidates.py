@@ -33,6 +33,8 @@ class Candidate:
     """Nothing was seen at the node itself: what is made of it says so."""
     rewritten: bool = False
     """Whether the node's body was changed shortly before."""
+    version: str = ""
+    """The number of the version that changed it, where that is known."""
     said: Cause | None = None
     """Of one that is carried: the cause as it was told."""
     history: tuple[Candidate, ...] = ()

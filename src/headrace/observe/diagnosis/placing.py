@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
@@ -26,6 +27,10 @@ OF_DATA = BROKEN - {Family.ERROR}
 """What is seen in data that came."""
 _RENAMED = "renamed"
 """What the detail of a column begins with that has another name."""
+BODY = "body"
+"""The detail of a change of code; of what a version added nothing was changed."""
+_VERSION = re.compile(r"version:(\d+):")
+"""What the ids of evidence begin with that is of a version."""
 _MORE: frozenset[Hashable] = frozenset({"more"})
 _FEWER: frozenset[Hashable] = frozenset({"fewer"})
 
@@ -57,7 +62,16 @@ def causes_at(place: Place, residual: Sequence[Evidence]) -> list[Candidate]:
 def _made(rule: Rule, place: Place, own: Sequence[Evidence]) -> Candidate:
     one = candidate(rule, place.node, own, chosen=any(each.corrected or rule.opens(each, place) for each in own))
     one.rewritten = any(place.rewritten(each) for each in own)
+    if rule.kind is CauseKind.CODE_ERROR and one.rewritten:
+        one.version = _newest_version(place, one.began_us)
     return one
+
+
+def _newest_version(place: Place, at_us: int) -> str:
+    """The number of the version that changed a node's code last before a time; empty where it isn't known."""
+    newest = max((each for each in place.bodies if each.at_us <= at_us), key=lambda each: each.at_us, default=None)
+    match = None if newest is None or newest.detail != BODY else _VERSION.match(newest.id)
+    return "" if match is None else match[1]
 
 
 def _spoken_for(one: Evidence, place: Place) -> tuple[int, ...]:

@@ -139,7 +139,7 @@ def _causes(tx: Transaction, judged: Judged, scene: Scene, now: int, run: int | 
         evidence = found.seen | {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows}
         keeping = Keeping(tx, judged.project, judged.reach, now, run, judged.graph)
         keeping.keep(diagnose(list(evidence.values()), judged.graph, now, keeping.open_causes()), evidence)
-        healing.note(tx, found.seen.values())
+        healing.note(tx, judged.watched.nodes, found.seen.values())
 
 
 def _close(tx: Transaction, judged: Judged, scene: Scene, now: int) -> None:

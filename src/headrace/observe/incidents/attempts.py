@@ -206,11 +206,11 @@ def _found_full(attempt: Attempt) -> bool:
 
 
 def _over(tx: Transaction, found: Gathered, one: Changed, attempt: str | None, *, seen: bool = False) -> None:
-    """What earlier attempts at a partition showed is over with this one. `seen`: it is what readers see, so nothing that it showed
-    keeps it from them; only what people say of it goes on."""
+    """What earlier attempts at a partition showed is over with this one, but for that which made what readers still see. `seen`: it
+    is what readers see, so nothing that it showed keeps it from them; only what people say of it goes on."""
     standing = stored.standing_at(tx, one.node, _partition(one.partition))
     over = [(id_, of, held) for id_, of, held in standing if of is not None]
-    found.end(one.node, [id_ for id_, of, held in over if of != attempt or (seen and held and not id_.startswith(_SAID))])
+    found.end(one.node, [id_ for id_, of, held in over if of not in (attempt, one.shown) or (seen and held and not id_.startswith(_SAID))])
 
 
 def _partition(key: str) -> str:

@@ -3,15 +3,16 @@ big is tried in halves, what isn't there is waited for. The limits are the core'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.details import NO_WORKER
 from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.watched import Node
 from headrace.store.database import Transaction
 from headrace.store.queries import attempts, partitions
 from headrace.store.queries import incidents as stored
-from headrace.store.queries.incidents import Happened
+from headrace.store.queries.incidents import Happened, Incident
 
 ACTS_MAX = 40
 """So many acts of one judgement are written down one by one."""
@@ -26,13 +27,20 @@ WAITING = {
     ),
     CauseKind.RUNTIME_DOWN: ("catch_up", "Headrace catches up on what fell due meanwhile"),
 }
+_WHOLE_RESTATED = (
+    "rebuild",
+    (
+        "Headrace re-ingests it, and recomputes the unpartitioned assets that read it; partitions computed before stay as they are,"
+        " unless their asset declares `on_reference_change: rebuild`"
+    ),
+)
 _TRIED = (Family.LOST, Family.RESOURCES)
 
 
-def note(tx: Transaction, seen: Iterable[Evidence]) -> None:
+def note(tx: Transaction, nodes: Mapping[str, Node], seen: Iterable[Evidence]) -> None:
     """Write down what is done about the open incidents, and about what was `seen` for the first time."""
     for one in stored.open_ones(tx):
-        act = None if one.detail == NO_WORKER else WAITING.get(CauseKind(one.kind))
+        act = None if one.detail == NO_WORKER else _waiting(nodes, one)
         if act is not None and not stored.acted(tx, one.id, act[0]):
             stored.happened(tx, one.id, [Happened(one.updated_at, act[1], HEADRACE, act[0])])
     tried = sorted((one for one in seen if one.family in _TRIED), key=lambda one: (one.at_us, one.id))
@@ -40,6 +48,11 @@ def note(tx: Transaction, seen: Iterable[Evidence]) -> None:
         number = stored.of_evidence(tx, evidence.id)
         if number is not None:
             stored.happened(tx, number, _tried(tx, evidence))
+
+
+def _waiting(nodes: Mapping[str, Node], one: Incident) -> tuple[str, str] | None:
+    restated = nodes.get(one.node) if one.kind == CauseKind.RESTATEMENT else None
+    return _WHOLE_RESTATED if restated is not None and restated.partition.whole else WAITING.get(CauseKind(one.kind))
 
 
 def _tried(tx: Transaction, one: Evidence) -> Iterator[Happened]:

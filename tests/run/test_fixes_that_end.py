@@ -151,3 +151,18 @@ def test_no_check_is_to_be_corrected_that_was_dropped(counted: Lab) -> None:
     apply(counted)
     (incident,) = counted.headrace("incidents")
     assert incident["repair"]["first"] == "correct assets/totals.sql or its input"
+
+
+def test_nothing_is_wrong_by_a_check_that_was_dropped(counted: Lab) -> None:
+    """Would catch: a consumer that is wrong for ever by a check that nobody declares any more."""
+    doubled(counted, "warning")
+    (report,) = counted.headrace("status", "--now", counted.now.isoformat())["consumers"]
+    assert report["state"] == "wrong"
+    counted.sql("totals", GOOD.replace("count(*)", "count(*) * 2"))
+    apply(counted)
+    counted.tick()
+    (report,) = counted.headrace("status", "--now", counted.now.isoformat())["consumers"]
+    assert report["state"] == "served"
+    counted.now += timedelta(hours=25)
+    counted.tick()
+    assert counted.headrace("incidents") == []

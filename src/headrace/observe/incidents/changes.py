@@ -59,6 +59,19 @@ def of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
         )  # fmt: skip
 
 
+def dropped_checks(tx: Transaction, after: int) -> dict[str, set[str]]:
+    """Node → its checks that were declared in a version, and aren't in the newest one."""
+    before, newest = versions.get(tx, after), versions.get(tx, versions.newest_id(tx))
+    if before is None or newest is None:
+        return {}
+    was, now = _compiled(before.compiled).project, _compiled(newest.compiled).project
+    found = {}
+    for name, asset in was.assets.items():
+        left = {one.name for one in now.assets[name].checks} if name in now.assets else set()
+        found[name] = {one.name for one in asset.checks} - left
+    return {name: checks for name, checks in found.items() if checks}
+
+
 def proven(tx: Transaction, one: Evidence) -> bool:
     """Whether the target that a consumer's change declared has been written since: what fails there later isn't the declaration's."""
     return publications.any_since_version(tx, one.node, int(one.id.split(":")[1]))

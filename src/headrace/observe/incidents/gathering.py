@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from headrace.model import Project
@@ -30,6 +32,7 @@ from headrace.observe.incidents.reach import Reach
 from headrace.observe.obligations import Scene
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored
+from headrace.store.queries import incidents
 from headrace.store.queries.evidence import LAPSED
 
 WARNED_US = 3 * 86_400_000_000
@@ -61,6 +64,7 @@ def gather(tx: Transaction, project: Project, scene: Scene, blockage: Blockage, 
     _present(tx, found, project, scene, blockage, reach, outages, now)
     if after.version != cursors.version:
         _removed(tx, found, scene)
+        _unchecked(tx, found, changes.dropped_checks(tx, cursors.version), now)
     found.write(tx, now)
     if found.touched:
         stored.grow_old(tx, now, warned=WARNED_US, changed=CHANGED_US, kept=KEPT_US)
@@ -102,6 +106,15 @@ def _removed(tx: Transaction, found: Gathered, scene: Scene) -> None:
     """What isn't declared any more keeps nothing from anybody."""
     for node in stored.standing_nodes(tx) - {HEADRACE, *scene.declared.nodes, *scene.declared.exports}:
         found.end(node, stored.standing_ids(tx, node))
+
+
+def _unchecked(tx: Transaction, found: Gathered, dropped: Mapping[str, set[str]], now: int) -> None:
+    """What only failed checks said of rows that readers see isn't said any more once nobody declares them."""
+    for one in incidents.open_ones(tx):
+        said = {f"check {name}" for name in dropped.get(one.node, ())}
+        if said and one.evidence and all(seen.what in said for seen in one.evidence):
+            found.end(one.node, stored.of_incident(tx, one.id))
+            incidents.sound_again(tx, one.id, now)
 
 
 def _present(

@@ -13,6 +13,7 @@ from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.incidents.keeping import owner_of
 
 SOURCE = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+BY_DAY = "partition: {by: day, column: day}"
 OWNERS = "core: {kind: team, contact: ['mailto:core@example.com']}\nacme: {kind: vendor, manager: core}\n"
 
 
@@ -235,6 +236,27 @@ def test_a_column_that_was_never_empty_before_stays_the_vendors_beside_a_promise
     lab.deliver(DAYS[2], [f"{i or ''},c,1.50,{DAYS[2]}" for i in range(10)])
     lab.tick()
     assert [one["owner"] for one in lab.headrace("incidents")] == ["acme"]
+
+
+@pytest.mark.parametrize(("check", "is_own"), [("range: {column: total, max: 0.5}", True), ("range: {column: total, max: 1000}", False)])
+def test_a_check_of_an_asset_that_published_rows_would_fail_is_its_owners(lab: Lab, check: str, is_own: bool) -> None:
+    """Would catch: data that is said to have shifted, since somebody declared what it never kept; and
+    a check that is to be corrected, since the first wrong data came after it was declared."""
+    lab.sql("totals", "select day, sum(amount) as total from orders group by all", f"{BY_DAY}\nchecks: [{{{check}}}]")
+    apply(lab)
+    lab.orders(DAYS[1], amount="14.25" if is_own else "9999.00")
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"] == "configuration_error") is is_own
+    if not is_own:
+        return
+    assert incident["owner"] == "core"
+    assert incident["cause"]["summary"] == "check range_total fails, and would have failed before it was declared"
+    assert incident["repair"]["first"] == "correct assets/totals.sql:4"
+    lab.sql("totals", "select day, sum(amount) as total from orders group by all", BY_DAY)
+    apply(lab)
+    lab.tick()
+    assert lab.headrace("incidents") == []
 
 
 def test_a_check_that_published_deliveries_pass_is_the_vendors(lab: Lab) -> None:

@@ -138,6 +138,8 @@ def first_of(project: Project, one: Broken) -> str | None:
         return _of_source(declared, one)
     if not isinstance(declared, Asset) or one.state == "lost" or (one.error is not None and one.error.kind in _PASSING):
         return None
+    if one.state == "rejected" and one.declared:
+        return f"correct {one.declared}, or its input"
     if one.state in ("rejected", "warned"):
         return f"correct {declared.place.file}, its input or the check that failed"
     if one.state in ("held", "published"):

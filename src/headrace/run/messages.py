@@ -207,6 +207,10 @@ class Produce(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="pr
     """References to the project's other secrets: it isn't given them, and what it says is kept without them."""
     handed: Handed | None = None
     """The values of all these, put in when the task is sent."""
+    earlier: InputData | None = None
+    """What is published of an earlier partition, where another version was in force then: whether it would fail a check as well."""
+    earlier_failed: tuple[str, ...] = ()
+    """The checks that it failed when it was published."""
 
 
 class LookAt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="look_at"):

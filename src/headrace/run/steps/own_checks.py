@@ -2,50 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import msgspec
 
+from headrace.engine import InputData
 from headrace.lake import StagedFile, Table
 from headrace.lake.session import Session
-from headrace.model import CheckSpec, Severity
+from headrace.model import CheckSpec, ContractColumn, Severity
 from headrace.observe.diagnosis.details import DECLARED_AT
 from headrace.quality import Audit
 from headrace.quality.audit import Whole, audit
 from headrace.quality.facts import Fact
 from headrace.quality.results import Outcome
-from headrace.run.messages import TakeIn
 
 _OF_ROWS = frozenset({"range", "not_null", "accepted_values", "regex", "unique"})
 """What these come to depends on the rows alone: what passed once fails only another check."""
 
 
+class Declared(NamedTuple):
+    """The checks of a node: its own, and those that its contract promises of its `columns`."""
+
+    own: Sequence[CheckSpec]
+    promised: Sequence[CheckSpec] = ()
+    columns: Sequence[ContractColumn] = ()
+
+
+class Earlier(NamedTuple):
+    """What readers see of the partition before `keys`, and the checks that it failed when it was published."""
+
+    data: InputData | None
+    failed: Collection[str]
+    keys: Sequence[str]
+    timezone: str
+    now_us: int
+
+
 def with_own_checks(
-    facts: Sequence[Fact], found: Audit, task: TakeIn, session: Session, staged: StagedFile, table: Table, promised: Sequence[CheckSpec]
+    facts: Sequence[Fact], found: Audit, declared: Declared, earlier: Earlier, session: Session, staged: StagedFile, table: Table
 ) -> tuple[Fact, ...]:
-    """The facts, those of blocking checks that the newest published interval before would fail put down to who declared the check with
-    the source or in its contract (`promised`): the declaration has changed, and the data hasn't.
-    What was published although it failed says nothing of the check."""
+    """The facts, those of blocking checks that the newest published interval before would fail put down to who declared the check:
+    the declaration has changed, and the data hasn't. What was published although it failed says nothing of the check."""
     import duckdb
 
     failed = {one.name for one in found.results if one.outcome is Outcome.FAILED and one.severity is Severity.BLOCKING}
-    declared = (*promised, *task.source.checks)
-    asked = [one for one in declared if one.name in failed and one.kind in _OF_ROWS and one.name not in task.earlier_failed]
-    earlier = task.earlier
-    if not asked or earlier is None or not earlier.files or len(task.keys) != 1:
+    checks = (*declared.promised, *declared.own)
+    asked = [one for one in checks if one.name in failed and one.kind in _OF_ROWS and one.name not in earlier.failed]
+    data = earlier.data
+    if not asked or data is None or not data.files or len(earlier.keys) != 1:
         return tuple(facts)
     parts = {one.name: _parts(one, found) for one in asked}
-    whole = Whole(earlier.files, earlier.rows or 1, task.keys[0])
+    whole = Whole(data.files, data.rows or 1, earlier.keys[0])
     try:
         before = audit(
             session, staged, table, [part for several in parts.values() for part in several], partition_check=None,
-            references=(), now_us=task.now_us, timezone=task.source.timezone, whole=whole, described=False,
+            references=(), now_us=earlier.now_us, timezone=earlier.timezone, whole=whole, described=False,
         )  # fmt: skip
     except duckdb.Error:  # what readers saw was replaced and swept meanwhile: then it isn't known
         return tuple(facts)
     failing = {one.name for one in before.results if one.outcome is Outcome.FAILED}
     own = {f"check {one.name}": one for one in asked if failing.issuperset(part.name for part in parts[one.name])}
-    return tuple(_own(fact, _place(own[fact.detail], fact, task)) if fact.detail in own else fact for fact in facts)
+    return tuple(_own(fact, _place(own[fact.detail], fact, declared)) if fact.detail in own else fact for fact in facts)
 
 
 def _parts(check: CheckSpec, found: Audit) -> list[CheckSpec]:
@@ -56,10 +74,10 @@ def _parts(check: CheckSpec, found: Audit) -> list[CheckSpec]:
     return [msgspec.structs.replace(check, name=f"{check.name}\n{one}", arguments={**check.arguments, "columns": [one]}) for one in empty]
 
 
-def _place(check: CheckSpec, fact: Fact, task: TakeIn) -> str:
+def _place(check: CheckSpec, fact: Fact, declared: Declared) -> str:
     """Where a check is declared: a contract's promise at its column, as far as one is named."""
-    names = {fact.column, *_columns(check)} if check not in task.source.checks else set()
-    columns = [one.place for one in task.promised or () if one.name in names and one.place is not None]
+    names = {fact.column, *_columns(check)} if check not in declared.own else set()
+    columns = [one.place for one in declared.columns if one.name in names and one.place is not None]
     place = columns[0] if len(columns) == 1 else check.place
     return f"{place.file}:{place.line}"
 

@@ -26,6 +26,7 @@ from headrace.quality.audit import PartitionCheck, Whole, audit
 from headrace.run.messages import Outcome, Produce
 from headrace.run.steps.comparing import compared
 from headrace.run.steps.oddities import Found, oddities
+from headrace.run.steps.own_checks import Declared, Earlier, with_own_checks
 from headrace.run.steps.proving import prove
 from headrace.run.steps.sifting import blocking, sift
 from headrace.run.steps.views import with_views
@@ -172,7 +173,11 @@ def _concluded(task: Produce, workshop: Workshop, outcome: Outcome, produced: Pr
     measures = msgspec.structs.replace(outcome.measures, audit_seconds=found.seconds)
     strange = _strange(task, produced.staged, found)
     found = strange.audit
-    outcome = msgspec.structs.replace(outcome, audit=found, measures=measures, staged=_hashed(produced.staged, found), facts=strange.facts)
+    facts = strange.facts
+    if found.verdict in (Verdict.HELD, Verdict.REJECTED):
+        earlier = Earlier(task.earlier, task.earlier_failed, task.scope.partitions, task.scope.timezone, task.now_us)
+        facts = with_own_checks(facts, found, Declared(task.checks), earlier, _session(task, workshop), produced.staged, produced.table)
+    outcome = msgspec.structs.replace(outcome, audit=found, measures=measures, staged=_hashed(produced.staged, found), facts=facts)
     if found.verdict not in (Verdict.HELD, Verdict.REJECTED):
         rewritten = workshop.rewrite(task.shared, produced.table, task.scope.partitions, task.scope.timezone)
         return msgspec.structs.replace(outcome, rewritten=rewritten, reason="; ".join(filter(None, [_done_without(task), strange.reason])))

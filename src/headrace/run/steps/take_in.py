@@ -42,7 +42,7 @@ from headrace.run.steps.copies import with_copies
 from headrace.run.steps.drifting import READINGS_MAX, Drifting, needs_room, of_file
 from headrace.run.steps.lasting import with_lasting
 from headrace.run.steps.oddities import hash_of, oddities, with_end, with_repeated
-from headrace.run.steps.own_checks import with_own_checks
+from headrace.run.steps.own_checks import Declared, Earlier, with_own_checks
 from headrace.run.steps.reading import Unread, read_as
 from headrace.run.steps.rename_evidence import RenameEvidence
 from headrace.run.steps.restated import cut_off, restatements
@@ -286,7 +286,9 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     found = with_views(found, task.views, session, staged, table, task.now_us)
     judged = _judged(task, workshop, prepared, staged, table, found, kept, drifting)
     if judged.state != "staged":
-        facts = with_own_checks(judged.facts, found, task, session, sifted.staged, table, promised)
+        declared = Declared(source.checks, promised, task.promised or ())
+        earlier = Earlier(task.earlier, task.earlier_failed, task.keys, source.timezone, task.now_us)
+        facts = with_own_checks(judged.facts, found, declared, earlier, session, sifted.staged, table)
         judged = msgspec.structs.replace(judged, facts=facts)
     return sifted.settle(judged, workshop)
 

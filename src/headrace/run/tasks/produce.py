@@ -21,7 +21,7 @@ from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.run.tasks.view_checks import beside, view_checks
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
-from headrace.store.queries import batching
+from headrace.store.queries import batching, leading, publications, versions
 
 TABLES = ("table", "append", "merge", "snapshot")
 """Materialisations whose rows are in a table of the lake."""
@@ -43,6 +43,7 @@ def task(
     known = lookup.table(tx, asset.name) if asset.materialize in TABLES else None
     scope = scope_of(lookup.project, asset, keys, attempt)
     prove = len(keys) > 1 and not batching.proven(tx, asset.name, node.fingerprint)
+    earlier = _earlier(tx, asset, keys) if known is not None else None
     return Produce(
         scope=scope,
         body=asset.body,
@@ -81,7 +82,18 @@ def task(
         pass_environment=lookup.project.settings.pass_environment,
         secrets=asset.secrets,
         hidden=lookup.secrets if isinstance(asset.body, PythonBody | CommandBody) else (),
+        earlier=None if earlier is None else lookup.data(tx, asset.name, [earlier], snapshot),
+        earlier_failed=() if earlier is None else leading.failed_as_published(tx, asset.name, earlier),
     )
+
+
+def _earlier(tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> str | None:
+    """The nearest partition before one that readers see rows of, if other checks may have been declared when it was published."""
+    if len(keys) != 1 or asset.accumulates or not asset.checks:
+        return None
+    nearest = leading.published_before(tx, asset.name, keys[0])
+    published = None if nearest is None else publications.computed(tx, asset.name, nearest)
+    return nearest if published is not None and published.version != versions.newest_id(tx) else None
 
 
 def _classified(lookup: Lookup, asset: Asset) -> tuple[str, ...]:

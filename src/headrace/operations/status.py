@@ -81,7 +81,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         classic = percent(share(ran.succeeded, ran.runs))
         removed = evaluation.removed() if chosen is None else {}
         running = holder(tx) is not None
-        waiting = stored_quarantine.totals(tx)
+        waiting = stored_quarantine.totals(tx, compiled.project.node)
         held = [_paused(session, name, one) for name, one in sorted(world.pauses().items()) if one.holds(now_us)]
         over = Window(window, began_us, now_us, session.timezone)
         past_of = {one.name: evaluation.figures(one.name) for one in shown}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -50,12 +50,14 @@ def waiting(tx: Transaction, *, node: str | None = None, partition: str | None =
     )
 
 
-def totals(tx: Transaction) -> Totals:
-    """What waits, in all."""
-    row = tx.execute(
-        "select count(delivery_id), count(*), coalesce(sum(rows), 0) from quarantine where state in ('held', 'rejected')"
-    ).fetchone()
-    return Totals(*row)
+def totals(tx: Transaction, declared: Callable[[str], object]) -> Totals:
+    """What waits, in all, of nodes that are `declared`: about others nobody can decide anything."""
+    rows = tx.execute(
+        "select node, count(delivery_id), count(*), coalesce(sum(rows), 0) from quarantine"
+        " where state in ('held', 'rejected') group by node"
+    ).fetchall()
+    found = [row[1:] for row in rows if declared(row[0]) is not None]
+    return Totals(*(sum(int(row[n]) for row in found) for n in range(3)))
 
 
 def by_node(tx: Transaction) -> dict[str, tuple[int, int, int]]:

@@ -53,6 +53,8 @@ class Account:
         self.open: set[int] = set()
         self._asked_for: dict[int, Requested] = {}
         self.paused: dict[str, int | None] = {}
+        self.was_paused: set[str] = set()
+        """Nodes that were paused at any time."""
         self.samples: dict[str, int] = {}
         """Node → how many of its attempts told how long they took."""
         self.lapse: dict[AttemptId, int] = {}
@@ -129,6 +131,7 @@ class Account:
                 self._world.coverage.happened(state, how)
             if isinstance(event, Paused):
                 self.paused[node] = event.until
+                self.was_paused.add(node)
             else:
                 self.paused.pop(node, None)
 

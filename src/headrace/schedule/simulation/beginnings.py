@@ -99,8 +99,9 @@ class Beginnings:
                 break
             if other > max(urgencies):
                 raise Violation("nothing_is_passed", f"{node.name}@{command.keys} waits while {said} begins, which is less urgent")
+        kept = _FIRST if node.name in self._account.was_paused else (sys.maxsize, 0)  # a pause costs nothing its place in the queue
         for key, found in zip(command.keys, urgencies, strict=True):
-            self._urgent[node.name, key] = min(found, self._urgent.get((node.name, key), found))
+            self._urgent[node.name, key] = min(found, kept, self._urgent.get((node.name, key), found))
         self._newest.append((leader.now, min(self._urgent[node.name, key] for key in command.keys), f"{node.name}@{command.keys}"))
         if len(command.keys) > 1:  # if one of them comes back, it has the place that it had by itself, which nobody tells here
             self._urgent.update(((node.name, key), _FIRST) for key in command.keys)

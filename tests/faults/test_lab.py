@@ -61,6 +61,7 @@ def test_a_fault_that_does_not_fit_a_world_is_left_out(tmp_path: Path) -> None:
     assert {str(one) for one in range(len(ALL))} - set(every(lab)) == {str(KEYS_OF_FACTS)}
 
 
+@pytest.mark.timeout(300)  # of ten seeds, each delivery is made several times
 def test_of_two_at_once_neither_hides_the_other(tmp_path: Path) -> None:
     """Catches a body that was changed and never ran, for what it reads was held back: nobody could find that."""
     for seed in range(3, 13):

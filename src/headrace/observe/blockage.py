@@ -241,6 +241,12 @@ def promised_by(node: Node, partition: str) -> int | None:
     return Offset.parse(node.expect_by).after_us(end, node.timezone, node.no_data.holds)
 
 
+def in_order(found: Sequence[Blocked]) -> list[Blocked]:
+    """What waits to be mended first, and of that what began first; then the rest: as the delay ledger has it."""
+    holds = sorted((one for one in found if one.block in HOLDS), key=lambda one: one.since_us or 0)
+    return [*holds, *(one for one in found if one.block not in HOLDS)]
+
+
 def short_reason(reason: str) -> str:
     """A reason without its particulars, which `quarantine` and `logs` have: up to the first bracket or the second sentence."""
     return reason.partition(" (")[0].partition("; ")[0]

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from headrace.model.intervals import bounds_us, next_key
 from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
-from headrace.observe.blockage import HOLDS, Block, Blockage, Blocked, next_command, promised_by, told
+from headrace.observe.blockage import HOLDS, Block, Blockage, Blocked, in_order, next_command, promised_by, told
 from headrace.observe.exported import exported
 from headrace.observe.freshness import Freshness, Stood, stood
 from headrace.observe.looking import known_until
@@ -215,7 +215,7 @@ class _Judgement:
 
     def _held_back(self, one: Obligation) -> AtRisk | None:
         """Something that stands still until somebody does something, or that was promised for earlier."""
-        for found in self._blockage.of(self._terms, one.interval):
+        for found in in_order(self._blockage.of(self._terms, one.interval)):
             if found.block in HOLDS or self._overdue(found):
                 at = moment(one.due_at_us, self._now, self._scene.declared.timezone)
                 said = f"late at {at}: {self._told(found)}"
@@ -306,7 +306,7 @@ class _Judgement:
         """What holds back the interval for which it became late; where nothing was ever there, the first."""
         for one in self._late if state is State.LATE else self._all:
             if not one.settled and (found := self._blockage.of(self._terms, one.interval)):
-                return found[0]
+                return in_order(found)[0]
         if state is State.LATE and not self._late and self._through is not None:  # too old, though nothing was due yet
             following = next_key(self._through, self._terms.per, self._terms.timezone)
             return next(iter(self._blockage.of(self._terms, following)), None)

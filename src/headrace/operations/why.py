@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +17,7 @@ from headrace.observe.states import ConsumerStatus, State
 from headrace.observe.watched import WHOLE, Terms
 from headrace.observe.wording import moment
 from headrace.operations import restatements, targets
-from headrace.operations.interventions import LedgerRow, WaitingRow, WhyDocument
+from headrace.operations.interventions import LedgerRow, SegmentRow, WaitingRow, WhyDocument
 from headrace.operations.ledgers import Ledgers, owner_of
 from headrace.operations.session import Session
 from headrace.operations.standing import standing
@@ -66,7 +67,11 @@ def _answered(session: Session, compiled: Compiled, name: str, key: str | None, 
             ledger = ledgers.of_consumer(terms, document.interval) if document.interval is not None else None
             told = _with(document, ledger, ledgers.newest_met(terms) if ledger is None and key is None else None)
             ended = ledgers.ended(terms, ledger) if ledger is not None else None
-            return _because(session, tx, told, status, compiled, now_us) if ended is None else msgspec.structs.replace(told, verdict=ended)
+            told = _because(session, tx, told, status, compiled, now_us) if ended is None else msgspec.structs.replace(told, verdict=ended)
+            late = _interval(scene, terms, now_us) if key is None and wrong and State.LATE in status.states else None
+            if late is None or late == document.interval:
+                return told
+            return _and_waits(session, tx, told, status, compiled, ledgers.of_consumer(terms, late), now_us)
         document = _of_node(session, tx, scene, waits, name, key, now_us)
         return _with(document, ledgers.of_partition(name, document.interval) if document.interval is not None else None)
 
@@ -83,28 +88,59 @@ def _because(
     session: Session, tx: Transaction, document: WhyDocument, status: ConsumerStatus, compiled: Compiled, now_us: int
 ) -> WhyDocument:
     """Who waits, since when, and because of which incident, where one is known that explains it: one that isn't over."""
-    lasting = {one.shown for one in incidents.open_ones(tx)}
-    held = [one for one in document.segments or () if one.incident in lasting]
-    if not document.open or not held or status.since_us is None or str(status.state) not in ("late", "never", "wrong", "at_risk"):
+    found = _cause(tx, compiled, document.segments or ())
+    if not document.open or found is None or status.since_us is None or str(status.state) not in ("late", "never", "wrong", "at_risk"):
         return document
-    longest = max(held, key=lambda one: one.seconds)
     since = moment(status.since_us, now_us, session.timezone)
-    incident = incidents.get(tx, int((longest.incident or "").removeprefix("INC-")))
-    owner = incident.owner if incident is not None else owner_of(compiled, longest.node)
-    whose = f", which {owner} answers for" if owner else ""
-    cause = f"{longest.incident}: {longest.note} at {longest.node} {longest.partition}".replace(f" {WHOLE}", "")
-    said = f"{status.name} is {str(status.state).replace('_', ' ')} since {since} because of {cause}{whose}."
-    is_over = longest.incident not in {one.incident for one in held if one.to == document.to}
-    if is_over and status.state in WAITING and status.incident not in (None, longest.incident):
+    said = f"{status.name} is {str(status.state).replace('_', ' ')} since {since} because of {found.text}."
+    if found.is_over and status.state in WAITING and status.incident not in (None, found.incident):
         # what took the most time is mended where it waits now, and something else isn't
         said = f"{said} Now it waits for {status.reason}."
         return msgspec.structs.replace(document, verdict=said, next=f"headrace incident {status.incident}")
-    if status.state is State.WRONG and status.incident != longest.incident:
+    if status.state is State.WRONG and status.incident != found.incident:
         # what is there is wrong for another reason than the one for which the next isn't
-        wrong = f"{status.name} is wrong since {since}: {status.reason}."
-        said = f"{wrong} {document.interval} waits because of {cause}{whose}."
+        said = f"{_wrong_since(status, since)} {document.interval} waits because of {found.text}."
         return msgspec.structs.replace(document, verdict=said, next=status.next or document.next)
-    return msgspec.structs.replace(document, verdict=said, next=f"headrace incident {longest.incident}")
+    return msgspec.structs.replace(document, verdict=said, next=f"headrace incident {found.incident}")
+
+
+def _and_waits(
+    session: Session, tx: Transaction, document: WhyDocument, status: ConsumerStatus, compiled: Compiled, waiting: LedgerRow | None,
+    now_us: int,
+) -> WhyDocument:  # fmt: skip
+    """Of a consumer whose wrong interval is explained: that it waits for another one besides."""
+    found = None if waiting is None or not waiting.open else _cause(tx, compiled, waiting.segments)
+    if waiting is None or found is None or status.since_us is None:
+        return document
+    wrong = _wrong_since(status, moment(status.since_us, now_us, session.timezone))
+    return msgspec.structs.replace(document, verdict=f"{wrong} {waiting.interval} waits because of {found.text}.")
+
+
+def _wrong_since(status: ConsumerStatus, since: str) -> str:
+    return f"{status.name} is wrong since {since}: {status.reason}."
+
+
+class _Cause(NamedTuple):
+    """The open incident that most of a wait is put down to, in a clause, and whether it waits for something else now."""
+
+    incident: str
+    text: str
+    is_over: bool
+
+
+def _cause(tx: Transaction, compiled: Compiled, segments: Sequence[SegmentRow]) -> _Cause | None:
+    lasting = {one.shown for one in incidents.open_ones(tx)}
+    held = [one for one in segments if one.incident in lasting]
+    if not held:
+        return None
+    longest = max(held, key=lambda one: one.seconds)
+    shown = longest.incident or ""
+    incident = incidents.get(tx, int(shown.removeprefix("INC-")))
+    owner = incident.owner if incident is not None else owner_of(compiled, longest.node)
+    whose = f", which {owner} answers for" if owner else ""
+    what, besides, more = longest.note.partition("; ")
+    text = f"{shown}: {what} at {longest.node} {longest.partition}{whose}{besides}{more}".replace(f" {WHOLE}", "")
+    return _Cause(shown, text, shown not in {one.incident for one in held if one.to == segments[-1].to})
 
 
 def _parsed(project: Project, text: str) -> tuple[str, str | None]:

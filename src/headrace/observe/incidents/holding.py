@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from headrace.observe.blockage import HOLDS, Blockage, Blocked
+from headrace.observe.blockage import HOLDS, Blockage, Blocked, in_order
 from headrace.observe.obligations import Obligation, Scene
 from headrace.observe.periods import unserved
 from headrace.observe.watched import WHOLE, Terms
@@ -63,9 +63,7 @@ def _order(one: _Held) -> tuple[int, int]:
 
 def _blocking(tx: Transaction, found: Sequence[Blocked]) -> _Held | None:
     """The first of what isn't there, and of which an incident is open."""
-    holds = [one for one in found if one.block in HOLDS]
-    others = [one for one in found if one.block not in HOLDS]
-    for one in (*sorted(holds, key=lambda each: each.since_us or 0), *others):
+    for one in in_order(found):
         key = "" if one.partition == WHOLE else one.partition
         incident = stored.open_at(tx, one.node, key)
         if incident is not None:

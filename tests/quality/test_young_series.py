@@ -50,6 +50,34 @@ def test_rows_a_factor_beyond_every_neighbour(past: int, severity: str | None, t
     assert told(day(past), past) == []
 
 
+@pytest.mark.parametrize(("usual", "now"), [(55, 4), (55, 15), (200, 90), (20, 2)])
+@pytest.mark.parametrize("past", [28, 56])
+def test_few_rows_after_four_weeks(usual: int, now: int, past: int) -> None:
+    """Would catch: 4 rows of 55 published with a warning, since chance moves so few rows by so much more."""
+    chance = random.Random(f"{usual}/{past}")
+    history = History([Past(key(n), encoded(Metrics(_drawn(chance, usual), {}, repeated=0))) for n in range(past)], Grain.DAY)
+    facts = judge(Partition(key=key(past), metrics=Metrics(now, {}, repeated=0)), history)
+    assert [(fact.kind, fact.severity.value) for fact in facts] == [("volume_anomaly", "hold")]
+
+
+@pytest.mark.parametrize("usual", [6, 12, 30, 55, 200])
+def test_chance_alone_holds_no_small_table(usual: int) -> None:
+    """Would catch: a table of a few rows a day that is held for a quiet day."""
+    chance = random.Random(usual)
+    drawn = [_drawn(chance, usual) for _ in range(1_500)]
+    held = 0
+    for n in range(56, len(drawn), 1):
+        history = History([Past(key(at), encoded(Metrics(drawn[at], {}, repeated=0))) for at in range(n - 56, n)], Grain.DAY)
+        facts = judge(Partition(key=key(n), metrics=Metrics(drawn[n], {}, repeated=0)), history)
+        held += any(fact.severity is Severity.HOLD for fact in facts)
+    assert held == 0
+
+
+def _drawn(chance: random.Random, mean: int) -> int:
+    """A count that is left to chance (Poisson)."""
+    return sum(chance.random() < mean / 1_000 for _ in range(1_000))
+
+
 @pytest.mark.parametrize(("usual", "now", "severity"), [(60, 9, "hold"), (60, 1, "hold"), (26, 5, "hold"), (22, 15, None), (15, 9, "warn")])
 def test_few_rows_where_there_were_many(usual: int, now: int, severity: str | None) -> None:
     """Would catch: 9 rows instead of 60, published without a word because they are few; and a small

@@ -202,7 +202,6 @@ def _repeated(one: Partition, history: History) -> list[Fact]:
             expected=f"at most {percent(most)} of the rows" if most else "no row twice",
             observed=f"{rows} of {one.metrics.rows} rows are identical to others",
             strength=EXACT,
-            detail=f"{rows} rows",
             partition=one.key,
         )
     ]

@@ -75,12 +75,21 @@ def noise(family: str, expected: float, rows: int, usual: int) -> float:
         share = min(max(expected, 0.0), 1.0)
         return math.sqrt(share * (1 - share) / rows) + 0.5 / rows
     match family:
+        case "rows" if rows < math.expm1(expected):
+            return _fewer(math.expm1(expected), rows)
         case "location" | "spread" | "length":
             return math.sqrt(max(1 / rows - 1 / max(usual, 1), 0.0))
         case "rows" | "distinct":
             return 1 / math.sqrt(rows)
         case _:
             return 6 / math.sqrt(rows)
+
+
+def _fewer(mean: float, rows: int) -> float:
+    """What chance makes of a count that is less than its mean, in logarithms: these are far apart for
+    small counts, of which square roots scatter alike (Anscombe, Biometrika 35, 1948)."""
+    errors = 2 * (math.sqrt(mean + 3 / 8) - math.sqrt(rows + 3 / 8))
+    return math.log((mean + 1) / (rows + 1)) / errors
 
 
 @cache

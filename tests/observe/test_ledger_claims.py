@@ -167,6 +167,19 @@ def test_a_delivery_between_two_observations_is_told_as_such() -> None:
         assert (notes["source"], notes["detection"]) == (told, "came in this time, not observed yet")
 
 
+def test_when_a_source_that_couldnt_be_read_delivered_isnt_known() -> None:
+    """Would catch: a vendor said to be six hours late, of a server that was down for six hours and says no times."""
+    rows, minute = Rows(), 60_000_000
+    stay = Stay(node=NODE, partition="*", from_us=0, to_us=250 * minute, is_source=True, promised_us=60 * minute)
+    rows.delivered = [Arrival(1, 240 * minute, 240 * minute)]
+    for refused, told in (
+        ([Unread(30 * minute, 240 * minute, "status 500")], "delivered at most 3 h 00 min later than agreed: it couldn't be read before"),
+        ([Unread(30 * minute, 90 * minute, "status 500")], "delivered 3 h 00 min later than agreed"),
+    ):
+        rows.refused = refused
+        assert told in [one.note for one in Claims(stay, rows).all() if one.kind == "source"]
+
+
 def test_what_was_published_and_is_wrong_is_its_incidents() -> None:
     """Would catch: wrong data whose time isn't told, or without who answers for it."""
     rows = Rows(attempt(1, "published", 0, 0, 10, run_us=10), attempt(2, "published", 80, 80, 90, run_us=10))

@@ -215,3 +215,30 @@ def test_a_long_chain_costs_little(tmp_path: Path) -> None:
     check(document)
     assert len({one.node for one in document.segments}) == 51
     assert spent < 0.3, f"{spent:.3f} s"
+
+
+def test_an_optional_input_is_waited_for_until_it_was_promised(any_lab: Lab) -> None:
+    """Would catch: hours that Headrace is said to have taken, in which an asset waited as declared for a delivery that never came."""
+    lab = any_lab
+    lab.write("owners.yaml", "core: {kind: team}\nacme: {kind: vendor}\ngrid: {kind: vendor}\n")
+    for name, owner, by in (("orders", "acme", "02:00"), ("weather", "grid", "06:00")):
+        lab.write(
+            f"sources/{name}.yaml",
+            f"source: {name}\nowner: {owner}\npartition: day\nexpect: {{by: '{by}'}}\nfiles: landing/{name}_{{date:%Y-%m-%d}}.csv\n",
+        )
+    body = "select $partition_start as day, count(*) as n, (select max(degrees) from weather) as most from orders"
+    lab.sql("total", body, "partition: {by: day, column: day}\ninputs: [{weather: {optional: true}}]")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n")
+    lab.orders(DAYS[0])
+    (lab.root / f"landing/weather_{DAYS[0]}.csv").write_text("degrees\n7\n", encoding="utf-8")
+    tick(lab, "2025-01-02T01:00:00+00:00")
+    lab.orders(DAYS[1])
+    tick(lab, "2025-01-03T01:00:00+00:00")
+    waits = ask(lab, "report@2025-01-02", "2025-01-03T05:00:00+00:00")
+    assert [one[:2] for one in hours(waits.segments)] == [("source", "orders"), ("source", "weather")]
+    assert hours(waits.segments)[1][2] == pytest.approx(4.0, abs=0.1)
+    tick(lab, "2025-01-03T06:30:00+00:00")
+    over = ask(lab, "report@2025-01-02", "2025-01-03T06:40:00+00:00")
+    assert [one[:2] for one in hours(over.segments)] == [("source", "orders"), ("source", "weather"), ("schedule", "total")]
+    assert hours(over.segments)[1][2] == pytest.approx(5.0, abs=0.1)
+    assert over.shortest_possible_seconds == pytest.approx(6 * HOUR, abs=120)

@@ -52,6 +52,8 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     triggered: str = ""
     """What releases it, where that isn't left to its inputs."""
     queues: Queues | None = None
+    missed: tuple[tuple[str, str, int], ...] = ()
+    """Optional inputs that weren't there when it began: node, partition, and until when they were promised."""
     tried_from_us: int = 0
     """Attempts queued before then made what was there before, and have no part in this wait."""
 
@@ -74,6 +76,7 @@ class Claims:
     def all(self) -> Iterator[Segment]:
         """Every claim."""
         yield from self._of_deliveries()
+        yield from self._of_what_is_done_without()
         yield from self._of_tries()
         yield from self._of_what_was_taken_back()
         yield from self._of_pauses()
@@ -121,7 +124,24 @@ class Claims:
             most = f"{ago(one.observed_us - promised)} later than agreed"
             least = ago(one.arrived_us - promised)
             return f"delivered {least} to {most}" if one.arrived_us > promised else f"delivered at most {most}"
+        if one.arrived_us > promised and self._is_unread_until(one):
+            return f"delivered at most {ago(one.arrived_us - promised)} later than agreed: it couldn't be read before"
         return "delivered, as agreed" if one.arrived_us <= promised else f"delivered {ago(one.arrived_us - promised)} later than agreed"
+
+    def _of_what_is_done_without(self) -> Iterator[Segment]:
+        """An optional input is waited for until it was promised."""
+        for node, partition, until in self._stay.missed:
+            wait = self._claim(Kind.SOURCE, self._stay.from_us, until, "optional, waited for until it was promised")
+            yield msgspec.structs.replace(wait, node=node, partition=partition)
+
+    def _could_begin_us(self) -> int:
+        """From when on nothing that it reads was in its way, optional inputs included."""
+        return max([self._stay.from_us, *(until for _, _, until in self._stay.missed)])
+
+    def _is_unread_until(self, one: Arrival) -> bool:
+        """Whether the source couldn't be read just before a delivery was seen that doesn't say itself when it came."""
+        spans = self._records.unread(self._stay.node) if one.arrived_us == one.observed_us else ()
+        return any(each.from_us < one.observed_us and (each.to_us is None or each.to_us >= one.observed_us) for each in spans)
 
     # Attempts
 
@@ -291,7 +311,7 @@ class Claims:
         if self._tries and (self._tries[-1].is_open or self._lasting(self._tries[-1])):
             return
         ready = [one.finished_us or 0 for one in self._tries[-1:]] + [one.observed_us for one in self._arrivals[-1:]]
-        yield self._claim(Kind.QUEUE, max([queues.since_us, *ready]), self._stay.to_us, queues.note[:200])
+        yield self._claim(Kind.QUEUE, max([queues.since_us, self._could_begin_us(), *ready]), self._stay.to_us, queues.note[:200])
 
     def _of_the_schedule(self) -> Iterator[Segment]:
         """From when it could have begun until it was queued: nothing had asked for it."""
@@ -309,7 +329,7 @@ class Claims:
 
     def _unseen(self) -> Iterator[tuple[int, int]]:
         """The stay without what passed before a delivery that was there was seen: that is detection's."""
-        begins = self._stay.from_us
+        begins = self._could_begin_us()
         for one in self._arrivals:
             ends = min(one.arrived_us, self._dropped_us(begins))
             if begins < ends and one is not self._arrivals[0]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from headrace.model import InputMode, InputSpec
 from headrace.model.intervals import previous_key
 from headrace.model.required import required
+from headrace.observe.blockage import promised_by
 from headrace.observe.ledger.declared import Traits
 from headrace.observe.ledger.records import Records, Try
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed
@@ -65,6 +66,35 @@ class Inputs:
         found = [one for spec in node.inputs for one in self._of_spec(node, place.partition, spec, at_us, before)]
         found += self._own(node, place.partition, at_us)
         return [self._as_read(one, reader, at_us) for one in found] if reader is not None and reader.staged else found
+
+    def missed(self, place: Place, at_us: int) -> list[tuple[Place, int]]:
+        """The optional inputs that weren't there at a time, each with until when it was promised: a partition waits that long for it."""
+        node = self.known(place.node)
+        if node is None or node.is_source:
+            return []
+        found = [
+            Place(source.name, key)
+            for spec in node.inputs
+            if spec.optional and (source := self.known(spec.node)) is not None
+            for key in self._keys(node, place.partition, source, spec) or ()
+            if self.there(Place(source.name, key), at_us) is None and not counts_as_empty(source, key, self._scene)
+        ]
+        return [(one, until) for one in found if (until := self._promised_us(one, 0)) is not None]
+
+    def _promised_us(self, place: Place, depth: int) -> int | None:
+        """Until when a partition was promised: the last of the deliveries that it is made of; None where none of them was."""
+        node = self.known(place.node)
+        if node is None or depth > DEPTH_MAX:
+            return None
+        if node.is_source:
+            return promised_by(node, place.partition)
+        above = [
+            Place(source.name, key)
+            for spec in node.inputs
+            if (source := self.known(spec.node)) is not None and source is not node
+            for key in self._keys(node, place.partition, source, spec) or ()
+        ]
+        return max((at for one in above if (at := self._promised_us(one, depth + 1)) is not None), default=None)
 
     def _as_read(self, one: Ready, reader: Try, at_us: int) -> Ready:
         """An input of a staged attempt: what its plan had staged of it, else what was published."""

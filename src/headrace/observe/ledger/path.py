@@ -45,7 +45,7 @@ class Path:
     def alone(self, place: Place, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
         """The same of what a partition's own rows say, whatever it waited for."""
         final = self._shown(place, to_us) if there else None
-        return self._own(self._as_stay(place, self._inputs.known(place.node), from_us, to_us, final))
+        return self._own(self._as_stay(place, self._inputs.known(place.node), from_us, to_us, final, to_us))
 
     def _stay(self, one: Ready, from_us: int, to_us: int) -> tuple[Stay, Ready | None]:
         """The part of one partition, which was there at `to_us` or isn't there yet, and what is above it."""
@@ -68,11 +68,11 @@ class Path:
         missing = [one for one in ready if one.at_us is None]
         if missing and first is None and final is None:
             above = min(missing, key=lambda one: self._inputs.root_rank(one.place))
-            return self._as_stay(place, node, to_us, to_us, final), above
+            return self._as_stay(place, node, to_us, to_us, final, begun), above
         last = max((one for one in ready if one.at_us is not None), key=_when, default=None)
         if last is None or last.at_us is None or last.at_us <= from_us:
-            return self._as_stay(place, node, from_us, to_us, final), None
-        return self._as_stay(place, node, min(last.at_us, to_us), to_us, final), last
+            return self._as_stay(place, node, from_us, to_us, final, begun), None
+        return self._as_stay(place, node, min(last.at_us, to_us), to_us, final, begun), last
 
     def _made_by(self, one: Ready, to_us: int) -> Shown:
         """With what a partition was there: what its plan had staged, else a publication."""
@@ -85,7 +85,7 @@ class Path:
         shown = [each.at_us for each in self._records.shown(*one.place) if each.at_us <= until_us]
         return Ready(one.place, shown[-1]) if shown else one
 
-    def _as_stay(self, place: Place, node: Node | None, from_us: int, to_us: int, final: Shown | None) -> Stay:
+    def _as_stay(self, place: Place, node: Node | None, from_us: int, to_us: int, final: Shown | None, begun_us: int) -> Stay:
         trigger = node.trigger if node is not None else None
         said = "" if trigger is None else trigger.cron or trigger.upstream or trigger.arrival or "its time"
         return Stay(
@@ -93,6 +93,7 @@ class Path:
             final=None if final is None else final.id, traits=self._traits.get(place.node, Traits()), triggered=said,
             promised_us=None if node is None else promised_by(node, place.partition),
             queues=self._queues(place, from_us) if final is None else None,
+            missed=tuple((*one, until) for one, until in self._inputs.missed(place, begun_us)) if not self._again else (),
             tried_from_us=from_us if self._again or (place.partition == WHOLE and not _is_source(node)) else 0,
         )  # fmt: skip
 

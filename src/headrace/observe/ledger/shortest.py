@@ -55,6 +55,8 @@ class Shortest:
             for one in self._inputs.of(place, to_us, made):
                 if one.at_us is None or one.at_us > from_us:
                     begins = max(begins, self._earliest(one.place, from_us, to_us, depth + 1))
+            for _, until in self._inputs.missed(place, to_us if made is None else made.queued_us):
+                begins = max(begins, min(until, to_us))
         ends = begins + self._work_us(place, made)
         self._known[place] = ends if there is None else min(ends, max(there, from_us))
         return self._known[place]

@@ -131,6 +131,21 @@ def test_a_person_may_try_again_what_failed_and_a_pass_may_not() -> None:
     assert d.work() == [("clean", DAYS[0])]
 
 
+def test_a_person_who_asks_again_waits_for_no_next_try() -> None:
+    """Catches a retry that attempts nothing, because the partition would be tried again by itself a little later."""
+    d = Driver(source("flights"), asset("clean", "flights"))
+    d.ask()
+    d.arrive("flights", DAYS[0])
+    d.publish(d.attempt("flights", DAYS[0]))
+    d.end(d.attempt("clean", DAYS[0]), S.FAILED, FailureKind.TRANSIENT)
+    assert d.core.next_try() is not None and not d.running
+    d.ask()
+    assert not d.running, "a pass waits"
+    d.ask(Target("clean"), retry=frozenset({"clean"}))
+    assert d.marks[-1].not_before is None
+    assert d.work() == [("clean", DAYS[0])]
+
+
 def test_a_failure_is_tried_again_when_its_input_changes() -> None:
     d = Driver(source("flights"), asset("clean", "flights"))
     d.ask()

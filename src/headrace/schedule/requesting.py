@@ -104,14 +104,18 @@ class Requests:
                     self._queue.consider(node, key)
 
     def _asked_again(self, event: Requested, node: GraphNode, cell: Cell) -> bool:
-        """Whether a person who names a node means a partition that nothing would happen to otherwise. One that was passed over has to be
-        named itself."""
+        """Whether a person who names a node means a partition that nothing would happen to otherwise, or only after a pause between two
+        tries. One that was passed over has to be named itself."""
         if cell.state is PartitionState.WAIVED:
             return any(target.first is not None for target in event.targets if target.node == node.name)
-        return cell.state in STOPPED or cell.state is PartitionState.WITHDRAWN or cell.proposed
+        backs_off = cell.not_before is not None
+        return cell.state in STOPPED or cell.state is PartitionState.WITHDRAWN or cell.proposed or backs_off
 
     def _again(self, node: GraphNode, key: str) -> None:
         cell = self._board.cell(node.name, key)
+        backed_off = cell.not_before is not None
         cell.failures, cell.not_before = 0, None
+        if backed_off:
+            self._all.mark(node.name, key, cell)
         cell.late, cell.proposed = cell.proposed, False
         self._queue.want(node, key, force=True)

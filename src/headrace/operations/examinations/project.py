@@ -37,10 +37,11 @@ def _contacts(session: Session) -> Iterator[Finding]:
     found = session.declared().project
     if found is None or not found.owners:
         return
-    if not found.settings.notify:
+    people = Recipients(found)
+    contacts = [contact for owner in found.owners.values() for contact in owner.contact]
+    if not found.settings.notify and all(people.wrong(contact, cause=True) for contact in contacts):
         yield skipped("contacts", "headrace.toml has no [notify]: nobody is told of anything")
         return
-    people = Recipients(found)
     silent = [name for name in found.owners if people.of(name) is None]
     wrong = {contact: why for name in found.owners if (to := people.of(name)) for contact in to.owner.contact
              if (why := people.wrong(contact, cause=True))}  # fmt: skip

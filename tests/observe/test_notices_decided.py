@@ -62,11 +62,13 @@ class Board:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def judge(self, people: Project, now: int, *found: Incident, risk: bool = False, late: dict[str, int] | None = None) -> None:
+    def judge(
+        self, people: Project, now: int, *found: Incident, risk: bool = False, late: dict[str, int] | None = None, **more: Any
+    ) -> None:
         with self.store.write(None) as tx:
             for one in found:
                 incidents.write(tx, one)
-            deadlines = Deadlines({"report": RISK} if risk else {}, late or {})
+            deadlines = Deadlines({"report": RISK} if risk else {}, late or {}, **more)
             tell(tx, people, deadlines, now, lambda one: ("", [f"headrace fix {one.shown}"]))
 
     def rows(self, columns: str = "kind, recipient, state") -> list[tuple[Any, ...]]:
@@ -183,6 +185,19 @@ def test_deadlines_that_will_be_missed_are_told_before(board: Board) -> None:
     assert board.send(at(MORNING) + MINUTE) == [("late", "readers")]
     board.judge(people, at(MORNING) + HOUR, incident(), late={"report": at(MORNING)})
     assert board.send(at(MORNING) + HOUR) == [("opened", "team"), ("opened", "readers")]
+
+
+def test_withdrawn_rows_are_told_with_their_cause(board: Board) -> None:
+    """Catches "no cause is known yet" of what somebody withdrew, and readers of what was made of it who hear nothing."""
+    people, now, said = project(VENDOR, TEAM, READERS), at(MORNING), "a@2025-01-09, withdrawn: cents (by ann)"
+    root = "a@2025-01-09 was withdrawn: cents (by ann)"
+    for minute in range(2):
+        board.judge(people, now + minute * MINUTE, late={"report": now}, withdrawn={"report": said})
+    board.judge(people, now + HOUR, wrong={"report": (now, root)})
+    assert board.rows("kind, recipient") == [("late", "readers"), ("wrong", "readers")]
+    late, wrong = (body.splitlines() for (body,) in board.rows("body"))
+    assert late[0] == "It is late since Fri 2025-01-10 07:00; it waits for a@2025-01-09, withdrawn: cents (by ann)."
+    assert wrong[0] == f"It is wrong since Fri 2025-01-10 07:00: {root}."
 
 
 def test_a_shared_channel_is_written_to_once_and_tickets_are_of_causes(board: Board) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -228,6 +229,30 @@ def test_a_tick_sends_and_waits_for_nobody(tmp_path: Path, web: Server, monkeypa
     rows = {row["contact"]: row for row in lab.headrace("notify")}
     assert rows["hook"]["told"] == "core"
     assert [row["state"] for row in lab.headrace("notify", "test", "ops")] == ["ok"]
+
+
+def test_readers_hear_that_rows_were_withdrawn(tmp_path: Path) -> None:
+    """Catches a consumer that is wrong since somebody withdrew what it is made of, and whose owner hears nothing; "no cause is known yet"
+    once the rest is withdrawn too."""
+    lab = Lab(tmp_path / "p")
+    with (lab.root / "headrace.toml").open("a") as file:
+        file.write('\n[notify.mail]\nurl = "file:outbox"\n')
+    lab.write("owners.yaml", "core: {}\nreaders: {contact: 'mailto:r@x.example'}\nacme: {kind: vendor, manager: core}\n")
+    lab.sql("totals", "select day, sum(amount) as total from orders group by all")
+    lab.write("consumers.yaml", "- {consumer: report, owner: readers, reads: [totals], due: '13:00'}\n")
+    day = "2025-01-09"
+    lab.orders("2025-01-08")
+    lab.orders(day)
+    lab.tick()
+    lab.now += timedelta(hours=2)
+    for name in ("orders", "totals"):
+        lab.headrace("withdraw", f"{name}@{day}", "--reason", "cents", "--now", lab.now.isoformat())
+    by = r"cents \(by [^)]+\)"
+    told = [(kind, body.splitlines()[0]) for kind, body in lab.rows("select kind, body from notice order by id")]
+    assert [kind for kind, _ in told] == ["wrong", "late"]
+    wrong, late = (said for _, said in told)
+    assert re.fullmatch(rf"It is wrong since Fri .* 14:01: orders@{day} was withdrawn: {by}; totals@{day} was computed from it\.", wrong)
+    assert re.fullmatch(rf"It is late since Fri .* 13:00; it waits for orders@{day}, withdrawn: {by}\.", late)
 
 
 @pytest.mark.slow

@@ -34,6 +34,10 @@ class Matters(msgspec.Struct, frozen=True, kw_only=True):
     told: Mapping[int, Sequence[Told]]
     risks: Mapping[str, AtRisk]
     late: Mapping[str, int]
+    withdrawn: Mapping[str, str] = {}
+    """Of a late consumer: what it waits for that was withdrawn, and why and by whom."""
+    wrong: Mapping[str, tuple[int, str]] = {}
+    """The consumers that are wrong without an incident, because rows were withdrawn: since when, and by what."""
     late_known: Mapping[str, int] = {}
     """The consumers that are late, and whose cause is known, and since when."""
     distant: Mapping[str, int] = {}
@@ -79,6 +83,8 @@ class _Deciding:
                 self._at_risk(name, risk)
         for name, since in self._matters.late.items():
             self._late(name, since)
+        for name, (since, said) in self._matters.wrong.items():
+            self._wrong(name, since, said)
         return self._found
 
     def _explained(self, name: str) -> bool:
@@ -200,9 +206,16 @@ class _Deciding:
                 self._put(None, "at_risk", f"{name}@{risk.interval}", to, channel, self._words.at_risk(name, risk), "")
 
     def _late(self, name: str, since: int) -> None:
+        page = self._words.late(name, since, self._matters.withdrawn.get(name, ""))
         for to in self._people.concerned([self._project.consumers[name].owner]):
             for channel in to.owner.contact:
-                self._put(None, "late", f"{name}@{since}", to, channel, self._words.late(name, since), "")
+                self._put(None, "late", f"{name}@{since}", to, channel, page, "")
+
+    def _wrong(self, name: str, since: int, said: str) -> None:
+        page = self._words.wrong(name, since, said)
+        for to in self._people.concerned([self._project.consumers[name].owner]):
+            for channel in to.owner.contact:
+                self._put(None, "wrong", f"{name}@{since}", to, channel, page, "")
 
     # Messages
 
@@ -215,7 +228,7 @@ class _Deciding:
             why = TOGETHER
         elif why is None:
             self._counts[to.name] = self._counts.get(to.name, 0) + 1
-        urgent = kind in ("at_risk", "late", "escalated") or (one is not None and one.state != "resolved" and self._urgent(one))
+        urgent = kind in ("at_risk", "late", "wrong", "escalated") or (one is not None and one.state != "resolved" and self._urgent(one))
         self._found.queued.append(
             Queued(
                 incident=None if one is None else one.id, kind=kind, subject=subject, recipient=to.name, channel=channel,

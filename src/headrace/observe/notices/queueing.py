@@ -49,6 +49,10 @@ class Deadlines(NamedTuple):
     late: Mapping[str, int]
     distant: Mapping[str, int] = MappingProxyType({})
     never: Mapping[str, int] = MappingProxyType({})
+    withdrawn: Mapping[str, str] = MappingProxyType({})
+    """Of a late consumer: what it waits for that was withdrawn, and why and by whom."""
+    wrong: Mapping[str, tuple[int, str]] = MappingProxyType({})
+    """The consumers that are wrong without an incident, because rows were withdrawn: since when, and by what."""
 
 
 def queue(
@@ -76,7 +80,7 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
         repair=lambda one: repair(whole[one.id]),
         ended={one.id: endings.of(tx, one) for one in found if _untold(one, about[one.id])},
         late={name: since for name, since in deadlines.late.items() if name not in known},
-        distant=deadlines.distant,
+        distant=deadlines.distant, withdrawn=deadlines.withdrawn, wrong=deadlines.wrong,
         late_known={name: since for name, since in deadlines.late.items() if name in known},
         warnings=warnings,
         counts={name: notices.count_since(tx, name, now - HOUR_US) for name in project.owners},
@@ -97,6 +101,8 @@ def _deadlines(evaluation: Evaluation, now: int) -> Deadlines:
         {one.name: one.late_since_us for one in found if one.late_since_us is not None},
         {one.name: due for one in found if (due := _due_next(one)) is not None and due > near},
         {one.name: one.never_since_us for one in found if one.never_since_us is not None},
+        {one.name: one.withdrawn for one in found if one.withdrawn},
+        {name: (one.since_us, one.said) for name, one in evaluation.wronged.items() if one.incident is None},
     )
 
 

@@ -89,9 +89,9 @@ class Words:
         return self._page(f"{one.shown} {subject(one)}", lines)
 
     def escalated(self, one: Incident, to: Recipient, told: Recipient, risks: Mapping[str, AtRisk]) -> Page:
-        """It is open still, and somebody else was told before."""
+        """It is open, and somebody else was told of it: long before, or just now where it makes a consumer late."""
         lines = [f"It is open since {self._at(one.opened_at)}; {told.name} was told.", *self._cause(one, to)]
-        return self._page(f"{one.shown} is open still: {subject(one)}", [*lines, *self._reach(one, to, risks), *self._next(one)])
+        return self._page(f"{one.shown} is open: {subject(one)}", [*lines, *self._reach(one, to, risks), *self._next(one)])
 
     def resolved(self, one: Incident, ended: str) -> Page:
         """It is over; `ended` says by what, and how those are served whom it affected."""
@@ -115,10 +115,17 @@ class Words:
         lines = [f"{risk.interval} is due at {self._at(risk.due_us)}; {when}.", *waits, f"Why: headrace why {consumer}"]
         return self._page(f"{consumer} will be late, due {self._at(risk.due_us)}", lines)
 
-    def late(self, consumer: str, since: int) -> Page:
-        """A deadline was missed, and no cause is known."""
-        lines = [f"It is late since {self._at(since)}; no cause is known yet.", f"Why: headrace why {consumer}"]
+    def late(self, consumer: str, since: int, withdrawn: str) -> Page:
+        """A deadline was missed, and no incident is the cause. `withdrawn` is what it waits for, and why and by whom that was withdrawn;
+        empty where no cause is known."""
+        waits = wrapped(f"It is late since {self._at(since)}; {f'it waits for {withdrawn}' if withdrawn else 'no cause is known yet'}.")
+        lines = [*waits, f"Why: headrace why {consumer}"]
         return self._page(f"{consumer} is late since {self._at(since)}", lines)
+
+    def wrong(self, consumer: str, since: int, said: str) -> Page:
+        """What a consumer can read isn't right, and no incident is the cause."""
+        lines = [*wrapped(f"It is wrong since {self._at(since)}: {said}."), f"Why: headrace why {consumer}"]
+        return self._page(f"{consumer} is wrong since {self._at(since)}", lines)
 
     def more(self, count: int) -> Page:
         """So many more that aren't told one by one."""

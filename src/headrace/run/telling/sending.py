@@ -107,7 +107,7 @@ class Sending:
                 _note(tx, notice, now, f"{notice.recipient} couldn't be told over {notice.channel}: {one.error}")
 
 
-_SAID = {"opened": "it is open", "changed": "it has changed", "resolved": "it is over", "escalated": "it is open still"}
+_SAID = {"opened": "it is open", "changed": "it has changed", "resolved": "it is over", "escalated": "it is open (as the manager)"}
 
 
 def _note(tx: Transaction, notice: Taken, now: int, what: str) -> None:

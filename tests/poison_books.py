@@ -36,7 +36,7 @@ def far_cell(column: str = "XFD", row: int = 1_048_576) -> bytes:
 def bomb() -> bytes:
     """A workbook whose sheet unpacks to 3 GiB of spaces."""
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(GOOD)) as good, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+    with zipfile.ZipFile(io.BytesIO(GOOD)) as good, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made:
         for name in good.namelist():
             with made.open(name, "w", force_zip64=True) as member:
                 member.write(good.read(name))

@@ -36,6 +36,9 @@ def test_status_names_the_incident_that_a_consumer_waits_for(shop: Project) -> N
     last = shop.text("status").splitlines()[-2:]
     assert last[0].startswith("2 causes hold 4 assets and 2 consumers.")
     assert last[1].startswith(f"next: headrace why morning-report      then: headrace incident {numbers['orders_clean']}")
+    verdict = shop.json("why", "morning-report")["verdict"]
+    assert f"because of {numbers['orders_clean']}: " in verdict
+    assert verdict.endswith(f" {numbers['orders']} (orders: 1 column renamed) holds it back, too."), "both that status counts"
 
 
 def test_what_people_report_is_wrong_from_its_publication_on_until_it_is_replaced(shop: Project) -> None:

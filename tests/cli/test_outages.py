@@ -151,3 +151,34 @@ def test_a_source_that_nobody_can_read_is_no_outage(site: Site) -> None:
     (site.root / "away").rename(site.root / "landing")
     site.ticked("2025-03-05T08:00")
     assert site.outages() == []
+
+
+def test_one_look_that_finds_a_day_of_hourly_deliveries_says_nothing_of_what_is_usual(site: Site) -> None:
+    """Would catch: "nobody looks before 13:15" the morning after a project began, of a single look."""
+    (site.root / "sources/meters.yaml").write_text(
+        "source: meters\nowner: acme\npartition: hour\nfiles: landing/meters_{date:%Y-%m-%dT%H%z}.csv\nexpect: {by: '+20m'}\n"
+    )
+    (site.root / "assets/power.sql").write_text(
+        "/* headrace\nowner: core\npartition: {by: hour, column: hour}\n*/\nselect $partition_start as hour, sum(kw) as kw from meters\n"
+    )
+    (site.root / "consumers.yaml").write_text("- {consumer: board, owner: core, reads: [power], per: hour, due: '+40m'}\n")
+    hour, until = datetime.fromisoformat("2025-03-03T00:00+01:00"), datetime.fromisoformat("2025-03-05T01:00+01:00")
+    while hour < until:
+        path = site.root / f"landing/meters_{hour:%Y-%m-%dT%H%z}.csv"
+        path.write_text("meter,kw\n1,2\n")
+        came = (hour + timedelta(hours=1, minutes=5)).timestamp()
+        os.utime(path, (came, came))
+        hour += timedelta(hours=1)
+        if hour == datetime.fromisoformat("2025-03-04T01:00+01:00"):
+            site.ticked("2025-03-04T01:10")
+    site.ticked("2025-03-05T01:15")
+    told = [one["cause"]["summary"] for one in site.json("incidents", "--all")]
+    assert not [one for one in told if "usually" in one], told
+
+
+def test_an_interval_that_was_waived_isnt_said_to_be_there(site: Site) -> None:
+    """Would catch: "all that is due can be read" of a day that somebody let go."""
+    site.ticked("2025-03-04T06:30", "2025-03-05T07:30")
+    site.json("waive", "report@2025-03-04", "--reason", "closed")
+    (report,) = site.json("status")["consumers"]
+    assert (report["state"], report["reason"]) == ("served", "2025-03-04 was waived, all else that is due can be read")

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from clilab import Project
 
+from headrace.cli.running import mended
+from headrace.operations.documents import RepairedRow
+
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 INTERFACE = {"now", "run_id", "state", "attempts", "published", "rejected", "incidents_opened"}
 
@@ -129,3 +132,9 @@ def test_a_try_before_anything_ran_leaves_no_state_behind(new: Project) -> None:
     assert (document["state"], document["rows_total"]) == ("unchecked", 2)
     assert "nothing that revenue reads is published yet" in new.refused("try", "revenue")
     assert not (new.root / ".headrace/state.db").exists()
+
+
+def test_what_is_left_of_a_node_is_asked_for_by_a_command_that_fits_all_of_it() -> None:
+    """Would catch: `headrace retry` proposed for an empty file in quarantine, which it reads and rejects again."""
+    row = RepairedRow(node="sales", partitions=["2025-03-04"], still_wrong=1, assets=["takings"], consumers=[])
+    assert mended(row) == "repaired sales 2025-03-04; takings reads it; 1 other partition of it failed or in quarantine: headrace why sales"

@@ -73,6 +73,7 @@ def consumer(
         due_interval="2013-02-13",
         data_through="2013-02-10",
         backlog=["2013-02-11", "2013-02-12"],
+        missing_besides=0 if state == "served" else 2,
         reads=[d.ReadRow(asset="report", state="behind", data_through="2013-02-10")],
         reason=why,
         next="headrace quarantine flights@2013-02-11",
@@ -180,12 +181,14 @@ RUN = d.RunDocument(
             "2013-02-11",
             reason="2 columns gone, 2 new (gone: dep_delay, arr_delay; new: departure_delay, arrival_delay)",
         ),
+        attempt("flights", "held", "2013-02-12", reason="null_spike: dep_delay: 62 % nulls"),
         attempt("carrier_delays", "failed", error=ERROR),
         attempt(HOSTILE, "lost", HOSTILE, reason=HOSTILE),
     ],
     published=[d.PublishedRow(asset="flights_clean", partition=f"2013-02-{day:02}", rows=930, snapshot=day) for day in range(1, 11)],
     rejected=[
         d.RejectedRow(asset="flights", partition="2013-02-11", state="held"),
+        d.RejectedRow(asset="flights", partition="2013-02-12", state="held"),
         d.RejectedRow(asset="carrier_delays", partition="2013-02-10", state="failed"),
     ],
 )

@@ -43,7 +43,7 @@ def test_types_are_learnt_from_what_can_be_read(bench: Workbench, parser: Parser
 
 
 def test_a_bomb_is_refused(bench: Workbench, parser: Parser) -> None:
-    """Would catch: three gigabytes in the worker's memory, made of three megabytes."""
+    """Would catch: three gigabytes in the worker's memory, made of fourteen megabytes."""
     refused = bench.take(bomb(), "bomb.xlsx")
     assert isinstance(refused, Unreadable), refused
     assert isinstance(bench.take(GOOD, "good.xlsx"), Taken)

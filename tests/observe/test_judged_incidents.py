@@ -466,6 +466,48 @@ def test_what_was_read_otherwise_than_agreed_is_told_of_once_and_makes_nothing_w
     assert [one.state for one in night.all()] == ["resolved"]
 
 
+def test_a_warning_that_is_over_isnt_opened_again_by_what_else_is_seen(store: Store) -> None:
+    """Would catch: each later delivery opens the incident again and ends it at once, so that it was over days later than it was, and
+    the digest lists it as open still."""
+    night = Night(store)
+    night.published("2013-02-02", "2013-02-03 04:00")
+    with store.write(None) as tx:
+        number = tx.execute("select max(id) from delivery").fetchone()[0]
+        tx.execute(
+            "insert into drift (source, partition, delivery_id, epoch, n, kind, column_name, evidence, policy, used_by, at)"
+            " values ('src', '2013-02-02', ?, 1, ?, 'format', '', '[\"the delimiter is ; instead of ,\"]', 'map', '[]', ?)",
+            (number, night.n - 1, at("2013-02-03 04:00")),
+        )
+    night.judge("2013-02-03 04:01")
+    night.published("2013-02-03", "2013-02-04 04:00")
+    ended = night.judge("2013-02-04 04:01")[0]
+    assert ended.state == "resolved"
+    night.held("2013-02-04", "2013-02-05 04:00")
+    assert [one.state for one in night.judge("2013-02-05 04:01")] == ["resolved", "open"]
+    night.published("2013-02-04", "2013-02-05 06:00")
+    first = night.judge("2013-02-05 06:01")[0]
+    assert (first.restored_at, first.resolved_at) == (ended.restored_at, ended.resolved_at)
+    with store.read() as tx:
+        said = [one.what for one in incidents.timeline_of(tx, first.id)]
+    assert not [one for one in said if one.startswith("opened again")]
+
+
+def test_an_incident_says_what_is_left_of_it(store: Store) -> None:
+    """Would catch: "1 column gone", as the reason of a late consumer, after that day's file was corrected and only a renamed column of
+    another day is left."""
+    night = Night(store)
+    for day, detail in (("2013-02-02", "renamed; both are DOUBLE"), ("2013-02-03", "dropped")):
+        night.held(day, f"{day} 04:00", kind="schema_change")
+        with store.write(None) as tx:
+            tx.execute("update fact set detail = ? where partition = ?", (detail, day))
+        night.judge(f"{day} 04:01")
+    (both,) = night.all()
+    assert both.summary == "1 column renamed, 1 column gone"
+    night.published("2013-02-03", "2013-02-03 09:00")
+    (one,) = night.judge("2013-02-03 09:01")
+    assert (one.state, one.summary) == ("open", "1 column renamed")
+
+
 def test_a_file_that_cant_be_read_is_an_incident_of_its_own_beside_one_that_was_read_all_the_same(store: Store) -> None:
     """Would catch: nobody is told that a day is rejected, because the day before came with another separator and was served."""
     night = Night(store)

@@ -196,6 +196,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     return Played(tmp_path_factory.mktemp("evaluated") / "lab")
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_views_say_the_same(played: Played, seed: int) -> None:
     """Would catch: a view that derives a state or a total of its own, a mail that `status` contradicts, an incident that ends while its

@@ -138,6 +138,8 @@ def test_all_ways_to_judge_a_history_agree(history: History) -> None:
     assert ("served" in pure.states) is not (late or history.never())
     assert pure.due_interval == (str(FIRST + timedelta(due[-1])) if due else None)
     assert pure.backlog == tuple(str(FIRST + timedelta(day)) for day in unmet if day != due[-1])
+    if pure.state in ("late", "never"):
+        assert pure.missing_besides == max(0, len(unmet) - 1), "the reason is about one"
     if pure.state in ("late", "served"):
         since = history.since()
         assert pure.since_us == (None if since is None else us(FIRST, since))

@@ -9,6 +9,7 @@ import pytest
 from small_world import SmallWorld, at, consumer, declare, node, reads
 
 from headrace.model import Grain, InputMode
+from headrace.model.days_off import DaysOff
 from headrace.observe.freshness import AssetCounts, keys_count
 from headrace.observe.states import ConsumerStatus, State
 from headrace.observe.status import judge
@@ -276,3 +277,17 @@ def test_a_stale_asset_is_not_fresh_and_a_behind_one_is_behind_first() -> None:
 )
 def test_expected_partitions_are_counted_without_listing_them(grain: Grain, first: str, last: str, count: int) -> None:
     assert keys_count(first, last, grain, "America/New_York") == count
+
+
+def test_data_of_a_day_off_is_through_once_the_day_is_over() -> None:
+    """Would catch: "data through Sat" at one o'clock on Saturday, of which there is no data."""
+    closed = DaysOff(dates=frozenset({"2013-02-02", "2013-02-03"}))
+    nodes = [node("src", DAY, source=True, expect_by="05:00", no_data=closed), node("b", DAY, "src", no_data=closed)]
+    small = SmallWorld(delivered={"src": "2013-02-01"})
+    for name in ("src", "b"):
+        small.publish(name, "2013-02-01", at("2013-02-02 00:40"))
+    through = []
+    for now in ("2013-02-02 01:00", "2013-02-02 23:00", "2013-02-03 01:00"):
+        small.look("src", at(now))
+        through.append(judged(small, nodes, now=now).data_through)
+    assert through == ["2013-02-01", "2013-02-01", "2013-02-02"]

@@ -98,6 +98,7 @@ def test_the_backlog_is_what_is_older_than_the_newest_due(world: SmallWorld) -> 
     status = judge(PROJECT, world, at("2013-02-14 07:20"))
     report, extract = named(status, "morning-report"), named(status, "regulator-extract")
     assert (report.due_interval, report.backlog) == ("2013-02-13", ("2013-02-11", "2013-02-12"))
+    assert report.missing_besides == 2, "one of the three is the reason"
     assert (extract.due_interval, extract.backlog) == ("2013-02-12", ("2013-02-11",))  # 02-13 is due at 09:00
 
 
@@ -161,6 +162,7 @@ def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(wor
     assert report.reason == "1 day missing: 2013-02-11"
     assert report.next == "headrace quarantine flights@2013-02-11"
     assert (dashboard.state, dashboard.since_us, dashboard.data_through) == (State.LATE, at("2013-02-12 06:00"), "2013-02-10")
+    assert (report.missing_besides, dashboard.missing_besides) == (0, 0), "the reason names it"
 
 
 def test_nobody_looked_for_too_long_is_unknown_not_late(world: SmallWorld) -> None:

@@ -72,6 +72,8 @@ def test_what_is_far_outside_the_history_is_held_and_says_what_it_is(lab: Lab) -
         assert {found[2] for found in facts(lab, number)[1:]} <= {"hold", "warn"}
         assert lab.rows("select count(*) from publication where node = 'totals' and partition = ?", day(number)) == [(0,)]
     assert (state(lab, 36), facts(lab, 36)) == ("published", [])
+    said = {one["cause"]["kind"]: one["cause"]["summary"] for one in lab.headrace("incidents")}
+    assert said["duplicate_rows"].endswith("rows are identical to others"), "not that there are rows"
 
 
 def _scaled(row: str, by: float) -> str:
@@ -91,6 +93,9 @@ def test_what_is_merely_unusual_is_published_and_said_to_its_consumers(lab: Lab)
     report = lab.headrace("status")["consumers"][0]
     assert report["state"] == "at_risk", report
     assert "orders@2025-01-09 is unusual: distribution_shift: amount" in report["reason"]
+    why = lab.headrace("why", "report")
+    assert (why["verdict"].split(".")[0].split("since")[0], why["next"]) == ("report is at risk ", report["next"])
+    assert report["reason"] in why["verdict"]
 
     source = (lab.root / "sources/orders.yaml").read_text(encoding="utf-8")
     lab.write("sources/orders.yaml", source + "on_anomaly: {amount: ignore, customer: hold}\n")

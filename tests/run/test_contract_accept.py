@@ -70,6 +70,21 @@ def test_a_rename_is_accepted_by_one_command(lab: Lab) -> None:
     assert ("totals", DAYS[5]) in published(lab.tick())
 
 
+def test_names_of_later_files_end_nothing_earlier(lab: Lab) -> None:
+    """Would catch: "names accepted by ann from 2025-01-03 on" as what ended the incident of the empty file of 2025-01-02."""
+    lab.deliver(DAYS[0], rows(DAYS[0]), OLD)
+    lab.tick()
+    (lab.root / f"landing/orders_{DAYS[1]}.csv").write_bytes(b"")
+    lab.deliver(DAYS[2], rows(DAYS[2]), NEW)
+    lab.tick()
+    assert _accept(lab, f"orders@{DAYS[2]}").reread == [DAYS[2]]
+    lab.deliver(DAYS[1], rows(DAYS[1]), OLD)
+    lab.tick()
+    ended = {one["cause"]["partition"]: one["ended"] for one in lab.headrace("incidents", "--all", "--now", lab.now.isoformat())}
+    assert ended[DAYS[1]].startswith("Delivered again") and "names accepted" not in ended[DAYS[1]], ended
+    assert ended[DAYS[2]].startswith(f"Names accepted by tester from {DAYS[2]} on"), ended
+
+
 def _accept(lab: Lab, target: str, *pairs: str, patch: bool = False) -> AcceptDocument:
     return accept(lab.session(), target, pairs=pairs, patch=patch, yes=False, progress=Silent())
 

@@ -53,14 +53,9 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_lake_that_is_full_and_then_is_not(small: Path, tmp_path: Path) -> None:
-    """Would catch: a real full disk that DuckDB speaks of in other words."""
-    lab = Lab(tmp_path / "p")
-    three_days(lab)
-    lab.headrace("tick")
-    for day in DAYS[3:5]:
-        lab.orders(day)
-    filler = small / "filler"
+def filled(folder: Path) -> Path:
+    """A file that takes all space there is."""
+    filler, refused = folder / "filler", None
     with filler.open("wb") as out:
         try:
             while out.write(b"x" * 65_536):
@@ -68,12 +63,45 @@ def test_a_lake_that_is_full_and_then_is_not(small: Path, tmp_path: Path) -> Non
         except OSError as full:
             refused = full.errno
     assert refused == errno.ENOSPC
+    return filler
+
+
+def test_a_lake_that_is_full_and_then_is_not(small: Path, tmp_path: Path) -> None:
+    """Would catch: a real full disk that DuckDB speaks of in other words."""
+    lab = Lab(tmp_path / "p")
+    three_days(lab)
+    lab.headrace("tick")
+    for day in DAYS[3:5]:
+        lab.orders(day)
+    filler = filled(small)
     for _ in range(3):
         lab.headrace("tick", code=None)
     stuck = lab.rows("select distinct state, failures from partition where state <> 'published'")
     assert stuck == [("waiting", 0)]
     filler.unlink()
     assert len(lab.headrace("tick")["published"]) == 4
+
+
+def test_a_repair_tries_everything_that_the_full_disk_keeps(small: Path, tmp_path: Path) -> None:
+    """Catches "still open: no space left on the disk" of a disk that has space again, because a repair tried the first source only."""
+    lab = Lab(tmp_path / "p")
+    lab.write("sources/prices.yaml", "source: prices\nowner: core\npartition: day\nfiles: landing/prices_{date:%Y-%m-%d}.csv\n")
+    filler = None
+    for day in DAYS[:2]:
+        lab.orders(day)
+        (lab.root / f"landing/prices_{day}.csv").write_text("item,price\na,1.50\n")
+        lab.headrace("tick", code=None)
+        filler = filler or filled(small)
+    lab.headrace("tick", code=None)
+    (found,) = lab.headrace("incidents")
+    assert found["cause"]["kind"] == "resource_exhausted"
+    assert {node for (node,) in lab.rows("select distinct node from incident_partition")} == {"orders", "prices"}
+    said = lab.headrace("why", f"orders@{DAYS[1]}")["waiting_for"][0]["text"]
+    assert "is tried again at" in said and "failed attempt" not in said, "what waits for the disk spends no attempt"
+    filler.unlink()
+    fixed = lab.headrace("fix", found["id"], "--yes")
+    assert (fixed["state"], fixed["still"]) == ("resolved", [])
+    assert lab.rows("select count(*) from partition where state <> 'published'") == [(0,)]
 
 
 @pytest.mark.parametrize(

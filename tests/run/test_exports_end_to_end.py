@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -183,6 +184,39 @@ def test_what_headrace_does_by_itself_waits_for_no_person(exporting: Lab) -> Non
     found = exporting.headrace("fix", "INC-1", "--yes", "--now", now, code=None)
     assert any(line["what"].startswith("repair begun: ") for line in found["timeline"])
     assert found["waited_seconds"] is None
+
+
+def test_another_reason_is_no_recovery(exporting: Lab) -> None:
+    """Catches "it can be written again", mailed to the owner, of a target that was full and then wasn't a folder any more."""
+    target = exporting.root / "exports"
+    target.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(target)], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a tmpfs can't be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        with contextlib.suppress(OSError):
+            (target / "filler").write_bytes(b"x" * 1_000_000)
+        exporting.tick()
+    finally:
+        subprocess.run(["umount", "-l", str(target)], check=True)
+    assert exporting.rows("select kind, state from incident") == [("destination_unavailable", "open")]
+    target.rmdir()
+    target.write_text("a file where a folder was")
+    exporting.now = exporting.now.replace(hour=8)
+    exporting.tick()
+    exporting.tick()
+    ((ended,),) = exporting.rows("select what from incident_event where incident_id = 1 and what like 'resolved: %'")
+    assert ended.startswith("resolved: it can't be written for another reason now, INC-2"), ended
+
+
+def test_a_fix_tries_at_once(exporting: Lab) -> None:
+    """Catches "still open: … can't be written" by a repair that wrote nothing, because the next try was some seconds away."""
+    (exporting.root / "exports").write_text("a file where a folder was")
+    exporting.tick()
+    assert exporting.rows("select count(*) from partition where not_before is not null and node = 'extract-1'") != [(0,)]
+    (exporting.root / "exports").unlink()
+    exporting.headrace("fix", "INC-1", "--yes", "--now", exporting.now.isoformat(), code=0)
+    assert len(exports(exporting)) == 3
 
 
 def test_a_mistake_is_tried_again_when_somebody_asks(exporting: Lab) -> None:

@@ -75,6 +75,7 @@ def test_it_is_renewed_by_the_command_that_is_printed(lab: Lab, how: str) -> Non
     assert _command(lab, *words)["state"] == "published"
     assert lab.headrace("incidents") == []
     assert _report(lab)["state"] == "at_risk"
+    assert _report(lab)["reason"] in _command(lab, "why", "report")["verdict"], "why says what status says"
     assert lab.headrace("quarantine") == []
 
 

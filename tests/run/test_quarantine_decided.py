@@ -91,6 +91,23 @@ def test_what_no_rule_can_read_stays_where_it_is(lab: Lab) -> None:
     assert [row["partition"] for row in lab.headrace("quarantine", "orders")] == [DAYS[1]], "held by the usual rules"
 
 
+def test_an_exception_of_which_nothing_came_ends_nothing(lab: Lab) -> None:
+    """Would catch: "accepted as an exception by ann", in the timeline and as what ended it, of a file that couldn't be published."""
+    lab.sql("days", "select day from orders")
+    lab.orders(DAYS[0])
+    lab.tick()
+    (lab.root / f"landing/orders_{DAYS[1]}.csv").write_bytes(b"")
+    lab.tick()
+    assert _accept(lab, f"orders@{DAYS[1]}").state == "rejected"
+    lab.orders(DAYS[1])
+    lab.tick()
+    (one,) = lab.headrace("incidents", "--all", "--now", lab.now.isoformat())
+    found = lab.headrace("incident", one["id"], "--now", lab.now.isoformat())
+    assert found["ended"].startswith("Delivered again") and "accepted" not in found["ended"], found["ended"]
+    said = [line["what"] for line in found["timeline"] if "accepted" in line["what"]]
+    assert said == [f"accepted in vain by tester: orders@{DAYS[1]} (they stand by it)"]
+
+
 def test_a_leader_that_works_is_asked(lab: Lab, tmp_path: Path) -> None:
     """Would catch: a decision that waits for the leader's end, or that takes the lease from it."""
     flag, go = tmp_path / "has-begun", tmp_path / "may-end"

@@ -173,6 +173,25 @@ def test_a_restatement_that_all_readers_have_is_repaired(lab: Lab) -> None:
     assert [row["total"] for row in lab.read("totals")] == [25.0]
 
 
+def test_a_restatement_isnt_to_be_repaired_because_another_day_is_stale(lab: Lab) -> None:
+    """Would catch: "Headrace does it by itself, next: headrace fix INC-1", since somebody withdrew what is read on another day."""
+    lab.sql("page", "select day, total from totals")
+    lab.write("sources/orders.yaml", f"{SOURCE}restate_within: 60d\n")
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+    lab.orders(DAYS[1])
+    lab.now += timedelta(days=1)
+    lab.tick()
+    lab.orders(DAYS[1], amount="2.50")
+    lab.now += timedelta(hours=1)
+    lab.tick()
+    (before,) = lab.headrace("incidents")
+    assert before["cause"]["kind"] == "restatement"
+    assert "it ends by itself on" in (before["repair"]["note"] or ""), before
+    lab.headrace("withdraw", f"totals@{DAYS[0]}", "--reason", "wrong", "--now", lab.now.isoformat())
+    after = next(one for one in lab.headrace("incidents") if one["id"] == before["id"])
+    assert after["repair"] == before["repair"]
+
+
 def test_restated_rows_that_a_check_below_refuses_are_a_persons(lab: Lab) -> None:
     """Would catch: "Headrace does it by itself", while what is made of the restated rows is rejected and stays so."""
     front = "partition: {by: day, column: day}\nchecks:\n  - range: {column: total, max: 20}"

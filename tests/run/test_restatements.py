@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from runlab import DAYS, Lab, published
 
@@ -60,6 +61,23 @@ def test_as_many_rows_as_before_are_said_to_be_others(lab: Lab) -> None:
     assert said.startswith(f"the past of orders changed: {DAYS[3]}, 2 rows as before, with other values, because")
 
 
+def test_a_correction_isnt_said_to_be_of_an_exception(lab: Lab) -> None:
+    """Would catch: "what had been accepted as an exception", of a delivery that an incident had named, which nobody accepted."""
+    lab.orders(DAYS[3], n=3)
+    (orders,) = [row for row in lab.tick().restated if row.node == "orders"]
+    assert changed(msgspec.structs.replace(orders, cause="correction")).endswith("because orders delivered a correction")
+
+
+def test_a_past_that_is_again_what_it_was_isnt_told_of(lab: Lab) -> None:
+    """Would catch: "2 rows as before, with other values", of a file that was delivered otherwise and then as at first."""
+    lab.orders(DAYS[3], n=3)
+    lab.tick()
+    lab.orders(DAYS[3], n=2)
+    document = lab.tick()
+    assert {(row.rows_before, row.rows_after) for row in document.restated} == {(3, 2)}, "of this run it is told"
+    assert status(lab.session()).restated == []
+
+
 def test_beyond_it_a_command_is_proposed_that_does_it(lab: Lab) -> None:
     """Would catch: an old restatement that rebuilds by itself, that is forgotten, or whose command doesn't run."""
     lab.orders(DAYS[0], n=3)
@@ -95,6 +113,21 @@ def test_an_incident_stays_open_while_readers_see_what_it_superseded(lab: Lab) -
     (over,) = [one for one in found if one["cause"]["kind"] == "restatement"]
     assert over["state"] == "resolved"
     assert over["ended"].startswith("Backfill planned by ") and "(the vendor corrected it)" in over["ended"]
+
+
+def test_what_was_superseded_is_over_when_readers_have_the_new_figures(lab: Lab) -> None:
+    """Would catch: "over, 30 min after it began", of figures that readers had the next morning, when somebody asked for them."""
+    lab.orders(DAYS[0], n=3)
+    words = [word if word != "TEXT" else "the vendor corrected it" for word in shlex.split(lab.tick().proposed[0].command)[1:]]
+    lab.now += timedelta(hours=15)
+    repaired = lab.now
+    lab.headrace(*words, "--yes", "--now", lab.now.isoformat())
+    lab.now += timedelta(days=2)
+    lab.tick()
+    found = lab.headrace("incidents", "--all", "--now", lab.now.isoformat())
+    (over,) = [one for one in found if one["cause"]["kind"] == "restatement"]
+    assert over["state"] == "resolved"
+    assert timedelta(0) <= datetime.fromisoformat(over["restored_at"]) - repaired < timedelta(hours=1)
 
 
 def test_a_changed_code_is_told_of_as_such(lab: Lab) -> None:

@@ -16,7 +16,7 @@ OTHER = {"betrag": "amount", "kunde": "customer", "extra": "note"}
 
 def deliver(lab: Lab, day: str, header: str = HEADER) -> None:
     rows = []
-    for n in range(12):
+    for n in range(24):
         sound = {"order_id": f"{day[-2:]}{n}", "customer": f"c{n % 3}", "amount": f"{n}.5"}
         sound |= {"day": day, "note": f"n{n}", "remark": f"r{n}"}
         rows.append(",".join(sound[OTHER.get(name, name)] for name in header.split(",")))
@@ -45,6 +45,18 @@ def test_columns_that_nobody_uses(lab: Lab) -> None:
     assert lab.headrace("incidents", "--all") == []
     verdicts = lab.rows("select partition, verdict from publication where node = 'orders' order by 1")
     assert dict(verdicts)[DAYS[3]] == "warned"
+    assert [one["state"] for one in lab.headrace("status")["consumers"]] == ["served", "served"]
+
+
+def test_a_column_that_isnt_there_has_no_nulls(lab: Lab) -> None:
+    """Would catch: every consumer at risk, because a column that nobody uses and that the vendor has dropped is "100 % nulls"."""
+    for day in ("2025-01-04", "2025-01-05", "2025-01-06", "2025-01-07", "2025-01-08"):
+        deliver(lab, day)
+    deliver(lab, "2025-01-09", HEADER.removesuffix(",remark").replace("amount", "betrag"))
+    (renamed,) = lab.headrace("incidents")
+    lab.headrace("fix", renamed["id"], "--yes")
+    assert lab.rows("select kind from fact where partition = '2025-01-09' and column_name = 'remark' and kind <> 'schema_change'") == []
+    assert lab.rows("select verdict from publication where node = 'orders' and partition = '2025-01-09'") == [("warned",)]
     assert [one["state"] for one in lab.headrace("status")["consumers"]] == ["served", "served"]
 
 

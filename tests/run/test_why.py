@@ -141,6 +141,33 @@ def test_what_is_there_waits_for_nothing(lab: Lab, subject: str) -> None:
         assert "waits for nothing" in said.verdict
 
 
+def test_an_export_doesnt_wait_for_itself(lab: Lab) -> None:
+    """Would catch: "report 2025-01-02 waits for report 2025-01-02, which covers an interval that ends at …"."""
+    exported = "- {consumer: report, owner: core, reads: [total], due: '07:00', export: {to: 'out/{date:%Y-%m-%d}.csv'}}\n"
+    lab.write("consumers.yaml", exported)
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T06:00:00+00:00")
+    said = ask(lab, "report", "2025-01-02T06:30:00+00:00")
+    assert "waits for report" not in said.verdict
+    assert said.verdict.startswith("report 2025-01-02 covers an interval that ends at ")
+
+
+@pytest.mark.parametrize("name", ["orders", "total"])
+def test_a_day_without_data_waits_for_nothing(lab: Lab, name: str) -> None:
+    """Would catch: "could begin now, and nothing runs it", and hours charged to Headrace, of a Saturday on which nothing is due."""
+    (lab.root / "calendars").mkdir()
+    lab.write("calendars/closed.yaml", "- 2025-01-04\n- 2025-01-05\n")
+    source = (lab.root / "sources/orders.yaml").read_text(encoding="utf-8")
+    lab.write("sources/orders.yaml", f"{source}calendar: closed\n")
+    for day in ("2025-01-02", "2025-01-03"):
+        lab.orders(day)
+    tick(lab, "2025-01-05T06:00:00+00:00")
+    said = ask(lab, f"{name}@2025-01-04", "2025-01-05T06:30:00+00:00")
+    assert said.verdict == f"{name}@2025-01-04 waits for nothing: no data of orders is due then, as declared"
+    assert (said.state, said.waiting_for, said.segments, said.next) == ("nothing_due", [], None, None)
+    assert ask(lab, f"{name}@2025-01-03", "2025-01-05T06:30:00+00:00").state == "published"
+
+
 def test_before_anything_has_run(lab: Lab) -> None:
     """A traceback for who asks first."""
     assert ask(lab, "report").verdict == "report waits for the first pass: no source was looked at yet, and nothing has run"

@@ -192,6 +192,8 @@ class World:
             return
         if row.state == "wrong":
             assert row.incident in told.verdict, (row, told.verdict)
+        elif row.state == "at_risk" and row.incident not in told.verdict:
+            assert row.reason in told.verdict, (row, told.verdict)
         else:
             assert row.incident in {one.incident for one in told.segments or []}, (row, told.segments)
 

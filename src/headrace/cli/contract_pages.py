@@ -64,7 +64,7 @@ def differing(document: ContractDiffDocument, page: Page) -> None:
     if not document.changes:
         page.say("✓ nothing differs from what is expected", "good")
     if delivered and document.at is not None:
-        page.say(f"delivered {page.reader.moment(document.at)}: {plural(len(delivered), 'change')}")
+        page.say(f"read {page.reader.moment(document.at)}: {plural(len(delivered), 'change')}")
         page.table(CHANGES, [_change(row, _DOES.get(row.policy or "", "")) for row in delivered[:SHOWN_MAX]])
     if written:
         page.say(f"the files change the contract from {document.applied} to {document.declared}; it takes {document.needs}")
@@ -76,5 +76,5 @@ def differing(document: ContractDiffDocument, page: Page) -> None:
 
 
 def _change(row: ContractChangeRow, does: str) -> list[str | Cell]:
-    how = ([f"→ {row.to}"] if row.to else []) + ([f"({row.score})"] if row.score else []) + ["; ".join(row.evidence)]
+    how = ([f"→ {row.to}"] if row.to else []) + ([f"({float(row.score):.2f})"] if row.score else []) + ["; ".join(row.evidence)]
     return [row.kind, Cell(row.column, "bold"), " ".join(how).strip(), does, ", ".join(row.used_by)]

@@ -61,13 +61,20 @@ def _row(group: list[AttemptRow]) -> list[str | Cell]:
     took = sum((a.finished_at - a.started_at).total_seconds() for a in group if a.started_at and a.finished_at)
     return [
         Cell(first.asset, "bold"), span(keys), states.cell("warned" if first.verdict == "warned" else first.state),
-        f"{sum(rows):,}" if rows else "–", seconds(took), why(first),
+        f"{sum(rows):,}" if rows else "–", seconds(took), _whys(group),
     ]  # fmt: skip
 
 
 def span(keys: list[str]) -> str:
     """`2013-02-11`, or `2013-01-01 … 2013-02-13 (44)`."""
     return keys[0] if len(keys) == 1 else f"{keys[0]} … {keys[-1]} ({len(keys)})" if keys else ""
+
+
+def _whys(group: list[AttemptRow]) -> str:
+    """The reason of a group, or the first of its reasons and how many they are."""
+    reasons = [one for one in dict.fromkeys(map(why, group)) if one]
+    of = f"1 of {len(reasons)} reasons: " if len(reasons) > 1 else ""
+    return f"{of}{reasons[0]}" if reasons else ""
 
 
 def why(attempt: AttemptRow) -> str:
@@ -119,7 +126,7 @@ def past(restated: list[RestatedRow], proposed: list[ProposedRow], page: Page) -
     for row in restated[:PAST_SHOWN_MAX]:
         page.say(changed(row), "warn", indent=2)
     if len(restated) > PAST_SHOWN_MAX:
-        page.say(f"and {plural(len(restated) - PAST_SHOWN_MAX, 'more node')} whose past changed; --json has all", indent=2)
+        page.say(f"and {plural(len(restated) - PAST_SHOWN_MAX, 'more change')} of the past; --json has all", indent=2)
     for one in proposed[:PAST_SHOWN_MAX]:
         page.say(f"{one.node} {_from_to(one)} is stale, and is recomputed only if somebody asks:", "warn", indent=2)
         page.command(one.command, indent=4)
@@ -132,16 +139,16 @@ def mended(row: RepairedRow) -> str:
     said = f"repaired {row.node}" + ("" if row.partitions == ["*"] else f" {span(row.partitions)}")
     touched = [*row.assets, *(f"consumer {name}" for name in row.consumers)]
     said += f"; {joined(touched)} read it" if len(touched) > 1 else f"; {touched[0]} reads it" if touched else ""
-    return said + (
-        f"; {plural(row.still_wrong, 'other partition')} of it still wrong: headrace retry {row.node}" if row.still_wrong else ""
-    )
+    if not row.still_wrong:
+        return said
+    return f"{said}; {plural(row.still_wrong, 'other partition')} of it failed or in quarantine: {command_line('why', row.node)}"
 
 
 def changed(row: RestatedRow) -> str:
     """How much of a node's past changed, because of what, and for whom."""
     causes = {
         "code": "its code changed", "again": "it was recomputed", "restatement": f"{joined(row.because)} delivered again",
-        "correction": f"{joined(row.because)} corrected what had been accepted as an exception",
+        "correction": f"{joined(row.because)} delivered a correction",
     }  # fmt: skip
     rows = f"{row.rows_before:,} → {plural(row.rows_after, 'row')}"
     if row.rows_before == row.rows_after:

@@ -91,6 +91,8 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     """Whether the consumer itself is paused; what it reads is told of by the reason."""
     obligations: tuple[Obligation, ...] = ()
     """Those that its state was judged by, oldest first."""
+    withdrawn: str = ""
+    """What was withdrawn that one that is late waits for, and why and by whom; empty for another cause."""
     late_since_us: int | None = None
     """Since when it is late, whatever else holds; None where it isn't, was never served, or before a deadline has passed."""
     never_since_us: int | None = None
@@ -101,6 +103,8 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     """The incident that it waits for, or that makes it wrong: `INC-1`."""
     exceptions: tuple[Excepted, ...] = ()
     """What of its newest intervals was published by exception, the one that lapses first coming first."""
+    missing_besides: int = 0
+    """How many intervals are due and neither met nor waived, besides those that the reason is about."""
     superseded: tuple[str, ...] = ()
     """Exported intervals that were corrected afterwards, and weren't exported again."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 
+from headrace.model.commands import place
 from headrace.model.intervals import bounds_us, next_key
 from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
@@ -114,6 +115,7 @@ class _Judgement:
             since_us=since,
             due_interval=self._due[-1].interval if self._due else None,
             data_through=self._through,
+            missing_besides=self._missing_besides(states[0]),
             backlog=tuple(one.interval for one in self._due[:-1] if not one.settled),
             reads=tuple(self._reads(fresh)),
             reason=reason,
@@ -122,6 +124,7 @@ class _Judgement:
             risk=risk,
             paused=pause,
             obligations=tuple(self._all),
+            withdrawn=self._withdrawn() if late_since is not None else "",
             late_since_us=None if never or not self._owed() else late_since,
             never_since_us=late_since if never and self._owed() else None,
             deadline=deadline,
@@ -145,6 +148,19 @@ class _Judgement:
         if found is None:
             return self._too_old(), "headrace tick", since
         return self._told(found), next_command(found), since
+
+    def _withdrawn(self) -> str:
+        """What was withdrawn that it is late because of: `clean@2025-01-09, withdrawn: cents (by ann)`."""
+        found = self._blocked(State.LATE)
+        if found is None or found.block is not Block.WITHDRAWN:
+            return ""
+        return f"{place(found.node, found.partition)}, withdrawn: {found.reason}"
+
+    def _missing_besides(self, state: State) -> int:
+        missing = sum(not one.settled for one in self._due)
+        if state is State.SERVED:
+            return 0  # its reason names them
+        return max(0, missing - 1) if state in (State.LATE, State.NEVER) else missing
 
     def _owed(self) -> bool:
         """Whether a deadline of the promise has passed: nobody is told that it is late before. What has no rhythm has
@@ -328,6 +344,9 @@ class _Judgement:
         if unmet:
             return f"{days(len(unmet), self._terms.per)} missing: {', '.join(unmet[:3])}{' …' if len(unmet) > 3 else ''}"
         said = "all that is due can be read" if self._due else "all it reads can be read"
+        newest = self._due[-1] if self._due else None
+        if newest is not None and newest.met_at_us is None:
+            said = f"{newest.interval} was waived, all else that is due can be read"
         by = "".join(f"; {_place(one)} by exception of {one.by}" for one in self._excepted[:1])
         return f"{said}{by}{' and others' if len(self._excepted) > 1 else ''}"
 

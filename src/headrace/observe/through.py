@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
+from headrace.model.intervals import bounds_us
 from headrace.observe.obligations import Obligation, Scene, intervals_before, met_at, needed
 from headrace.observe.watched import Terms
 
@@ -13,18 +14,25 @@ EMPTY_INTERVALS_MAX = 100
 
 
 def data_through(terms: Terms, found: Sequence[Obligation], scene: Scene, now_us: int) -> str | None:
-    """The newest interval that can be read. Under `max_age`, the newest with rows before any hole. Intervals of before
-    the promise count where none that was promised can be read."""
+    """The newest interval that can be read. Under `max_age`, the newest with rows before any hole; a day
+    off counts once it is over. Intervals of before the promise count where none that was promised can be read."""
     if not scene.has_rhythm(terms):
         return None
     aged = terms.max_age is not None
     hole = next((place for place, one in enumerate(found) if not one.settled), len(found)) if aged else len(found)
     for one in reversed(found[max(0, hole - EMPTY_INTERVALS_MAX) : hole] if aged else found):
-        if one.met_at_us is not None and (not aged or _has_rows(terms, one.interval, scene)):
+        if one.met_at_us is None or (aged and not _has_rows(terms, one.interval, scene)):
+            continue
+        if bounds_us(one.interval, terms.per, terms.timezone)[1] <= now_us or _needs_any(terms, one.interval, scene):
             return one.interval
     if hole > EMPTY_INTERVALS_MAX:
         return None  # all that is looked at is empty
     return _before_all(found, terms, scene, now_us)
+
+
+def _needs_any(terms: Terms, interval: str, scene: Scene) -> bool:
+    """Whether an interval needs anything: no day off does."""
+    return any(needed(node, terms, interval, scene) != [] for node in scene.known_reads(terms))
 
 
 def _before_all(found: Sequence[Obligation], terms: Terms, scene: Scene, now_us: int) -> str | None:

@@ -14,11 +14,15 @@ from headrace.model.commands import command_line, place
 from headrace.model.ordering import order_of
 from headrace.model.required import SEPARATOR, WHOLE
 from headrace.model.zones import from_us
-from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.details import DECLARED_AT, DISK, NO_WORKER, Failure
 from headrace.observe.diagnosis.loading import HISTORY
+from headrace.observe.facts import StoreWorld
 from headrace.observe.incidents.closing import SHOWN_US
+from headrace.observe.incidents.rebuilding import is_made_of
 from headrace.observe.notices.wording import clause
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import watched
 from headrace.operations.backfill_planning import BackfillArguments
 from headrace.operations.incident_documents import IncidentRepairRow
 from headrace.operations.repair_texts import repair_text
@@ -194,7 +198,7 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
                 commands=("headrace doctor", "headrace tick"),
             )
         case kind if kind in _LOOK_AGAIN:
-            return Mending(acts=(Act.LOOK,))
+            return _awaited(project, incident.node)
         case CauseKind.CONFIGURATION_ERROR if _is_declared_anew(tx, incident):
             return Mending(acts=(Act.LOOK,))
         case CauseKind.CONFIGURATION_ERROR:
@@ -215,6 +219,13 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
             return _of_reported(tx, compiled, incident, again=again)
         case _:
             return _refused_below(tx, incident) or _of_data(tx, compiled, incident)
+
+
+def _awaited(project: Project, name: str) -> Mending:
+    """Nobody waits for what isn't declared any more; else it is looked for again."""
+    if name == HEADRACE or name in project.consumers or project.node(name) is not None:
+        return Mending(acts=(Act.LOOK,))
+    return Mending(by_itself="it ends with the next pass", first=f"{name} isn't declared any more", commands=("headrace tick",))
 
 
 def _refused_below(tx: Transaction, incident: Incident) -> Mending | None:
@@ -349,10 +360,11 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
     elsewhere = [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != node.name]
     if elsewhere and isinstance(node, Source) and incident.kind not in _AUTOMATIC:
         return _of_unnoticed(project, incident, node, elsewhere)
-    warned = None if elsewhere else _of_warned(tx, project, incident, node)
+    warned = None if elsewhere else _of_warned(tx, compiled, incident, node)
     if warned is not None:
         return warned
-    others = {one.node: None for one in elsewhere}
+    kept = [name for name, key in _places(tx, incident) if _made(project, name) is not None and _is_waiting(tx, name, key)]
+    others = {name: None for name in (*(one.node for one in elsewhere), *kept) if name != node.name}
     return _built(project, incident, Mode.MISSING, also=tuple(others))
 
 
@@ -481,12 +493,13 @@ def _of_unnoticed(project: Project, incident: Incident, source: Source, failed: 
     return Mending(first=first, commands=tuple(row.commands))
 
 
-def _of_warned(tx: Transaction, project: Project, incident: Incident, node: Source | Asset) -> Mending | None:
+def _of_warned(tx: Transaction, compiled: Compiled, incident: Incident, node: Source | Asset) -> Mending | None:
     """What was published with a warning, and from which nothing is left to be computed; None for anything else."""
+    project = compiled.project
     last = stored_evidence.warned_last(tx, incident.id)
     if incident.state != "open" or last is None or stored_evidence.stands(tx, incident.id) or _asked_for(tx, incident):
         return None
-    if stored.wrong_keys(tx, incident.id) or any(partitions.stale_keys(tx, name) for name in incident.affected.assets):
+    if stored.wrong_keys(tx, incident.id) or _is_stale_below(tx, compiled, incident):
         return None
     ends = from_us(last + SHOWN_US, project.settings.timezone)
     asked = f"ask {node.owner} for other data" if isinstance(node, Source) else f"correct {_place(project, node.name)} or its input"
@@ -500,6 +513,16 @@ def _of_warned(tx: Transaction, project: Project, incident: Incident, node: Sour
         first=f"if the data isn't right, {asked}",
         commands=(look,),
     )
+
+
+def _is_stale_below(tx: Transaction, compiled: Compiled, incident: Incident) -> bool:
+    """Whether something that is computed from its partitions is still to be computed again."""
+    stale = [(name, key) for name in incident.affected.assets for key in partitions.stale_keys(tx, name)]
+    if not stale:
+        return False
+    scene = Scene(watched(compiled), StoreWorld(tx))
+    keys = {key for node, key in _places(tx, incident) if node == incident.node}
+    return any(is_made_of(scene, name, key, incident.node, keys) for name, key in stale)
 
 
 def _whole(node: Source | Asset) -> list[str]:

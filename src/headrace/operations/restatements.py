@@ -33,7 +33,8 @@ PROPOSED_MAX = 10_000
 
 
 def restated(tx: Transaction, compiled: Compiled, zone: ZoneInfo, since_us: int, only: Collection[int] | None = None) -> list[RestatedRow]:
-    """Node by node, inputs first, what was published again with other content since a time; of some publications (`only`)."""
+    """Node by node, inputs first, what was published again since a time and has other content now than before; of some publications
+    (`only`)."""
     found: dict[str, list[Replaced]] = {}
     for one in restatements.replaced(tx, since_us, REPLACED_MAX):
         if _told(compiled, one.node) and (only is None or one.id in only):
@@ -42,7 +43,8 @@ def restated(tx: Transaction, compiled: Compiled, zone: ZoneInfo, since_us: int,
         return []
     readers, causes = _readers(compiled), RestatementCauses(tx, compiled, found)
     names = [name for name in compiled.order if name in found]
-    return [_row(compiled, zone, name, group, cause, readers) for name in names for cause, group in causes.groups(name)]
+    groups = ((name, cause, _changed(group)) for name in names for cause, group in causes.groups(name))
+    return [_row(compiled, zone, name, group, cause, readers) for name, cause, group in groups if group]
 
 
 def lately(session: Session, tx: Transaction, compiled: Compiled, now_us: int) -> list[RestatedRow]:
@@ -94,6 +96,13 @@ def _row(
         because=list(cause.sources),
         consumers=list(readers.get(name, ())),
     )
+
+
+def _changed(found: Sequence[Replaced]) -> list[Replaced]:
+    """Without the partitions that are again what they were before all of it."""
+    first, last = _by_partition(found, newest=False), _by_partition(found, newest=True)
+    back = {key for key, one in first.items() if one.hash_before is not None and one.hash_before == last[key].hash}
+    return [one for one in found if one.partition not in back]
 
 
 def _by_partition(found: Iterable[Replaced], *, newest: bool) -> dict[str, Replaced]:

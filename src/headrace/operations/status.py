@@ -245,6 +245,7 @@ def _consumer(session: Session, project: Project, one: ConsumerStatus, past: Ava
         due_interval=one.due_interval,
         data_through=one.data_through,
         backlog=list(one.backlog),
+        missing_besides=one.missing_besides,
         reads=[ReadRow(asset=read.asset, state=read.state.value, data_through=read.data_through) for read in one.reads],
         reason=one.reason,
         incident=one.incident,

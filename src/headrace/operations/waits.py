@@ -39,7 +39,7 @@ DEPTH_MAX = 50
 ROWS_MAX = 100
 RUNNING_SHOWN_MAX = 3
 _STOPPED = {
-    "held": ("is held", "headrace quarantine {at}"),
+    "held": ("is held since", "headrace quarantine {at}"),
     "rejected": ("was rejected", "headrace quarantine {at}"),
     "failed": ("failed", "headrace retry {at}"),
     "withdrawn": ("was withdrawn", "headrace deliveries {node}"),
@@ -243,7 +243,8 @@ class Waits:
         assert one.not_before is not None
         again = moment(one.not_before, self._now, self._zone)
         failed = len(attempts.failed_in_a_row(self._tx, one.node, one.partition))
-        text = f"is tried again at {again}, after {failed} failed attempt{'s' if failed != 1 else ''}: {one.reason or 'lost'}"
+        after = f", after {failed} failed attempt{'s' if failed != 1 else ''}" if failed else ""  # an environment's failure is no attempt
+        text = f"is tried again at {again}{after}: {one.reason or 'lost'}"
         row = self._row("backoff", one.node, one.partition, text, at(one.node, one.partition), state=one.state, until=one.not_before)
         return Cause(msgspec.structs.replace(row, next=f"headrace retry {shlex.quote(at(one.node, one.partition))}"), f", which {text}")
 

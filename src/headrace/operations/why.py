@@ -9,11 +9,12 @@ import msgspec
 
 from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import key_at_us, previous_key
+from headrace.observe.availability.tainted import needed as made_of
 from headrace.observe.blockage import block_of
 from headrace.observe.evaluation import WAITING
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
 from headrace.observe.periods import unserved
-from headrace.observe.states import ConsumerStatus, State
+from headrace.observe.states import AtRisk, ConsumerStatus, State
 from headrace.observe.watched import WHOLE, Terms
 from headrace.observe.wording import moment
 from headrace.operations import restatements, targets
@@ -25,9 +26,14 @@ from headrace.operations.waits import Waits, at
 from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.queries import attempts, incidents, partitions
+from headrace.store.queries.incidents import Incident
 
 _ROOTS = ("stopped", "paused", "delivery", "running", "backoff", "decision", "pool", "slot", "leader", "trigger", "time", "partition")
 """What the verdict names first."""
+OTHERS_MAX = 3
+"""At most so many other incidents are named."""
+NOTHING_DUE = "nothing_due"
+"""The state of a partition for which no data is due."""
 _NOTHING = WaitingRow(kind="", node=None, partition=None, state=None, text="")
 
 
@@ -67,12 +73,18 @@ def _answered(session: Session, compiled: Compiled, name: str, key: str | None, 
             ledger = ledgers.of_consumer(terms, document.interval) if document.interval is not None else None
             told = _with(document, ledger, ledgers.newest_met(terms) if ledger is None and key is None else None)
             ended = ledgers.ended(terms, ledger) if ledger is not None else None
-            told = _because(session, tx, told, status, compiled, now_us) if ended is None else msgspec.structs.replace(told, verdict=ended)
+            causes = evaluation.causes([status]) if key is None and status.state in (State.LATE, State.NEVER) else []
+            if ended is not None:
+                told = msgspec.structs.replace(told, verdict=ended)
+            else:
+                told = _because(session, tx, told, status, compiled, causes, now_us)
             late = _interval(scene, terms, now_us) if key is None and wrong and State.LATE in status.states else None
             if late is None or late == document.interval:
                 return told
             return _and_waits(session, tx, told, status, compiled, ledgers.of_consumer(terms, late), now_us)
         document = _of_node(session, tx, scene, waits, name, key, now_us)
+        if document.state == NOTHING_DUE:
+            return document
         return _with(document, ledgers.of_partition(name, document.interval) if document.interval is not None else None)
 
 
@@ -85,10 +97,14 @@ def _with(document: WhyDocument, ledger: LedgerRow | None, last: LedgerRow | Non
 
 
 def _because(
-    session: Session, tx: Transaction, document: WhyDocument, status: ConsumerStatus, compiled: Compiled, now_us: int
-) -> WhyDocument:
+    session: Session, tx: Transaction, document: WhyDocument, status: ConsumerStatus, compiled: Compiled,
+    causes: Sequence[Incident], now_us: int,
+) -> WhyDocument:  # fmt: skip
     """Who waits, since when, and because of which incident, where one is known that explains it: one that isn't over."""
     found = _cause(tx, compiled, document.segments or ())
+    other = found is not None and status.incident not in (None, found.incident)
+    if status.state is State.AT_RISK and (other or not _is_of(document, status.deadline)):
+        return _at_risk(session, document, status, found if document.open else None, now_us)
     if not document.open or found is None or status.since_us is None or str(status.state) not in ("late", "never", "wrong", "at_risk"):
         return document
     since = moment(status.since_us, now_us, session.timezone)
@@ -101,7 +117,31 @@ def _because(
         # what is there is wrong for another reason than the one for which the next isn't
         said = f"{_wrong_since(status, since)} {document.interval} waits because of {found.text}."
         return msgspec.structs.replace(document, verdict=said, next=status.next or document.next)
-    return msgspec.structs.replace(document, verdict=said, next=f"headrace incident {found.incident}")
+    others = _others([one for one in causes if one.shown != found.incident])
+    return msgspec.structs.replace(document, verdict=f"{said}{others}", next=f"headrace incident {found.incident}")
+
+
+def _others(causes: Sequence[Incident]) -> str:
+    """The other incidents that hold back what is due of a consumer, as `status` counts them, in a sentence."""
+    if not causes:
+        return ""
+    names = ", ".join(f"{one.shown} ({one.node}: {one.summary})" for one in causes[:OTHERS_MAX])
+    more = f" and {len(causes) - OTHERS_MAX} more" if len(causes) > OTHERS_MAX else ""
+    return f" {names}{more} {'holds' if len(causes) == 1 else 'hold'} it back, too."
+
+
+def _is_of(document: WhyDocument, deadline: AtRisk | None) -> bool:
+    """Whether the interval that is explained is the one whose deadline is at risk."""
+    return deadline is not None and deadline.interval == document.interval
+
+
+def _at_risk(session: Session, document: WhyDocument, status: ConsumerStatus, found: _Cause | None, now_us: int) -> WhyDocument:
+    """Of a consumer that is at risk for something else than what the interval that is explained waits for, if it waits at all."""
+    since = "" if status.since_us is None else f" since {moment(status.since_us, now_us, session.timezone)}"
+    said = f"{status.name} is at risk{since}: {status.reason}."
+    besides = document.verdict if found is None else f"{document.interval} waits because of {found.text}."
+    verdict = said if status.reason in besides else f"{said} {besides}"
+    return msgspec.structs.replace(document, verdict=verdict, next=status.next or document.next)
 
 
 def _and_waits(
@@ -211,8 +251,11 @@ def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name
     if chosen is None:
         return _document(session, name, None, "never", f"nothing of {name} was ever heard of", [], "headrace tick")
     standing = partitions.get(tx, name, chosen)
-    rows = waits.of(name, chosen)
     subject = at(name, chosen)
+    if standing is None and (source := _without_data(scene, name, chosen)) is not None:
+        verdict = f"{subject} waits for nothing: no data of {source} is due then, as declared"
+        return _document(session, subject, chosen, NOTHING_DUE, verdict, [], None)
+    rows = waits.of(name, chosen)
     if rows and rows[0].kind == "running" and rows[0].waiter == subject:
         return _document(session, subject, chosen, "running", _verdict(subject, rows[:1]), rows, rows[0].next)
     state = "missing" if standing is None else "stale" if standing.stale and standing.state == "published" else standing.state
@@ -226,6 +269,22 @@ def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name
         verdict = f"{subject} waits for nothing that is known"
     others = len([one for one in waiting if one != chosen]) if key is None else 0
     return _document(session, subject, chosen, state, verdict, rows, _next(rows), also=others)
+
+
+def _without_data(scene: Scene, name: str, key: str) -> str | None:
+    """A source by which nothing of a partition is due: all that it is made of lies before a start, or on
+    a day without data. None where something is due."""
+    node = scene.node(name)
+    if node.is_source:
+        return name if counts_as_empty(node, key, scene) else None
+    found: str | None = None
+    for spec in node.inputs:
+        keys = None if spec.optional or spec.node == name else made_of(scene, node, spec, key)
+        for one in sorted(keys or ()):
+            found = _without_data(scene, spec.node, one)
+            if found is None:
+                return None
+    return found
 
 
 def _partition(tx: Transaction, scene: Scene, name: str, waiting: Sequence[str], now_us: int) -> str | None:
@@ -261,7 +320,7 @@ def _verdict(subject: str, rows: Sequence[WaitingRow]) -> str:
     root = min(rows, key=_rank)
     more = _and_others(root, [row for row in rows if row.kind == root.kind])
     own = at(root.node or "", root.partition or WHOLE)
-    if own == subject:
+    if own.replace("@", " ", 1) == subject.replace("@", " ", 1):  # itself, or a consumer's own export
         return f"{subject} {root.text}{more}"
     text = root.text if root.text.startswith("waits for ") else f"waits for {own.replace('@', ' ', 1)}, which {root.text}"
     return f"{subject} {text}{more}"

@@ -8,7 +8,7 @@ import pytest
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.clauses import BESIDES
 from headrace.observe.diagnosis.attribution import diagnose
-from headrace.observe.diagnosis.causes import Cause, CauseKind
+from headrace.observe.diagnosis.causes import HEADRACE, Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.graph import CauseGraph, CauseNode
 from headrace.observe.incidents.telling import what
@@ -508,3 +508,12 @@ def test_what_an_observation_is_called() -> None:
     """Would catch: "arrival" for a delivery that isn't there."""
     assert what(seen("flights@2013-02-11", Family.ARRIVAL)) == "no delivery"
     assert what(seen("flights@2013-02-11", Family.ARRIVAL, "late_source")) == "late source"
+
+
+@pytest.mark.parametrize(("begins", "kinds"), [(11.9, {"runtime_down"}), (12.01, {"runtime_down", "slow_run"})])
+def test_a_slow_run_after_an_outage_has_its_own_cause(begins: float, kinds: set[str]) -> None:
+    """Would catch: an asset that takes a minute since its code was changed, put down to a day on which nobody looked."""
+    down = seen(HEADRACE, Family.ABSENCE, "runtime_down", hour=12, began_us=NOW)
+    slow = seen("delays@2013-02-11", Family.DURATION, "slow_run", hour=12.05, held=False, began_us=NOW + int(begins * HOUR_US))
+    found = diagnose([down, slow], lines(delays={"delay": ("flights.dep_delay",)}), NOW + 13 * HOUR_US)
+    assert {one.kind.value for one in found} == kinds

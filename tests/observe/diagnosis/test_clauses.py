@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from headrace.model import Grain, PartitionSpec
@@ -41,6 +42,18 @@ def test_another_format_says_which(column: str, observed: str, why: str, told: s
     node = CauseNode("daily", (), True, PartitionSpec(grain=Grain.DAY), "UTC", "")
     (cause,) = diagnose([one], CauseGraph([node], {}.get), 0)
     assert cause.summary == told
+
+
+def test_a_column_that_was_renamed_and_then_went_is_both() -> None:
+    """Would catch: "1 column gone, amount: values × 100", of one renamed with other values, and gone the next day."""
+    renamed = Evidence(
+        id="fact:1", node="daily", partition="2020-01-03", family=Family.SCHEMA, kind="schema_change", column="amount", expected="amount",
+        observed="amount_cents", strength=12.0, at_us=0, detail="renamed; values × 100, by 22 sound partitions",
+    )  # fmt: skip
+    gone = msgspec.structs.replace(renamed, id="fact:2", partition="2020-01-04", observed="not there", at_us=1, detail="dropped")
+    node = CauseNode("daily", (), True, PartitionSpec(grain=Grain.DAY), "UTC", "")
+    (cause,) = diagnose([renamed, gone], CauseGraph([node], {}.get), 2)
+    assert cause.summary == "1 column renamed, 1 column gone, amount: values × 100"
 
 
 def test_a_clause_names_the_partitions_that_its_evidence_covers() -> None:

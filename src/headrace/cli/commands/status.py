@@ -86,8 +86,9 @@ def _repairs(rows: Sequence[RepairRow], page: Page) -> None:
 
 def _row(consumer: ConsumerRow, page: Page) -> list[str | Cell]:
     why = consumer.reason
-    if consumer.backlog and consumer.state != "served":
-        why += f" (and {len(consumer.backlog)} older missing)"
+    if consumer.missing_besides:
+        more = "more " if consumer.state in ("late", "never") else ""
+        why += f" (and {plural(consumer.missing_besides, f'{more}interval')} missing)"
     return [
         Cell(consumer.name, "bold"), consumer.needs, states.cell(consumer.state), page.reader.moment(consumer.since),
         page.reader.partition(consumer.data_through), why,

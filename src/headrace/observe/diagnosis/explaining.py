@@ -100,8 +100,9 @@ def _about(one: Evidence) -> Family:
 
 def _meanwhile(cause: Candidate, one: Evidence) -> bool:
     """What was due while nobody was there; what a source doesn't have when it is looked at again is missing all the same. As long as
-    no worker starts that isn't over."""
+    no worker starts that isn't over. A run that only began when somebody was there again has its own cause."""
     lasting = any(each.detail == NO_WORKER for each in cause.own)
     ended = one.at_us if lasting else max((each.at_us for each in cause.own), default=cause.began_us)
     due = one.kind == CauseKind.DEADLINE_INFEASIBLE or one.family is not Family.ARRIVAL
-    return due and cause.began_us - CLOCK_US <= began(one) <= ended + CLOCK_US
+    until = ended + CLOCK_US if lasting or one.family is Family.ARRIVAL else ended - 1
+    return due and cause.began_us - CLOCK_US <= began(one) <= until

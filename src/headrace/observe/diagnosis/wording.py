@@ -103,8 +103,8 @@ def exceptions_lapsed(own: Iterable[Evidence]) -> str:
 
 
 def _schema(own: Sequence[Evidence], _: Sequence[str]) -> str:
-    how = {each.column: each.detail.partition(";")[0] for each in own if each.family is Family.SCHEMA}
-    counted = Counter(how.values())
+    how = dict.fromkeys((each.column, each.detail.partition(";")[0]) for each in own if each.family is Family.SCHEMA)
+    counted = Counter(what for _, what in how)
     words = {"": "changed", "dropped": "gone", "added": "new", "nullability": "nullable now"}
     said = [f"{n} column{'s' if n > 1 else ''} {words.get(what, what)}" for what, n in counted.items()]
     return ", ".join([*said, *_values_too(own)]) or "names changed"

@@ -3,29 +3,30 @@ those whom they affected are served again, as `status` evaluates it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
 from headrace.model.required import SEPARATOR
-from headrace.observe.availability.tainted import needed
 from headrace.observe.blockage import Block, Blockage, Blocked
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.evaluation import Evaluation
 from headrace.observe.incidents import endings
-from headrace.observe.incidents.rebuilding import rebuilding
+from headrace.observe.incidents.rebuilding import is_made_of, rebuilding
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE, Terms
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
-from headrace.store.queries import news, obligations, quarantine
+from headrace.store.queries import news, obligations, quarantine, restatements
 from headrace.store.queries.incidents import Happened, Incident
 
 SHOWN_US = 24 * 3_600_000_000
 """What kept nothing from readers is shown as open for so long after it was seen last: whoever looks once a day sees it."""
 UNMET_ASKED = 50
 """So many of a consumer's unmet obligations are asked what they wait for."""
+REPLACED_ASKED = 10_000
+"""So many publications are asked when readers had a restatement's figures."""
 AGAIN_US = 30 * 24 * 3_600_000_000
 """For so long after an incident's end the same wrong rows are recognised when they are published again."""
 
@@ -72,7 +73,7 @@ def _recovering(tx: Transaction, one: Incident, why: str, now: int) -> None:
 
 
 def _resolved(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> None:
-    restored = _restored_at(tx, one, evaluation, min(now, stored_evidence.warned_last(tx, one.id) or now))
+    restored = _restored_at(tx, scene, one, evaluation, min(now, stored_evidence.warned_last(tx, one.id) or now))
     text = endings.sentence(tx, scene, one, evaluation, now)
     stored.write(tx, msgspec.structs.replace(one, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
     stored.happened(tx, one.id, [Happened(now, f"{endings.RESOLVED}{text}", HEADRACE)])
@@ -102,22 +103,7 @@ def _superseded(scene: Scene, one: Incident, evaluation: Evaluation) -> bool:
     if one.kind != CauseKind.RESTATEMENT:
         return False
     restated = frozenset(one.affected.partitions)
-    return any(node in one.affected.assets and _made_of(scene, node, key, one.node, restated) for node, key in evaluation.superseded)
-
-
-def _made_of(scene: Scene, name: str, key: str, source: str, restated: Collection[str]) -> bool:
-    """Whether a partition is made of some of a source's partitions, itself or by others."""
-    if name == source:
-        return key == WHOLE or key in restated
-    node = scene.declared.nodes.get(name)
-    if node is None:
-        return False
-    for spec in node.inputs:
-        keys = needed(scene, node, spec, key)
-        above = (WHOLE,) if keys is None else keys
-        if any(_made_of(scene, spec.node, one, source, restated) for one in above):
-            return True
-    return False
+    return any(node in one.affected.assets and is_made_of(scene, node, key, one.node, restated) for node, key in evaluation.superseded)
 
 
 def _unserved(tx: Transaction, scene: Scene, blockage: Blockage, one: Incident, now: int) -> bool:
@@ -147,9 +133,9 @@ def _held_elsewhere(found: Iterable[Blocked], places: Collection[tuple[str, str]
     return any(one.block is not Block.WAITING and (one.node, one.partition) not in places for one in found)
 
 
-def _restored_at(tx: Transaction, one: Incident, evaluation: Evaluation, now: int) -> int:
-    """When the last of those affected was served again, never before it was opened last; where nobody was affected, when its evidence
-    was gone."""
+def _restored_at(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> int:
+    """When the last of those affected was served again, or had a restatement's new figures, never before it was opened last; where nobody
+    was affected, when its evidence was gone."""
     opened = endings.opened_last_at(tx, one)
     since = one.began_at if opened == one.opened_at else opened
     met = [
@@ -159,4 +145,14 @@ def _restored_at(tx: Transaction, one: Incident, evaluation: Evaluation, now: in
         if kept.met_at is not None and kept.met_at > kept.due_at and since < kept.met_at <= now
     ]
     replaced = evaluation.replaced_at(one.id)
-    return max(max([*met, *([] if replaced is None or replaced < since else [replaced])], default=now), opened)
+    again = [] if replaced is None or replaced < since else [replaced]
+    return max(max([*met, *again, *_recomputed(tx, scene, one)], default=now), opened)
+
+
+def _recomputed(tx: Transaction, scene: Scene, one: Incident) -> Iterator[int]:
+    """When what is made of a vendor's restatement was published with its figures."""
+    if one.kind == CauseKind.RESTATEMENT:
+        restated = frozenset(one.affected.partitions)
+        for row in restatements.replaced(tx, one.began_at, REPLACED_ASKED):
+            if row.node in one.affected.assets and is_made_of(scene, row.node, row.partition, one.node, restated):
+                yield row.at

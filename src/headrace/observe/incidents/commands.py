@@ -21,7 +21,7 @@ from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE
 from headrace.observe.wording import dated
 from headrace.store.database import Transaction
-from headrace.store.queries import attempts, runs, trail
+from headrace.store.queries import attempts, exceptions, quarantine, runs, trail
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.incidents import Happened, Incident
@@ -61,6 +61,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """The run that was asked for."""
     backfill: int | None = None
     """The backfill that was planned."""
+    first: str = ""
+    """Of names: the interval from which they hold; empty for all."""
 
 
 _DID: Mapping[str, str] = {
@@ -83,6 +85,8 @@ _DID: Mapping[str, str] = {
 """Action → what somebody did. Reports and notes of incidents write their lines themselves."""
 ENDING = frozenset(_DID) - {Action.NODE_PAUSED, Action.TRIGGER_FIRED, Action.EXPORT_TAKEN_OVER}
 """The actions that can end an incident."""
+IN_VAIN = "accepted in vain"
+"""Of an exception of which nothing came: its data couldn't be published even so."""
 DECLARING = {Action.PROJECT_APPLIED, Action.ENVIRONMENT_PROMOTED}
 """What changes declarations and code, most often of more than an incident is about."""
 _OF_REPAIRS = {Action.CONTRACT_ACCEPTED, Action.PLAN_MADE, Action.RUN_REQUESTED, Action.NODE_RESUMED, Action.PROJECT_APPLIED}
@@ -141,6 +145,14 @@ def _hasnt_begun(tx: Transaction, number: int) -> bool:
     return run is not None and run.state == runs.RUNNING and not attempts.of_run(tx, number, limit=1)
 
 
+def _came_to_nothing(tx: Transaction, node: str, key: str, at: int) -> bool:
+    """Whether nothing could be published by an exception that was made then."""
+    made = next((one for one in exceptions.of_partition(tx, node, key) if one.at <= at), None)
+    if made is None or made.publication_id is not None:
+        return False
+    return made.ended_at is not None or any(one.id > made.quarantine_id for one in quarantine.waiting(tx, node=node, partition=key))
+
+
 def _spans(acts: Iterable[str], kind: str) -> dict[int, int]:
     """First → last entry of the trail that belongs to each repair that ended so."""
     found = (act.removeprefix(kind).split("-") for act in acts if act.startswith(kind))
@@ -179,6 +191,8 @@ class _Touched:
             return command.places if (str(self._id), "") in command.places else ()
         if waited & self._own:
             return command.places
+        if command.first and all(key < command.first for key in self._one.affected.partitions or (command.first,)):
+            return ()
         if command.action in DECLARING:
             return tuple(place for place in command.places if self._declared_anew(place[0]))
         return tuple(place for place in command.places if self._at(*place))
@@ -187,6 +201,8 @@ class _Touched:
         """The places at which a command touches this incident, without those at which its run or its
         backfill published nothing."""
         places = self.by(command, set()) or command.places
+        if command.did == IN_VAIN:
+            return ()
         if command.backfill is not None:
             made = _published(attempts.of_plan(tx, command.backfill))
             return tuple(place for place in places if place[0] in {node for node, key in made if self._at(node, _key(key))})
@@ -269,11 +285,15 @@ def _parsed(tx: Transaction, scene: Scene, rows: Iterable[tuple[int, int, str]])
         places, extra = _of(tx, scene, event)
         if places is None:
             continue
+        did = _DID[event["action"]]
+        if event["action"] == Action.QUARANTINE_ACCEPTED and all(_came_to_nothing(tx, node, key, at) for node, key in places):
+            did = IN_VAIN
         yield Command(
-            seq=seq, at=at, action=event["action"], did=_DID[event["action"]], actor=str(event["actor"]["id"]), extra=extra,
+            seq=seq, at=at, action=event["action"], did=did, actor=str(event["actor"]["id"]), extra=extra,
             places=places, reason=" ".join(str(event.get("reason") or "").split())[:REASON_MAX],
             run=int(event["object"]["id"]) if event["action"] == Action.RUN_REQUESTED else None,
             backfill=int(event["object"]["id"]) if event["action"] == Action.PLAN_MADE else None,
+            first=str((event.get("after") or {}).get("from") or "") if event["action"] == Action.CONTRACT_ACCEPTED else "",
         )  # fmt: skip
 
 

@@ -135,6 +135,8 @@ def _by_itself(tx: Transaction, scene: Scene, one: Incident, now: int) -> Iterat
     if kind is CauseKind.PAUSED:
         over = pauses.ended_last(tx, one.node, now)
         yield f"the pause was over{f' at {dated(over, scene.declared.timezone)}' if over is not None else ''}"
+    elif kind is CauseKind.DESTINATION_UNAVAILABLE and (other := _still_away(tx, one)) is not None:
+        yield f"it can't be written for another reason now, {other.shown}"
     elif kind in _BY_ITSELF:
         yield _BY_ITSELF[kind]
     else:
@@ -143,6 +145,12 @@ def _by_itself(tx: Transaction, scene: Scene, one: Incident, now: int) -> Iterat
                 if attempt.published_at is not None and attempt.published_at >= one.opened_at:
                     place = node if key in ("", WHOLE) else f"{node}@{key}"
                     yield f"attempt {attempt.id} published {place} at {dated(attempt.published_at, scene.declared.timezone)}"
+
+
+def _still_away(tx: Transaction, one: Incident) -> Incident | None:
+    """The incident that keeps a target from being written since this one's reason is gone."""
+    others = (it for it in stored.open_ones(tx) if it.id != one.id and (it.kind, it.node) == (one.kind, one.node))
+    return next((it for it in others if set(it.affected.partitions) & set(one.affected.partitions)), None)
 
 
 def _promised_anew(scene: Scene, one: Incident, done: Sequence[Command], now: int) -> Iterator[str]:

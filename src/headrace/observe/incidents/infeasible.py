@@ -94,12 +94,16 @@ def _usual_end(scene: Scene, usual: _Usual, terms: Terms, last: Obligation, one:
 
 
 def _always(tx: Transaction, terms: Terms, newest: list[Obligation], outages: Sequence[Evidence]) -> _Ends | None:
-    """When an interval was there as a rule, where the newest deadlines were all missed and no other incident was open about that."""
+    """When an interval was there at the latest, where the newest deadlines were all missed and no other
+    incident was open about that. What one look found late together says nothing of what is usual."""
     last = newest[:MISSED_LEAST]
     late = [one for one in last if one.met_at is not None and one.met_at > one.due_at]
     if len(late) < MISSED_LEAST or _had_another_cause(tx, terms, late, outages):
         return None
-    took = int(statistics.median((one.met_at or 0) - one.due_at for one in late))
+    met = [one.met_at or 0 for one in late]
+    if 2 * (met[0] - met[-1]) < late[0].due_at - late[-1].due_at:
+        return None
+    took = max((one.met_at or 0) - one.due_at for one in late)
     return _Ends(newest[0].due_at + took, f"the last {len(late)} were")
 
 
@@ -212,13 +216,15 @@ class _Usual:
         return _Ends(arrives + work, f"{comes}, then {ago(work)}")
 
     def _usual_delay(self, source: str) -> tuple[int | None, int]:
-        """How long after its interval's end a delivery usually comes, and for how long it lies there until somebody looks."""
+        """How long after its interval's end a delivery usually comes, and for how long it lies there until
+        somebody looks: that isn't known of few looks, however many deliveries each of them found."""
         took = came(self._tx, self._scene.node(source))
         if len(took) < ARRIVALS_LEAST:
             return None, 0
         delay, declared = statistics.median(one.delay_us for one in took), expected_since(self._tx, source)
-        seen = [one.unseen_us for one in took if one.arrived_us >= declared and not _away(self._outages, one.arrived_us, one.observed_us)]
-        return int(delay), int(statistics.median(seen)) if len(seen) >= ARRIVALS_LEAST else 0
+        seen = [one for one in took if one.arrived_us >= declared and not _away(self._outages, one.arrived_us, one.observed_us)]
+        looks = {one.observed_us for one in seen}
+        return int(delay), int(statistics.median(one.unseen_us for one in seen)) if len(looks) >= ARRIVALS_LEAST else 0
 
     def _usual_seconds(self, node: str) -> float:
         found = durations.of_node(self._tx, node)

@@ -87,6 +87,8 @@ class Keeping:
         for cause in sorted(causes, key=lambda one: one.began_us):
             number = self._matched(cause, taken)
             known = self._open.get(number) if number is not None else self._before(cause)
+            if known is not None and known.state == "resolved" and self._is_old(known, cause, evidence):
+                continue
             incident = self._opened(cause) if known is None else known
             self._update(
                 incident, _of_one_kind(cause, incident), evidence, new=known is None, again=known is not None and known.state == "resolved"
@@ -108,6 +110,13 @@ class Keeping:
         """The resolved incident that a cause opens again."""
         found = self._same_before(cause)
         return found if found is not None and self._now - (found.resolved_at or 0) <= REOPENS_US else None
+
+    def _is_old(self, resolved: Incident, cause: Cause, evidence: Mapping[str, Evidence]) -> bool:
+        """Whether a cause is what a resolved incident was opened for, and nothing else: warnings, which explain what follows from them
+        for longer than they are shown."""
+        if any(evidence[one].held for one in cause.explains if one in evidence):
+            return False
+        return set(cause.explains) <= stored_evidence.of_incident(self._tx, resolved.id).keys()
 
     def _same_before(self, cause: Cause) -> Incident | None:
         """The newest resolved incident that a cause is again: by what that was taken for when it was
@@ -137,7 +146,7 @@ class Keeping:
         known = self._made_of.get(was.id, {})
         places = [(evidence[one].node, evidence[one].partition) for one in cause.own if one in evidence]
         fresh = [evidence[one] for one in cause.explains if one in evidence and one not in known]
-        same = was.kind == cause.kind and (not _is_said_anew(cause) or was.summary == cause.summary)
+        same = was.kind == cause.kind and (was.summary == cause.summary or not _is_said_anew(cause, was))
         if not new and not again and not fresh and same and was.state == "open":
             return
         partitions = tuple(sorted({*was.affected.partitions, *cause.partitions}))
@@ -208,10 +217,11 @@ class Keeping:
         return known and published and bool(cause.columns) and cause.kind not in OF_ROWS
 
 
-def _is_said_anew(cause: Cause) -> bool:
-    """Whether what is said of it may become another while it is the same: what a history was held
-    for, and by when a promise would fit."""
-    return cause.detail == HISTORY or cause.kind is CauseKind.DEADLINE_INFEASIBLE
+def _is_said_anew(cause: Cause, was: Incident) -> bool:
+    """Whether what is said of it may become another while it is the same: what a history was held for, by when a promise would fit, and
+    where some of what was seen is over."""
+    less = bool(cause.own) and any(one.id not in cause.own for one in was.evidence)
+    return less or cause.detail == HISTORY or cause.kind is CauseKind.DEADLINE_INFEASIBLE
 
 
 def _of_one_kind(cause: Cause, incident: Incident) -> Cause:

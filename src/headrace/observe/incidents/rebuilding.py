@@ -1,15 +1,16 @@
-"""What an open backfill computes of an incident's partitions, or of what is made of them, and hasn't
+"""What is made of an incident's partitions, and what an open backfill computes of it and hasn't
 published yet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
 from headrace.model.commands import place
 from headrace.model.intervals import key_at_us
 from headrace.model.ordering import end_of, order_of
+from headrace.observe.availability.tainted import needed
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE, Node, began
 from headrace.plan.backfills import Backfill, Span
@@ -71,3 +72,18 @@ def _within(node: Node, key: str, spans: Iterable[Span]) -> bool:
     spec, zone = node.partition, node.timezone
     at = order_of(key, spec, zone)
     return any(order_of(span.first, spec, zone) <= at <= end_of(span.last, spec, zone) for span in spans)
+
+
+def is_made_of(scene: Scene, name: str, key: str, source: str, keys: Collection[str]) -> bool:
+    """Whether a partition is made of some of these partitions of a source or an asset, itself or by others."""
+    if name == source:
+        return key == WHOLE or key in keys
+    node = scene.declared.nodes.get(name)
+    if node is None:
+        return False
+    for spec in node.inputs:
+        read = needed(scene, node, spec, key)
+        above = (WHOLE,) if read is None else read
+        if any(is_made_of(scene, spec.node, one, source, keys) for one in above):
+            return True
+    return False

@@ -85,8 +85,11 @@ class ConsumerRow(Document, frozen=True, kw_only=True):
     due_interval: str | None
     data_through: str | None
     backlog: list[str]
+    """The older intervals that are due and neither met nor waived, beside `due_interval`."""
     reads: list[ReadRow]
     reason: str
+    missing_besides: int = 0
+    """How many intervals that are due aren't there, besides those that `reason` is about."""
     incident: str | None = None
     next: str | None = None
     needs: str = ""

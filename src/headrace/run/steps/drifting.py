@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -112,7 +112,16 @@ class Drifting:
     @property
     def gone(self) -> frozenset[str]:
         """Columns that a file hasn't, and that nothing stands for."""
-        return frozenset(one.column for changes in self._of_names.values() for one in changes if one.kind is DriftKind.DROPPED)
+        return frozenset(one.column for one in self._dropped)
+
+    @property
+    def unmissed(self) -> frozenset[str]:
+        """Those of them that nobody uses."""
+        return self.gone - {one.column for one in self._dropped if one.used_by}
+
+    @property
+    def _dropped(self) -> Iterator[DriftChange]:
+        return (one for changes in self._of_names.values() for one in changes if one.kind is DriftKind.DROPPED)
 
     def _computed(self, names: Mapping[str, str], header: Sequence[str]) -> dict[str, str] | Drift:
         """Columns that the contract has converted in this interval, where the file calls them as it

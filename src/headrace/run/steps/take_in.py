@@ -30,7 +30,7 @@ from headrace.lake.tables import Lookup as FileLookup
 from headrace.model import HeadraceError, LakeError, Source
 from headrace.model.required import split
 from headrace.quality import Audit, Verdict
-from headrace.quality.anomalies.policy import summed_up
+from headrace.quality.anomalies.policy import IGNORE, summed_up
 from headrace.quality.audit import PartitionCheck, audit
 from headrace.quality.contracts import promised_checks
 from headrace.quality.drift import facts_of, told
@@ -398,11 +398,13 @@ def _judged(
 
 def _decided(task: TakeIn, drifting: Drifting) -> dict[str, str]:
     """`on_anomaly` by column: values that somebody decided to take as they are, from an interval on
-    that history reaches back beyond, are other ones by that decision."""
+    that history reaches back beyond, are other ones by that decision; a column that isn't there and
+    that nobody uses has no values."""
     since = task.history[0].partition if task.history else ""
     as_is = [name for name, first in drifting.as_is.items() if since < first]
     declared = dict(task.around.of_columns)
-    return declared | {name: "warn" for name in as_is if name not in declared}
+    decided = dict.fromkeys(as_is, "warn") | dict.fromkeys(drifting.unmissed, IGNORE)
+    return decided | declared
 
 
 def _without_columns(outcome: Outcome, workshop: Workshop) -> Outcome:

@@ -22,6 +22,9 @@ class Replaced(msgspec.Struct, frozen=True, gc=False):
     corrects: bool
     """Whether what it replaced was an exception, or an incident says that it was wrong: nobody
     takes that for sound."""
+    hash_before: str | None = None
+    hash: str | None = None
+    """Of the rows that were replaced, and of those in their place; None where it isn't known."""
 
 
 def replaced(tx: Transaction, since_us: int, limit: int) -> list[Replaced]:
@@ -29,7 +32,7 @@ def replaced(tx: Transaction, since_us: int, limit: int) -> list[Replaced]:
     rows = tx.execute(
         "select q.node, q.partition, q.rows, p.rows, p.published_at, q.version, p.version, p.id,"
         " exists (select 1 from accepted a where a.publication_id = q.id)"
-        " or exists (select 1 from unsound u where u.publication_id = q.id) from publication q"
+        " or exists (select 1 from unsound u where u.publication_id = q.id), q.content_hash, p.content_hash from publication q"
         " join publication p on p.node = q.node and p.partition = q.partition and p.published_at = q.ended_at and p.id > q.id"
         " where q.ended_at >= ? and q.partition <> '*' and p.identical = 0 order by p.id + 0 desc limit ?",  # not by the key: from all
         (since_us, limit),

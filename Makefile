@@ -1,7 +1,7 @@
 # Needs make and Python 3.11 or newer; everything else is fetched by pip, in the versions and with the hashes of requirements/.
 #   make demo [ARGS=…]   the guided example; ARGS go to `headrace demo`, e.g. ARGS="--days 20 --fault none"
 #   make test [ARGS=…]   the tests of each room; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
-#   make test-system [ARGS=…]   those of the whole: a browser, kills, 500 simulated worlds, what the documents say typed in
+#   make test-system [ARGS=…]   those of the whole: what every command prints, a browser, kills, 500 simulated worlds, what the documents say typed in
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make lint            format, lint, types, import directions
@@ -51,7 +51,7 @@ demo: .venv/.runtime
 	@$(BIN)/headrace demo $(ARGS)
 
 # What takes the whole product and most of the time; CI runs both.
-SYSTEM := tests/docs tests/examples tests/faults tests/simulation tests/ui
+SYSTEM := tests/docs tests/examples tests/faults tests/golden tests/simulation tests/ui
 
 # Without bytecode kept, each of the thousands of processes that tests start would compile all it imports again.
 test: .venv/.dev

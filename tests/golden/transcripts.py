@@ -1,0 +1,111 @@
+"""The story typed in, as one transcript a command. What is measured, or drawn by lot, is masked."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from story import File, Line, Step
+from warm_mothers import headrace
+
+from headrace.model.actors import local_actor
+
+PATIENCE_SECONDS = 120
+LONG_SECONDS = 60
+"""Parts of a wait that are shorter come and go with the machine."""
+MASKS = (
+    (r"[0-9a-f]{32,64}", "HASH"),
+    (r"p-[0-9a-f]{16}", "p-HASH"),
+    (r"(\d\d:\d\d):\d\d(\.\d+)?", r"\1:SS"),
+    (r"\b\d[\d,]*(\.\d+)? (ms|s|B|kB|MB|GiB)\b", r"N \2"),
+    (r"\bN ms\b", "N s"),
+    (r"found (at once|N s later)", "found N s later"),
+    (r"20(2[6-9]|[3-9]\d)-\d\d-\d\d", "TODAY"),
+    (r"(Python|DuckDB) {2,}\d\S+( at \S+)?", r"\1  VERSION"),
+    (r'("name": "(?:Python|DuckDB)",\s+"state": "ok",\s+"detail": )".*"', r'\1"VERSION"'),
+    (r"at most [\d,]+\b(?= *$|\")", "at most N"),
+    (r"\b(ext[234]|xfs|btrfs|overlay|overlayfs|tmpfs|zfs|apfs)\b", "FILE SYSTEM"),
+    (r"[\d,]+\.\d{3}\b", "N"),
+    (r"[\d,]+ (minutes|of them unobserved)", r"N \1"),
+    (r"(simulated on \d+ workers? with what \d+ attempts took)[^)\"]*", r"\1"),
+    (r"(?m)^! [\w ]+(: \d+ (to do|done|of \d+) .*| …)\n", ""),
+    (r"(?m)^! [\w ]+: \d+ to do\n", ""),
+    (r"(?m)^ +\d+ short ones .*\n", ""),
+    (r"(?m)^  (\S+) .* (\S+ \S+|\S+)  +\2  +N\n", ""),
+    (r"(?m)^  (shares|Headrace): .*(\n    .*)*\n", ""),
+    (r"(?m)[ \t]+$", ""),
+    (r"(?<=\S) {2,}", "  "),
+    (r"-{4,}", "----"),
+)
+"""Patterns, and what stands for them. The last ones: how wide a column is depends on what was measured."""
+
+
+def played(root: Path, told: Iterable[Step]) -> dict[str, str]:
+    """Transcripts by the name of the command."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    environment = kept | {"COLUMNS": "600", "NO_COLOR": "1", "TERM": "dumb", "TZ": "UTC"}
+    found: dict[str, list[str]] = defaultdict(list)
+    root.mkdir(parents=True)
+    for step in told:
+        match step:
+            case File():
+                _write(root / step.path, step)
+            case Line(text, now):
+                arguments = shlex.split(text)
+                done = headrace([*arguments, "--now", now], root, environment, PATIENCE_SECONDS)
+                errors = "".join(f"! {one}\n" for one in done.stderr.splitlines())
+                said = f"{_shown(done.stdout)}{errors}"
+                found[arguments[0]].append(f"$ headrace {text} --now {now}\n{masked(said, root)}[exit {done.returncode}]\n")
+    return {name: "\n".join(parts) for name, parts in found.items()}
+
+
+def _write(path: Path, step: File) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(step.text, encoding="utf-8")
+    if step.at is not None:
+        os.utime(path, (step.at.timestamp(), step.at.timestamp()))
+
+
+def _shown(out: str) -> str:
+    """A document with a line for each value, so that differences can be read."""
+    if not out.startswith(("{", "[{", "[]")):
+        return out
+    return json.dumps(_masked(json.loads(out)), indent=1, ensure_ascii=False) + "\n"
+
+
+def _masked(value: Any, key: str = "") -> Any:
+    match value:
+        case list() if key == "segments":
+            return [_masked(one) for one in value if one["seconds"] >= LONG_SECONDS]
+        case dict() if key == "checked":
+            return "ROWS BY TABLE"
+        case dict():
+            return {name: _masked(one, name) for name, one in value.items()}
+        case list() if key in ("shares", "overhead"):
+            return sorted({one["owner"] for one in value})
+        case list():
+            return [_masked(one, key) for one in value]
+        case float():
+            return "NUMBER"
+        case bool():
+            return value
+        case int() if "minutes" in key or "bytes" in key or key == "unobserved":
+            return "NUMBER"
+        case str() if key == "real_at":
+            return "TIME"
+        case _:
+            return value
+
+
+def masked(text: str, root: Path) -> str:
+    """Without what differs between two machines, or between two runs on one."""
+    text = text.replace(str(root), "PROJECT").replace(local_actor(), "ada@shop")
+    for pattern, instead in MASKS:
+        text = re.sub(pattern, instead, text)
+    return text

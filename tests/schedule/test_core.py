@@ -142,7 +142,7 @@ def test_a_person_who_asks_again_waits_for_no_next_try() -> None:
     d.ask()
     assert not d.running, "a pass waits"
     d.ask(Target("clean"), retry=frozenset({"clean"}))
-    assert d.marks[-1].not_before is None
+    assert (d.marks[-1].not_before, d.marks[-1].failures) == (None, 1), "it counts as one of the tries"
     assert d.work() == [("clean", DAYS[0])]
 
 

@@ -113,9 +113,10 @@ class Requests:
 
     def _again(self, node: GraphNode, key: str) -> None:
         cell = self._board.cell(node.name, key)
-        backed_off = cell.not_before is not None
-        cell.failures, cell.not_before = 0, None
-        if backed_off:
+        if cell.not_before is None:
+            cell.failures = 0
+        else:  # the next try comes at once, and counts as one: else one that always fails would be tried for ever
+            cell.not_before = None
             self._all.mark(node.name, key, cell)
         cell.late, cell.proposed = cell.proposed, False
         self._queue.want(node, key, force=True)

@@ -8,17 +8,21 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
-from small_world import SmallWorld, at, consumer, declare, node
+from small_world import SmallWorld, at, consumer, declare, node, reads
+from test_ledger_claims import Rows
 
 from headrace.model import Grain, Project, Settings
 from headrace.observe.blockage import Block, Blockage
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.graph import graph_of
+from headrace.observe.incidents.rebuilding import is_made_of
+from headrace.observe.ledger.inputs import Inputs, Place
 from headrace.observe.obligations import Scene
 from headrace.observe.states import State
 from headrace.observe.status import judge as status_of
 from headrace.observe.watched import Watched
+from headrace.operations.why import without_data
 from headrace.plan.bodies import Lines
 from headrace.run.judging import Judged, judge
 from headrace.store import Store
@@ -83,6 +87,21 @@ def test_what_holds_many_consumers_back_is_found_once() -> None:
     assert all({each.block for each in by} == {Block.MISSING} for by in found)
     assert [len(by) for by in found] == [12] * 12  # each is made of all sources over 12 layers
     assert all_of_them.calls < 6 * one.calls
+
+
+def test_what_a_partition_is_made_of_is_walked_once() -> None:
+    """Would catch: a walk over all ways to a source, of which 40 layers have a million millions: `fix`, `why` and the ledger that
+    never answer."""
+    declared = lattice(width=2, depth=40)
+    scene = Scene(declared, SmallWorld())
+    bottom, other = (one.reads[0] for one in declared.consumers)
+    assert not is_made_of(scene, bottom, DAY, "s0", {"1999-01-01"})
+    assert is_made_of(scene, other, DAY, "s0", {DAY})
+    assert without_data(scene, bottom, DAY) is None
+    assert without_data(scene, bottom, "1999-01-01") in ("s0", "s1")
+    reader = node("reader", Grain.DAY, reads(bottom, optional=True))
+    scene = Scene(declare([*declared.nodes.values(), reader]), SmallWorld())
+    assert Inputs(scene, Rows(), {}, None).missed(Place("reader", DAY), at("2013-02-03 07:30")) == []
 
 
 def calls_of_a_failure_everywhere(folder: Path, width: int) -> tuple[int, int]:

@@ -252,7 +252,7 @@ def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name
         return _document(session, name, None, "never", f"nothing of {name} was ever heard of", [], "headrace tick")
     standing = partitions.get(tx, name, chosen)
     subject = at(name, chosen)
-    if standing is None and (source := _without_data(scene, name, chosen)) is not None:
+    if standing is None and (source := without_data(scene, name, chosen)) is not None:
         verdict = f"{subject} waits for nothing: no data of {source} is due then, as declared"
         return _document(session, subject, chosen, NOTHING_DUE, verdict, [], None)
     rows = waits.of(name, chosen)
@@ -271,19 +271,25 @@ def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name
     return _document(session, subject, chosen, state, verdict, rows, _next(rows), also=others)
 
 
-def _without_data(scene: Scene, name: str, key: str) -> str | None:
+def without_data(scene: Scene, name: str, key: str) -> str | None:
     """A source by which nothing of a partition is due: all that it is made of lies before a start, or on
     a day without data. None where something is due."""
-    node = scene.node(name)
-    if node.is_source:
-        return name if counts_as_empty(node, key, scene) else None
     found: str | None = None
-    for spec in node.inputs:
-        keys = None if spec.optional or spec.node == name else made_of(scene, node, spec, key)
-        for one in sorted(keys or ()):
-            found = _without_data(scene, spec.node, one)
-            if found is None:
+    waiting, seen = [(name, key)], {(name, key)}  # two ways often lead to the same partition
+    while waiting:
+        name, key = waiting.pop()
+        node = scene.node(name)
+        if node.is_source:
+            if not counts_as_empty(node, key, scene):
                 return None
+            found = found or name
+            continue
+        specs = [spec for spec in node.inputs if not spec.optional and spec.node != name]
+        above = {(spec.node, one): None for spec in specs for one in sorted(made_of(scene, node, spec, key) or ())}
+        if not above:
+            return None
+        waiting += [place for place in above if place not in seen]
+        seen.update(above)
     return found
 
 

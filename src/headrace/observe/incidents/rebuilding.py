@@ -76,14 +76,19 @@ def _within(node: Node, key: str, spans: Iterable[Span]) -> bool:
 
 def is_made_of(scene: Scene, name: str, key: str, source: str, keys: Collection[str]) -> bool:
     """Whether a partition is made of some of these partitions of a source or an asset, itself or by others."""
-    if name == source:
-        return key == WHOLE or key in keys
-    node = scene.declared.nodes.get(name)
-    if node is None:
-        return False
-    for spec in node.inputs:
-        read = needed(scene, node, spec, key)
-        above = (WHOLE,) if read is None else read
-        if any(is_made_of(scene, spec.node, one, source, keys) for one in above):
-            return True
+    waiting, seen = [(name, key)], {(name, key)}  # two ways often lead to the same partition
+    while waiting:
+        name, key = waiting.pop()
+        if name == source:
+            if key == WHOLE or key in keys:
+                return True
+            continue
+        node = scene.declared.nodes.get(name)
+        if node is None:
+            continue
+        for spec in node.inputs:
+            read = needed(scene, node, spec, key)
+            above = {(spec.node, one) for one in ((WHOLE,) if read is None else read)} - seen
+            seen |= above
+            waiting += above
     return False

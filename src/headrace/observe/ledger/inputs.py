@@ -79,22 +79,25 @@ class Inputs:
             for key in self._keys(node, place.partition, source, spec) or ()
             if self.there(Place(source.name, key), at_us) is None and not counts_as_empty(source, key, self._scene)
         ]
-        return [(one, until) for one in found if (until := self._promised_us(one, 0)) is not None]
+        return [(one, until) for one in found if (until := self._promised_us(one)) is not None]
 
-    def _promised_us(self, place: Place, depth: int) -> int | None:
+    def _promised_us(self, place: Place) -> int | None:
         """Until when a partition was promised: the last of the deliveries that it is made of; None where none of them was."""
-        node = self.known(place.node)
-        if node is None or depth > DEPTH_MAX:
-            return None
-        if node.is_source:
-            return promised_by(node, place.partition)
-        above = [
-            Place(source.name, key)
-            for spec in node.inputs
-            if (source := self.known(spec.node)) is not None and source is not node
-            for key in self._keys(node, place.partition, source, spec) or ()
-        ]
-        return max((at for one in above if (at := self._promised_us(one, depth + 1)) is not None), default=None)
+        last: int | None = None
+        waiting, seen = [place], {place}  # two ways often lead to the same partition
+        while waiting:
+            name, key = waiting.pop()
+            node = self.known(name)
+            if node is None:
+                continue
+            if node.is_source:
+                last = max((at for at in (last, promised_by(node, key)) if at is not None), default=None)
+                continue
+            others = [(source, spec) for spec in node.inputs if (source := self.known(spec.node)) not in (None, node)]
+            above = {Place(source.name, one) for source, spec in others for one in self._keys(node, key, source, spec) or ()} - seen
+            seen |= above
+            waiting += above
+        return last
 
     def _as_read(self, one: Ready, reader: Try, at_us: int) -> Ready:
         """An input of a staged attempt: what its plan had staged of it, else what was published."""

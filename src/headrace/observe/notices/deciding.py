@@ -82,9 +82,9 @@ class _Deciding:
             if name not in self._matters.distant and not self._explained(name):
                 self._at_risk(name, risk)
         for name, since in self._matters.late.items():
-            self._late(name, since)
+            self._unexplained(name, "late", since, self._words.late(name, since, self._matters.withdrawn.get(name, "")))
         for name, (since, said) in self._matters.wrong.items():
-            self._wrong(name, since, said)
+            self._unexplained(name, "wrong", since, self._words.wrong(name, since, said))
         return self._found
 
     def _explained(self, name: str) -> bool:
@@ -205,17 +205,11 @@ class _Deciding:
             for channel in to.owner.contact:
                 self._put(None, "at_risk", f"{name}@{risk.interval}", to, channel, self._words.at_risk(name, risk), "")
 
-    def _late(self, name: str, since: int) -> None:
-        page = self._words.late(name, since, self._matters.withdrawn.get(name, ""))
+    def _unexplained(self, name: str, kind: str, since: int, page: Page) -> None:
+        """A consumer that is late or wrong, for which no incident accounts."""
         for to in self._people.concerned([self._project.consumers[name].owner]):
             for channel in to.owner.contact:
-                self._put(None, "late", f"{name}@{since}", to, channel, page, "")
-
-    def _wrong(self, name: str, since: int, said: str) -> None:
-        page = self._words.wrong(name, since, said)
-        for to in self._people.concerned([self._project.consumers[name].owner]):
-            for channel in to.owner.contact:
-                self._put(None, "wrong", f"{name}@{since}", to, channel, page, "")
+                self._put(None, kind, f"{name}@{since}", to, channel, page, "")
 
     # Messages
 

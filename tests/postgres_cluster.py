@@ -35,7 +35,7 @@ import pytest
 MISSING = "PostgreSQL isn't installed: skipped; apt install postgresql"
 USER, PASSWORD = "headrace", "s3cret/p@ss:w0rd%41"
 """A password that breaks whoever doesn't escape it in a URL."""
-START_SECONDS = 50.0
+START_SECONDS = 100.0
 _TUNING = {  # nothing here must outlive a power cut
     "fsync": "off",
     "full_page_writes": "off",

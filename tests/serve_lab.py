@@ -21,7 +21,7 @@ from headrace.cli.main import run
 from headrace.model.actors import local_actor
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
-SECONDS = 30.0
+SECONDS = 100.0
 ME = local_actor()
 """Who acts in these tests, as the audit trail names them."""
 

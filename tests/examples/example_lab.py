@@ -13,7 +13,7 @@ from typing import Any
 from warm_mothers import headrace
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PATIENCE_SECONDS = 50
+PATIENCE_SECONDS = 150
 
 
 class Example:

@@ -20,7 +20,7 @@ from headrace.operations.audit import CheckpointDocument, read_checkpoint, verif
 from headrace.operations.db.check import check
 from headrace.operations.session import Session
 
-SECONDS_MAX = 50.0
+SECONDS_MAX = 150.0
 FAULTS = 0.4
 """The share of commands in which a fault is armed; not all come to its point."""
 POINTS = (

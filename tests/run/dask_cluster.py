@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-START_SECONDS = 40.0
+START_SECONDS = 100.0
 
 
 class Cluster:

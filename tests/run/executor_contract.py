@@ -20,7 +20,7 @@ from headrace.run.messages import LookAt, Produce
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener, wake
 
-PATIENCE = 40.0
+PATIENCE = 100.0
 """Seconds within which anything must have happened, on a machine that others use."""
 BODIES = """
 import ctypes, os, signal, subprocess, sys, time
@@ -104,7 +104,7 @@ class Crew:
         """Ask to look at a server."""
         self._last += 1
         attempt = AttemptId(0, self._last)
-        http = {"url": url, "timeout": "50s", "retries": 0}
+        http = {"url": url, "timeout": "250s", "retries": 0}
         source = Source(name="src", owner="o", connector={"http": http}, place=Place(file="s.yaml"))
         self.executor.submit(attempt, LookAt(str(attempt), source, {}, wanted=("*",)))
         return attempt

@@ -21,7 +21,7 @@ from headrace.store.queries import plans
 
 PERSON = Actor(ActorType.PERSON, "tester")
 Spans = Mapping[str, tuple[str, str]]
-SECONDS_MAX = 60.0
+SECONDS_MAX = 150.0
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from serve_lab import serving
 from headrace.web.endpoints import Get
 from headrace.web.table import TABLE
 
-SECONDS = 40.0
+SECONDS = 100.0
 RAISES = """import os, threading, warnings
 from headrace import asset, Context
 

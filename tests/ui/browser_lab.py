@@ -32,7 +32,7 @@ MARKUP = "<img src=x onerror=document.title='hacked'>"
 BEFORE, NOW = "2025-03-03T06:00", "2025-03-04T08:00"
 SHOP = Things(asset="revenue", source="orders", consumer="report", incident="INC-1", run="2")
 PAGES = SHOP.pages()
-SECONDS = 40.0
+SECONDS = 100.0
 expect.set_options(timeout=SECONDS * 1000)
 
 

@@ -447,18 +447,23 @@ def test_what_was_odd_about_the_file_that_rewrites_the_past_doesnt_hide_that_it_
     assert [one.state for one in night.judge("2013-02-06 09:01")] == ["resolved", "resolved"]
 
 
+def published_with_semicolons(night: Night, day: str, when: str) -> None:
+    """A delivery that came with another delimiter than agreed, and could be read all the same."""
+    night.published(day, when)
+    with night.store.write(None) as tx:
+        number = tx.execute("select max(id) from delivery").fetchone()[0]
+        tx.execute(
+            "insert into drift (source, partition, delivery_id, epoch, n, kind, column_name, evidence, policy, used_by, at)"
+            " values ('src', ?, ?, 1, ?, 'format', '', '[\"the delimiter is ; instead of ,\"]', 'map', '[]', ?)",
+            (day, number, night.n - 1, at(when)),
+        )
+
+
 def test_what_was_read_otherwise_than_agreed_is_told_of_once_and_makes_nothing_wrong(store: Store) -> None:
     """A format that changed for good would be an incident that never ends; and what came out right would count as wrong."""
     night = Night(store)
     for day in ("2013-02-02", "2013-02-03"):
-        night.published(day, f"{day} 04:00")
-        with store.write(None) as tx:
-            number = tx.execute("select max(id) from delivery").fetchone()[0]
-            tx.execute(
-                "insert into drift (source, partition, delivery_id, epoch, n, kind, column_name, evidence, policy, used_by, at)"
-                " values ('src', ?, ?, 1, ?, 'format', '', '[\"the delimiter is ; instead of ,\"]', 'map', '[]', ?)",
-                (day, number, night.n - 1, at(f"{day} 04:00")),
-            )
+        published_with_semicolons(night, day, f"{day} 04:00")
         found = night.judge(f"{day} 04:01")
         assert [(one.kind, one.affected.partitions) for one in found] == [("format_change", ("2013-02-02",))]
     with store.read() as tx:
@@ -470,14 +475,7 @@ def test_a_warning_that_is_over_isnt_opened_again_by_what_else_is_seen(store: St
     """Would catch: each later delivery opens the incident again and ends it at once, so that it was over days later than it was, and
     the digest lists it as open still."""
     night = Night(store)
-    night.published("2013-02-02", "2013-02-03 04:00")
-    with store.write(None) as tx:
-        number = tx.execute("select max(id) from delivery").fetchone()[0]
-        tx.execute(
-            "insert into drift (source, partition, delivery_id, epoch, n, kind, column_name, evidence, policy, used_by, at)"
-            " values ('src', '2013-02-02', ?, 1, ?, 'format', '', '[\"the delimiter is ; instead of ,\"]', 'map', '[]', ?)",
-            (number, night.n - 1, at("2013-02-03 04:00")),
-        )
+    published_with_semicolons(night, "2013-02-02", "2013-02-03 04:00")
     night.judge("2013-02-03 04:01")
     night.published("2013-02-03", "2013-02-04 04:00")
     ended = night.judge("2013-02-04 04:01")[0]
@@ -511,14 +509,7 @@ def test_an_incident_says_what_is_left_of_it(store: Store) -> None:
 def test_a_file_that_cant_be_read_is_an_incident_of_its_own_beside_one_that_was_read_all_the_same(store: Store) -> None:
     """Would catch: nobody is told that a day is rejected, because the day before came with another separator and was served."""
     night = Night(store)
-    night.published("2013-02-02", "2013-02-03 04:00")
-    with store.write(None) as tx:
-        number = tx.execute("select max(id) from delivery").fetchone()[0]
-        tx.execute(
-            "insert into drift (source, partition, delivery_id, epoch, n, kind, column_name, evidence, policy, used_by, at)"
-            " values ('src', '2013-02-02', ?, 1, ?, 'format', '', '[\"the delimiter is ; instead of ,\"]', 'map', '[]', ?)",
-            (number, night.n - 1, at("2013-02-03 04:00")),
-        )
+    published_with_semicolons(night, "2013-02-02", "2013-02-03 04:00")
     night.judge("2013-02-03 04:01")
     night.held("2013-02-03", "2013-02-04 03:30", kind="format_change")
     with store.write(None) as tx:

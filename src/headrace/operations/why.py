@@ -31,7 +31,7 @@ from headrace.store.queries.incidents import Incident
 _ROOTS = ("stopped", "paused", "delivery", "running", "backoff", "decision", "pool", "slot", "leader", "trigger", "time", "partition")
 """What the verdict names first."""
 OTHERS_MAX = 3
-"""At most so many other incidents are named."""
+"""How many other incidents are named at most."""
 NOTHING_DUE = "nothing_due"
 """The state of a partition for which no data is due."""
 _NOTHING = WaitingRow(kind="", node=None, partition=None, state=None, text="")

@@ -24,11 +24,11 @@ from headrace.store.queries.incidents import Happened, Incident
 SHOWN_US = 24 * 3_600_000_000
 """What kept nothing from readers is shown as open for so long after it was seen last: whoever looks once a day sees it."""
 UNMET_ASKED = 50
-"""So many of a consumer's unmet obligations are asked what they wait for."""
+"""How many of a consumer's unmet obligations are asked at most what they wait for."""
 REPLACED_ASKED = 10_000
-"""So many publications are asked when readers had a restatement's figures."""
+"""How many publications are searched at most for when readers had a restatement's figures."""
 AGAIN_US = 30 * 24 * 3_600_000_000
-"""For so long after an incident's end the same wrong rows are recognised when they are published again."""
+"""How long after an incident's end the same wrong rows are recognised when they are published again."""
 
 
 def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluation, now: int) -> None:

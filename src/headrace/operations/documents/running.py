@@ -50,7 +50,7 @@ class RejectedRow(Document, frozen=True, kw_only=True):
 
 
 class RestatedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """The past changed: so many partitions of a node, which readers had seen, were published again with other rows. `cause` is
+    """The past changed: partitions of a node that readers had seen were published again with other rows. `cause` is
     `restatement` (`because` names the sources that delivered again), `correction` (the same, of an exception, or of what an incident
     says was wrong), `code`, or `again` (somebody asked). `at` is the last time."""
 

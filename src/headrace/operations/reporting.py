@@ -22,6 +22,8 @@ class Reporting:
         self._progress, self._what, self._total = progress, what, total
         self._staged: set[str] = set()
         """Nodes whose partitions are made before they are published: they count when they are made."""
+        self._counted: set[tuple[str, str]] = set()
+        """Partitions of the total that were made: one that is made again counts once."""
         self._lines = 0
         self._untold = 0
 
@@ -39,10 +41,20 @@ class Reporting:
         if news.state == "staged":
             self._staged.add(news.node)
         if news.state in MADE:
-            self._progress.advance(int(news.state == "staged" or news.node not in self._staged))
+            if (news.state == "staged" or news.node not in self._staged) and self._is_first(news):
+                self._progress.advance(1)
             if not news.reason:
                 return
         self._say(f"{_named(news)} {news.verdict if news.state in MADE else news.state}: {news.reason}")
+
+    def _is_first(self, news: News) -> bool:
+        """Whether it is one more of the total, where there is one."""
+        if self._total is None:
+            return True
+        place = (news.node, news.partition)
+        known = place in self._counted
+        self._counted.add(place)
+        return not known
 
     def _say(self, line: str) -> None:
         if self._lines < LINES_MAX:

@@ -5,15 +5,18 @@ A field is kept as written (`Source.connector`), once its function found nothing
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from headrace.model.database_fields import is_database, read_connection, read_cursor, read_query, read_table
 from headrace.model.documents import plain
 from headrace.model.fields import Fields
 from headrace.model.file_fields import read_csv, read_excel, read_fixed_width, read_json, read_xml
 from headrace.model.http_field import read_http
-from headrace.model.nodes import PartitionSpec
+from headrace.model.nodes import PartitionSpec, Source
 from headrace.model.reporting import shown
 
 Reader = Callable[[Fields, PartitionSpec], None]
@@ -40,6 +43,18 @@ READERS: dict[str, Reader] = {
     "csv": read_csv,
 }
 """Field → what validates it."""
+READING = frozenset({"csv", "excel", "fixed_width", "json", "jsonl", "parquet", "xml"})
+"""Fields of a source that say how its files are read."""
+
+
+def place_of(source: Source) -> str:
+    """Where a source's deliveries are looked for: the pattern of its files, or a hash of what is declared
+    of its server. A look in one place doesn't see what is in another."""
+    if source.files is not None:
+        return source.files
+    origin = {key: value for key, value in source.connector.items() if key not in READING}
+    declared = msgspec.json.encode(origin, order="sorted")
+    return hashlib.sha256(declared).hexdigest()[:32]
 
 
 def read_connectors(fields: Fields, partition: PartitionSpec) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import msgspec
 from headrace.connect.arrival import arrival, claimed
 from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import Project, Refused, Source, UsageError
+from headrace.model.connectors import place_of
 from headrace.operations import targets
 from headrace.operations.desk import Work
 from headrace.operations.documents import RunDocument
@@ -110,9 +111,10 @@ def _recorded(context: Context, source: Source, key: str | None, arguments: Rece
         partition = key or arriving.next_delivery_key(tx, source.name)
         modified = facts.st_mtime_ns // 1000
         claims = claimed(modified, now)
+        last = arriving.last_look(tx, source.name, place_of(source))
         told = {"actor": context.actor.id, "reason": arguments.reason, "file": arguments.file}
         row = DeliveryRow(
-            source.name, partition, path, facts.st_size, modified, claims, now, arrival(claims, now, arriving.last_look(tx, source.name)),
+            source.name, partition, path, facts.st_size, modified, claims, now, arrival(claims, now, last),
             received=msgspec.json.encode(told).decode(),
         )  # fmt: skip
         arriving.record_deliveries(tx, [row])

@@ -13,6 +13,7 @@ from headrace.connect import Found, Look
 from headrace.connect.arrival import arrival, claimed
 from headrace.connect.files import look
 from headrace.model import HeadraceError, Source
+from headrace.model.connectors import place_of
 from headrace.observe.looking import known_until
 from headrace.schedule import Arrived
 from headrace.store import Transaction
@@ -71,11 +72,12 @@ def record(tx: Transaction, seen: Iterable[Seen], now: int, began: int, every_us
     until = partial(known_until, every_us=every_us)
     arrived = []
     for one in seen:
-        last = arriving.last_look(tx, one.source.name)
+        place = place_of(one.source)
+        last = arriving.last_look(tx, one.source.name, place)
         rows = [_delivery(tx, one.source, found, now, last) for found in _new(tx, one, began)]
         arriving.record_deliveries(tx, rows)
         availability.note_gap(tx, one.source.name, now, until)
-        arriving.record_look(tx, one.source.name, now, len(rows), one.error, one.code)
+        arriving.record_look(tx, one.source.name, now, len(rows), one.error, one.code, place)
         arrived += [Arrived(row.source, row.partition, row.bundle) for row in rows]
     return arrived
 

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator
 import msgspec
 
 from headrace.model import Consumer, Project, Source
+from headrace.model.connectors import READING
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.plan import Compiled
 from headrace.plan.comparing import changes
@@ -17,8 +18,6 @@ from headrace.store.queries import publications, versions
 CHANGES_MAX = 500
 KIND = "version"
 """What ids of this evidence begin with."""
-_READING = frozenset({"csv", "excel", "fixed_width", "json", "jsonl", "parquet", "xml"})
-"""Fields of a source that say how its files are read."""
 NATS = 2.0
 
 
@@ -110,7 +109,7 @@ def _address(name: str, project: Project) -> tuple[object, ...]:
 
 def _source_address(source: Source, project: Project) -> tuple[object, ...]:
     """The files, or the server and what it is asked with."""
-    connector = {key: value for key, value in source.connector.items() if key not in _READING}
+    connector = {key: value for key, value in source.connector.items() if key not in READING}
     name = connector.get("connection")
     connection = project.settings.connections.get(name) if isinstance(name, str) else None
     return (source.files, connector, connection)

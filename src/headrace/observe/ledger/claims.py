@@ -23,6 +23,7 @@ _ELSEWHERE = (*_ABSENT, "paused", "approval_pending", "deadline_infeasible", "ru
 """Kinds that explain no hold and no attempt in vain."""
 BETWEEN = "came in this time, not observed yet"
 """Of a delivery that the observation at its beginning didn't find, whatever time its file claims."""
+ELSEWHERE = "delivered, and looked for in another place, as the project declared it"
 NOT_BEGUN = "not begun"
 """Of what could have been queued, and wasn't."""
 DELIVERY_GONE = "when it was delivered isn't kept any more"
@@ -114,7 +115,18 @@ class Claims:
             if place == 0:
                 incident = self._incident(self._stay.from_us, one.arrived_us, *_ABSENT)
                 yield self._claim(Kind.SOURCE, self._stay.from_us, one.arrived_us, self._delivered(one), incident)
-            yield self._claim(Kind.DETECTION, one.arrived_us, one.observed_us, BETWEEN if one.between else "not observed yet")
+            seen_from = min(max(one.arrived_us, one.placed_us or 0), one.observed_us)
+            if seen_from > one.arrived_us:
+                yield self._elsewhere(one.arrived_us, seen_from)
+            note = BETWEEN if one.between else "not observed yet"
+            yield self._claim(Kind.DETECTION, seen_from, one.observed_us, note)
+
+    def _elsewhere(self, from_us: int, to_us: int) -> Segment:
+        """A delivery was there, and the project's declaration said to look in another place: that isn't
+        the vendor's, nor Headrace's."""
+        incident = self._incident(from_us, to_us, "configuration_error")
+        decider = self._stay.traits.decider if incident is None else ""
+        return self._claim(Kind.HOLD, from_us, to_us, ELSEWHERE, incident, decider=decider)
 
     def _delivered(self, one: Arrival) -> str:
         promised = self._stay.promised_us

@@ -115,6 +115,8 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     observed_us: int
     claimed_us: int | None = None
     """What the file says of itself; None where that is `arrived_us`."""
+    placed_us: int | None = None
+    """Since when the project has looked where it was found; None where it never looked elsewhere."""
 
     @property
     def between(self) -> bool:

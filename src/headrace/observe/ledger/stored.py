@@ -75,7 +75,9 @@ class StoreRecords:
         """The deliveries of an interval."""
         if (source, partition) not in self._arrivals:
             rows = ledger.arrivals(self._tx, source, partition)
-            self._arrivals[source, partition] = [Arrival(*row) for row in rows if row[2] <= self._now]
+            self._arrivals[source, partition] = [
+                Arrival(*row, placed_us=ledger.placed_at(self._tx, source, row[2])) for row in rows if row[2] <= self._now
+            ]
         return self._arrivals[source, partition]
 
     def pauses(self, node: str) -> Sequence[Standstill]:

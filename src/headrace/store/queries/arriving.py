@@ -15,7 +15,7 @@ LOOKS_MAX = LOOKS_KEPT + TURNS_KEPT
 """So many looks of a source are kept: where there are as many, older ones may be forgotten."""
 THROTTLED = ("source_throttled", "throttled_too_long")
 """Codes of looks that a server answered with a wish for a pause."""
-_LEAVES = "select at, error, code from look where source = :source order by at desc limit 2 offset :kept"
+_LEAVES = "select at, error, code, place from look where source = :source order by at desc limit 2 offset :kept"
 """The newest look that isn't one of the last any more, and the one before it."""
 _ITS_WORKER = "its worker "
 _BY_ITSELF = (f"{_ITS_WORKER}was ended by ", f"{_ITS_WORKER}exited with code ")
@@ -101,16 +101,26 @@ def next_delivery_key(tx: Transaction, source: str) -> str:
     return f"{int(row[0] or 0) + 1:012}"
 
 
-def record_look(tx: Transaction, source: str, at: int, found: int, error: str | None, code: str | None = None) -> None:
-    """Somebody looked: `at` is when that began. Of looks before the last LOOKS_KEPT only those are kept where a source began
-    to fail or to ask for a pause, or could be read again: for as long as somebody asks why an interval was late."""
+def record_look(
+    tx: Transaction,
+    source: str,
+    at: int,
+    found: int,
+    error: str | None,
+    code: str | None = None,
+    place: str = "",
+) -> None:
+    """Somebody looked: `at` is when that began. Of looks before the last LOOKS_KEPT only those are kept
+    where a source began to fail or to ask for a pause, could be read again, or was looked for in another
+    `place` (`model.connectors.place_of`): for as long as somebody asks why an interval was late."""
     tx.execute(
-        "insert into look (source, at, found, error, code) values (?, ?, ?, ?, ?) on conflict (source, at) do update"
-        " set found = excluded.found, error = excluded.error, code = excluded.code",
-        (source, at, found, error, code),
+        "insert into look (source, at, found, error, code, place) values (?, ?, ?, ?, ?, ?)"
+        " on conflict (source, at) do update set found = excluded.found, error = excluded.error,"
+        " code = excluded.code, place = excluded.place",
+        (source, at, found, error, code, place),
     )
     leaves = tx.execute(_LEAVES, {"source": source, "kept": LOOKS_KEPT}).fetchall()
-    if len(leaves) > 1 and outcome(*leaves[0][1:]) == outcome(*leaves[1][1:]):
+    if len(leaves) > 1 and _turn(*leaves[0][1:]) == _turn(*leaves[1][1:]):
         tx.execute("delete from look where source = ? and at = ?", (source, leaves[0][0]))
     tx.execute(
         "delete from look where source = :source"
@@ -124,9 +134,15 @@ def outcome(error: str | None, code: str | None) -> str:
     return "read" if error is None else "throttled" if code in THROTTLED else "failed"
 
 
-def last_look(tx: Transaction, source: str) -> int | None:
-    """When the last look at a source was."""
-    return tx.execute("select max(at) from look where source = ?", (source,)).fetchone()[0]  # type: ignore[no-any-return]
+def _turn(error: str | None, code: str | None, place: str) -> tuple[str, str]:
+    return outcome(error, code), place
+
+
+def last_look(tx: Transaction, source: str, place: str) -> int | None:
+    """When somebody last looked at a source in a place: looks before places were kept count as well."""
+    sql = "select max(at) from look where source = ? and place in (?, '')"
+    found: int | None = tx.execute(sql, (source, place)).fetchone()[0]
+    return found
 
 
 def waiting_deliveries(tx: Transaction) -> list[tuple[str, str, str]]:

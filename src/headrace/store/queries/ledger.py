@@ -145,6 +145,29 @@ def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, in
     )
 
 
+def placed_at(tx: Transaction, source: str, observed_us: int) -> int | None:
+    """Since when the project has looked for a source where it did at a time: since a version was applied
+    after the last look in another place, else since the look. None where all looks were in that place."""
+    row = tx.execute(
+        "select place from look where source = ? and at <= ? order by at desc limit 1",
+        (source, observed_us),
+    ).fetchone()
+    if row is None or not row[0]:
+        return None
+    (elsewhere,) = tx.execute(
+        "select max(at) from look where source = ? and at < ? and place not in (?, '')",
+        (source, observed_us, row[0]),
+    ).fetchone()
+    if elsewhere is None:
+        return None
+    sql = "select min(applied_at) from version where applied_at > ? and applied_at <= ?"
+    (applied,) = tx.execute(sql, (elsewhere, observed_us)).fetchone()
+    if applied is not None:
+        return int(applied)
+    sql = "select min(at) from look where source = ? and at > ?"
+    return int(tx.execute(sql, (source, elsewhere)).fetchone()[0])
+
+
 def looks(tx: Transaction, source: str, until_us: int) -> list[tuple[int, str | None]]:
     """(at, error) of the looks at a source that are kept (`record_look`), oldest first."""
     rows = tx.execute(

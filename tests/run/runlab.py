@@ -94,7 +94,7 @@ class Lab:
 
     def headrace(self, *arguments: str, code: int | None = 0) -> Any:
         """The command in a process of its own; its JSON."""
-        done = headrace([*arguments, "--json", "--project", str(self.root)], Path.cwd(), os.environ, 50)
+        done = headrace([*arguments, "--json", "--project", str(self.root)], Path.cwd(), os.environ, 150)
         assert code is None or done.returncode == code, f"exit {done.returncode}: {done.stderr}"
         return json.loads(done.stdout) if done.stdout.strip() else None
 

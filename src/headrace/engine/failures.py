@@ -26,7 +26,8 @@ def _said(numbers: tuple[int, ...]) -> re.Pattern[str]:
     return re.compile("|".join(re.escape(os.strerror(number)) for number in numbers))
 
 
-_DISK_SAID, _AWAY_SAID = _said(_DISK), _said(_AWAY)
+_DENIED = (errno.EACCES, errno.EPERM)
+_DISK_SAID, _AWAY_SAID, _DENIED_SAID = _said(_DISK), _said(_AWAY), _said(_DENIED)
 _TOO_LARGE = os.strerror(errno.EFBIG)
 _OURS = ("duckdb", "_duckdb", "headrace")
 _DUCKDB_KINDS = {
@@ -123,6 +124,9 @@ def _own_kind(error: BaseException) -> ErrorKind:
         return ErrorKind.TRANSIENT if error.filename is None else ErrorKind.ENVIRONMENT
     said = str(error)[:MESSAGE_CHARACTERS_MAX]
     if ours and (_DISK_SAID.search(said) or _AWAY_SAID.search(said)):
+        return ErrorKind.ENVIRONMENT
+    if type(error).__name__ == "IOException" and ours and _DENIED_SAID.search(said):
+        # SQL names no files: this is one of the lake, which somebody has taken the rights away from.
         return ErrorKind.ENVIRONMENT
     if _DISK_SAID.search(said):
         # Asset code may say so of a disk of its own, which nobody mends: that is tried once more, and no longer.

@@ -15,7 +15,7 @@ from headrace.model.ordering import order_of
 from headrace.model.required import SEPARATOR, WHOLE
 from headrace.model.zones import from_us
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
-from headrace.observe.diagnosis.details import DECLARED_AT, DISK, NO_WORKER, Failure
+from headrace.observe.diagnosis.details import DECLARED_AT, DISK, NO_WORKER, Failure, failure_in, says_denied
 from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.facts import StoreWorld
 from headrace.observe.incidents.closing import SHOWN_US
@@ -152,6 +152,9 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
         alone = False
     if incident.state != "recovering" and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail in _DISK:
         return _row([f"headrace fix {incident.shown}"], automatic=False, first=_of_disk(incident))
+    if incident.state != "recovering" and incident.kind == CauseKind.DESTINATION_UNAVAILABLE and _is_refused(incident):
+        first = "look at the target, and at the rights with which it is written"
+        return _row([f"headrace fix {incident.shown}"], automatic=False, first=first)
     if incident.state != "recovering" and incident.kind == CauseKind.ACCESS_DENIED:
         first = f"check the secret and the rights with which {incident.node} is reached"
         return _row([f"headrace fix {incident.shown}"], automatic=False, first=first)
@@ -159,9 +162,16 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
     return _row([f"headrace fix {incident.shown}"], automatic=alone, text=text)
 
 
+def _is_refused(incident: Incident) -> bool:
+    """Whether only a person can let an export be written, though Headrace goes on trying."""
+    return any(failure_in(one.observed) in (Failure.DENIED, Failure.PLACE) for one in incident.evidence)
+
+
 def _of_disk(incident: Incident) -> str:
     """What a person does about a disk, and about which as far as that is known."""
     known = any(_A_PATH.search(one.observed) for one in incident.evidence)
+    if any(says_denied(one.observed) for one in incident.evidence):
+        return f"give whoever runs Headrace the right to use what {'the evidence names' if known else f'{incident.node} writes'}"
     if incident.detail == DISK:
         return f"mend the disk {'that the evidence names' if known else f'where {incident.node} writes'}"
     return f"make room {'on the disk that the evidence names' if known else f'where {incident.node} writes'}"
@@ -197,6 +207,8 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
                 first="no worker starts: look at the installation, the interpreter and the memory limits of the machine that runs Headrace",
                 commands=("headrace doctor", "headrace tick"),
             )
+        case CauseKind.ACCESS_DENIED if incident.node in project.assets:
+            return Mending(acts=(Act.RETRY,))
         case kind if kind in _LOOK_AGAIN:
             return _awaited(project, incident.node)
         case CauseKind.CONFIGURATION_ERROR if _is_declared_anew(tx, incident):

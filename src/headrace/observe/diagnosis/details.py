@@ -97,14 +97,25 @@ def failure_of(one: Evidence) -> Failure:
     return _failure(one.detail, one.observed)
 
 
+def failure_in(said: str) -> Failure:
+    """What kind of failure an error's words tell of, whatever its code."""
+    return _failure("", said)
+
+
 def says_no_space(said: str) -> bool:
     """Whether an error's words tell of a full disk."""
-    return _failure("", said) is Failure.SPACE
+    return failure_in(said) is Failure.SPACE
+
+
+def says_denied(said: str) -> bool:
+    """Whether an error's words tell of rights that are missing."""
+    return failure_in(said) is Failure.DENIED
 
 
 def says_disk(said: str) -> bool:
-    """Whether an error's words tell of a disk that can't be used: full, read-only, broken, away."""
-    return says_no_space(said) or _DISK.search(said) is not None
+    """Whether an error's words tell of a disk that can't be used: full, read-only, broken, away, or not
+    to be used by whoever runs Headrace."""
+    return says_no_space(said) or says_denied(said) or _DISK.search(said) is not None
 
 
 @lru_cache(FAILURES_KEPT)

@@ -12,7 +12,7 @@ from headrace.model.clauses import DELIVERED_AS, SIZE
 from headrace.observe.diagnosis.candidates import Candidate
 from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.confidence import confidence
-from headrace.observe.diagnosis.details import ENVIRONMENT, OF_FILES, detail_of, says_no_space
+from headrace.observe.diagnosis.details import ENVIRONMENT, OF_FILES, detail_of, says_denied, says_no_space
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.loading import HISTORY, summary
 
@@ -245,6 +245,8 @@ def _damaged(own: Sequence[Evidence], _: Sequence[str]) -> str:
 def _exhausted(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     """Of a disk what is wrong with it: an error begins with the path of what couldn't be written."""
     if own[0].error_kind == ENVIRONMENT:
+        if says_denied(own[0].observed):
+            return "Headrace has no right to use a file or folder of the lake"
         return "no space left on the disk" if says_no_space(own[0].observed) else "the disk can't be used"
     return _observed(own, columns)
 

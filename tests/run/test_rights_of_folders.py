@@ -1,0 +1,94 @@
+"""Folders that whoever runs Headrace may not write to: somebody is told to give the right, and then it goes on."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runlab import DAYS, Lab
+
+CONSUMER = "- {consumer: extract, owner: core, reads: [totals], due: '09:00'}\n"
+EXPORT = "- {consumer: extract, owner: core, reads: [totals], due: '09:00', export: {to: 'out/{date:%Y-%m-%d}.csv'}}\n"
+PR_CAPBSET_DROP, OVERRIDE, READ_SEARCH = 24, 1, 2
+"""capabilities(7): what lets root pass over the rights of files."""
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="root loses its rights on Linux only")
+
+
+def _as_anybody() -> None:
+    if os.geteuid() == 0:
+        for capability in (OVERRIDE, READ_SEARCH):
+            ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def as_anybody(lab: Lab, hour: int, *arguments: str) -> Any:
+    """A command that may no more than the files say, at an hour of the day; its JSON."""
+    command = [sys.executable, "-m", "headrace", *arguments, "--json", "--project", str(lab.root), "--now", f"2025-01-08T{hour:02d}:30Z"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False, preexec_fn=_as_anybody)
+    assert done.stdout.strip(), done.stderr
+    return json.loads(done.stdout)
+
+
+def made(root: Path, consumer: str) -> Lab:
+    lab = Lab(root)
+    lab.write("consumers.yaml", consumer)
+    lab.sql("totals", "select day, sum(amount) as amount from orders group by day")
+    lab.orders(DAYS[0])
+    as_anybody(lab, 1, "tick")
+    lab.orders(DAYS[1])
+    return lab
+
+
+def test_a_folder_of_the_lake_that_may_not_be_written_waits_for_somebody(tmp_path: Path) -> None:
+    """Would catch: "correct assets/totals.sql", of a query that is right; a failure that nothing tries again once the right is given."""
+    lab = made(tmp_path, CONSUMER)
+    (folder,) = (lab.root / ".headrace/lake").glob("*/totals")
+    folder.chmod(0o555)
+    assert [(one["asset"], one["state"]) for one in as_anybody(lab, 2, "tick")["attempts"]] == [
+        ("orders", "published"),
+        ("totals", "skipped"),
+    ]
+    as_anybody(lab, 3, "tick")
+    (line,) = as_anybody(lab, 3, "incidents")
+    assert (line["cause"]["kind"], line["cause"]["node"]) == ("resource_exhausted", "totals")
+    assert line["cause"]["summary"] == "Headrace has no right to use a file or folder of the lake"
+    repair = as_anybody(lab, 3, "incident", line["id"])["repair"]
+    assert (repair["automatic"], repair["first"]) == (False, "give whoever runs Headrace the right to use what the evidence names")
+    folder.chmod(0o755)
+    assert [one["asset"] for one in as_anybody(lab, 4, "tick")["published"]] == ["totals"]
+    assert as_anybody(lab, 4, "incident", line["id"])["state"] == "resolved"
+
+
+def test_an_export_that_may_not_be_written_needs_somebody(tmp_path: Path) -> None:
+    """Would catch: "Headrace does it by itself", of a right that only a person can give."""
+    lab = made(tmp_path, EXPORT)
+    (lab.root / "out").chmod(0o555)
+    as_anybody(lab, 2, "tick")
+    (line,) = as_anybody(lab, 2, "incidents")
+    repair = as_anybody(lab, 2, "incident", line["id"])["repair"]
+    assert (line["cause"]["kind"], repair["automatic"]) == ("destination_unavailable", False)
+    assert repair["first"] == "look at the target, and at the rights with which it is written"
+    (lab.root / "out").chmod(0o755)
+    assert as_anybody(lab, 3, "fix", line["id"], "--yes")["state"] == "resolved"
+
+
+def test_an_asset_without_access_runs_again_once_it_has_it(tmp_path: Path) -> None:
+    """Would catch: an incident that stays open for ever, because its `fix` looks at a source and runs nothing."""
+    lab = Lab(tmp_path)
+    key = tmp_path / "key"
+    lab.python(
+        "keyed", f"def keyed(ctx: Context, orders):\n    open({str(key)!r}).close()\n    return orders", inputs=["orders"], partition="day"
+    )
+    key.touch(0)
+    lab.orders(DAYS[0])
+    as_anybody(lab, 1, "tick")
+    (line,) = as_anybody(lab, 1, "incidents")
+    assert (line["cause"]["kind"], line["cause"]["node"]) == ("access_denied", "keyed")
+    key.chmod(0o644)
+    assert as_anybody(lab, 2, "fix", line["id"], "--yes")["state"] == "resolved"

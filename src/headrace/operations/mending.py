@@ -15,7 +15,7 @@ from headrace.model.ordering import order_of
 from headrace.model.required import SEPARATOR, WHOLE
 from headrace.model.zones import from_us
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
-from headrace.observe.diagnosis.details import DECLARED_AT, DISK, NO_WORKER, Failure, failure_in, says_denied
+from headrace.observe.diagnosis.details import DECLARED_AT, DISK, NO_WORKER, Failure, says_denied
 from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.facts import StoreWorld
 from headrace.observe.incidents.closing import SHOWN_US
@@ -152,7 +152,7 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
         alone = False
     if incident.state != "recovering" and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail in _DISK:
         return _row([f"headrace fix {incident.shown}"], automatic=False, first=_of_disk(incident))
-    if incident.state != "recovering" and incident.kind == CauseKind.DESTINATION_UNAVAILABLE and _is_refused(incident):
+    if incident.state != "recovering" and incident.kind == CauseKind.DESTINATION_UNAVAILABLE and _is_denied(incident):
         first = "look at the target, and at the rights with which it is written"
         return _row([f"headrace fix {incident.shown}"], automatic=False, first=first)
     if incident.state != "recovering" and incident.kind == CauseKind.ACCESS_DENIED:
@@ -162,15 +162,15 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
     return _row([f"headrace fix {incident.shown}"], automatic=alone, text=text)
 
 
-def _is_refused(incident: Incident) -> bool:
-    """Whether only a person can let an export be written, though Headrace goes on trying."""
-    return any(failure_in(one.observed) in (Failure.DENIED, Failure.PLACE) for one in incident.evidence)
+def _is_denied(incident: Incident) -> bool:
+    """Whether rights are missing, which only a person can give."""
+    return any(says_denied(one.observed) for one in incident.evidence)
 
 
 def _of_disk(incident: Incident) -> str:
     """What a person does about a disk, and about which as far as that is known."""
     known = any(_A_PATH.search(one.observed) for one in incident.evidence)
-    if any(says_denied(one.observed) for one in incident.evidence):
+    if _is_denied(incident):
         return f"give whoever runs Headrace the right to use what {'the evidence names' if known else f'{incident.node} writes'}"
     if incident.detail == DISK:
         return f"mend the disk {'that the evidence names' if known else f'where {incident.node} writes'}"

@@ -97,19 +97,14 @@ def failure_of(one: Evidence) -> Failure:
     return _failure(one.detail, one.observed)
 
 
-def failure_in(said: str) -> Failure:
-    """What kind of failure an error's words tell of, whatever its code."""
-    return _failure("", said)
-
-
 def says_no_space(said: str) -> bool:
     """Whether an error's words tell of a full disk."""
-    return failure_in(said) is Failure.SPACE
+    return _failure("", said) is Failure.SPACE
 
 
 def says_denied(said: str) -> bool:
     """Whether an error's words tell of rights that are missing."""
-    return failure_in(said) is Failure.DENIED
+    return _failure("", said) is Failure.DENIED
 
 
 def says_disk(said: str) -> bool:

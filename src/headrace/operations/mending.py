@@ -207,10 +207,8 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
                 first="no worker starts: look at the installation, the interpreter and the memory limits of the machine that runs Headrace",
                 commands=("headrace doctor", "headrace tick"),
             )
-        case CauseKind.ACCESS_DENIED if incident.node in project.assets:
-            return Mending(acts=(Act.RETRY,))
         case kind if kind in _LOOK_AGAIN:
-            return _awaited(project, incident.node)
+            return _awaited(project, incident)
         case CauseKind.CONFIGURATION_ERROR if _is_declared_anew(tx, incident):
             return Mending(acts=(Act.LOOK,))
         case CauseKind.CONFIGURATION_ERROR:
@@ -233,8 +231,11 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
             return _refused_below(tx, incident) or _of_data(tx, compiled, incident)
 
 
-def _awaited(project: Project, name: str) -> Mending:
-    """Nobody waits for what isn't declared any more; else it is looked for again."""
+def _awaited(project: Project, incident: Incident) -> Mending:
+    """Nobody waits for what isn't declared any more; else it is looked for again. Code that wasn't let in runs again."""
+    name = incident.node
+    if incident.kind == CauseKind.ACCESS_DENIED and name in project.assets:
+        return Mending(acts=(Act.RETRY,))
     if name == HEADRACE or name in project.consumers or project.node(name) is not None:
         return Mending(acts=(Act.LOOK,))
     return Mending(by_itself="it ends with the next pass", first=f"{name} isn't declared any more", commands=("headrace tick",))

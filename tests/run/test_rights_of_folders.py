@@ -79,7 +79,8 @@ def test_an_export_that_may_not_be_written_needs_somebody(tmp_path: Path) -> Non
 
 
 def test_an_asset_without_access_runs_again_once_it_has_it(tmp_path: Path) -> None:
-    """Would catch: an incident that stays open for ever, because its `fix` looks at a source and runs nothing."""
+    """Would catch: an incident that stays open for ever, because its `fix` looks at a source and runs nothing; one repair that a pass
+    proposes, and another that the incident does."""
     lab = Lab(tmp_path)
     key = tmp_path / "key"
     lab.python(
@@ -87,8 +88,10 @@ def test_an_asset_without_access_runs_again_once_it_has_it(tmp_path: Path) -> No
     )
     key.touch(0)
     lab.orders(DAYS[0])
-    as_anybody(lab, 1, "tick")
+    (told,) = as_anybody(lab, 1, "tick")["repairs"]
     (line,) = as_anybody(lab, 1, "incidents")
     assert (line["cause"]["kind"], line["cause"]["node"]) == ("access_denied", "keyed")
+    assert told["first"] == line["repair"]["first"] == "check the secret and the rights with which keyed is reached"
+    assert told["commands"] == [f"headrace retry keyed@{DAYS[0]}"]
     key.chmod(0o644)
     assert as_anybody(lab, 2, "fix", line["id"], "--yes")["state"] == "resolved"

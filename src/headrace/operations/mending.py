@@ -31,6 +31,7 @@ from headrace.operations.repairs import (
     Broken,
     after_correcting,
     asked_by_its_error,
+    asked_for_access,
     before_deciding,
     decided_at,
     installed,
@@ -156,8 +157,7 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
         first = "look at the target, and at the rights with which it is written"
         return _row([f"headrace fix {incident.shown}"], automatic=False, first=first)
     if incident.state != "recovering" and incident.kind == CauseKind.ACCESS_DENIED:
-        first = f"check the secret and the rights with which {incident.node} is reached"
-        return _row([f"headrace fix {incident.shown}"], automatic=False, first=first)
+        return _row([f"headrace fix {incident.shown}"], automatic=False, first=asked_for_access(incident.node))
     text = f"one command repairs {' and '.join(how.together)}" if how.together else None
     return _row([f"headrace fix {incident.shown}"], automatic=alone, text=text)
 

@@ -11,6 +11,7 @@ from headrace.model import Asset, Project, Source
 from headrace.model.commands import command_line, place, range_of
 from headrace.model.ordering import order_of
 from headrace.model.required import WHOLE
+from headrace.observe.diagnosis.details import says_denied
 from headrace.operations.documents import ErrorRow, RepairRow
 
 ROWS_MAX = 20
@@ -56,6 +57,11 @@ def decided_at(node: str) -> str:
 def asked_by_its_error(file: str) -> str:
     """What a person does first about an attempt that failed because of a declaration, or of what is set outside of the project."""
     return f"do what its error asks, or correct {file}"
+
+
+def asked_for_access(node: str) -> str:
+    """What a person does first about what wasn't let in."""
+    return f"check the secret and the rights with which {node} is reached"
 
 
 def lacking(found: Iterable[Broken]) -> list[str]:
@@ -146,6 +152,8 @@ def first_of(project: Project, one: Broken) -> str | None:
         return f"correct {declared.place.file} or its input"
     if packages := lacking([one]):
         return installed(packages)
+    if _is_denied(one):
+        return asked_for_access(one.node)
     where = None if one.error is None or one.error.file is None else one.error.file
     line = f":{one.error.line}" if one.error is not None and where is not None and one.error.line else ""
     return f"correct {where or declared.place.file}{line}, or its input"
@@ -175,7 +183,7 @@ def _commands(declared: Source | Asset | None, node: str, keys: Sequence[str], f
         accept = next((one.partition for one in found if one.renamed), None)
         again = command_line("tick")
         return [again] if accept is None else [command_line("contract", "accept", place(node, accept)), again]
-    passing = all(broken.state == "lost" or _passes(broken) or lacking([broken]) for broken in found)
+    passing = all(one.state == "lost" or _passes(one) or lacking([one]) or _is_denied(one) for one in found)
     if not isinstance(declared, Asset) or passing:
         return [command_line("retry", node if len(keys) > 1 else place(node, keys[0]))]
     return ["headrace apply", _again(declared, keys, because)]
@@ -188,6 +196,11 @@ def _is_configured(broken: Broken) -> bool:
 
 def _passes(broken: Broken) -> bool:
     return broken.error is not None and broken.error.kind in _PASSING
+
+
+def _is_denied(broken: Broken) -> bool:
+    """Whether its code wasn't let in somewhere."""
+    return broken.state == "failed" and broken.error is not None and says_denied(broken.error.message)
 
 
 def _again(asset: Asset, keys: Sequence[str], because: str) -> str:

@@ -114,6 +114,20 @@ def folder_gone(path: Path) -> None:
 WAYS = [deleted, cut_short, footer_overwritten, garbage, magic_overwritten, a_folder, folder_gone]
 
 
+def test_files_of_two_assets_are_two_repairs(lab: Lab) -> None:
+    """Would catch: files that were damaged at two assets at one time, put down to the source that both are computed from: nothing is
+    wrong there, and no command repaired them."""
+    newest = DAYS[-1]
+    for node in ("totals", "twice"):
+        cut_short(file_of(lab, node, newest))
+    opened = lab.headrace("tick")["incidents_opened"]
+    causes = {one: lab.headrace("incident", one)["cause"] for one in opened}
+    assert {(cause["kind"], cause["node"]) for cause in causes.values()} == {("data_corrupted", "totals"), ("data_corrupted", "twice")}
+    for one in sorted(opened, key=lambda one: str(causes[one]["node"])):
+        assert lab.headrace("fix", one, "--yes")["state"] == "resolved"
+    assert states(lab) == {"shops": "served", "board": "served"}
+
+
 @pytest.mark.parametrize("damage", WAYS)
 def test_it_is_found_said_and_repaired(lab: Lab, damage: Callable[[Path], None]) -> None:
     """Catches: a consumer called served over a file that can't be read; a repair refused because nothing has changed; an incident that

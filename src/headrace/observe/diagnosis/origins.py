@@ -24,6 +24,8 @@ TOGETHER_US = 16 * CLOCK_US
 ORPHANS_MAX = 300
 """Of more than this many, none is traced: something else has gone wrong with all."""
 _ORDER = {kind: number for number, kind in enumerate(BY_KIND)}
+_AT_ITS_PLACE = (CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
+"""What is known to be wrong with the rows of the node itself: somebody says so, or a file of the lake shows it."""
 _OF_INPUTS = {Failure.VALUES: CauseKind.TYPE_CHANGE, Failure.NAMES: CauseKind.SCHEMA_CHANGE}
 
 
@@ -49,7 +51,7 @@ def traced(causes: Sequence[Candidate], graph: CauseGraph) -> list[Candidate]:
 def _is_orphan(one: Candidate, graph: CauseGraph) -> bool:
     if one.said is not None or one.node not in graph.nodes or graph.is_source(one.node) or one.rewritten:
         return False
-    if one.kind is CauseKind.REPORTED or all(each.unproven for each in one.own):
+    if one.kind in _AT_ITS_PLACE or all(each.unproven for each in one.own):
         return False
     return one.kind in DATA_CAUSES or one.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,47 @@ def test_a_merged_table_names_what_is_to_be_asked_for(tmp_path: Path) -> None:
     assert (found["state"], found["next"]) == ("wrong", f"headrace why {AT}")
     _redeliver(lab, amount="2.50")
     assert _status(lab)["state"] == "served"
+
+
+def test_a_wait_is_put_down_to_what_was_withdrawn_first(tmp_path: Path) -> None:
+    """Would catch: the owner of `totals` blamed for a day that can't be read because the delivery
+    that it was computed from was withdrawn: once `totals` was withdrawn too, as `status` proposes, and
+    all was computed again; "it was withdrawn" of `totals` with a command that it can't follow yet."""
+    lab, day = Lab(tmp_path / "p"), "2025-01-03"
+    lab.write(
+        "owners.yaml",
+        "core: {kind: team}\nacme: {kind: vendor, manager: core}\nmid: {kind: team}\n",
+    )
+    lab.sql("clean", "select order_id, amount, day from orders")
+    lab.sql("totals", "select day, sum(amount) as total from clean group by all")
+    totals = lab.root / "assets/totals.sql"
+    totals.write_text(totals.read_text().replace("owner: core", "owner: mid"))
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n")
+    for number in range(1, 4):
+        lab.now = datetime.fromisoformat(f"2025-01-{number + 1:02d}T01:05:00+00:00")
+        lab.orders(f"2025-01-{number:02d}")
+        came = lab.now.timestamp() - 300
+        os.utime(lab.root / f"landing/orders_2025-01-{number:02d}.csv", (came, came))
+        _command(lab, "tick")
+    for what in ("orders", "totals"):
+        lab.now += timedelta(hours=2)
+        _command(lab, "withdraw", f"{what}@{day}", "--reason", "test rows")
+    lab.now += timedelta(hours=4)
+    waits = _command(lab, "why", f"totals@{day}")
+    assert f"waits for orders {day}, which was withdrawn" in waits["verdict"]
+    expected = _shares(_command(lab, "why", f"report@{day}"))
+    assert list(expected) == ["acme"] and expected["acme"] >= 7, "while it waits"
+    lab.orders(day, amount="2.50")
+    path = lab.root / f"landing/orders_{day}.csv"
+    os.utime(path, (lab.now.timestamp(),) * 2)
+    lab.now += timedelta(minutes=5)
+    assert ("totals", day) in published(lab.tick())
+    assert _shares(_command(lab, "why", f"report@{day}")).keys() == expected.keys(), "once it is there"
+    _command(lab, "withdraw", f"orders@{day}", "--reason", "test rows again")
+    assert _shares(_command(lab, "why", f"report@{day}")).keys() == expected.keys(), "and later"
+
+
+def _shares(told: dict[str, Any]) -> dict[str, float]:
+    """Owner → hours, of those that had more than ten minutes."""
+    found = {one["owner"]: one["seconds"] / 3600 for one in told["shares"]}
+    return {owner: hours for owner, hours in found.items() if hours > 1 / 6}

@@ -132,7 +132,7 @@ class Waits:
         if standing is not None and (dropped := self._dropped(standing)) is not None:
             return dropped
         if standing is not None and state in _STOPPED:
-            return self._stopped(standing)
+            return None if self._waits_above(standing) else self._stopped(standing)
         if node in self._paused:
             return self._held_back(node, key, state)
         if self.nodes[node].is_source and state == "missing" and (node, key) not in self._arrived:
@@ -175,6 +175,14 @@ class Waits:
             command = command_line("run", one.node, *(() if one.partition == WHOLE else ("--partition", one.partition)))
         row = msgspec.structs.replace(row, next=command, repair=self._repair(one))
         return Cause(row, f", which {text}")
+
+    def _waits_above(self, one: Partition) -> bool:
+        """Whether what was withdrawn can't be computed again yet, since something that it is made of
+        was withdrawn as well, or isn't there."""
+        if one.state != "withdrawn" or self.nodes[one.node].is_source:
+            return False
+        waiting = self.core.waiting_for(one.node, one.partition)
+        return any((it.node, it.key) != (one.node, one.partition) for it in waiting)
 
     def _stopped(self, one: Partition) -> Cause:
         verb, command = _STOPPED[one.state]

@@ -115,7 +115,8 @@ class Books:
         shortest_us = shortest.of(required, began, max(began, ended))
         path = Path(inputs, self._records, self.traits)
         segments = path.back(place, began, ended, there=there) if ended > began else []
-        segments = settled(segments, path, shortest.places, partial(self._there, reading), began, ended)
+        there_us = partial(self._there_by, reading, ended if there else None)
+        segments = settled(segments, path, shortest.places, there_us, began, ended, reads=inputs.reads)
         return Ledger(
             subject=terms.consumer, interval=interval, from_us=began, to_us=max(began, ended), open=not there and over_us is None,
             segments=tuple(segments), shortest_us=shortest_us,
@@ -175,6 +176,14 @@ class Books:
             return seen.at_us
         since = max([seen.at_us, *(one.ended_us for one in shown if one.ended_us is not None and _taken_back(one, shown))])
         return next((one.at_us for one in shown if one.at_us >= since and not one.unsound), None)
+
+    def _there_by(self, reading: Reading, ended_us: int | None, place: Place) -> int | None:
+        """The same for a wait that was over at a time: what was taken back since was there then."""
+        there = self._there(reading, place)
+        if there is not None or ended_us is None:
+            return there
+        shown = [one.at_us for one in self._records.shown(*place) if one.at_us <= ended_us]
+        return shown[-1] if shown else None
 
     def _was_wrong(self, place: Place) -> bool:
         """Whether readers had to wait for it once more: what they could read was unsound, or was taken back."""

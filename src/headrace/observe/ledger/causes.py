@@ -21,6 +21,15 @@ _RANK = {Kind.HOLD: 0, Kind.APPROVAL: 1, Kind.PAUSED: 2, Kind.SOURCE: 3}
 """Kinds that no attempt of Headrace's ends, what tells most of them first."""
 
 
+Reads = Callable[[str, str], bool]
+"""(node, other) → whether a node is made of another, itself or through others."""
+
+
+def nothing_reads(_node: str, _other: str) -> bool:
+    """Of nodes of which it isn't known what they are made of."""
+    return False
+
+
 class Evidence(NamedTuple):
     """What kept one partition from being there until `to_us`; `there_us` is when it was there, None while it isn't."""
 
@@ -44,6 +53,8 @@ def settled(
     there: Callable[[Place], int | None],
     from_us: int,
     to_us: int,
+    *,
+    reads: Reads = nothing_reads,
 ) -> list[Segment]:
     """The segments of a path, with what kept all of `places` waiting in place of what was before
     its last obstacle ended; somebody could have ended only what nothing else kept waiting. `places`
@@ -52,17 +63,19 @@ def settled(
     if last is None:
         return list(segments)
     alone = {place: _alone(path, place, there(place), from_us, to_us) for place in places}
-    told = _told(segments, last, path, alone, there, from_us, to_us)
-    return undecided(told, [one for own in alone.values() for one in own])
+    told = _told(segments, last, path, alone, there, from_us, to_us, reads)
+    return undecided(told, [one for own in alone.values() for one in own], reads)
 
 
-def undecided(segments: Sequence[Segment], others: Sequence[Segment]) -> list[Segment]:
+def undecided(segments: Sequence[Segment], others: Sequence[Segment], reads: Reads = nothing_reads) -> list[Segment]:
     """The segments, without a decider while one of `others` kept the wait from ending that no
-    command ends: what wasn't delivered, or has to be mended first."""
+    command ends: what wasn't delivered, or has to be mended first. What reads a segment's node
+    couldn't be there before that, and kept nothing waiting."""
     spans = [one for one in others if one.kind in _RANK and not one.decider]
     found: list[Segment] = []
     for one in segments:
-        found += _undecided(one, spans) if one.decider else [one]
+        besides = [span for span in spans if not reads(span.node, one.node)]
+        found += _undecided(one, besides) if one.decider else [one]
     return merged(found)
 
 
@@ -89,6 +102,7 @@ def _told(
     there: Callable[[Place], int | None],
     from_us: int,
     to_us: int,
+    reads: Reads,
 ) -> list[Segment]:
     """The segments, or those of the place that tells more of the last obstacle: while it is waited
     for something, of what isn't there."""
@@ -97,7 +111,7 @@ def _told(
         if (each := _last(own)) is not None:
             evidence = Evidence(place, each.kind, each.incident, each.from_us, each.to_us, there(place))
             found.append(evidence)
-    same = [one for one in found if _same(one, last)]
+    same = [one for one in found if _same(one, last, reads)]
     lasting = [one for one in same if one.there_us is None]
     chosen = _telling(lasting or same)
     if chosen is None or chosen.place == (last.node, last.partition):
@@ -115,10 +129,13 @@ def _telling(found: Sequence[Evidence]) -> Evidence | None:
     return max(own, key=lambda one: (one.from_us, one.place), default=None)
 
 
-def _same(one: Evidence, last: Segment) -> bool:
-    """Whether it is of one cause with the path's last obstacle, or was over at once with it."""
+def _same(one: Evidence, last: Segment, reads: Reads) -> bool:
+    """Whether it is of one cause with the path's last obstacle, or was over at once with it: what was
+    taken back after something that it reads was taken back, and made again after that."""
     if one.incident and one.incident == last.incident:
         return one.to_us >= last.from_us
+    if reads(last.node, one.place.node):
+        return last.from_us < one.to_us <= last.to_us
     return one.to_us == last.to_us
 
 

@@ -51,11 +51,25 @@ class Inputs:
     def __init__(self, scene: Scene, records: Records, traits: Mapping[str, Traits], reading: Reading | None) -> None:
         self._scene, self._records, self._traits, self._reading = scene, records, traits, reading
         self._ranks: dict[Place, tuple[int, str, str]] = {}
+        self._above: dict[str, frozenset[str]] = {}
+        """Node → what it is made of, itself or through others."""
         self._depth = 0
 
     def known(self, name: str) -> Node | None:
         """A node as declared, an export by its consumer's name; None for what isn't declared any more."""
         return self._scene.declared.nodes.get(name) or self._scene.declared.exports.get(name)
+
+    def reads(self, name: str, other: str) -> bool:
+        """Whether a node is made of another, itself or through others."""
+        if name not in self._above:
+            waiting, seen = [name], set[str]()
+            while waiting:
+                node = self.known(waiting.pop())
+                above = {spec.node for spec in node.inputs} - seen if node is not None else set()
+                seen |= above
+                waiting += above
+            self._above[name] = frozenset(seen - {name})
+        return other in self._above[name]
 
     def of(self, place: Place, at_us: int, before: Try | None = None, reader: Try | None = None) -> list[Ready]:
         """What a partition reads, as it stood at a time; what is optional and wasn't there, and what an attempt didn't wait for, isn't in

@@ -455,7 +455,7 @@ def mail_differs(
 
 def digest_differs(body: str, found: Iterable[Incident], after: int, until: int) -> Iterator[str]:
     """Each incident that was open between two digests is in one line of the later."""
-    lines = [line for line in body.splitlines() if re.match(r"(new|over|open still): ", line)]
+    lines = [line for line in body.splitlines() if re.match(r"(new|over|open again|open still): ", line)]
     named = Counter(chain.from_iterable(INCIDENT.findall(one.partition(". ")[0]) for one in lines))
     for one in found:
         open_then = one.opened_at <= until and (one.resolved_at is None or one.resolved_at > after)

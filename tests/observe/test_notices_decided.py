@@ -427,3 +427,34 @@ def test_the_first_digest_says_since_when_nothing_is_to_be_reported(board: Board
         first = "nothing to report since the project was applied, Mon 2025-02-03 12:00"
         assert digest("2025-02-04T08:00") == [first]
         assert digest("2025-02-05T08:00") == ["nothing has changed"]
+
+
+def test_a_digest_is_about_what_was_known_when_it_was_due(board: Board) -> None:
+    """Would catch: the end of an incident that no digest has, since it was opened again before the
+    digest was made; an incident that was opened again called new; what an incident turned out to be
+    later in the digest of the day before."""
+    people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
+    watched = declare([node("flights", Grain.DAY, source=True)])
+
+    def digest(now: str) -> list[str]:
+        with board.store.write(None) as tx:
+            found = list(digests(tx, people, watched, Unserved(), at(now)))
+            notices.put(tx, found, at(now))
+        return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
+
+    def write(when: str, line: str, **changed: object) -> None:
+        one = incident(opened_at=at("2025-02-03T22:00"), updated_at=at(when))
+        with board.store.write(None) as tx:
+            incidents.write(tx, msgspec.structs.replace(one, **changed))  # type: ignore[arg-type]
+            incidents.happened(tx, 1, [incidents.Happened(at(when), line, "headrace")])
+
+    write("2025-02-03T22:00", "opened: schema_change at flights, 1 column renamed")
+    assert digest("2025-02-04T08:00") == ["new: INC-1 flights: 1 column renamed"]
+    over_at = at("2025-02-04T20:00")
+    ended = {"state": "resolved", "restored_at": over_at, "resolved_at": over_at}
+    write("2025-02-04T20:00", "resolved: names accepted by ann: flights", **ended)
+    write("2025-02-05T08:10", "opened again: the same has come back", summary="2 columns renamed")
+    expected = ["over: INC-1 flights: 1 column renamed. Names accepted by ann: flights."]
+    assert digest("2025-02-05T09:00") == expected
+    assert digest("2025-02-06T08:00") == ["open again: INC-1 flights: 2 columns renamed"]
+    assert digest("2025-02-07T08:00") == ["open still: INC-1"]

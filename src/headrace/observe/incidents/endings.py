@@ -7,6 +7,7 @@ digest, the pages and the API show it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -71,6 +72,30 @@ def ended(state: str, timeline: Sequence[str]) -> str | None:
 def of(tx: Transaction, one: Incident) -> str:
     """How a resolved incident ended."""
     return ended("resolved", [line.what for line in stored.timeline_of(tx, one.id)]) or ""
+
+
+class Period(NamedTuple):
+    """From when until when an incident was open; `ended` says what ended it then, in a sentence."""
+
+    opened_at: int
+    resolved_at: int | None
+    ended: str
+
+
+def periods(tx: Transaction, one: Incident) -> list[Period]:
+    """Each time that an incident was open, oldest first."""
+    found: list[Period] = []
+    for line in stored.timeline_of(tx, one.id):
+        if line.what.startswith(BEGINS) and (not found or found[-1].resolved_at is not None):
+            found.append(Period(line.at if found else one.opened_at, None, ""))
+        elif line.what.startswith(RESOLVED) and found and found[-1].resolved_at is None:
+            sentence = ended("resolved", [line.what]) or ""
+            found[-1] = Period(found[-1].opened_at, line.at, sentence)
+    if not found:  # nothing of its timeline is kept
+        return [Period(one.opened_at, one.resolved_at, of(tx, one) if one.resolved_at else "")]
+    if found[-1].resolved_at is None and one.resolved_at is not None:
+        found[-1] = Period(found[-1].opened_at, one.resolved_at, of(tx, one))
+    return found
 
 
 def opened_last_at(tx: Transaction, one: Incident) -> int:

@@ -115,13 +115,14 @@ def _boundary(clock: str, now: int, timezone: str) -> int:
 def _lines(tx: Transaction, project: Project, declared: Watched, to: Reader, unserved: Unserved, window: Window) -> Iterator[str]:
     """What happened within the window: later news are the next digest's, however late this one is made. Each line names what it
     rests on: an incident, a command, attempts."""
-    open_then = [*incidents.open_ones(tx), *incidents.resolved_since(tx, window.until)]
-    concerns = sorted(filter(to.concerned_by, open_then), key=lambda one: one.id)
-    for one in (one for one in concerns if window.holds(one.opened_at)):
-        yield f"new: {one.shown} {subject(one)}"
-    for one in incidents.resolved_since(tx, window.after):
-        if to.concerned_by(one) and window.holds(one.resolved_at or 0):
-            yield from wrapped(f"over: {one.shown} {subject(one)}. {endings.of(tx, one)}")
+    told = list(_told(tx, to, window))
+    for one, period in told:
+        if period.resolved_at is None and window.holds(period.opened_at):
+            begun = "new" if period.opened_at == one.opened_at else "open again"
+            yield f"{begun}: {one.shown} {subject(one)}"
+    for one, period in sorted(told, key=lambda each: -(each[1].resolved_at or 0)):
+        if period.resolved_at is not None:
+            yield from wrapped(f"over: {one.shown} {subject(one)}. {period.ended}")
     for name, began in unserved.late.items():
         if name in to.consumers and window.holds(began):
             yield f"late since {dated(began, declared.timezone)}: {name} ({command_line('why', name)})"
@@ -129,9 +130,24 @@ def _lines(tx: Transaction, project: Project, declared: Watched, to: Reader, uns
         if name in to.consumers and window.holds(due):
             yield f"never served, due since {dated(due, declared.timezone)}: {name} ({command_line('why', name)})"
     yield from _throughput(tx, project, declared, to, window)
-    older = [one.shown for one in concerns if one.opened_at <= window.after]
+    older = [one.shown for one, period in told if period.resolved_at is None and not window.holds(period.opened_at)]
     if older:
         yield f"open still: {listed(older)}"
+
+
+def _told(tx: Transaction, to: Reader, window: Window) -> Iterator[tuple[Incident, endings.Period]]:
+    """The incidents of theirs that were open within the window, each as it was said to be at its end,
+    with the last time that it was open until then. An end after the window is the next digest's."""
+    known = [*incidents.open_ones(tx), *incidents.resolved_since(tx, window.after)]
+    for one in sorted(known, key=lambda each: each.id):
+        begun = [each for each in endings.periods(tx, one) if each.opened_at <= window.until]
+        if not begun or not to.concerned_by(one):
+            continue
+        last = begun[-1]
+        if last.resolved_at is not None and last.resolved_at > window.until:
+            last = endings.Period(last.opened_at, None, "")
+        if last.resolved_at is None or window.holds(last.resolved_at):
+            yield incidents.as_said(tx, one, window.until), last
 
 
 def _throughput(tx: Transaction, project: Project, declared: Watched, to: Reader, window: Window) -> Iterator[str]:

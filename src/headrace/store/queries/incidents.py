@@ -308,6 +308,20 @@ def publications_of(tx: Transaction, evidence: Iterable[str]) -> list[int]:
     return found
 
 
+def as_said(tx: Transaction, one: Incident, at: int) -> Incident:
+    """An incident as it was said to be at a time: its kind, node, summary and partitions. As it is now
+    where what was said then isn't kept."""
+    row = tx.execute(
+        "select kind, node, summary, partitions from incident_said where incident_id = ? and at <= ? order by at desc limit 1",
+        (one.id, at),
+    ).fetchone()
+    if row is None:
+        return one
+    kind, node, summary, partitions = row
+    affected = msgspec.structs.replace(one.affected, partitions=tuple(msgspec.json.decode(partitions)))
+    return msgspec.structs.replace(one, kind=kind, node=node, summary=summary, affected=affected)
+
+
 # What is written -------------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +343,24 @@ def write(tx: Transaction, one: Incident) -> None:
         f"insert into incident ({', '.join(names)}) values ({given}) on conflict (id) do update set {changed}",
         values,
     )
+    _say(tx, one)
+
+
+def _say(tx: Transaction, one: Incident) -> None:
+    """Keep what is said of an incident now, where that is another than before."""
+    said = (one.kind, one.node, one.summary, _json(one.affected.partitions))
+    row = tx.execute(
+        "select kind, node, summary, partitions from incident_said where incident_id = ? order by at desc limit 1",
+        (one.id,),
+    ).fetchone()
+    if row is None or tuple(row) != said:
+        tx.execute(
+            "insert into incident_said (incident_id, at, kind, node, summary, partitions)"
+            " values (?, ?, ?, ?, ?, ?) on conflict (incident_id, at) do update set"
+            " kind = excluded.kind, node = excluded.node, summary = excluded.summary,"
+            " partitions = excluded.partitions",
+            (one.id, one.updated_at, *said),
+        )
 
 
 def happened(tx: Transaction, number: int, what: Iterable[Happened]) -> None:

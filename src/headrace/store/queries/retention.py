@@ -59,7 +59,7 @@ _BY_ID = {
 """Table → the rows of it that may go, by their number. Of the journal whole leaders: half of one can't be replayed."""
 KINDS = ("quarantine", "delivery", "incident", "run", "request", "journal")
 """After the attempts, in this order: they refer to runs and deliveries."""
-_OF_INCIDENT = ("notice", "evidence", "incident_partition", "symptom", "incident_event", "unsound")
+_OF_INCIDENT = ("notice", "evidence", "incident_partition", "symptom", "incident_event", "incident_said", "unsound")
 _KEYS = {"journal": "seq"}
 
 

@@ -65,7 +65,11 @@ def one(row: IncidentRow, page: Page) -> None:
     """One cause: what was seen, what it holds, what repairs it."""
     page.facts(row.id, *_place(row), row.state, f"owner {row.owner}", style="bold")
     found = seconds(row.detect_seconds) if row.detect_seconds > 0 else "at once"
-    page.say(f"{row.cause.summary}; began {page.reader.moment(row.began_at)}, found {found if found == 'at once' else f'{found} later'}")
+    later = found if found == "at once" else f"{found} later"
+    again = row.opened_again_at
+    since = "" if again is None else f"; opened again {page.reader.moment(again)}"
+    began = page.reader.moment(row.began_at)
+    page.say(f"{row.cause.summary}; began {began}, found {later}{since}")
     page.say()
     alike = _alike(row)
     shown = alike[:EVIDENCE_SHOWN_MAX]

@@ -123,6 +123,8 @@ class IncidentRow(Document, frozen=True, kw_only=True):
     owner: str
     began_at: datetime
     opened_at: datetime
+    opened_again_at: datetime | None = None
+    """When it was opened for the last time; null of one that was opened once."""
     restored_at: datetime | None
     resolved_at: datetime | None
     detect_seconds: float = 0.0

@@ -10,7 +10,7 @@ from headrace.model.required import WHOLE
 from headrace.observe.diagnosis.confidence import certainty
 from headrace.observe.evaluation import WAITING
 from headrace.observe.figures.repair_times import Occurred
-from headrace.observe.incidents.endings import ended
+from headrace.observe.incidents.endings import ended, opened_last_at
 from headrace.observe.states import ConsumerStatus
 from headrace.operations.documents import HoldingRow
 from headrace.operations.incident_documents import (
@@ -110,6 +110,7 @@ def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident)
     restored = one.resolved_at if one.restored_at is None else one.restored_at
     lasted = Occurred(one.id, one.kind, one.node, one.owner, one.began_at, one.opened_at, restored, one.recurrence_of)
     timeline = stored.timeline_of(tx, one.id)
+    again = opened_last_at(tx, one)
     return IncidentRow(
         id=one.shown,
         state=one.state,
@@ -125,6 +126,7 @@ def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident)
         owner=one.owner,
         began_at=at(one.began_at),
         opened_at=at(one.opened_at),
+        opened_again_at=None if again == one.opened_at else at(again),
         restored_at=None if one.restored_at is None else at(one.restored_at),
         resolved_at=None if one.resolved_at is None else at(one.resolved_at),
         detect_seconds=lasted.detect_us / 1e6,

@@ -153,7 +153,7 @@ class Keeping:
         now = msgspec.structs.replace(
             was, state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node,
             columns=cause.columns, owner=self._owner(cause), summary=cause.summary, confidence=cause.confidence,
-            evidence=_said(was.evidence, cause, evidence), began_at=min(was.began_at, cause.began_us), updated_at=self._now,
+            evidence=_said(was.evidence, cause, evidence, again=again), began_at=min(was.began_at, cause.began_us), updated_at=self._now,
             affected=self._affected(cause, partitions, evidence, was.affected),
             restored_at=None, resolved_at=None, opened_in=self._run if again else was.opened_in,
         )  # fmt: skip
@@ -272,9 +272,14 @@ def owner_of(project: Project, node: str, kind: CauseKind) -> str:
     return (decider(project, found.owner) or HEADRACE) if kind in _INSIDE else found.owner
 
 
-def _said(before: Sequence[Said], cause: Cause, evidence: Mapping[str, Evidence]) -> tuple[Said, ...]:
+def _said(before: Sequence[Said], cause: Cause, evidence: Mapping[str, Evidence], *, again: bool) -> tuple[Said, ...]:
+    """The evidence of an incident in words, each piece as it was seen first. `again`: it is opened
+    again, and what is seen once more is told as it is seen now, not as it was the time before."""
     if cause.kind is CauseKind.DEADLINE_INFEASIBLE:
         before = ()  # it is one piece of evidence, and is shown as it is now
+    if again:
+        now = {_said_once(one) for one in cause.own if one in evidence}
+        before = [one for one in before if _said_once(one.id) not in now]
     found = {_said_once(one.id): one for one in before}
     for one in cause.own:
         if one in evidence:

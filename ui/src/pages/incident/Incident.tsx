@@ -59,6 +59,7 @@ function Summary({ row }: { row: Row }) {
       {row.id} · {row.cause.kind.replaceAll("_", " ")} · owner <strong>{row.owner}</strong> · began <Time at={row.began_at} />
       {row.state === "resolved" && row.restore_seconds !== null ? `, restored after ${lasting(row.restore_seconds)}` : <Since said="ago" at={row.began_at} after=", " />}
       {" "}· found {lasting(row.detect_seconds)} later
+      {row.opened_again_at && <> · opened again <Time at={row.opened_again_at} /></>}
     </>
   );
 }

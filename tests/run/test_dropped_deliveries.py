@@ -60,3 +60,27 @@ def test_nobody_is_sent_to_quarantine_for_what_was_dropped(tmp_path: Path) -> No
     (report,) = later(lab, "status")["consumers"]
     assert (report["state"], report["next"]) == ("late", f"headrace why orders@{DAYS[1]}")
     assert later(lab, "why", f"orders@{DAYS[1]}")["next"] == "headrace deliveries orders"
+
+
+def test_what_reads_a_dropped_delivery_ends_nothing_by_being_computed_again(tmp_path: Path) -> None:
+    """Would catch: a backfill of a table over all days named among what ended the incident of a
+    delivery that was dropped, and that nobody waits for since."""
+    lab = Lab(tmp_path / "p")
+    lab.write("sources/orders.yaml", SOURCE.format(least=8))
+    lab.sql("ever", "select count(*) as n from orders", front="")
+    lab.write("consumers.yaml", "- {consumer: all, owner: core, reads: [ever], due: '07:00'}\n")
+    lab.now = lab.now.replace(day=2)
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.now = lab.now.replace(day=3, hour=8)
+    lab.orders(DAYS[1], n=5)
+    lab.tick()
+    later(lab, "quarantine", "drop", f"orders@{DAYS[1]}", "--reason", "a test of the tills")
+    days = ("--from", DAYS[0], "--to", DAYS[1])
+    done = later(lab, "backfill", "ever", *days, "--mode", "all", "--reason", "again", "--yes")
+    assert done["state"] == "succeeded"
+    later(lab, "waive", f"all@{DAYS[1]}", "--reason", "none that day")
+    (incident,) = later(lab, "incidents", "--all")
+    assert incident["state"] == "resolved"
+    assert incident["ended"].startswith("Dropped by ") and "; waived by " in incident["ended"]
+    assert "backfill" not in incident["ended"]

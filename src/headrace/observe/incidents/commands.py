@@ -85,6 +85,7 @@ _DID: Mapping[str, str] = {
 """Action → what somebody did. Reports and notes of incidents write their lines themselves."""
 ENDING = frozenset(_DID) - {Action.NODE_PAUSED, Action.TRIGGER_FIRED, Action.EXPORT_TAKEN_OVER}
 """The actions that can end an incident."""
+_COMPUTING = {Action.RUN_REQUESTED, Action.PLAN_MADE}
 IN_VAIN = "accepted in vain"
 """Of an exception of which nothing came: its data couldn't be published even so."""
 DECLARING = {Action.PROJECT_APPLIED, Action.ENVIRONMENT_PROMOTED}
@@ -136,7 +137,11 @@ def since(tx: Transaction, scene: Scene, incident: Incident, lines: Iterable[Hap
     touched = _Touched(tx, scene, incident)
     kept = [one for one in found if one.seq not in failed and not of_repair(one)]
     succeeded = [(one, touched.where_it_succeeded(tx, one)) for one in kept]
-    return [msgspec.structs.replace(one, places=places) for one, places in succeeded if places]
+    ended = [msgspec.structs.replace(one, places=places) for one, places in succeeded if places]
+    if any(one.action == Action.QUARANTINE_DROPPED for one in ended):
+        # Nothing of a dropped delivery reaches its readers: what they are computed of again is other data.
+        ended = [it for it in ended if it.action not in _COMPUTING or touched.is_at(it.places)]
+    return ended
 
 
 def _hasnt_begun(tx: Transaction, number: int) -> bool:
@@ -211,6 +216,11 @@ class _Touched:
             return places
         made = _published(attempts.of_run(tx, run.id))
         return tuple(place for place in places if place in made)
+
+    def is_at(self, places: _Places) -> bool:
+        """Whether any of these is at the cause itself, and not only at what reads it."""
+        nodes = {self._one.node, *(node for node, _ in self._own)}
+        return any(node in nodes for node, _ in places)
 
     def _at(self, node: str, key: str) -> bool:
         if (node, key) in self._own | self._symptoms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -152,3 +153,41 @@ def test_each_partition_of_the_past_has_its_own_reason(lab: Lab) -> None:
     assert found[("clean", "code")] == (DAYS[4], DAYS[4], [])
     assert found[("orders", "restatement")] == (DAYS[3], DAYS[3], ["orders"])
     assert ("total", "restatement") in found
+
+
+def test_an_optional_input_that_came_later_is_why_it_was_recomputed(tmp_path: Path) -> None:
+    """Would catch: "because it was recomputed" of a day that was computed without the weather, and
+    again when the weather had come."""
+    lab = Lab(tmp_path / "p")
+    lab.now = datetime.fromisoformat("2025-01-02T06:00:00+00:00")
+    lab.write(
+        "sources/weather.yaml",
+        "source: weather\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nrestate_within: 7d\n"
+        "files: landing/weather_{date:%Y-%m-%d}.csv\n",
+    )
+    lab.sql("clean", "select * from weather")
+    lab.sql(
+        "total",
+        "select o.day, count(*) as n, count(c.celsius) as known from orders o left join clean c on c.day = o.day group by all",
+        "partition: {by: day, column: day}\ninputs: {clean: {optional: true}}",
+    )
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n")
+    _weather(lab, DAYS[0])
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.now += timedelta(days=1)
+    lab.orders(DAYS[1])
+    assert ("total", DAYS[1]) in published(lab.tick())
+    _weather(lab, DAYS[1])
+    lab.now += timedelta(hours=2)
+    document = lab.tick()
+    assert ("total", DAYS[1]) in published(document)
+    (total,) = [row for row in document.restated if row.node == "total"]
+    assert (total.cause, total.because) == ("arrival", ["weather"])
+    assert "because weather came after it was computed without; read by report" in changed(total)
+
+
+def _weather(lab: Lab, day: str) -> None:
+    lab.write(f"landing/weather_{day}.csv", f"day,celsius\n{day},4.5\n")
+    came = lab.now.timestamp() - 300
+    os.utime(lab.root / f"landing/weather_{day}.csv", (came, came))

@@ -149,6 +149,7 @@ def changed(row: RestatedRow) -> str:
     causes = {
         "code": "its code changed", "again": "it was recomputed", "restatement": f"{joined(row.because)} delivered again",
         "correction": f"{joined(row.because)} delivered a correction",
+        "arrival": f"{joined(row.because)} came after it was computed without",
     }  # fmt: skip
     rows = f"{row.rows_before:,} → {plural(row.rows_after, 'row')}"
     if row.rows_before == row.rows_after:

@@ -13,14 +13,15 @@ from headrace.model import Asset, InputSpec, Source, UsageError
 from headrace.model.required import required, split
 from headrace.plan import Compiled
 from headrace.store import Transaction
-from headrace.store.queries import versions
+from headrace.store.queries import publications, versions
 from headrace.store.queries.restatements import Replaced
 
 _BEGINNING = -1
 
 
 class Because(NamedTuple):
-    """`restatement` or `correction` of the `sources` that are named, `code` where other code computed it, else `again`."""
+    """`restatement` or `correction` of the `sources` that are named, `arrival` where those came for the
+    first time after it had been computed without them, `code` where other code computed it, else `again`."""
 
     cause: str
     sources: tuple[str, ...] = ()
@@ -59,8 +60,27 @@ class RestatementCauses:
         if read:
             corrects = all(made.corrects for made in read.values())
             return Because("correction" if corrects else "restatement", tuple(sorted(read, key=self._order.__getitem__)))
-        same = self._fingerprint(one.version_before, name) == self._fingerprint(one.version, name)
-        return Because("again" if same else "code")
+        if self._fingerprint(one.version_before, name) != self._fingerprint(one.version, name):
+            return Because("code")
+        computed = publications.times(self._tx, name, one.partition)
+        without = max((at for at in computed if at < one.at), default=_BEGINNING)
+        came = set(self._arrived(name, one.partition, (without, one.at)))
+        if came:
+            return Because("arrival", tuple(sorted(came, key=self._order.__getitem__)))
+        return Because("again")
+
+    def _arrived(self, name: str, key: str, span: tuple[int, int]) -> Iterator[str]:
+        """The sources that a partition is computed from and that came within a time for the first time:
+        `optional` ones, which it had been computed without."""
+        for spec in self._compiled.nodes[name].inputs:
+            for one in () if spec.node == name else self._needed(name, key, spec) or ():
+                first = min(publications.times(self._tx, spec.node, one), default=_BEGINNING)
+                if not span[0] < first <= span[1]:
+                    continue
+                if spec.node in self._compiled.project.sources:
+                    yield spec.node
+                elif spec.node in self._compiled.nodes:
+                    yield from self._arrived(spec.node, one, span)
 
     def _sources(self, name: str, key: str | None, span: tuple[int, int]) -> Iterator[Replaced]:
         """What of sources was replaced in a time, and a node's partition (None: any of them) was computed from."""

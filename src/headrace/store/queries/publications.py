@@ -264,3 +264,12 @@ def by_version(tx: Transaction, node: str) -> list[tuple[int, int, str, str]]:
         " where node = ? and ended_snapshot is null group by version order by version"
     )
     return [(int(version), int(count), first, last) for version, count, first, last in tx.execute(sql, (node,)).fetchall()]
+
+
+def times(tx: Transaction, node: str, partition: str) -> list[int]:
+    """When a partition was published, oldest first; microseconds."""
+    rows = tx.execute(
+        "select published_at from publication where node = ? and partition = ? order by published_at",
+        (node, partition),
+    ).fetchall()
+    return [int(at) for (at,) in rows]

@@ -268,3 +268,32 @@ def failing(lab: Lab, *arguments: str) -> str:
     assert done.returncode in (1, 2, 3), (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     return " ".join(str(done.stderr).split())
+
+
+@pytest.mark.parametrize("damage", [deleted, cut_short])
+def test_what_reads_a_damaged_file_waits_for_its_repair(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    """Catches: a query that is right and "correct assets/later.sql" over a file that it couldn't read; its own incident, with another
+    owner, for the same cause; a good delivery's day that is never computed once the file is repaired."""
+    lab = filled(Lab(tmp_path / "p"))
+    lab.sql(
+        "later",
+        "select $partition_start::date as day, sum(t.total) as total from totals t",
+        f"{BY_DAY}\ninputs: [{{totals: {{lookback: 4d}}}}]",
+    )
+    lab.write("consumers.yaml", CONSUMERS.replace("totals", "later"))
+    lab.headrace("apply", "--yes")
+    lab.tick()
+    path, _ = shared(lab, "totals")
+    damage(path)
+    lab.orders("2025-01-10")
+    done = lab.headrace("tick", "--now", "2025-01-11T04:00Z")
+    said = {one["asset"]: (one["state"], (one["error"] or {}).get("code")) for one in done["attempts"]}
+    assert said["orders"] == ("published", None)
+    assert said["later"] == ("skipped", "data_corrupted")
+    opened, *others = lab.headrace("incidents")
+    assert (opened["cause"]["kind"], opened["cause"]["node"], others) == ("data_corrupted", "totals", [])
+    assert done["repairs"] == []
+    lab.headrace("fix", opened["id"], "--yes", "--now", "2025-01-11T04:10Z", code=None)
+    lab.headrace("tick", "--now", "2025-01-11T04:20Z")
+    assert [one for one in lab.headrace("incidents") if one["state"] != "resolved"] == []
+    assert {row["day"] for row in lab.read("later")} >= {"2025-01-10"}

@@ -10,6 +10,7 @@ from headrace.engine.produce import error_of
 from headrace.run.handing import with_handed
 from headrace.run.messages import Answer, Export, LookAt, Looked, Outcome, Produce, Prune, TakeIn, Task
 from headrace.run.scrubbing import scrubbed
+from headrace.run.steps.damaged_inputs import put_down_to_files
 from headrace.run.steps.export import export
 from headrace.run.steps.keeping import kept
 from headrace.run.steps.look import look
@@ -28,7 +29,10 @@ def perform(task: Task, workshop: Workshop) -> Answer:
         for name in given.secrets:
             workshop.secrets.hide(given.variables[name])
     with surrounded(given):
-        return scrubbed(_performed(task, workshop), workshop.secrets)
+        answer = _performed(task, workshop)
+    if isinstance(answer, Outcome):
+        answer = put_down_to_files(answer, task, workshop.folders.lake)
+    return scrubbed(answer, workshop.secrets)
 
 
 def _performed(task: Task, workshop: Workshop) -> Answer:

@@ -2,7 +2,7 @@
 #   make demo [ARGS=…]   the guided example; ARGS go to `headrace demo`, e.g. ARGS="--days 20 --fault none"
 #   make test [ARGS=…]   the tests of each room; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
 #   make test-system [ARGS=…]   those of the whole: what every command prints, a browser, kills, 500 simulated worlds, what the documents say typed in
-#   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases
+#   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases; pairs of faults in PostgreSQL
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make lint            format, lint, types, import directions
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
@@ -62,7 +62,7 @@ test-system: .venv/.dev
 
 faults: .venv/.dev
 	@SEED="$(SEED)" $(BIN)/python tests/faults/campaign.py $(KILLS)
-	@SEED="$(SEED)" $(BIN)/python -m pytest -n 2 tests/faults tests/run/test_command_walk.py -m slow $(ARGS)
+	@SEED="$(SEED)" $(BIN)/python -m pytest -n 2 tests/faults tests/run/test_command_walk.py tests/run/test_causes_of_two_faults.py -m slow $(ARGS)
 
 lab: .venv/.dev
 	@$(BIN)/python -m benchmarks.lab $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)

@@ -55,7 +55,7 @@ from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
 from headrace.web import metrics, reads, views
 
-SEEDS = [int(os.environ["SEED"])] if os.environ.get("SEED") else list(range(int(os.environ.get("SEEDS", "40"))))
+SEEDS = [int(os.environ["SEED"])] if os.environ.get("SEED") else list(range(int(os.environ.get("SEEDS", "16"))))
 ASSETS = {*MADE_OF, *OLD, OF_HOURS}
 GOOD = ("served", "at_risk")
 EVER = 1 << 62

@@ -170,7 +170,11 @@ def test_two_faults_at_once(fault: Fault, second: Second, tmp_path: Path) -> Non
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("fault", "second"), IN_POSTGRESQL, ids=lambda one: one.name if one else "alone")
+@pytest.mark.parametrize(
+    ("fault", "second"),
+    [IN_POSTGRESQL[0], *(pytest.param(*pair, marks=pytest.mark.slow) for pair in IN_POSTGRESQL[1:])],
+    ids=lambda one: one.name if one else "alone",
+)
 def test_the_causes_are_the_same_in_postgresql(
     fault: Fault, second: Second | None, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

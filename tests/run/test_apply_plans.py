@@ -14,6 +14,7 @@ from runlab import DAYS, Lab
 from serve_lab import serving
 
 from headrace.model import HeadraceError, ProjectError, UsageError
+from headrace.operations import plan_refusals
 from headrace.operations.apply import apply
 from headrace.operations.documents import ApplyDocument, PlanDocument
 from headrace.operations.plan import plan
@@ -268,15 +269,16 @@ def test_a_renamed_repartitioned_and_removed_node_are_done_as_shown(any_lab: Lab
 
 
 @pytest.mark.timeout(240)
-def test_kept_plans_are_few_and_a_cache_that_can_t_be_written_is_no_failure(sqlite_lab: Lab) -> None:
+def test_kept_plans_are_few_and_a_cache_that_can_t_be_written_is_no_failure(sqlite_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = sqlite_lab
+    monkeypatch.setattr(plan_refusals, "KEPT_MAX", 5)
     lab.sql("clean", BODY.format(1))
     lab.tick()
     folder = lab.root / ".headrace/cache/plans"
-    for n in range(2, 60):
+    for n in range(2, 10):
         lab.sql("clean", BODY.format(n))
         shown(lab)
-    assert len(list(folder.iterdir())) == 50
+    assert len(list(folder.iterdir())) == 5
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()

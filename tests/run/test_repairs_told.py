@@ -117,6 +117,30 @@ def test_nothing_is_typed_for_what_a_vendor_has_to_deliver(lab: Lab) -> None:
     assert lines[-1] == "next: headrace why report"
 
 
+@pytest.mark.parametrize(("paused", "which"), [("totals", "is"), ("orders totals", "are")])
+def test_what_is_paused_doesnt_go_on_by_itself(lab: Lab, paused: str, which: str) -> None:
+    """Would catch: "what needs it runs as soon as it is there" of an asset that somebody paused."""
+    lab.write("sources/orders.yaml", SOURCE + "expect: {by: '05:00'}\n")
+    report = "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n"
+    lab.write("consumers.yaml", report)
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+    names = paused.split()
+    lab.headrace("pause", *names, "--reason", "moving", "--now", lab.now.isoformat())
+    lab.now += timedelta(days=2)
+    lab.tick()
+    incidents = lab.headrace("incidents")
+    kinds = ("late_source", "missing_source")
+    incident = next(one for one in incidents if one["cause"]["kind"] in kinds)
+    but = f", but for {', '.join(names)}, which {which} paused"
+    text = f"Headrace goes on by itself as soon as the file comes{but}; acme answers for it"
+    assert incident["repair"]["text"] == text
+    lines = [one["what"] for one in incident["timeline"]]
+    assert any(one.endswith(f"what needs it runs as soon as it is there{but}") for one in lines)
+    lab.headrace("resume", *names, "--now", lab.now.isoformat())
+    incident = lab.headrace("incident", incident["id"])
+    assert "paused" not in incident["repair"]["text"]
+
+
 def test_a_long_timeline_begins_with_its_beginning(lab: Lab) -> None:
     """Would catch: an incident that doesn't say when it was opened, nor that it leaves anything out."""
     lab.headrace("incidents", "report", "orders", "--from", DAYS[0], "--reason", "wrong", "--now", lab.now.isoformat())

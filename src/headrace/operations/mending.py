@@ -19,6 +19,7 @@ from headrace.observe.diagnosis.details import DECLARED_AT, DISK, NO_WORKER, Fai
 from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.facts import StoreWorld
 from headrace.observe.incidents.closing import SHOWN_US
+from headrace.observe.incidents.healing import but_paused
 from headrace.observe.incidents.rebuilding import is_made_of
 from headrace.observe.notices.wording import clause
 from headrace.observe.obligations import Scene
@@ -134,7 +135,10 @@ _A_PATH = re.compile(r"(?:^|[\s'\"(=:])/[^\s'\"]")
 def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> IncidentRepairRow | None:
     """The one command that repairs an incident, or that a person begins with; None where nothing is left to repair."""
     row = None if incident.state == "resolved" else _repair_of(tx, compiled, incident)
-    return None if row is None else msgspec.structs.replace(row, text=repair_text(row, incident))
+    if row is None:
+        return None
+    paused = but_paused(tx, incident, last_written(tx))
+    return msgspec.structs.replace(row, text=repair_text(row, incident, paused))
 
 
 def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> IncidentRepairRow | None:

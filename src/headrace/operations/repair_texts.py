@@ -12,15 +12,16 @@ AWAITED = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
 """Nothing that is typed ends these: somebody outside has to deliver."""
 
 
-def repair_text(row: IncidentRepairRow, incident: Incident) -> str | None:
-    """What a person does first, when it ends by itself, or what else the command repairs; None where it repairs this alone."""
+def repair_text(row: IncidentRepairRow, incident: Incident, paused: str = "") -> str | None:
+    """What a person does first, when it ends by itself, or what else the command repairs; None where it
+    repairs this alone. `paused` says of what ends by itself what doesn't, as it is paused."""
     if row.note is not None:
         return row.note
     if row.first is not None:
         return row.first
     if row.automatic and incident.kind in AWAITED:
-        return f"Headrace goes on by itself as soon as the file comes; {incident.owner} answers for it"
-    return "Headrace does it by itself" if row.automatic else row.text
+        return f"Headrace goes on by itself as soon as the file comes{paused}; {incident.owner} answers for it"
+    return f"Headrace does it by itself{paused}" if row.automatic else row.text
 
 
 def repair_told(tx: Transaction, compiled: Compiled, incident: Incident) -> tuple[str, list[str]] | None:

@@ -10,12 +10,13 @@ from headrace.observe.diagnosis.details import NO_WORKER
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.watched import Node
 from headrace.store.database import Transaction
-from headrace.store.queries import attempts, partitions
+from headrace.store.queries import attempts, partitions, pauses
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Happened, Incident
 
 ACTS_MAX = 40
 """So many acts of one judgement are written down one by one."""
+PAUSED_NAMED_MAX = 5
 WAITING = {
     CauseKind.LATE_SOURCE: ("wait", "Headrace waits for it: what needs it runs as soon as it is there"),
     CauseKind.MISSING_SOURCE: ("wait", "Headrace goes on looking: what needs it runs as soon as it is there"),
@@ -42,12 +43,26 @@ def note(tx: Transaction, nodes: Mapping[str, Node], seen: Iterable[Evidence]) -
     for one in stored.open_ones(tx):
         act = None if one.detail == NO_WORKER else _waiting(nodes, one)
         if act is not None and not stored.acted(tx, one.id, act[0]):
-            stored.happened(tx, one.id, [Happened(one.updated_at, act[1], HEADRACE, act[0])])
+            said = f"{act[1]}{but_paused(tx, one, one.updated_at)}"
+            stored.happened(tx, one.id, [Happened(one.updated_at, said, HEADRACE, act[0])])
     tried = sorted((one for one in seen if one.family in _TRIED), key=lambda one: (one.at_us, one.id))
     for evidence in tried[:ACTS_MAX]:
         number = stored.of_evidence(tx, evidence.id)
         if number is not None:
             stored.happened(tx, number, _tried(tx, evidence))
+
+
+def but_paused(tx: Transaction, one: Incident, now: int) -> str:
+    """What of an incident doesn't go on by itself, since it is paused: `, but for clean, which is paused`."""
+    if one.kind == CauseKind.PAUSED:
+        return ""
+    concerned = {one.node, *one.affected.assets, *one.affected.consumers}
+    names = [pause.node for pause in pauses.in_force(tx, now) if pause.node in concerned]
+    if not names:
+        return ""
+    more = len(names) - PAUSED_NAMED_MAX
+    told = ", ".join(names[:PAUSED_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
+    return f", but for {told}, which {'is' if len(names) == 1 else 'are'} paused"
 
 
 def _waiting(nodes: Mapping[str, Node], one: Incident) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from runlab import DAYS, Lab
+from warm_mothers import headrace
 
 from headrace.operations.interventions import WhyDocument
 from headrace.operations.pause import pause
@@ -277,3 +279,27 @@ def test_what_it_waits_for_now_is_named_after_what_took_the_most_time(lab: Lab) 
     assert row["incident"] == "INC-2"
     assert "INC-2" in said.verdict
     assert said.next == "headrace incident INC-2"
+
+
+def test_a_count_of_what_it_waits_for_that_was_cut_is_told_as_such(lab: Lab) -> None:
+    """Would catch: "and 99 more like it" of a day that waits for 140 deliveries, and "--json has all"
+    of which it has 100."""
+    path = "landing/orders_{date:%Y-%m-%d}.csv"
+    lab.write(
+        "sources/orders.yaml",
+        f"source: orders\nowner: acme\npartition: day\nstart: 2024-08-01\nfiles: {path}\n",
+    )
+    lab.sql(
+        "long",
+        "select cast($partition_start as date) as day, count(*) as n from orders",
+        "partition: {by: day, column: day}\ninputs: {orders: {lookback: 140d}}",
+    )
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T03:00:00+00:00")
+    told = ask(lab, f"long@{DAYS[0]}", "2025-01-02T04:00:00+00:00")
+    assert told.waiting_limited
+    assert told.verdict.endswith(" (and at least 99 more like it)")
+    asked = ["--now", "2025-01-02T04:00:00+00:00", "--project", str(lab.root)]
+    page = headrace(["why", f"long@{DAYS[0]}", *asked], Path.cwd(), os.environ, 50).stdout
+    assert "and at least 88 more things; --json has the first 100" in page
+    assert not ask(lab, "orders@2024-12-31", "2025-01-02T04:00:00+00:00").waiting_limited

@@ -211,6 +211,8 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     verdict: str
     """One sentence."""
     waiting_for: list[WaitingRow]
+    waiting_limited: bool = False
+    """Whether `waiting_for` has as many rows as it may have: it may wait for more."""
     also_waiting: int = 0
     """How many other partitions of the asset wait, where none was named."""
     restated: list[RestatedRow] = msgspec.field(default_factory=list)

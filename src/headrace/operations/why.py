@@ -22,7 +22,7 @@ from headrace.operations.interventions import LedgerRow, SegmentRow, WaitingRow,
 from headrace.operations.ledgers import Ledgers, owner_of
 from headrace.operations.session import Session
 from headrace.operations.standing import standing
-from headrace.operations.waits import Waits, at
+from headrace.operations.waits import ROWS_MAX, Waits, at
 from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.queries import attempts, incidents, partitions
@@ -324,7 +324,8 @@ def _newest(tx: Transaction, name: str) -> str | None:
 def _verdict(subject: str, rows: Sequence[WaitingRow]) -> str:
     """One sentence: the subject, and what holds it back in the end."""
     root = min(rows, key=_rank)
-    more = _and_others(root, [row for row in rows if row.kind == root.kind])
+    alike = [row for row in rows if row.kind == root.kind]
+    more = _and_others(root, alike, limited=len(rows) >= ROWS_MAX)
     own = at(root.node or "", root.partition or WHOLE)
     if own.replace("@", " ", 1) == subject.replace("@", " ", 1):  # itself, or a consumer's own export
         return f"{subject} {root.text}{more}"
@@ -332,13 +333,14 @@ def _verdict(subject: str, rows: Sequence[WaitingRow]) -> str:
     return f"{subject} {text}{more}"
 
 
-def _and_others(root: WaitingRow, rows: Iterable[WaitingRow]) -> str:
-    """What else is in the way: the partitions that have the same cause by their number, other causes by name."""
+def _and_others(root: WaitingRow, rows: Iterable[WaitingRow], *, limited: bool) -> str:
+    """What else is in the way: the partitions that have the same cause by their number, other causes by
+    name. `limited`: there may be more than these."""
     others = {(row.node, row.partition): row for row in rows if (row.node, row.partition) != (root.node, root.partition)}
     causes = {place: _incident(row) for place, row in others.items() if _incident(row) != _incident(root)}
     names = list(dict.fromkeys(incident or at(node or "", key or WHOLE) for (node, key), incident in causes.items()))
     alike = len(others) - len(causes)
-    found = [f"{alike} more like it"] if alike else []
+    found = [f"{'at least ' if limited else ''}{alike} more like it"] if alike else []
     if names:
         found.append(f"{len(names)} other cause{'s' if len(names) > 1 else ''}: {', '.join(names)}")
     return f" (and {' and '.join(found)})" if found else ""
@@ -371,5 +373,5 @@ def _document(
 ) -> WhyDocument:
     return WhyDocument(
         now=session.now(), clock=session.clock.kind, subject=subject, interval=interval, state=str(state), verdict=verdict,
-        waiting_for=list(rows), also_waiting=also, next=command,
+        waiting_for=list(rows), waiting_limited=len(rows) >= ROWS_MAX, also_waiting=also, next=command,
     )  # fmt: skip

@@ -67,7 +67,11 @@ def _waits(document: WhyDocument, page: Page, *, told: bool) -> None:
     for row in rows[:SHOWN_MAX]:
         _waiting(row, page, document.verdict)
     if len(rows) > SHOWN_MAX:
-        page.say(f"and {plural(len(rows) - SHOWN_MAX, 'more thing')}; --json has all", indent=2)
+        more = plural(len(rows) - SHOWN_MAX, "more thing")
+        if document.waiting_limited:
+            page.say(f"and at least {more}; --json has the first {len(rows):,}", indent=2)
+        else:
+            page.say(f"and {more}; --json has all", indent=2)
 
 
 def _waiting(row: WaitingRow, page: Page, verdict: str) -> None:

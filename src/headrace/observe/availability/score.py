@@ -117,6 +117,8 @@ class Figures(msgspec.Struct, frozen=True):
     promised: int
     kept: int
     incidents: tuple[int, ...]
+    lost_us: int
+    """What `lost_minutes` is rounded from: in words, less than a minute isn't called one."""
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -137,6 +139,8 @@ class Totals(msgspec.Struct, frozen=True):
     unknown_minutes: int = 0
     lost_minutes: int | None = None
     """Of all together."""
+    lost_us: int = 0
+    """The same, before it is rounded."""
     counted_minutes: int = 0
     """All that count, of all together."""
     unobserved_minutes: int = 0
@@ -161,6 +165,7 @@ def figures(one: Score) -> Figures:
         promised=one.promised,
         kept=one.kept,
         incidents=one.incidents,
+        lost_us=one.lost_us,
     )
 
 
@@ -180,6 +185,7 @@ def totals(scores: Sequence[Score]) -> Totals:
         minutes=first.minutes,
         unknown_minutes=first.unknown_minutes,
         lost_minutes=sum(one.lost_minutes for one in rounded),
+        lost_us=sum(one.lost_us for one in rounded),
         counted_minutes=sum(one.minutes for one in rounded),
         unobserved_minutes=sum(one.unknown_minutes for one in rounded),
         promised=sum(one.promised for one in rounded),

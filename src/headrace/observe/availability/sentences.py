@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from headrace.model.times import parse_duration
-from headrace.observe.availability.score import Figures, Totals
+from headrace.observe.availability.score import MINUTE_US, Figures, Totals
 from headrace.observe.wording import ago, days, moment
 
 NOTHING_DUE = "nothing was due yet"
@@ -42,7 +42,7 @@ def availability(found: Totals, window: Window, *, removed: int = 0) -> str:
     if found.of > 1:
         gone = f", {removed} of them removed" if removed else ""
         said += f", worst of {days(found.of, 'consumer')}{gone} (mean {found.mean} %)"
-    return f"{said}{_lost(found.lost_minutes or 0, found.unobserved_minutes)}"
+    return f"{said}{_lost(found.lost_minutes or 0, found.lost_us, found.unobserved_minutes)}"
 
 
 def of_consumer(found: Figures, window: Window) -> str:
@@ -51,12 +51,14 @@ def of_consumer(found: Figures, window: Window) -> str:
         return NOTHING_DUE
     kept = f"; {found.kept:,} of {days(found.promised, 'delivery')} kept" if found.promised else ""
     of = window.counted(found.began_us)
-    return f"{found.honest} % of {of}{kept}{_lost(found.lost_minutes, found.unknown_minutes)}"
+    return f"{found.honest} % of {of}{kept}{_lost(found.lost_minutes, found.lost_us, found.unknown_minutes)}"
 
 
-def _lost(minutes: int, unobserved: int) -> str:
+def _lost(minutes: int, us: int, unobserved: int) -> str:
     if not minutes:
         return ""
+    if us < MINUTE_US:  # most often the seconds that the work itself took
+        return f"; under a minute lost{', not all of it observed' if unobserved else ''}"
     unseen = f", {unobserved:,} of them unobserved" if unobserved else ""
     return f"; {days(minutes, 'minute')} lost{unseen}"
 

@@ -1,0 +1,40 @@
+"""What is said of how consumers were served over a window."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.observe.availability import sentences
+from headrace.observe.availability.score import Score, figures, totals
+
+DAY_US = 86_400_000_000
+SECOND_US = 1_000_000
+WINDOW = sentences.Window("30d", 0, 30 * DAY_US, "UTC")
+
+
+@pytest.mark.parametrize(
+    ("lost_us", "unknown_us", "end"),
+    [
+        (0, 0, ""),
+        (2 * SECOND_US, 0, "; under a minute lost"),
+        (59 * SECOND_US, SECOND_US, "; under a minute lost, not all of it observed"),
+        (60 * SECOND_US, 0, "; 1 minute lost"),
+        (61 * SECOND_US, 0, "; 2 minutes lost"),
+    ],
+)
+def test_seconds_arent_called_a_minute(lost_us: int, unknown_us: int, end: str) -> None:
+    """Would catch: "1 minute lost" of the two seconds after the deadline that the work itself took."""
+    score = _score(lost_us, unknown_us)
+    for said in (
+        sentences.of_consumer(figures(score), WINDOW),
+        sentences.availability(totals([score]), WINDOW),
+    ):
+        assert said.partition("30 days")[2] == end
+
+
+def _score(lost_us: int, unknown_us: int) -> Score:
+    served = 30 * DAY_US - lost_us
+    return Score(
+        consumer="report", counted_us=30 * DAY_US, began_us=0, served_us=served, claimed_us=served,
+        corrected_us=0, excepted_us=0, unknown_us=unknown_us, incidents=(), promised=0, kept=0,
+    )  # fmt: skip

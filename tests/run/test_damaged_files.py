@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,23 @@ def test_it_is_found_said_and_repaired(lab: Lab, damage: Callable[[Path], None])
     assert states(lab) == {"shops": "served", "board": "served"}
     assert len(lab.read("totals")) == 3 * len(DAYS)
     assert lab.headrace("tick")["incidents_opened"] == []
+
+
+def test_what_is_left_of_a_repaired_file_is_told_with_what_to_do(lab: Lab) -> None:
+    """Would catch: `db check` after a repair that proposes to restore a backup over a file which only
+    reads of earlier times need, and nothing else."""
+    cut_short(file_of(lab, "totals", DAYS[-1]))
+    (opened,) = lab.headrace("tick")["incidents_opened"]
+    (broken,) = lab.headrace("db", "check", code=1)["findings"]
+    assert "headrace run totals" in broken["todo"] and "nothing that is read" not in broken["todo"]
+    lab.headrace("fix", opened, "--yes")
+    (left,) = lab.headrace("db", "check", code=1)["findings"]
+    assert left["message"].endswith("it is of earlier snapshots only")
+    assert left["todo"].startswith("nothing that is read now needs it; for reads at an earlier time")
+    later = (lab.now + timedelta(days=40)).isoformat()
+    assert "headrace db gc" in left["todo"]
+    lab.headrace("db", "gc", "--now", later)
+    assert lab.headrace("db", "check")["ok"], "as the sentence says"
 
 
 def failing(lab: Lab, *arguments: str) -> str:

@@ -43,6 +43,11 @@ from headrace.store.queries import checking, keeping
 from headrace.store.queries.reconciling import dropped_triggers
 
 AGAIN_REASON = "lost file"
+_OF_EARLIER = (
+    f"nothing that is read now needs it; for reads at an earlier time {RESTORE}; else `headrace db gc`"
+    " lets go of it once its snapshots are older than `[retention] snapshots`"
+)
+"""Of a file that what is published now doesn't consist of: it was computed again, or replaced."""
 SHOWN_MAX = 100
 """Findings of one kind; what is more is counted."""
 _MAGIC = b"PAR1"
@@ -200,8 +205,10 @@ def _deletes(tx: Transaction, folders: Folders) -> Iterator[Wrong]:
 
 
 def _todo(tx: Transaction, one: catalog.Registered) -> str:
+    if one.ended:
+        return _OF_EARLIER
     held = checking.partitions_of(tx, one.table, one.key)
-    if one.ended or held is None:
+    if held is None:
         return RESTORE
     of_partition = [] if held == WHOLE else ["--partition", held]
     again = command_line("run", one.table, *of_partition, "--again", "--reason", AGAIN_REASON)

@@ -271,6 +271,8 @@ class Waits:
         """It waits for nothing but its turn."""
         state = "missing" if standing is None else standing.state
         kind, text, command = self._turn(node, key)
+        if standing is not None and standing.state == "waiting" and standing.reason:
+            text = f"{text}; its last attempt ended with: {standing.reason}"
         row = self._row(kind, node, key, text, at(node, key), state=state)
         return Cause(msgspec.structs.replace(row, next=command), f", which {text}")
 

@@ -9,6 +9,7 @@ import pytest
 from small_world import SmallWorld, at, consumer, declare, node, reads
 
 from headrace.model import Grain, InputMode
+from headrace.model.clauses import LAKE_FILE
 from headrace.model.days_off import DaysOff
 from headrace.observe.freshness import AssetCounts, keys_count
 from headrace.observe.states import ConsumerStatus, State
@@ -45,6 +46,11 @@ WHY = [
     ([("src", "published", ""), ("a", "published", ""), ("b", "running", "")], "b@2013-02-02: is being computed", "headrace tick"),
     ([("src", "published", ""), ("a", "waiting", "")], "a@2013-02-02: isn't computed yet", "headrace tick"),
     ([("src", "waiting", "")], "src@2013-02-02: isn't taken in yet", "headrace tick"),
+    (
+        [("src", "waiting", f"{LAKE_FILE}main/src/x.parquet is gone")],
+        f"src@2013-02-02: {LAKE_FILE}main/src/x.parquet is gone",
+        "headrace incidents",
+    ),
     ([], "src@2013-02-02: nothing was delivered, promised by 05:00", "headrace tick"),
     ([("src", "held", "drift"), ("a", "waiting", ""), ("b", "waiting", "")], "src: drift, held since 04:40",
      "headrace quarantine src@2013-02-02"),
@@ -53,6 +59,7 @@ WHY = [
 
 @pytest.mark.parametrize(("standings", "reason", "command"), WHY)
 def test_the_most_upstream_node_is_named(standings: list[tuple[str, str, str]], reason: str, command: str) -> None:
+    """Would catch: "isn't taken in yet, next: headrace tick" of what no pass brings before a damaged file of the lake is repaired."""
     small = world()
     for name, state, said in standings:
         if state == "published":

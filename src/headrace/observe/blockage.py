@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from headrace.model import InputMode, InputSpec
+from headrace.model.clauses import LAKE_FILE
 from headrace.model.commands import command_line, place
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR, required
@@ -203,8 +204,16 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
             return f"{blocked.node}{at}: nothing was delivered{promised}"
         case Block.WAITING:
             verb = "taken in" if node.is_source else "computed"
-            doing = f"is being {verb}" if blocked.state == "running" else f"isn't {verb} yet"
-            return f"{blocked.node}{at}: {doing}"
+            if blocked.state == "running":
+                return f"{blocked.node}{at}: is being {verb}"
+            if _met_damage(blocked):
+                return f"{blocked.node}{at}: {short_reason(blocked.reason)}"
+            return f"{blocked.node}{at}: isn't {verb} yet"
+
+
+def _met_damage(blocked: Blocked) -> bool:
+    """Whether it waits until a damaged file of the lake is repaired: no pass brings it before."""
+    return blocked.state == "waiting" and blocked.reason.startswith(LAKE_FILE)
 
 
 def _told_of_export(node: Node, blocked: Blocked, now_us: int, zone: str) -> str:
@@ -229,6 +238,8 @@ def next_command(blocked: Blocked) -> str:
             return command_line("why", subject)
         case Block.PAUSED:
             return command_line("resume", blocked.node)
+        case Block.WAITING if _met_damage(blocked):
+            return "headrace incidents"
         case Block.MISSING | Block.WAITING:
             return "headrace tick"
 

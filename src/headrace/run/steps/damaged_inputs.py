@@ -14,6 +14,7 @@ from headrace.engine.bodies import BodyError, ErrorKind
 from headrace.lake.folders import lost_with
 from headrace.lake.intact import look
 from headrace.lake.tables import FileRef
+from headrace.model.clauses import LAKE_FILE
 from headrace.run.messages import Outcome, Task
 
 _PUT_DOWN = (ErrorKind.DETERMINISTIC, ErrorKind.TRANSIENT)
@@ -29,7 +30,7 @@ def put_down_to_files(answer: Outcome, task: Task, lake: Path) -> Outcome:
     for path in dict.fromkeys(_paths(task)):
         wrong = _wrong(lake / path)
         if wrong and lost_with(Path(path).name) is None:  # what was given up is being made again
-            message = f"the lake's file {path} {wrong}"
+            message = f"{LAKE_FILE}{path} {wrong}"
             found = BodyError(ErrorKind.ENVIRONMENT, message, hint="headrace incidents lists what repairs it", code="data_corrupted")
             return msgspec.structs.replace(answer, error=found)
     return answer

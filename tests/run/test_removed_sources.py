@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from runlab import DAYS, Lab
+from test_wrong_paths import RIGHT, at, declare, deliver, tick
 
 
 def test_what_is_held_of_a_removed_source_counts_nowhere(tmp_path: Path) -> None:
@@ -50,3 +51,28 @@ def test_nobody_waits_for_the_file_of_a_removed_source(tmp_path: Path) -> None:
     assert refused is None or "needs no repair" in str(refused)
     lab.tick()
     assert lab.headrace("incidents") == []
+
+
+def test_what_was_removed_isnt_affected_any_more(tmp_path: Path) -> None:
+    """Would catch: "affects 2 assets, 2 consumers" of an incident beside "1 cause holds 1 asset and 1
+    consumer" in `status`, after one of each was removed."""
+    lab = Lab(tmp_path / "p")
+    report = "- {consumer: report, owner: core, reads: [clean], due: '07:00'}\n"
+    board = "- {consumer: board, owner: core, reads: [totals], due: '07:00'}\n"
+    lab.write("consumers.yaml", report + board)
+    lab.sql("clean", "select * from orders")
+    lab.sql("totals", "select day, count(*) as n from orders group by all")
+    declare(lab, RIGHT)
+    for day in range(1, 4):
+        deliver(lab, f"2025-01-{day:02d}")
+        tick(lab, f"{day + 1:02d}T01:05:00")
+    tick(lab, "05T08:05:00")
+    (before,) = lab.headrace("incidents")
+    assert set(before["affected"]["assets"]) == {"clean", "totals"}
+    (lab.root / "assets/totals.sql").unlink()
+    lab.write("consumers.yaml", report)
+    lab.headrace("apply", "--yes", "--now", at("05T09:00:00").isoformat())
+    (after,) = lab.headrace("incidents")
+    assert (after["affected"]["assets"], after["affected"]["consumers"]) == (["clean"], ["report"])
+    status = lab.headrace("status")["holding"]
+    assert (status["assets"], status["consumers"]) == (1, 1)

@@ -11,6 +11,7 @@ from headrace.observe.diagnosis.confidence import certainty
 from headrace.observe.evaluation import WAITING
 from headrace.observe.figures.repair_times import Occurred
 from headrace.observe.incidents.endings import ended, opened_last_at
+from headrace.observe.incidents.reach import still_declared
 from headrace.observe.states import ConsumerStatus
 from headrace.operations.documents import HoldingRow
 from headrace.operations.incident_documents import (
@@ -106,7 +107,7 @@ def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident)
     """An incident as verbs give it."""
     from headrace.operations.mending import repair_of
 
-    at = session.instant
+    at, one = session.instant, still_declared(one, compiled.project)
     restored = one.resolved_at if one.restored_at is None else one.restored_at
     lasted = Occurred(one.id, one.kind, one.node, one.owner, one.began_at, one.opened_at, restored, one.recurrence_of)
     timeline = stored.timeline_of(tx, one.id)

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
+from headrace.model import Project
 from headrace.observe.diagnosis.causes import HEADRACE
 from headrace.observe.watched import Watched
+from headrace.store.queries.incidents import Incident
+
+
+def still_declared(one: Incident, project: Project) -> Incident:
+    """An open incident that affects nothing that was removed from the project since. A resolved one keeps
+    what it affected."""
+    if one.state == "resolved":
+        return one
+    assets = tuple(name for name in one.affected.assets if name in project.assets)
+    consumers = tuple(name for name in one.affected.consumers if name in project.consumers)
+    affected = msgspec.structs.replace(one.affected, assets=assets, consumers=consumers)
+    return msgspec.structs.replace(one, affected=affected)
 
 
 class Reach:

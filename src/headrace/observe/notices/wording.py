@@ -13,6 +13,7 @@ import msgspec
 from headrace.model import Project
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.wording import WITHDRAWN
+from headrace.observe.incidents.reach import still_declared
 from headrace.observe.incidents.telling import RENAMED, turned
 from headrace.observe.notices.recipients import Recipient
 from headrace.observe.states import AtRisk
@@ -157,6 +158,7 @@ class Words:
         return f"; you are told for {to.instead_of[0]}, which isn't written to" if to.instead_of else ""
 
     def _reach(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk]) -> Iterator[str]:
+        one = still_declared(one, self._project)
         if one.affected.assets or one.affected.consumers:
             yield f"reaches {_counted(len(one.affected.assets), 'asset')} and {_counted(len(one.affected.consumers), 'consumer')}"
         mine = [name for name in one.affected.consumers if self._is_of(name, to.name)]

@@ -191,3 +191,27 @@ def _weather(lab: Lab, day: str) -> None:
     lab.write(f"landing/weather_{day}.csv", f"day,celsius\n{day},4.5\n")
     came = lab.now.timestamp() - 300
     os.utime(lab.root / f"landing/weather_{day}.csv", (came, came))
+
+
+def test_restated_rows_over_which_code_fails_dont_go_on_by_themselves(tmp_path: Path) -> None:
+    """Would catch: "Headrace does it by itself" of a restatement whose new rows an asset of ours
+    refuses, which only somebody who corrects the asset, or the vendor, can end."""
+    lab = Lab(tmp_path / "p")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n")
+    body = (
+        "def clean(ctx: Context, orders):\n    if max(orders['amount'].to_pylist()) > 8:\n"
+        "        raise ValueError('more than 8')\n    return orders\n"
+    )
+    lab.python("clean", body, partition={"by": "day", "column": "day"}, inputs=["orders"])
+    lab.sql("total", "select day, sum(amount) as total from clean group by day")
+    for day in (DAYS[3], DAYS[4]):
+        lab.orders(day, n=2)
+    lab.tick()
+    lab.orders(DAYS[3], n=2, amount="8.50")
+    lab.tick()
+    found = {one["cause"]["kind"]: one for one in lab.headrace("incidents")}
+    assert found.keys() == {"restatement", "code_error"}
+    repair, other = found["restatement"]["repair"], found["code_error"]["id"]
+    assert not repair["automatic"]
+    assert repair["text"].startswith(f"clean@{DAYS[3]} failed over it ({other}): correct clean, or ask")
+    assert repair["command"] == f"headrace incident {other}"

@@ -251,11 +251,20 @@ def _refused_below(tx: Transaction, incident: Incident) -> Mending | None:
     """Restated rows that a check or code further down refuses are a person's. None for another cause, and where all took them."""
     if incident.kind != CauseKind.RESTATEMENT:
         return None
-    below = _stuck(tx, [(one.node, one.partition or WHOLE) for one in stored.symptoms_of(tx, incident.id)])
+    keys = [key for _, key in _places(tx, incident)]
+    symptoms = [(one.node, one.partition or WHOLE) for one in stored.symptoms_of(tx, incident.id)]
+    readers = [(name, key) for name in incident.affected.assets for key in keys]
+    below = _stuck(tx, list(dict.fromkeys([*symptoms, *readers])))
     if not below:
         return None
     first = below[0]
     where = place(first.node, first.partition)
+    known = stored.open_at(tx, first.node, "" if first.partition == WHOLE else first.partition)
+    if first.state == "failed" and known is not None and known.id != incident.id:
+        return Mending(
+            first=f"{where} failed over it ({known.shown}): correct {first.node}, or ask {incident.owner} for the data as it was",
+            commands=(command_line("incident", known.shown),),
+        )
     return Mending(
         first=f"{where} is {first.state}: decide about it, correct {first.node}, or ask {incident.owner} for the data as it was",
         commands=(command_line("quarantine" if first.state in ("held", "rejected") else "logs", where),),

@@ -111,6 +111,8 @@ _GIVEN = (
     CauseKind.CODE_ERROR,
 )
 """What comes out the same however often it is made, until somebody gives other data or other code."""
+_OF_FORM = (CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE)
+"""What a delivery can be read in spite of, and code that reads it fail over."""
 PLACES_MAX = 200
 PROPOSED_MAX = 10_000
 """At most so many partitions are asked about that are recomputed only if somebody asks for it."""
@@ -386,8 +388,8 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
         row = repairs(project, mine, f"{incident.shown}: {clause(incident)}")[0]
         return Mending(first=(row.first or "look at why it failed") + _of_reference(project, incident, node), commands=tuple(row.commands))
     elsewhere = [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != node.name]
-    if elsewhere and isinstance(node, Source) and incident.kind not in _AUTOMATIC:
-        return _of_unnoticed(project, incident, node, elsewhere)
+    if isinstance(node, Source) and (read := _of_readers(tx, project, incident, node, elsewhere)) is not None:
+        return read
     warned = None if elsewhere else _of_warned(tx, compiled, incident, node)
     if warned is not None:
         return warned
@@ -512,12 +514,31 @@ def _is_withdrawn(tx: Transaction, node: str, key: str) -> bool:
     return row is not None and row.state == "withdrawn"
 
 
+def _of_readers(tx: Transaction, project: Project, incident: Incident, source: Source, elsewhere: Sequence[Broken]) -> Mending | None:
+    """What a person does about code that fails over published rows; None where none does."""
+    if elsewhere and incident.kind not in _AUTOMATIC:
+        return _of_unnoticed(project, incident, source, elsewhere)
+    below = _stuck(tx, [(one.node, one.partition or WHOLE) for one in stored.symptoms_of(tx, incident.id)])
+    failed = [one for one in below if one.node in project.assets and one.state == "failed"]
+    if not failed or incident.kind not in _OF_FORM or incident.state != "open":
+        return None
+    return _of_read_as_it_is(tx, project, incident, source, failed)
+
+
 def _of_unnoticed(project: Project, incident: Incident, source: Source, failed: Sequence[Broken]) -> Mending:
     """What failed further down is put down to a delivery about which nothing was noticed: making it
     again comes to the same, until somebody gives other code or other data."""
     row = repairs(project, failed, f"{incident.shown}: {clause(incident)}")[0]
     correct = row.first or f"look at why {row.node} fails"
     first = f"ask {source.owner} whether the data of {source.name} is as agreed, else {correct}"
+    return Mending(first=first, commands=tuple(row.commands))
+
+
+def _of_read_as_it_is(tx: Transaction, project: Project, incident: Incident, source: Source, failed: Sequence[Broken]) -> Mending:
+    """What code fails over that was published with a warning: as long as neither is another, it fails again."""
+    seen = [broken_of(tx, one.node, one.partition, one.state) for one in failed]
+    row = repairs(project, seen, f"{incident.shown}: {clause(incident)}")[0]
+    first = f"ask {source.owner} for the right data, or {row.first or f'look at why {row.node} fails'}"
     return Mending(first=first, commands=tuple(row.commands))
 
 

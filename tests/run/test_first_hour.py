@@ -194,3 +194,30 @@ def test_the_digest_names_a_consumer_that_has_never_had_anything(tmp_path: Path)
         lab.tick()
         found = [body for (body,) in lab.rows("select body from notice where kind = 'digest' order by id")]
         assert any("never served, due since" in body for body in found) == named, found
+
+
+def test_a_source_that_never_delivers_is_told_of_until_it_does(lab: Lab) -> None:
+    """Would catch: a vendor who never sends the first file: no incident, no mail, "next: headrace tick" for ever, and his name nowhere;
+    a first day that is missed for ever, because the vendor began a day later."""
+    lab.write("owners.yaml", "core: {kind: team, contact: ['file:core.txt']}\nacme: {kind: vendor, contact: ['file:acme.txt']}\n")
+    tick(lab, DAYS[0], "03:00")  # declared on the second day, which is promised for the third at five
+    tick(lab, DAYS[0])
+    assert lab.headrace("incidents") == []
+    tick(lab, DAYS[1])
+    (late,) = lab.headrace("incidents")
+    assert (late["cause"]["kind"], late["cause"]["node"], late["affected"]["partitions"]) == ("late_source", "orders", [DAYS[1]])
+    assert told(lab)
+    found = consumer(lab, "report")
+    assert (found["state"], found["incident"]) == ("never", late["id"])
+    lab.orders(DAYS[2])
+    tick(lab, DAYS[2])
+    assert [one["state"] for one in lab.headrace("incidents", "--all")] == ["resolved"]
+    assert consumer(lab, "report")["state"] == "served"
+
+
+def test_a_source_that_is_promised_for_no_time_is_named_as_undelivered(lab: Lab) -> None:
+    """Would catch: "total: nothing was ever published", of what waits for a vendor's first file."""
+    lab.write("sources/orders.yaml", "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n")
+    tick(lab, DAYS[0])
+    found = consumer(lab, "report")
+    assert (found["state"], found["reason"]) == ("never", "orders: nothing was ever delivered")

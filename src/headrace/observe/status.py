@@ -336,8 +336,16 @@ class _Judgement:
             return f"what can be read ends with {self._through}, older than {self._terms.max_age}"
         if self._terms.max_age is not None and not self._scene.has_rhythm(self._terms) and not self._never():
             return f"what can be read was published more than {self._terms.max_age} ago"
+        undelivered = [one.name for one in sources_of(self._scene.known_reads(self._terms), self._scene) if self._is_undelivered(one.name)]
+        if undelivered:
+            return f"{undelivered[0]}: nothing was ever delivered"
         absent = [name for name in self._terms.reads if self._scene.world.newest(name) is None]
         return f"{absent[0]}: nothing was ever published" if absent else "nothing holds it back: it is about to be computed"
+
+    def _is_undelivered(self, source: str) -> bool:
+        """Whether a source that delivers by intervals has none yet, and none from which on it does is declared."""
+        rhythm = self._scene.rhythms[source]
+        return rhythm.has and rhythm.start_us is None
 
     def _served_reason(self) -> str:
         unmet = [one.interval for one in self._due if not one.settled]

@@ -55,7 +55,11 @@ def _of_source(
     tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, node: Node, missed: Missed, known: Mapping[str, Evidence], now: int
 ) -> Iterator[Evidence]:
     # an older interval that a consumer needs may be passed over by a newer one before anybody looks again
+    start = scene.rhythms[node.name].start_us
     asked = {*known, *(key for source, key in missed if source == node.name)}
+    grain = node.partition.grain
+    if start is not None and grain is not None:  # what was expected of a source before it ever delivered isn't, once it begins later
+        asked = {key for key in asked if (began(key, grain, node.timezone) or 0) >= start}
     absent = {*_newest_absent(tx, scene, node, now), *(key for key in asked if not arrivals.there(tx, node.name, key))}
     if not absent:
         return
@@ -104,9 +108,12 @@ def _awaited(scene: Scene, blockage: Blockage, reach: Reach, node: Node, key: st
 
 
 def _newest_absent(tx: Transaction, scene: Scene, node: Node, now: int) -> Iterator[str]:
-    """The newest intervals that have ended and aren't there, back to one that is."""
+    """The newest intervals that have ended and aren't there, back to one that is, or to the first that is
+    expected. Of a source that has never delivered, and is promised, that is the one in which it was declared."""
     assert node.partition.grain is not None
     grain, start = node.partition.grain, scene.rhythms[node.name].start_us
+    if start is None and node.expect_by is not None:
+        start = began(key_at_us(expected_since(tx, node.name), grain, node.timezone), grain, node.timezone)
     key = previous_key(key_at_us(now, grain, node.timezone), grain, node.timezone)
     for _ in range(BACK_MAX):
         if start is None or (began(key, grain, node.timezone) or 0) < start or arrivals.there(tx, node.name, key):

@@ -194,3 +194,24 @@ def test_a_target_that_worked_since_it_was_declared(lab: Lab, written: bool) -> 
     (found,) = open_ones(lab)
     kind = "destination_unavailable" if written else "configuration_error"
     assert (found["cause"]["kind"], found["cause"]["node"]) == (kind, "report")
+
+
+BETTER = "select day, customer, sum(amount) + 0 as total from orders group by all"
+
+
+@pytest.mark.parametrize(("published", "blamed"), [(False, 0), (True, 1)])
+def test_code_that_was_put_back_before_it_gave_anything_is_to_blame_for_nothing(lab: Lab, published: bool, blamed: int) -> None:
+    """Would catch: "code_error: amount × 0.277; version 4 changed its code", of an asset that runs with the code of all days before,
+    and reads a third of its usual rows because somebody accepted them. What was published with other code stays open to blame."""
+    before = (lab.root / "assets/totals.sql").read_text()
+    lab.sql("totals", BETTER)
+    lab.headrace("apply", "--yes")
+    if published:
+        lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
+        next_morning(lab)
+    lab.tick()
+    lab.write("assets/totals.sql", before)
+    lab.headrace("apply", "--yes")
+    lab.tick()
+    standing = lab.rows("select id from evidence where id like 'version:%:totals' and ended_at is null")
+    assert len(standing) == blamed, standing

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 
 import msgspec
 
 from headrace.model import Consumer, Project, Source
 from headrace.model.connectors import READING
 from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.placing import BODY
 from headrace.plan import Compiled
 from headrace.plan.comparing import changes
 from headrace.store.database import Transaction
@@ -81,6 +82,31 @@ def outlived(tx: Transaction, exports: Container[str]) -> Iterator[tuple[str, st
     for id_, (node, content) in stored.standing_of(tx, KIND).items():
         if node in exports and proven(tx, msgspec.msgpack.decode(content, type=Evidence)):
             yield node, id_
+
+
+def taken_back(tx: Transaction, changed: Sequence[Evidence]) -> Iterator[Evidence]:
+    """The changes of code, old and new, of assets whose code is again what made their newest publication:
+    no other code has given readers anything."""
+    names = {one.node for one in changed if one.detail == BODY}
+    now = versions.get(tx, versions.newest_id(tx)) if names else None
+    back = {name for name in names if now is not None and _is_back(tx, name, _compiled(now.compiled))}
+    if back:
+        standing = (msgspec.msgpack.decode(content, type=Evidence) for _, content in stored.standing_of(tx, KIND).values())
+        yield from (one for one in (*standing, *changed) if one.node in back and one.detail == BODY)
+
+
+def _is_back(tx: Transaction, name: str, now: Compiled) -> bool:
+    shown = publications.newest(tx, name)
+    if shown is None or publications.any_since_version(tx, name, shown.version + 1):
+        return False
+    before = versions.get(tx, shown.version)
+    return before is not None and _is_equal(name, _compiled(before.compiled), now)
+
+
+def _is_equal(name: str, was: Compiled, now: Compiled) -> bool:
+    """Whether an asset's code is the same in two versions."""
+    asset = name in was.project.assets and name in now.project.assets
+    return asset and was.nodes[name].fingerprint == now.nodes[name].fingerprint
 
 
 def _moved(was: Project, now: Project) -> Iterator[str]:

@@ -93,10 +93,12 @@ def _news(
     changed, version = changes.gather(tx, cursors.version)
     gone, gap = absence.gather(tx, scene, blockage, reach, cursors.gap)
     exports = scene.declared.exports
-    for node, id_ in changes.outlived(tx, exports):
+    back = {one.id: one.node for one in changes.taken_back(tx, changed)}
+    for node, id_ in [*changes.outlived(tx, exports), *((node, id_) for id_, node in back.items())]:
         found.end(node, [id_])
     for one in changed:
-        found.add(one, over=now if one.node in exports and changes.proven(tx, one) else None)
+        over = one.id in back or (one.node in exports and changes.proven(tx, one))
+        found.add(one, over=now if over else None)
     for one in gone:
         found.add(one, over=now)
     return Cursors(fact, revision, attempt, version, gap, drift, trail), [*absence.known(tx), *gone]

@@ -101,7 +101,12 @@ SECTIONS: tuple[Section, ...] = (
             *SOURCE[:1],
             *COMMON,
             Described("partition", PARTITION, "how its data is cut", "'*'"),
-            Described("start", START, "the first interval that is expected", "the oldest delivery"),
+            Described(
+                "start",
+                START,
+                "the first interval that is expected",
+                "the oldest delivery; before any, what `expect` promises from its declaration on",
+            ),
             *SOURCE[1:],
             *JUDGED,
             CONTRACT,

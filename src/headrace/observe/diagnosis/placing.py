@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
@@ -63,15 +63,26 @@ def _made(rule: Rule, place: Place, own: Sequence[Evidence]) -> Candidate:
     one = candidate(rule, place.node, own, chosen=any(each.corrected or rule.opens(each, place) for each in own))
     one.rewritten = any(place.rewritten(each) for each in own)
     if rule.kind is CauseKind.CODE_ERROR and one.rewritten:
-        one.version = _newest_version(place, one.began_us)
+        one.version = _newest_version(place.bodies, one.began_us, _changes_code)
+    if rule.kind is CauseKind.CONFIGURATION_ERROR and all(each.family is Family.ARRIVAL for each in own):
+        one.version = _newest_version(place.declarations, max(each.at_us for each in own), _moves)
     return one
 
 
-def _newest_version(place: Place, at_us: int) -> str:
-    """The number of the version that changed a node's code last before a time; empty where it isn't known."""
-    newest = max((each for each in place.bodies if each.at_us <= at_us), key=lambda each: each.at_us, default=None)
-    match = None if newest is None or newest.detail != BODY else _VERSION.match(newest.id)
+def _newest_version(changes: Sequence[Evidence], at_us: int, matters: Callable[[Evidence], bool]) -> str:
+    """The number of the version that changed a node last before a time, if that change matters; else empty."""
+    newest = max((each for each in changes if each.at_us <= at_us), key=lambda each: each.at_us, default=None)
+    match = None if newest is None or not matters(newest) else _VERSION.match(newest.id)
     return "" if match is None else match[1]
+
+
+def _changes_code(change: Evidence) -> bool:
+    return change.detail == BODY
+
+
+def _moves(change: Evidence) -> bool:
+    """Whether a source is looked for elsewhere, at other times or with another connection than before."""
+    return not change.same_place and not change.added
 
 
 def _spoken_for(one: Evidence, place: Place) -> tuple[int, ...]:

@@ -105,7 +105,7 @@ SECTIONS: tuple[Section, ...] = (
                 "start",
                 START,
                 "the first interval that is expected",
-                "the oldest delivery; before any, what `expect` promises from its declaration on",
+                "the oldest delivery; before there is one and with `expect`, the interval in which the source was declared",
             ),
             *SOURCE[1:],
             *JUDGED,

@@ -132,5 +132,5 @@ def test_identical_partitions_arent_read_again(bench: WorkerBench) -> None:
     assert bench.perform(same).state == "staged"
     other = bench.task("SELECT * FROM events", KEYS, bench.rows("events", NOW), previous=previous, previous_hashes=hashes)
     outcome = bench.perform(other)
-    assert outcome.error is not None and outcome.error.kind is ErrorKind.TRANSIENT
+    assert outcome.error is not None and (outcome.error.kind, outcome.error.code) == (ErrorKind.ENVIRONMENT, "data_corrupted")
     assert len(bench.left_behind()) == 1

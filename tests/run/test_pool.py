@@ -97,9 +97,9 @@ def test_a_look_that_hangs_delays_neither_attempts_nor_looks(crew: PoolCrew) -> 
     attempts = [crew.submit("quick") for _ in range(6)]
     look = crew.look(crew.folder / "nothing-there.csv")
     crew.told(*attempts, look)
-    silent.close()
     crew.executor.kill(hanging, "was ended: it took too long")
     crew.told(hanging)
+    silent.close()  # not before: the look would be answered by that
     assert [lost.running for lost in crew.lost()] == [hanging]
 
 

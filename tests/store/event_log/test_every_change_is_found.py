@@ -232,8 +232,10 @@ def test_a_flipped_bit_of_the_file_is_found_where_it_changes_a_row(tmp_path: Pat
 
 
 def _kept(rows: dict[str, Any]) -> dict[str, Any]:
-    """What `db check` answers for: the audit trail is a chain of its own, which `audit verify` reads."""
-    return {name: value for name, value in rows.items() if name not in {*UNRECORDED, "audit"}}
+    """What `db check` answers for: the audit trail is a chain of its own, which `audit verify` reads, and
+    of a migration it isn't compared when it was applied (`LEFT_OUT`), which is its last column."""
+    kept = {name: value for name, value in rows.items() if name not in {*UNRECORDED, "audit"}}
+    return kept | {"migration": [row[:-1] for row in rows["migration"]]} if "migration" in rows else kept
 
 
 def _found(root: Path, place: Folders) -> bool:
@@ -253,7 +255,7 @@ def _found_in(root: Path, settings: Settings, place: Folders) -> bool:
 
 def _same(root: Path, before: dict[str, Any], settings: Settings | None = None) -> bool:
     with Store.open(root, settings or Settings(name="full")) as store, store.read() as tx:
-        now = all_rows(tx)
+        now = _kept(all_rows(tx))
         # A table that isn't compared may have another name: that changes no row of the others.
         return all(now.get(name) == rows for name, rows in before.items())
 

@@ -55,8 +55,12 @@ def test_a_delivery_that_a_wrong_path_hid_came_when_its_file_says(tmp_path: Path
     deliver(lab, "2025-01-05")
     for text in ("06T01:05:00", "06T05:30:00", "06T08:00:00"):
         tick(lab, text)
+    (wrong,) = lab.headrace("incidents")
+    assert wrong["repair"]["first"] == "correct sources/orders.yaml:1"
     declare(lab, RIGHT)
     lab.headrace("apply", "--yes", "--now", at("06T10:00:00").isoformat())
+    (corrected,) = lab.headrace("incidents")
+    assert (corrected["repair"]["first"], corrected["repair"]["command"]) == (None, f"headrace fix {wrong['id']}")
     tick(lab, "06T10:00:30")
     now = ("--now", at("06T10:10:00").isoformat())
 

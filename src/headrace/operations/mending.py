@@ -11,6 +11,7 @@ import msgspec
 
 from headrace.model import Asset, Project, Source
 from headrace.model.commands import command_line, place
+from headrace.model.connectors import place_of
 from headrace.model.ordering import order_of
 from headrace.model.required import SEPARATOR, WHOLE
 from headrace.model.zones import from_us
@@ -47,7 +48,7 @@ from headrace.run.giving_up import shared_and_damaged
 from headrace.run.unchanged import checks_changed, differs, unchanged
 from headrace.store import Transaction
 from headrace.store.clock import last_written
-from headrace.store.queries import attempts, attending, drift, partitions, pauses, restatements
+from headrace.store.queries import arriving, attempts, attending, drift, partitions, pauses, restatements
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Incident
@@ -216,7 +217,7 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
             )
         case kind if kind in _LOOK_AGAIN:
             return _awaited(project, incident)
-        case CauseKind.CONFIGURATION_ERROR if _is_declared_anew(tx, incident):
+        case CauseKind.CONFIGURATION_ERROR if _is_declared_anew(tx, project, incident):
             return Mending(acts=(Act.LOOK,))
         case CauseKind.CONFIGURATION_ERROR:
             return _of_declaration(tx, project, incident)
@@ -333,7 +334,11 @@ def _is_paused(tx: Transaction, node: str) -> bool:
     return any(one.node == node for one in pauses.in_force(tx, last_written(tx)))
 
 
-def _is_declared_anew(tx: Transaction, incident: Incident) -> bool:
+def _is_declared_anew(tx: Transaction, project: Project, incident: Incident) -> bool:
+    """Whether the next pass tries what was declared wrongly as it is declared now, or looks for it there."""
+    source = project.sources.get(incident.node)
+    if source is not None and arriving.last_place(tx, source.name) not in ("", place_of(source)):
+        return True
     places = [(node, key) for node, key in _places(tx, incident) if node == incident.node]
     return bool(places) and all(_is_waiting(tx, node, key) for node, key in places)
 

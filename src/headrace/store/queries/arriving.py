@@ -145,6 +145,12 @@ def last_look(tx: Transaction, source: str, place: str) -> int | None:
     return found
 
 
+def last_place(tx: Transaction, source: str) -> str:
+    """Where a source was looked for last (`model.connectors.place_of`); empty where that isn't known."""
+    row = tx.execute("select place from look where source = ? order by at desc limit 1", (source,)).fetchone()
+    return "" if row is None else str(row[0])
+
+
 def waiting_deliveries(tx: Transaction) -> list[tuple[str, str, str]]:
     """(source, partition, bundle) of what arrived and wasn't taken in."""
     rows = tx.execute("select source, partition, bundle from delivery where state = 'waiting' order by id").fetchall()

@@ -6,6 +6,5 @@ create table incident_said (
     kind text not null,
     node text not null,
     summary text not null,
-    partitions text not null,           -- JSON
     primary key (incident_id, at)
 );

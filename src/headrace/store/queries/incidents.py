@@ -312,13 +312,14 @@ def as_said(tx: Transaction, one: Incident, at: int) -> Incident:
     """An incident as it was said to be at a time: its kind, node, summary and partitions. As it is now
     where what was said then isn't kept."""
     row = tx.execute(
-        "select kind, node, summary, partitions from incident_said where incident_id = ? and at <= ? order by at desc limit 1",
+        "select kind, node, summary from incident_said where incident_id = ? and at <= ? order by at desc limit 1",
         (one.id, at),
     ).fetchone()
     if row is None:
         return one
-    kind, node, summary, partitions = row
-    affected = msgspec.structs.replace(one.affected, partitions=tuple(msgspec.json.decode(partitions)))
+    kind, node, summary = row
+    seen = {key for (key,) in tx.execute("select partition from incident_partition where incident_id = ? and at <= ?", (one.id, at))}
+    affected = msgspec.structs.replace(one.affected, partitions=tuple(key for key in one.affected.partitions if key in seen))
     return msgspec.structs.replace(one, kind=kind, node=node, summary=summary, affected=affected)
 
 
@@ -348,17 +349,12 @@ def write(tx: Transaction, one: Incident) -> None:
 
 def _say(tx: Transaction, one: Incident) -> None:
     """Keep what is said of an incident now, where that is another than before."""
-    said = (one.kind, one.node, one.summary, _json(one.affected.partitions))
-    row = tx.execute(
-        "select kind, node, summary, partitions from incident_said where incident_id = ? order by at desc limit 1",
-        (one.id,),
-    ).fetchone()
+    said = (one.kind, one.node, one.summary)
+    row = tx.execute("select kind, node, summary from incident_said where incident_id = ? order by at desc limit 1", (one.id,)).fetchone()
     if row is None or tuple(row) != said:
         tx.execute(
-            "insert into incident_said (incident_id, at, kind, node, summary, partitions)"
-            " values (?, ?, ?, ?, ?, ?) on conflict (incident_id, at) do update set"
-            " kind = excluded.kind, node = excluded.node, summary = excluded.summary,"
-            " partitions = excluded.partitions",
+            "insert into incident_said (incident_id, at, kind, node, summary) values (?, ?, ?, ?, ?)"
+            " on conflict (incident_id, at) do update set kind = excluded.kind, node = excluded.node, summary = excluded.summary",
             (one.id, one.updated_at, *said),
         )
 

@@ -32,7 +32,7 @@ MASKS = (
     (r"at most [\d,]+\b(?= *$|\")", "at most N"),
     (r"\b(ext[234]|xfs|btrfs|overlay|overlayfs|tmpfs|zfs|apfs)\b", "FILE SYSTEM"),
     (r"[\d,]+\.\d{3}\b", "N"),
-    (r"[\d,]+ (minutes|of them unobserved|rows compared with the event log)", r"N \1"),
+    (r"[\d,]+ (minutes|of them unobserved|rows compared with the event log|bytes)", r"N \1"),
     (r"(simulated on \d+ workers? with what \d+ attempts took)[^)\"]*", r"\1"),
     (r"(?m)^! [\w ]+(: \d+ (to do|done|of \d+) .*| …)\n", ""),
     (r"(?m)^! [\w ]+: \d+ to do\n", ""),

@@ -79,7 +79,7 @@ def test_what_a_redeclaration_is_to_blame_for(lab: Lab, changed: dict[str, str],
     next_morning(lab)
     (found,) = open_ones(lab)
     assert (found["cause"]["kind"], found["cause"]["node"]) == (kind, "orders")
-    moved = "nothing was delivered; version 2 changed where it is looked for"
+    moved = "nothing was delivered; version 2 changed where or when it is looked for"
     assert (found["cause"]["summary"] == moved) == (kind == "configuration_error")
 
 

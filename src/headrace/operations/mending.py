@@ -141,7 +141,7 @@ def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incide
     row = None if incident.state == "resolved" else _repair_of(tx, compiled, incident)
     if row is None:
         return None
-    paused = but_paused(tx, incident, last_written(tx))
+    paused = but_paused(tx, incident, last_written(tx)) if row.automatic else ""
     return msgspec.structs.replace(row, text=repair_text(row, incident, paused))
 
 

@@ -119,6 +119,22 @@ def test_a_backup_brings_everything_back(lab: Lab, tmp_path: Path) -> None:
     assert [p.partition for p in lab.tick().published] == [DAYS[3]] * 2
 
 
+def test_a_backup_can_be_made_after_a_lost_file_was_computed_again(lab: Lab, tmp_path: Path) -> None:
+    """Would catch: no backup for as long as earlier snapshots are kept, after a loss was repaired."""
+    lost = next(path for path in files(lab) if "/clean/" in str(path))
+    lost.unlink()
+    lab.headrace("db", "backup", str(tmp_path / "refused"), code=3)
+    assert not (tmp_path / "refused").exists()
+    (found,) = lab.headrace("db", "check", code=1)["findings"]
+    lab.headrace(*shlex.split(found["todo"].partition("compute it again: ")[2])[1:])
+    made = lab.headrace("db", "backup", str(tmp_path / "kept"))
+    assert made["missing_files"] == 1
+    shutil.rmtree(lab.root / ".headrace/lake")
+    assert lab.headrace("db", "restore", str(tmp_path / "kept"), "--force")["missing_files"] == 1
+    assert len(lab.read("clean")) == 30
+    assert lab.tick().state == "nothing_due"
+
+
 def test_what_came_after_the_backup_comes_again_and_once(lab: Lab, tmp_path: Path) -> None:
     """The lake's files are newer than the restored state: they are orphans, left alone until they are old."""
     lab.headrace("db", "backup", str(tmp_path / "kept"))

@@ -41,8 +41,8 @@ class _Gone(Exception):
 def backup(session: Session, folder: Path) -> BackupDocument:
     """Back up into a new folder. The leader isn't asked: this process reads the state, and copies beside it.
 
-    UsageError without a state, and where the folder is there already and not empty; Refused where a file is missing or the folder
-    can't be written."""
+    UsageError without a state, and where the folder is there already and not empty; Refused where a file that is read now is missing
+    or the folder can't be written. Missing files of earlier snapshots only are left out, and counted in the manifest."""
     folder = folder.absolute()
     if session.store is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
@@ -66,7 +66,7 @@ def _made(session: Session, store: Store, part: Path) -> Manifest:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(mode=0o700, parents=True)
         try:
-            return _write(session, store, part)
+            return _write(session, store, part, last_try=tried == TRIES_MAX)
         except _Gone as gone:
             if tried == TRIES_MAX:
                 raise Refused(
@@ -87,14 +87,16 @@ def described(folder: Path, manifest: Manifest) -> BackupDocument:
         files=len(manifest.entries),
         bytes=size,
         size_bytes=size,
+        missing_files=manifest.missing,
     )
 
 
-def _write(session: Session, store: Store, part: Path) -> Manifest:
+def _write(session: Session, store: Store, part: Path, *, last_try: bool) -> Manifest:
     folders, state = session.folders, part / STATE
     saved = save_state(store, state)
-    with read_saved(state) as tx:
-        named = sorted(catalog.named_paths(tx))
+    named, missing = _named_files(state, folders.lake)
+    if missing and not last_try:
+        raise _Gone(missing[0])  # maintenance may have deleted it since the state was saved
     paths = [state]
     for path, source in _sources(folders, named):
         target = part / DATA / path
@@ -106,18 +108,28 @@ def _write(session: Session, store: Store, part: Path) -> Manifest:
                 raise _Gone(path.removeprefix("lake/")) from error
             continue  # what is kept besides has its time, and it was over
         paths.append(target)
-    return write_manifest(part, paths, saved, session.settings.name, state_only=False)
+    return write_manifest(part, paths, saved, session.settings.name, state_only=False, missing=len(missing))
+
+
+def _named_files(state: Path, lake: Path) -> tuple[list[str], list[str]]:
+    """The files in the lake's folder that a saved state names: those that are there, and those of
+    earlier snapshots only that are missing. `_Gone` where one is missing that is read now."""
+    with read_saved(state) as tx:
+        named = sorted(path for path in catalog.named_paths(tx) if not Path(path).is_absolute())
+        missing = [path for path in named if not (lake / path).is_file()]
+        if missing:
+            read_now = {one.path for one in catalog.registered(tx) if not one.ended}
+            for path in missing:
+                if path in read_now:
+                    raise _Gone(path)
+    gone = set(missing)
+    return [path for path in named if path not in gone], missing
 
 
 def _sources(folders: Folders, named: list[str]) -> Iterator[tuple[str, Path]]:
     """What is backed up: its path in the backup, and where it is."""
     for path in named:
-        source = folders.lake / path
-        if Path(path).is_absolute():
-            continue  # a foreign writer's file that isn't in our folder
-        if not source.is_file():
-            raise _Gone(path)
-        yield f"lake/{path}", source
+        yield f"lake/{path}", folders.lake / path
     for name, folder in kept_folders(folders).items():
         for inside, _, files in os.walk(folder):
             for file in sorted(files):

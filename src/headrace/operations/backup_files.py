@@ -50,6 +50,8 @@ class Manifest(msgspec.Struct, frozen=True):
     """The files that the catalog names aren't in it, but in the lake."""
     tables: dict[str, int] = {}
     """Rows of each table of the state and the catalog."""
+    missing: int = 0
+    """Files that the catalog names of earlier snapshots only, and that were gone from the lake."""
 
     @property
     def made(self) -> datetime:
@@ -84,12 +86,12 @@ def read_saved(state: Path) -> Iterator[Transaction]:
         yield SqliteTransaction(connection)
 
 
-def write_manifest(part: Path, paths: list[Path], saved: Saved, project: str, *, state_only: bool) -> Manifest:
+def write_manifest(part: Path, paths: list[Path], saved: Saved, project: str, *, state_only: bool, missing: int = 0) -> Manifest:
     """Write what a backup holds beside it, and make all of it durable."""
     entries = tuple(_entry(part, path) for path in paths)
     manifest = Manifest(
         FORMAT, len(known()), project, time.time_ns() // 1000, saved.snapshot, saved.epoch, entries,
-        identity=saved.identity, state_only=state_only, tables=saved.tables,
+        identity=saved.identity, state_only=state_only, tables=saved.tables, missing=missing,
     )  # fmt: skip
     (part / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
     (sync_each if state_only else sync)([part / MANIFEST, *paths])

@@ -146,6 +146,9 @@ def _finding(one: Finding, page: Page) -> None:
 
 def _backed_up(document: BackupDocument, page: Page) -> None:
     page.say(f"✓ {document.folder}: snapshot {document.snapshot}, {plural(document.files, 'file')}, {document.size_bytes:,} bytes", "good")
+    if document.missing_files:
+        files = plural(document.missing_files, "file")
+        page.say(f"{files} of earlier snapshots only: gone from the lake, and so not in it; nothing reads them now", "warn")
     page.next(command_line("db", "restore", document.folder))
 
 

@@ -91,6 +91,9 @@ class BackupDocument(Document, frozen=True, kw_only=True):
     bytes: int
     size_bytes: int
     """The same as `bytes`."""
+    missing_files: int = 0
+    """Of earlier snapshots only, and gone from the lake when the backup was made: reads at an earlier
+    time that need them fail."""
     lost_since: datetime | None = None
     """`restore`: what was published and decided since then isn't in the restored state; null where nothing was."""
     lost_files: int = 0

@@ -12,6 +12,7 @@ import pytest
 from clilab import Project
 
 import headrace
+from headrace.cli.verbs import NOT_BUILT
 from headrace.model.errors import words_of
 
 HOURLY = "source: meter\nowner: acme\npartition: hour\nfiles: landing/meter_{date:%Y-%m-%dT%H}.csv\n"
@@ -87,6 +88,19 @@ def test_no_proposed_command_has_a_star_that_a_shell_expands() -> None:
         if "*" in re.sub(r"""'[^']*'|"[^"]*"|\{[^}]*\}""", "", command)
     ]
     assert found == []
+
+
+def test_every_proposed_command_is_built() -> None:
+    """Would catch: `headrace approve ID` on the page of a problem, while nothing can be approved."""
+    sources = Path(headrace.__file__).parent
+    texts = [*sources.rglob("*.py"), *(sources / "explanations").glob("*.md")]
+    proposed = [
+        (path.relative_to(sources).as_posix(), verb)
+        for path in texts
+        for verb in re.findall(r"[`\"]headrace ([a-z][a-z-]*)", path.read_text())
+    ]
+    assert len(proposed) > 100
+    assert [one for one in proposed if one[1] in NOT_BUILT] == []
 
 
 def test_upkeep_that_fails_says_so_without_the_name_of_a_class(project: Project, tmp_path: Path) -> None:

@@ -73,9 +73,10 @@ VERBS = (
 
 BY_NAME = {verb.name: verb for verb in VERBS}
 
+_NO_APPROVALS = "`headrace backfills cancel ID`, or change `[policy] backfill_approval` and plan it again"
 NOT_BUILT = {
-    "approvals": "nothing asks for an approval yet",
-    "approve": "nothing asks for an approval yet",
+    "approvals": _NO_APPROVALS,
+    "approve": _NO_APPROVALS,
     "docs": "use `headrace ls` and `headrace lineage ASSET`",
     "expect": "use `expect:` in the source's file",
     "handover": "use `headrace status` and `headrace runs --failed`",
@@ -83,7 +84,7 @@ NOT_BUILT = {
     "maintenance": "nothing can be declared ahead yet",
     "mute": "use `quiet:` in owners.yaml",
     "optimize": "use `headrace runs` for what each attempt took",
-    "reject": "nothing asks for an approval yet",
+    "reject": _NO_APPROVALS,
     "report": "use `headrace status`",
     "token": "`headrace serve` prints the address with its token, which is in the file `token` of the data folder",
     "what-if": "use `headrace runs` for what each attempt took",

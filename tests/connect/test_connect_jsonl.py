@@ -8,6 +8,7 @@ from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
+from headrace.lake.session import Session
 
 
 class TestJsonLines(TextContract):
@@ -178,3 +179,24 @@ def test_what_is_inside_is_learnt_over_samples(bench: Workbench) -> None:
         "items": (),
         "extra": (),
     }
+
+
+def test_types_of_many_objects_are_learnt_in_little_memory(bench: Workbench) -> None:
+    """Would catch: a first file of 50 MB that can't be read however much memory a machine has, because
+    what learns its types holds something of each object."""
+    rows = (b'{"id": %d, "name": "n%d", "amount": %d.5, "none": null}\n' % (n, n, n) for n in range(400_000))
+    bench.session.close()
+    folder = bench.root / ".headrace/lake"
+    bench.session = Session(folder, readable=[bench.raw, bench.temporary], timezone="UTC", memory_max_bytes=256 * 2**20)
+    taken = bench.take(b"".join(rows), "x.jsonl")
+    assert isinstance(taken, Taken)
+    assert taken.types() == {"id": "BIGINT", "name": "VARCHAR", "amount": "DOUBLE", "none": "VARCHAR"}
+    assert len(taken.rows) == 400_000
+
+
+@pytest.mark.parametrize("key", ['say "hi"', "a*b", "a.b", "$", "ключ", "a b", "[0]", "it's", "\U0001f980"])
+def test_types_of_keys_of_any_look(bench: Workbench, key: str) -> None:
+    """Would catch: a key that is taken for a path, and has no type then."""
+    taken = bench.take(lines({key: 1, "b": "x"}, {key: 2.5}), "x.jsonl")
+    assert isinstance(taken, Taken)
+    assert list(taken.types().values()) == ["DOUBLE", "VARCHAR"]

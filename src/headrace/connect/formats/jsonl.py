@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 NESTED = frozenset(("OBJECT", "ARRAY"))
 WHOLE_NUMBERS = frozenset(("BIGINT", "UBIGINT"))
-SIMPLE = WHOLE_NUMBERS | {"DOUBLE", "BOOLEAN", "VARCHAR", "NULL"}
+_IN_A_PATH = frozenset('"*')
+"""Characters that mean something in a quoted key of a JSON path."""
 KEYS_SQL = """
     SELECT e.key, list(DISTINCT e.type), count(*), min(l.n * 100000 + e.id)
     FROM (SELECT j, row_number() OVER () AS n FROM {objects} WHERE json_type(j) = 'OBJECT') AS l, json_each(l.j) AS e
@@ -155,15 +156,17 @@ def keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int,
 
 
 def told_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[Key]]:
-    """As `keys_of`, by the structure of all objects together where nothing in them is nested or of several kinds: a third of the time."""
+    """As `keys_of`, by asking every object for the keys that are known where nothing in them is nested: a tenth of the time, and in
+    memory that doesn't grow with the objects."""
     plain = plain_keys_of(connection, opened)
-    if plain is None:
+    if plain is None or any(not key.raw or not _IN_A_PATH.isdisjoint(key.raw) for key in plain[1]):
         return keys_of(connection, opened)
-    row = connection.execute(f"SELECT json_group_structure(j) FROM {objects_sql(opened)}").fetchone()
-    structure = json.loads(row[0]) if row and row[0] else None
-    if not isinstance(structure, dict) or set(structure) != {key.raw for key in plain[1]} or not set(structure.values()) <= SIMPLE:
-        return keys_of(connection, opened)
-    return plain[0], [msgspec.structs.replace(key, kinds=frozenset((structure[key.raw],)) - {"NULL"}) for key in plain[1]]
+    rows, keys = plain
+    paths = ", ".join(literal(f'$."{key.raw}"') for key in keys)
+    kinds = ", ".join(f"list(DISTINCT t[{position}])" for position in range(1, len(keys) + 1))
+    found = connection.execute(f"SELECT {kinds} FROM (SELECT json_type(j, [{paths}]) AS t FROM {objects_sql(opened)})").fetchone()
+    assert found is not None
+    return rows, [msgspec.structs.replace(key, kinds=frozenset(one or ()) - {"NULL"}) for key, one in zip(keys, found, strict=True)]
 
 
 def plain_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[Key]] | None:

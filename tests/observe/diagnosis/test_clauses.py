@@ -44,6 +44,19 @@ def test_another_format_says_which(column: str, observed: str, why: str, told: s
     assert cause.summary == told
 
 
+@pytest.mark.parametrize(("type_", "form"), [("DATE", " (%d/%m/%Y)"), ("DOUBLE", "")])
+def test_a_single_value_of_another_type_is_told_by_its_line(type_: str, form: str) -> None:
+    """Would catch: "1 value of amount isn't DOUBLENone, at line 5", of a type without a format."""
+    one = Evidence(
+        id="drift:1", node="daily", partition="2020-01-23", family=Family.TYPE, kind="type_change", column="amount", expected=type_,
+        observed="VARCHAR", strength=12.0, held=False, at_us=0,
+        detail=f"type; first value that isn't {type_}{form}: 'n/a' at line 5, 1 row",
+    )  # fmt: skip
+    node = CauseNode("daily", (), True, PartitionSpec(grain=Grain.DAY), "UTC", "")
+    (cause,) = diagnose([one], CauseGraph([node], {}.get), 0)
+    assert cause.summary == f"1 value of amount isn't {type_}{form}, at line 5"
+
+
 def test_a_column_that_was_renamed_and_then_went_is_both() -> None:
     """Would catch: "1 column gone, amount: values × 100", of one renamed with other values, and gone the next day."""
     renamed = Evidence(

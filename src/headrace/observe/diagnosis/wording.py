@@ -148,7 +148,8 @@ def _types(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     single = _SINGLE.search(bad[0].detail) if len(bad) == 1 else None
     if single is None:
         return _in("another type")(own, columns)
-    return f"1 value of {bad[0].column} isn't {bad[0].expected}{single.group(1)}, at line {single.group(2)}"
+    form, line = single.group(1) or "", single.group(2)
+    return f"1 value of {bad[0].column} isn't {bad[0].expected}{form}, at line {line}"
 
 
 def _keys(own: Sequence[Evidence], columns: Sequence[str]) -> str:

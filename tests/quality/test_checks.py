@@ -52,7 +52,7 @@ def test_what_the_model_reads_and_what_the_audit_measures_are_the_same_kinds() -
         (check("row_count", max=1, where="origin is not null"), 2, "3 rows, at most 1 expected"),
         (check("sql", query="select * from $self where distance < 0"), 1, "1 row returned"),
         (check("sql", query="select '$self' as x, count(*) from $SELF -- $self\nhaving count(*) > 4;"), 0, ""),
-        (check("sql", query="select count(*) as n, max(id) as most from $self having n > 1", name="far"), 1, "far: n 4, most 2"),
+        (check("sql", query="select count(*) as n, max(id) as most from $self having n > 1", name="far"), 1, "n 4, most 2"),
         (check("sql", query="with a as (select * from $self) select origin from a", where="origin = 'JFK'"), 1, "1 row returned"),
         (check("references", column="origin", to="airports.faa"), 1, "origin: 1 row without airports.faa (XXX)"),
         (check("references", column="ID", to="Airports.N"), 0, ""),
@@ -263,7 +263,9 @@ def test_nan_and_infinity_are_out_of_range(bench: Bench) -> None:
 def test_one_row_of_figures_is_the_detail(bench: Bench) -> None:
     """Would catch: `1 row returned`, where the query has summed up what is wrong."""
     query = "select count(*) filter (origin is null) as unknown, count(*) as flights from $self having count(*) > 1"
-    assert bench.one(ROWS, check("sql", name="known_origins", query=query)).detail == "known_origins: unknown 1, flights 4"
+    assert bench.one(ROWS, check("sql", name="known_origins", query=query)).detail == "unknown 1, flights 4"
+    unnamed = check("sql", name="any_row", query="select 1 from $self limit 1")
+    assert bench.one(ROWS, unnamed).said == "any_row: 1 row returned"
 
 
 def test_a_contracts_promises_are_checks(bench: Bench) -> None:

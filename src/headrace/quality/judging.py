@@ -210,11 +210,12 @@ def _detail(item: Item, finding: Finding, shown: tuple[dict[str, Any], ...]) -> 
 
 
 def _figures(item: Item, finding: Finding, shown: tuple[dict[str, Any], ...]) -> str:
-    """What a query says that sums up in one row of numbers: `many_cancelled: cancelled 472, flights 930`."""
+    """What a query says that sums up in one row of numbers: `cancelled 472, flights 930`. A number that
+    the query gave no name says nothing: DuckDB calls it as it is written."""
     summed = isinstance(item.measurement, Selected) and len(shown) == 1 and finding.failing == 1
     if not summed or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in shown[0].values()):
         return ""
-    return f"{item.check.name}: " + ", ".join(f"{name} {value:,}" for name, value in shown[0].items())
+    return ", ".join(f"{name} {value:,}" for name, value in shown[0].items() if name != str(value))
 
 
 def _make(

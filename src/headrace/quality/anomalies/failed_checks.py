@@ -27,8 +27,13 @@ def of_checks(results: Iterable[CheckResult], partition: str) -> Iterator[Fact]:
             kind=kind,
             severity=Severity.HOLD if one.severity is CheckSeverity.BLOCKING else Severity.WARN,
             expected=f"{one.name} holds",
-            observed=f"{one.failing} of {one.rows} rows fail",
+            observed=_observed(one),
             strength=EXACT,
             detail=f"check {one.name}",
             partition=partition,
         )
+
+
+def _observed(result: CheckResult) -> str:
+    """How many rows fail; of a query only what it says, since its rows need not be the node's."""
+    return result.detail if result.kind == "sql" else f"{result.failing:,} of {result.rows:,} rows fail"

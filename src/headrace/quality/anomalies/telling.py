@@ -19,7 +19,7 @@ UNITS = {
 """What a constant ratio may be."""
 _KINDS = {"rows": "volume_anomaly", "nulls": "null_spike", "empty": "null_spike"}
 _WORDS = {
-    "empty": "empty texts", "negative": "negative values", "zero": "zeros", "distinct": "distinct values", "spread": "× between quartiles",
+    "empty": "empty texts", "negative": "negative values", "zero": "zeros", "spread": "× between quartiles",
     "length": "characters on average",
 }  # fmt: skip
 
@@ -62,7 +62,10 @@ def _said(one: Odd, value: float) -> str:
             return f"{percent(max(value, 0.0))} {_WORDS[family]}"
         case "location":
             return f"sizes around {_short(math.exp(value))}"
-        case "distinct" | "spread" | "length":
+        case "distinct":
+            count = _short(math.exp(value))
+            return f"{count} distinct value{'' if count == '1' else 's'}"
+        case "spread" | "length":
             return f"{_short(math.exp(value))} {_WORDS[family]}"
         case _:
             return f"{'on average' if family == 'hour_mean' else 'nearly all before'} {value:.1f} h"

@@ -99,6 +99,16 @@ def limit_of(error: BaseException) -> str:
     return ""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was used up: that of the process, or what DuckDB may use."""
+    return type(error).__name__ == "OutOfMemoryException" or limit_of(error) == "out of memory"
+
+
+def without_advice(text: str) -> str:
+    """DuckDB's message without what it advises, on one line."""
+    return " ".join(_ADVICE.split(text, maxsplit=1)[0].split())
+
+
 def of_duckdb(error: Exception, *, file: str | None = None, first_line: int = 1, lines_before: int = 0) -> BodyFailed:
     """What DuckDB refused, without its excerpt of a statement that the user never wrote whole. `lines_before` are those of
     the statement before the user's text, which begins at `first_line` of `file`."""

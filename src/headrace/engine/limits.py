@@ -45,6 +45,8 @@ _BY_WORDS = tuple(
         ("too many open files", r"Too many open files"),
     )
 )  # fmt: skip
+MEMORY_HINT = "set `memory_max` of [run] higher, if there is more memory"
+"""What to do where Headrace's own code lacked memory."""
 _HINTS = {
     "out of memory": "give it more memory, or make the partitions smaller",
     "no space left": "make room on the disk that it writes to",

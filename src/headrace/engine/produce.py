@@ -17,7 +17,8 @@ import msgspec
 
 from headrace.engine import command, outputs
 from headrace.engine.bodies import BodyError, ErrorKind, Measures
-from headrace.engine.failures import BodyFailed, failed, kind_of, of_duckdb, shortened
+from headrace.engine.failures import BodyFailed, failed, is_out_of_memory, kind_of, of_duckdb, shortened, without_advice
+from headrace.engine.limits import MEMORY_HINT
 from headrace.engine.logs import LogFile
 from headrace.engine.macros import defined
 from headrace.engine.measure import Meter, rows_and_bytes
@@ -257,5 +258,8 @@ def error_of(error: BaseException) -> BodyError:
     """Any exception of an attempt as what is said of it: the last boundary, for what no body should be able to cause."""
     if isinstance(error, BodyFailed):
         return error.error
+    if is_out_of_memory(error):
+        said = without_advice(str(error)) or type(error).__name__
+        return BodyError(ErrorKind.RESOURCES, shortened(said), hint=MEMORY_HINT, code="out_of_memory")
     hint = error.hint if isinstance(error, HeadraceError) else ""
     return BodyError(kind_of(error), shortened(f"{type(error).__name__}: {error}"), hint=hint)

@@ -21,6 +21,18 @@ def size_in_bytes(text: str) -> int:
     return int(Decimal(found[1]) * _UNITS[found[2]])
 
 
+def bytes_as_text(size: int) -> str:
+    """`280 MB`, `1.2 kB`, `993 bytes`."""
+    if size < 1000:
+        return f"{size:,} bytes"
+    amount = float(size)
+    for unit in ("kB", "MB", "GB", "TB"):
+        amount /= 1000
+        if amount < 999.5 or unit == "TB":
+            return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:,.0f} {unit}"
+    raise AssertionError
+
+
 def memory_in_bytes(text: str) -> int:
     """What an attempt may use. Raises UsageError for what is no amount, or too little to begin with."""
     size = size_in_bytes(text)

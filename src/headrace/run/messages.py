@@ -73,6 +73,25 @@ class Around(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Of a source: the columns that something downstream uses, in lower case; None where all may be."""
 
 
+OUTSIZED_TIMES = 10
+"""A delivery so many times as large as any that its source brought before is no usual one."""
+
+
+class TooMuch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A delivery that took more memory than an attempt may use, and what is known of the sizes of its source's deliveries."""
+
+    said: str
+    """What the last try ended with."""
+    read: int = 0
+    """How many other deliveries of the source were read."""
+    largest_bytes: int = 0
+    """The size of the largest of them."""
+
+    def is_of(self, size_bytes: int) -> bool:
+        """Whether a delivery of this size is to blame: one of a usual size isn't."""
+        return not self.largest_bytes or size_bytes >= OUTSIZED_TIMES * self.largest_bytes
+
+
 class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="take_in"):
     """Read one delivery: keep its bytes, parse, compare with the pinned schema, stage, audit."""
 
@@ -132,6 +151,8 @@ class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="tak
     """Columns of whole numbers of its table that a DOUBLE holds to the last digit, so that they may become one."""
     deaths: str = ""
     """How workers ended over this delivery, where they did so too often: it is kept and rejected, and nothing reads it any more."""
+    too_much: TooMuch | None = None
+    """Of a delivery that is too large to be read: it is kept and rejected as well."""
     handed: Handed | None = None
     withdrawn: tuple[tuple[str, str, str], ...] = ()
     """Partition, content hash and reason (with who gave it) of rows that somebody withdrew: the same rows are held."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from headrace.model.clauses import DELIVERED_AS, SIZE
+from headrace.model.clauses import DELIVERED_AS, OUTSIZED, SIZE
 from headrace.observe.diagnosis.candidates import Candidate
 from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.confidence import confidence
@@ -261,6 +261,10 @@ def _configured(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 
 def _poison(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    outsized = [one.detail for one in own if one.detail.startswith(OUTSIZED)]
+    if len(outsized) == len(own):
+        _, _, size = outsized[0].partition(": ")
+        return f"{len(own)} deliveries take more memory than an attempt may use" if len(own) > 1 else f"its delivery of {size}, {OUTSIZED}"
     signal = _SIGNAL.search(own[0].observed)
     by = f" (by {signal[0]})" if signal is not None else ""
     if len(own) > 1:

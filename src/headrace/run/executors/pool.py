@@ -16,6 +16,7 @@ from typing import Self
 import msgspec
 
 from headrace.engine import BodyError, ErrorKind, Measures
+from headrace.engine.limits import MEMORY_HINT
 from headrace.govern.secrets import Secrets
 from headrace.run.executors import Finished, Lost, News, Saw, WorkersBroken
 from headrace.run.executors.bells import Bell
@@ -24,7 +25,7 @@ from headrace.run.executors.hands import Worker
 from headrace.run.executors.mothers import Mother
 from headrace.run.executors.settings import Settings
 from headrace.run.executors.watching import Watch
-from headrace.run.messages import LookAt, Looked, Outcome, Ready, Returned, Task
+from headrace.run.messages import LookAt, Looked, Outcome, Produce, Ready, Returned, Task
 from headrace.run.scrubbing import scrub_log, scrubbed
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
@@ -272,7 +273,7 @@ class Pool:
         how = self._bury(worker)
         running, queued = worker.lost()
         if worker.over is not None and running is not None:
-            self._news.append(Finished(running, _used_up(running, *worker.over)))
+            self._news.append(Finished(running, _used_up(running, worker.given[0].task, *worker.over)))
             running = None
         if running is not None or queued:
             self._news.append(Lost(running, queued, how))
@@ -355,10 +356,12 @@ class Pool:
             mother.stop()
 
 
-def _used_up(attempt: AttemptId, used: int, limit: int) -> Outcome:
+def _used_up(attempt: AttemptId, task: Task, used: int, limit: int) -> Outcome:
     """The answer for an attempt that was ended because of its memory: it failed, for want of resources."""
     message = f"it used {used / 2**20:,.0f} MiB of memory, and may use {limit / 2**20:,.0f} MiB"
-    hint = "yield batches instead of one table, make partitions smaller, or set `memory_max` higher (an asset's, or that of [run])"
+    hint = MEMORY_HINT
+    if isinstance(task, Produce):
+        hint = "yield batches instead of one table, make partitions smaller, or set `memory_max` higher (an asset's, or that of [run])"
     return Outcome(
         attempt=str(attempt),
         state="failed",

@@ -41,6 +41,7 @@ from headrace.run.steps.outcomes import (
 )
 from headrace.run.steps.recording import drift_row, fact_row
 from headrace.run.tasks import Tasks
+from headrace.run.tasks.too_large import OUT_OF_MEMORY, TOO_LARGE, is_to_blame
 from headrace.schedule import Ended, FailureKind, PartitionState, Published, Refreshed
 from headrace.schedule.states import WAITS
 from headrace.store import Transaction
@@ -291,6 +292,9 @@ class Batch:
 
     def _stop(self, attempt: Attempt, outcome: Outcome) -> None:
         """An attempt that publishes nothing: held, rejected or failed."""
+        if self._is_too_large(attempt, outcome):
+            self._keep_only(attempt, outcome)
+            return
         reason = outcome.reason or (outcome.error.message if outcome.error else "")
         kind = FailureKind(outcome.error.kind.value) if outcome.error and outcome.state == "failed" else None
         after = outcome.error.after_seconds if outcome.error is not None else None
@@ -315,6 +319,21 @@ class Batch:
         self._end(attempt, outcome, state, outcome.audit.verdict if outcome.audit else None, reason)
         self._deliver(attempt, outcome, outcome.state, reason)
         self.news += [News(attempt.node, key, outcome.state, None, reason, runs=attempt.runs) for key in attempt.keys]
+
+    def _is_too_large(self, attempt: Attempt, outcome: Outcome) -> bool:
+        """Whether a delivery is to blame for the memory that reading it took."""
+        if outcome.error is None or outcome.error.code != OUT_OF_MEMORY or not isinstance(attempt.prepared.task, TakeIn):
+            return False
+        return is_to_blame(self._tx, attempt.node, attempt.keys[0], attempt.queued_at)
+
+    def _keep_only(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Give a delivery out once more, at once, to be kept and rejected without being read."""
+        assert outcome.error is not None
+        reason = outcome.error.message
+        outcome = msgspec.structs.replace(outcome, error=msgspec.structs.replace(outcome.error, code=TOO_LARGE))
+        self.events.append(Ended(attempt.id, PartitionState.FAILED, reason, FailureKind.THROTTLED, 0))
+        self._end(attempt, outcome, "failed", None, reason)
+        self.news += [News(attempt.node, key, "waiting", None, reason, runs=attempt.runs) for key in attempt.keys]
 
     def _quarantined(self, attempt: Attempt, outcome: Outcome, key: str, reason: str) -> QuarantineRow:
         sample = [row for result in outcome.audit.results for row in result.sample] if outcome.audit else []

@@ -47,7 +47,7 @@ from headrace.run.steps.reading import Unread, read_as
 from headrace.run.steps.rename_evidence import RenameEvidence
 from headrace.run.steps.restated import cut_off, restatements
 from headrace.run.steps.sifting import blocking, sift
-from headrace.run.steps.unreadable import facts_of_unreadable, poison, texts_for_a_few_values, unexpected_rows, withdrawn_rows
+from headrace.run.steps.unreadable import facts_of_unreadable, outsized, poison, texts_for_a_few_values, unexpected_rows, withdrawn_rows
 from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 
@@ -86,14 +86,23 @@ def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
         return _failed(task, f"{error}; {error.hint}", ErrorKind.DETERMINISTIC, "configuration_error"), 0
     except HeadraceError as error:
         return _failed(task, str(error), kind_of(error)), 0
-    if task.deaths:  # its bytes are kept, and nothing reads them any more
+    if (fact := _given_up(task, kept)) is not None:  # its bytes are kept, and nothing reads them any more
         raw = str(Path(kept.path).relative_to(workshop.folders.data))
-        ended = _ended(task, "rejected", reason=task.deaths, quarantined=raw)
-        return msgspec.structs.replace(ended, sha256=kept.sha256, facts=(poison(task.deaths),)), kept.size_bytes
+        ended = _ended(task, "rejected", reason=fact.observed, quarantined=raw)
+        return msgspec.structs.replace(ended, sha256=kept.sha256, facts=(fact,)), kept.size_bytes
     outcome = _read(task, workshop, kept, name)
     withheld = () if task.source.expect.unchanged else task.withheld
     twins = twin(task.found.partition, kept.size_bytes, kept.sha256, withheld)
     return msgspec.structs.replace(outcome, sha256=kept.sha256, facts=(*outcome.facts, *twins)), kept.size_bytes
+
+
+def _given_up(task: TakeIn, kept: Kept) -> Fact | None:
+    """Why a delivery isn't read any more; None while it is."""
+    if task.deaths:
+        return poison(task.deaths)
+    if task.too_much is not None and task.too_much.is_of(kept.size_bytes):
+        return outsized(task.too_much, kept.size_bytes)
+    return None
 
 
 def _bytes(task: TakeIn, workshop: Workshop) -> tuple[Kept, str]:

@@ -11,7 +11,10 @@ from headrace.connect.apart import POISON
 from headrace.connect.deliveries import SourceSchema
 from headrace.connect.widening import TEXT
 from headrace.model import ContractColumn
+from headrace.model.clauses import OUTSIZED
+from headrace.model.sizes import bytes_as_text
 from headrace.quality.facts import Fact, Severity
+from headrace.run.messages import TooMuch
 
 POISON_NATS = 20.0
 EXACT_NATS = 12.0
@@ -44,6 +47,21 @@ def poison(observed: str) -> Fact:
         expected="a file that can be parsed",
         observed=observed,
         strength=POISON_NATS,
+    )
+
+
+def outsized(why: TooMuch, size_bytes: int) -> Fact:
+    """A delivery that takes more memory than an attempt may use. Where others were read, its size is compared with theirs."""
+    size = bytes_as_text(size_bytes)
+    if not why.largest_bytes:
+        expected = "a file that can be read with the memory that an attempt may use"
+        return msgspec.structs.replace(poison(f"{size}; {why.said}"), expected=expected, detail=f"{OUTSIZED}: {size}")
+    several = f"the {why.read:,} deliveries" if why.read > 1 else "the one delivery"
+    times = f"{size_bytes // why.largest_bytes:,} times the size of any before"
+    return msgspec.structs.replace(
+        poison(f"{size}, {times}; {why.said}"),
+        expected=f"at most {bytes_as_text(why.largest_bytes)}, as {several} read before",
+        detail=f"{OUTSIZED}: {size}, {times}",
     )
 
 

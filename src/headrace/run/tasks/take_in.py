@@ -14,6 +14,7 @@ from headrace.run.messages import TakeIn
 from headrace.run.tasks.around import of_source
 from headrace.run.tasks.history import history
 from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.run.tasks.too_large import too_much
 from headrace.run.tasks.view_checks import beside, view_checks
 from headrace.schedule import AttemptId
 from headrace.schedule.retry import POISON_LOSSES_MAX
@@ -77,6 +78,7 @@ def task(
         connection=lookup.project.settings.connections.get(source.connector.get("connection", ""), {}),
         now_us=now,
         deaths=_poisonous(deaths),
+        too_much=too_much(tx, source.name, delivery.id),
         withdrawn=_withdrawn(tx, source.name, keys),
         exact=exact_as_double(tx, source.name) if schema is not None else (),
         views=view_checks(lookup, tx, source, keys, snapshot),

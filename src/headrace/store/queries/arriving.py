@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -242,6 +244,43 @@ def deaths(tx: Transaction, delivery: int) -> list[str]:
         for epoch, n, reason in rows
         if reason.startswith(_BY_ITSELF) and (last is None or (epoch, n) > tuple(last))
     ]
+
+
+def last_failure(tx: Transaction, delivery: int) -> dict[str, Any] | None:
+    """What the newest attempt at a delivery that came to something failed with; None where it came to something else."""
+    row = tx.execute(
+        "select state, error from attempt where delivery_id = ? and state not in ('queued', 'running', 'cancelled', 'skipped')"
+        " order by epoch desc, n desc limit 1",
+        (delivery,),
+    ).fetchone()
+    return msgspec.json.decode(row[1]) if row is not None and row[0] == "failed" and row[1] else None
+
+
+def failures_in_a_row(tx: Transaction, delivery: int, code: str) -> int:
+    """How many of the newest attempts at a delivery failed with an error of this code."""
+    rows = tx.execute(
+        "select state, error from attempt where delivery_id = ? and state not in ('queued', 'running', 'cancelled', 'skipped')"
+        " order by epoch desc, n desc limit 10",
+        (delivery,),
+    ).fetchall()
+    failed = (state == "failed" and error and msgspec.json.decode(error).get("code") == code for state, error in rows)
+    return sum(itertools.takewhile(bool, failed))
+
+
+def sizes_read(tx: Transaction, source: str, besides: int) -> tuple[int, int]:
+    """How many other deliveries of a source could be read, and the bytes of the largest."""
+    sql = (
+        "select count(*), coalesce(max(size_bytes), 0) from delivery where source = ? and id <> ?"
+        " and state in ('published', 'held') and size_bytes >= 0"
+    )
+    count, largest = tx.execute(sql, (source, besides)).fetchone()
+    return count, largest
+
+
+def as_large_elsewhere(tx: Transaction, source: str, path: str, size_bytes: int) -> bool:
+    """Whether another file of a source, which waits or failed, is as large."""
+    sql = "select 1 from delivery where source = ? and path <> ? and state in ('waiting', 'failed') and size_bytes >= ? limit 1"
+    return tx.execute(sql, (source, path, size_bytes)).fetchone() is not None
 
 
 def settle_deliveries(tx: Transaction, rows: Iterable[tuple[str, str | None, str | None, str | None, int, int]]) -> None:

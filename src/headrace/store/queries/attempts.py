@@ -87,6 +87,16 @@ def of_node(tx: Transaction, node: str, *, limit: int = 50, states: Sequence[str
     return _attempts(tx, rows)
 
 
+def others_short(tx: Transaction, node: str, since: int, besides: str) -> bool:
+    """Whether an attempt at another node failed for want of memory, disk or time since then; those with
+    this code don't count."""
+    rows = tx.execute(
+        "select error from attempt where node <> ? and finished_at >= ? and state = 'failed' and error is not null", (node, since)
+    ).fetchall()
+    errors = [msgspec.json.decode(error) for (error,) in rows]
+    return any(one.get("kind") == "resources" and one.get("code") != besides for one in errors)
+
+
 def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10) -> list[Attempt]:
     """The newest attempts at one partition, newest first."""
     alone = tx.execute(

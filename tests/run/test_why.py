@@ -303,3 +303,25 @@ def test_a_count_of_what_it_waits_for_that_was_cut_is_told_as_such(lab: Lab) -> 
     page = headrace(["why", f"long@{DAYS[0]}", *asked], Path.cwd(), os.environ, 50).stdout
     assert "and at least 88 more things; --json has the first 100" in page
     assert not ask(lab, "orders@2024-12-31", "2025-01-02T04:00:00+00:00").waiting_limited
+
+
+def test_a_lateness_is_not_put_down_to_what_began_after_it(lab: Lab) -> None:
+    """Would catch: "late since Thu 07:00 because of INC-2: nothing was delivered", of a file that was
+    promised for the day after, while what made it late is mended."""
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T05:30:00+00:00")
+    lab.sql("total", "select day, error('no') as n from clean group by day")
+    lab.headrace("apply", "--yes", "--now", "2025-01-02T05:40:00+00:00")
+    lab.orders(DAYS[1])
+    tick(lab, "2025-01-03T05:30:00+00:00")
+    tick(lab, "2025-01-03T09:00:00+00:00")
+    assert "late since" in ask(lab, "report", "2025-01-03T09:05:00+00:00").verdict
+    tick(lab, "2025-01-04T07:30:00+00:00")
+    lab.sql("total", "select day, count(*) as n from clean group by day")
+    lab.headrace("apply", "--yes", "--now", "2025-01-04T07:40:00+00:00")
+    tick(lab, "2025-01-04T08:00:00+00:00")
+    said = ask(lab, "report", "2025-01-04T08:05:00+00:00")
+    assert said.verdict == (
+        "report is late since Fri 01-03 07:00. 2025-01-03 waits since 00:00 because of INC-2: "
+        "not delivered yet at orders 2025-01-03, which acme answers for."
+    )

@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import key_at_us, previous_key
+from headrace.model.zones import to_us
 from headrace.observe.availability.tainted import needed as made_of
 from headrace.observe.blockage import block_of
 from headrace.observe.evaluation import WAITING
@@ -108,7 +109,12 @@ def _because(
     if not document.open or found is None or status.since_us is None or str(status.state) not in ("late", "never", "wrong", "at_risk"):
         return document
     since = moment(status.since_us, now_us, session.timezone)
-    said = f"{status.name} is {str(status.state).replace('_', ' ')} since {since} because of {found.text}."
+    state = f"{status.name} is {str(status.state).replace('_', ' ')} since {since}"
+    said = f"{state} because of {found.text}."
+    began = moment(found.began_us, now_us, session.timezone)
+    if status.state in WAITING and found.began_us > status.since_us and began != since:
+        # what made it late is over
+        said = f"{state}. {document.interval} waits since {began} because of {found.text}."
     if found.is_over and status.state in WAITING and status.incident not in (None, found.incident):
         # what took the most time is mended where it waits now, and something else isn't
         said = f"{said} Now it waits for {status.reason}."
@@ -161,10 +167,12 @@ def _wrong_since(status: ConsumerStatus, since: str) -> str:
 
 
 class _Cause(NamedTuple):
-    """The open incident that most of a wait is put down to, in a clause, and whether it waits for something else now."""
+    """The open incident that most of a wait is put down to, in a clause, since when the wait is put
+    down to it (microseconds), and whether it waits for something else now."""
 
     incident: str
     text: str
+    began_us: int
     is_over: bool
 
 
@@ -180,7 +188,8 @@ def _cause(tx: Transaction, compiled: Compiled, segments: Sequence[SegmentRow]) 
     whose = f", which {owner} answers for" if owner else ""
     what, besides, more = longest.note.partition("; ")
     text = f"{shown}: {what} at {longest.node} {longest.partition}{whose}{besides}{more}".replace(f" {WHOLE}", "")
-    return _Cause(shown, text, shown not in {one.incident for one in held if one.to == segments[-1].to})
+    began_us = to_us(min(one.from_ for one in held if one.incident == shown))
+    return _Cause(shown, text, began_us, shown not in {one.incident for one in held if one.to == segments[-1].to})
 
 
 def _parsed(project: Project, text: str) -> tuple[str, str | None]:

@@ -572,6 +572,17 @@ def test_a_promise_that_usual_arrivals_cant_keep_is_told_as_such(store: Store) -
     assert one.summary == ("usually there at 07:40 (src at 07:40, then 0 s); due by 07:00; fits if due by 07:40, or there 40 min earlier")
 
 
+def test_a_promise_in_another_zone_says_whose_times_are_told(store: Store) -> None:
+    """Would catch: a time of the consumer's zone on a page whose other times are the project's."""
+    night = Night(store)
+    for day in range(1, 21):
+        night.published(f"2013-02-{day:02d}", f"2013-02-{day + 1:02d} 07:40")
+    with store.write(None) as tx:
+        tx.executemany("insert into look (source, at, found) values ('src', ?, 1)", [(at("2013-02-21 07:40"),)])
+    (one,) = night.judge("2013-02-21 08:00", msgspec.structs.replace(WATCHED, timezone="UTC"))
+    assert one.summary.startswith("usually there at 07:40, times of America/New_York (src at 07:40")
+
+
 def test_a_deadline_is_never_advised_that_the_last_days_would_have_missed(store: Store) -> None:
     """Would catch: "fits if due by 07:40" each morning on which it came an hour after that."""
     night = Night(store)

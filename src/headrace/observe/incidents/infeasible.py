@@ -76,7 +76,8 @@ def gather(
         ends = _usual_end(scene, usual, terms, last, one) or _always(tx, terms, newest, outages)
         if ends is not None and ends.at_us > due:
             recent = _lately(tx, terms, newest, outages)
-            yield _evidence(terms, last, due, _kept_by(ends, recent, due, terms), started, now)
+            kept_by = _kept_by(ends, recent, due, terms)
+            yield _evidence(terms, last, due, kept_by, started, scene.declared.timezone, now)
 
 
 def _is_held_elsewhere(one: Waiting, late: Collection[tuple[str, str]]) -> bool:
@@ -154,9 +155,11 @@ def _had_another_cause(tx: Transaction, terms: Terms, late: list[Obligation], ou
 
 
 def _evidence(
-    terms: Terms, last: Obligation, due: int, ends: _Ends, started: Evidence | None, now: int
+    terms: Terms, last: Obligation, due: int, ends: _Ends, started: Evidence | None, project_zone: str, now: int
 ) -> Evidence:  # fmt: skip
+    """Times are the consumer's, as its `due` is written, and name its zone where the project has another."""
     zone = terms.timezone
+    named = "" if zone == project_zone else f", times of {zone}"
     at = _minute(ends.at_us)
     early = ago(at - due)
     earlier = f"if looked at {early} earlier" if ends.unseen_us >= at - due else f"there {early} earlier"
@@ -164,7 +167,7 @@ def _evidence(
         id=f"{KIND}:{terms.consumer}", node=terms.consumer, family=Family.ARRIVAL, kind=CauseKind.DEADLINE_INFEASIBLE.value,
         partition=last.interval if started is None else started.partition,
         expected=f"by {_clock(due, due, zone)}; fits if due by {_clock(at, due, zone)}, or {earlier}",
-        observed=f"usually there at {_clock(at, due, zone)} ({ends.because})",
+        observed=f"usually there at {_clock(at, due, zone)}{named} ({ends.because})",
         strength=NATS, at_us=now, began_us=last.due_at if started is None else started.began_us,
     )  # fmt: skip
 

@@ -77,6 +77,8 @@ def one(row: IncidentRow, page: Page) -> None:
     if len(alike) > len(shown):
         page.say(f"and {len(alike) - len(shown)} more; --json has all", "dim", indent=2)
     page.table(FACTS, _facts(row, page), header=False)
+    if row.ended is not None:  # whole, on as many lines as it takes: how it ended stands at its end
+        page.say(f"ended    {row.ended}", indent=2)
     _repair(row, page)
     hidden = len(row.timeline) - TIMELINE_FIRST - TIMELINE_LAST
     for number, line in enumerate(row.timeline):
@@ -158,6 +160,4 @@ def _facts(row: IncidentRow, page: Page) -> list[list[str | Cell]]:
         first = "first " if any(line.what.startswith("opened again") for line in row.timeline) else ""
         took = f"{seconds(row.restore_seconds)} after it {first}began"
         facts.append([Cell("over", "dim"), f"{page.reader.moment(row.restored_at)}, {took}"])
-    if row.ended is not None:
-        facts.append([Cell("ended", "dim"), row.ended])
     return facts

@@ -79,3 +79,15 @@ def test_an_incident_of_a_target_goes_on_naming_the_first_file(gone: Project) ->
     after = incident(gone, "destination_unavailable", "06:36")
     assert after["affected"]["partitions"] == [day(7), day(8), day(DAYS)]
     assert after["cause"]["summary"] == before
+
+
+def test_somebody_is_told_to_look_at_the_target(gone: Project) -> None:
+    """Would catch: "Headrace does it by itself", of a target that somebody has to bring back, on the page and in the mail."""
+    found = incident(gone, "destination_unavailable", "05:00")
+    look = "look at where till-report is written, and at the rights there"
+    said = f"{look}; Headrace goes on by itself as soon as it can be written"
+    assert (found["repair"]["automatic"], found["repair"]["text"]) == (True, said)
+    assert f"Repair: {said}; at once:" in mails(gone, found["id"])
+    back(gone)
+    gone.json("tick", "--now", at(DAYS, "06:40"))
+    assert incident(gone, "destination_unavailable", "06:41")["state"] == "resolved"

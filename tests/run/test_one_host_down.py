@@ -38,7 +38,8 @@ def served(folder: Path) -> ThreadingHTTPServer:
 @pytest.mark.parametrize("how", ["no answer", "503 of both", "503 of one"])
 def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
     """Would catch: two incidents of one host that is down, because it serves only two sources; two
-    sources that fail for themselves taken for one; a consumer of the second that isn't affected."""
+    sources that fail for themselves taken for one; a consumer of the second that isn't affected;
+    "Headrace does it by itself", of a host that somebody has to start."""
     lab = Lab(tmp_path / "p")
     (lab.root / "sources/orders.yaml").unlink()
     folder = lab.root / "served"
@@ -65,8 +66,14 @@ def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
     lab.tick()
     lab.now += timedelta(hours=4)
     lab.tick()
-    found = {one["cause"]["node"]: (one["cause"]["kind"], one["affected"]["consumers"]) for one in lab.headrace("incidents")}
+    rows = lab.headrace("incidents")
+    found = {one["cause"]["node"]: (one["cause"]["kind"], one["affected"]["consumers"]) for one in rows}
     Files.refuses = set()
+    (repair,) = [one["repair"] for one in rows if one["cause"]["kind"] == "source_unavailable"]
+    assert repair["automatic"]
+    assert repair["text"] == (
+        "look at the server or the folder that north needs, for which acme answers; Headrace goes on by itself as soon as it can be reached"
+    )
     if how == "503 of one":
         assert found == {
             "north": ("source_unavailable", ["c_north"]),

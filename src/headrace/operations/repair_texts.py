@@ -21,7 +21,21 @@ def repair_text(row: IncidentRepairRow, incident: Incident, paused: str = "") ->
         return row.first
     if row.automatic and incident.kind in AWAITED:
         return f"Headrace goes on by itself as soon as the file comes{paused}; {incident.owner} answers for it"
+    if row.automatic and incident.state == "open":
+        return _of_a_place(incident, paused) or f"Headrace does it by itself{paused}"
     return f"Headrace does it by itself{paused}" if row.automatic else row.text
+
+
+def _of_a_place(incident: Incident, paused: str) -> str | None:
+    """Of a place that can't be read or written: who has to look at it, as Headrace does no more than try
+    again. None of other causes."""
+    if incident.kind == CauseKind.DESTINATION_UNAVAILABLE:
+        place = f"look at where {incident.node} is written, and at the rights there"
+        return f"{place}; Headrace goes on by itself as soon as it can be written{paused}"
+    if incident.kind != CauseKind.SOURCE_UNAVAILABLE:
+        return None
+    place = f"look at the server or the folder that {incident.node} needs, for which {incident.owner} answers"
+    return f"{place}; Headrace goes on by itself as soon as it can be reached{paused}"
 
 
 def repair_told(tx: Transaction, compiled: Compiled, incident: Incident) -> tuple[str, list[str]] | None:

@@ -31,6 +31,10 @@ def test_too_much_memory_is_an_error_that_says_how_much(lab: Lab) -> None:
     assert [one.state for one in attempts] == ["failed", "failed"], "once more, and then it is an incident"
     error = attempts[-1].error
     assert error is not None and error.kind == "resources" and error.code == "out_of_memory" and "300 MiB" in error.message
+    (incident,) = lab.headrace("incidents")
+    repair = incident["repair"]
+    assert (repair["automatic"], repair["first"]) == (False, "make eats (assets/eats.py:4) use less memory, or raise its memory_max")
+    assert repair["commands"] == ["headrace apply", f"headrace fix {incident['id']}"]
 
 
 def test_duckdb_spills_before_the_limit(lab: Lab) -> None:

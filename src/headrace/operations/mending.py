@@ -161,6 +161,9 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
         alone = False
     if incident.state != "recovering" and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail in _DISK:
         return _row([f"headrace fix {incident.shown}"], automatic=False, first=_of_disk(incident))
+    if not alone and incident.state != "recovering" and (more := _of_memory(compiled.project, incident)):
+        first = f"make {incident.node} ({_place(compiled.project, incident.node)}) use less memory, or {more}"
+        return _row(["headrace apply", f"headrace fix {incident.shown}"], automatic=False, first=first)
     if incident.state != "recovering" and incident.kind == CauseKind.DESTINATION_UNAVAILABLE and _is_denied(incident):
         first = "look at the target, and at the rights with which it is written"
         return _row([f"headrace fix {incident.shown}"], automatic=False, first=first)
@@ -168,6 +171,17 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
         return _row([f"headrace fix {incident.shown}"], automatic=False, first=asked_for_access(incident.node))
     text = f"one command repairs {' and '.join(how.together)}" if how.together else None
     return _row([f"headrace fix {incident.shown}"], automatic=alone, text=text)
+
+
+def _of_memory(project: Project, incident: Incident) -> str:
+    """How an asset that had no memory left gets more; empty of anything else."""
+    asset = project.assets.get(incident.node)
+    if asset is None or incident.kind != CauseKind.RESOURCE_EXHAUSTED or incident.detail != Failure.MEMORY:
+        return ""
+    if asset.memory_max is not None:
+        return "raise its memory_max"
+    run = project.settings.memory_max
+    return "run it where there is more" if run is None else "raise memory_max of [run], or give it its own"
 
 
 def _is_denied(incident: Incident) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -9,7 +10,7 @@ from zoneinfo import ZoneInfo
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.zones import to_us
 from headrace.observe.watched import WHOLE, Node, Terms, Watched
-from headrace.observe.world import Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual
+from headrace.observe.world import Damage, Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual
 
 ZONE = "America/New_York"
 
@@ -63,6 +64,7 @@ class SmallWorld:
     accepted: list[Excepted] = field(default_factory=list)
     p95: dict[str, float] = field(default_factory=dict)
     odd: list[Unusual] = field(default_factory=list)
+    cut_short: dict[tuple[str, str], Damage] = field(default_factory=dict)
 
     def publish(
         self,
@@ -148,6 +150,9 @@ class SmallWorld:
 
     def withdrawn(self) -> frozenset[tuple[str, str]]:
         return frozenset(self.taken_back)
+
+    def damaged(self) -> Mapping[tuple[str, str], Damage]:
+        return self.cut_short
 
     def unusual(self) -> list[Unusual]:
         return self.odd

@@ -15,6 +15,7 @@ from headrace.observe.freshness import AssetCounts, keys_count
 from headrace.observe.states import ConsumerStatus, State
 from headrace.observe.status import judge
 from headrace.observe.watched import Node, Terms
+from headrace.observe.world import Damage
 
 DAY = Grain.DAY
 NOW = "2013-02-03 08:00"
@@ -48,9 +49,10 @@ WHY = [
     ([("src", "waiting", "")], "src@2013-02-02: isn't taken in yet", "headrace tick"),
     (
         [("src", "waiting", f"{LAKE_FILE}main/src/x.parquet is gone")],
-        f"src@2013-02-02: {LAKE_FILE}main/src/x.parquet is gone",
-        "headrace incidents",
+        "src@2013-02-01 can't be read: the file is gone",
+        "headrace incident INC-1",
     ),
+    ([("src", "waiting", f"{LAKE_FILE}main/src/repaired.parquet is gone")], "src@2013-02-02: isn't taken in yet", "headrace tick"),
     ([], "src@2013-02-02: nothing was delivered, promised by 05:00", "headrace tick"),
     ([("src", "held", "drift"), ("a", "waiting", ""), ("b", "waiting", "")], "src: drift, held since 04:40",
      "headrace quarantine src@2013-02-02"),
@@ -59,8 +61,10 @@ WHY = [
 
 @pytest.mark.parametrize(("standings", "reason", "command"), WHY)
 def test_the_most_upstream_node_is_named(standings: list[tuple[str, str, str]], reason: str, command: str) -> None:
-    """Would catch: "isn't taken in yet, next: headrace tick" of what no pass brings before a damaged file of the lake is repaired."""
+    """Would catch: "isn't taken in yet, next: headrace tick" of what no pass brings before a damaged file of the lake is repaired, or
+    that file once it is repaired."""
     small = world()
+    small.cut_short["src", "2013-02-01"] = Damage("main/src/x.parquet", "the file is gone", at("2013-02-03 04:00"), "INC-1")
     for name, state, said in standings:
         if state == "published":
             small.publish(name, "2013-02-02", at("2013-02-03 04:40"))

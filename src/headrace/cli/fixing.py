@@ -78,12 +78,20 @@ def render(document: FixDocument, page: Page) -> None:
     if failed:
         page.say(f"✗ {over} a part of the repair failed", "bad")
     else:
-        page.say(f"✗ {over} {document.cause.summary}", "bad")
+        page.say(f"✗ {over} {_why_not_over(document)}", "bad")
     _still(document, page)
     page.next(*_next(document))
 
 
 _OPEN = {"open": "still open", "recovering": "not over yet"}
+
+
+def _why_not_over(document: FixDocument) -> str:
+    """What it is while its cause is there; once that is gone, what it waits for."""
+    if document.state != "recovering":
+        return document.cause.summary
+    closes = "those affected are served again" if document.still else "its repair is published"
+    return f"its cause is gone, and it closes when {closes}"
 
 
 def _failed(document: FixDocument) -> bool:
@@ -94,7 +102,7 @@ def _next(document: FixDocument) -> list[str]:
     if _failed(document) and document.backfill is not None and document.backfill.plan_id is not None:
         causes = [row.command for row in document.still if row.state == "failed" and row.command is not None]
         return [*causes[:1], f"headrace backfills {shlex.quote(document.backfill.plan_id)}"]
-    if document.state == "resolved" or document.repair is None:
+    if document.state in ("resolved", "recovering") or document.repair is None:
         return [next((row.command for row in document.still if row.command is not None), f"headrace incident {document.id}")]
     return [f"headrace incident {document.id}"]
 

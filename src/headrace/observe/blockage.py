@@ -27,12 +27,14 @@ class Block(enum.IntEnum):
     QUARANTINED = 1
     FAILED = 2
     WITHDRAWN = 3
-    PAUSED = 4
-    MISSING = 5
-    WAITING = 6
+    DAMAGED = 4
+    """It was published, and its file in the lake can't be read any more."""
+    PAUSED = 5
+    MISSING = 6
+    WAITING = 7
 
 
-HOLDS = (Block.QUARANTINED, Block.FAILED, Block.WITHDRAWN)
+HOLDS = (Block.QUARANTINED, Block.FAILED, Block.WITHDRAWN, Block.DAMAGED)
 """What doesn't go on before somebody does something."""
 
 
@@ -45,6 +47,8 @@ class Blocked(NamedTuple):
     partition: str
     state: str
     reason: str
+    incident: str = ""
+    """Of what is damaged: the open incident that repairs it, where there is one."""
 
 
 class Blockage:
@@ -56,6 +60,8 @@ class Blockage:
         self._roots: dict[_Place, int] = {}
         """Of what isn't there: what holds it back, as bits of `_known`."""
         self._absent: dict[_Place, bool] = {}
+        self._unreadable: dict[_Place, int] = {}
+        """Of what is there and can't be read: its bit of `_known`."""
 
     def of(self, terms: Terms, interval: str) -> list[Blocked]:
         """The most upstream partitions that keep an interval of a consumer from being met, most telling first, then
@@ -114,12 +120,46 @@ class Blockage:
                 mask = 0
                 for source, needs in above[place]:
                     mask |= self._roots[source.name, needs]
-                self._roots[place] = mask or self._itself(*one)
+                for found in self.damage(*one):
+                    mask |= self._of_damage(found)
+                self._roots[place] = mask or self._noted(self._blocked(*one))
         return self._roots[node.name, key]
 
-    def _itself(self, node: Node, key: str) -> int:
-        self._known.append(self._blocked(node, key))
+    def _of_damage(self, found: Blocked) -> int:
+        place = found.node, found.partition
+        if place not in self._unreadable:
+            self._unreadable[place] = self._noted(found)
+        return self._unreadable[place]
+
+    def _noted(self, found: Blocked) -> int:
+        self._known.append(found)
         return 1 << len(self._known) - 1
+
+    def damage(self, node: Node, key: str) -> list[Blocked]:
+        """The partitions with damaged files that a partition waits for: what it reads of them, as far as that isn't repaired, else the
+        file that its last attempt couldn't read."""
+        standing = self._scene.world.standing(node.name, key)
+        if standing is None or standing.state != "waiting" or not standing.reason.startswith(LAKE_FILE):
+            return []
+        damaged = self._scene.world.damaged()
+        read = self._reads(node, key, damaged)
+        met = [place for place, one in damaged.items() if standing.reason.startswith(f"{LAKE_FILE}{one.path} ")]
+        places = [place for place in damaged if place in read] or met[:1]
+        return [
+            Blocked(Block.DAMAGED, damaged[place].since_us, *place, "published", damaged[place].said, damaged[place].incident)
+            for place in places
+        ]
+
+    def _reads(self, node: Node, key: str, among: Collection[_Place]) -> set[_Place]:
+        """What a partition is made of, of some places."""
+        found: set[_Place] = set()
+        for spec in node.inputs:
+            of_input = [place for place in among if place[0] == spec.node]
+            source = self._scene.declared.nodes.get(spec.node)
+            if of_input and source is not None:
+                keys = self._required(node, key, source, spec)
+                found |= {place for place in of_input if keys is None or place[1] in keys}
+        return found
 
     def _lacking(self, node: Node, key: str) -> Iterator[tuple[Node, str]]:
         """What a partition is made of and isn't there."""
@@ -198,6 +238,8 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
                 return f"{blocked.node}: {said},{since}"
             reason = f"{said}, " if said else ""
             return f"{blocked.node}: {reason}{blocked.state}{since}"
+        case Block.DAMAGED:
+            return f"{blocked.node}{at} {unreadable(blocked)}"
         case Block.MISSING:
             by = promised_by(node, blocked.partition)
             promised = "" if by is None else f", promised by {moment(by, now_us, zone)}"
@@ -206,14 +248,12 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
             verb = "taken in" if node.is_source else "computed"
             if blocked.state == "running":
                 return f"{blocked.node}{at}: is being {verb}"
-            if _met_damage(blocked):
-                return f"{blocked.node}{at}: {short_reason(blocked.reason)}"
             return f"{blocked.node}{at}: isn't {verb} yet"
 
 
-def _met_damage(blocked: Blocked) -> bool:
-    """Whether it waits until a damaged file of the lake is repaired: no pass brings it before."""
-    return blocked.state == "waiting" and blocked.reason.startswith(LAKE_FILE)
+def unreadable(blocked: Blocked) -> str:
+    """What is said of a partition whose file is damaged: `can't be read: the file is gone`."""
+    return f"can't be read: {blocked.reason}"
 
 
 def _told_of_export(node: Node, blocked: Blocked, now_us: int, zone: str) -> str:
@@ -238,8 +278,8 @@ def next_command(blocked: Blocked) -> str:
             return command_line("why", subject)
         case Block.PAUSED:
             return command_line("resume", blocked.node)
-        case Block.WAITING if _met_damage(blocked):
-            return "headrace incidents"
+        case Block.DAMAGED:
+            return command_line("incident", blocked.incident) if blocked.incident else "headrace doctor"
         case Block.MISSING | Block.WAITING:
             return "headrace tick"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from headrace.observe.facts import StoreWorld
-from headrace.observe.world import Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual, World
+from headrace.observe.world import Damage, Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual, World
 from headrace.store.database import Transaction
 
 
@@ -93,6 +95,13 @@ class EnvironmentWorld:
         """What is unlike the history, of the nodes that are this one's or production's."""
         own, theirs = self._own.unusual(), self._production.unusual()
         return [one for one in own if one.node not in self._borrowed] + [one for one in theirs if one.node in self._borrowed]
+
+    def damaged(self) -> Mapping[tuple[str, str], Damage]:
+        """What can't be read, of the nodes that are this one's or production's, whose incidents are only there."""
+        own, theirs = self._own.damaged(), self._production.damaged()
+        found = {place: one for place, one in own.items() if place[0] not in self._borrowed}
+        borrowed = {place: one for place, one in theirs.items() if place[0] in self._borrowed}
+        return found | {place: one._replace(incident="") for place, one in borrowed.items()}
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes, where it is made."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
+from headrace.observe.damaged import damaged_files, partitions_in
 from headrace.observe.watched import WHOLE
-from headrace.observe.world import Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual
+from headrace.observe.world import Damage, Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual
 from headrace.store.database import Transaction
 from headrace.store.queries import (
     arriving,
@@ -13,6 +15,7 @@ from headrace.store.queries import (
     drift,
     durations,
     exceptions,
+    incidents,
     obligations,
     partitions,
     pauses,
@@ -152,6 +155,24 @@ class StoreWorld:
     @cached_property
     def _unusual(self) -> list[Unusual]:
         return [Unusual(*one) for one in drift.unusual(self._tx)]
+
+    def damaged(self) -> Mapping[tuple[str, str], Damage]:
+        """Node and partition of what readers can't read, because its file is damaged."""
+        return self._damaged
+
+    @cached_property
+    def _damaged(self) -> dict[tuple[str, str], Damage]:
+        files = damaged_files(self._tx)
+        found: dict[tuple[str, str], Damage] = {}
+        for node in dict.fromkeys(one.node for one in files):
+            own = {one.id: one for one in files if one.node == node}
+            for number, keys in sorted(partitions_in(self._tx, node, own.keys()).items()):
+                file = own[number]
+                for key in sorted(keys):
+                    opened = incidents.open_at(self._tx, node, "" if key == WHOLE else key)
+                    shown = "" if opened is None else opened.shown
+                    found.setdefault((node, key), Damage(file.path, file.wrong, file.since, shown))
+        return found
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""

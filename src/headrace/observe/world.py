@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from headrace.observe.wording import moment
@@ -84,6 +85,18 @@ class Unusual(NamedTuple):
     """When it was published; None where that isn't known."""
 
 
+class Damage(NamedTuple):
+    """A file of the lake that isn't there as it was published, and with which a partition can't be read."""
+
+    path: str
+    """Relative to the lake's folder."""
+    said: str
+    """`the file has 0 bytes and not 521`."""
+    since_us: int
+    incident: str = ""
+    """The open incident that repairs it: `INC-1`; empty where none was opened."""
+
+
 class Kept(NamedTuple):
     """An obligation as it was written down when it became due."""
 
@@ -143,6 +156,9 @@ class World(Protocol):
 
     def unusual(self) -> list[Unusual]:
         """What was published lately with a warning of figures unlike the history."""
+
+    def damaged(self) -> Mapping[tuple[str, str], Damage]:
+        """Node and partition of what readers can't read, because its file is damaged."""
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""

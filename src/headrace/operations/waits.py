@@ -14,7 +14,7 @@ import msgspec
 from headrace.model.commands import command_line
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR, WHOLE
-from headrace.observe.blockage import promised_by
+from headrace.observe.blockage import Blockage, next_command, promised_by, unreadable
 from headrace.observe.obligations import Scene
 from headrace.observe.wording import ago, moment
 from headrace.operations.catalog.reach import reach_of
@@ -68,6 +68,7 @@ class Waits:
         self.graph: Graph = loaded.graph
         self.nodes: dict[str, GraphNode] = {node.name: node for node in loaded.graph.nodes}
         self._paused = {one.node: one for one in pauses.in_force(tx, now_us)}
+        self._blockage = Blockage(scene, now_us)
         self._led = holder(tx) is not None
         self.core = Core(epoch=0, slots=0)
         wanted = Requested(tuple(Target(name) for name in self.nodes), run=1, standing=True)
@@ -95,6 +96,10 @@ class Waits:
 
     def _one(self, node: str, key: str) -> Iterator[tuple[WaitingRow, tuple[str, str] | None]]:
         """What one partition waits for, each with the partition to be asked next."""
+        damaged = list(self._damaged(node, key))
+        if damaged:
+            yield from ((row, None) for row in damaged)
+            return
         cause = self.cause(node, key)
         if cause is not None:
             yield cause.row, None
@@ -106,7 +111,9 @@ class Waits:
 
     def _link(self, node: str, key: str, found: Waiting) -> tuple[WaitingRow, tuple[str, str] | None]:
         """One input that isn't there."""
-        cause = self.cause(found.node, found.key) if found.node in self.nodes else None
+        cause = None
+        if found.node in self.nodes and not self._blockage.damage(self._scene.node(found.node), found.key):
+            cause = self.cause(found.node, found.key)
         waiter, what = at(node, key), f"waits for {said(found.node, found.key)}"
         if cause is not None:
             return msgspec.structs.replace(cause.row, waiter=waiter, text=f"{what}{cause.clause}"), None
@@ -117,6 +124,13 @@ class Waits:
         clause = f", {found.reason}" if found.state == "published" and found.reason else ", which waits itself"
         further = None if found.state == "published" else (found.node, found.key)
         return self._row("partition", found.node, found.key, f"{what}{clause}", waiter, state=found.state), further
+
+    def _damaged(self, node: str, key: str) -> Iterator[WaitingRow]:
+        """The damaged files without which a partition can't be computed: no pass brings it before these are repaired."""
+        for one in self._blockage.damage(self._scene.node(node), key):
+            text = f"waits for {said(one.node, one.partition)}, which {unreadable(one)}"
+            row = self._row("stopped", one.node, one.partition, text, at(node, key), state=one.state, since=one.since_us)
+            yield msgspec.structs.replace(row, next=next_command(one))
 
     # One partition by itself
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.observe.blockage import HOLDS, Blockage, Blocked, in_order
+from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.obligations import Obligation, Scene
 from headrace.observe.periods import unserved
 from headrace.observe.watched import WHOLE, Terms
@@ -75,6 +76,8 @@ def _wrong(tx: Transaction, found: Sequence[Incident]) -> Mapping[tuple[str, str
     """Node and partition of what readers see and incidents make wrong, each with its incident."""
     wrong: dict[tuple[str, str], _Held] = {}
     for one in found:
+        if one.kind == CauseKind.DATA_CORRUPTED:
+            continue  # what was computed before from a file that was damaged since is sound
         for place in stored.wrong_keys(tx, one.id):
             if (shown := publications.current(tx, *place)) is not None:
                 wrong.setdefault(place, _Held(0, shown.published_at, one))

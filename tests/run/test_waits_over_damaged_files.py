@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from runlab import Lab
 from warm_mothers import headrace
+
+from headrace.run import lake_files
 
 DAYS = [f"2025-01-{day:02}" for day in range(1, 10)]
 TODAY = "2025-01-10"
@@ -109,6 +111,23 @@ def test_what_is_named_is_still_damaged_and_holds_the_reader(lab: Lab) -> None:
     at(lab, "10:00")
     assert board(lab)[0] == "served"
     assert asked(lab, "incidents") == []
+
+
+def test_what_an_attempt_could_not_read_is_looked_at_first(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a consumer that waits over a damaged file of a large lake, for which there is no incident, and so no repair, before
+    the rotation comes to that file."""
+    monkeypatch.setattr(lake_files, "_rotate", lambda *_: -1)
+    for row in asked(lab, "incidents"):
+        asked(lab, "fix", row["id"], "--yes")
+    path = file_of(lab, "totals", DAYS[-2])
+    path.chmod(0o644)
+    os.truncate(path, 0)
+    lab.now += timedelta(hours=1)
+    (opened,) = lab.tick().incidents_opened
+    found = asked(lab, "incident", opened)
+    assert found["cause"]["node"] == "totals"
+    assert DAYS[-2] in found["affected"]["partitions"]
+    assert board(lab)[0] == "at_risk"
 
 
 def page(lab: Lab, *arguments: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from headrace.lake.intact import DataCorrupted
 from headrace.operations.desk import Work
 from headrace.operations.documents import RunDocument
 from headrace.operations.performing import Context, perform, verb
@@ -32,6 +33,9 @@ def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Wor
         if (wrong := leader.keep_up()) is not None:
             progress.note(wrong)
         found = run_document(context.store, context.clock, context.session.zone, result)
-        return msgspec.structs.replace(found, incidents_opened=[*damaged, *found.incidents_opened]) if damaged else found
+        opened = [*damaged, *found.incidents_opened]
+        if any(one.error is not None and one.error.code == DataCorrupted.code for one in found.attempts):
+            opened += leader.look_at_files()  # the rotation may not have come to what an attempt couldn't read
+        return msgspec.structs.replace(found, incidents_opened=opened)
 
     return Work(leader, Order(kind="tick", targets=leader.everything, actor=context.actor), "tick", document)

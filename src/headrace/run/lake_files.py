@@ -1,7 +1,7 @@
 """Looks whether the lake's files are there as they were published, before a reader finds out that one isn't.
 
-The files of the newest publication that consumers read are looked at each time; all others in rotation, as many as a time allows. Where
-the rotation stopped is kept in the store. A lake that isn't a local folder is left alone.
+The files of the newest publication that consumers read, and those that an attempt couldn't read, are looked at each time; all others in
+rotation, as many as a time allows. Where the rotation stopped is kept in the store. A lake that isn't a local folder is left alone.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from pathlib import Path
 from headrace.govern.identity import refuse_empty
 from headrace.lake import catalog
 from headrace.lake.intact import look
+from headrace.model.clauses import LAKE_FILE
 from headrace.plan import Compiled
 from headrace.plan.views import expanded_names
 from headrace.store import Clock, Store, Transaction
-from headrace.store.queries import lake_files, publications, published_files
+from headrace.store.queries import lake_files, partitions, publications, published_files
 from headrace.store.queries.lake_files import FileLook
 from headrace.store.queries.published_files import FilesLook, PublishedFiles
 
@@ -38,7 +39,7 @@ def look_at_files(store: Store, epoch: int, lake: Path, compiled: Compiled, cloc
         refuse_empty(tx, lake, store.engine.where)
         if not lake.is_dir():
             return False  # there is no lake yet
-        read = catalog.current(tx, _read_by_consumers(tx, compiled))
+        read = catalog.current(tx, [*_read_by_consumers(tx, compiled), *_met(tx)])
         before = lake_files.known(tx, (one.id for one in read))
     now = clock.now_us()
     looks = {one.id: _look(lake, one, before, now) for one in read}
@@ -92,6 +93,16 @@ def _read_by_consumers(tx: Transaction, compiled: Compiled) -> list[int]:
         if newest is not None:
             found |= dict.fromkeys(catalog.ids_holding(tx, name, [newest.partition]))
     return list(found)
+
+
+def _met(tx: Transaction) -> list[int]:
+    """The files that attempts couldn't read, of what still waits for their repair."""
+    found = []
+    for reason in sorted(partitions.waiting_reasons(tx, LAKE_FILE)):
+        path = reason.removeprefix(LAKE_FILE)
+        table = path.rpartition("/")[0].rpartition("/")[2]
+        found += [one.id for one in catalog.files_of(tx, table) if path.startswith(f"{one.ref.path} ")]
+    return found
 
 
 def _rotate(store: Store, lake: Path, looks: dict[int, FileLook], before: dict[int, FileLook], now: int, until: float) -> int:

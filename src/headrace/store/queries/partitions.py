@@ -65,6 +65,15 @@ def counts(tx: Transaction) -> dict[str, dict[str, int]]:
     return found
 
 
+def waiting_reasons(tx: Transaction, begins: str) -> set[str]:
+    """Why partitions wait, of the reasons that begin so."""
+    rows = tx.execute(
+        "select distinct reason from partition where state <> 'published' and state = 'waiting' and substr(reason, 1, :length) = :begins",
+        {"length": len(begins), "begins": begins},
+    )
+    return {row[0] for row in rows}
+
+
 def stale_nodes(tx: Transaction) -> set[str]:
     """The nodes of which a published partition is stale."""
     return {row[0] for row in tx.execute("select distinct node from partition where stale <> 0 and publication_id is not null")}

@@ -9,6 +9,7 @@ from headrace.observe.diagnosis.details import ENVIRONMENT, says_denied, says_di
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.gathered import Gathered
 from headrace.observe.incidents.history import History
+from headrace.observe.incidents.rewritten import rewritten
 from headrace.observe.incidents.working import WORKERS
 from headrace.store.database import Transaction
 from headrace.store.queries import attempts, incidents, news, publications
@@ -70,7 +71,26 @@ def _cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
     happened, unless an incident says so already."""
     if fact.kind != CauseKind.RESTATEMENT or incidents.open_kinds_at(tx, fact.node, _partition(fact.partition), fact.attempt) & _WRONG:
         return []
-    return [one for one in news.cured(tx, fact) if one.kind in _WRONG]
+    found = [one for one in news.cured(tx, fact) if one.kind in _WRONG]
+    return [one for one in found if _shown_by(fact, one) or _taken_back(tx, fact, one)]
+
+
+def _shown_by(fact: FactNews, one: FactNews) -> bool:
+    """Whether it was found by comparing the two versions, and not warned of before."""
+    return one.observed_at is not None and one.observed_at == fact.observed_at
+
+
+def _taken_back(tx: Transaction, fact: FactNews, warning: FactNews) -> bool:
+    """Whether a delivery that came again takes back what a warning is about. If it leaves the column as it was, only what the column is
+    compared with has changed. If it changes an interval in the same way of which nothing was warned, it restates them all."""
+    change = rewritten(fact)
+    if warning.column and change.leaves(warning.column):
+        return False
+    for other in news.restated_with(tx, fact):
+        warned = {(one.kind, one.column) for one in news.cured(tx, other)}
+        if (warning.kind, warning.column) not in warned and rewritten(other).is_like(change):
+            return False
+    return True
 
 
 def _echoes(tx: Transaction, fact: FactNews) -> bool:

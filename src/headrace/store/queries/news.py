@@ -138,6 +138,22 @@ def cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
     return [_fact(row) for row in rows]
 
 
+def restated_with(tx: Transaction, fact: FactNews) -> list[FactNews]:
+    """The restatements of other partitions of the node by deliveries that the same look found, or by the same attempt."""
+    epoch, _, n = fact.attempt.partition(".")
+    rows = tx.execute(
+        "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
+        " f.at, d.arrived_at, d.observed_at from fact f left join delivery d on d.id = f.delivery_id"
+        " where f.node = :node and f.kind = :kind and f.partition <> :partition and (d.observed_at = :observed"
+        " or (f.epoch = :epoch and f.n = :n)) order by f.id",
+        {
+            "node": fact.node, "kind": fact.kind, "partition": fact.partition, "observed": fact.observed_at,
+            "epoch": int(epoch), "n": int(n),
+        },
+    )  # fmt: skip
+    return [_fact(row) for row in rows]
+
+
 def newest_facts(tx: Transaction) -> int:
     """The number of the newest fact; 0 for none."""
     return int(tx.execute("select coalesce(max(id), 0) from fact").fetchone()[0])

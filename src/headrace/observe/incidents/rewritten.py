@@ -1,0 +1,55 @@
+"""What a delivery that came again changed of an interval, as its restatement says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from headrace.store.queries.news import FactNews
+
+COLUMNS_TOLD_MAX = 5
+"""Where a restatement names so many columns, others may have changed as well."""
+ALIKE = 2.0
+"""Two intervals are changed alike where no part that changed of one is more than so many times as large as that of the other."""
+_COUNT = re.compile(r"[\d,]+")
+
+
+class Rewritten(NamedTuple):
+    """The parts of an interval's rows that were added, removed and changed, by these words, and those that have another value in a
+    column, by its name."""
+
+    rows: Mapping[str, float]
+    columns: Mapping[str, float]
+
+    def leaves(self, column: str) -> bool:
+        """Whether a column is known to have the same values as before."""
+        return 0 < len(self.columns) < COLUMNS_TOLD_MAX and column not in self.columns
+
+    def is_like(self, other: Rewritten) -> bool:
+        """Whether another interval was changed in the same way: by the same words, in the same columns, in about as many rows."""
+        return _alike(self.rows, other.rows) and _alike(self.columns, other.columns)
+
+
+def rewritten(fact: FactNews) -> Rewritten:
+    """What the fact of a restatement says: `62 rows changed; amount: 62 rows, 60 values became 59`."""
+    total = max(_count(fact.expected), _count(fact.observed), 1)
+    first, *clauses = fact.detail.split("; ")
+    rows = {part.rpartition(" ")[2]: _count(part) / total for part in first.split(", ")}
+    columns = {}
+    for clause in clauses:
+        name, _, said = clause.partition(": ")
+        columns[name] = _count(said) / total
+    return Rewritten(rows, columns)
+
+
+def _count(text: str) -> int:
+    """The number that a text begins with; 0 for none."""
+    found = _COUNT.match(text)
+    return int(found[0].replace(",", "") or 0) if found else 0
+
+
+def _alike(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    if one.keys() != other.keys():
+        return False
+    return all(max(one[name], other[name]) <= ALIKE * min(one[name], other[name]) for name in one)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,10 +16,11 @@ from headrace.run.graph import graph_of
 from headrace.run.loading import apart
 from headrace.schedule import Graph, Target
 from headrace.schedule.calibrating import Ended, calibrated
-from headrace.schedule.estimating import Estimate, Pace, Timed, Work, estimate, timed
+from headrace.schedule.estimating import UNKNOWN_SPREAD, Estimate, Pace, Timed, Work, estimate, timed
 from headrace.schedule.pacing import Sample, alone, batched
 from headrace.store import Transaction, lease
 from headrace.store.queries import durations, plans, sizes
+from headrace.store.queries import versions as versions_kept
 from headrace.store.queries.durations import Took
 from headrace.store.queries.plans import PlanRow
 
@@ -36,6 +37,8 @@ STARTS_MAX = 20
 """So many commands say how long that takes here."""
 PUBLISHING_SECONDS = 0.0005
 """What each partition costs when all that was staged of a step is published at once."""
+VERSIONS_MAX = 5
+"""The code of so many versions, the newest by which anything was made, is compared with what is applied."""
 OWN_MIN = 4
 """So many attempts of a plan at a node say more of the rest than all that was before."""
 DOUBT = 4
@@ -61,14 +64,14 @@ _decoder = msgspec.msgpack.Decoder(Backfill)
 
 def paces(tx: Transaction, compiled: Compiled, nodes: Iterable[str]) -> dict[str, Pace]:
     """Node → how long attempts at it take, of those of which some succeeded."""
-    return _paces(tx, _graph(tx, compiled, frozenset(nodes)))
+    return _paces(tx, compiled, _graph(tx, compiled, frozenset(nodes)))
 
 
 def estimate_targets(tx: Transaction, compiled: Compiled, targets: Sequence[Target], slots: int) -> Estimate | None:
     """How long it takes `slots` workers to make these partitions; None where nothing is known of how long any of it takes."""
     graph = _graph(tx, compiled, {target.node for target in targets})
     known = tuple(target for target in targets if target.node in {node.name for node in graph.nodes})
-    return estimate(graph, Work((known,)), _paces(tx, graph), slots)
+    return estimate(graph, Work((known,)), _paces(tx, compiled, graph), slots)
 
 
 class Machine(NamedTuple):
@@ -111,7 +114,7 @@ def _with_start(found: Estimate, start: float) -> Estimate:
 def estimate_backfill(tx: Transaction, compiled: Compiled, backfill: Backfill, slots: int) -> Estimate | None:
     """How long a plan takes on `slots` workers; None where nothing is known of how long any of it takes."""
     graph = _graph(tx, compiled, {one.node for one in backfill.chosen})
-    found = estimate(graph, _work(backfill, graph), _paces(tx, graph), slots)
+    found = estimate(graph, _work(backfill, graph), _paces(tx, compiled, graph), slots)
     return None if found is None else calibrated(_with_start(found, start_seconds(tx)), _ended(tx))
 
 
@@ -133,7 +136,8 @@ def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRow, now: int) 
     backfill = _decoder.decode(plan_row.content)
     graph, slots = _graph(tx, compiled, {one.node for one in backfill.chosen}), compiled.project.settings.workers
     took = _at_work(durations.of_plan(tx, plan_row.id, limit=LOOKED_BACK), slots)
-    known = {**_paces(tx, graph), **_own_paces(graph, took)}
+    known = _paces(tx, compiled, graph)
+    known |= _own_paces(graph, took, {name for name, pace in known.items() if not pace.count}, now)
     work = _work(backfill, graph)
     whole = timed(graph, work, known, slots)
     rest = timed(graph, _left(tx, backfill, plan_row, work), known, slots)
@@ -160,18 +164,47 @@ def _graph(tx: Transaction, compiled: Compiled, nodes: Iterable[str]) -> Graph:
     return Graph(tuple(node for node in graph.nodes if node.name in names), graph.pools, by_node=True)
 
 
-def _paces(tx: Transaction, graph: Graph) -> dict[str, Pace]:
-    return _fitted(graph, {node.name: durations.samples(tx, node.name) for node in graph.nodes})
-
-
-def _own_paces(graph: Graph, took: Iterable[Took]) -> dict[str, Pace]:
-    """Of the nodes of which a plan has made enough: what its own attempts took, whatever was before."""
+def _paces(tx: Transaction, compiled: Compiled, graph: Graph) -> dict[str, Pace]:
+    """What attempts with the code that will run took. Where there are none, what other code took says little: such a pace was learnt of
+    none, and differs as that of a node that never ran."""
+    every = {node.name: durations.by_version(tx, node.name) for node in graph.nodes}
+    versions = sorted({one for found in every.values() for one, _ in found if one is not None}, reverse=True)
+    codes = {one: _codes(tx, one) for one in versions[:VERSIONS_MAX]}
     samples: dict[str, list[Sample]] = {}
+    changed = set()
+    for name, found in every.items():
+        applied = compiled.nodes[name].fingerprint if name in compiled.project.assets else None
+        own = [sample for one, sample in found if applied is None or one is None or codes.get(one, {}).get(name) == applied]
+        samples[name] = own or [sample for _, sample in found]
+        if not own:
+            changed.add(name)
+    fitted = _fitted(graph, samples)
+    return {name: replace(pace, spread=UNKNOWN_SPREAD, count=0) if name in changed else pace for name, pace in fitted.items()}
+
+
+def _codes(tx: Transaction, version: int) -> dict[str, str]:
+    """Node → the fingerprint of its code in a version; nothing where that isn't kept any more."""
+    applied = versions_kept.get(tx, version)
+    if applied is None:
+        return {}
+    return {name: node.fingerprint for name, node in msgspec.msgpack.decode(applied.compiled, type=Compiled).nodes.items()}
+
+
+def _own_paces(graph: Graph, took: Iterable[Took], changed: Collection[str], now: int) -> dict[str, Pace]:
+    """Of the nodes of which a plan has made enough: what its own attempts took, whatever was before. Of those whose code has `changed` one
+    is enough, or one that is under way, for as long as it is."""
+    samples: dict[str, list[Sample]] = {}
+    under_way: dict[str, list[Sample]] = {}
     for one in took:
-        if one.finished_at is not None and one.state in ("staged", "published"):
-            seconds = max(0, one.finished_at - one.started_at) / 1_000_000
-            samples.setdefault(one.node, []).append((max(1, len(one.partitions)), seconds))
-    return _fitted(graph, {name: found for name, found in samples.items() if len(found) >= OWN_MIN})
+        seconds = max(0, (one.finished_at or now) - one.started_at) / 1_000_000
+        sample = (max(1, len(one.partitions)), seconds)
+        if one.finished_at is None:
+            under_way.setdefault(one.node, []).append(sample)
+        elif one.state in ("staged", "published"):
+            samples.setdefault(one.node, []).append(sample)
+    enough = {name: found for name, found in samples.items() if name in changed or len(found) >= OWN_MIN}
+    begun = {name: found for name, found in under_way.items() if name in changed and name not in samples}
+    return _fitted(graph, begun | enough)
 
 
 def _fitted(graph: Graph, samples: Mapping[str, Sequence[Sample]]) -> dict[str, Pace]:

@@ -255,11 +255,17 @@ def _basis(phases: Sequence[Sequence[Lot]], paces: Mapping[str, Pace], stopwatch
     names = {lot.node.name: None for lots in phases for lot in lots}
     attempts = sum(paces[name].count for name in names if name in paces)
     strangers = [name for name in names if name not in paces]
+    changed = [name for name in names if name in paces and not paces[name].count]
     partitions = sum(lot.partitions for lots in phases for lot in lots)
     said = [f"simulated on {slots} worker{'s' * (slots != 1)} with what {attempts:,} attempt{'s' * (attempts != 1)} took"]
     if stopwatch.simulated < partitions:
         said.append(f"{stopwatch.simulated:,} of {partitions:,} partitions simulated, the rest scaled")
     if strangers:
-        shown = ", ".join(strangers[:3]) + (f" and {len(strangers) - 3} more" if len(strangers) > 3 else "")
-        said.append(f"{shown} never ran and {'is' if len(strangers) == 1 else 'are'} taken to be like the others")
+        said.append(f"{_few(strangers)} never ran and {'is' if len(strangers) == 1 else 'are'} taken to be like the others")
+    if changed:
+        said.append(f"{_few(changed)} never ran with this code and {'is' if len(changed) == 1 else 'are'} taken to be as before")
     return "; ".join(said)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -16,8 +16,8 @@ SEARCHED_MAX = 4 * WINDOW
 """They are looked for among so many of its newest attempts: a node that fails all the time costs no more."""
 
 SEARCH = (
-    "select finished_at - started_at, partitions from "
-    "(select epoch, n, state, started_at, finished_at, partitions from attempt where node = :node "
+    "select finished_at - started_at, partitions, version from "
+    "(select epoch, n, state, started_at, finished_at, partitions, version from attempt where node = :node "
     "order by epoch desc, n desc limit :searched) as newest "
     "where state in ('published', 'staged') and started_at is not null and finished_at is not null "
     "order by epoch desc, n desc limit :window"
@@ -47,8 +47,13 @@ def of_node(tx: Transaction, node: str) -> Durations | None:
 
 def samples(tx: Transaction, node: str) -> list[tuple[int, float]]:
     """Of a node's newest attempts that succeeded, newest first: how many partitions each computed, and its seconds."""
+    return [sample for _, sample in by_version(tx, node)]
+
+
+def by_version(tx: Transaction, node: str) -> list[tuple[int | None, tuple[int, float]]]:
+    """The same, each with the version that it was made by."""
     rows = tx.execute(SEARCH, {"node": node, "searched": SEARCHED_MAX, "window": WINDOW}).fetchall()
-    return [(max(1, len(_keys(partitions))), max(0, us) / 1_000_000) for us, partitions in rows]
+    return [(version, (max(1, len(_keys(partitions))), max(0, us) / 1_000_000)) for us, partitions, version in rows]
 
 
 class Took(NamedTuple):

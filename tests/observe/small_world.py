@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.zones import to_us
 from headrace.observe.watched import WHOLE, Node, Terms, Watched
-from headrace.observe.world import Damage, Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual
+from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unusual
 
 ZONE = "America/New_York"
 
@@ -153,6 +153,9 @@ class SmallWorld:
 
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
         return self.cut_short
+
+    def failed_in_backfill(self, node: str, partition: str) -> Failed | None:
+        return None
 
     def unusual(self) -> list[Unusual]:
         return self.odd

@@ -48,7 +48,7 @@ class Blocked(NamedTuple):
     state: str
     reason: str
     incident: str = ""
-    """Of what is damaged: the open incident that repairs it, where there is one."""
+    """Of what is damaged, or failed in a backfill: the open incident about it, where there is one."""
 
 
 class Blockage:
@@ -122,6 +122,8 @@ class Blockage:
                     mask |= self._roots[source.name, needs]
                 for found in self.damage(*one):
                     mask |= self._of_damage(found)
+                failed = self.failed_in_backfill(*one)
+                mask |= self._noted(failed) if failed is not None else 0
                 self._roots[place] = mask or self._noted(self._blocked(*one))
         return self._roots[node.name, key]
 
@@ -134,6 +136,16 @@ class Blockage:
     def _noted(self, found: Blocked) -> int:
         self._known.append(found)
         return 1 << len(self._known) - 1
+
+    def failed_in_backfill(self, node: Node, key: str) -> Blocked | None:
+        """What a backfill or a repair failed at: the next pass does too, with the same code and the same inputs."""
+        standing = self._scene.world.standing(node.name, key)
+        if standing is not None and (standing.published or standing.state not in ("missing", "waiting")):
+            return None
+        failed = self._scene.world.failed_in_backfill(node.name, key)
+        if failed is None:
+            return None
+        return Blocked(Block.FAILED, failed.since_us, node.name, key, "failed", failed.reason, failed.incident)
 
     def damage(self, node: Node, key: str) -> list[Blocked]:
         """The partitions with damaged files that a partition waits for: what it reads of them, as far as that isn't repaired, else the
@@ -273,7 +285,7 @@ def next_command(blocked: Blocked) -> str:
         case Block.QUARANTINED if blocked.state != "dropped":
             return command_line("quarantine", subject)
         case Block.FAILED:
-            return command_line("logs", subject)
+            return command_line("incident", blocked.incident) if blocked.incident else command_line("logs", subject)
         case Block.WITHDRAWN | Block.QUARANTINED:
             return command_line("why", subject)
         case Block.PAUSED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headrace.observe.facts import StoreWorld
-from headrace.observe.world import Damage, Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual, World
+from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unusual, World
 from headrace.store.database import Transaction
 
 
@@ -102,6 +102,11 @@ class EnvironmentWorld:
         found = {place: one for place, one in own.items() if place[0] not in self._borrowed}
         borrowed = {place: one for place, one in theirs.items() if place[0] in self._borrowed}
         return found | {place: one._replace(incident="") for place, one in borrowed.items()}
+
+    def failed_in_backfill(self, node: str, partition: str) -> Failed | None:
+        """What a backfill or a repair failed at; production's incidents are only there."""
+        found = self._of(node).failed_in_backfill(node, partition)
+        return found._replace(incident="") if found is not None and node in self._borrowed else found
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes, where it is made."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+import msgspec
+
 from headrace.observe.damaged import damaged_files, partitions_in
 from headrace.observe.watched import WHOLE
-from headrace.observe.world import Damage, Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual
+from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unusual
 from headrace.store.database import Transaction
 from headrace.store.queries import (
     arriving,
@@ -16,12 +18,14 @@ from headrace.store.queries import (
     durations,
     exceptions,
     incidents,
+    news,
     obligations,
     partitions,
     pauses,
     promises,
     publications,
     quarantine,
+    versions,
     withdrawals,
 )
 
@@ -169,10 +173,25 @@ class StoreWorld:
             for number, keys in sorted(partitions_in(self._tx, node, own.keys()).items()):
                 file = own[number]
                 for key in sorted(keys):
-                    opened = incidents.open_at(self._tx, node, "" if key == WHOLE else key)
-                    shown = "" if opened is None else opened.shown
-                    found.setdefault((node, key), Damage(file.path, file.wrong, file.since, shown))
+                    found.setdefault((node, key), Damage(file.path, file.wrong, file.since, self._open_at(node, key)))
         return found
+
+    def failed_in_backfill(self, node: str, partition: str) -> Failed | None:
+        """What a backfill or a repair failed at, of what readers lack."""
+        found = news.failed_in_backfill(self._tx, node, partition)
+        if found is None or found.version != self._applied:
+            return None
+        error = msgspec.json.decode(found.ended.error) if found.ended.error else {}
+        reason = str(error.get("message") or found.ended.reason)
+        return Failed(reason, found.ended.finished_at, self._open_at(node, partition))
+
+    @cached_property
+    def _applied(self) -> int:
+        return versions.newest_id(self._tx)
+
+    def _open_at(self, node: str, key: str) -> str:
+        opened = incidents.open_at(self._tx, node, "" if key == WHOLE else key)
+        return "" if opened is None else opened.shown
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""

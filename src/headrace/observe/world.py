@@ -97,6 +97,15 @@ class Damage(NamedTuple):
     """The open incident that repairs it: `INC-1`; empty where none was opened."""
 
 
+class Failed(NamedTuple):
+    """What a backfill or a repair failed at, with what is applied now; production hasn't tried it since."""
+
+    reason: str
+    since_us: int
+    incident: str = ""
+    """The open incident about it: `INC-1`; empty where there is none."""
+
+
 class Kept(NamedTuple):
     """An obligation as it was written down when it became due."""
 
@@ -159,6 +168,9 @@ class World(Protocol):
 
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
         """Node and partition of what readers can't read, because its file is damaged."""
+
+    def failed_in_backfill(self, node: str, partition: str) -> Failed | None:
+        """What a backfill or a repair failed at, of what readers lack; None for anything else."""
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""

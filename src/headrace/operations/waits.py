@@ -100,6 +100,9 @@ class Waits:
         if damaged:
             yield from ((row, None) for row in damaged)
             return
+        failed = self._failed_in_backfill(node, key)
+        if failed is not None:
+            yield failed, None
         cause = self.cause(node, key)
         if cause is not None:
             yield cause.row, None
@@ -131,6 +134,14 @@ class Waits:
             text = f"waits for {said(one.node, one.partition)}, which {unreadable(one)}"
             row = self._row("stopped", one.node, one.partition, text, at(node, key), state=one.state, since=one.since_us)
             yield msgspec.structs.replace(row, next=next_command(one))
+
+    def _failed_in_backfill(self, node: str, key: str) -> WaitingRow | None:
+        one = self._blockage.failed_in_backfill(self._scene.node(node), key)
+        if one is None or one.since_us is None:
+            return None
+        text = f"failed in a backfill {moment(one.since_us, self._now, self._zone)}: {one.reason}"
+        row = self._row("stopped", node, key, text, at(node, key), state=one.state, since=one.since_us)
+        return msgspec.structs.replace(row, next=next_command(one))
 
     # One partition by itself
 

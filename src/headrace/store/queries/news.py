@@ -175,21 +175,38 @@ class FailedInBackfill(msgspec.Struct, frozen=True, gc=False):
     node: str
     partition: str
     ended: Ended
+    version: int | None
+    """What was applied when it was tried."""
+
+
+_FAILED_IN_BACKFILLS = (
+    "select o.node, o.partition, a.version, a.epoch, a.n, a.kind, a.state, coalesce(a.reason, ''), a.error, a.queued_at, a.finished_at"
+    " from overlay o join plan p on p.id = o.plan_id join attempt a on a.epoch = o.epoch and a.n = o.n"
+    " left join partition s on s.node = o.node and s.partition = o.partition"
+    " where o.state = 'failed' and p.state in ('running', 'paused', 'failed', 'partial') and a.finished_at is not null"
+    " and (s.state is null or s.state in ('missing', 'waiting') or (s.state = 'published' and s.stale <> 0))"
+)
 
 
 def failed_in_backfills(tx: Transaction, limit: int) -> list[FailedInBackfill]:
     """What backfills that aren't over, or ended without it, failed at: partitions that readers lack or see stale, and that production
     hasn't tried since. By backfill, node and partition."""
-    rows = tx.execute(
-        "select o.node, o.partition, a.epoch, a.n, a.kind, a.state, coalesce(a.reason, ''), a.error, a.queued_at, a.finished_at"
-        " from overlay o join plan p on p.id = o.plan_id join attempt a on a.epoch = o.epoch and a.n = o.n"
-        " left join partition s on s.node = o.node and s.partition = o.partition"
-        " where o.state = 'failed' and p.state in ('running', 'paused', 'failed', 'partial') and a.finished_at is not null"
-        " and (s.state is null or s.state in ('missing', 'waiting') or (s.state = 'published' and s.stale <> 0))"
-        " order by o.plan_id, o.node, o.partition limit :limit",
-        {"limit": limit},
-    )
-    return [FailedInBackfill(row[0], row[1], Ended(f"{row[2]}.{row[3]}", *row[4:])) for row in rows]
+    rows = tx.execute(f"{_FAILED_IN_BACKFILLS} order by o.plan_id, o.node, o.partition limit :limit", {"limit": limit})
+    return [_failed(row) for row in rows]
+
+
+def failed_in_backfill(tx: Transaction, node: str, partition: str) -> FailedInBackfill | None:
+    """The same of one partition, by the newest backfill that failed at it; looked up by a key of each."""
+    row = tx.execute(
+        f"{_FAILED_IN_BACKFILLS} and o.plan_id in (select id from plan where state in ('running', 'paused', 'failed', 'partial'))"
+        " and o.node = :node and o.partition = :partition order by o.plan_id desc limit 1",
+        {"node": node, "partition": partition},
+    ).fetchone()
+    return None if row is None else _failed(row)
+
+
+def _failed(row: tuple[Any, ...]) -> FailedInBackfill:
+    return FailedInBackfill(row[0], row[1], Ended(f"{row[3]}.{row[4]}", *row[5:]), row[2])
 
 
 def declared_at(tx: Transaction, node: str, partition: str) -> str:

@@ -199,6 +199,30 @@ def test_a_check_that_published_deliveries_would_fail_is_our_own(lab: Lab) -> No
     assert incident["repair"]["first"] == "correct sources/orders.yaml:7"
 
 
+def test_a_number_of_rows_that_no_delivery_ever_had_is_asked_of_nobody_outside(lab: Lab) -> None:
+    """Would catch: a vendor asked for another file, since somebody here allowed fewer rows than ever came; "1 of
+    10 rows fail", of rows that are only too many."""
+    lab.write("sources/orders.yaml", f"{SOURCE}contract: orders\nchecks:\n  - row_count: {{max: 9}}\n")
+    apply(lab)
+    lab.orders(DAYS[1])
+    (repair,) = lab.tick().repairs
+    assert (repair.first or "").startswith("correct sources/orders.yaml:7, or ask acme")
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"], incident["owner"]) == ("configuration_error", "core")
+    assert incident["cause"]["evidence"][0]["observed"].startswith("10 rows, at most 9 expected, as what was published before")
+
+
+def test_too_few_rows_for_a_number_that_was_always_kept_are_the_vendors(lab: Lab) -> None:
+    """Would catch: each number of rows that is new put down to who wrote it."""
+    lab.write("sources/orders.yaml", f"{SOURCE}contract: orders\nchecks:\n  - row_count: {{min: 10}}\n")
+    apply(lab)
+    lab.orders(DAYS[1], n=4)
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"], incident["owner"]) == ("volume_anomaly", "acme")
+    assert "4 rows, at least 10 expected" in [one["observed"] for one in incident["cause"]["evidence"]]
+
+
 @pytest.mark.parametrize(("column", "promise"), [("amount", "unique: true"), ("customer", "required: true")])
 def test_a_promise_that_no_delivery_ever_kept_is_ours_who_added_it_to_the_contract(lab: Lab, column: str, promise: str) -> None:
     """Would catch: a vendor blamed since somebody here made its contract stricter, though its data is as it always was."""

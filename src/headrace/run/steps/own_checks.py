@@ -17,7 +17,7 @@ from headrace.quality.audit import Whole, audit
 from headrace.quality.facts import Fact
 from headrace.quality.results import Outcome
 
-_OF_ROWS = frozenset({"range", "not_null", "accepted_values", "regex", "unique"})
+_OF_ROWS = frozenset({"range", "not_null", "accepted_values", "regex", "unique", "row_count"})
 """What these come to depends on the rows alone: what passed once fails only another check."""
 
 

@@ -179,6 +179,21 @@ def test_code_that_loses_groups_of_a_table_that_always_had_as_many(tmp_path: Pat
     assert found["cause"]["summary"] == f"{said}; version 2 changed its code"
 
 
+def test_code_that_gives_rows_of_another_day_is_to_blame_for_them(lab: Lab) -> None:
+    """Would catch: `stale_data`, an earlier file again, of rows whose day asset code miscounts since it was changed; a file that is
+    another day's once more, put down to that code."""
+    lab.sql("totals", "select day + 1 as day, customer, sum(amount) as total from orders group by all")
+    lab.headrace("apply", "--yes")
+    lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
+    next_morning(lab)
+    (found,) = open_ones(lab)
+    assert (found["cause"]["kind"], found["cause"]["node"]) == ("code_error", "totals")
+    assert found["cause"]["summary"] == "check row_outside_partition fails; version 2 changed its code"
+    lab.deliver(DAYS[3], rows(DAYS[2]), HEADER)
+    next_morning(lab)
+    assert {(one["cause"]["kind"], one["cause"]["node"]) for one in open_ones(lab)} == {("code_error", "totals"), ("stale_data", "orders")}
+
+
 @pytest.mark.parametrize("written", [True, False])
 def test_a_target_that_worked_since_it_was_declared(lab: Lab, written: bool) -> None:
     """Would catch: "correct consumers.yaml:1" for a disk that is gone, because the export was declared the day before and has

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.diagnosis.rules.rule import CONTENT, Covers, Rule, certain, named
+from headrace.observe.diagnosis.rules.rule import CONTENT, Covers, Rule, certain, named, rewritten
 
-RULE = Rule(CauseKind.STALE_DATA, named(CauseKind.STALE_DATA), Covers.PARTITION, CONTENT, opens=certain)
+RULE = Rule(CauseKind.STALE_DATA, named(CauseKind.STALE_DATA), Covers.PARTITION, CONTENT, against=rewritten, opens=certain)

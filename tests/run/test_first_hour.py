@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,37 @@ def test_what_is_late_after_a_loaded_history_is_told_as_what_it_is(lab: Lab) -> 
     tick(lab, DAYS[37], "07:50")
     assert states(lab) == {"report": "served", "board": "served"}
     assert {one["cause"]["kind"] for one in lab.headrace("incidents", "--all")} == {"missing_source"}
+
+
+def rows_in_database(lab: Lab, days: list[str], column: str) -> None:
+    path = lab.root / "bank.db"
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as bank, bank:
+        bank.execute(f"create table orders (day text, {column} real)")
+        bank.executemany("insert into orders values (?, ?)", [(day, n + 0.5) for day in days for n in range(30)])
+
+
+def test_a_few_days_fetched_at_first_say_nothing_of_when_they_come(lab: Lab) -> None:
+    """Would catch: `deadline_infeasible`, "usually there at 08:01 2 days later", of days that were
+    fetched from a database by the first look, a moment before the source was written down."""
+    lab.write("headrace.toml", SETTINGS + '[connections.bank]\nurl = "sqlite:bank.db"\n')
+    source = "source: orders\nowner: acme\npartition: day\nconnection: bank\nstart: 2025-01-01\n"
+    query = 'query: "select * from orders where day = $partition_start"\n'
+    lab.write("sources/orders.yaml", source + query)
+    lab.sql("total", "select cast(day as date) as day, sum(amount) as total from orders group by all")
+    rows_in_database(lab, DAYS[:6], "amount")
+    tick(lab, DAYS[5])
+    rows_in_database(lab, DAYS[:7], "betrag")
+    tick(lab, DAYS[6])
+    (renamed,) = lab.headrace("incidents")
+    (lab.root / "bank.db").unlink()
+    (lab.root / "bank.db").mkdir()
+    tick(lab, DAYS[6], "08:00")
+    lab.headrace("fix", renamed["id"], "--yes", "--now", f"{DAYS[7]}T08:10:00+00:00", code=1)
+    tick(lab, DAYS[6], "09:00")
+    assert states(lab)["report"] == "late"
+    kinds = {one["cause"]["kind"] for one in lab.headrace("incidents", "--all")}
+    assert kinds == {"schema_change", "source_unavailable"}
 
 
 def test_days_that_were_missing_before_anybody_promised_them_are_no_incident(lab: Lab) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runlab import DAYS, Lab
+from runlab import DAYS, SETTINGS, Lab
 
 CONSUMER = "- {consumer: extract, owner: core, reads: [totals], due: '09:00'}\n"
 EXPORT = "- {consumer: extract, owner: core, reads: [totals], due: '09:00', export: {to: 'out/{date:%Y-%m-%d}.csv'}}\n"
@@ -35,8 +35,9 @@ def as_anybody(lab: Lab, hour: int, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def made(root: Path, consumer: str) -> Lab:
+def made(root: Path, consumer: str, settings: str = SETTINGS) -> Lab:
     lab = Lab(root)
+    lab.write("headrace.toml", settings)
     lab.write("consumers.yaml", consumer)
     lab.sql("totals", "select day, sum(amount) as amount from orders group by day")
     lab.orders(DAYS[0])
@@ -95,3 +96,49 @@ def test_an_asset_without_access_runs_again_once_it_has_it(tmp_path: Path) -> No
     assert told["commands"] == [f"headrace retry keyed@{DAYS[0]}"]
     key.chmod(0o644)
     assert as_anybody(lab, 2, "fix", line["id"], "--yes")["state"] == "resolved"
+
+
+def lake_of(lab: Lab) -> list[Path]:
+    lake = lab.root / ".headrace/lake"
+    return [lake, *(path for path in lake.rglob("*") if path.is_dir())]
+
+
+def test_a_lake_that_may_not_be_written_is_one_incident_until_it_may_be(tmp_path: Path) -> None:
+    """Would catch: a pass that ends with the reason, of which nothing is kept: "isn't taken in yet … next:
+    headrace tick", "the runtime is stopped", and nobody is told though a consumer is late."""
+    lab = made(tmp_path, CONSUMER, f'{SETTINGS}[notify.mail]\nurl = "file:{tmp_path}/outbox"\n')
+    for day in DAYS[2:]:
+        lab.orders(day)
+    for folder in lake_of(lab):
+        folder.chmod(0o555)
+    for hour in (10, 11):
+        with pytest.raises(AssertionError, match="Permission denied"):
+            as_anybody(lab, hour, "tick")
+    (line,) = as_anybody(lab, 11, "incidents")
+    assert (line["cause"]["kind"], line["cause"]["node"], line["state"]) == ("resource_exhausted", "headrace", "open")
+    assert line["cause"]["summary"] == "Headrace has no right to use a file or folder of the lake"
+    assert line["affected"]["consumers"] == ["extract"]
+    incident = as_anybody(lab, 11, "incident", line["id"])
+    (evidence,) = incident["cause"]["evidence"]
+    assert evidence["observed"] == f"{lab.root}/.headrace/lake can't be written: Permission denied"
+    repair = incident["repair"]
+    assert (repair["automatic"], repair["command"]) == (False, "headrace tick")
+    assert repair["first"] == "give whoever runs Headrace the right to use what the evidence names"
+    assert incident["opened_at"].startswith("2025-01-08T10:30"), "found by the first pass"
+    status = as_anybody(lab, 11, "status")
+    assert "Nothing can run: the lake can't be written since 10:30" in status["headline"]
+    assert status["consumers"][0]["reason"] == f"orders@{DAYS[6]}: the lake can't be written: Permission denied"
+    assert status["consumers"][0]["next"] == "headrace incidents"
+    assert status["next"] == f"headrace incident {line['id']}"
+    (told,) = [one for one in as_anybody(lab, 11, "deliveries", "orders") if one["partition"] == DAYS[6]]
+    assert told["state"] == "waiting", "what needs no lake goes on: it was found"
+    why = json.dumps(as_anybody(lab, 11, "why", f"orders@{DAYS[1]}"))
+    assert "lake can't be written: Permission denied" in why and "the runtime is stopped" not in why
+    told = "".join(path.read_text() for path in (tmp_path / "outbox").iterdir())
+    assert "Headrace has no right to use a file or folder of the lake" in " ".join(told.split()), told
+    for folder in lake_of(lab):
+        folder.chmod(0o755)
+    assert {one["asset"] for one in as_anybody(lab, 12, "tick")["published"]} == {"orders", "totals"}
+    assert as_anybody(lab, 12, "incidents") == []
+    assert as_anybody(lab, 12, "incident", line["id"])["ended"].startswith("The lake can be written again")
+    assert "Nothing can run" not in as_anybody(lab, 12, "status")["headline"]

@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from headrace.model import InputMode, InputSpec
-from headrace.model.clauses import LAKE_FILE
+from headrace.model.clauses import LAKE_CLOSED, LAKE_FILE
 from headrace.model.commands import command_line, place
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR, required
@@ -260,7 +260,14 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
             verb = "taken in" if node.is_source else "computed"
             if blocked.state == "running":
                 return f"{blocked.node}{at}: is being {verb}"
+            if _by_lake(blocked):
+                return f"{blocked.node}{at}: {short_reason(blocked.reason)}"
             return f"{blocked.node}{at}: isn't {verb} yet"
+
+
+def _by_lake(blocked: Blocked) -> bool:
+    """Whether it waits until the lake can be written: no pass brings it before."""
+    return blocked.state == "waiting" and blocked.reason.startswith(LAKE_CLOSED)
 
 
 def unreadable(blocked: Blocked) -> str:
@@ -292,6 +299,8 @@ def next_command(blocked: Blocked) -> str:
             return command_line("resume", blocked.node)
         case Block.DAMAGED:
             return command_line("incident", blocked.incident) if blocked.incident else "headrace doctor"
+        case Block.WAITING if _by_lake(blocked):
+            return "headrace incidents"
         case Block.MISSING | Block.WAITING:
             return "headrace tick"
 

@@ -7,12 +7,14 @@ from functools import cached_property
 
 import msgspec
 
+from headrace.model.clauses import LAKE_CLOSED
 from headrace.observe.damaged import damaged_files, partitions_in
 from headrace.observe.watched import WHOLE
 from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unusual
 from headrace.store.database import Transaction
 from headrace.store.queries import (
     arriving,
+    attending,
     deliveries,
     drift,
     durations,
@@ -84,7 +86,7 @@ class StoreWorld:
         found = partitions.get(self._tx, node, partition)
         if found is None:
             since = arriving.waiting_since(self._tx, node, partition)
-            return None if since is None else Standing("waiting", published=False, stale=False, reason="", since_us=since)
+            return None if since is None else Standing("waiting", published=False, stale=False, reason=self._closed, since_us=since)
         kept_back = found.state in ("held", "rejected")
         last = quarantine.dropped(self._tx, node, partition) if kept_back else None
         return Standing(
@@ -96,6 +98,12 @@ class StoreWorld:
             found.not_before,
             dropped_us=None if last is None else last.at,
         )
+
+    @cached_property
+    def _closed(self) -> str:
+        """Why no delivery can be taken in; empty where it can."""
+        found = attending.closed(self._tx)
+        return "" if found is None else f"{LAKE_CLOSED}: {found.why.rpartition(': ')[2]}"
 
     def stale_nodes(self) -> set[str]:
         """Nodes of which a published partition is stale."""

@@ -125,6 +125,8 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     damaged: Damaged | None = None
     broken_since: int | None = None
     """Since when no worker starts, in microseconds; None where nothing says so."""
+    closed_since: int | None = None
+    """Since when the lake can't be written."""
     not_applied: int | None = 0
     """Nodes whose files differ from what is applied; None where the files have errors."""
 
@@ -176,6 +178,8 @@ def headline(facts: OpenFacts, causes: str | None, explained: Explained, *, wron
     said = [_served(facts, causes)]
     if facts.broken_since is not None:
         said.append(f"Nothing can run: no worker starts since {moment(facts.broken_since, facts.now_us, facts.timezone)}.")
+    elif facts.closed_since is not None:
+        said.append(f"Nothing can run: the lake can't be written since {moment(facts.closed_since, facts.now_us, facts.timezone)}.")
     if states & {"late", "never"} and "wrong" not in states and not wrong_visible and facts.held:
         said.append("Nothing wrong was published.")
     waiting = explained if causes is not None else Explained(explained.incidents)

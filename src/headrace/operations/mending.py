@@ -217,6 +217,8 @@ def _row(
 def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool = False) -> Mending:
     """What to do about an incident that isn't resolved. `again`: even where the same rows would come out."""
     project = compiled.project
+    if (machine := _of_machine(tx, incident)) is not None:
+        return machine
     match CauseKind(incident.kind):
         case CauseKind.PAUSED if not _is_paused(tx, incident.node):
             return Mending(acts=(Act.LOOK,))
@@ -224,11 +226,6 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
             return Mending(acts=(Act.RESUME,))
         case CauseKind.DESTINATION_UNAVAILABLE:
             return Mending(acts=(Act.RETRY,))
-        case CauseKind.RUNTIME_DOWN if incident.detail == NO_WORKER and attending.broken(tx) is not None:
-            return Mending(
-                first="no worker starts: look at the installation, the interpreter and the memory limits of the machine that runs Headrace",
-                commands=("headrace doctor", "headrace tick"),
-            )
         case kind if kind in _LOOK_AGAIN:
             return _awaited(project, incident)
         case CauseKind.CONFIGURATION_ERROR if _is_declared_anew(tx, project, incident):
@@ -252,6 +249,18 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
             return _of_reported(tx, compiled, incident, again=again)
         case _:
             return _refused_below(tx, incident) or _of_data(tx, compiled, incident)
+
+
+def _of_machine(tx: Transaction, incident: Incident) -> Mending | None:
+    """What to do where Headrace can't work at all; None for every other incident."""
+    if incident.node == HEADRACE and incident.kind == CauseKind.RESOURCE_EXHAUSTED:
+        return Mending(first=_of_disk(incident), commands=("headrace tick",))
+    if incident.kind == CauseKind.RUNTIME_DOWN and incident.detail == NO_WORKER and attending.broken(tx) is not None:
+        return Mending(
+            first="no worker starts: look at the installation, the interpreter and the memory limits of the machine that runs Headrace",
+            commands=("headrace doctor", "headrace tick"),
+        )
+    return None
 
 
 def _awaited(project: Project, incident: Incident) -> Mending:

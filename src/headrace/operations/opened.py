@@ -42,7 +42,7 @@ def facts(
 ) -> OpenFacts:
     """What is open now; `consumers` are those that the view shows."""
     failing = failed_looks.failing(tx)
-    broken = attending.broken(tx)
+    broken, closed = attending.broken(tx), attending.closed(tx)
     return OpenFacts(
         now_us=now_us,
         timezone=project.settings.timezone,
@@ -58,6 +58,7 @@ def facts(
         approvals=[plan.id for plan in plans.awaiting(tx)],
         damaged=damaged,
         broken_since=None if broken is None else broken.since,
+        closed_since=None if closed is None else closed.since,
         not_applied=not_applied,
     )
 

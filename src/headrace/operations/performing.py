@@ -110,12 +110,20 @@ class Context:
         return self._leading.applied
 
     def leader(self, progress: Progress) -> Leader:
-        """The leader over what is applied; a new project is applied first."""
+        """The leader over what is applied; a new project is applied first. Raises LakeError where the lake can't be written."""
+        if self.held.closed is not None:
+            raise self.held.closed
         if self._leading.leader is None:
             self.held.warm(self.session.settings)
             applied = self.applied() or self.apply(progress)
             self._leading.leader = self.held.leader(applied, repair_told)
         return self._leading.leader
+
+    def note_closed(self) -> None:
+        """Keep it, for whoever looks later, that the lake can't be written."""
+        applied = self.applied()
+        if self.held.closed is not None and applied is not None:
+            self.held.leader(applied, repair_told).note_closed(str(self.held.closed))
 
     @property
     def working(self) -> Leader | None:
@@ -177,21 +185,33 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
     try:
         with led(session) as held:
             context = Context(session, held)
-            desk = Desk(context, answer)
-            document = wanted.do(context, arguments, progress)
-            if isinstance(document, Work):
-                document = done(document, desk, progress)
+            closed, document = held.closed, None
+            if closed is None:
+                document = _do(wanted, context, arguments, progress)
             else:
-                note_commands(context)
-            _close(desk, context)
+                context.note_closed()
             sent = begin(session, held)
             copied = name in _BACKED_UP and held.clock.kind is ClockKind.LIVE
     except Busy:
         return _ask(session, wanted, arguments, progress)
     if sent is not None:
         sent.wait()
+    if closed is not None:
+        raise closed
     if copied:
         _back_up(session, progress)
+    return document
+
+
+def _do(wanted: Verb, context: Context, arguments: msgspec.Struct, progress: Progress) -> Document:
+    """Do a verb in this process, and what others ask for meanwhile."""
+    desk = Desk(context, answer)
+    document = wanted.do(context, arguments, progress)
+    if isinstance(document, Work):
+        document = done(document, desk, progress)
+    else:
+        note_commands(context)
+    _close(desk, context)
     return document
 
 
@@ -246,6 +266,8 @@ def _ask(session: Session, wanted: Verb, arguments: msgspec.Struct, progress: Pr
             # The leader ended without an answer: lead, and find our own request among those that wait.
             with suppress(Busy), led(session) as held:
                 context = Context(session, held)
+                if held.closed is not None:
+                    raise held.closed
                 _close(Desk(context, answer), context)
     return _document(wanted, answered)
 

@@ -111,6 +111,9 @@ class Serving:
     def _lead(self, held: Held, ready: Callable[[Role], None]) -> None:
         held.clock.rest()  # a replay moves by work, and the server hasn't any yet
         context = Context(self._session.again(self._session.actor), held)
+        if held.closed is not None:
+            context.note_closed()
+            raise held.closed
         leader = context.leader(self._progress)
         with self._leading(leader), ExitStack() as stack:
             self._stop.ring = lambda: wake(held.store.folder)

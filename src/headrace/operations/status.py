@@ -11,7 +11,7 @@ from headrace.observe.availability import sentences
 from headrace.observe.availability.score import Totals, percent, share
 from headrace.observe.availability.sentences import Window
 from headrace.observe.damaged import damaged_files
-from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.evaluation import SERVED
 from headrace.observe.incidents.closing import SHOWN_US
 from headrace.observe.open_items import Damaged, OpenFacts, OpenKind, open_items
@@ -293,6 +293,9 @@ def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, found: O
     if found.broken_since is not None:
         down = (one.shown for one in found.incidents if one.kind == CauseKind.RUNTIME_DOWN)
         return next((f"headrace incident {shown}" for shown in down), "headrace doctor")
+    if found.closed_since is not None:
+        closed = (one.shown for one in found.incidents if one.node == HEADRACE and one.kind == CauseKind.RESOURCE_EXHAUSTED)
+        return next((f"headrace incident {shown}" for shown in closed), "headrace doctor")
     if holding is not None:
         return f"headrace why {next(one.name for one in consumers if one.incident is not None)}"
     for consumer in consumers:

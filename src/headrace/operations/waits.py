@@ -31,7 +31,7 @@ from headrace.run.unchanged import unchanged
 from headrace.schedule import Arrived, Core, Graph, GraphNode, LoadedCell, PartitionState, Requested, Target, Waiting
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import arriving, attempts, borrowing, durations, failed_looks, incidents, partitions, pauses
+from headrace.store.queries import arriving, attempts, attending, borrowing, durations, failed_looks, incidents, partitions, pauses
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.partitions import Partition
 
@@ -70,6 +70,7 @@ class Waits:
         self._paused = {one.node: one for one in pauses.in_force(tx, now_us)}
         self._blockage = Blockage(scene, now_us)
         self._led = holder(tx) is not None
+        self._closed = attending.closed(tx)
         self.core = Core(epoch=0, slots=0)
         wanted = Requested(tuple(Target(name) for name in self.nodes), run=1, standing=True)
         arrived = [Arrived(source, key, bundle) for source, key, bundle in arriving.waiting_deliveries(tx) if source in self.nodes]
@@ -307,6 +308,8 @@ class Waits:
         workers = self._session.settings.workers
         if self._is_proposed(node, key):
             return "decision", "is stale, and is recomputed only if somebody asks", f"headrace run {node} --partition {shlex.quote(key)}"
+        if self._closed is not None:
+            return "leader", f"could begin, and nothing can run: {self._closed.why}", "headrace incidents"
         if not self._led:
             return "leader", "could begin now, and nothing runs it: the runtime is stopped", "headrace tick"
         if full is not None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from headrace.connect.kinds import name_of
 from headrace.faults import Point, reached
 from headrace.govern.audit import Action, Actor, append
 from headrace.model import LakeError, StoreError
@@ -370,6 +371,15 @@ class Leader(Turning):
             now = self.clock.mark(tx)
             leading.lose_open_work(tx, self.lease.epoch + 1, now)
             attending.nothing_works(tx, why, now)
+            self._settle(tx, now)
+
+    def note_closed(self, why: str) -> None:
+        """Look at the local sources, keep it that the lake can't be written, and evaluate: nothing of that needs the lake or a worker."""
+        sources = self.applied.compiled.project.sources.values()
+        self.look({source.name for source in sources if name_of(source) is None})
+        with self.store.write(self.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            attending.lake_closed(tx, why, now)
             self._settle(tx, now)
 
     def _patience(self) -> float:

@@ -27,11 +27,12 @@ from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
 from headrace.run.executors import Executor
 from headrace.run.executors.choosing import executor_of
+from headrace.run.executors.nobody import Nobody
 from headrace.run.folders import Folders
 from headrace.run.traces.emitter import tracer_of
 from headrace.store import Clock, Lease, Store, Transaction
 from headrace.store.clock import last_written
-from headrace.store.queries import leading
+from headrace.store.queries import attending, leading
 from headrace.store.wake import Listener
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Held:
         self.store, self.lease, self.clock, self.folders = store, lease, clock, folders
         self.production = production
         """Whether what consumers asked for is written to where they want it; an environment writes nothing outside."""
+        self.closed: LakeError | None = None
+        """Why nothing can be published: a folder of the lake can't be written."""
         self._stack = stack
         self._executor: Executor | None = None
         self._listener: Listener | None = None
@@ -81,7 +84,7 @@ class Held:
 
     def leader(self, applied: Applied, repair: RepairOf) -> Leader:
         """The leader over an applied version. `repair` says what repairs an incident, for messages to people."""
-        executor = self.warm(applied.compiled.project.settings)
+        executor = self.warm(applied.compiled.project.settings) if self.closed is None else Nobody()
         from headrace.run.leader import (
             Leader,  # a third of what a command loads: beside the workers' start, and not at all by who only asks
         )
@@ -117,7 +120,9 @@ def hold(
             stack.callback(borrows.close)
         store = stack.enter_context(open_state(root, settings, create=True))
         folders = Folders.of(root, settings)
-        _can_write(folders)
+        closed = _closed(folders)
+        if closed is not None and _is_new(store):
+            raise closed
         if borrows is not None:
             folders = msgspec.structs.replace(folders, borrows=str(borrows.lake))
         clocks: list[Clock] = []
@@ -137,11 +142,30 @@ def hold(
         event_log.begin(store, lease.epoch, folders, actor, clocks[0].now_us())
         _sweep(folders)
         fence.close_to_others(folders.fence, lease.epoch)
-        yield Held(store, lease, clocks[0], folders, stack, borrows)
+        held = Held(store, lease, clocks[0], folders, stack, borrows)
+        held.closed = closed
+        if closed is None:
+            _opened(store, lease.epoch)
+        yield held
 
 
-def _can_write(folders: Folders) -> None:
-    """Before anybody works: in a folder that can't be written every attempt would fail. Raises LakeError."""
+def _is_new(store: Store) -> bool:
+    """Whether the state has no lake yet: then there is nothing that anybody could be told of."""
+    with store.read() as tx:
+        return catalog.missing(tx)
+
+
+def _opened(store: Store, epoch: int) -> None:
+    """Forget that the lake couldn't be written."""
+    with store.read() as tx:
+        known = attending.closed(tx)
+    if known is not None:
+        with store.write(epoch) as tx:
+            attending.lake_open(tx)
+
+
+def _closed(folders: Folders) -> LakeError | None:
+    """Why one of the folders can't be written that every attempt writes to; None where all can be."""
     for folder in (folders.lake, folders.raw, folders.quarantine):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -150,7 +174,8 @@ def _can_write(folders: Folders) -> None:
             probe.unlink()
         except OSError as error:
             hint = "check that its file system isn't mounted read-only, and that this user may write there"
-            raise LakeError(f"{folder} can't be written: {error.strerror}", hint=hint) from error
+            return LakeError(f"{folder} can't be written: {error.strerror}", hint=hint)
+    return None
 
 
 def _not_behind(tx: Transaction, now: datetime | None, production: Production) -> datetime | None:

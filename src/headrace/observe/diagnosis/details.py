@@ -113,6 +113,13 @@ def says_disk(said: str) -> bool:
     return says_no_space(said) or says_denied(said) or _DISK.search(said) is not None
 
 
+def needed(said: str) -> str:
+    """What somebody has to give, where a disk can't be used and an error says this of it."""
+    if says_denied(said):
+        return "the right to use it"
+    return "room on the disk" if says_no_space(said) else "a disk that can be used"
+
+
 @lru_cache(FAILURES_KEPT)
 def _failure(code: str, said: str) -> Failure:
     if _LACKS.search(said):

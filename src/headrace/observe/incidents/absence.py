@@ -14,7 +14,7 @@ import msgspec
 from headrace.model.intervals import bounds_us
 from headrace.observe.blockage import Block, Blockage
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
-from headrace.observe.diagnosis.details import NO_WORKER
+from headrace.observe.diagnosis.details import ENVIRONMENT, NO_WORKER, needed
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.looking import TOLERANCE_US, next_look, usual_break
@@ -30,6 +30,8 @@ from headrace.store.queries.evidence import GAP
 NATS = 12.0
 WORKERS = "workers"
 """What the id of evidence begins with that no worker starts."""
+LAKE = "closed"
+"""What the id of evidence begins with that the lake can't be written."""
 
 
 def gather(tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, after: int) -> tuple[list[Evidence], int]:
@@ -54,6 +56,16 @@ def without_workers(tx: Transaction) -> Iterator[Evidence]:
         yield Evidence(
             id=f"{WORKERS}:broken", node=HEADRACE, family=Family.ABSENCE, kind=CauseKind.RUNTIME_DOWN.value, expected="workers start",
             observed=found.why, strength=NATS, at_us=found.seen, began_us=found.since, detail=NO_WORKER,
+        )  # fmt: skip
+
+
+def without_lake(tx: Transaction) -> Iterator[Evidence]:
+    """That the lake can't be written: nothing can be published, whatever runs."""
+    found = attending.closed(tx)
+    if found is not None:
+        yield Evidence(
+            id=f"{LAKE}:lake", node=HEADRACE, family=Family.RESOURCES, kind=CauseKind.RESOURCE_EXHAUSTED.value,
+            expected=needed(found.why), observed=found.why, strength=NATS, at_us=found.seen, began_us=found.since, error_kind=ENVIRONMENT,
         )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
-from headrace.observe.diagnosis.details import ENVIRONMENT, says_denied, says_disk, says_no_space
+from headrace.observe.diagnosis.details import ENVIRONMENT, needed, says_disk
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.gathered import Gathered
 from headrace.observe.incidents.history import History
@@ -213,18 +213,11 @@ def _of_no_space(tx: Transaction, found: Gathered, one: Changed) -> None:
     found.add(
         Evidence(
             id=id_, node=one.node, partition=key, family=Family.RESOURCES, observed=one.reason,
-            expected=_needed(one.reason),
+            expected=needed(one.reason),
             strength=EXACT_NATS, at_us=last.finished_at or one.since, began_us=newest[-1].queued_at, error_kind=ENVIRONMENT,
         ),
         last.id,
     )  # fmt: skip
-
-
-def _needed(reason: str) -> str:
-    """What somebody has to give, where a disk can't be used for this reason."""
-    if says_denied(reason):
-        return "the right to use it"
-    return "room on the disk" if says_no_space(reason) else "a disk that can be used"
 
 
 def _found_full(attempt: Attempt) -> bool:

@@ -157,7 +157,9 @@ def _delivered(tx: Transaction, scene: Scene, one: Incident) -> Iterator[str]:
 def _by_itself(tx: Transaction, scene: Scene, one: Incident, now: int) -> Iterator[str]:
     """What is so where no command and no delivery ended it."""
     kind = CauseKind(one.kind)
-    if kind is CauseKind.PAUSED:
+    if kind is CauseKind.RESOURCE_EXHAUSTED and one.node == HEADRACE:
+        yield "the lake can be written again"
+    elif kind is CauseKind.PAUSED:
         over = pauses.ended_last(tx, one.node, now)
         yield f"the pause was over{f' at {dated(over, scene.declared.timezone)}' if over is not None else ''}"
     elif kind is CauseKind.DESTINATION_UNAVAILABLE and (other := _still_away(tx, one)) is not None:

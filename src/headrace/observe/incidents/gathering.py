@@ -126,6 +126,7 @@ def _present(
     waiting = blocked.waiting(tx, scene, blockage, now)
     found.now(tx, faults.KIND, ())  # it could be judged this time
     found.now(tx, absence.WORKERS, absence.without_workers(tx))
+    found.now(tx, absence.LAKE, absence.without_lake(tx))
     late = list(arrivals.gather(tx, scene, blockage, reach, blocked.missed(waiting), now))
     overdue = {one.node for one in late if one.observed == arrivals.THROTTLED}
     found.now(tx, "look", looks.gather(tx, project, overdue))

@@ -12,6 +12,7 @@ import msgspec
 
 from headrace.model import Project
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
+from headrace.observe.diagnosis.details import DISK
 from headrace.observe.diagnosis.wording import WITHDRAWN
 from headrace.observe.incidents.reach import still_declared
 from headrace.observe.incidents.telling import RENAMED, turned
@@ -202,7 +203,7 @@ def subject(one: Incident) -> str:
 
 def clause(one: Incident) -> str:
     """What is the matter, without what an error or a person said besides."""
-    if one.kind not in _OF_ERRORS or one.summary.startswith(WITHDRAWN):
+    if one.kind not in _OF_ERRORS or one.summary.startswith(WITHDRAWN) or one.detail == DISK:  # these are Headrace's own words
         return one.summary
     nodes, what = found.groups() if (found := _IN_NODES.match(one.summary)) else ("", one.summary)
     what = _FIRST.sub("", what, count=1) if _FIRST.match(what) else what

@@ -1,4 +1,4 @@
-"""When the leader last looked after the lake, and last freed space; and whether nothing works for it."""
+"""When the leader last looked after the lake, and last freed space; and whether nothing works for it, or the lake can't be written."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import NamedTuple
 from headrace.store.database import Transaction
 
 _BROKEN = "workers_broken"
+_CLOSED = "lake_closed"
 
 
 class Broken(NamedTuple):
-    """No worker starts: since when, when that was seen last, both in microseconds, and why."""
+    """No worker starts, or the lake can't be written: since when, when that was seen last, both in microseconds, and why."""
 
     since: int
     seen: int
@@ -20,20 +21,43 @@ class Broken(NamedTuple):
 
 def broken(tx: Transaction) -> Broken | None:
     """Why nothing works for the leader; None where something has worked since."""
-    row = tx.execute("select value from meta where key = ?", (_BROKEN,)).fetchone()
-    return None if row is None else Broken(*json.loads(row[0]))
+    return _kept(tx, _BROKEN)
 
 
 def nothing_works(tx: Transaction, why: str, now: int) -> None:
     """No worker starts."""
-    before = broken(tx)
-    value = json.dumps([now if before is None else before.since, now, why])
-    tx.execute("insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value", (_BROKEN, value))
+    _keep(tx, _BROKEN, why, now)
 
 
 def something_works(tx: Transaction) -> None:
     """A worker has answered."""
     tx.execute("delete from meta where key = ?", (_BROKEN,))
+
+
+def closed(tx: Transaction) -> Broken | None:
+    """Why the lake's folders can't be written; None where the last leader could."""
+    return _kept(tx, _CLOSED)
+
+
+def lake_closed(tx: Transaction, why: str, now: int) -> None:
+    """A leader found that the lake's folders can't be written."""
+    _keep(tx, _CLOSED, why, now)
+
+
+def lake_open(tx: Transaction) -> None:
+    """A leader found that they can be."""
+    tx.execute("delete from meta where key = ?", (_CLOSED,))
+
+
+def _kept(tx: Transaction, key: str) -> Broken | None:
+    row = tx.execute("select value from meta where key = ?", (key,)).fetchone()
+    return None if row is None else Broken(*json.loads(row[0]))
+
+
+def _keep(tx: Transaction, key: str, why: str, now: int) -> None:
+    before = _kept(tx, key)
+    value = json.dumps([now if before is None else before.since, now, why])
+    tx.execute("insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value", (key, value))
 
 
 def upkeep_at(tx: Transaction) -> int | None:

@@ -150,8 +150,38 @@ def test_two_mistakes_over_one_source_are_two(lab: Lab, alike: bool) -> None:
     lab.now += timedelta(days=3)
     lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
     lab.tick()
-    found = {(one["cause"]["kind"], one["cause"]["node"]) for one in open_ones(lab) if one["cause"]["kind"] != "missing_source"}
+    rest = [one for one in open_ones(lab) if one["cause"]["kind"] != "missing_source"]
+    found = {(one["cause"]["kind"], one["cause"]["node"]) for one in rest}
     assert found == ({("unknown", "orders")} if alike else {("code_error", name) for name in errors})
+    if alike:
+        (one,) = rest
+        others = {"counted": "listed", "listed": "counted"}
+        named = next(name for name in errors if f"correct assets/{name}.py" in one["repair"]["first"])
+        assert one["repair"]["first"].endswith(f"; likewise {others[named]}")
+        assert repaired(one) == {"counted", "listed"}
+
+
+def repaired(one: Any) -> set[str]:
+    """The assets that the commands of an incident's repair compute again."""
+    return {command.split()[2] for command in one["repair"]["commands"] if command.startswith("headrace backfill ")}
+
+
+def test_a_mistake_that_several_assets_share_is_repaired_at_each(lab: Lab) -> None:
+    """Would catch: one file and one command for an error that four assets raise, three of which stay as they are."""
+    names = ["first", "second", "third", "fourth"]
+    for name in names:
+        raised = "raise ValueError('the rows do not add up')"
+        body = f"def {name}(ctx: Context, orders):\n    if str(ctx.partition) == '{DAYS[2]}':\n        {raised}\n    return orders\n"
+        lab.python(name, body, partition="day", inputs=["orders"])
+    lab.headrace("apply", "--yes")
+    lab.tick()
+    lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
+    next_morning(lab)
+    (one,) = open_ones(lab)
+    assert (one["cause"]["kind"], len(set(names) - {one["cause"]["node"]})) == ("code_error", 3)
+    assert repaired(one) == set(names)
+    said = one["repair"]["first"].partition("; likewise ")[2]
+    assert {one["cause"]["node"], *said.split(", ")} == set(names)
 
 
 @pytest.mark.parametrize("left", ["customer = 'c1'", "false"])

@@ -115,6 +115,8 @@ _GIVEN = (
 _OF_FORM = (CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE)
 """What a delivery can be read in spite of, and code that reads it fail over."""
 PLACES_MAX = 200
+NAMED_MAX = 5
+"""Of so many other assets with the same cause the names are said."""
 PROPOSED_MAX = 10_000
 """At most so many partitions are asked about that are recomputed only if somebody asks for it."""
 _STUCK = ("failed", "rejected", "held")
@@ -412,10 +414,11 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
     if packages := _lacking(tx, project, incident):
         return packages
     if stuck and (isinstance(node, Source) or incident.kind not in _PASSING):
-        mine = [msgspec.structs.replace(one, incident=incident.shown) for one in stuck]
-        row = repairs(project, mine, f"{incident.shown}: {clause(incident)}")[0]
-        return Mending(first=(row.first or "look at why it failed") + _of_reference(project, incident, node), commands=tuple(row.commands))
-    elsewhere = [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != node.name]
+        alike = [] if isinstance(node, Source) else _stuck_elsewhere(tx, project, incident)
+        mine = [msgspec.structs.replace(one, incident=incident.shown) for one in (*stuck, *alike)]
+        first, commands = _of_each(project, incident, mine)
+        return Mending(first=(first or "look at why it failed") + _of_reference(project, incident, node), commands=commands)
+    elsewhere = _stuck_elsewhere(tx, project, incident)
     if isinstance(node, Source) and (read := _of_readers(tx, project, incident, node, elsewhere)) is not None:
         return read
     warned = None if elsewhere else _of_warned(tx, compiled, incident, node)
@@ -556,10 +559,21 @@ def _of_readers(tx: Transaction, project: Project, incident: Incident, source: S
 def _of_unnoticed(project: Project, incident: Incident, source: Source, failed: Sequence[Broken]) -> Mending:
     """What failed further down is put down to a delivery about which nothing was noticed: making it
     again comes to the same, until somebody gives other code or other data."""
-    row = repairs(project, failed, f"{incident.shown}: {clause(incident)}")[0]
-    correct = row.first or f"look at why {row.node} fails"
-    first = f"ask {source.owner} whether the data of {source.name} is as agreed, else {correct}"
-    return Mending(first=first, commands=tuple(row.commands))
+    correct, commands = _of_each(project, incident, failed)
+    first = f"ask {source.owner} whether the data of {source.name} is as agreed, else {correct or f'look at why {failed[0].node} fails'}"
+    return Mending(first=first, commands=commands)
+
+
+def _of_each(project: Project, incident: Incident, broken: Sequence[Broken]) -> tuple[str | None, tuple[str, ...]]:
+    """What a person does first about the first of several assets that have the same cause, with the names of the others, and the
+    commands for all of them."""
+    rows = repairs(project, broken, f"{incident.shown}: {clause(incident)}")
+    others = [name for name in dict.fromkeys(row.node for row in rows) if name != rows[0].node]
+    first = rows[0].first
+    if first is not None and others:
+        more = f" and {len(others) - NAMED_MAX} more" if len(others) > NAMED_MAX else ""
+        first = f"{first}; likewise {', '.join(others[:NAMED_MAX])}{more}"
+    return first, tuple(dict.fromkeys(command for row in rows for command in row.commands))
 
 
 def _of_read_as_it_is(tx: Transaction, project: Project, incident: Incident, source: Source, failed: Sequence[Broken]) -> Mending:
@@ -617,6 +631,11 @@ def _stuck(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[Broken]:
     """The partitions that stay as they are until something changes."""
     found = ((node, key, partitions.get(tx, node, key)) for node, key in places)
     return [Broken(node, key, row.state) for node, key, row in found if row is not None and row.state in _STUCK]
+
+
+def _stuck_elsewhere(tx: Transaction, project: Project, incident: Incident) -> list[Broken]:
+    """The partitions of other assets that the cause itself is seen at."""
+    return [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != incident.node]
 
 
 def _asked_for(tx: Transaction, incident: Incident) -> bool:

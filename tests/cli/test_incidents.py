@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
+import pytest
 from clilab import Project
 
 
@@ -111,3 +115,29 @@ def test_an_incident_of_no_partition_names_none(new: Project) -> None:
     text = new.text("incident", "INC-1")
     assert "source_unavailable at orders" in text
     assert "of its own" not in text
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_table_that_is_gone_is_asked_for_where_it_was_read_before(new: Project, ours: bool) -> None:
+    """Would catch: "correct sources/orders.yaml:1", of a declaration that worked until the table was
+    renamed; and a vendor who is asked for the table that our own change named."""
+    with (new.root / "headrace.toml").open("a") as settings:
+        settings.write('[connections.bank]\nurl = "sqlite:bank.db"\n')
+    declared = "source: orders\nowner: acme\npartition: day\nconnection: bank\nstart: 2025-03-03\n"
+    query = 'query: "select * from orders where day = $partition_start"\n'
+    (new.root / "sources/orders.yaml").write_text(declared + query)
+    with closing(sqlite3.connect(new.root / "bank.db")) as bank, bank:
+        bank.execute("create table orders (id integer, customer text, amount real, day text)")
+        days = ("2025-03-03", "2025-03-04")
+        bank.executemany("insert into orders values (1, 'ann', 2.5, ?)", [(day,) for day in days])
+    new.call(new.root, "tick", "--now", "2025-03-04T06:00+01:00")
+    if ours:
+        (new.root / "sources/orders.yaml").write_text(declared + query.replace("from orders", "from sales"))
+        assert new.call(new.root, "apply", "--yes", "--now", "2025-03-05T05:00+01:00")[0] == 0
+    else:
+        with closing(sqlite3.connect(new.root / "bank.db")) as bank, bank:
+            bank.execute("alter table orders rename to orders_old")
+    new.call(new.root, "tick", "--now", "2025-03-05T06:00+01:00")
+    (found,) = [one for one in new.json("incidents") if one["cause"]["node"] == "orders"]
+    asked = "" if ours else "ask acme what became of it, or "
+    assert (found["cause"]["kind"], found["repair"]["first"]) == ("configuration_error", f"{asked}correct sources/orders.yaml:1")

@@ -303,10 +303,20 @@ def _of_declaration(tx: Transaction, project: Project, incident: Incident) -> Me
     """A declaration is corrected and applied; what it held is ingested then, what failed over it is tried again."""
     node, declared = incident.node, _declared_at(project, incident)
     failed = [key for name, key in _places(tx, incident) if name == node and _is_failed(tx, name, key)]
+    if not failed and _worked_as_declared(tx, project, incident):
+        first = f"ask {project.sources[node].owner} what became of it, or correct {declared}"
+        return Mending(first=first, commands=("headrace apply", "headrace tick"))
     if not failed:
         return Mending(first=f"correct {declared}", commands=("headrace apply", "headrace tick"))
     commands = after_correcting(node, failed, is_asset=node in project.assets)
     return Mending(first=asked_by_its_error(declared), commands=tuple(commands))
+
+
+def _worked_as_declared(tx: Transaction, project: Project, incident: Incident) -> bool:
+    """Whether a place that can't be looked at any more was read before, and is declared as it was then."""
+    source = project.sources.get(incident.node)
+    looked = source is not None and any(one.id.startswith("look:") for one in incident.evidence)
+    return source is not None and looked and arriving.last_place_read(tx, source.name) == place_of(source)
 
 
 def _is_failed(tx: Transaction, node: str, key: str) -> bool:

@@ -153,6 +153,14 @@ def last_place(tx: Transaction, source: str) -> str:
     return "" if row is None else str(row[0])
 
 
+def last_place_read(tx: Transaction, source: str) -> str:
+    """Where a source was looked for when it could last be read; empty where it never could, or that
+    isn't known."""
+    sql = "select place from look where source = ? and error is null order by at desc limit 1"
+    row = tx.execute(sql, (source,)).fetchone()
+    return "" if row is None else str(row[0])
+
+
 def waiting_deliveries(tx: Transaction) -> list[tuple[str, str, str]]:
     """(source, partition, bundle) of what arrived and wasn't taken in."""
     rows = tx.execute("select source, partition, bundle from delivery where state = 'waiting' order by id").fetchall()

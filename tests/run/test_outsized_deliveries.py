@@ -130,3 +130,23 @@ def test_a_rejected_file_is_read_again_when_somebody_asks(lab: Lab) -> None:
     lab.headrace("retry", f"orders@{DAYS[2]}", "--reason", "more memory", code=None)
     assert not [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "poison_delivery"]
     assert f"orders@{DAYS[2]}" not in json.dumps([one for one in lab.headrace("quarantine") if one["state"] == "rejected"])
+
+
+def test_a_rejected_file_that_came_again_is_no_more_in_quarantine(lab: Lab) -> None:
+    """Would catch: the file before in the list, with "ask for another file" though it came, where the
+    new one failed."""
+    allow(lab, 2000)
+    deliver(lab, DAYS[0], LARGE_ROWS)
+    lab.tick()
+    allow(lab, MEMORY_MB)
+    (lab.root / f"landing/orders_{DAYS[1]}.csv").write_bytes(b"\x00\x01\xff" * 100)
+    lab.headrace("apply", "--yes", code=None)
+    lab.tick()
+    assert [one["partition"] for one in lab.headrace("quarantine")] == [DAYS[1]]
+    assert "1 rejected partition" in lab.headrace("status")["headline"]
+    deliver(lab, DAYS[1], LARGE_ROWS)
+    lab.tick()
+    assert [one["cause"]["kind"] for one in lab.headrace("incidents")] == ["resource_exhausted"]
+    assert lab.headrace("quarantine") == [] == lab.headrace("quarantine", f"orders@{DAYS[1]}")
+    assert "rejected" not in lab.headrace("status")["headline"]
+    assert "quarantine" not in json.dumps(lab.headrace("incidents"))

@@ -79,6 +79,8 @@ class Batch:
         self._environments: dict[str, bytes] = {}
         self._pending: list[PublicationRow] = []
         self._quarantine: list[QuarantineRow] = []
+        self._replaced: list[tuple[str, str, int]] = []
+        """Partitions of sources whose newest delivery failed: what came before it is no more to be decided about."""
         self._withheld: list[tuple[int, int, bytes]] = []
         self._checks: list[Sequence[object]] = []
         self._profiles: list[Sequence[object]] = []
@@ -134,6 +136,7 @@ class Batch:
         reached(Point.PUBLISH_REGISTERED)
         rows = [self._in_snapshot(row, snapshot) for row in self._pending]
         leading.publish(self._tx, rows)
+        leading.superseded(self._tx, self._replaced)
         leading.quarantine(self._tx, self._quarantine)
         quarantine.withhold(self._tx, self._withheld)
         leading.write_checks(self._tx, self._checks)
@@ -316,6 +319,9 @@ class Batch:
             action = Action.PARTITION_HELD if outcome.state == "held" else Action.PARTITION_REJECTED
             self._audit.append(self._event(action, attempt, {"reason": reason[:1000]}))
         state = "cancelled" if kind is FailureKind.CANCELLED else outcome.state
+        if state == "failed":
+            delivered = ((key, attempt.prepared.delivery_of(key)) for key in attempt.keys)
+            self._replaced += [(attempt.node, key, number) for key, number in delivered if number is not None]
         self._end(attempt, outcome, state, outcome.audit.verdict if outcome.audit else None, reason)
         self._deliver(attempt, outcome, outcome.state, reason)
         self.news += [News(attempt.node, key, outcome.state, None, reason, runs=attempt.runs) for key in attempt.keys]

@@ -356,5 +356,13 @@ def quarantine(tx: Transaction, rows: Sequence[QuarantineRow]) -> None:
     )
 
 
+def superseded(tx: Transaction, rows: Iterable[tuple[str, str, int]]) -> None:
+    """(source, partition, delivery): earlier deliveries of the partition wait for nobody's decision any more."""
+    tx.executemany(
+        "update quarantine set state = 'superseded' where node = ? and partition = ? and delivery_id < ? and state in ('held', 'rejected')",
+        rows,
+    )
+
+
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()

@@ -27,7 +27,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import msgspec
 import pytest
@@ -55,10 +55,10 @@ class Warm:
         self._started_with = _of_starts(os.environ)
         self._lock = threading.Lock()
 
-    def spawn(self, descriptor: int, settings: Settings) -> Any:
+    def spawn(self, descriptor: int, settings: Settings, complaints: IO[bytes]) -> Any:
         """In place of `mothers.spawn`."""
         if not self.fits(os.environ):
-            return FROM_NOTHING(descriptor, settings)
+            return FROM_NOTHING(descriptor, settings, complaints)
         wanted = {"settings": msgspec.json.encode(settings).decode(), "env": clean(os.environ), "cwd": str(Path.cwd())}
         return Forked(self, self.ask({"bear": wanted}, descriptor))
 
@@ -144,7 +144,7 @@ def headrace(
 def warm_mothers() -> Iterator[None]:
     """Mothers are forked; the first of them starts the process that does it."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(mothers, "spawn", lambda descriptor, settings, _complaints: warm().spawn(descriptor, settings))
+        patched.setattr(mothers, "spawn", lambda descriptor, settings, complaints: warm().spawn(descriptor, settings, complaints))
         yield
     while _started:
         _started.pop().close()

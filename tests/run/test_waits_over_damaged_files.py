@@ -96,8 +96,6 @@ def test_what_is_named_is_still_damaged_and_holds_the_reader(lab: Lab) -> None:
     counts, totals = incident_of(lab, "counts"), incident_of(lab, "totals")
     state, reason, _ = board(lab)
     assert (state, reason.partition(":")[0]) == ("late", f"{counts} counts")
-    asked(lab, "fix", incident_of(lab, "orders"), "--yes")
-    assert board(lab)[1] == reason
     done = asked(lab, "fix", counts, "--yes")
     assert (done["fix"], done["state"]) == ("done", "resolved")
     assert [(row["what"], row["text"].partition(":")[0]) for row in done["still"]] == [("board", f"{totals} totals")]
@@ -110,7 +108,21 @@ def test_what_is_named_is_still_damaged_and_holds_the_reader(lab: Lab) -> None:
     assert board(lab) == ("late", f"later@{TODAY}: isn't computed yet", "headrace tick")
     at(lab, "10:00")
     assert board(lab)[0] == "served"
-    assert asked(lab, "incidents") == []
+    assert [row["cause"]["node"] for row in asked(lab, "incidents")] == ["orders"]
+
+
+def test_a_repair_waits_only_for_the_damaged_inputs_that_it_reads(lab: Lab) -> None:
+    """Would catch: "counts reads orders, which is damaged too" of a day that isn't computed from the damaged day of orders; a repair that
+    reads it, and fails over it."""
+    orders, counts = incident_of(lab, "orders"), incident_of(lab, "counts")
+    assert asked(lab, "incident", counts)["repair"]["command"] == f"headrace fix {counts}"
+    path = file_of(lab, "orders", DAYS[-2])
+    path.chmod(0o644)
+    os.truncate(path, 0)
+    at(lab, "05:00")
+    assert asked(lab, "incident", counts)["repair"]["command"] == f"headrace fix {orders}"
+    assert asked(lab, "fix", orders, "--yes")["state"] == "resolved"
+    assert asked(lab, "fix", counts, "--yes")["state"] == "resolved"
 
 
 def test_what_an_attempt_could_not_read_is_looked_at_first(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -331,9 +331,8 @@ def _of_damage(tx: Transaction, compiled: Compiled, incident: Incident, *, again
     keys = tuple(key for name, key in stored.wrong_keys(tx, incident.id) if name == node)
     if incident.state == "recovering" or not keys:
         return Mending(acts=(Act.LOOK,))
-    read = {spec.node for spec in compiled.nodes[node].inputs} if node in compiled.nodes else set()
     for other in stored.open_ones(tx):
-        if other.kind == CauseKind.DATA_CORRUPTED and other.node in read and other.state == "open":
+        if other.kind == CauseKind.DATA_CORRUPTED and other.state == "open" and _reads_of(tx, compiled, node, keys, other):
             return Mending(
                 earlier=other.shown,
                 first=f"{node} reads {other.node}, which is damaged too",
@@ -352,6 +351,15 @@ def _of_damage(tx: Transaction, compiled: Compiled, incident: Incident, *, again
         f" partitions can be read together again: {withdraw}",
         commands=(command_line("retry", node),),
     )
+
+
+def _reads_of(tx: Transaction, compiled: Compiled, node: str, keys: Sequence[str], other: Incident) -> bool:
+    """Whether some partitions are computed from those that another incident is about, without others between them."""
+    if node not in compiled.nodes or other.node not in {spec.node for spec in compiled.nodes[node].inputs}:
+        return False
+    damaged = {key for name, key in stored.wrong_keys(tx, other.id) if name == other.node}
+    scene = Scene(watched(compiled), StoreWorld(tx))
+    return any(is_made_of(scene, node, key, other.node, damaged) for key in keys)
 
 
 def _is_stuck(tx: Transaction, node: str, key: str) -> bool:

@@ -165,21 +165,29 @@ def _graph(tx: Transaction, compiled: Compiled, nodes: Iterable[str]) -> Graph:
 
 
 def _paces(tx: Transaction, compiled: Compiled, graph: Graph) -> dict[str, Pace]:
-    """What attempts with the code that will run took. Where there are none, what other code took says little: such a pace was learnt of
-    none, and differs as that of a node that never ran."""
+    """What attempts with the code that will run took, else those of which it isn't known. Where all were made with other code, that says
+    little: such a pace was learnt of none, and differs as that of a node that never ran."""
     every = {node.name: durations.by_version(tx, node.name) for node in graph.nodes}
     versions = sorted({one for found in every.values() for one, _ in found if one is not None}, reverse=True)
     codes = {one: _codes(tx, one) for one in versions[:VERSIONS_MAX]}
     samples: dict[str, list[Sample]] = {}
     changed = set()
     for name, found in every.items():
-        applied = compiled.nodes[name].fingerprint if name in compiled.project.assets else None
-        own = [sample for one, sample in found if applied is None or one is None or codes.get(one, {}).get(name) == applied]
-        samples[name] = own or [sample for _, sample in found]
-        if not own:
-            changed.add(name)
+        every_one = [sample for _, sample in found]
+        samples[name] = every_one
+        if name in compiled.project.assets:
+            same = [sample for one, sample in found if _made_with(codes, one, name) == compiled.nodes[name].fingerprint]
+            unknown = [sample for one, sample in found if _made_with(codes, one, name) is None]
+            samples[name] = same or unknown or every_one
+            if not same and not unknown:
+                changed.add(name)
     fitted = _fitted(graph, samples)
     return {name: replace(pace, spread=UNKNOWN_SPREAD, count=0) if name in changed else pace for name, pace in fitted.items()}
+
+
+def _made_with(codes: Mapping[int, Mapping[str, str]], version: int | None, node: str) -> str | None:
+    """The fingerprint of a node's code in a version; None where that isn't known."""
+    return None if version is None else codes.get(version, {}).get(node)
 
 
 def _codes(tx: Transaction, version: int) -> dict[str, str]:

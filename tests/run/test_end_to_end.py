@@ -89,6 +89,22 @@ def test_rows_outside_the_partition_reject_it(lab: Lab) -> None:
     assert ("row_outside_partition",) in lab.rows("select name from check_result where outcome = 'failed'")
 
 
+def test_rows_without_a_day_are_no_rows_that_fail(lab: Lab) -> None:
+    """Would catch: "0 of 10 rows fail", of a result that lacks the column which says the day of each."""
+    lab.python(
+        "bare",
+        "def bare(ctx: Context, orders):\n    return orders.drop_columns(['day'])",
+        inputs=["orders"],
+        partition={"by": "day", "column": "day"},
+    )
+    lab.orders(DAYS[0])
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    (evidence,) = incident["cause"]["evidence"]
+    assert (evidence["what"], evidence["expected"]) == ("check row_outside_partition", "row_outside_partition holds")
+    assert "rows fail" not in evidence["observed"] and "day" in evidence["observed"], evidence["observed"]
+
+
 def test_a_renamed_column_holds_the_delivery(lab: Lab) -> None:
     pipeline(lab)
     lab.orders(DAYS[0])

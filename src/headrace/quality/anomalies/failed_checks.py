@@ -36,5 +36,7 @@ def of_checks(results: Iterable[CheckResult], partition: str) -> Iterator[Fact]:
 
 def _observed(result: CheckResult) -> str:
     """How many rows fail; of a query only what it says, since its rows need not be the node's, and of a number of
-    rows that number, since none of them fails."""
-    return result.detail if result.kind in ("sql", "row_count") else f"{result.failing:,} of {result.rows:,} rows fail"
+    rows that number, since none of them fails; of what couldn't be checked why."""
+    return (
+        result.detail if result.kind in ("sql", "row_count") or not result.failing else f"{result.failing:,} of {result.rows:,} rows fail"
+    )

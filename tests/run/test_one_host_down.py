@@ -39,7 +39,8 @@ def served(folder: Path) -> ThreadingHTTPServer:
 def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
     """Would catch: two incidents of one host that is down, because it serves only two sources; two
     sources that fail for themselves taken for one; a consumer of the second that isn't affected;
-    "Headrace does it by itself", of a host that somebody has to start."""
+    "Headrace does it by itself", of a host that somebody has to start; "also open: 1 source
+    unreachable", of the second source of that host."""
     lab = Lab(tmp_path / "p")
     (lab.root / "sources/orders.yaml").unlink()
     folder = lab.root / "served"
@@ -68,6 +69,9 @@ def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
     lab.tick()
     rows = lab.headrace("incidents")
     found = {one["cause"]["node"]: (one["cause"]["kind"], one["affected"]["consumers"]) for one in rows}
+    status = lab.headrace("status")
+    assert [one["name"] for one in status["consumers"] if one["state"] == "late"] == ["c_north", "c_south"]
+    assert "unreachable" not in status["headline"], "it is the cause that they wait for"
     Files.refuses = set()
     (repair,) = [one["repair"] for one in rows if one["cause"]["kind"] == "source_unavailable"]
     assert repair["automatic"]

@@ -56,7 +56,8 @@ class ConsumerFact(msgspec.Struct, frozen=True):
 
 
 class IncidentFact(msgspec.Struct, frozen=True):
-    """An incident that isn't resolved; `reach` are its node and the assets that it affects."""
+    """An incident that isn't resolved; `reach` are its node, others that have the same cause, and the assets that
+    it affects."""
 
     shown: str
     node: str

@@ -47,9 +47,7 @@ def facts(
         now_us=now_us,
         timezone=project.settings.timezone,
         consumers=[_consumer(project, row) for row in consumers],
-        incidents=[
-            IncidentFact(one.shown, one.node, one.kind, frozenset({one.node, *one.affected.assets})) for one in incidents.open_ones(tx)
-        ],
+        incidents=[_incident(tx, one) for one in incidents.open_ones(tx)],
         held={node: Held(*counts) for node, counts in quarantine.by_node(tx).items() if project.node(node) is not None},
         failing=[node for node in failures.failing_nodes(tx) if project.node(node) is not None],
         unreachable={one.source: one.since for one in failing if one.source in project.sources and one.code not in THROTTLED},
@@ -90,6 +88,10 @@ def _expected(project: Project, source: Source, oldest: str | None, now_us: int)
         hours = (bounds_us(last, grain, zone)[1] - bounds_us(first, grain, zone)[0]) // HOUR_US
         return max(hours, 0)
     return sum(1 for _ in keys_between(first, last, grain, zone)) if first <= last else 0
+
+
+def _incident(tx: Transaction, one: Incident) -> IncidentFact:
+    return IncidentFact(one.shown, one.node, one.kind, frozenset({one.node, *incidents.nodes_of(tx, one.id), *one.affected.assets}))
 
 
 def _consumer(project: Project, one: ConsumerStatus) -> ConsumerFact:

@@ -169,6 +169,11 @@ def partitions_of(tx: Transaction, number: int) -> list[tuple[str, str]]:
     return [(node, partition) for node, partition in rows]
 
 
+def nodes_of(tx: Transaction, number: int) -> list[str]:
+    """The nodes at which the cause itself is seen."""
+    return [node for (node,) in tx.execute("select distinct node from incident_partition where incident_id = ? order by node", (number,))]
+
+
 def symptoms_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Symptom]:
     """What a cause brought about elsewhere, oldest first."""
     rows = tx.execute(

@@ -76,6 +76,7 @@ def test_a_file_far_above_its_usual_size_is_poison_and_a_smaller_one_ends_it(lab
     said = json.dumps([waits, incident])
     assert "headrace retry" not in said and "yield batches" not in said
     assert incident["repair"]["first"].startswith("ask acme for the file")
+    assert "is kept, and not read any more" in incident["timeline"][0]["what"]
     assert lab.tick().attempts == []
     deliver(lab, DAYS[5], 12)
     assert published(lab.tick()) == [("orders", DAYS[5])]
@@ -107,6 +108,8 @@ def test_a_file_of_its_usual_size_is_a_lack_of_memory(lab: Lab) -> None:
     assert incident["cause"]["kind"] == "resource_exhausted"
     said = json.dumps(incident)
     assert "yield batches" not in said and "Possible solutions" not in said
+    assert incident["repair"]["first"] == "raise `memory_max` of [run], or ask acme for smaller files"
+    assert incident["repair"]["command"] == f"headrace retry orders@{DAYS[1]}"
     assert lab.headrace("quarantine") == []
 
 

@@ -36,6 +36,7 @@ from headrace.operations.repairs import (
     asked_by_its_error,
     asked_for_access,
     before_deciding,
+    before_reading_again,
     decided_at,
     installed,
     lacking,
@@ -435,7 +436,9 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
         alike = [] if isinstance(node, Source) else _stuck_elsewhere(tx, project, incident)
         mine = [msgspec.structs.replace(one, incident=incident.shown) for one in (*stuck, *alike)]
         first, commands = _of_each(project, incident, mine)
-        return Mending(first=(first or "look at why it failed") + _of_reference(project, incident, node), commands=commands)
+        memory = isinstance(node, Source) and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail == Failure.MEMORY
+        first = first or (before_reading_again(node.owner) if memory else "look at why it failed")
+        return Mending(first=first + _of_reference(project, incident, node), commands=commands)
     elsewhere = _stuck_elsewhere(tx, project, incident)
     if isinstance(node, Source) and (read := _of_readers(tx, project, incident, node, elsewhere)) is not None:
         return read

@@ -64,6 +64,11 @@ def asked_for_access(node: str) -> str:
     return f"check the secret and the rights with which {node} is reached"
 
 
+def before_reading_again(owner: str) -> str:
+    """What a person does before a delivery is read again that took more memory than an attempt may use."""
+    return f"raise `memory_max` of [run], or ask {owner} for smaller files"
+
+
 def lacking(found: Iterable[Broken]) -> list[str]:
     """The packages that attempts lacked, each once, in their order."""
     said = (one.error.hint or "" for one in found if one.state == "failed" and one.error is not None)
@@ -160,6 +165,8 @@ def first_of(project: Project, one: Broken) -> str | None:
 
 
 def _of_source(source: Source, one: Broken) -> str | None:
+    if one.state == "failed" and one.error is not None and one.error.code == "out_of_memory":
+        return before_reading_again(source.owner)
     if one.state in ("failed", "lost"):
         return None
     if one.declared:

@@ -82,7 +82,10 @@ def _tried(tx: Transaction, one: Evidence) -> Iterator[Happened]:
     why = "lost its worker" if one.family is Family.LOST else "lacked resources"
     standing = partitions.get(tx, one.node, key)
     newest = next(iter(attempts.of_partition(tx, one.node, key, limit=1)), None)
-    if standing is not None and standing.state == "failed" and newest is not None and newest.id == attempt.id:
+    if (attempt.error or {}).get("code") == CauseKind.POISON_DELIVERY:
+        said = f"attempt {attempt.id} at {place} took more memory than it may: what was delivered is kept, and not read any more"
+        yield Happened(one.at_us, said, HEADRACE, "keep_only")
+    elif standing is not None and standing.state == "failed" and newest is not None and newest.id == attempt.id:
         said = f"attempt {attempt.id} at {place} {why} too: it isn't run again by itself, until what it runs on changes or somebody asks"
         yield Happened(one.at_us, said, HEADRACE, "give_up")
     elif len(attempt.partitions) > 1 and one.family is Family.RESOURCES:

@@ -43,8 +43,12 @@ def test_a_plan_that_waits_for_an_approval_is_told_after_a_while_and_ends_with_i
     (incident,) = lab.headrace("incidents")
     rules = [seen["expected"] for seen in incident["cause"]["evidence"]]
     assert rules == ["an approval: headrace.toml:7 backfill_approval = 'partitions > 2'"]
-    assert incident["repair"]["first"].startswith("nobody can approve a plan yet: cancel it, or change")
+    assert incident["repair"]["first"].startswith("nobody can approve a plan yet: cancel it; ")
+    assert incident["repair"]["commands"] == ["headrace backfills cancel 1 --reason TEXT"]
     lab.headrace("backfills", "cancel", "1", "--reason", "not needed", "--now", lab.now.isoformat())
     lab.now += timedelta(hours=1)
     lab.tick()
     assert lab.rows("select kind, node, state from incident") == [("approval_pending", "clean", "resolved")]
+    (over,) = lab.headrace("incidents", "--all")
+    assert over["ended"].startswith("Backfill cancelled by "), over["ended"]
+    assert "(backfill 1): clean (not needed)" in over["ended"] and "again" not in over["ended"]

@@ -236,9 +236,11 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
         case CauseKind.CONFIGURATION_ERROR:
             return _of_declaration(tx, project, incident)
         case CauseKind.APPROVAL_PENDING:
+            numbers = [one.id.removeprefix("plan:") for one in incident.evidence]
             return Mending(
-                first="nobody can approve a plan yet: cancel it, or change `backfill_approval` in headrace.toml and plan it again",
-                commands=("headrace backfills",),
+                first="nobody can approve a plan yet: cancel it; if it is wanted, change `backfill_approval` in headrace.toml"
+                " and plan it again",
+                commands=tuple(command_line("backfills", "cancel", one, "--reason", "TEXT") for one in dict.fromkeys(numbers)),
             )
         case CauseKind.DEADLINE_INFEASIBLE:
             readers = still_declared(incident, project).affected.consumers

@@ -16,12 +16,14 @@ from headrace.govern.audit import Action, ActorType
 from headrace.model.commands import command_line
 from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import Blockage
+from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.incidents import changes
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE
 from headrace.observe.wording import dated
+from headrace.plan.backfills import Backfill
 from headrace.store.database import Transaction
-from headrace.store.queries import attempts, exceptions, quarantine, runs, trail
+from headrace.store.queries import attempts, exceptions, plans, quarantine, runs, trail
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.incidents import Happened, Incident
@@ -76,6 +78,7 @@ _DID: Mapping[str, str] = {
     Action.DELIVERY_RECEIVED: "handed over",
     Action.RUN_REQUESTED: "run again",
     Action.PLAN_MADE: "backfill planned",
+    Action.PLAN_CANCELLED: "backfill cancelled",
     Action.PROJECT_APPLIED: "changed",
     Action.ENVIRONMENT_PROMOTED: "promoted",
     Action.EXPORT_TAKEN_OVER: "export taken over",
@@ -208,6 +211,8 @@ class _Touched:
         places = self.by(command, set()) or command.places
         if command.did == IN_VAIN:
             return ()
+        if command.action == Action.PLAN_CANCELLED and self._one.kind != CauseKind.APPROVAL_PENDING:
+            return ()  # it computed nothing
         if command.backfill is not None:
             made = _published(attempts.of_plan(tx, command.backfill))
             return tuple(place for place in places if place[0] in {node for node, key in made if self._at(node, _key(key))})
@@ -323,6 +328,10 @@ def _of(tx: Transaction, scene: Scene, event: Mapping[str, Any]) -> tuple[_Place
         return _of_run(tx, int(thing), after), ""
     if action == Action.PLAN_MADE:
         return tuple((node, "") for node in sorted(after.get("chosen") or {})), f"(backfill {thing})"
+    if action == Action.PLAN_CANCELLED:
+        plan = plans.get(tx, int(thing))
+        chosen = () if plan is None else msgspec.msgpack.decode(plan.content, type=Backfill).chosen
+        return tuple((one.node, "") for one in chosen), f"(backfill {thing})"
     if action == Action.PROJECT_APPLIED:
         return tuple((one.node, "") for one in changes.of_version(tx, int(thing))), f"(version {thing})"
     if action == Action.ENVIRONMENT_PROMOTED:

@@ -209,7 +209,8 @@ def _served(scene: Scene, one: Incident, evaluation: Evaluation, waived: set[str
         yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
     if len(waiting) < len(left):
         rest = waiting or waived & set(affected)
-        yield f"all {'others ' if rest else ''}whom it affected are served again{_by_exception(one, evaluation, left)}"
+        again = "" if one.kind == CauseKind.APPROVAL_PENDING else " again"  # what waited may be wanted by nobody yet
+        yield f"all {'others ' if rest else ''}whom it affected are served{again}{_by_exception(one, evaluation, left)}"
 
 
 def _by_exception(one: Incident, evaluation: Evaluation, consumers: Iterable[str]) -> str:

@@ -315,6 +315,18 @@ def test_what_cant_work_is_a_mistake_in_the_declaration(bank: Bank, connector: d
     assert bank.database.rows("select count(*) from t") == [(1,)]
 
 
+@pytest.mark.parametrize(
+    ("connector", "said"),
+    [({"table": "nowhere"}, 'relation "nowhere" does not exist'), ({"table": "t", "cursor": "nothing"}, 'column "nothing" does not exist')],
+)
+def test_what_is_gone_is_told_without_our_statement(bank: Bank, connector: dict[str, str], said: str) -> None:
+    """Would catch: an incident called `relation … does not exist LINE 1: ...end end,`, after a statement that nobody wrote."""
+    bank.run("create table t (n int)")
+    with pytest.raises(Unavailable) as caught:
+        bank.far(BY_DELIVERY, **{"cursor": "n", **connector}).look()
+    assert str(caught.value) == said
+
+
 def test_a_table_that_may_not_be_read_is_access_denied(bench: Workbench, remote: PostgresRemote, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a missing GRANT taken for an outage."""
     monkeypatch.setenv("REMOTE_SECRET", CANARY)

@@ -39,6 +39,8 @@ _DENIED = ("authentication failed", "no password supplied", "pg_hba.conf", "perm
 _WRONG = ("does not exist", "invalid connection option", "invalid sslmode", "could not translate host name", "root certificate file")
 _DETERMINISTIC = ("0A", "21", "22", "25", "2F", "3D", "3F", "42")
 """Classes of SQLSTATE that come again until somebody changes the declaration or the database."""
+_GONE = ("42P01", "42703")
+"""A table or a column that isn't there: of these the statement, which is ours, says nothing more."""
 DECIMAL_DIGITS_MAX = 38
 MESSAGE_CHARACTERS_MAX = 500
 
@@ -147,8 +149,9 @@ def _said() -> Iterator[None]:
 
 def _refusal(error: psycopg.Error) -> Unavailable:
     """By SQLSTATE; connections that never came to be have none, only the text."""
-    message = shown(told_by(error), MESSAGE_CHARACTERS_MAX)
     state = error.sqlstate or ""
+    said = error.diag.message_primary if state in _GONE else None
+    message = shown(said or told_by(error), MESSAGE_CHARACTERS_MAX)
     if state.startswith("28") or state == "42501" or (not state and any(word in message for word in _DENIED)):
         return Unavailable(message, code="access_denied", transient=False)
     if state[:2] in _DETERMINISTIC or (

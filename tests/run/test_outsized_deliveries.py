@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from runlab import DAYS, SETTINGS, Lab, published
 
+from headrace.run import graph
+
 pytestmark = pytest.mark.usefixtures("cold_mothers")
 MEMORY_MB = 250
 """What an attempt may use: less than reading a large file takes here."""
@@ -20,7 +22,9 @@ if 'headrace.run.mother' in ' '.join(sys.orig_argv):
     from headrace.connect import take_in
     opens = take_in.open_readable
     def hungry(kept, *given, **named):
-        if kept.stat().st_size > 100_000:
+        if kept.stat().st_size > 250_000:
+            time.sleep(60)
+        elif kept.stat().st_size > 100_000:
             eaten = b'x' * (400 << 20)
             time.sleep(1.5)
         return opens(kept, *given, **named)
@@ -30,7 +34,7 @@ if 'headrace.run.mother' in ' '.join(sys.orig_argv):
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    """A project whose workers take 400 MB for each file of more than 100 kB."""
+    """A project whose workers take 400 MB for each file of more than 100 kB, and a minute for each of more than 250 kB."""
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(_HUNGRY)
@@ -153,3 +157,18 @@ def test_a_rejected_file_that_came_again_is_no_more_in_quarantine(lab: Lab) -> N
     assert lab.headrace("quarantine") == [] == lab.headrace("quarantine", f"orders@{DAYS[1]}")
     assert "rejected" not in lab.headrace("status")["headline"]
     assert "quarantine" not in json.dumps(lab.headrace("incidents"))
+
+
+def test_a_file_far_above_its_usual_size_that_takes_too_long_is_poison(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a lost worker, of a file that takes more than an hour to be read."""
+    for day in DAYS[:2]:
+        deliver(lab, day, 10)
+    lab.tick()
+    monkeypatch.setattr(graph, "SOURCE_TIMEOUT", "6s")
+    deliver(lab, DAYS[2], LARGE_ROWS * 3 // 2)
+    done = lab.tick()
+    assert [one.state for one in done.attempts] == ["lost", "rejected"]
+    incident = only_incident(lab)
+    assert incident["cause"]["kind"] == "poison_delivery"
+    assert incident["cause"]["summary"].endswith(" times the size of any before, takes more time than an attempt may take")
+    assert len(lab.headrace("quarantine")) == 1

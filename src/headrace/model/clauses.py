@@ -8,7 +8,7 @@ BESIDES = "whatever its columns are called"
 """The end of the detail of what is odd about a delivery that is held for its names, and would be with the names decided."""
 DELIVERED_AS = "delivered as "
 """Before the name that the delivery has for the column, in the same detail, where it is another."""
-OUTSIZED = "takes more memory than an attempt may use"
+OUTSIZED = ("takes more memory than an attempt may use", "takes more time than an attempt may take")
 """The beginning of the detail of a delivery that is too large to be read; its size follows."""
 LAKE_CLOSED = "the lake can't be written"
 """The beginning of why a delivery waits that nothing can be published of; the system's reason follows."""

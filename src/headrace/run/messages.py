@@ -78,7 +78,7 @@ OUTSIZED_TIMES = 10
 
 
 class TooMuch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A delivery that took more memory than an attempt may use, and what is known of the sizes of its source's deliveries."""
+    """A delivery that took more memory, or time, than an attempt may, and what is known of the sizes of its source's deliveries."""
 
     said: str
     """What the last try ended with."""
@@ -86,6 +86,8 @@ class TooMuch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """How many other deliveries of the source were read."""
     largest_bytes: int = 0
     """The size of the largest of them."""
+    timed_out: bool = False
+    """Whether time was what it took too much of."""
 
     def is_of(self, size_bytes: int) -> bool:
         """Whether a delivery of this size is to blame: one of a usual size isn't."""

@@ -14,6 +14,8 @@ from headrace.schedule.retry import ENVIRONMENT_WAIT_US, INSTALLED_WAIT_US, draw
 from headrace.schedule.situation import Situation
 from headrace.schedule.states import WAITS, Change, FailureKind, PartitionState, step
 
+TIMED_OUT = "was ended because it ran past its timeout"
+"""How the worker of an attempt ended that took too long."""
 _CHANGES = {PartitionState.HELD: Change.HELD, PartitionState.REJECTED: Change.REJECTED}
 
 
@@ -123,7 +125,7 @@ class Endings:
         for attempt, running in self._all.running.items():
             if running.expires_at <= self._all.now and attempt not in self._all.timed_out:
                 self._all.timed_out.add(attempt)
-                self._all.commands.append(Kill(attempt, "was ended because it ran past its timeout"))
+                self._all.commands.append(Kill(attempt, TIMED_OUT))
 
     def _tell(self, node: GraphNode, keys: tuple[str, ...]) -> None:
         """What waited for an attempt to end reads the older publication; what can do without it isn't held up any longer."""

@@ -263,8 +263,8 @@ def _configured(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 def _poison(own: Sequence[Evidence], _: Sequence[str]) -> str:
     outsized = [one.detail for one in own if one.detail.startswith(OUTSIZED)]
     if len(outsized) == len(own):
-        _, _, size = outsized[0].partition(": ")
-        return f"{len(own)} deliveries take more memory than an attempt may use" if len(own) > 1 else f"its delivery of {size}, {OUTSIZED}"
+        what, _, size = outsized[0].partition(": ")
+        return f"{len(own)} deliveries take more memory or time than an attempt may" if len(own) > 1 else f"its delivery of {size}, {what}"
     signal = _SIGNAL.search(own[0].observed)
     by = f" (by {signal[0]})" if signal is not None else ""
     if len(own) > 1:

@@ -51,17 +51,17 @@ def poison(observed: str) -> Fact:
 
 
 def outsized(why: TooMuch, size_bytes: int) -> Fact:
-    """A delivery that takes more memory than an attempt may use. Where others were read, its size is compared with theirs."""
-    size = bytes_as_text(size_bytes)
+    """A delivery that takes more memory, or time, than an attempt may. Where others were read, its size is compared with theirs."""
+    size, what = bytes_as_text(size_bytes), OUTSIZED[why.timed_out]
     if not why.largest_bytes:
         expected = "a file that can be read with the memory that an attempt may use"
-        return msgspec.structs.replace(poison(f"{size}; {why.said}"), expected=expected, detail=f"{OUTSIZED}: {size}")
+        return msgspec.structs.replace(poison(f"{size}; {why.said}"), expected=expected, detail=f"{what}: {size}")
     several = f"the {why.read:,} deliveries" if why.read > 1 else "the one delivery"
     times = f"{size_bytes // why.largest_bytes:,} times the size of any before"
     return msgspec.structs.replace(
         poison(f"{size}, {times}; {why.said}"),
         expected=f"at most {bytes_as_text(why.largest_bytes)}, as {several} read before",
-        detail=f"{OUTSIZED}: {size}, {times}",
+        detail=f"{what}: {size}, {times}",
     )
 
 

@@ -78,7 +78,7 @@ def task(
         connection=lookup.project.settings.connections.get(source.connector.get("connection", ""), {}),
         now_us=now,
         deaths=_poisonous(deaths),
-        too_much=too_much(tx, source.name, delivery.id),
+        too_much=too_much(tx, source.name, delivery),
         withdrawn=_withdrawn(tx, source.name, keys),
         exact=exact_as_double(tx, source.name) if schema is not None else (),
         views=view_checks(lookup, tx, source, keys, snapshot),

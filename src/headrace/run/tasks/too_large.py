@@ -1,11 +1,13 @@
-"""Deliveries that take more memory than an attempt may use: whether the file is to blame, or the machine is short of it."""
+"""Deliveries that take more memory or time than an attempt may: whether the file is to blame, or the machine is short of it."""
 
 from __future__ import annotations
 
 from headrace.run.messages import OUTSIZED_TIMES, TooMuch
+from headrace.schedule.ending import TIMED_OUT
 from headrace.schedule.retry import RESOURCES_TRIES_MAX
 from headrace.store import Transaction
 from headrace.store.queries import arriving, attempts
+from headrace.store.queries.arriving import Delivered
 
 OUT_OF_MEMORY = "out_of_memory"
 TOO_LARGE = "poison_delivery"
@@ -28,9 +30,14 @@ def is_to_blame(tx: Transaction, source: str, partition: str, since: int) -> boo
     return given_up and not arriving.as_large_elsewhere(tx, source, delivery.path, delivery.size_bytes // OUTSIZED_TIMES)
 
 
-def too_much(tx: Transaction, source: str, delivery: int) -> TooMuch | None:
-    """Of a delivery that is only to be kept: why; None for all others."""
-    failed = arriving.last_failure(tx, delivery)
-    if failed is None or failed.get("code") != TOO_LARGE:
+def too_much(tx: Transaction, source: str, delivery: Delivered) -> TooMuch | None:
+    """Of a delivery that is only to be kept: why; None for all others. One that ran out of time is read once more, unless it is far
+    larger than what the source brought before."""
+    last = arriving.last_ended(tx, delivery.id)
+    if last is None:
         return None
-    return TooMuch(str(failed["message"]), *arriving.sizes_read(tx, source, delivery))
+    read, largest = arriving.sizes_read(tx, source, delivery.id)
+    if last.state == "failed" and last.error.get("code") == TOO_LARGE:
+        return TooMuch(str(last.error["message"]), read, largest)
+    why = TooMuch(last.reason, read, largest, timed_out=True)
+    return why if last.state == "lost" and TIMED_OUT in last.reason and largest and why.is_of(delivery.size_bytes) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -254,14 +254,22 @@ def deaths(tx: Transaction, delivery: int) -> list[str]:
     ]
 
 
-def last_failure(tx: Transaction, delivery: int) -> dict[str, Any] | None:
-    """What the newest attempt at a delivery that came to something failed with; None where it came to something else."""
+class LastEnded(NamedTuple):
+    """The newest attempt at a delivery that came to something."""
+
+    state: str
+    reason: str
+    error: dict[str, Any]
+
+
+def last_ended(tx: Transaction, delivery: int) -> LastEnded | None:
+    """What the newest attempt at a delivery came to; None where none has come to anything."""
     row = tx.execute(
-        "select state, error from attempt where delivery_id = ? and state not in ('queued', 'running', 'cancelled', 'skipped')"
-        " order by epoch desc, n desc limit 1",
+        "select state, coalesce(reason, ''), error from attempt where delivery_id = ?"
+        " and state not in ('queued', 'running', 'cancelled', 'skipped') order by epoch desc, n desc limit 1",
         (delivery,),
     ).fetchone()
-    return msgspec.json.decode(row[1]) if row is not None and row[0] == "failed" and row[1] else None
+    return None if row is None else LastEnded(row[0], row[1], msgspec.json.decode(row[2]) if row[2] else {})
 
 
 def failures_in_a_row(tx: Transaction, delivery: int, code: str) -> int:

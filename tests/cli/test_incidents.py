@@ -141,3 +141,8 @@ def test_a_table_that_is_gone_is_asked_for_where_it_was_read_before(new: Project
     (found,) = [one for one in new.json("incidents") if one["cause"]["node"] == "orders"]
     asked = "" if ours else "ask acme what became of it, or "
     assert (found["cause"]["kind"], found["repair"]["first"]) == ("configuration_error", f"{asked}correct sources/orders.yaml:1")
+    report = next(one for one in new.json("status")["consumers"] if one["name"] == "morning-report")
+    gone = "sales" if ours else "orders"
+    assert report["state"] == "at_risk", "nobody knows whether it is there, and it is due at 07:00"
+    said = f"orders@2025-03-04: can't be read since 06:00: bank.db: no such table: {gone}"
+    assert (report["reason"], report["next"]) == (f"late at 07:00: {said}", f"headrace incident {found['id']}")

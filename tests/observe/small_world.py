@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.zones import to_us
 from headrace.observe.watched import WHOLE, Node, Terms, Watched
-from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unusual
+from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unreadable, Unusual
 
 ZONE = "America/New_York"
 
@@ -156,6 +156,9 @@ class SmallWorld:
 
     def failed_in_backfill(self, node: str, partition: str) -> Failed | None:
         return None
+
+    def unreadable(self) -> Mapping[str, Unreadable]:
+        return {}
 
     def unusual(self) -> list[Unusual]:
         return self.odd

@@ -48,7 +48,9 @@ class Blocked(NamedTuple):
     state: str
     reason: str
     incident: str = ""
-    """Of what is damaged, or failed in a backfill: the open incident about it, where there is one."""
+    """Of what is damaged, failed in a backfill or can't be read: the open incident about it, if any."""
+    unreadable_us: int | None = None
+    """Of a source that can't be read, so that nobody knows what was delivered: since when."""
 
 
 class Blockage:
@@ -208,6 +210,10 @@ class Blockage:
         pause = self._scene.world.pauses().get(node.name)
         if pause is not None and pause.holds(self._now) and state in ("missing", "waiting"):
             return Blocked(Block.PAUSED, None, node.name, key, state, pause.said(self._now, self._scene.declared.timezone))
+        unread = self._scene.world.unreadable().get(node.name) if state == "missing" else None
+        if unread is not None:
+            found = Blocked(Block.MISSING, None, node.name, key, state, unread.said, unread.incident)
+            return found._replace(unreadable_us=unread.since_us)
         if state == "missing":
             return Blocked(Block.MISSING if node.is_source else Block.WAITING, None, node.name, key, state, "")
         assert standing is not None
@@ -252,6 +258,9 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
             return f"{blocked.node}: {reason}{blocked.state}{since}"
         case Block.DAMAGED:
             return f"{blocked.node}{at} {unreadable(blocked)}"
+        case Block.MISSING if blocked.unreadable_us is not None:
+            since = moment(blocked.unreadable_us, now_us, zone)
+            return f"{blocked.node}{at}: can't be read since {since}: {short_reason(blocked.reason)}"
         case Block.MISSING:
             by = promised_by(node, blocked.partition)
             promised = "" if by is None else f", promised by {moment(by, now_us, zone)}"
@@ -301,6 +310,8 @@ def next_command(blocked: Blocked) -> str:
             return command_line("incident", blocked.incident) if blocked.incident else "headrace doctor"
         case Block.WAITING if _by_lake(blocked):
             return "headrace incidents"
+        case Block.MISSING if blocked.incident:
+            return command_line("incident", blocked.incident)
         case Block.MISSING | Block.WAITING:
             return "headrace tick"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headrace.observe.facts import StoreWorld
-from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unusual, World
+from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unreadable, Unusual, World
 from headrace.store.database import Transaction
 
 
@@ -107,6 +107,14 @@ class EnvironmentWorld:
         """What a backfill or a repair failed at; production's incidents are only there."""
         found = self._of(node).failed_in_backfill(node, partition)
         return found._replace(incident="") if found is not None and node in self._borrowed else found
+
+    def unreadable(self) -> Mapping[str, Unreadable]:
+        """The sources that can't be read, of the nodes that are this one's or production's, whose
+        incidents are only there."""
+        own, theirs = self._own.unreadable(), self._production.unreadable()
+        found = {name: one for name, one in own.items() if name not in self._borrowed}
+        borrowed = {name: one for name, one in theirs.items() if name in self._borrowed}
+        return found | {name: one._replace(incident="") for name, one in borrowed.items()}
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes, where it is made."""

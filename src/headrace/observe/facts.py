@@ -9,8 +9,9 @@ import msgspec
 
 from headrace.model.clauses import LAKE_CLOSED
 from headrace.observe.damaged import damaged_files, partitions_in
+from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.watched import WHOLE
-from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unusual
+from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unreadable, Unusual
 from headrace.store.database import Transaction
 from headrace.store.queries import (
     arriving,
@@ -19,6 +20,7 @@ from headrace.store.queries import (
     drift,
     durations,
     exceptions,
+    failed_looks,
     incidents,
     news,
     obligations,
@@ -32,6 +34,8 @@ from headrace.store.queries import (
 )
 
 LOOKS_JUDGED = 20
+_OF_LOOKS = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.CONFIGURATION_ERROR)
+"""What an incident is called of a source that can't be read."""
 OBLIGATIONS_NEWEST = 100
 
 
@@ -200,6 +204,19 @@ class StoreWorld:
     def _open_at(self, node: str, key: str) -> str:
         opened = incidents.open_at(self._tx, node, "" if key == WHOLE else key)
         return "" if opened is None else opened.shown
+
+    def unreadable(self) -> Mapping[str, Unreadable]:
+        """The sources that can't be read, of which an incident is open."""
+        return self._unreadable
+
+    @cached_property
+    def _unreadable(self) -> dict[str, Unreadable]:
+        found = {}
+        for one in failed_looks.failing(self._tx):
+            opened = incidents.open_at(self._tx, one.source, "")
+            if opened is not None and opened.kind in _OF_LOOKS:
+                found[one.source] = Unreadable(one.since, one.error, opened.shown)
+        return found
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""

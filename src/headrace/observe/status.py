@@ -230,12 +230,13 @@ class _Judgement:
         return None
 
     def _held_back(self, one: Obligation) -> AtRisk | None:
-        """Something that stands still until somebody does something, or that was promised for earlier."""
+        """Something that stands still until somebody does something, that was promised for earlier, or
+        of which nobody knows whether it was delivered."""
         for found in in_order(self._blockage.of(self._terms, one.interval)):
-            if found.block in HOLDS or self._overdue(found):
+            if found.block in HOLDS or self._overdue(found) or found.unreadable_us is not None:
                 at = moment(one.due_at_us, self._now, self._scene.declared.timezone)
                 said = f"late at {at}: {self._told(found)}"
-                since = max(self._ended(one), found.since_us or self._promised_for(found) or 0)
+                since = max(self._ended(one), found.since_us or found.unreadable_us or self._promised_for(found) or 0)
                 withdrawn = found.reason if found.block is Block.WITHDRAWN else ""
                 return AtRisk(
                     one.interval, one.due_at_us, found.node, found.partition, said, next_command(found), since, withdrawn=withdrawn

@@ -106,6 +106,16 @@ class Failed(NamedTuple):
     """The open incident about it: `INC-1`; empty where there is none."""
 
 
+class Unreadable(NamedTuple):
+    """A source that can't be read, so that nobody knows what was delivered."""
+
+    since_us: int
+    said: str
+    """`bank.db: no such table: transfers`."""
+    incident: str
+    """The open incident of it: `INC-1`; empty where it is open in production only."""
+
+
 class Kept(NamedTuple):
     """An obligation as it was written down when it became due."""
 
@@ -168,6 +178,9 @@ class World(Protocol):
 
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
         """Node and partition of what readers can't read, because its file is damaged."""
+
+    def unreadable(self) -> Mapping[str, Unreadable]:
+        """The sources that can't be read, of which an incident is open."""
 
     def failed_in_backfill(self, node: str, partition: str) -> Failed | None:
         """What a backfill or a repair failed at, of what readers lack; None for anything else."""

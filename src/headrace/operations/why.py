@@ -186,9 +186,11 @@ def _cause(tx: Transaction, compiled: Compiled, segments: Sequence[SegmentRow]) 
     incident = incidents.get(tx, int(shown.removeprefix("INC-")))
     owner = incident.owner if incident is not None else owner_of(compiled, longest.node)
     whose = f", which {owner} answers for" if owner else ""
-    what, besides, more = longest.note.partition("; ")
-    text = f"{shown}: {what} at {longest.node} {longest.partition}{whose}{besides}{more}".replace(f" {WHOLE}", "")
-    began_us = to_us(min(one.from_ for one in held if one.incident == shown))
+    of_it = [one for one in held if one.incident == shown]
+    now = of_it[-1]  # what it waited for before may be over: what wasn't there can't be read now
+    what, besides, more = now.note.partition("; ")
+    text = f"{shown}: {what} at {now.node} {now.partition}{whose}{besides}{more}".replace(f" {WHOLE}", "")
+    began_us = to_us(min(one.from_ for one in of_it))
     return _Cause(shown, text, began_us, shown not in {one.incident for one in held if one.to == segments[-1].to})
 
 

@@ -262,3 +262,26 @@ def test_code_that_was_put_back_before_it_gave_anything_is_to_blame_for_nothing(
     lab.tick()
     standing = lab.rows("select id from evidence where id like 'version:%:totals' and ended_at is null")
     assert len(standing) == blamed, standing
+
+
+@pytest.mark.parametrize("ticked", [False, True])
+def test_code_that_failed_is_what_failed_after_it_was_put_back(lab: Lab, ticked: bool) -> None:
+    """Would catch: "it is type_change at orders, not code_error at totals", in the vendor's name, once
+    the code of before was put back and the failed day computed, as the repair said."""
+    before = (lab.root / "assets/totals.sql").read_text()
+    lab.sql("totals", "select day, customer, sum(cast(replace(customer, 'c', 'x') as int)) as total from orders group by all")
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+    lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
+    next_morning(lab)
+    (found,) = open_ones(lab)
+    assert (found["cause"]["kind"], found["cause"]["node"]) == ("code_error", "totals")
+    lab.write("assets/totals.sql", before)
+    lab.now += timedelta(minutes=5)
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+    lab.now += timedelta(minutes=5)
+    if ticked:
+        lab.tick()
+    day = ("--from", DAYS[2], "--to", DAYS[2])
+    lab.headrace("backfill", "totals", *day, "--mode", "all", "--reason", "repair", "--yes", "--now", lab.now.isoformat())
+    (over,) = lab.headrace("incidents", "--all")
+    assert (over["state"], over["cause"]["kind"], over["cause"]["node"], over["owner"]) == ("resolved", "code_error", "totals", "core")

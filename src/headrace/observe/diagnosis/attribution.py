@@ -69,11 +69,13 @@ def _makes_more(cause: Candidate, one: Evidence, place: Place) -> bool:
     return more and place.rewritten(one) and cause.kind in (CauseKind.NULL_SPIKE, CauseKind.REFERENCE_BROKEN)
 
 
-def _tried_out(change_us: int, seen: Sequence[int], window: int) -> bool:
+def _tried_out(change: Evidence, seen: Sequence[int], window: int) -> bool:
     """Whether something was first seen so shortly after a change that it may be what made the difference; `seen` in order. What stood
-    before says nothing of it."""
-    after = bisect_left(seen, change_us)
-    return after < len(seen) and seen[after] - change_us <= window
+    before says nothing of it, nor does what came after the change was taken back."""
+    after = bisect_left(seen, change.at_us)
+    if after == len(seen) or seen[after] - change.at_us > window:
+        return False
+    return change.taken_back_us is None or seen[after] < change.taken_back_us
 
 
 class _Sweep:
@@ -141,7 +143,7 @@ class _Sweep:
             return [], []
         node = self._graph.nodes.get(name)
         window = CHANGED_US.get(node.partition.grain, CHANGED_LONG_US) if node and node.partition.grain else CHANGED_US[Grain.DAY]
-        recent = [one for one in changes if _tried_out(one.at_us, seen, window)]
+        recent = [one for one in changes if _tried_out(one, seen, window)]
         bodies = [] if self._graph.is_source(name) else [one for one in recent if one.detail in BODIES]
         return bodies, [one for one in recent if one not in bodies]
 

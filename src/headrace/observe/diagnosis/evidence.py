@@ -81,6 +81,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of a change: the source wasn't declared before."""
     readdressed: bool = False
     """Of a change of a source that had been read before: its path, server or connection is another."""
+    taken_back_us: int | None = None
+    """Of a change of code: when the code that was there before was put back, while something that the
+    change may have caused was still there."""
     unproven: bool = False
     """Of a failed attempt: nothing of its node was ever published, so that its code never worked."""
     repeated: bool = False

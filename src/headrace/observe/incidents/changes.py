@@ -95,6 +95,13 @@ def taken_back(tx: Transaction, changed: Sequence[Evidence]) -> Iterator[Evidenc
         yield from (one for one in (*standing, *changed) if one.node in back and one.detail == BODY)
 
 
+def matters_still(tx: Transaction, one: Evidence) -> bool:
+    """Whether something stands at its node that was seen since a change: taking the change back doesn't
+    mean that it wasn't the cause."""
+    standing = (msgspec.msgpack.decode(content, type=Evidence) for content in stored.standing_contents(tx, one.node))
+    return any(each.family is not Family.CHANGE and each.at_us >= one.at_us for each in standing)
+
+
 def _is_back(tx: Transaction, name: str, now: Compiled) -> bool:
     shown = publications.newest(tx, name)
     if shown is None or publications.any_since_version(tx, name, shown.version + 1):

@@ -93,12 +93,16 @@ def _news(
     changed, version = changes.gather(tx, cursors.version)
     gone, gap = absence.gather(tx, scene, blockage, reach, cursors.gap)
     exports = scene.declared.exports
-    back = {one.id: one.node for one in changes.taken_back(tx, changed)}
-    for node, id_ in [*changes.outlived(tx, exports), *((node, id_) for id_, node in back.items())]:
+    for node, id_ in changes.outlived(tx, exports):
         found.end(node, [id_])
     for one in changed:
-        over = one.id in back or (one.node in exports and changes.proven(tx, one))
+        over = one.node in exports and changes.proven(tx, one)
         found.add(one, over=now if over else None)
+    for one in changes.taken_back(tx, changed):
+        if changes.matters_still(tx, one):
+            found.add(msgspec.structs.replace(one, taken_back_us=now))
+        else:
+            found.add(one, over=now)
     for one in gone:
         found.add(one, over=now)
     return Cursors(fact, revision, attempt, version, gap, drift, trail), [*absence.known(tx), *gone]

@@ -167,6 +167,11 @@ def known(tx: Transaction, ids: Iterable[str]) -> set[str]:
     return {one for one in ids if tx.execute("select 1 from evidence where id = ?", (one,)).fetchone() is not None}
 
 
+def standing_contents(tx: Transaction, node: str) -> list[bytes]:
+    """The evidence that stands at a node."""
+    return [content for (content,) in tx.execute("select content from evidence where node = ? and ended_at is null", (node,)).fetchall()]
+
+
 def standing_ids(tx: Transaction, node: str) -> list[str]:
     """The ids of what stands of a node."""
     return [str(row[0]) for row in tx.execute("select id from evidence where node = ? and ended_at is null", (node,))]

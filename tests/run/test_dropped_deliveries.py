@@ -84,3 +84,22 @@ def test_what_reads_a_dropped_delivery_ends_nothing_by_being_computed_again(tmp_
     assert incident["state"] == "resolved"
     assert incident["ended"].startswith("Dropped by ") and "; waived by " in incident["ended"]
     assert "backfill" not in incident["ended"]
+
+
+def test_what_was_dropped_is_not_to_be_accepted_any_more(tmp_path: Path) -> None:
+    """Would catch: "or accept it as an exception", of a delivery that isn't in quarantine any more."""
+    lab = Lab(tmp_path / "p")
+    lab.sql("clean", "select order_id, day from orders")
+    days = [f"2025-01-{n:02d}" for n in range(1, 17)]
+    for day in days[:-1]:
+        lab.orders(day, n=60)
+    lab.now = lab.now.replace(day=16, hour=6)
+    lab.tick()
+    lab.orders(days[-1], n=10)
+    lab.now = lab.now.replace(day=17)
+    lab.tick()
+    (held,) = later(lab, "incidents")
+    assert "quarantine accept" in held["repair"]["first"]
+    later(lab, "quarantine", "drop", f"orders@{days[-1]}", "--reason", "a test of the tills")
+    (dropped,) = later(lab, "incidents")
+    assert dropped["repair"]["first"] == "ask acme for the file as it was agreed, and put it where the source looks"

@@ -49,7 +49,7 @@ from headrace.run.giving_up import shared_and_damaged
 from headrace.run.unchanged import checks_changed, differs, unchanged
 from headrace.store import Transaction
 from headrace.store.clock import last_written
-from headrace.store.queries import arriving, attempts, attending, drift, partitions, pauses, restatements
+from headrace.store.queries import arriving, attempts, attending, drift, partitions, pauses, quarantine, restatements
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Incident
@@ -653,7 +653,13 @@ def _places(tx: Transaction, incident: Incident) -> list[tuple[str, str]]:
 def _stuck(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[Broken]:
     """The partitions that stay as they are until something changes."""
     found = ((node, key, partitions.get(tx, node, key)) for node, key in places)
-    return [Broken(node, key, row.state) for node, key, row in found if row is not None and row.state in _STUCK]
+    stuck = [(node, key, row.state) for node, key, row in found if row is not None and row.state in _STUCK]
+    return [Broken(node, key, "dropped" if _is_dropped(tx, node, key, state) else state) for node, key, state in stuck]
+
+
+def _is_dropped(tx: Transaction, node: str, key: str, state: str) -> bool:
+    """Whether somebody dropped what was held: nothing of it can be accepted any more."""
+    return state in ("held", "rejected") and quarantine.dropped(tx, node, key) is not None
 
 
 def _stuck_elsewhere(tx: Transaction, project: Project, incident: Incident) -> list[Broken]:

@@ -24,7 +24,7 @@ _INSTALLED = re.compile(r"^install it where Headrace runs: pip install ([\w.]{1,
 
 
 class Broken(msgspec.Struct, frozen=True):
-    """A partition that didn't get through: `state` is `held`, `rejected`, `failed` or `lost`; or that
+    """A partition that didn't get through: `state` is `held`, `rejected`, `dropped`, `failed` or `lost`; or that
     readers see and that isn't right: `warned` where a check failed, else `published`."""
 
     node: str
@@ -153,7 +153,7 @@ def first_of(project: Project, one: Broken) -> str | None:
         return f"correct {one.declared}, or its input"
     if one.state in ("rejected", "warned"):
         return f"correct {declared.place.file}, its input or the check that failed"
-    if one.state in ("held", "published"):
+    if one.state in ("held", "dropped", "published"):
         return f"correct {declared.place.file} or its input"
     if packages := lacking([one]):
         return installed(packages)

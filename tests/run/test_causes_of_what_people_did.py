@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from headrace.observe.diagnosis.evidence import Evidence
 from runlab import DAYS, Lab
 
 SOURCE = "source: orders\nowner: acme\npartition: day\n{more}files: {folder}/orders_{{date:%Y-%m-%d}}.csv\nexpect: {{by: '05:00'}}\n"
@@ -285,3 +287,33 @@ def test_code_that_failed_is_what_failed_after_it_was_put_back(lab: Lab, ticked:
     lab.headrace("backfill", "totals", *day, "--mode", "all", "--reason", "repair", "--yes", "--now", lab.now.isoformat())
     (over,) = lab.headrace("incidents", "--all")
     assert (over["state"], over["cause"]["kind"], over["cause"]["node"], over["owner"]) == ("resolved", "code_error", "totals", "core")
+
+
+def test_code_that_was_put_back_twice_was_first_put_back_at_its_own_time(lab: Lab) -> None:
+    """Would catch: a change that was taken back being blamed for what failed under the old code, up to
+    the time when a later change was taken back."""
+    code = "select day, customer, cast(replace(customer, 'c', '{}') as int) as total from orders group by all"
+
+    def apply(put: str) -> None:
+        lab.sql("totals", code.format(put))
+        lab.now += timedelta(minutes=5)
+        lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+        lab.tick()
+
+    def taken_back() -> list[int]:
+        found = lab.rows("select content from evidence where id like 'version:%:totals' and ended_at is null")
+        each = [msgspec.msgpack.decode(content, type=Evidence) for (content,) in found]
+        return sorted(one.taken_back_us for one in each if one.taken_back_us is not None)
+
+    apply("0")
+    lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
+    next_morning(lab)
+    apply("x")
+    lab.deliver(DAYS[3], [one.replace(",c", ",q") for one in rows(DAYS[3])], HEADER)
+    next_morning(lab)
+    apply("0")
+    first = taken_back()
+    assert first
+    apply("y")
+    apply("0")
+    assert taken_back()[: len(first)] == first

@@ -100,7 +100,7 @@ def _news(
         found.add(one, over=now if over else None)
     for one in changes.taken_back(tx, changed):
         if changes.matters_still(tx, one):
-            found.add(msgspec.structs.replace(one, taken_back_us=now))
+            found.add(msgspec.structs.replace(one, taken_back_us=one.taken_back_us or now))
         else:
             found.add(one, over=now)
     for one in gone:

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from headrace.observe.diagnosis.evidence import Evidence
 from runlab import DAYS, Lab
+
+from headrace.observe.diagnosis.evidence import Evidence
 
 SOURCE = "source: orders\nowner: acme\npartition: day\n{more}files: {folder}/orders_{{date:%Y-%m-%d}}.csv\nexpect: {{by: '05:00'}}\n"
 CONSUMER = "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n"

@@ -144,5 +144,5 @@ def test_a_table_that_is_gone_is_asked_for_where_it_was_read_before(new: Project
     report = next(one for one in new.json("status")["consumers"] if one["name"] == "morning-report")
     gone = "sales" if ours else "orders"
     assert report["state"] == "at_risk", "nobody knows whether it is there, and it is due at 07:00"
-    said = f"orders@2025-03-04: can't be read since 06:00: bank.db: no such table: {gone}"
+    said = f"orders@2025-03-04: can't be observed since 06:00: bank.db: no such table: {gone}"
     assert (report["reason"], report["next"]) == (f"late at 07:00: {said}", f"headrace incident {found['id']}")

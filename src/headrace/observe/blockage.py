@@ -259,8 +259,8 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
         case Block.DAMAGED:
             return f"{blocked.node}{at} {unreadable(blocked)}"
         case Block.MISSING if blocked.unreadable_us is not None:
-            since = moment(blocked.unreadable_us, now_us, zone)
-            return f"{blocked.node}{at}: can't be read since {since}: {short_reason(blocked.reason)}"
+            reason = short_reason(blocked.reason)
+            return f"{blocked.node}{at}: {unobserved(blocked.unreadable_us, reason, now_us, zone)}"
         case Block.MISSING:
             by = promised_by(node, blocked.partition)
             promised = "" if by is None else f", promised by {moment(by, now_us, zone)}"
@@ -277,6 +277,11 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
 def _by_lake(blocked: Blocked) -> bool:
     """Whether it waits until the lake can be written: no pass brings it before."""
     return blocked.state == "waiting" and blocked.reason.startswith(LAKE_CLOSED)
+
+
+def unobserved(since_us: int, reason: str, now_us: int, zone: str) -> str:
+    """Why nobody knows whether a source delivered: `can't be observed since 06:00: HTTP 503`."""
+    return f"can't be observed since {moment(since_us, now_us, zone)}: {reason}"
 
 
 def unreadable(blocked: Blocked) -> str:

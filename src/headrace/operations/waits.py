@@ -14,7 +14,7 @@ import msgspec
 from headrace.model.commands import command_line
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR, WHOLE
-from headrace.observe.blockage import Blockage, next_command, promised_by, unreadable
+from headrace.observe.blockage import Blockage, next_command, promised_by, unobserved, unreadable
 from headrace.observe.obligations import Scene
 from headrace.observe.wording import ago, moment
 from headrace.operations.catalog.reach import reach_of
@@ -267,7 +267,7 @@ class Waits:
     def _unreachable(self, failing: failed_looks.Failing, key: str) -> Cause:
         """Of a source that can't be observed: whether anything was delivered isn't known."""
         node = failing.source
-        text = f"can't be observed since {moment(failing.since, self._now, self._zone)}: {failing.error}"
+        text = unobserved(failing.since, failing.error, self._now, self._zone)
         row = self._row("delivery", node, key, text, at(node, key), state="missing", since=failing.since)
         incident = incidents.open_at(self._tx, node, key)
         command = "headrace tick" if incident is None else f"headrace incident {incident.shown}"

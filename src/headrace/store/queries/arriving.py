@@ -264,23 +264,24 @@ class LastEnded(NamedTuple):
 
 def last_ended(tx: Transaction, delivery: int) -> LastEnded | None:
     """What the newest attempt at a delivery came to; None where none has come to anything."""
-    row = tx.execute(
-        "select state, coalesce(reason, ''), error from attempt where delivery_id = ?"
-        " and state not in ('queued', 'running', 'cancelled', 'skipped') order by epoch desc, n desc limit 1",
-        (delivery,),
-    ).fetchone()
-    return None if row is None else LastEnded(row[0], row[1], msgspec.json.decode(row[2]) if row[2] else {})
+    return next(iter(_newest_ended(tx, delivery, 1)), None)
 
 
 def failures_in_a_row(tx: Transaction, delivery: int, code: str) -> int:
-    """How many of the newest attempts at a delivery failed with an error of this code."""
-    rows = tx.execute(
-        "select state, error from attempt where delivery_id = ? and state not in ('queued', 'running', 'cancelled', 'skipped')"
-        " order by epoch desc, n desc limit 10",
-        (delivery,),
-    ).fetchall()
-    failed = (state == "failed" and error and msgspec.json.decode(error).get("code") == code for state, error in rows)
+    """How many of the newest attempts at a delivery (at most 10) failed with an error of this code."""
+    newest = _newest_ended(tx, delivery, 10)
+    failed = (one.state == "failed" and one.error.get("code") == code for one in newest)
     return sum(itertools.takewhile(bool, failed))
+
+
+def _newest_ended(tx: Transaction, delivery: int, limit: int) -> list[LastEnded]:
+    rows = tx.execute(
+        "select state, coalesce(reason, ''), error from attempt where delivery_id = ?"
+        " and state not in ('queued', 'running', 'cancelled', 'skipped')"
+        " order by epoch desc, n desc limit ?",
+        (delivery, limit),
+    )
+    return [LastEnded(state, reason, msgspec.json.decode(error) if error else {}) for state, reason, error in rows]
 
 
 def sizes_read(tx: Transaction, source: str, besides: int) -> tuple[int, int]:

@@ -117,7 +117,7 @@ _OF_FORM = (CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHA
 """What a delivery can be read in spite of, and code that reads it fail over."""
 PLACES_MAX = 200
 NAMED_MAX = 5
-"""Of so many other assets with the same cause the names are said."""
+"""At most this many other assets with the same cause are named."""
 PROPOSED_MAX = 10_000
 """At most so many partitions are asked about that are recomputed only if somebody asks for it."""
 _STUCK = ("failed", "rejected", "held")

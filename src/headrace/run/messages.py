@@ -74,7 +74,7 @@ class Around(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 OUTSIZED_TIMES = 10
-"""A delivery so many times as large as any that its source brought before is no usual one."""
+"""A delivery at least 10 times as large as any earlier one of its source is unusual."""
 
 
 class TooMuch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

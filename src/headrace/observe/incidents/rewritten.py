@@ -9,9 +9,9 @@ from typing import NamedTuple
 from headrace.store.queries.news import FactNews
 
 COLUMNS_TOLD_MAX = 5
-"""Where a restatement names so many columns, others may have changed as well."""
+"""Where a restatement names 5 columns, others may have changed as well."""
 ALIKE = 2.0
-"""Two intervals are changed alike where no part that changed of one is more than so many times as large as that of the other."""
+"""Two intervals changed alike where no changed share of one is more than 2 times as large as the other's."""
 _COUNT = re.compile(r"[\d,]+")
 
 

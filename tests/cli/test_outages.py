@@ -182,3 +182,45 @@ def test_an_interval_that_was_waived_isnt_said_to_be_there(site: Site) -> None:
     site.json("waive", "report@2025-03-04", "--reason", "closed")
     (report,) = site.json("status")["consumers"]
     assert (report["state"], report["reason"]) == ("served", "2025-03-04 was waived, all else that is due can be read")
+
+
+def test_a_deadline_that_cannot_be_met_is_over_when_it_was_changed(site: Site) -> None:
+    """Would catch: "over 08:00" of a promise that was changed at 10:00, since the last interval was there by then; and a
+    repair whose command shows nothing of the promise."""
+    for day in range(4, 10):
+        site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
+        site.ticked(f"2025-03-{day + 1:02d}T08:00")
+    (one,) = site.json("incidents")
+    assert one["repair"]["commands"] == ["headrace apply", "headrace tick"]
+    assert one["repair"]["first"].startswith("promise what can be kept (consumers.yaml:1), or have it there")
+    consumers = site.root / "consumers.yaml"
+    consumers.write_text(consumers.read_text().replace("07:00", "09:00"))
+    site.json("apply", "--yes", "--now", "2025-03-10T10:00+01:00")
+    site.ticked("2025-03-10T10:10")
+    (over,) = site.json("incidents", "--all")
+    assert (over["state"], over["restored_at"][:16]) == ("resolved", "2025-03-10T10:00")
+
+
+@pytest.mark.parametrize("touched", [True, False])
+def test_a_promise_of_a_source_isnt_called_usual(site: Site, touched: bool) -> None:
+    """Would catch: "usually there at 05:01", "or there 1 h 01 min earlier", of a file that was there at 04:05 each day, and whose
+    source promises it by five; for ever, where each file is dated after the look that finds it."""
+    consumers = site.root / "consumers.yaml"
+    consumers.write_text(consumers.read_text().replace("07:00", "04:00"))
+    for path in (site.root / "landing").iterdir():
+        path.unlink()
+    site.ticked("2025-03-04T12:00")
+    for day in range(4, 11):
+        site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
+        came = datetime.fromisoformat(f"2025-03-{day + 1:02d}T04:{'10' if touched else '03'}+01:00").timestamp()
+        os.utime(site.root / f"landing/orders_2025-03-{day:02d}.csv", (came, came))
+        site.ticked(f"2025-03-{day + 1:02d}T04:05", f"2025-03-{day + 1:02d}T07:05")
+        (one,) = site.json("incidents")
+        said = one["cause"]["summary"]
+        if day < 8:
+            last = "the last was" if day == 4 else f"the last {day - 3} were"
+            assert said.startswith("there at 05:01 (if orders comes by 05:00 as promised, then ")
+            assert said.endswith(f"; {last} there by 04:06); due by 04:00; fits if due by 05:01, or promised 1 h 01 min earlier")
+        else:
+            assert said.startswith("usually there at 04:06 (")
+            assert said.endswith("; due by 04:00; fits if due by 04:06, or there 6 min earlier")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import re
-import shlex
 from collections.abc import Sequence
 
 import msgspec
@@ -21,7 +20,6 @@ from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.facts import StoreWorld
 from headrace.observe.incidents.closing import SHOWN_US
 from headrace.observe.incidents.healing import but_paused
-from headrace.observe.incidents.reach import still_declared
 from headrace.observe.incidents.rebuilding import is_made_of
 from headrace.observe.notices.wording import clause
 from headrace.observe.obligations import Scene
@@ -243,10 +241,10 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
                 commands=tuple(command_line("backfills", "cancel", one, "--reason", "TEXT") for one in dict.fromkeys(numbers)),
             )
         case CauseKind.DEADLINE_INFEASIBLE:
-            readers = still_declared(incident, project).affected.consumers
             return Mending(
-                first=f"promise what can be kept, or have it there, or looked at, earlier: {incident.summary}",
-                commands=(f"headrace why {shlex.quote((*readers, incident.node)[0])}",),
+                first=f"promise what can be kept ({_place(project, incident.node)}), or have it there, or looked at, earlier:"
+                f" {incident.summary}",
+                commands=("headrace apply", "headrace tick"),
             )
         case CauseKind.DATA_CORRUPTED if _made(project, incident.node) is not None:
             return _of_damage(tx, compiled, incident, again=again)

@@ -73,7 +73,8 @@ def _recovering(tx: Transaction, one: Incident, why: str, now: int) -> None:
 
 
 def _resolved(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> None:
-    restored = _restored_at(tx, scene, one, evaluation, min(now, stored_evidence.warned_last(tx, one.id) or now))
+    served = _restored_at(tx, scene, one, evaluation, min(now, stored_evidence.warned_last(tx, one.id) or now))
+    restored = max(served, min(endings.last_act_us(tx, scene, one), now))  # nothing is over before the act that ended it
     text = endings.sentence(tx, scene, one, evaluation, now)
     stored.write(tx, msgspec.structs.replace(one, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
     stored.happened(tx, one.id, [Happened(now, f"{endings.RESOLVED}{text}", HEADRACE)])
@@ -135,14 +136,15 @@ def _held_elsewhere(found: Iterable[Blocked], places: Collection[tuple[str, str]
 
 def _restored_at(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> int:
     """When the last of those affected was served again, or had a restatement's new figures, never before it was opened last; where nobody
-    was affected, when its evidence was gone."""
+    was affected, when its evidence was gone. A deadline that couldn't be met fits again with the first interval that is in time."""
     opened = endings.opened_last_at(tx, one)
     since = one.began_at if opened == one.opened_at else opened
+    fits = one.kind == CauseKind.DEADLINE_INFEASIBLE
     met = [
         kept.met_at
         for consumer in one.affected.consumers
         for kept in obligations.newest(tx, consumer)
-        if kept.met_at is not None and kept.met_at > kept.due_at and since < kept.met_at <= now
+        if kept.met_at is not None and (fits or kept.met_at > kept.due_at) and since < kept.met_at <= now
     ]
     replaced = evaluation.replaced_at(one.id)
     again = [] if replaced is None or replaced < since else [replaced]

@@ -52,13 +52,23 @@ def sentence(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluatio
     merged = [line.act.removeprefix(MERGED) for line in lines if line.act is not None and line.act.startswith(MERGED)]
     if merged:
         return f"it is part of {shown(int(merged[-1]))}"
-    done = [it for it in commands.since(tx, scene, one, lines) if it.action in ENDING]
+    done = _done(tx, scene, one, lines)
     told = [commands.told(done, COMMANDS_MAX)] if done else []
     parts = [*_removed(scene, one), *told, *_delivered(tx, scene, one), *_promised_anew(scene, one, done, now)]
     if not parts:
         parts = list(_by_itself(tx, scene, one, now)) or ["nothing of it is left"]
     waived = {name for it in done if it.action == Action.OBLIGATION_WAIVED for name, _ in it.places}
     return "; ".join([*parts, *_served(scene, one, evaluation, waived, now)])
+
+
+def last_act_us(tx: Transaction, scene: Scene, one: Incident) -> int:
+    """When somebody did what ended an incident, microseconds; 0 where no command did."""
+    lines = _since_opened(stored.timeline_of(tx, one.id))
+    return max((it.at for it in _done(tx, scene, one, lines)), default=0)
+
+
+def _done(tx: Transaction, scene: Scene, one: Incident, lines: Sequence[Happened]) -> list[Command]:
+    return [it for it in commands.since(tx, scene, one, lines) if it.action in ENDING]
 
 
 def ended(state: str, timeline: Sequence[str]) -> str | None:

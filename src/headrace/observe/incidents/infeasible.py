@@ -50,6 +50,8 @@ class _Ends(NamedTuple):
     because: str
     unseen_us: int = 0
     """For how long what it waits for has usually lain there until somebody looks."""
+    promised: bool = False
+    """Whether nothing but a source's own promise says when it comes."""
 
 
 def gather(
@@ -73,7 +75,9 @@ def gather(
         if started is None and (held or _away(outages, last.due_at, last.met_at or last.due_at)):
             continue
         due = max(last.due_at, due_us(terms, last.interval))
-        ends = _usual_end(scene, usual, terms, last, one) or _always(tx, terms, newest, outages)
+        ends = _usual_end(scene, usual, terms, last, one)
+        if ends is None or ends.promised:
+            ends = _always(tx, terms, newest, outages) or ends
         if ends is not None and ends.at_us > due:
             recent = _lately(tx, terms, newest, outages)
             kept_by = _kept_by(ends, recent, due, terms)
@@ -124,13 +128,15 @@ def _kept_by(ends: _Ends, recent: list[int], due: int, terms: Terms) -> _Ends:
     """What is usual, and no earlier than what was seen lately: nobody is told to promise what the
     last days would have missed as well."""
     latest = max(recent, default=ends.at_us)
-    if _minute(latest) <= _minute(ends.at_us):
+    later = _minute(latest) > _minute(ends.at_us)
+    if not later and (not ends.promised or not recent):
         return ends
     if ends.unseen_us and latest - ends.at_us <= TOLERANCE_US:
         return ends._replace(at_us=latest)
     last = "the last was" if len(recent) == 1 else f"the last {len(recent)} were"
     by = _clock(_minute(latest), due, terms.timezone)
-    return _Ends(latest, f"{ends.because}; {last} there by {by}", ends.unseen_us)
+    because = f"{ends.because}; {last} there by {by}"
+    return ends._replace(at_us=max(latest, ends.at_us), because=because, promised=ends.promised and not later)
 
 
 def _minute(at_us: int) -> int:
@@ -162,12 +168,17 @@ def _evidence(
     named = "" if zone == project_zone else f", times of {zone}"
     at = _minute(ends.at_us)
     early = ago(at - due)
-    earlier = f"if looked at {early} earlier" if ends.unseen_us >= at - due else f"there {early} earlier"
+    earlier = f"there {early} earlier"
+    if ends.promised:
+        earlier = f"promised {early} earlier"
+    elif ends.unseen_us >= at - due:
+        earlier = f"if looked at {early} earlier"
+    there = "there" if ends.promised else "usually there"
     return Evidence(
         id=f"{KIND}:{terms.consumer}", node=terms.consumer, family=Family.ARRIVAL, kind=CauseKind.DEADLINE_INFEASIBLE.value,
         partition=last.interval if started is None else started.partition,
         expected=f"by {_clock(due, due, zone)}; fits if due by {_clock(at, due, zone)}, or {earlier}",
-        observed=f"usually there at {_clock(at, due, zone)}{named} ({ends.because})",
+        observed=f"{there} at {_clock(at, due, zone)}{named} ({ends.because})",
         strength=NATS, at_us=now, began_us=last.due_at if started is None else started.began_us,
     )  # fmt: skip
 
@@ -215,8 +226,8 @@ class _Usual:
         if unseen > TOLERANCE_US:
             looked = f"{from_us(arrives + unseen, terms.timezone):%H:%M}"
             return _Ends(arrives + unseen + work, f"{name} at {clock}, but nobody looks before {looked}", unseen)
-        comes = f"{name} by {clock} as promised" if delay is None else f"{name} at {clock}"
-        return _Ends(arrives + work, f"{comes}, then {ago(work)}")
+        comes = f"if {name} comes by {clock} as promised" if delay is None else f"{name} at {clock}"
+        return _Ends(arrives + work, f"{comes}, then {ago(work)}", promised=delay is None)
 
     def _usual_delay(self, source: str) -> tuple[int | None, int]:
         """How long after its interval's end a delivery usually comes, and for how long it lies there until

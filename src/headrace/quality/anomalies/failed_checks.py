@@ -16,8 +16,9 @@ _KINDS = {
 }  # fmt: skip
 
 
-def of_checks(results: Iterable[CheckResult], partition: str) -> Iterator[Fact]:
-    """A fact for each failed check. Rows that all lie outside their partition are another interval's, delivered again."""
+def of_checks(results: Iterable[CheckResult], partition: str, *, holds: bool) -> Iterator[Fact]:
+    """A fact for each failed check. Rows that all lie outside their partition are another interval's, delivered again. `holds`:
+    whether a blocking check that fails keeps the rows from readers."""
     for one in results:
         if one.outcome is not Outcome.FAILED:
             continue
@@ -25,7 +26,7 @@ def of_checks(results: Iterable[CheckResult], partition: str) -> Iterator[Fact]:
         kind = "stale_data" if outside and one.failing == one.rows > 0 else _KINDS.get(one.kind, "distribution_shift")
         yield Fact(
             kind=kind,
-            severity=Severity.HOLD if one.severity is CheckSeverity.BLOCKING else Severity.WARN,
+            severity=Severity.HOLD if holds and one.severity is CheckSeverity.BLOCKING else Severity.WARN,
             expected=f"{one.name} holds",
             observed=_observed(one),
             strength=EXACT,

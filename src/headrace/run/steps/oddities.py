@@ -12,6 +12,7 @@ from headrace.connect.text import ends_open
 from headrace.engine import InputData
 from headrace.lake import FileRef, StagedFile, Table
 from headrace.lake.relation import relation_sql
+from headrace.lake.routing import NOWHERE
 from headrace.lake.session import Session, quote
 from headrace.lake.tables import PARTITION_COLUMN
 from headrace.lake.tables import Lookup as FileLookup
@@ -57,7 +58,7 @@ def oddities(
 ) -> Found:
     """Judge each partition by those before it; of several, by those before it in the same file, too. `inputs`: what it was
     computed from; None where it was delivered."""
-    failed = tuple(fact for key in keys for fact in of_checks(found.of(key).results, key))
+    failed = tuple(fact for key in keys for fact in of_checks(found.of(key).results, key, holds=_withheld(found, staged)))
     if (around.on_anomaly == IGNORE and not around.of_columns) or grain is None:
         return Found(found, failed)
     history = History(past, grain)
@@ -71,6 +72,12 @@ def oddities(
     held = any(fact.severity is Severity.HOLD for fact in judged)
     reason = summed_up(judged, Severity.HOLD if held else Severity.WARN, named=len(keys) > 1)
     return Found(_with_verdict(found, judged), failed + judged, reason)
+
+
+def _withheld(found: Audit, staged: StagedFile) -> bool:
+    """Whether its checks keep it from readers. By `on_fail: warn`, and of what somebody has accepted, they don't; but there is nowhere
+    to publish rows of no partition."""
+    return found.verdict in (Verdict.HELD, Verdict.REJECTED) or any(part.key == NOWHERE for part in staged.partitions)
 
 
 def _have_rows(inputs: Sequence[InputData] | None) -> bool:

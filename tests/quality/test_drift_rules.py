@@ -51,6 +51,14 @@ def test_columns_that_changed_names_with_each_other() -> None:
     assert compare(expected, ["a"]).dropped == ("a",)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_name_that_is_said_comes_before_a_column_of_that_name(order: int) -> None:
+    """Catches: a declared name that is read as a column of its own, or as either by the order in which they are listed."""
+    expected = [Expected(name="a", names=("b", "a")), Expected(name="b")][::order]
+    compared = compare(expected, ["b", "c"])
+    assert (compared.names, compared.dropped, compared.added) == ({"b": "a"}, ("b",), ("c",))
+
+
 @pytest.mark.parametrize(
     ("was", "now", "paired"),
     [

@@ -141,9 +141,11 @@ def known_names(column: ContractColumn, interval: str) -> tuple[str, ...]:
 
 def compare(expected: Sequence[Expected], found: Sequence[str], doubled: Sequence[tuple[str, str]] = ()) -> Compared:
     """Which name is which column. A name of another time counts only where no column is called so now, and the name in force isn't
-    there: a vendor that delivers an old interval again writes it as it writes today."""
+    there: a vendor that delivers an old interval again writes it as it writes today. What files are said to call a column isn't
+    another column of that name: that one is missed."""
     there = dict.fromkeys(found)
-    firsts = {_first(one): one.name for one in expected}
+    said = {_first(one): one.name for one in expected if _first(one) != one.name}
+    firsts = {**{_first(one): one.name for one in expected}, **said}
     names = {name: firsts[name] for name in there if name in firsts}
     matched, otherwise = set(names.values()), []
     for one in expected:

@@ -60,6 +60,8 @@ class Drifting:
         self._of_values: dict[tuple[DriftKind, str], DriftChange] = {}
         self.pinned = None if task.pinned is None else with_contract(task.pinned, task.promised or (), task.table)
         """How it is to be read next; None while nothing is pinned."""
+        self._unagreed = frozenset[str]() if task.pinned is None else _unagreed(task.pinned, task.promised or (), task.table)
+        """Columns that only the table has: nobody expects them, and one that comes may be another one's new name."""
         self.as_is: dict[str, str] = {}
         """Columns whose other values are taken as they are, and since which interval."""
 
@@ -75,12 +77,14 @@ class Drifting:
         unclear = dict(compared.doubled)
         candidates = [name for name in compared.added if name not in unclear]
         renames = self._propose(compared.dropped, candidates, header.names) if compared.dropped and candidates else ()
-        changes = changes_of(compared, self._rules, renames)
+        found = changes_of(compared, self._rules, renames)
+        changes = tuple(one for one in found if one.kind is not DriftKind.ADDED or one.column not in self._unagreed)
         self._of_names[header.names] = changes
         if blocks(changes):
             return Drift(compared.dropped, compared.added, told(changes))
         mapped = {change.to: change.column for change in changes if change.kind is DriftKind.RENAMED and change.policy is Policy.MAP}
         names = {**compared.names, **{name: column for name, column in mapped.items() if name is not None}}
+        names |= self._own_names(header, names)
         computed = self._computed(names, header.names)
         if isinstance(computed, Drift):
             return computed
@@ -101,7 +105,12 @@ class Drifting:
             return told
         mapped = {one.to: one.column for one in changes if one.kind is DriftKind.RENAMED and one.to is not None}
         names = {**compared.names, **mapped}
+        names |= self._own_names(header, names)
         return Adapted(names, tuple(name for name in compared.added if name not in names))
+
+    def _own_names(self, header: Header, names: Mapping[str, str]) -> dict[str, str]:
+        """What the file has of the columns that only the table has, where it isn't read as another one."""
+        return {name: name for name in header.names if name in self._unagreed and name not in names}
 
     @property
     def renamed(self) -> dict[str, DriftChange]:
@@ -161,6 +170,7 @@ class Drifting:
                 optional=name in self.pinned.optional or self._interval < since.get(name, "") or _past(self._interval, until.get(name)),
             )
             for name in self.pinned.names
+            if name not in self._unagreed
         ]
 
     def _of_contract(self, column: ContractColumn) -> Expected:
@@ -343,14 +353,16 @@ class Drifting:
             return None
         known = set(self._task.pinned.names)
         there = {name for part in (prepared.parts or (prepared,)) for name in part.header.names}
-        came = [(one.name, self._interval) for one in prepared.schema.columns if one.name not in known]
+        absent = self._unagreed - there
+        columns = tuple(one for one in prepared.schema.columns if one.name not in absent)
+        came = [(one.name, self._interval) for one in columns if one.name not in known]
         gone = (DriftKind.DROPPED, DriftKind.RENAMED)
         went = {one.column: self._interval for one in self.changes(prepared) if one.kind in gone and one.policy is not Policy.MAP}
         until = {name: at for name, at in self._task.pinned.until if name not in there}
         pin = msgspec.structs.replace(
             self._task.pinned,
-            columns=prepared.schema.columns,
-            optional=prepared.schema.optional,
+            columns=columns,
+            optional=tuple(name for name in prepared.schema.optional if name not in absent),
             format=_with_dates(self._task.pinned.format, prepared.schema.format),
             since=(*self._task.pinned.since, *came),
             inside=self._inside_to_pin(prepared),
@@ -382,10 +394,16 @@ def with_contract(pinned: SourceSchema, promised: Sequence[ContractColumn], tabl
     columns = [Column(one.name, types.get(one.name, one.type), one.id) for one in pinned.columns]
     have = {one.name.lower() for one in columns}
     columns += [Column(one.name, types.get(one.name, "VARCHAR"), 0) for one in promised if one.name.lower() not in have]
-    have |= {one.name.lower() for one in promised}
-    left = [one for one in (table.columns[1:] if table is not None else ()) if one.name.lower() not in have]
-    columns += [Column(one.name, one.type, 0) for one in left]
-    return msgspec.structs.replace(pinned, columns=tuple(columns), optional=(*pinned.optional, *(one.name for one in left)))
+    names = _unagreed(pinned, promised, table)
+    columns += [Column(one.name, one.type, 0) for one in (table.columns if table is not None else ()) if one.name in names]
+    optional = [one.name for one in columns if one.name in names]
+    return msgspec.structs.replace(pinned, columns=tuple(columns), optional=(*pinned.optional, *optional))
+
+
+def _unagreed(pinned: SourceSchema, promised: Sequence[ContractColumn], table: Table | None) -> frozenset[str]:
+    """The columns that only the table has: of deliveries that somebody accepted, and of contracts that say no more of them."""
+    have = {name.lower() for name in (*pinned.names, *(one.name for one in promised))}
+    return frozenset(one.name for one in (table.columns[1:] if table is not None else ()) if one.name.lower() not in have)
 
 
 def needs_room(schema: SourceSchema, table: Table | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from runlab import DAYS, Lab
 
 HEADER = "order_id,customer,amount,day"
 HELD = DAYS[1:7]
+HISTORY = [(date(2024, 12, 20) + timedelta(at)).isoformat() for at in range(20)]
+TWICE, RENAMED, FEW = "2025-01-02", "2025-01-04", "2025-01-06"
 
 
 @pytest.fixture
@@ -78,3 +81,29 @@ def test_what_was_accepted_is_reported_where_another_partition_fails(tmp_path: P
     assert "isn't there any more" in failed["reason"]
     assert found["next"] == f"headrace quarantine orders@{DAYS[2]}"
     assert [row["partition"] for row in lab.headrace("quarantine")] == [DAYS[2]]
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Lab:
+    """A history of 20 days: one has each row twice, one another name for its amounts, one few rows."""
+    made = Lab(tmp_path / "p")
+    made.sql("totals", "select day, sum(amount) as total from orders group by all")
+    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    for day in HISTORY:
+        rows = [f"{day[-2:]}{n},c{n % 3},{1.5 + n % 7},{day}" for n in range(24)]
+        header = HEADER.replace("amount", "amount_no") if day == RENAMED else HEADER
+        made.deliver(day, rows * 2 if day == TWICE else rows[:3] if day == FEW else rows, header)
+    made.tick()
+    return made
+
+
+def test_each_is_released_as_the_table_is_after_the_others(several: Lab) -> None:
+    """Would catch: a delivery that can't be accepted any more, whatever is typed, because another one gave the table a column."""
+    lab = several
+    assert [row["partition"] for row in lab.headrace("quarantine", "orders")] == [TWICE, RENAMED, FEW]
+    for day in (RENAMED, FEW, TWICE):
+        found = lab.headrace("quarantine", "accept", f"orders@{day}", "--reason", "that is all there was")
+        assert (found["state"], found["partitions"]) == ("published", [day]), found
+    assert lab.headrace("quarantine") == []
+    assert {row["day"]: row["total"] is None for row in lab.read("totals")} == {day: day == RENAMED for day in HISTORY}
+    assert len(lab.read("orders")) == 24 * 18 + 48 + 3  # 17 sound days, the renamed one, and the others as they came

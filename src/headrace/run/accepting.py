@@ -69,9 +69,15 @@ def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> Outcome | None:
 
 
 def _fits(outcome: Outcome, now: Table | None) -> bool:
-    """Whether the table can become what the outcome wants of it without losing a column that came since, or another one's type."""
-    wanted = {} if outcome.table is None else {column.id: column for column in outcome.table.columns}
-    return not wanted or now is None or all(one.id in wanted and _becomes(one, wanted[one.id]) for one in now.columns)
+    """Whether the table is as the outcome was staged for, or can become that without losing a column that came since, or another
+    one's type."""
+    assert outcome.staged is not None
+    if now is None:
+        return True
+    if outcome.table is None:
+        return not outcome.staged.columns or outcome.staged.columns == now.columns
+    wanted = {column.id: column for column in outcome.table.columns}
+    return all(one.id in wanted and _becomes(one, wanted[one.id]) for one in now.columns)
 
 
 def _becomes(one: Column, other: Column) -> bool:
@@ -113,7 +119,8 @@ class Accepting:
         return Promoted(contents, tuple(range(first, first + len(contents))))
 
     def publish(self, tx: Transaction, now: int) -> None:
-        """Raises Moved where the table's files aren't those that were rewritten, and Refused where it doesn't fit the table any more."""
+        """Raises Moved where the table, or its files, aren't those any more that it was prepared for, and Refused where the lake can't
+        hold it."""
         snapshot = self._into_the_lake(tx, now)
         first = leading.last_publication_id(tx) + 1
         publications = [self._publication(tx, row, first + place, snapshot, now) for place, row in enumerate(self._one.rows)]
@@ -136,10 +143,10 @@ class Accepting:
             elif self._outcome.table is not None:
                 change.evolve_table(self._outcome.table)
             change.replace(node, self._one.keys, [self._staged], rewrites=rewrites)
-        except (NeedsRewrite, FileMoved) as error:
+        except (NeedsRewrite, FileMoved, TableMoved) as error:
             raise Moved(str(error), hint="try again") from error
-        except (TableMoved, LakeError) as error:
-            raise Refused(f"it doesn't fit its table any more: {error}", hint="make it again: headrace run, or headrace tick") from error
+        except LakeError as error:
+            raise Refused(f"it can't be put into its table: {error}", hint=error.hint or "have it delivered again") from error
         if self._outcome.learnt is not None and arriving.pinned_schema(tx, node) is None:
             arriving.pin_schema(tx, node, msgspec.json.encode(self._outcome.learnt).decode(), now)
         return change.finish(author=self._one.actor.id[:200], message=f"accept {node}"[:500])

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
@@ -98,6 +99,18 @@ class TestCsv(FileContract):
         (bench.root / "exports/a").chmod(0o500)
         message = self.failed(bench.perform(bench.task(self.declared(), bench.rows(ORDERS))), "destination_unavailable")
         assert "Permission denied" in message
+
+    def test_memory_that_runs_out_is_no_fault_of_a_declaration(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Would catch: "correct consumers.yaml:1" of an export that had no memory left."""
+
+        def fails(*_: object) -> None:
+            raise duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate data of size 1 MiB")
+
+        monkeypatch.setattr("headrace.run.steps.export._written", fails)
+        outcome = bench.perform(bench.task(self.declared(), bench.rows(ORDERS)))
+        self.failed(outcome, "")
+        assert outcome.error is not None
+        assert outcome.error.kind == "resources"
 
     def test_a_full_disk(self, bench: Bench) -> None:
         """Would catch: a file cut short that is taken for the whole."""

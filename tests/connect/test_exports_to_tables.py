@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 from export_contract import HOSTILE_NAMES, ORDERS, READ_BACK, TYPES, ExportContract, Row
 from exportlab import Bench
 from postgres_cluster import Cluster, Database, private_cluster
 
+from headrace.connect.exports import postgresql
+from headrace.connect.exports.registry import ExportFailed
 from headrace.connect.exports.tables import LEDGER
 
 
@@ -282,6 +285,22 @@ class TestPostgresql(TableContract):
         """Would catch: half a table, or an endless retry."""
         outcome = bench.perform(bench.task(self.declared(), bench.rows("select 'a' || chr(0) as x")))
         self.failed(outcome, "configuration_error")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (psycopg.errors.InsufficientPrivilege("permission denied for table delays"), "destination_unavailable"),
+        (psycopg.errors.InvalidPassword('password authentication failed for user "etl"'), "destination_unavailable"),
+        (psycopg.errors.ReadOnlySqlTransaction("cannot execute INSERT in a read-only transaction"), "destination_unavailable"),
+        (psycopg.errors.UndefinedColumn('column "x" does not exist'), "configuration_error"),
+    ],
+)
+def test_rights_that_are_missing_are_no_fault_of_a_declaration(error: psycopg.Error, code: str) -> None:
+    """Would catch: "correct consumers.yaml:1" of a server on which somebody took a right away."""
+    with pytest.raises(ExportFailed) as failed, postgresql._said():
+        raise error
+    assert failed.value.code == code
 
 
 class TestPostgresqlThatEnds:

@@ -228,9 +228,9 @@ def test_code_that_gives_rows_of_another_day_is_to_blame_for_them(lab: Lab) -> N
 
 
 @pytest.mark.parametrize("written", [True, False])
-def test_a_target_that_worked_since_it_was_declared(lab: Lab, written: bool) -> None:
-    """Would catch: "correct consumers.yaml:1" for a disk that is gone, because the export was declared the day before and has
-    been written since; a target that never worked not put down to its declaration."""
+def test_a_target_that_can_not_be_written_is_no_fault_of_its_declaration(lab: Lab, written: bool) -> None:
+    """Would catch: "correct consumers.yaml:1" for a disk that is gone, because the export was declared the day before; the same of the
+    first export, which goes on by itself once the folder can be written."""
     export = "  export: {to: 'out/totals_{date:%Y-%m-%d}.csv'}\n"
     lab.write("consumers.yaml", "- consumer: report\n  owner: core\n  reads: [totals]\n  due: '07:00'\n" + export)
     lab.headrace("apply", "--yes")
@@ -242,8 +242,25 @@ def test_a_target_that_worked_since_it_was_declared(lab: Lab, written: bool) -> 
     lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
     next_morning(lab)
     (found,) = open_ones(lab)
-    kind = "destination_unavailable" if written else "configuration_error"
-    assert (found["cause"]["kind"], found["cause"]["node"]) == (kind, "report")
+    assert (found["cause"]["kind"], found["cause"]["node"]) == ("destination_unavailable", "report")
+
+
+def test_a_folder_where_a_file_is_declared_asks_for_what_is_tried_again(lab: Lab) -> None:
+    """Would catch: "Headrace goes on trying" of an export that nothing but a person tries again; commands after which it isn't there."""
+    export = "  export: {to: 'out/totals_{date:%Y-%m-%d}.csv'}\n"
+    lab.write("consumers.yaml", "- consumer: report\n  owner: core\n  reads: [totals]\n  due: '07:00'\n" + export)
+    lab.headrace("apply", "--yes")
+    lab.tick()
+    target = lab.root / f"out/totals_{DAYS[2]}.csv"
+    target.mkdir()
+    lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
+    next_morning(lab)
+    (found,) = open_ones(lab)
+    assert found["cause"]["kind"] == "configuration_error"
+    assert found["repair"]["commands"] == ["headrace apply", f"headrace retry report@{DAYS[2]}", "headrace tick"]
+    target.rmdir()
+    lab.headrace("retry", f"report@{DAYS[2]}")
+    assert (target.is_file(), open_ones(lab)) == (True, [])
 
 
 BETTER = "select day, customer, sum(amount) + 0 as total from orders group by all"

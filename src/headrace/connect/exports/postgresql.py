@@ -24,8 +24,10 @@ _TYPES = {
     "BLOB": "bytea", "JSON": "jsonb", "TIMESTAMP WITH TIME ZONE": "timestamptz",
 }  # fmt: skip
 _ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
-_AGAIN = ("08", "40", "53", "55", "57", "58")
-"""Classes of PostgreSQL's error codes that another try may not meet: connections, conflicts, resources, locks, shutdowns, disks."""
+_AGAIN = ("08", "28", "40", "53", "55", "57", "58")
+"""Classes of PostgreSQL's error codes that another try may not meet: connections, logins, conflicts, resources, locks, shutdowns, disks."""
+_RIGHTS = ("42501", "25006")
+"""No right to write a table, and a server that can only be read: who isn't let in today may be tomorrow."""
 
 
 @exports_to("postgresql")
@@ -125,6 +127,6 @@ def _said() -> Iterator[None]:
         lines = str(error).strip().splitlines()
         message = f"PostgreSQL: {lines[0] if lines else words_of(error)}"
         state = error.sqlstate or ""
-        if state[:2] in _AGAIN or (isinstance(error, psycopg.OperationalError) and not state):
+        if state[:2] in _AGAIN or state in _RIGHTS or (isinstance(error, psycopg.OperationalError) and not state):
             raise unavailable(message) from error
         raise ExportFailed(message, hint="headrace explain configuration_error") from error

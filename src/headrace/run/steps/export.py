@@ -63,7 +63,9 @@ def _attempted(task: Export, workshop: Workshop) -> Outcome:
     except SecretMissing as error:
         return _failed(task, ErrorKind.DETERMINISTIC, str(error), error.hint, "configuration_error")
     except duckdb.Error as error:
-        return _failed(task, kind_of(error), first_line(error), code="configuration_error")
+        kind = kind_of(error)
+        code = "configuration_error" if kind is ErrorKind.DETERMINISTIC else ""
+        return _failed(task, kind, first_line(error), code=code)
     told = sorted((one.asset, one.target, one.sha256) for one in written)
     return Outcome(
         attempt=task.attempt,

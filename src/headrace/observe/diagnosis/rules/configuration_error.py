@@ -6,9 +6,9 @@ from __future__ import annotations
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.details import Failure, failure_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, Place, Rule
+from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, Place, Rule, is_declared_wrongly
 
-_OF_DECLARATIONS = frozenset({Family.ACCESS, Family.ARRIVAL, Family.EXPORT, Family.ERROR})
+_OF_DECLARATIONS = frozenset({Family.ACCESS, Family.ARRIVAL, Family.ERROR})
 
 
 def _own(one: Evidence, place: Place) -> float:
@@ -19,8 +19,9 @@ def _own(one: Evidence, place: Place) -> float:
         return 1.0
     if one.family is Family.SCHEMA:
         return float(place.is_source and any(one.column in _columns(change) for change in place.declarations if change.at_us <= one.at_us))
-    moved = one.family in _OF_DECLARATIONS and (place.is_source or one.family is Family.EXPORT) and place.redeclared(one)
-    return float(moved)
+    if one.family is Family.EXPORT:  # a folder that can't be written is the target's, however new its declaration is
+        return float(is_declared_wrongly(one))
+    return float(place.is_source and one.family in _OF_DECLARATIONS and place.redeclared(one))
 
 
 def _columns(change: Evidence) -> tuple[str, ...]:

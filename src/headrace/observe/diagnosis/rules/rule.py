@@ -114,6 +114,12 @@ class Rule:
     """In nats: so much more has to speak for it than against it. Whatever is held speaks with at least 3."""
 
 
+def is_declared_wrongly(one: Evidence) -> bool:
+    """Whether an export failed over its declaration, or over rows that the target can't hold, and isn't tried again. What is wrong with
+    a target itself, such as rights or a folder that is a file, has another code."""
+    return one.family is Family.EXPORT and one.detail == CauseKind.CONFIGURATION_ERROR
+
+
 def named(kind: CauseKind) -> Callable[[Evidence, Place], float]:
     """Evidence that speaks for a kind by itself."""
     return lambda one, _place: float(one.kind == kind)

@@ -65,6 +65,7 @@ class SmallWorld:
     p95: dict[str, float] = field(default_factory=dict)
     odd: list[Unusual] = field(default_factory=list)
     cut_short: dict[tuple[str, str], Damage] = field(default_factory=dict)
+    unread: dict[str, Unreadable] = field(default_factory=dict)
 
     def publish(
         self,
@@ -158,7 +159,7 @@ class SmallWorld:
         return None
 
     def unreadable(self) -> Mapping[str, Unreadable]:
-        return {}
+        return self.unread
 
     def unusual(self) -> list[Unusual]:
         return self.odd

@@ -9,7 +9,7 @@ from headrace.model import Grain
 from headrace.observe.states import ConsumerStatus, State
 from headrace.observe.status import judge
 from headrace.observe.watched import Node, Terms
-from headrace.observe.world import Pausing
+from headrace.observe.world import Pausing, Unreadable
 from headrace.schedule.graph import Trigger
 
 DAY = Grain.DAY
@@ -165,3 +165,21 @@ def test_what_was_met_is_not_any_more_once_it_is_taken_back() -> None:
     found = judged(small, now)
     assert (found.state, found.reason) == (State.LATE, "b: wrong rates, withdrawn since 07:30")
     assert found.next == "headrace why b@2013-02-01"
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [("bank.db: unable to open database file", State.AT_RISK), ("the lake can't be written", State.SERVED), ("", State.SERVED)],
+)
+def test_a_delivery_that_is_tried_again_needs_its_source(reason: str, state: State) -> None:
+    """Would catch: "served, all that is due can be read", of a delivery that can't be ingested because
+    its database is away; and "can't be observed" of one that waits for something else."""
+    now = "2013-02-03 05:10"
+    small = world(now)
+    small.stand("src", DAY2, "waiting", at("2013-02-03 05:00"), reason)
+    small.unread["src"] = Unreadable(at("2013-02-03 05:05"), "bank.db: unable to open database file", "INC-1")
+    found = judged(small, now)
+    assert found.state is state
+    if found.risk is not None:
+        assert found.reason == "late at 07:00: src@2013-02-02: can't be observed since 05:05: bank.db: unable to open database file"
+        assert found.next == "headrace incident INC-1"

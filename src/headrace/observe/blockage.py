@@ -16,6 +16,7 @@ from headrace.model.times import Offset
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, paced_inputs
 from headrace.observe.watched import WHOLE, Node, Terms
 from headrace.observe.wording import moment
+from headrace.observe.world import Standing
 
 _Place: TypeAlias = tuple[str, str]
 """A node and a partition."""
@@ -210,8 +211,8 @@ class Blockage:
         pause = self._scene.world.pauses().get(node.name)
         if pause is not None and pause.holds(self._now) and state in ("missing", "waiting"):
             return Blocked(Block.PAUSED, None, node.name, key, state, pause.said(self._now, self._scene.declared.timezone))
-        unread = self._scene.world.unreadable().get(node.name) if state == "missing" else None
-        if unread is not None:
+        unread = self._scene.world.unreadable().get(node.name)
+        if unread is not None and (standing is None or _is_tried_again(standing)):
             found = Blocked(Block.MISSING, None, node.name, key, state, unread.said, unread.incident)
             return found._replace(unreadable_us=unread.since_us)
         if state == "missing":
@@ -223,6 +224,11 @@ class Blockage:
         if node.exported_to and state == "waiting" and standing.reason:  # it is tried again and again, and fails
             return Blocked(Block.FAILED, standing.since_us, node.name, key, "failed", standing.reason)
         return Blocked(block_of(state), standing.since_us, node.name, key, state, standing.reason)
+
+
+def _is_tried_again(standing: Standing) -> bool:
+    """Whether attempts at it have failed for a reason of its own, and go on."""
+    return standing.state == "waiting" and bool(standing.reason) and not standing.reason.startswith(LAKE_CLOSED)
 
 
 def block_of(state: str) -> Block:

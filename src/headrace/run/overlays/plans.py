@@ -17,7 +17,7 @@ from headrace.run.messages import Task
 from headrace.run.news import News
 from headrace.run.orders import STANDING, Order, Run, RunResult, cancelled_by
 from headrace.run.overlays import telling
-from headrace.run.overlays.backfilling import AFTERWARDS, Backfilling, Phase
+from headrace.run.overlays.backfilling import AFTERWARDS, TAKEN_IN, Backfilling, Phase
 from headrace.run.overlays.changed_code import recut
 from headrace.run.overlays.shadow import Ended
 from headrace.run.overlays.shadowing import Lent, Shadow, Told
@@ -226,10 +226,12 @@ class Plans:
     def settled(self, tx: Transaction, run: Run, now: int) -> None:
         """Production has done what a run asked it for: sources are taken in, or all is done."""
         one = self._open[run.order.plan or 0]
-        if one.phase is Phase.TAKING_IN:
+        if one.phase is Phase.TAKING_IN and one.step is None and not one.targets(AFTERWARDS):
+            self._finish(tx, one, telling.failed(tx, run, one.nodes(TAKEN_IN)), now)
+        elif one.phase is Phase.TAKING_IN:
             one.phase = Phase.STEPS if one.step is not None else Phase.AFTERWARDS
         elif one.phase is Phase.AFTERWARDS:
-            self._finish(tx, one, telling.failed(run, one.nodes(AFTERWARDS)), now)
+            self._finish(tx, one, telling.failed(tx, run, one.nodes(AFTERWARDS)), now)
 
     def beyond(self, run: Run) -> bool:
         """Whether a run works at a plan whose sources are taken in: production's core needn't be asked for them again."""

@@ -16,6 +16,7 @@ from headrace.run.overlays.shadow import Ended
 from headrace.run.steps.publish import HEADRACE
 from headrace.schedule import PartitionState
 from headrace.store import Transaction
+from headrace.store.queries import attempts
 from headrace.store.queries.plans import OverlayRow, PlanRow
 
 
@@ -52,10 +53,14 @@ def finished(tx: Transaction, one: Backfilling, state: str, now: int) -> None:
     append(tx, now, event)
 
 
-def failed(run: Run, nodes: Collection[str]) -> list[Ended]:
-    """What production couldn't make of these nodes, in a run."""
-    return [Ended(node, key, PartitionState.FAILED, state) for (node, key), state in run.results.items()
-            if node in nodes and state != "published"]  # fmt: skip
+def failed(tx: Transaction, run: Run, nodes: Collection[str]) -> list[Ended]:
+    """What production couldn't make of these nodes, in a run; each with why its last attempt failed."""
+    whys = {(one.node, key): one.reason for one in attempts.of_run(tx, run.id) for key in one.partitions}
+    return [
+        Ended(node, key, PartitionState.FAILED, whys.get((node, key)) or state)
+        for (node, key), state in run.results.items()
+        if node in nodes and state != "published"
+    ]
 
 
 def outcome(one: Backfilling, run: Run | None, unmade: Sequence[Ended]) -> PlanOutcome:

@@ -129,22 +129,31 @@ def since(tx: Transaction, scene: Scene, incident: Incident, lines: Iterable[Hap
     found = list(_parsed(tx, scene, rows))
     failed, done = _spans(written, FAILED), _spans(written, REPAIRED)
     ends = {**failed, **done}
-    repairs = [(one.seq, ends.get(one.seq), one.actor) for one in found if one.action == Action.INCIDENT_FIXED]
-
-    def of_repair(one: Command) -> bool:
-        """Whether a repair did it that is under way, or had ended after it."""
-        return one.action in _OF_REPAIRS and any(
-            actor == one.actor and first <= one.seq and (last is None or one.seq <= last) for first, last, actor in repairs
-        )
-
     touched = _Touched(tx, scene, incident)
-    kept = [one for one in found if one.seq not in failed and not of_repair(one)]
+    repairs = [one for one in found if one.action == Action.INCIDENT_FIXED]
+    steps = {repair.seq: [one for one in found if _is_step(one, repair, ends.get(repair.seq))] for repair in repairs}
+    # A repair that has published nothing of the incident did no more than its other steps.
+    in_vain = {seq for seq, done in steps.items() if seq not in failed and _computed_nothing(tx, touched, done)}
+    hidden = {*failed, *in_vain, *(one.seq for seq, done in steps.items() if seq not in in_vain for one in done)}
+    kept = [one for one in found if one.seq not in hidden]
     succeeded = [(one, touched.where_it_succeeded(tx, one)) for one in kept]
     ended = [msgspec.structs.replace(one, places=places) for one, places in succeeded if places]
     if any(one.action == Action.QUARANTINE_DROPPED for one in ended):
         # Nothing of a dropped delivery reaches its readers: what they are computed of again is other data.
         ended = [it for it in ended if it.action not in _COMPUTING or touched.is_at(it.places)]
     return ended
+
+
+def _is_step(one: Command, repair: Command, last: int | None) -> bool:
+    """Whether a repair did it that is under way (`last` is None), or ended after it."""
+    mine = one.action in _OF_REPAIRS and one.actor == repair.actor
+    return mine and repair.seq <= one.seq and (last is None or one.seq <= last)
+
+
+def _computed_nothing(tx: Transaction, touched: _Touched, steps: Sequence[Command]) -> bool:
+    """Whether steps of a repair were to compute something of an incident, and published none of it."""
+    computing = [one for one in steps if one.action in _COMPUTING]
+    return bool(computing) and not any(touched.where_it_succeeded(tx, one) for one in computing)
 
 
 def _hasnt_begun(tx: Transaction, number: int) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from runlab import Lab
+from runlab import SETTINGS, Lab
 
 DAYS = [f"2025-01-{day:02}" for day in range(1, 10)]
 TODAY = "2025-01-10"
@@ -75,3 +77,40 @@ def test_corrected_code_is_not_said_to_fail(lab: Lab) -> None:
     assert "ValueError" not in at(lab, "04:11", "why", f"tops@{TODAY}")["verdict"]
     at(lab, "04:12", "tick")
     assert board(lab, "04:13")["data_through"] == TODAY
+
+
+def test_a_repair_that_published_nothing_repaired_nothing(tmp_path: Path) -> None:
+    """Would catch: "Repaired by ann with `headrace fix INC-1`", mailed, of names that were accepted and
+    whose rows couldn't be read again."""
+    lab = Lab(tmp_path / "p")
+    lab.write("headrace.toml", f'{SETTINGS}[connections.bank]\nurl = "sqlite:bank.db"\n')
+    query = 'query: "select * from orders where day = $partition_start"\n'
+    source = f"source: orders\nowner: acme\npartition: day\nconnection: bank\nstart: {DAYS[-2]}\n{query}"
+    lab.write("sources/orders.yaml", source)
+    lab.write("consumers.yaml", "- {consumer: board, owner: core, reads: [orders], due: '09:00'}\n")
+    with closing(sqlite3.connect(lab.root / "bank.db")) as bank, bank:
+        bank.execute("create table orders (customer text, amount real, day date)")
+        bank.executemany("insert into orders values ('ann', 2.5, ?)", [(day,) for day in (*DAYS[-2:], TODAY)])
+    lab.now = datetime.fromisoformat(f"{TODAY}T04:00+00:00")
+    lab.tick()
+    with closing(sqlite3.connect(lab.root / "bank.db")) as bank, bank:
+        bank.execute("alter table orders rename column amount to total_amount")
+    at(lab, "04:00", "tick")
+    (held,) = at(lab, "04:01", "incidents")
+    assert held["cause"]["kind"] == "schema_change"
+    (lab.root / "bank.db").rename(lab.root / "bank.away")
+    made = at(lab, "04:05", "fix", held["id"], "--yes")["backfill"]
+    assert (made["state"], made["published"]) == ("failed", 0)
+    assert "unable to open" in made["failures"][0]["reason"]
+    over = at(lab, "04:06", "incident", held["id"])
+    assert over["state"] == "resolved"
+    assert over["ended"].startswith("Names accepted by "), over["ended"]
+    assert "Repaired" not in over["ended"]
+    at(lab, "04:10", "tick")
+    row = board(lab, "04:11")
+    assert (row["state"], row["reason"].partition(",")[0]) == (
+        "at_risk",
+        "late at 09:00: orders: bank.db: unable to open database file",
+    )
+    known = [(one["cause"]["kind"], one["state"]) for one in at(lab, "04:12", "incidents", "--all")]
+    assert sorted(known) == [("schema_change", "resolved"), ("source_unavailable", "open")], "one cause, one incident"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import msgspec
 
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
@@ -47,7 +50,11 @@ _CHECK = "check "
 _SAID = "report:"
 
 
-def gather(tx: Transaction, found: Gathered, after_fact: int, after_revision: int) -> tuple[int, int]:
+HostOf: TypeAlias = Callable[[str], str]
+"""The server, connection or folder that a node is read from; empty for all but sources."""
+
+
+def gather(tx: Transaction, host_of: HostOf, found: Gathered, after_fact: int, after_revision: int) -> tuple[int, int]:
     """Take up facts and partitions after these numbers; the last numbers that were taken up."""
     facts, history = news.facts(tx, after_fact, NEWS_MAX), History(tx)
     for fact in facts:
@@ -61,7 +68,7 @@ def gather(tx: Transaction, found: Gathered, after_fact: int, after_revision: in
     concerned = stored.standing_nodes(tx) | found.touched if changed else set()
     for one in changed:
         if one.state not in READABLE or one.node in concerned:
-            _of_partition(tx, found, one, history)
+            _of_partition(tx, host_of, found, one, history)
     return (facts[-1].id if facts else after_fact), (changed[-1].revision if changed else after_revision)
 
 
@@ -125,12 +132,12 @@ def _repeats(tx: Transaction, fact: FactNews) -> bool:
     return not open_there and news.repeated(tx, fact)
 
 
-def _of_partition(tx: Transaction, found: Gathered, one: Changed, history: History) -> None:
+def _of_partition(tx: Transaction, host_of: HostOf, found: Gathered, one: Changed, history: History) -> None:
     """What a partition's state says, and which evidence is over with it."""
     if one.state in ("held", "rejected"):
         _of_withheld(tx, found, one, history)
     elif one.state == "failed" or (one.state == "waiting" and one.failures > 0):
-        _of_failure(tx, found, one)
+        _of_failure(tx, host_of, found, one)
     elif one.state == "waiting" and says_disk(one.reason):
         _of_no_space(tx, found, one)
     elif one.state in READABLE:
@@ -168,24 +175,24 @@ def _decided(tx: Transaction, found: Gathered, one: Changed) -> None:
     found.end(one.node, history)
 
 
-def _of_failure(tx: Transaction, found: Gathered, one: Changed) -> None:
+def _of_failure(tx: Transaction, host_of: HostOf, found: Gathered, one: Changed) -> None:
     ended = news.newest_ended(tx, one.node, one.partition)
     if ended is None or ended.state not in ("failed", "lost"):
         return
     _over(tx, found, one, ended.attempt)
-    found.add(_failure(tx, one.node, one.partition, ended, f"attempt:{ended.attempt}"), ended.attempt)
+    found.add(_failure(tx, host_of, one.node, one.partition, ended, f"attempt:{ended.attempt}"), ended.attempt)
 
 
-def of_backfills(tx: Transaction) -> list[tuple[Evidence, str]]:
+def of_backfills(tx: Transaction, host_of: HostOf) -> list[tuple[Evidence, str]]:
     """What backfills and repairs failed at and readers still lack: each with its attempt. Once production has tried such a partition, its
     own attempt is the evidence."""
     return [
-        (_failure(tx, one.node, one.partition, one.ended, f"{BACKFILLS}:{one.ended.attempt}"), one.ended.attempt)
+        (_failure(tx, host_of, one.node, one.partition, one.ended, f"{BACKFILLS}:{one.ended.attempt}"), one.ended.attempt)
         for one in news.failed_in_backfills(tx, NEWS_MAX)
     ]
 
 
-def _failure(tx: Transaction, node: str, partition: str, ended: news.Ended, id_: str) -> Evidence:
+def _failure(tx: Transaction, host_of: HostOf, node: str, partition: str, ended: news.Ended, id_: str) -> Evidence:
     """What an attempt failed with."""
     error = msgspec.json.decode(ended.error) if ended.error else {}
     kind = str(error.get("kind") or ("lost_worker" if ended.state == "lost" else "deterministic"))
@@ -196,7 +203,7 @@ def _failure(tx: Transaction, node: str, partition: str, ended: news.Ended, id_:
         family=Family.EXPORT if ended.kind == "export" and family is Family.ERROR else family,
         observed=str(error.get("message") or ended.reason), strength=EXACT_NATS, at_us=ended.finished_at, began_us=ended.queued_at,
         detail=str(error.get("code") or ""), error_kind=kind,
-        host=WORKERS if family is Family.LOST else "", unproven=not publications.any_of(tx, node),
+        host=WORKERS if family is Family.LOST else host_of(node), unproven=not publications.any_of(tx, node),
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 
@@ -60,7 +61,7 @@ def gather(tx: Transaction, project: Project, scene: Scene, blockage: Blockage, 
     kept = stored.cursors(tx)
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
     found = Gathered()
-    after, outages = _news(tx, found, scene, blockage, reach, cursors, now)
+    after, outages = _news(tx, found, project, scene, blockage, reach, cursors, now)
     _present(tx, found, project, scene, blockage, reach, outages, now)
     if after.version != cursors.version:
         _removed(tx, found, scene)
@@ -83,12 +84,19 @@ def note_commands(tx: Transaction, scene: Scene, blockage: Blockage, now: int) -
 
 
 def _news(
-    tx: Transaction, found: Gathered, scene: Scene, blockage: Blockage, reach: Reach, cursors: Cursors, now: int
+    tx: Transaction,
+    found: Gathered,
+    project: Project,
+    scene: Scene,
+    blockage: Blockage,
+    reach: Reach,
+    cursors: Cursors,
+    now: int,
 ) -> tuple[Cursors, list[Evidence]]:
     """What rows say that came since; all outages of Headrace, those among it included."""
     trail = commands.note(tx, scene, blockage, cursors.trail)
     drift = mappings.gather(tx, found, cursors.drift)
-    fact, revision = attempts.gather(tx, found, cursors.fact, cursors.revision)
+    fact, revision = attempts.gather(tx, partial(looks.host_at, project), found, cursors.fact, cursors.revision)
     attempt = working.gather(tx, found, cursors.attempt, now)
     changed, version = changes.gather(tx, cursors.version)
     gone, gap = absence.gather(tx, scene, blockage, reach, cursors.gap)
@@ -135,7 +143,7 @@ def _present(
     overdue = {one.node for one in late if one.observed == arrivals.THROTTLED}
     found.now(tx, "look", looks.gather(tx, project, overdue))
     found.now(tx, arrivals.KIND, late)
-    failed = attempts.of_backfills(tx)
+    failed = attempts.of_backfills(tx, partial(looks.host_at, project))
     found.now(tx, attempts.BACKFILLS, [one for one, _ in failed], {one.id: attempt for one, attempt in failed})
     damaged = list(damage.gather(tx, scene))
     found.now(tx, damage.KIND, [one for one, _ in damaged], {one.id: attempt for one, attempt in damaged})

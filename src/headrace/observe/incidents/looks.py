@@ -53,6 +53,12 @@ def host_of(source: Source, project: Project) -> str:
     return (source.files or "").rpartition("/")[0]
 
 
+def host_at(project: Project, node: str) -> str:
+    """The same of a node by its name; empty for one that isn't a source."""
+    source = project.sources.get(node)
+    return "" if source is None else host_of(source, project)
+
+
 def _server(connection: Mapping[str, Any]) -> str:
     """The server that a connection leads to; empty where only a secret says it."""
     host, url = connection.get("host"), connection.get("url")

@@ -107,3 +107,33 @@ def test_each_is_released_as_the_table_is_after_the_others(several: Lab) -> None
     assert lab.headrace("quarantine") == []
     assert {row["day"]: row["total"] is None for row in lab.read("totals")} == {day: day == RENAMED for day in HISTORY}
     assert len(lab.read("orders")) == 24 * 18 + 48 + 3  # 17 sound days, the renamed one, and the others as they came
+
+
+def test_a_release_of_several_leaves_names_undecided(several: Lab) -> None:
+    """Would catch: a delivery whose column has another name published without its values, because it waits beside others; and those
+    others refused because of it."""
+    lab = several
+    (incident,) = lab.headrace("incidents")
+    rows = {row["partition"]: row["decide"] for row in lab.headrace("quarantine", "orders")}
+    of_all = f"headrace quarantine accept {incident['id']} --reason TEXT"
+    assert {day: of_all in decide for day, decide in rows.items()} == {TWICE: True, RENAMED: False, FEW: True}
+    found = lab.headrace("quarantine", "accept", incident["id"], "--reason", "that is all there was", code=1)
+    assert (found["state"], found["partitions"]) == ("partial", [TWICE, FEW])
+    (left,) = found["undecided"]
+    assert (left["partition"], left["hint"]) == (f"orders@{RENAMED}", f"headrace contract accept orders@{RENAMED}")
+    assert (found["still_waiting"], found["next"]) == ([f"orders@{RENAMED}"], left["hint"])
+    (waits,) = lab.headrace("quarantine", "orders")
+    assert waits["decide"] == [f"headrace quarantine drop orders@{RENAMED} --reason TEXT"]
+    lab.headrace("contract", "accept", f"orders@{RENAMED}")
+    lab.tick()
+    assert {row["total"] is None for row in lab.read("totals")} == {False}
+
+
+def test_a_release_of_one_proposes_what_can_be_done_about_the_others(several: Lab) -> None:
+    """Would catch: "quarantine accept INC-1" as the next command where nothing is left that it can accept."""
+    lab = several
+    (incident,) = lab.headrace("incidents")
+    first = lab.headrace("quarantine", "accept", f"orders@{TWICE}", "--reason", "right")
+    assert first["next"] == f"headrace quarantine accept {incident['id']} --reason right"
+    second = lab.headrace("quarantine", "accept", f"orders@{FEW}", "--reason", "right")
+    assert (second["still_waiting"], second["next"]) == ([f"orders@{RENAMED}"], f"headrace contract accept orders@{RENAMED}")

@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 from runlab import DAYS, Lab
 
+from headrace.model import Refused
+from headrace.operations.fix import fix
+from headrace.operations.progress import Silent
+from headrace.operations.quarantine_of_incidents import accept as accept_all
+
 HEADER = "order_id,customer,amount,day"
 RENAMED = "order_id,customer,amount_no,day"
 SOURCE = """source: orders
@@ -126,3 +131,29 @@ def test_a_declared_name_comes_before_a_column_of_that_name(lab: Lab) -> None:
     lab.tick()
     assert lab.headrace("quarantine") == []
     assert totals(lab)[DAY] == totals(lab)[DAYS[4]]
+
+
+def test_names_are_decided_before_the_delivery_is(lab: Lab) -> None:
+    """Would catch: `quarantine accept` offered beside `contract accept`, as if it were as good: readers then have no amount at all."""
+    (row,) = lab.headrace("quarantine", AT)
+    assert row["repair"]["commands"] == [f"headrace contract accept {AT}", "headrace tick"]
+    assert row["decide"] == [f"headrace quarantine drop {AT} --reason TEXT"]
+    (incident,) = command(lab, "incidents")
+    with pytest.raises(Refused) as refused:
+        accept_all(lab.session(), incident["id"], reason="fine", until=None, progress=Silent())
+    assert str(refused.value) == "the new names of its columns have to be decided first: renamed: amount → amount_no"
+    assert refused.value.hint == f"headrace contract accept {AT}"
+    assert command(lab, "contract", "accept", AT)["reread"] == [DAY]
+
+
+def test_an_accepted_rename_says_what_repairs_it(lab: Lab) -> None:
+    """Would catch: "ask acme for other data" as the one way, where one command gives the column back to readers."""
+    accept(lab)
+    (incident,) = command(lab, "incidents")
+    said = f"if the data isn't right, accept the new names (headrace contract accept {AT}), or ask acme for other data"
+    assert incident["repair"]["note"].endswith(said)
+    with pytest.raises(Refused) as refused:
+        fix(lab.session(), incident["id"], dry_run=True, confirm=lambda _: True, progress=Silent())
+    assert refused.value.hint.startswith(said)
+    (told,) = command(lab, "status")["consumers"]
+    assert f"{AT} by exception of " in told["reason"]

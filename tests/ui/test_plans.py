@@ -183,11 +183,14 @@ def test_values_that_differ_are_converted_as_somebody_decides(cents: tuple[Site,
 
 
 def test_a_held_delivery_s_names_are_accepted_on_its_page(cents: tuple[Site, Path]) -> None:
-    """Would catch: a contract that can be accepted on the command line only, or without the decision."""
+    """Would catch: a contract that can be accepted on the command line only, or without the decision; a delivery that can be
+    published without its amounts as well as with them."""
     site, root = cents
     with site.page() as page:
         open_page(page, "/sources/orders")
         page.get_by_role("button", name="2025-03-05: ").first.click()
+        expect(page.get_by_role("button", name="Drop it…")).to_be_visible()
+        expect(page.get_by_role("button", name="Publish as it is…")).to_have_count(0)
         page.get_by_role("button", name="Accept names…").click()
         expect(dialog(page).get_by_role("button", name="Accept", exact=True)).to_be_disabled()
         dialog(page).get_by_role("button", name="Accept as is").click()

@@ -615,6 +615,9 @@ def _of_warned(tx: Transaction, compiled: Compiled, incident: Incident, node: So
         return None
     ends = from_us(last + SHOWN_US, project.settings.timezone)
     asked = f"ask {node.owner} for other data" if isinstance(node, Source) else f"correct {_place(project, node.name)} or its input"
+    renamed = next((key for key in _ordered(project, incident) if drift.renames_published(tx, node.name, key)), None)
+    if renamed is not None:
+        asked = f"accept the new names ({command_line('contract', 'accept', place(node.name, renamed))}), or {asked}"
     look = (
         command_line("deliveries", node.name)
         if isinstance(node, Source)

@@ -13,6 +13,7 @@ from headrace.observe.wording import dated
 from headrace.operations import targets
 from headrace.operations.documents import CheckRow, QuarantineRow, RepairRow
 from headrace.operations.glimpse import glimpse
+from headrace.operations.quarantine_of_incidents import decided_together
 from headrace.operations.repairs import Broken, repairs
 from headrace.operations.session import Session
 from headrace.operations.unclassified import shown
@@ -81,11 +82,12 @@ def _row(session: Session, tx: Transaction, project: Project, one: Quarantined) 
     node = project.node(one.node)
     delivery = None if one.delivery_id is None else deliveries.get(tx, one.delivery_id)
     attempt = attempts.get(tx, one.epoch, one.n)
+    renamed = drift.renames_wait(tx, one.node, one.partition)
     repair = _repair(
         project,
         one,
         delivery.path if delivery else None,
-        renamed=drift.renames_wait(tx, one.node, one.partition),
+        renamed=renamed,
         declared=news.declared_at(tx, one.node, one.partition),
     )
     return QuarantineRow(
@@ -103,7 +105,7 @@ def _row(session: Session, tx: Transaction, project: Project, one: Quarantined) 
         checks=_failed(tx, one),
         attempt=f"{one.epoch}.{one.n}",
         todo=_todo(repair),
-        decide=_decisions(tx, one) if one.state in ("held", "rejected") else [],
+        decide=_decisions(tx, one, renamed=renamed) if one.state in ("held", "rejected") else [],
         repair=repair,
     )
 
@@ -116,10 +118,10 @@ def _sample(session: Session, project: Project, one: Quarantined, delivery: str 
 
 
 def _of_all(tx: Transaction, one: Quarantined, word: str) -> list[str]:
-    """The command that accepts, or drops, all that waits because of the same incident, where it is
-    seen at more than one partition."""
+    """The command that accepts, or drops, all that waits because of the same incident, where that can be
+    decided about more than one partition."""
     incident = incidents.open_at(tx, one.node, one.partition)
-    if incident is None or len(incidents.partitions_of(tx, incident.id)) < 2:
+    if incident is None or len(decided_together(tx, incident, word)) < 2:
         return []
     return [command_line("quarantine", word, incident.shown, "--reason", "TEXT")]
 
@@ -128,11 +130,14 @@ RAW = "raw/"
 """Where the bytes of what couldn't be read are kept, below the data folder."""
 
 
-def _decisions(tx: Transaction, one: Quarantined) -> list[str]:
+def _decisions(tx: Transaction, one: Quarantined, *, renamed: bool) -> list[str]:
+    """The commands that decide about it as it is. With names that wait, a column would be empty in it: they are decided first."""
     at = place(one.node, one.partition)
     drop = command_line("quarantine", "drop", at, "--reason", "TEXT")
     if one.state == "rejected" and one.path is not None and one.path.startswith(RAW):  # nothing could read it
         return [drop, *_of_all(tx, one, "drop")]
+    if renamed:
+        return [drop]
     accept = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "7d")
     return [accept, drop, *_of_all(tx, one, "accept")]
 

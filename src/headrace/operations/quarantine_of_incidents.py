@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from headrace.model import HeadraceError, UsageError
+from headrace.model import HeadraceError, Refused, UsageError
 from headrace.model.commands import command_line, place
 from headrace.model.required import WHOLE
 from headrace.operations import quarantine_deciding, reasons
@@ -16,7 +16,7 @@ from headrace.operations.interventions import DecisionDocument, UndecidedRow
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.store import Transaction
-from headrace.store.queries import evidence, incidents, quarantine
+from headrace.store.queries import drift, evidence, incidents, quarantine
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.quarantine import Quarantined
 
@@ -57,6 +57,25 @@ def waiting_for(tx: Transaction, incident: Incident) -> list[Quarantined]:
     return [row for row in found if (row.node, row.partition) in seen]
 
 
+def decided_together(tx: Transaction, incident: Incident, word: str) -> list[Quarantined]:
+    """What one decision (`accept`, `drop`) about an incident is about: of deliveries whose columns have new names these are decided
+    before, one after the other, since a column would be empty in all of their rows."""
+    rows = waiting_for(tx, incident)
+    return [row for row in rows if word != "accept" or not drift.renames_wait(tx, row.node, row.partition)]
+
+
+def _require_names(session: Session, node: str, key: str) -> None:
+    """Refused where a delivery waits for the names of its columns."""
+    if session.store is None:
+        return
+    with session.store.read() as tx:
+        if not drift.renames_wait(tx, node, key):
+            return
+        reason = quarantine.waiting(tx, node=node, partition=key)[0].reason.partition(";")[0]
+    said = f"the new names of its columns have to be decided first: {reason}"
+    raise Refused(said, hint=command_line("contract", "accept", place(node, key)))
+
+
 def _decided(
     session: Session,
     word: str,
@@ -76,6 +95,8 @@ def _decided(
         if (node, key) in done:  # what one file brought is decided at once
             continue
         try:
+            if word == "accept":
+                _require_names(session, node, key)
             documents.append(decide(place(node, key)))
         except HeadraceError as error:  # what was decided before it is decided, and has to be reported
             failed.append((place(node, key), error))
@@ -115,8 +136,14 @@ def _together(documents: list[DecisionDocument], failed: Sequence[tuple[str, Hea
         consumers=sorted({name for one in documents for name in one.consumers}),
         undecided=[UndecidedRow(partition=at, reason=str(error), hint=error.hint or "") for at, error in failed],
         still_waiting=[at for at, _ in failed] or documents[-1].still_waiting,
-        next=command_line("quarantine", failed[0][0]) if failed else documents[-1].next,
+        next=_next_of(failed) if failed else documents[-1].next,
     )
+
+
+def _next_of(failed: Sequence[tuple[str, HeadraceError]]) -> str:
+    """What is typed about the first that couldn't be decided: the command that its error names."""
+    at, error = failed[0]
+    return error.hint if error.hint.startswith("headrace ") else command_line("quarantine", at)
 
 
 def _with_others(session: Session, word: str, document: DecisionDocument) -> DecisionDocument:
@@ -127,10 +154,13 @@ def _with_others(session: Session, word: str, document: DecisionDocument) -> Dec
         found = (incidents.open_at(tx, document.asset, key) for key in document.partitions)
         incident = next((one for one in found if one is not None), None)
         rows = waiting_for(tx, incident) if incident is not None else []
+        together = decided_together(tx, incident, word) if incident is not None else []
     if incident is None or not rows:
         return document
+    waiting = list(dict.fromkeys(place(row.node, row.partition) for row in rows))
+    decide = command_line("quarantine", word, incident.shown, "--reason", document.reason)
     return msgspec.structs.replace(
         document,
-        still_waiting=list(dict.fromkeys(place(row.node, row.partition) for row in rows)),
-        next=command_line("quarantine", word, incident.shown, "--reason", document.reason),
+        still_waiting=waiting,
+        next=decide if together else command_line("contract", "accept", waiting[0]),
     )

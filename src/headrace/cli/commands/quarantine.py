@@ -142,6 +142,8 @@ def decided(document: DecisionDocument, page: Page) -> None:
         page.say(f"! {name}: decided; {plural(len(document.undecided), 'partition')} could not be:", "warn")
         for failed in document.undecided:
             page.say(f"✗ {failed.partition}: {failed.reason}", "bad", indent=2)
+            if failed.hint:
+                page.say(f"hint: {failed.hint}", indent=4)
     elif document.state == "partial":
         page.say(f"✗ {name}: not all of it can be published even so", "bad")
     else:

@@ -101,6 +101,17 @@ def renames_wait(tx: Transaction, source: str, partition: str) -> bool:
     return row is not None
 
 
+def renames_published(tx: Transaction, source: str, partition: str) -> bool:
+    """Whether readers see a delivery without values of columns of which it is proposed what they are called now."""
+    row = tx.execute(
+        "select 1 from drift d join publication p on p.node = d.source and p.partition = d.partition and p.epoch = d.epoch and p.n = d.n"
+        " where d.source = :source and d.partition = :partition and d.kind = 'renamed' and d.policy = 'warn' and d.accepted_at is null"
+        " and p.ended_snapshot is null limit 1",
+        {"source": source, "partition": partition},
+    ).fetchone()
+    return row is not None
+
+
 def accept(tx: Transaction, source: str, partitions: Iterable[str], columns: Iterable[str], *, by: str, now: int) -> None:
     """Somebody accepted what was proposed for these columns of these partitions."""
     wanted = list(columns)

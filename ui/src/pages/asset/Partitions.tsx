@@ -76,7 +76,7 @@ function Chosen({ name, source, one }: { name: string; source: boolean; one: Par
   const names: ActName[] = [];
   if (AGAIN.includes(one.state)) names.push("retry");
   if (held.some((row) => row.repair?.commands.some(acceptsNames))) names.push("names");
-  if (held.some((row) => row.decide.length)) names.push("accept", "drop");
+  for (const word of ["accept", "drop"] as const) if (held.some((row) => row.decide.some((command) => command.startsWith(`headrace quarantine ${word} `)))) names.push(word);
   if (!source) names.push(one.seen ? "again" : "run");
   return (
     <div className="body chosen" role="region" aria-label={`Partition ${one.partition}`}>

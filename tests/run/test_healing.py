@@ -35,9 +35,10 @@ def test_lost_workers_are_replaced_three_times(tmp_path: Path) -> None:
     acts = _acts(lab)
     assert sorted(acts) == [("give_up", "never"), ("run_again", "never"), ("run_again", "never"), ("run_again", "once")]
     (found,) = [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "worker_lost"]
-    command = f"headrace fix {found['id']}"
+    first = "look at the machine that runs Headrace, and at never (assets/never.py:4): its code, and the memory that it takes"
+    commands = ["headrace apply", f"headrace fix {found['id']}"]
     assert found["repair"] == {
-        "command": command, "automatic": False, "first": None, "same": False, "note": None, "commands": [command], "text": None,
+        "command": commands[0], "automatic": False, "first": first, "same": False, "note": None, "commands": commands, "text": first,
     }  # fmt: skip
     lab.tick()
     assert len(_acts(lab)) == len(acts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +12,13 @@ from collections.abc import Iterator
 import pytest
 from runlab import DAYS, Lab, published
 
+from headrace.operations.documents import RunDocument
+
 pytestmark = pytest.mark.usefixtures("cold_mothers")
+
+
+def again(document: RunDocument, name: str) -> str:
+    return f"headrace backfill {name} --from {DAYS[0]} --to {DAYS[0]} --reason 'repair of run {document.run_id}'"
 
 
 def test_too_much_memory_is_an_error_that_says_how_much(lab: Lab) -> None:
@@ -35,6 +42,53 @@ def test_too_much_memory_is_an_error_that_says_how_much(lab: Lab) -> None:
     repair = incident["repair"]
     assert (repair["automatic"], repair["first"]) == (False, "make eats (assets/eats.py:4) use less memory, or raise its memory_max")
     assert repair["commands"] == ["headrace apply", f"headrace fix {incident['id']}"]
+    (row,) = document.repairs
+    assert (row.first, row.commands) == (repair["first"], ["headrace apply", again(document, "eats")])
+    seen = incident["cause"]["evidence"]
+    assert sorted(one["attempts"] for one in seen) == [[one.id] for one in attempts], "each attempt is counted once"
+    lab.write("assets/eats.py", (lab.root / "assets/eats.py").read_text().replace("600_000_000", "6"))
+    lab.headrace("apply", "--yes")
+    lab.headrace(*shlex.split(row.commands[-1])[1:], "--yes")
+    assert lab.headrace("incidents") == []
+
+
+@pytest.mark.parametrize("ends", ["os.kill(os.getpid(), 9)", "os._exit(3)"])
+def test_code_that_ends_each_worker_is_counted_and_told_what_to_look_at(lab: Lab, ends: str) -> None:
+    """Would catch: "partial: 1 partition published" of a run that gave an asset up, without a repair; and an incident that asks for
+    `headrace fix` again and again, which loses three more workers each time."""
+    lab.python("dies", f"def dies(orders):\n    import os\n    {ends}", inputs=["orders"], partition="day")
+    lab.orders(DAYS[0])
+    document = lab.tick()
+    assert [(one.asset, one.partition, one.state) for one in document.rejected] == [("dies", DAYS[0], "failed")]
+    first = "look at the machine that runs Headrace, and at dies (assets/dies.py:4): its code, and the memory that it takes"
+    (row,) = document.repairs
+    assert (row.first, row.commands) == (first, ["headrace apply", again(document, "dies")])
+    (incident,) = lab.headrace("incidents")
+    assert incident["cause"]["kind"] == "worker_lost"
+    repair = incident["repair"]
+    assert (repair["automatic"], repair["first"]) == (False, first)
+    assert repair["commands"] == ["headrace apply", f"headrace fix {incident['id']}"]
+    lab.headrace("fix", incident["id"], "--yes", code=1)
+    (after,) = lab.headrace("incidents")
+    assert after["repair"] == repair
+    lab.write("assets/dies.py", (lab.root / "assets/dies.py").read_text().replace(ends, "return orders"))
+    lab.headrace("apply", "--yes")
+    lab.headrace("fix", incident["id"], "--yes")
+    assert lab.headrace("incidents") == []
+
+
+def test_open_files_that_run_out_name_the_limit(lab: Lab) -> None:
+    """Would catch: "fix INC-1" alone, where only a higher limit or other code helps."""
+    body = "def opens(orders):\n    held = []\n    while True:\n        held.append(open('/dev/null'))"
+    lab.python("opens", body, inputs=["orders"], partition="day")
+    lab.orders(DAYS[0])
+    document = lab.tick()
+    first = "look at opens (assets/opens.py:4): raise the limit (`ulimit -n`), or open fewer files at once"
+    (row,) = document.repairs
+    assert (row.first, row.commands) == (first, ["headrace apply", again(document, "opens")])
+    (incident,) = lab.headrace("incidents")
+    assert (incident["cause"]["kind"], incident["repair"]["first"]) == ("resource_exhausted", first)
+    assert incident["repair"]["commands"] == ["headrace apply", f"headrace fix {incident['id']}"]
 
 
 def test_duckdb_spills_before_the_limit(lab: Lab) -> None:

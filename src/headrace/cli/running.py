@@ -178,6 +178,15 @@ def _next(document: RunDocument) -> list[str]:
     waiting = next((row for row in document.rejected if row.state in ("held", "rejected")), None)
     if waiting:
         return [command_line("quarantine", place(waiting.asset, waiting.partition))]
-    failed = next((attempt for attempt in document.attempts if attempt.state == "failed"), None)
+    given_up = {(row.asset, row.partition) for row in document.rejected}
+    failed = next(
+        (
+            attempt
+            for attempt in document.attempts
+            if attempt.state == "failed"
+            or (attempt.state == "lost" and any((attempt.asset, key) in given_up for key in attempt.partitions))
+        ),
+        None,
+    )  # fmt: skip
     opened = [command_line("incident", one) for one in document.incidents_opened[:1]] if document.state == "nothing_due" else []
     return [f"headrace logs {failed.id}"] if failed else opened or ["headrace status"]

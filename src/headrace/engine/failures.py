@@ -28,7 +28,7 @@ def _said(numbers: tuple[int, ...]) -> re.Pattern[str]:
 
 _DENIED = (errno.EACCES, errno.EPERM)
 _DISK_SAID, _AWAY_SAID, _DENIED_SAID = _said(_DISK), _said(_AWAY), _said(_DENIED)
-_TOO_LARGE = os.strerror(errno.EFBIG)
+_LIMITS_SAID = _said((errno.EFBIG, errno.EMFILE, errno.ENFILE))
 _OURS = ("duckdb", "_duckdb", "headrace")
 _DUCKDB_KINDS = {
     "OutOfMemoryException": ErrorKind.RESOURCES,
@@ -141,7 +141,7 @@ def _own_kind(error: BaseException) -> ErrorKind:
     if _DISK_SAID.search(said):
         # Asset code may say so of a disk of its own, which nobody mends: that is tried once more, and no longer.
         return ErrorKind.RESOURCES
-    if ours and _TOO_LARGE in str(error):
+    if ours and _LIMITS_SAID.search(str(error)):
         return ErrorKind.RESOURCES
     if isinstance(error, (ConnectionError, TimeoutError)):
         return ErrorKind.TRANSIENT

@@ -83,6 +83,11 @@ def ended_by(code: int) -> str:
     return _BY_SIGNAL.get(number, "") if number > 0 else ""  # type: ignore[call-overload]
 
 
+def named_in(said: str) -> str:
+    """The limit that an error's words tell of; empty where they tell of none."""
+    return _in_words(said)
+
+
 def hint_for(limit: str) -> str:
     """What to do about a limit."""
     return _HINTS.get(limit, "")

@@ -87,18 +87,20 @@ def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerStatu
 
 
 def _failed(tx: Transaction, one: Incident) -> list[list[str]]:
-    """Per piece of evidence the attempts that failed in a row up to the one that it is of, and that no
-    evidence before it stands for."""
+    """Per piece of evidence the attempt that it is of, and those that failed in a row up to it which no
+    other evidence stands for."""
+    matches = [_OF_ATTEMPT.fullmatch(said.id) for said in one.evidence]
+    tried = [None if it is None else attempts.get(tx, int(it["epoch"]), int(it["n"])) for it in matches]
+    own = {it.id for it in tried if it is not None}
     found: list[list[str]] = []
     told = set[str]()
-    for said in one.evidence:
-        match = _OF_ATTEMPT.fullmatch(said.id)
-        tried = None if match is None else attempts.get(tx, int(match["epoch"]), int(match["n"]))
+    for match, attempt in zip(matches, tried, strict=True):
         failed: list[str] = []
-        if match is not None and tried is not None and tried.state in ("failed", "lost"):
-            key, until = match["key"] or WHOLE, (tried.epoch, tried.n)
-            failed = attempts.failed_in_a_row(tx, tried.node, key, until=until)
-        found.append([number for number in failed if number not in told])
+        if match is not None and attempt is not None and attempt.state in ("failed", "lost"):
+            key, until = match["key"] or WHOLE, (attempt.epoch, attempt.n)
+            in_a_row = attempts.failed_in_a_row(tx, attempt.node, key, until=until)
+            failed = [it for it in in_a_row if it == attempt.id or it not in own | told]
+        found.append(failed)
         told.update(failed)
     return found
 

@@ -15,7 +15,7 @@ from headrace.model.ordering import order_of
 from headrace.model.required import SEPARATOR, WHOLE
 from headrace.model.zones import from_us
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
-from headrace.observe.diagnosis.details import DECLARED_AT, DISK, NO_WORKER, Failure, says_denied
+from headrace.observe.diagnosis.details import DECLARED_AT, DISK, NO_WORKER, Failure, failure_said, says_denied
 from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.facts import StoreWorld
 from headrace.observe.incidents.closing import SHOWN_US
@@ -38,6 +38,8 @@ from headrace.operations.repairs import (
     decided_at,
     installed,
     lacking,
+    of_lost,
+    of_resources,
     repairs,
 )
 from headrace.operations.runs import broken_of
@@ -162,8 +164,7 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
         alone = False
     if incident.state != "recovering" and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail in _DISK:
         return _row([f"headrace fix {incident.shown}"], automatic=False, first=_of_disk(incident))
-    if not alone and incident.state != "recovering" and (more := _of_memory(compiled.project, incident)):
-        first = f"make {incident.node} ({_place(compiled.project, incident.node)}) use less memory, or {more}"
+    if not alone and incident.state != "recovering" and (first := _given_up(tx, compiled.project, incident)) is not None:
         return _row(["headrace apply", f"headrace fix {incident.shown}"], automatic=False, first=first)
     if incident.state != "recovering" and incident.kind == CauseKind.DESTINATION_UNAVAILABLE and _is_denied(incident):
         first = "look at the target, and at the rights with which it is written"
@@ -174,15 +175,19 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
     return _row([f"headrace fix {incident.shown}"], automatic=alone, text=text)
 
 
-def _of_memory(project: Project, incident: Incident) -> str:
-    """How an asset that had no memory left gets more; empty of anything else."""
+def _given_up(tx: Transaction, project: Project, incident: Incident) -> str | None:
+    """What a person does first where an asset lost its workers, or lacked resources, as often as it is tried; None of anything else."""
+    if incident.kind == CauseKind.WORKER_LOST:
+        names = {one.node: None for one in _stuck(tx, _places(tx, incident))}
+        assets = [project.assets[name] for name in names if name in project.assets]
+        return of_lost(assets) if assets else None
     asset = project.assets.get(incident.node)
-    if asset is None or incident.kind != CauseKind.RESOURCE_EXHAUSTED or incident.detail != Failure.MEMORY:
-        return ""
-    if asset.memory_max is not None:
-        return "raise its memory_max"
-    run = project.settings.memory_max
-    return "run it where there is more" if run is None else "raise memory_max of [run], or give it its own"
+    if asset is None or incident.kind != CauseKind.RESOURCE_EXHAUSTED:
+        return None
+    said = [one.observed for one in incident.evidence]
+    limits = [one for one in said if failure_said("", one) is Failure.LIMIT]
+    failure = next((one for one in Failure if one == incident.detail), Failure.OTHER)
+    return of_resources(project, asset, failure, (limits or said or [""])[0])
 
 
 def _is_denied(incident: Incident) -> bool:

@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from headrace.engine.limits import hint_for, named_in
 from headrace.model import Asset, Project, Source
 from headrace.model.commands import command_line, place, range_of
 from headrace.model.ordering import order_of
 from headrace.model.required import WHOLE
-from headrace.observe.diagnosis.details import says_denied
+from headrace.observe.diagnosis.details import Failure, failure_said, says_denied
 from headrace.operations.documents import ErrorRow, RepairRow
 
 ROWS_MAX = 20
+NAMED_MAX = 5
+"""At most this many assets are named in a clause."""
 _PASSING = ("transient", "resources", "lost_worker")
 """Kinds of failures that may not come again, with nothing changed."""
 
@@ -69,6 +72,45 @@ def before_reading_again(owner: str) -> str:
     return f"raise `memory_max` of [run], or ask {owner} for smaller files"
 
 
+def of_lost(assets: Sequence[Asset]) -> str:
+    """What a person does first about assets that lose their worker as often as they are tried."""
+    where = ", ".join(f"{one.name} ({one.place.file}:{one.place.line})" for one in assets[:NAMED_MAX])
+    more = f" and {len(assets) - NAMED_MAX} more" if len(assets) > NAMED_MAX else ""
+    what = "their code, and the memory that they take" if len(assets) > 1 else "its code, and the memory that it takes"
+    return f"look at the machine that runs Headrace, and at {where}{more}: {what}"
+
+
+def of_resources(project: Project, asset: Asset, failure: Failure, said: str) -> str | None:
+    """What a person does first about an asset that reached the same limit as often as it was tried; None where its error tells of none."""
+    where = f"{asset.name} ({asset.place.file}:{asset.place.line})"
+    if failure is Failure.MEMORY:
+        return f"make {where} use less memory, or {_more_memory(project, asset)}"
+    if failure is Failure.LIMIT:
+        return f"look at {where}: {hint_for(named_in(said)) or 'raise the limit that its error names, or stay below it'}"
+    return None
+
+
+def _more_memory(project: Project, asset: Asset) -> str:
+    """How an asset gets more memory."""
+    if asset.memory_max is not None:
+        return "raise its memory_max"
+    run = project.settings.memory_max
+    return "run it where there is more" if run is None else "raise memory_max of [run], or give it its own"
+
+
+def _before_trying_again(project: Project, one: Broken) -> str | None:
+    """What a person does first about a partition that was given up; None of one that has other reasons."""
+    asset = project.assets.get(one.node)
+    kind = "lost_worker" if one.state == "lost" else one.error.kind if one.error is not None else ""
+    if asset is None or kind not in ("lost_worker", "resources"):
+        return None
+    if kind == "lost_worker":
+        return of_lost([asset])
+    error = one.error
+    assert error is not None
+    return of_resources(project, asset, failure_said(error.code or "", error.message), error.message)
+
+
 def lacking(found: Iterable[Broken]) -> list[str]:
     """The packages that attempts lacked, each once, in their order."""
     said = (one.error.hint or "" for one in found if one.state == "failed" and one.error is not None)
@@ -109,7 +151,7 @@ def _row(project: Project, node: str, first: str | None, found: Sequence[Broken]
             node=node, partitions=keys, first=first, commands=[decided_at(node)],
             incident=found[0].incident,
         )  # fmt: skip
-    commands = _commands(declared, node, keys, found, because)
+    commands = _commands(project, node, keys, found, because)
     if first is not None:
         first += _or_accept(node, keys, found)
     return RepairRow(node=node, partitions=keys, first=first, commands=commands, incident=found[0].incident)
@@ -147,8 +189,10 @@ def first_of(project: Project, one: Broken) -> str | None:
         return asked_by_its_error(declared.place.file)
     if isinstance(declared, Source):
         return _of_source(declared, one)
-    if not isinstance(declared, Asset) or one.state == "lost" or (one.error is not None and one.error.kind in _PASSING):
+    if not isinstance(declared, Asset):
         return None
+    if one.state == "lost" or _passes(one):
+        return _before_trying_again(project, one)
     if one.state == "rejected" and one.declared:
         return f"correct {one.declared}, or its input"
     if one.state in ("rejected", "warned"):
@@ -181,7 +225,8 @@ def _of_source(source: Source, one: Broken) -> str | None:
     return f"ask {source.owner} for the file as it was agreed, and put it {again}"
 
 
-def _commands(declared: Source | Asset | None, node: str, keys: Sequence[str], found: Sequence[Broken], because: str) -> list[str]:
+def _commands(project: Project, node: str, keys: Sequence[str], found: Sequence[Broken], because: str) -> list[str]:
+    declared = project.sources.get(node) or project.assets.get(node)
     if all(_is_configured(one) for one in found):
         return after_correcting(node, keys, is_asset=isinstance(declared, Asset))
     if isinstance(declared, Source) and any(broken.state not in ("failed", "lost") for broken in found):
@@ -191,6 +236,7 @@ def _commands(declared: Source | Asset | None, node: str, keys: Sequence[str], f
         again = command_line("tick")
         return [again] if accept is None else [command_line("contract", "accept", place(node, accept)), again]
     passing = all(one.state == "lost" or _passes(one) or lacking([one]) or _is_denied(one) for one in found)
+    passing = passing and not any(_before_trying_again(project, one) for one in found)
     if not isinstance(declared, Asset) or passing:
         return [command_line("retry", node if len(keys) > 1 else place(node, keys[0]))]
     return ["headrace apply", _again(declared, keys, because)]

@@ -27,7 +27,7 @@ from headrace.run.orders import RunResult
 from headrace.schedule.commands import WAITING_SHOWN_MAX
 from headrace.store import Clock, Store, Transaction
 from headrace.store.clock import instant
-from headrace.store.queries import attempts, incidents, publications, runs
+from headrace.store.queries import attempts, incidents, partitions, publications, runs
 from headrace.store.queries import restatements as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.drift import renames_wait
@@ -42,12 +42,15 @@ def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, 
         found = attempts.of_run(tx, result.run_id, limit=ATTEMPTS_MAX)
         visible = publications.of_run(tx, result.run_id)
         counts_of = {one.id: rows_of(tx, one) for one in found}
-    last = {(a.node, key): a for a in found for key in a.partitions}
+        last = {(a.node, key): a for a in found for key in a.partitions}
+        given_up = {at for at, a in last.items() if a.state == "lost" and _is_failed(tx, *at)}
     rejected = [
-        RejectedRow(asset=a.node, partition=key, state=a.state, reason=reason_of(a), rows=counts_of[a.id])
-        for (_, key), a in last.items()  # what was tried again came to what it came to then
-        if a.state in ("held", "rejected", "failed")
-    ]
+        RejectedRow(
+            asset=a.node, partition=key, state="failed" if a.state == "lost" else a.state, reason=reason_of(a), rows=counts_of[a.id]
+        )
+        for (node, key), a in last.items()  # what was tried again came to what it came to then
+        if a.state in ("held", "rejected", "failed") or (node, key) in given_up
+    ]  # fmt: skip
     restated, proposed = _past(store, zone, result.run_id, {p.id for p in visible})
     mended = _repaired(store, result.run_id, [(p.node, p.partition) for p in visible])
     return RunDocument(
@@ -70,6 +73,11 @@ def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, 
         clock=clock.kind,
         reason=_reason(result),
     )
+
+
+def _is_failed(tx: Transaction, node: str, key: str) -> bool:
+    row = partitions.get(tx, node, key)
+    return row is not None and row.state == "failed"
 
 
 def _incidents(store: Store, run: int) -> list[str]:

@@ -144,7 +144,8 @@ def broken_of(tx: Transaction, node: str, partition: str, state: str) -> Broken:
     """A partition that didn't get through, with what its last attempt said."""
     last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
     said = (error_row(last.error), path_of(tx, last)) if last else (None, None)
-    return Broken(node, partition, state, *said, renames_wait(tx, node, partition), declared_at(tx, node, partition))
+    lost = state == "failed" and last is not None and last.state == "lost"
+    return Broken(node, partition, "lost" if lost else state, *said, renames_wait(tx, node, partition), declared_at(tx, node, partition))
 
 
 def _path(tx: Transaction, attempt: str | None) -> str | None:

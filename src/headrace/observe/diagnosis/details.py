@@ -97,6 +97,11 @@ def failure_of(one: Evidence) -> Failure:
     return _failure(one.detail, one.observed)
 
 
+def failure_said(code: str, said: str) -> Failure:
+    """What kind of failure an error's code and words tell of."""
+    return _failure(code, said)
+
+
 def says_no_space(said: str) -> bool:
     """Whether an error's words tell of a full disk."""
     return _failure("", said) is Failure.SPACE

@@ -148,10 +148,10 @@ def _command(planned: _Planned) -> str:
 
 def _came(planned: _Planned, after: FixDocument, *, failed: bool) -> str:
     """What came of a repair that isn't done, in a line."""
-    if failed and after.backfill is not None and not after.backfill.published:
-        return f"tried to repair it with {_command(planned)}: nothing could be published"
     if not failed:
         return f"repaired with {_command(planned)}; those affected aren't all served yet"
+    if after.state == "resolved" and after.backfill is not None and not after.backfill.published:
+        return f"tried to repair it with {_command(planned)}: nothing could be published"
     if after.state == "resolved":
         return f"repaired with {_command(planned)}, but a part of the repair failed"
     still = "it is still open" if after.state == "open" else "it isn't over yet"

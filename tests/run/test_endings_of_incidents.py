@@ -359,3 +359,16 @@ def test_nothing_repairs_an_asset_that_was_removed(healthy: World) -> None:
     status = world.headrace("status", now=hour(9.5), code=None)
     assert (status["repairs"], [one["kind"] for one in status["open"]]) == ([], []), status["open"]
     assert "clean" not in status["headline"]
+
+
+def test_nothing_is_said_to_be_paused_after_it_was_resumed(healthy: World) -> None:
+    """Would catch: "late since 06:00, INC-1 clean: paused by ann", until the next pass."""
+    world = healthy.copy("resumed")
+    world.flag.unlink(missing_ok=True)
+    world.headrace("apply", "--yes", now=hour(0.2))
+    paused(world)
+    world.headrace("resume", "clean", "--reason", "checked", now=hour(8))
+    assert incident(world, 8.1)["state"] == "recovering"
+    status = world.headrace("status", now=hour(8.1))
+    late = [one["reason"] for one in status["consumers"] if one["state"] == "late"]
+    assert late and not [one for one in late if "paused" in one], late

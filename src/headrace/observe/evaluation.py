@@ -143,8 +143,11 @@ class Evaluation:
         incident = self._waited_for(one)
         if incident is None:
             return found
-        said = f"{incident.shown} {incident.node}: {incident.summary}"
-        reason = said if one.state in WAITING else found.reason
+        reason = found.reason
+        if one.state in WAITING and incident.state == "recovering":
+            reason = f"{found.reason} ({incident.shown} held it back; its cause is gone)"
+        elif one.state in WAITING:
+            reason = f"{incident.shown} {incident.node}: {incident.summary}"
         return msgspec.structs.replace(found, incident=incident.shown, reason=reason)
 
     def _with_since(self, one: ConsumerStatus) -> ConsumerStatus:

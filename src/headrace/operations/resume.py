@@ -8,7 +8,9 @@ import msgspec
 
 from headrace.govern.audit import Action
 from headrace.model import Project, ProjectError, UsageError
+from headrace.observe.diagnosis.causes import CauseKind
 from headrace.operations.interventions import PauseDocument
+from headrace.operations.judging import judge_now
 from headrace.operations.paused import audited, listed, scheduled
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
@@ -17,7 +19,7 @@ from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.schedule import Resumed
 from headrace.store import Transaction
-from headrace.store.queries import pauses
+from headrace.store.queries import incidents, pauses
 from headrace.store.queries.pauses import Pause
 
 
@@ -50,6 +52,8 @@ def _resume(context: Context, arguments: ResumeArguments, progress: Progress) ->
         pauses.end_those_over(tx, now)
         pauses.end(tx, [one.node for one in ended], now)
         audited(tx, now, Action.NODE_RESUMED, context.actor, project, ended, arguments.reason)
+        if any(one.kind == CauseKind.PAUSED for one in incidents.open_ones(tx)):
+            judge_now(tx, context.session, applied, now)
 
     names = [one.node for one in ended]
     context.tell(Resumed(scheduled(project, names)), write=write)

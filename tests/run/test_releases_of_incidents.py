@@ -109,6 +109,22 @@ def test_each_is_released_as_the_table_is_after_the_others(several: Lab) -> None
     assert len(lab.read("orders")) == 24 * 18 + 48 + 3  # 17 sound days, the renamed one, and the others as they came
 
 
+def test_what_was_accepted_of_a_history_is_no_other_incident(several: Lab) -> None:
+    """Would catch: a second incident, "found 5 days later", of a delivery that the first one names and that somebody has accepted,
+    because it was ingested once more; one that says that an interval is held, when none is."""
+    lab = several
+    (incident,) = lab.headrace("incidents")
+    for day, left in ((RENAMED, 2), (FEW, 1)):
+        lab.headrace("quarantine", "accept", f"orders@{day}", "--reason", "that is all there was")
+        (still,) = lab.headrace("incidents")
+        assert (still["id"], still["cause"]["summary"].partition(" ")[0]) == (incident["id"], str(left))
+    lab.headrace("quarantine", "accept", f"orders@{TWICE}", "--reason", "that is all there was")
+    lab.tick()
+    (over,) = lab.headrace("incidents", "--all")
+    assert (over["id"], over["state"]) == (incident["id"], "resolved")
+    assert over["ended"].startswith("Accepted as an exception by "), over["ended"]
+
+
 def test_a_release_of_several_leaves_names_undecided(several: Lab) -> None:
     """Would catch: a delivery whose column has another name published without its values, because it waits beside others; and those
     others refused because of it."""

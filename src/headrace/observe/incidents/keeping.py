@@ -20,8 +20,10 @@ from headrace.observe.incidents.commands import MERGED
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.incidents.telling import said, turned, what
 from headrace.observe.ledger.declared import decider
+from headrace.observe.watched import WHOLE
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
+from headrace.store.queries import exceptions
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import EVIDENCE_MAX, Affected, Happened, Incident, Said, Symptom
 
@@ -85,6 +87,10 @@ class Keeping:
         """Match each cause, or open an incident of it."""
         taken: set[int] = set()
         for cause in sorted(causes, key=lambda one: one.began_us):
+            if (history := self._accepted_of_history(cause, evidence)) is not None:
+                self._put_down(history, cause.explains)
+                stored_evidence.end(self._tx, cause.explains, self._now)
+                continue
             number = self._matched(cause, taken)
             known = self._open.get(number) if number is not None else self._before(cause)
             if known is not None and known.state == "resolved" and self._is_old(known, cause, evidence):
@@ -105,6 +111,23 @@ class Keeping:
         narrower = [one.id for one, made in free if made and made <= explained]
         rest = [one.id for one, made in free if _is_rest(cause, one) or (one.kind == cause.kind and own and own <= made)]
         return min(same or here or narrower or rest, default=None)
+
+    def _accepted_of_history(self, cause: Cause, evidence: Mapping[str, Evidence]) -> Incident | None:
+        """The incident of a history that was loaded at once, where a cause is nothing but what somebody has accepted of it and was
+        ingested once more for that: it is decided, and no other incident, unless it keeps something else from readers."""
+        seen = [evidence[one] for one in cause.explains if one in evidence]
+        if any(one.held or one.lapsed for one in seen):
+            return None
+        numbers = {self._held_for(one) for one in seen if one.id in cause.own}
+        number = numbers.pop() if len(numbers) == 1 else None
+        found = None if number is None else stored.get(self._tx, number)
+        return found if found is not None and found.detail == HISTORY else None
+
+    def _held_for(self, one: Evidence) -> int | None:
+        """The incident of what was held and accepted, where evidence is of the attempt that published it."""
+        attempt, key = stored_evidence.attempt_of(self._tx, one.id), one.partition or WHOLE
+        before = None if attempt is None else exceptions.made_of(self._tx, one.node, key, attempt)
+        return None if before is None else stored_evidence.incident_held_for(self._tx, one.node, one.partition, before)
 
     def _before(self, cause: Cause) -> Incident | None:
         """The resolved incident that a cause opens again."""
@@ -170,7 +193,7 @@ class Keeping:
         self._open[was.id] = now
         self._made_of[was.id] = known | {one.id: one.held for one in fresh}
 
-    def _put_down(self, one: Incident, fresh: Sequence[str]) -> None:
+    def _put_down(self, one: Incident, fresh: Collection[str]) -> None:
         """Put evidence down to an incident; another one that keeps nothing by that is part of it."""
         before = stored_evidence.put_down_to(self._tx, fresh) - {one.id}
         stored_evidence.put_down(self._tx, one.id, fresh)

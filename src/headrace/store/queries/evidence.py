@@ -80,6 +80,21 @@ def of_incident(tx: Transaction, number: int) -> dict[str, bool]:
     return {str(row[0]): bool(row[1]) for row in rows}
 
 
+def incident_held_for(tx: Transaction, node: str, partition: str, attempt: str) -> int | None:
+    """The newest incident of what an attempt's partition was held or rejected for."""
+    row = tx.execute(
+        "select max(incident_id) from evidence where node = :node and partition = :partition and attempt = :attempt and held = 1",
+        {"node": node, "partition": partition, "attempt": attempt},
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def attempt_of(tx: Transaction, id_: str) -> str | None:
+    """The attempt that a piece of evidence is of."""
+    row = tx.execute("select attempt from evidence where id = ?", (id_,)).fetchone()
+    return None if row is None else row[0]
+
+
 def put_down_to(tx: Transaction, ids: Iterable[str]) -> set[int]:
     """The incidents that evidence is put down to."""
     rows = (tx.execute("select incident_id from evidence where id = ?", (one,)).fetchone() for one in ids)

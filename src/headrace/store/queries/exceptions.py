@@ -106,6 +106,17 @@ def of_partition(tx: Transaction, node: str, partition: str) -> list[Accepted]:
     return [Accepted(*row) for row in rows]
 
 
+def made_of(tx: Transaction, node: str, partition: str, attempt: str) -> str | None:
+    """The attempt (`3.17`) that was held or rejected, of the attempt that published the same as an exception; None of any other."""
+    epoch, _, n = attempt.partition(".")
+    row = tx.execute(
+        "select q.epoch, q.n from publication p join accepted a on a.publication_id = p.id join quarantine q on q.id = a.quarantine_id"
+        " where p.node = :node and p.partition = :partition and p.epoch = :epoch and p.n = :n order by a.id limit 1",
+        {"node": node, "partition": partition, "epoch": int(epoch), "n": int(n)},
+    ).fetchone()
+    return None if row is None else f"{row[0]}.{row[1]}"
+
+
 def published(tx: Transaction, rows: Iterable[tuple[str, str, int]]) -> None:
     """(node, partition, publication): the exceptions that waited for these are theirs."""
     if tx.execute("select 1 from accepted where publication_id is null and ended_at is null limit 1").fetchone() is None:

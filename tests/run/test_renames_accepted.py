@@ -157,3 +157,15 @@ def test_an_accepted_rename_says_what_repairs_it(lab: Lab) -> None:
     assert refused.value.hint.startswith(said)
     (told,) = command(lab, "status")["consumers"]
     assert f"{AT} by exception of " in told["reason"]
+
+
+def test_one_delivery_is_told_of_once(lab: Lab) -> None:
+    """Would catch: "amount_no (2 times)" of one delivery, which was ingested again because somebody accepted it, or in vain."""
+    accept(lab)
+    (incident,) = command(lab, "incidents")
+    assert [(one["what"], one["observed"]) for one in incident["cause"]["evidence"]] == [("column renamed", "amount_no")]
+    (lab.root / f"landing/orders_{DAYS[6]}.csv").write_bytes(b"")
+    lab.tick()
+    command(lab, "quarantine", "accept", f"orders@{DAYS[6]}", "--reason", "nobody bought", code=1)
+    empty = next(one for one in command(lab, "incidents") if one["cause"]["partition"] == DAYS[6])
+    assert len(empty["cause"]["evidence"]) == 1, empty["cause"]["evidence"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from headrace.model import UnknownName, UsageError
 from headrace.model.required import WHOLE
@@ -26,13 +26,15 @@ from headrace.operations.incident_documents import (
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.store import Transaction
-from headrace.store.queries import attempts
+from headrace.store.queries import attempts, drift, exceptions
 from headrace.store.queries import incidents as stored
-from headrace.store.queries.incidents import EVIDENCE_MAX, Incident, shown
+from headrace.store.queries.incidents import EVIDENCE_MAX, Incident, Said, shown
 
 ID = re.compile(r"(?:inc-)?(\d{1,15})", re.IGNORECASE)
 _OF_ATTEMPT = re.compile(r"(?:backfills|attempt):(?P<epoch>\d+)\.(?P<n>\d+)@(?P<key>.*)", re.DOTALL)
 """Ids of the evidence that attempts are."""
+_FACT = "fact:"
+"""What the ids of evidence begin with that is of what was odd about a partition."""
 
 
 def incidents(session: Session, *, every: bool = False) -> list[IncidentRow]:
@@ -105,6 +107,34 @@ def _failed(tx: Transaction, one: Incident) -> list[list[str]]:
     return found
 
 
+def _once(tx: Transaction, seen: Iterable[tuple[Said, list[str]]]) -> Iterator[tuple[Said, list[str]]]:
+    """The evidence without what was seen again when the same delivery was ingested once more: somebody accepted it, or retried it.
+    Attempts that failed are counted by themselves."""
+    known = set[tuple[str, ...]]()
+    for said, failed in seen:
+        data = None if failed else _data_of(tx, said.id)
+        mark = (data or "", said.what, said.expected, said.observed)
+        if data is None or mark not in known:
+            yield said, failed
+        known.add(mark)
+
+
+def _data_of(tx: Transaction, evidence: str) -> str | None:
+    """What a piece of evidence is seen in: a partition of a delivery, or of what an attempt computed that may have been accepted since.
+    None of what isn't seen in data."""
+    if match := _OF_ATTEMPT.fullmatch(evidence):
+        key, of = match["key"] or WHOLE, (int(match["epoch"]), int(match["n"]))
+    elif facts := drift.facts(tx, [int(evidence.removeprefix(_FACT))]) if evidence.startswith(_FACT) else []:
+        key, of = facts[0].partition, (facts[0].epoch, facts[0].n)
+    else:
+        return None
+    tried = attempts.get(tx, *of)
+    if tried is None:
+        return None
+    made = exceptions.made_of(tx, tried.node, key, tried.id) or tried.id
+    return f"{tried.node}@{key} {tried.delivery_id or made}"
+
+
 def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident) -> IncidentRow:
     """An incident as verbs give it."""
     from headrace.operations.mending import repair_of
@@ -122,7 +152,7 @@ def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident)
             summary=one.summary, confidence=one.confidence, certainty=certainty(one.confidence),
             evidence=[
                 EvidenceRow(what=e.what, expected=e.expected, observed=e.observed, at=at(e.at), attempts=failed)
-                for e, failed in zip(one.evidence, _failed(tx, one), strict=True)
+                for e, failed in _once(tx, zip(one.evidence, _failed(tx, one), strict=True))
             ],
             evidence_limited=len(one.evidence) >= EVIDENCE_MAX,
         ),

@@ -169,3 +169,27 @@ def test_one_delivery_is_told_of_once(lab: Lab) -> None:
     command(lab, "quarantine", "accept", f"orders@{DAYS[6]}", "--reason", "nobody bought", code=1)
     empty = next(one for one in command(lab, "incidents") if one["cause"]["partition"] == DAYS[6])
     assert len(empty["cause"]["evidence"]) == 1, empty["cause"]["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("decision", "did"),
+    [(["--convert", "amount / 100"], "conversion accepted"), (["--as-is"], "values accepted as they are")],
+)
+def test_values_that_are_decided_about_are_no_names(tmp_path: Path, decision: list[str], did: str) -> None:
+    """Would catch: "Names accepted by ann" of a column that keeps its name."""
+    lab = Lab(tmp_path / "p")
+    lab.sql("totals", "select day, sum(amount) as total from orders group by all")
+    for day in DAYS[:6]:
+        deliver(lab, day)
+    lab.tick()
+    lab.deliver(DAYS[6], [f"{DAYS[6][-2:]}{i},c{i % 3},{(1.5 + i % 7) * 100},{DAYS[6]}" for i in range(24)], HEADER)
+    lab.tick()
+    (incident,) = command(lab, "incidents")
+    assert incident["cause"]["kind"] == "distribution_shift"
+    command(lab, "contract", "accept", f"orders@{DAYS[6]}", "--map", "amount=amount", *decision)
+    lab.tick()
+    (over,) = command(lab, "incidents", "--all")
+    who = over["timeline"][1]["by"]
+    assert over["timeline"][1]["what"] == f"{did} by {who} from {DAYS[6]} on: orders"
+    if over["ended"] is not None:  # values that are taken as they are are shown for another day
+        assert over["ended"].startswith(f"{did.capitalize()} by {who} from {DAYS[6]} on: orders"), over["ended"]

@@ -312,6 +312,8 @@ def _parsed(tx: Transaction, scene: Scene, rows: Iterable[tuple[int, int, str]])
         did = _DID[event["action"]]
         if event["action"] == Action.QUARANTINE_ACCEPTED and all(_came_to_nothing(tx, node, key, at) for node, key in places):
             did = IN_VAIN
+        if event["action"] == Action.CONTRACT_ACCEPTED:
+            did = _of_contract(event.get("after") or {})
         yield Command(
             seq=seq, at=at, action=event["action"], did=did, actor=str(event["actor"]["id"]), extra=extra,
             places=places, reason=" ".join(str(event.get("reason") or "").split())[:REASON_MAX],
@@ -319,6 +321,15 @@ def _parsed(tx: Transaction, scene: Scene, rows: Iterable[tuple[int, int, str]])
             backfill=int(event["object"]["id"]) if event["action"] == Action.PLAN_MADE else None,
             first=str((event.get("after") or {}).get("from") or "") if event["action"] == Action.CONTRACT_ACCEPTED else "",
         )  # fmt: skip
+
+
+def _of_contract(after: Mapping[str, Any]) -> str:
+    """What was accepted into a contract: of columns that keep their names, what their values mean."""
+    names, converted = after.get("names") or {}, after.get("convert") or {}
+    if not converted or any(column != name for column, name in names.items()):
+        return _DID[Action.CONTRACT_ACCEPTED]
+    same = all(expression.strip('"').replace('""', '"') == name for name, expression in converted.items())
+    return "values accepted as they are" if same else "conversion accepted"
 
 
 def _is_of_next(tx: Transaction, seq: int, event: Mapping[str, Any]) -> bool:

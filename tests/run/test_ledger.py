@@ -242,3 +242,34 @@ def test_an_optional_input_is_waited_for_until_it_was_promised(any_lab: Lab) -> 
     assert [one[:2] for one in hours(over.segments)] == [("source", "orders"), ("source", "weather"), ("schedule", "total")]
     assert hours(over.segments)[1][2] == pytest.approx(5.0, abs=0.1)
     assert over.shortest_possible_seconds == pytest.approx(6 * HOUR, abs=120)
+
+
+def test_of_two_held_deliveries_a_ledger_names_the_one_that_its_verdict_names(tmp_path: Path) -> None:
+    """Would catch: "wet waits for weather, which is held" over a ledger whose hold, and whose owner to
+    blame for all of it, is another source."""
+    lab = Lab(tmp_path / "p")
+    lab.write("sources/extras.yaml", "source: extras\nowner: acme\npartition: day\nfiles: landing/extras_{date:%Y-%m-%d}.csv\n")
+    lab.sql("joined", "select o.day, o.amount, e.extra from orders o join extras e on o.day = e.day")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [joined], due: '07:00'}\n")
+
+    def extras(day: str, header: str = "extra,day") -> None:
+        lab.write(f"landing/extras_{day}.csv", "\n".join([header, *(f"{n},{day}" for n in range(10))]) + "\n")
+
+    for day in DAYS[:3]:
+        lab.orders(day)
+        extras(day)
+    lab.now = datetime.fromisoformat(f"{DAYS[3]}T04:00+00:00")
+    lab.tick()
+    rows = [f"9{n},c{n % 3},1.50,{DAYS[3]}" for n in range(10)]
+    lab.now = datetime.fromisoformat(f"{DAYS[4]}T04:00+00:00")
+    lab.deliver(DAYS[3], rows, "order_id,customer,sum_total,day")
+    lab.tick()
+    lab.now = datetime.fromisoformat(f"{DAYS[4]}T05:00+00:00")
+    extras(DAYS[3], "surplus,day")
+    lab.tick()
+    now = f"{DAYS[4]}T08:00+00:00"
+    (first,) = [one["id"] for one in lab.headrace("incidents", "--now", now) if one["cause"]["node"] == "orders"]
+    for subject in (f"report@{DAYS[3]}", f"joined@{DAYS[3]}"):
+        found = lab.headrace("why", subject, "--now", now)
+        holds = [one["incident"] for one in found["segments"] if one["kind"] == "hold"]
+        assert (holds, found["next"]) == ([first], f"headrace incident {first}"), subject

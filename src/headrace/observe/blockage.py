@@ -337,7 +337,7 @@ def promised_by(node: Node, partition: str) -> int | None:
 
 def in_order(found: Sequence[Blocked]) -> list[Blocked]:
     """What waits to be mended first, and of that what began first; then the rest: as the delay ledger has it."""
-    holds = sorted((one for one in found if one.block in HOLDS), key=lambda one: one.since_us or 0)
+    holds = sorted((one for one in found if one.block in HOLDS), key=lambda one: (one.since_us or 0, one.node, one.partition))
     return [*holds, *(one for one in found if one.block not in HOLDS)]
 
 

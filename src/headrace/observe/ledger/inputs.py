@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from headrace.model import InputMode, InputSpec
 from headrace.model.intervals import previous_key
@@ -26,6 +26,10 @@ class Place(NamedTuple):
 
     node: str
     partition: str
+
+
+Rank: TypeAlias = tuple[int, int, str, str]
+"""How surely something keeps others waiting (the lowest first), since when, its node and partition."""
 
 
 class Ready(NamedTuple):
@@ -50,7 +54,7 @@ class Inputs:
 
     def __init__(self, scene: Scene, records: Records, traits: Mapping[str, Traits], reading: Reading | None) -> None:
         self._scene, self._records, self._traits, self._reading = scene, records, traits, reading
-        self._ranks: dict[Place, tuple[int, str, str]] = {}
+        self._ranks: dict[Place, Rank] = {}
         self._above: dict[str, frozenset[str]] = {}
         """Node → what it is made of, itself or through others."""
         self._depth = 0
@@ -192,29 +196,29 @@ class Inputs:
             ended = one.ended_us
         return since
 
-    def root_rank(self, place: Place) -> tuple[int, str, str]:
+    def root_rank(self, place: Place) -> Rank:
         """Of what isn't there: how surely it is that which keeps others waiting, the lowest first: what somebody has to mend, what is
-        paused, what wasn't delivered, what runs."""
+        paused, what wasn't delivered, what runs. Of what has to be mended that first which began first, as `blockage.in_order` has it."""
         if place not in self._ranks:
             if len(self._ranks) >= RANKED_MAX or self._depth >= DEPTH_MAX:
-                return (_TOP, *place)
-            self._ranks[place] = (_TOP, *place)  # for what reads itself
+                return (_TOP, 0, *place)
+            self._ranks[place] = (_TOP, 0, *place)  # for what reads itself
             self._depth += 1
             self._ranks[place] = self._rank(place)
             self._depth -= 1
         return self._ranks[place]
 
-    def _rank(self, place: Place) -> tuple[int, str, str]:
+    def _rank(self, place: Place) -> Rank:
         node, standing = self.known(place.node), self._scene.world.standing(*place)
         state = standing.state if standing is not None else "missing"
-        if state in ("held", "rejected", "failed", "withdrawn"):
-            return (0, *place)
+        if standing is not None and state in ("held", "rejected", "failed", "withdrawn"):
+            return (0, standing.since_us, *place)
         if any(pause.to_us is None for pause in self._records.pauses(place.node)):
-            return (1, *place)
+            return (1, 0, *place)
         if node is None or node.is_source:
-            return (2, *place)
+            return (2, 0, *place)
         if state == "running":
-            return (3, *place)
+            return (3, 0, *place)
         now = self._records.now_us
         missing = [one.place for one in self.of(place, now) if one.at_us is None]
-        return min((self.root_rank(one) for one in missing), default=(4, *place))
+        return min((self.root_rank(one) for one in missing), default=(4, 0, *place))

@@ -81,7 +81,8 @@ def test_names_are_accepted_after_the_delivery_was(lab: Lab) -> None:
     assert totals(lab)[DAY] is None
     done = command(lab, "contract", "accept", AT)
     assert ([(one["column"], one["to"]) for one in done["mappings"]], done["reread"]) == ([("amount", "amount_no")], [DAY])
-    lab.tick()
+    changed = {row.node: (row.cause, row.because) for row in lab.tick().restated}
+    assert changed == {"orders": ("again", ["orders"]), "totals": ("again", ["orders"])}, "nobody delivered anything"
     assert totals(lab)[DAY] == sound
     assert lab.read("orders")[-1]["amount_no"] is None
     assert lab.headrace("quarantine") == []

@@ -147,7 +147,8 @@ def mended(row: RepairedRow) -> str:
 def changed(row: RestatedRow) -> str:
     """How much of a node's past changed, because of what, and for whom."""
     causes = {
-        "code": "its code changed", "again": "it was recomputed", "restatement": f"{joined(row.because)} delivered again",
+        "code": "its code changed", "again": f"{joined(row.because)} was ingested again" if row.because else "it was recomputed",
+        "restatement": f"{joined(row.because)} delivered again",
         "correction": f"{joined(row.because)} delivered a correction",
         "arrival": f"{joined(row.because)} came after it was computed without",
     }  # fmt: skip

@@ -21,7 +21,8 @@ _BEGINNING = -1
 
 class Because(NamedTuple):
     """`restatement` or `correction` of the `sources` that are named, `arrival` where those came for the
-    first time after it had been computed without them, `code` where other code computed it, else `again`."""
+    first time after it had been computed without them, `code` where other code computed it, else `again`:
+    with the `sources` whose deliveries were ingested once more, as other names were accepted, or somebody asked."""
 
     cause: str
     sources: tuple[str, ...] = ()
@@ -52,14 +53,16 @@ class RestatementCauses:
 
     def _because(self, name: str, one: Replaced) -> Because:
         if name in self._compiled.project.sources:
-            return Because("correction" if one.corrects else "restatement", (name,))
+            return Because("again" if one.reread else "correction" if one.corrects else "restatement", (name,))
         before = self._times[name, one.partition]
         place = bisect.bisect_left(before, one.at)
         span = (before[place - 1] if place else _BEGINNING, one.at)
         read = {made.node: made for made in self._sources(name, one.partition, span)}
+        if came_anew := {node for node, made in read.items() if not made.reread}:
+            corrects = all(read[node].corrects for node in came_anew)
+            return Because("correction" if corrects else "restatement", tuple(sorted(came_anew, key=self._order.__getitem__)))
         if read:
-            corrects = all(made.corrects for made in read.values())
-            return Because("correction" if corrects else "restatement", tuple(sorted(read, key=self._order.__getitem__)))
+            return Because("again", tuple(sorted(read, key=self._order.__getitem__)))
         if self._fingerprint(one.version_before, name) != self._fingerprint(one.version, name):
             return Because("code")
         computed = publications.times(self._tx, name, one.partition)

@@ -53,7 +53,7 @@ class RestatedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"})
     """The past changed: partitions of a node that readers had seen were published again with other rows. `cause` is
     `restatement` (`because` names the sources that delivered again), `correction` (the same, of an exception, or of what an incident
     says was wrong), `arrival` (`because` names what was optional and came only then), `code`, or `again`
-    (somebody asked). `at` is the last time."""
+    (somebody asked, or `because` names sources whose deliveries were ingested once more). `at` is the last time."""
 
     node: str
     partitions: int

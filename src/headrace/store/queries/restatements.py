@@ -25,6 +25,8 @@ class Replaced(msgspec.Struct, frozen=True, gc=False):
     hash_before: str | None = None
     hash: str | None = None
     """Of the rows that were replaced, and of those in their place; None where it isn't known."""
+    reread: bool = False
+    """Whether both are of the same delivery, which was ingested again."""
 
 
 def replaced(tx: Transaction, since_us: int, limit: int) -> list[Replaced]:
@@ -32,7 +34,8 @@ def replaced(tx: Transaction, since_us: int, limit: int) -> list[Replaced]:
     rows = tx.execute(
         "select q.node, q.partition, q.rows, p.rows, p.published_at, q.version, p.version, p.id,"
         " exists (select 1 from accepted a where a.publication_id = q.id)"
-        " or exists (select 1 from unsound u where u.publication_id = q.id), q.content_hash, p.content_hash from publication q"
+        " or exists (select 1 from unsound u where u.publication_id = q.id), q.content_hash, p.content_hash,"
+        " case when p.delivery_id = q.delivery_id then 1 else 0 end from publication q"
         " join publication p on p.node = q.node and p.partition = q.partition and p.published_at = q.ended_at and p.id > q.id"
         " where q.ended_at >= ? and q.partition <> '*' and p.identical = 0 order by p.id + 0 desc limit ?",  # not by the key: from all
         (since_us, limit),

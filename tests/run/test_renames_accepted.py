@@ -194,3 +194,13 @@ def test_values_that_are_decided_about_are_no_names(tmp_path: Path, decision: li
     assert over["timeline"][1]["what"] == f"{did} by {who} from {DAYS[6]} on: orders"
     if over["ended"] is not None:  # values that are taken as they are are shown for another day
         assert over["ended"].startswith(f"{did.capitalize()} by {who} from {DAYS[6]} on: orders"), over["ended"]
+
+
+def test_what_was_accepted_is_renewed_or_taken_back(lab: Lab) -> None:
+    """Would catch: `quarantine drop` proposed for what readers see, where nothing waits, and a pass that would find nothing to do."""
+    accept(lab)
+    (row,) = command(lab, "quarantine", AT)
+    assert (row["state"], row["decide"]) == (
+        "accepted",
+        [f"headrace quarantine accept {AT} --reason TEXT --until T", f"headrace withdraw {AT} --reason TEXT"],
+    )

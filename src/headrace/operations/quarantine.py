@@ -68,13 +68,13 @@ def _excepted(session: Session, tx: Transaction, project: Project, one: Accepted
     take_back = command_line("withdraw", at, "--reason", "TEXT")
     accepted = msgspec.structs.replace(
         shown, state="accepted", verdict="warned", at=session.instant(one.at), reason=reason, repair=None,
-        todo=f"{renew} renews it, {take_back} takes it back",
+        todo=f"{renew} renews it, {take_back} takes it back", decide=[renew, take_back],
     )  # fmt: skip
     if not lapsed or one.until is None:
         return accepted
     return msgspec.structs.replace(
         accepted, state="held", at=session.instant(one.until), reason=f"the exception has lapsed: {reason}",
-        todo=f"{shown.todo}; {accepted.todo}", repair=shown.repair, decide=[renew, take_back],
+        todo=f"{shown.todo}; {accepted.todo}", repair=shown.repair,
     )  # fmt: skip
 
 

@@ -81,7 +81,8 @@ def _render(rows: list[QuarantineRow], page: Page, target: str | None) -> None:
         for row in rows:
             _detail(row, page)
         lapsed = rows[0].state == "held" and rows[0].verdict == "warned"
-        page.next(rows[0].decide[0] if lapsed else "headrace status" if rows[0].delivery is None else "headrace tick")
+        waits = rows[0].delivery is not None and rows[0].state != "accepted"
+        page.next(rows[0].decide[0] if lapsed else "headrace tick" if waits else "headrace status")
         return
     page.table(COLUMNS, [_row(row, page) for row in rows])
     known = sum(row.rows or 0 for row in rows)
@@ -123,7 +124,7 @@ def _detail(row: QuarantineRow, page: Page) -> None:
         repair(row.repair, page)
     else:
         page.say(f"to do: {row.todo}", indent=2)
-    if row.decide:
+    if row.decide and row.state != "accepted":
         page.say("or decide about it as it is:", indent=2)
         for line in row.decide:
             page.command(line, indent=4)

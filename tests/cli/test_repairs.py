@@ -60,6 +60,18 @@ def test_what_was_repaired_names_no_repair(shop: Project) -> None:
     assert all(row["node"] != "fails" for row in shop.json("status")["repairs"])
 
 
+def test_an_apply_says_that_the_next_pass_computes_what_failed(shop: Project) -> None:
+    """Would catch: "to recompute what the change made stale" of days that nobody has ever read, and that the next pass computes
+    without being asked."""
+    path = shop.root / "assets/fails.py"
+    path.write_text(path.read_text().replace("    raise ValueError('no such thing as ' + ctx.partition)\n", "    return revenue\n"))
+    text = shop.text("apply", "--yes", "--now", NOW)
+    assert "  the next pass computes what failed under the code as it was; to compute it at once:\n    headrace backfill fails" in text
+    assert "made stale" not in text
+    made = shop.json("tick", "--now", NOW)["published"]
+    assert [one["partition"] for one in made if one["asset"] == "fails"] == ["2025-03-01", "2025-03-02", "2025-03-03"]
+
+
 def test_keys_are_data(shop: Project) -> None:
     """Would catch: a key that becomes a command of its own when the line is pasted."""
     project = Session.open(shop.root, "prod", None, "tester").project()

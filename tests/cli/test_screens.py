@@ -173,6 +173,7 @@ RUN = d.RunDocument(
     now=NOW,
     run_id="12",
     state="partial",
+    incidents_opened=["INC-1"],
     attempts=[
         *(attempt("flights_clean", "published", f"2013-02-{day:02}") for day in range(1, 11)),
         attempt(
@@ -319,6 +320,7 @@ APPLY = d.ApplyDocument(
     version=3,
     plan_id="p-0123456789abcdef",
     steps_done=5,
+    stale=[d.StaleRow(node="flights_clean", partitions=41, from_="2013-01-01", to="2013-02-10", why="its own code changed")],
     plan=d.PlanDocument(
         plan_id="p-0123456789abcdef",
         base_version=2,

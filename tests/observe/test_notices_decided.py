@@ -94,6 +94,17 @@ def over(one: Incident, now: int) -> Incident:
     return msgspec.structs.replace(one, state="resolved", resolved_at=now, restored_at=now, updated_at=now)
 
 
+def test_who_reads_wrong_rows_is_named_in_the_mail_of_what_makes_them_wrong(board: Board) -> None:
+    """Would catch: rows × 100 after a change of code, published with every check green, `report` ✗ wrong on the status page, and a
+    mail that says no more than that an incident reaches it."""
+    people, one = project(VENDOR, TEAM, READERS), incident(kind="code_error", owner="team")
+    other = incident(2, fingerprint="2", kind="slow_run", owner="team")
+    board.judge(people, at(NIGHT), one, other, wrong_known={"report": (1, at(NIGHT))})
+    bodies = {number: body.splitlines() for number, body in board.rows("incident_id, body")}
+    assert [line for line in bodies[1] if line.startswith("report is ")] == ["report is wrong since Fri 2025-01-10 04:40"]
+    assert not any(line.startswith("report is ") for line in bodies[2])
+
+
 def test_each_is_told_once_and_again_when_it_is_another_cause_or_over(board: Board) -> None:
     """Catches: a vendor who is written to, a message with each judgement, a refined cause that nobody hears of, an end that nobody is
     told of, and an incident that opens and closes all night with two messages each time."""

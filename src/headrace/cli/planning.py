@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
@@ -143,11 +143,16 @@ def _again(plan: PlanDocument, page: Page) -> None:
         page.say(f"about {seconds(plan.estimate['seconds'])} ({low} to {high})", indent=2)
 
 
-def asked_for(needed: Sequence[NeededRow], page: Page) -> None:
-    """What makes again what a change made stale, as it is typed, and how much each makes."""
+def asked_for(needed: Sequence[NeededRow], stale: Collection[str], page: Page) -> None:
+    """What makes again what a change made stale, as it is typed, and how much each makes. `stale` are the nodes of which readers
+    see something stale: what only failed is computed by the next pass, whoever asks."""
     for one in needed:
-        page.say("readers keep what they see; to recompute what the change made stale:" if one.mode == "missing" else
-                 "what failed under the code as it was:", indent=2)  # fmt: skip
+        said = "readers keep what they see; to recompute what the change made stale:"
+        if one.mode != "missing":
+            said = "what failed under the code as it was:"
+        elif not any(name in stale for name in one.select):
+            said = "the next pass computes what failed under the code as it was; to compute it at once:"
+        page.say(said, indent=2)
         page.command(one.command, indent=4)
         if one.counts is not None:
             page.say(f"makes {one.counts.text}", indent=4)

@@ -164,15 +164,16 @@ def _from_to(row: RestatedRow | ProposedRow) -> str:
 
 
 def _sum(document: RunDocument) -> list[str]:
+    opened = f"opened {joined(document.incidents_opened, 5)}" if document.incidents_opened else ""
     if document.state == "nothing_due":
-        opened = f"; opened {joined(document.incidents_opened, 5)}" if document.incidents_opened else ""
-        return [f"· nothing is due{': ' + document.reason if document.reason else ''}{opened}"]
+        because = f": {document.reason}" if document.reason else ""
+        return [f"· nothing is due{because}{'; ' if opened else ''}{opened}"]
     counts = {state: sum(row.state == state for row in document.rejected) for state in ("held", "rejected", "failed")}
     said = [f"{states.mark(document.state)}: {plural(len(document.published), 'partition')} published"]
     said += [f"{n} {state}" for state, n in counts.items() if n]
     if any(counts[state] for state in ("held", "rejected")):
         said.append("nothing wrong was published")
-    return [*said, document.reason or ""]
+    return [*said, opened, document.reason or ""]
 
 
 def _next(document: RunDocument) -> list[str]:
@@ -189,5 +190,5 @@ def _next(document: RunDocument) -> list[str]:
         ),
         None,
     )  # fmt: skip
-    opened = [command_line("incident", one) for one in document.incidents_opened[:1]] if document.state == "nothing_due" else []
+    opened = [command_line("incident", one) for one in document.incidents_opened[:1]]
     return [f"headrace logs {failed.id}"] if failed else opened or ["headrace status"]

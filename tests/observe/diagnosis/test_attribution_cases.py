@@ -209,6 +209,15 @@ def test_a_declaration_is_to_blame_for_what_it_can_keep_away(change: dict[str, b
     assert shown(diagnose(found, graph, NOW + 10 * HOUR_US)) == [(kind, "limits")]
 
 
+def test_nulls_of_changed_code_name_their_column() -> None:
+    """Would catch: "never before; version 2 changed its code" of a column that is all nulls since then."""
+    graph = CauseGraph([node("flights", source=True), node("delays", "flights")])
+    change = seen("delays", Family.CHANGE, held=False, detail="body", observed="body changed by ann")
+    nulls = seen("delays@2013-02-11", Family.NULLS, "null_spike", "delay", hour=1, strength=36, detail="never before", held=False)
+    (cause,) = diagnose([change, nulls], graph, NOW + 10 * HOUR_US)
+    assert (cause.kind, cause.summary.partition(";")[0]) == ("code_error", "nulls in delay")
+
+
 def test_a_unit_is_said_of_its_own_columns() -> None:
     """Would catch: "amount, method × 100 (per cent, or cents?)" of a method that is a text."""
     found = [

@@ -87,7 +87,7 @@ def _render(document: ApplyDocument, page: Page) -> None:
         planning.refused(document.refused, f"plan {document.plan_id} wasn't applied", "headrace plan", page)
         return
     _applied(document, page)
-    planning.asked_for(document.backfills, page)
+    planning.asked_for(document.backfills, {one.node for one in document.stale}, page)
     page.clock_note()
     page.next("headrace tick" if document.state == "applied" else "headrace status" if document.version else "headrace apply")
 

@@ -277,6 +277,8 @@ def _observed(own: Sequence[Evidence], columns: Sequence[str]) -> str:
         return _volume(own, columns)
     if own[0].family is Family.DISTRIBUTION and own[0].column:
         return _values(own, columns or (own[0].column,))
+    if own[0].family is Family.NULLS and own[0].column:
+        return _in("nulls")(own, columns or (own[0].column,))
     if own[0].observed.startswith(WITHDRAWN):
         return own[0].observed  # with the reason and the name
     said = own[0].observed if own[0].family in _SAYS else own[0].detail or own[0].observed

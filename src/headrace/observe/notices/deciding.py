@@ -40,6 +40,8 @@ class Matters(msgspec.Struct, frozen=True, kw_only=True):
     """The consumers that are wrong without an incident, because rows were withdrawn: since when, and by what."""
     late_known: Mapping[str, int] = {}
     """The consumers that are late, and whose cause is known, and since when."""
+    wrong_known: Mapping[str, tuple[int, int]] = {}
+    """The consumers that an incident makes wrong: its number, and since when."""
     distant: Mapping[str, int] = {}
     """The consumers whose nearest deadline is so far away that the daily digest is soon enough for their owners, and that deadline."""
     warnings: frozenset[int] = frozenset()
@@ -67,7 +69,8 @@ def decide(project: Project, matters: Matters) -> Decided:
 class _Deciding:
     def __init__(self, project: Project, matters: Matters) -> None:
         self._project, self._matters, self._now = project, matters, matters.now
-        self._people, self._words = Recipients(project), Words(project, matters.now, matters.repair, matters.late_known, matters.warnings)
+        self._people = Recipients(project)
+        self._words = Words(project, matters.now, matters.repair, matters.late_known, matters.warnings, matters.wrong_known)
         self._zone = project.settings.timezone
         self._counts = dict(matters.counts)
         self._found = Decided()

@@ -53,6 +53,8 @@ class Deadlines(NamedTuple):
     """Of a late consumer: what it waits for that was withdrawn, and why and by whom."""
     wrong: Mapping[str, tuple[int, str]] = MappingProxyType({})
     """The consumers that are wrong without an incident, because rows were withdrawn: since when, and by what."""
+    wrong_known: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    """The consumers that an incident makes wrong: its number, and since when."""
 
 
 def queue(
@@ -82,6 +84,7 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
         late={name: since for name, since in deadlines.late.items() if name not in known},
         distant=deadlines.distant, withdrawn=deadlines.withdrawn, wrong=deadlines.wrong,
         late_known={name: since for name, since in deadlines.late.items() if name in known},
+        wrong_known=deadlines.wrong_known,
         warnings=warnings,
         counts={name: notices.count_since(tx, name, now - HOUR_US) for name in project.owners},
     )  # fmt: skip
@@ -103,6 +106,7 @@ def _deadlines(evaluation: Evaluation, now: int) -> Deadlines:
         {one.name: one.never_since_us for one in found if one.never_since_us is not None},
         {one.name: one.withdrawn for one in found if one.withdrawn},
         {name: (one.since_us, one.said) for name, one in evaluation.wronged.items() if one.incident is None},
+        {name: (one.incident, one.since_us) for name, one in evaluation.wronged.items() if one.incident is not None},
     )
 
 

@@ -68,9 +68,11 @@ class Words:
         repair: RepairOf,
         late: Mapping[str, int] = MappingProxyType({}),
         warnings: Collection[int] = (),
+        wrong: Mapping[str, tuple[int, int]] = MappingProxyType({}),
     ) -> None:
-        """`late` are consumers and since when, `warnings` the incidents that make nobody late."""
-        self._repair, self._late, self._warnings = repair, late, warnings
+        """`late` are consumers and since when, `warnings` the incidents that make nobody late, `wrong` consumers with the incident
+        that makes them wrong and since when."""
+        self._repair, self._late, self._warnings, self._wrong = repair, late, warnings, wrong
         self._project, self._now, self._zone = project, now, project.settings.timezone
 
     def opened(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> Page:
@@ -165,6 +167,9 @@ class Words:
         mine = [name for name in one.affected.consumers if self._is_of(name, to.name)]
         if mine:
             yield f"yours: {listed(mine)}"
+        wrong = [(name, self._wrong[name][1]) for name in one.affected.consumers if self._wrong.get(name, (0, 0))[0] == one.id]
+        for name, since in wrong[:NAMES_TOLD]:
+            yield f"{name} is wrong since {self._at(since)}"
         late = {} if one.id in self._warnings else self._late
         for name in [name for name in one.affected.consumers if name in late][:NAMES_TOLD]:
             yield f"{name} is late since {self._at(late[name])}"

@@ -87,7 +87,7 @@ def test_somebody_is_told_to_look_at_the_target(gone: Project) -> None:
     look = "look at where till-report is written, and at the rights there"
     said = f"{look}; Headrace goes on by itself as soon as it can be written"
     assert (found["repair"]["automatic"], found["repair"]["text"]) == (True, said)
-    assert f"Repair: {said}; at once:" in mails(gone, found["id"])
+    assert f"Repair: {said}; to try it now:" in mails(gone, found["id"])
     back(gone)
     gone.json("tick", "--now", at(DAYS, "06:40"))
     assert incident(gone, "destination_unavailable", "06:41")["state"] == "resolved"

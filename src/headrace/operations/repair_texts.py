@@ -53,5 +53,6 @@ def repair_told(tx: Transaction, compiled: Compiled, incident: Incident) -> tupl
     if row.first is not None:
         return f"{row.text}, then", row.commands
     if row.automatic and row.note is None and incident.kind not in AWAITED:
-        return f"{row.text}; at once", [row.command]
+        away = incident.kind in (CauseKind.SOURCE_UNAVAILABLE, CauseKind.DESTINATION_UNAVAILABLE)
+        return f"{row.text}; {'to try it now' if away else 'at once'}", [row.command]
     return row.text, [] if row.automatic or row.note is not None else [row.command]

@@ -140,8 +140,11 @@ def test_a_release_of_several_leaves_names_undecided(several: Lab) -> None:
     assert (found["still_waiting"], found["next"]) == ([f"orders@{RENAMED}"], left["hint"])
     (waits,) = lab.headrace("quarantine", "orders")
     assert waits["decide"] == [f"headrace quarantine drop orders@{RENAMED} --reason TEXT"]
-    lab.headrace("contract", "accept", f"orders@{RENAMED}")
+    reread = lab.headrace("contract", "accept", f"orders@{RENAMED}")["reread"]
+    assert reread == [RENAMED, *(day for day in HISTORY if day > RENAMED and day != FEW)], "what somebody has accepted stays accepted"
     lab.tick()
+    assert lab.headrace("quarantine") == []
+    assert lab.headrace("incidents") == []
     assert {row["total"] is None for row in lab.read("totals")} == {False}
 
 

@@ -9,11 +9,12 @@ from headrace.model import ContractColumn, Project, Source
 from headrace.plan.comparing import without_places
 from headrace.quality.drift import conversion_at, in_force
 from headrace.store import Transaction
-from headrace.store.queries import applying
+from headrace.store.queries import applying, exceptions
 
 
 def touched(tx: Transaction, before: Project, after: Project) -> dict[str, list[str]]:
-    """Source → the partitions whose files are expected to call a column otherwise than before."""
+    """Source → the partitions whose files are expected to call a column otherwise than before. What somebody has accepted, and had its
+    columns under the names of before, isn't read again for other names: it would be held again."""
     found: dict[str, list[str]] = {}
     for name, source in after.sources.items():
         was = before.sources.get(name)
@@ -21,7 +22,11 @@ def touched(tx: Transaction, before: Project, after: Project) -> dict[str, list[
             continue
         old, new = _names(before, was), _names(after, source)
         changed = [column for column in {**old, **new} if _mapped(old.get(column)) != _mapped(new.get(column))]
-        keys = [key for key in applying.delivered_keys(tx, name) if _differ(old, new, changed, key)] if changed else []
+        if not changed:
+            continue
+        settled = exceptions.of_usual_names(tx, name)
+        delivered = applying.delivered_keys(tx, name)
+        keys = [key for key in delivered if _differ(old, new, changed, key, values_only=key in settled)]
         if keys:
             found[name] = keys
     return found
@@ -64,9 +69,11 @@ def _mapped(column: ContractColumn | None) -> tuple[dict[str, Any], ...]:
     return (*column.names, *column.conversions) if column is not None else ()
 
 
-def _differ(old: dict[str, ContractColumn], new: dict[str, ContractColumn], columns: Iterable[str], key: str) -> bool:
-    """Whether files of an interval are expected to call one of the columns otherwise than before."""
-    return any(_in_force(old, column, key) != _in_force(new, column, key) for column in columns)
+def _differ(old: dict[str, ContractColumn], new: dict[str, ContractColumn], columns: Iterable[str], key: str, *, values_only: bool) -> bool:
+    """Whether files of an interval are expected to call one of the columns otherwise than before, or (`values_only`: whether)
+    its values are converted otherwise."""
+    pairs = ((_in_force(old, column, key), _in_force(new, column, key)) for column in columns)
+    return any(was[1] != now[1] if values_only else was != now for was, now in pairs)
 
 
 def _in_force(columns: dict[str, ContractColumn], name: str, key: str) -> tuple[str, str | None]:

@@ -106,6 +106,17 @@ def of_partition(tx: Transaction, node: str, partition: str) -> list[Accepted]:
     return [Accepted(*row) for row in rows]
 
 
+def of_usual_names(tx: Transaction, node: str) -> set[str]:
+    """The partitions of a source that readers see as exceptions, and whose deliveries had the columns that were expected."""
+    rows = tx.execute(
+        "select a.partition from accepted a join publication p on p.id = a.publication_id and p.ended_snapshot is null"
+        " where a.node = :node and a.ended_at is null and not exists (select 1 from drift d where d.source = a.node"
+        " and d.partition = a.partition and d.epoch = p.epoch and d.n = p.n and d.kind in ('added', 'dropped', 'renamed'))",
+        {"node": node},
+    )
+    return {str(key) for (key,) in rows}
+
+
 def made_of(tx: Transaction, node: str, partition: str, attempt: str) -> str | None:
     """The attempt (`3.17`) that was held or rejected, of the attempt that published the same as an exception; None of any other."""
     epoch, _, n = attempt.partition(".")

@@ -204,3 +204,21 @@ def test_what_was_accepted_is_renewed_or_taken_back(lab: Lab) -> None:
         "accepted",
         [f"headrace quarantine accept {AT} --reason TEXT --until T", f"headrace withdraw {AT} --reason TEXT"],
     )
+
+
+def test_a_lapsed_exception_of_a_rename_ends_with_its_names(lab: Lab) -> None:
+    """Would catch: another exception as the one thing that ends it, where one command gives the column back to readers."""
+    command(lab, "quarantine", "accept", AT, "--reason", "for a day", "--until", "1d")
+    lab.now += timedelta(days=1, hours=1)
+    lab.tick()
+    (incident,) = command(lab, "incidents")
+    names = [f"headrace contract accept {AT}", "headrace tick"]
+    assert incident["repair"]["commands"] == names
+    assert incident["repair"]["first"].startswith("accept the new names, or ask acme for other data, or take it back")
+    (row,) = command(lab, "quarantine", AT)
+    assert (row["state"], row["repair"]["commands"]) == ("held", names)
+    for line in names:
+        command(lab, *line.split()[1:])
+    assert command(lab, "incidents") == []
+    assert [one["state"] for one in command(lab, "status")["consumers"]] == ["served"]
+    assert totals(lab)[DAY] == totals(lab)[DAYS[4]]

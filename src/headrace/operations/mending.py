@@ -415,7 +415,7 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
     if node is None:
         return Mending(first=f"{incident.node} has no data of its own, or isn't declared any more", commands=("headrace status",))
     if lapsed := stored_evidence.lapsed_of(tx, incident.id):
-        return _of_lapsed(project, incident, lapsed)
+        return _of_lapsed(tx, project, incident, lapsed)
     if incident.state == "recovering" and (withdrawn := _of_withdrawn(tx, project, incident)) is not None:
         return withdrawn
     keys = _ordered(project, incident) or _whole(node)
@@ -526,12 +526,19 @@ def _of_reference(project: Project, incident: Incident, node: Source | Asset) ->
     return f"; or, if {to} lacks keys, ask {other.owner} for them: it is checked again as soon as {other.name} has other rows"
 
 
-def _of_lapsed(project: Project, incident: Incident, lapsed: Sequence[tuple[str, str]]) -> Mending:
-    """Data that readers see by an exception that has lapsed: nothing is computed, somebody decides about it once more."""
+def _of_lapsed(tx: Transaction, project: Project, incident: Incident, lapsed: Sequence[tuple[str, str]]) -> Mending:
+    """Data that readers see by an exception that has lapsed: nothing is computed, somebody decides about it once more. Where a column
+    has another name in it, that is decided first."""
     name, key = lapsed[0]
     at, node = place(name, key or WHOLE), _made(project, name)
     other = f"ask {node.owner} for other data" if isinstance(node, Source) else f"correct {_place(project, name)} or its input"
     shown = command_line("quarantine", at)
+    renamed = next((each for each in lapsed if drift.renames_published(tx, each[0], each[1] or WHOLE)), None)
+    if renamed is not None:
+        return Mending(
+            first=f"accept the new names, or {other}, or take it back ({shown} gives the command)",
+            commands=(command_line("contract", "accept", place(renamed[0], renamed[1] or WHOLE)), "headrace tick"),
+        )
     more = f" and {len(lapsed) - 1} more" if len(lapsed) > 1 else ""
     return Mending(
         first=f"{other}, take it back{more} ({shown} gives the command), or look whether it can be accepted again",

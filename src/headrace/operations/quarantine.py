@@ -62,7 +62,7 @@ def _excepted(session: Session, tx: Transaction, project: Project, one: Accepted
         return None
     until = "" if one.until is None else f" until {dated(one.until, session.timezone)}"
     reason = f"accepted by {one.actor}{until}: {one.reason}; it waited because: {row.reason}"
-    shown = _row(session, tx, project, msgspec.structs.replace(row, state="held"))
+    shown = _row(session, tx, project, msgspec.structs.replace(row, state="held"), seen=True)
     at = place(one.node, one.partition)
     renew = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
     take_back = command_line("withdraw", at, "--reason", "TEXT")
@@ -78,11 +78,12 @@ def _excepted(session: Session, tx: Transaction, project: Project, one: Accepted
     )  # fmt: skip
 
 
-def _row(session: Session, tx: Transaction, project: Project, one: Quarantined) -> QuarantineRow:
+def _row(session: Session, tx: Transaction, project: Project, one: Quarantined, *, seen: bool = False) -> QuarantineRow:
+    """What is shown of one. `seen`: readers see it, since somebody has accepted it."""
     node = project.node(one.node)
     delivery = None if one.delivery_id is None else deliveries.get(tx, one.delivery_id)
     attempt = attempts.get(tx, one.epoch, one.n)
-    renamed = drift.renames_wait(tx, one.node, one.partition)
+    renamed = (drift.renames_published if seen else drift.renames_wait)(tx, one.node, one.partition)
     repair = _repair(
         project,
         one,

@@ -41,6 +41,9 @@ PACKET_BYTES = 1 << 17
 ENV_OF_STARTS = ("PYTHON", "HEADRACE_FAULT", "LD_", "MALLOC_", "LC_", "LANG")
 """Prefixes of variables that are read when a process starts."""
 
+_ENVIRONMENT = dict(os.environ)
+"""Of the session, before any test has changed it: whichever test asks first, nothing is armed."""
+
 
 class Warm:
     """The process that forks mothers."""
@@ -50,9 +53,9 @@ class Warm:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True,
+                env=_ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True,
             )  # fmt: skip
-        self._started_with = _of_starts(os.environ)
+        self._started_with = _of_starts(_ENVIRONMENT)
         self._lock = threading.Lock()
 
     def spawn(self, descriptor: int, settings: Settings, complaints: IO[bytes]) -> Any:

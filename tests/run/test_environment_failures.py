@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from runlab import DAYS, Lab
+from warm_mothers import Warm
 
 from headrace.engine.bodies import ErrorKind
 from headrace.engine.failures import kind_of
@@ -39,6 +40,16 @@ def test_nothing_is_spent_while_the_disk_is_full(lab: Lab, monkeypatch: pytest.M
     monkeypatch.delenv("HEADRACE_FAULT")
     lab.headrace("tick")
     assert lab.rows("select count(*) from partition where state <> 'published'") == [(0,)]
+
+
+def test_commands_are_armed_whichever_test_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a test whose armed fault never strikes, where it is the first of its process that runs a command."""
+    monkeypatch.setenv("HEADRACE_FAULT", "file.staged=full")
+    fresh = Warm()
+    try:
+        assert not fresh.fits(os.environ)
+    finally:
+        fresh.close()
 
 
 @pytest.fixture

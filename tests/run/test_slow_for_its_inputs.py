@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -55,6 +56,35 @@ def test_a_vendors_day_that_takes_long(tmp_path: Path, body: str, fault: dict[st
     for incident in found:
         assert [one["node"] for one in incident["symptoms"]].count("totals") >= 1
         assert "slow run" in {one["what"] for one in incident["symptoms"]}
+
+
+ASLEEP = f"""def totals(ctx: Context, orders):
+    import time
+    if ctx.partition == "{DAYS[-1]}":
+        time.sleep(7)
+    return orders"""
+
+
+def test_a_slow_run_asks_for_a_look_at_the_machine_and_at_the_inputs(tmp_path: Path) -> None:
+    """Would catch: "if the data isn't right, correct assets/totals.py" of a run whose data is right; "8.3 s" as all that is the matter;
+    "all whom it affected are served again", where nobody ever waited; an end a day before it was shown as open last."""
+    lab = Lab(tmp_path / "p")
+    lab.python("totals", ASLEEP, partition="day", inputs=["orders"])
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    for day in DAYS[-14:]:
+        lab.deliver(day, rows(day), HEADER)
+    lab.tick()
+    (one,) = lab.headrace("incidents")
+    assert one["cause"]["kind"] == "slow_run"
+    assert re.fullmatch(r"it ran for 7\.\d s, usually up to 0\.\d s", one["cause"]["summary"])
+    (said,) = one["cause"]["evidence"]
+    assert said["observed"].endswith("; it read 40 rows, usually 40")
+    first = "look at the machine, and at the size of what totals reads"
+    assert one["repair"]["first"] in (None, first) and one["repair"]["text"].endswith(f"unless it is slow again; {first}")
+    lab.now += timedelta(days=1, hours=1)
+    lab.tick()
+    (over,) = lab.headrace("incidents", "--all")
+    assert over["ended"] == "No run was slow again within a day; all whom it affected are served."
 
 
 CROWDED = f"""def totals(ctx: Context, orders):

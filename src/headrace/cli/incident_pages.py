@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from headrace.cli import states
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
@@ -58,6 +60,8 @@ EVIDENCE = [
     Column("observed", gives=1, least=12),
     Column("seen"),
 ]
+SHOWN_LONGER = timedelta(hours=1)
+"""An incident that was shown as open for so long after it was over says until when."""
 FACTS = [Column("", least=8), Column("", gives=1, least=20)]
 
 
@@ -159,5 +163,7 @@ def _facts(row: IncidentRow, page: Page) -> list[list[str | Cell]]:
     if row.restored_at is not None:
         first = "first " if any(line.what.startswith("opened again") for line in row.timeline) else ""
         took = f"{seconds(row.restore_seconds)} after it {first}began"
-        facts.append([Cell("over", "dim"), f"{page.reader.moment(row.restored_at)}, {took}"])
+        late = row.resolved_at is not None and row.resolved_at - row.restored_at >= SHOWN_LONGER
+        shown_until = f"; shown as open until {page.reader.moment(row.resolved_at)}" if late and row.resolved_at else ""
+        facts.append([Cell("over", "dim"), f"{page.reader.moment(row.restored_at)}, {took}{shown_until}"])
     return facts

@@ -322,10 +322,16 @@ def _plan(
     return _Planned(incident, row, how, session.compiled.project, accepted, sum(waiting), build, decision)
 
 
+_SHOWS = {"deliveries": " shows what came", "logs": " shows what it wrote"}
+"""What a command shows, by its name."""
+
+
 def _refused(incident: Incident, how: Mending) -> Refused:
     """Why a person has to do something first, and what."""
     if how.by_itself:
-        return Refused(f"{incident.shown} needs no repair: {how.by_itself}", hint=f"{how.first}; {how.commands[0]} shows what came")
+        command = how.commands[0]
+        shows = _SHOWS.get(command.split()[1], "")
+        return Refused(f"{incident.shown} needs no repair: {how.by_itself}", hint=f"{how.first}; {command}{shows}")
     if how.earlier:
         return Refused(f"{incident.shown} isn't repaired yet: {how.first}", hint=", then ".join(how.commands))
     commands = f"then {', then '.join(how.commands)}" if how.commands else ""

@@ -635,6 +635,12 @@ def _of_warned(tx: Transaction, compiled: Compiled, incident: Incident, node: So
         if isinstance(node, Source)
         else command_line("logs", place(node.name, incident.partition or WHOLE))
     )
+    if incident.kind == CauseKind.SLOW_RUN:
+        return Mending(
+            by_itself=f"its data was published, and it ends by itself on {ends:%Y-%m-%d} at {ends:%H:%M}, unless it is slow again",
+            first=f"look at the machine, and at the size of what {node.name} reads",
+            commands=(look,),
+        )
     return Mending(
         by_itself=f"readers see its data, and it ends by itself on {ends:%Y-%m-%d} at {ends:%H:%M}, unless it is seen again",
         first=f"if the data isn't right, {asked}",

@@ -260,6 +260,11 @@ def _configured(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     return "; ".join(dict.fromkeys(said)) or _observed(own, columns)
 
 
+def _slow(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    seconds = own[0].observed.partition(";")[0].partition(",")[0]
+    return f"it ran for {seconds}, usually {own[0].expected}"
+
+
 def _poison(own: Sequence[Evidence], _: Sequence[str]) -> str:
     outsized = [one.detail for one in own if one.detail.startswith(OUTSIZED)]
     if len(outsized) == len(own):
@@ -316,4 +321,5 @@ _CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = 
     CauseKind.CONFIGURATION_ERROR: _configured,
     CauseKind.RESOURCE_EXHAUSTED: _exhausted,
     CauseKind.POISON_DELIVERY: _poison,
+    CauseKind.SLOW_RUN: _slow,
 }

@@ -41,9 +41,12 @@ _BY_ITSELF = {
     CauseKind.DESTINATION_UNAVAILABLE: "it can be written again",
     CauseKind.RUNTIME_DOWN: "Headrace runs again",
     CauseKind.APPROVAL_PENDING: "it was decided",
+    CauseKind.SLOW_RUN: "no run was slow again within a day",
     CauseKind.DEADLINE_INFEASIBLE: "usual arrivals and durations end before the deadline again",
 }
 """What ended these where no command did."""
+_NOBODY_WAITED = (CauseKind.APPROVAL_PENDING, CauseKind.SLOW_RUN)
+"""What kept nothing from readers, or nothing that anybody wanted yet."""
 
 
 def sentence(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> str:
@@ -219,7 +222,7 @@ def _served(scene: Scene, one: Incident, evaluation: Evaluation, waived: set[str
         yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
     if len(waiting) < len(left):
         rest = waiting or waived & set(affected)
-        again = "" if one.kind == CauseKind.APPROVAL_PENDING else " again"  # what waited may be wanted by nobody yet
+        again = "" if one.kind in _NOBODY_WAITED else " again"
         yield f"all {'others ' if rest else ''}whom it affected are served{again}{_by_exception(one, evaluation, left)}"
 
 

@@ -68,11 +68,20 @@ def _slow(tx: Transaction, after: tuple[int, int], now: int) -> Iterator[Evidenc
             continue
         key = one.partitions[0]
         beside = f", and {waited:.1f} s more in which it waited for a processor" if waited >= 0.1 else ""
+        beside += _read(tx, one)
         yield Evidence(
             id=f"slow:{one.attempt}", node=one.node, partition="" if key == "*" else key, family=Family.DURATION,
             kind=CauseKind.SLOW_RUN.value, expected=f"up to {usual:.1f} s", observed=f"{seconds:.1f} s{beside}", strength=NATS, held=False,
             at_us=one.finished_at or now, began_us=one.started_at,
         )  # fmt: skip
+
+
+def _read(tx: Transaction, one: Working) -> str:
+    """How many rows an attempt read, beside how many are usual; empty where it isn't known."""
+    known = workings.inputs_of(tx, one.node)
+    if one.took_in is None or not one.took_in.rows or not known:
+        return ""
+    return f"; it read {one.took_in.rows:,} rows, usually {statistics.median(each.rows for each in known):,.0f}"
 
 
 def _times_as_much(tx: Transaction, one: Working) -> float:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from headrace.model import Project
+from headrace.model.zones import HOUR_US
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.details import DISK
 from headrace.observe.diagnosis.wording import WITHDRAWN
@@ -105,6 +106,7 @@ class Words:
             *wrapped(ended),
             f"Found {ago(one.opened_at - one.began_at)} after it began.",
             f"Over at {self._at(restored)}, {ago(restored - one.began_at)} after it began.",
+            *([f"It was shown as open until {self._at(over)}."] if over - restored >= HOUR_US else []),
             f"What was done: headrace incident {one.shown}",
         ]
         return self._page(f"{one.shown} resolved: {subject(one)}", lines)

@@ -118,8 +118,12 @@ class Keeping:
         seen = [evidence[one] for one in cause.explains if one in evidence]
         if any(one.held or one.lapsed for one in seen):
             return None
-        numbers = {self._held_for(one) for one in seen if one.id in cause.own}
-        number = numbers.pop() if len(numbers) == 1 else None
+        number, own = None, set(cause.own)
+        for one in (each for each in seen if each.id in own):
+            before = self._held_for(one)
+            if before is None or number not in (None, before):  # most often at the first
+                return None
+            number = before
         found = None if number is None else stored.get(self._tx, number)
         return found if found is not None and found.detail == HISTORY else None
 

@@ -250,7 +250,9 @@ def test_of_two_held_deliveries_a_ledger_names_the_one_that_its_verdict_names(tm
     lab = Lab(tmp_path / "p")
     lab.write("sources/extras.yaml", "source: extras\nowner: acme\npartition: day\nfiles: landing/extras_{date:%Y-%m-%d}.csv\n")
     lab.sql("joined", "select o.day, o.amount, e.extra from orders o join extras e on o.day = e.day")
-    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [joined], due: '07:00'}\n")
+    lab.sql("plain", "select day, amount from orders")
+    report = "- {consumer: report, owner: core, reads: [joined], due: '07:00'}\n"
+    lab.write("consumers.yaml", f"{report}- {{consumer: till, owner: core, reads: [plain], due: '07:00'}}\n")
 
     def extras(day: str, header: str = "extra,day") -> None:
         lab.write(f"landing/extras_{day}.csv", "\n".join([header, *(f"{n},{day}" for n in range(10))]) + "\n")
@@ -273,3 +275,8 @@ def test_of_two_held_deliveries_a_ledger_names_the_one_that_its_verdict_names(tm
         found = lab.headrace("why", subject, "--now", now)
         holds = [one["incident"] for one in found["segments"] if one["kind"] == "hold"]
         assert (holds, found["next"]) == ([first], f"headrace incident {first}"), subject
+    lab.headrace("contract", "accept", f"orders@{DAYS[3]}", "--now", now)
+    lab.now = datetime.fromisoformat(now)
+    lab.tick()
+    ended = lab.headrace("incident", first, "--now", f"{DAYS[4]}T08:05+00:00")["ended"]
+    assert "for another cause report is late; all others whom it affected are served again" in ended, ended

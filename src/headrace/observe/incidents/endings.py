@@ -214,14 +214,14 @@ def _served(scene: Scene, one: Incident, evaluation: Evaluation, waived: set[str
     others = evaluation.unserved(affected)
     if others:
         yield f"for another cause {', '.join(map(clause, others[:NAMED_MAX]))}"
-        return
-    left = [name for name in affected if name not in waived]
+    late = {each.name for each in others}
+    left = [name for name in affected if name not in waived | late]
     waiting = {name: found for name in left if (found := _not_there(scene, one, evaluation, name, now))}
     if waiting:
         more = f" and {len(waiting) - NAMED_MAX} more" if len(waiting) > NAMED_MAX else ""
         yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
     if len(waiting) < len(left):
-        rest = waiting or waived & set(affected)
+        rest = waiting or (waived | late) & set(affected)
         again = "" if one.kind in _NOBODY_WAITED else " again"
         yield f"all {'others ' if rest else ''}whom it affected are served{again}{_by_exception(one, evaluation, left)}"
 

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -143,6 +143,9 @@ def test_it_is_found_said_and_repaired(lab: Lab, damage: Callable[[Path], None])
     assert incident["repair"]["command"] == f"headrace fix {opened}"
     assert all(one["expected"].startswith("main/totals/") for one in incident["cause"]["evidence"])
     assert states(lab) == {"shops": "wrong", "board": "served"}
+    assert f"{opened} totals: " in lab.headrace("why", "shops")["verdict"]
+    own = lab.headrace("why", f"totals@{newest}")
+    assert ("can't be read since" in own["verdict"], own["next"]) == (True, f"headrace incident {opened}"), own["verdict"]
 
     said = failing(lab, "read", "totals", "--partition", newest)
     assert said.startswith(f"error: totals@{newest} can't be read: its file main/totals/"), said
@@ -154,6 +157,23 @@ def test_it_is_found_said_and_repaired(lab: Lab, damage: Callable[[Path], None])
     assert states(lab) == {"shops": "served", "board": "served"}
     assert len(lab.read("totals")) == 3 * len(DAYS)
     assert lab.headrace("tick")["incidents_opened"] == []
+
+
+def test_what_was_there_in_time_and_is_gone_is_said_to_be_wrong(tmp_path: Path) -> None:
+    """Would catch: "report 2025-01-02 was there 05:31, in time" below "✗ wrong", and nothing of the file."""
+    lab = Lab(tmp_path / "p")
+    lab.sql("totals", "select day, sum(amount) as total from orders group by all")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n")
+    for number, day in enumerate(("2025-01-01", "2025-01-02"), start=2):
+        lab.orders(day)
+        lab.now = datetime.fromisoformat(f"2025-01-0{number}T05:30:00+00:00")
+        lab.tick()
+    file_of(lab, "totals", "2025-01-02").unlink()
+    now = ("--now", "2025-01-03T08:00:00+00:00")
+    (opened,) = lab.headrace("tick", *now)["incidents_opened"]
+    found = lab.headrace("why", "report", *now)
+    said = f"report is wrong since 08:00: {opened} totals: the file is gone. report 2025-01-02 was there 05:31, in time (due 07:00)"
+    assert (found["verdict"], found["next"]) == (said, f"headrace incident {opened}")
 
 
 def test_what_is_left_of_a_repaired_file_is_told_with_what_to_do(lab: Lab) -> None:

@@ -76,6 +76,9 @@ def _answered(session: Session, compiled: Compiled, name: str, key: str | None, 
             ended = ledgers.ended(terms, ledger) if ledger is not None else None
             causes = evaluation.causes([status]) if key is None and status.state in (State.LATE, State.NEVER) else []
             if ended is not None:
+                if status.state is State.WRONG and status.since_us is not None and key in (None, *wrong):
+                    since = moment(status.since_us, now_us, session.timezone)
+                    ended = f"{_wrong_since(status, since)} {ended}"
                 told = msgspec.structs.replace(told, verdict=ended)
             else:
                 told = _because(session, tx, told, status, compiled, causes, now_us)
@@ -274,6 +277,11 @@ def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name
         state = "dropped"
     if rows:
         verdict = _verdict(subject, rows)
+    elif standing is not None and state == "published" and (damage := scene.world.damaged().get((name, chosen))) is not None:
+        published, since = (moment(at_us, now_us, session.timezone) for at_us in (standing.since, damage.since_us))
+        verdict = f"{subject} was published {published}, and can't be read since {since}: {damage.said}"
+        command = f"headrace incident {damage.incident}" if damage.incident else "headrace doctor"
+        return _document(session, subject, chosen, state, verdict, rows, command)
     elif standing is not None and state == "published":
         verdict = f"{subject} waits for nothing: it is published, since {moment(standing.since, now_us, session.timezone)}"
     else:

@@ -372,3 +372,16 @@ def test_nothing_is_said_to_be_paused_after_it_was_resumed(healthy: World) -> No
     status = world.headrace("status", now=hour(8.1))
     late = [one["reason"] for one in status["consumers"] if one["state"] == "late"]
     assert late and not [one for one in late if "paused" in one], late
+
+
+def test_what_accepting_published_is_there_when_the_incident_is_over(healthy: World) -> None:
+    """Would catch: "not there yet, nor due: report", mailed, of what the accepting command computed."""
+    world = healthy.copy("accepted_early")
+    world.flag.unlink(missing_ok=True)
+    world.headrace("apply", "--yes", now=hour(0.2))
+    held(world)
+    world.headrace("quarantine", "accept", f"orders@{DAY}", "--reason", "a holiday", now=hour(4))
+    row = incident(world, 4.1)
+    assert row["state"] == "resolved", row
+    assert "not there yet" not in row["ended"], row["ended"]
+    assert "all whom it affected are served again, by exception" in row["ended"], row["ended"]

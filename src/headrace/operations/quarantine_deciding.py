@@ -157,7 +157,6 @@ def _decide(context: Context, arguments: DecideArguments, progress: Progress) ->
         leader.took_over(tx, [decision.node])
 
     leader.tell(event, write=publish)
-    leader.settle()
     return _work(context, leader, decision, counts, retry=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -108,3 +108,27 @@ def test_what_comes_out_the_same_is_not_made_again(lab: Lab) -> None:
 
 def _fix(lab: Lab, *, dry_run: bool = False, agreed: bool = True) -> FixDocument:
     return fix(lab.session(), "INC-1", dry_run=dry_run, confirm=lambda _: agreed, progress=Silent())
+
+
+def test_what_reads_an_asset_that_is_retried_is_computed(tmp_path: Path) -> None:
+    """Would catch: "INC-1 resolved", and a report that only the next pass computes."""
+    lab = Lab(tmp_path / "p")
+    secret = lab.root / "secret"
+    asks = f"    from pathlib import Path\n    if not Path({str(secret)!r}).exists():\n        raise PermissionError(13, 'Permission denied')\n"
+    body = f"def clean(ctx: Context, orders):\n{asks}    return orders"
+    lab.python("clean", body, partition={"by": "day", "column": "day"})
+    lab.sql("totals", "select day, sum(amount) as total from clean group by all")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n")
+    secret.touch()
+    for day in DAYS:
+        if day == DAYS[-1]:
+            secret.unlink()
+        lab.orders(day)
+        lab.now = datetime.fromisoformat(f"{day}T05:00:00+00:00") + timedelta(days=1)
+        lab.tick()
+    (row,) = lab.headrace("incidents", "--now", "2025-01-10T05:10+00:00")
+    assert (row["cause"]["kind"], row["repair"]["commands"]) == ("access_denied", [f"headrace fix {row['id']}"])
+    secret.touch()
+    assert lab.headrace("fix", row["id"], "--yes", "--now", "2025-01-10T05:20+00:00")["fix"] == "done"
+    (report,) = lab.headrace("status", "--now", "2025-01-10T05:30+00:00")["consumers"]
+    assert report["data_through"] == DAYS[-1]

@@ -400,7 +400,7 @@ def _step(planned: _Planned, act: Act) -> Sequence[FixStep]:
             again = FixStep(act=act, what=node, text=text, partitions=list(planned.how.again))
             return (*map(_given_up, planned.how.given_up), again)
         case Act.RETRY:
-            return (FixStep(act=act, what=node, text="what failed, again"),)
+            return (FixStep(act=act, what=node, text="what failed, again, and what waits for it"),)
 
 
 def _given_up(path: str) -> FixStep:
@@ -476,6 +476,15 @@ def _do(session: Session, planned: _Planned, progress: Progress) -> BackfillDocu
     return built
 
 
+def _pass(session: Session, progress: Progress) -> None:
+    """What a tick does, with what the store holds now."""
+    fresh = session.again(session.actor)
+    try:
+        tick(fresh, progress=progress)
+    finally:
+        fresh.close()
+
+
 def _act(session: Session, planned: _Planned, act: Act, progress: Progress) -> BackfillDocument | None:
     node, because = planned.incident.node, f"{planned.incident.shown}: {planned.incident.summary}"
     match act:
@@ -488,13 +497,10 @@ def _act(session: Session, planned: _Planned, act: Act, progress: Progress) -> B
             tick(session, progress=progress)
         case Act.RESUME:
             resume(session, [node], exclude=(), reason=because, progress=progress)
-            fresh = session.again(session.actor)
-            try:
-                tick(fresh, progress=progress)
-            finally:
-                fresh.close()
+            _pass(session, progress)
         case Act.RETRY:
             retry(session, node, reason=because, progress=progress)
+            _pass(session, progress)  # code that was corrected is due, and what reads it
         case Act.AGAIN:
             keys = [key for key in planned.how.again if key != WHOLE]
             run(session, [node], exclude=(), partitions=keys, first=None, last=None, again=True, reason=because, progress=progress)

@@ -385,3 +385,18 @@ def test_what_accepting_published_is_there_when_the_incident_is_over(healthy: Wo
     assert row["state"] == "resolved", row
     assert "not there yet" not in row["ended"], row["ended"]
     assert "all whom it affected are served again, by exception" in row["ended"], row["ended"]
+
+
+def test_what_holds_back_the_next_delivery_is_named(healthy: World) -> None:
+    """Would catch: "delivered again, not there yet" of a delivery that another incident holds since."""
+    world = healthy.copy("bad_twice")
+    world.flag.unlink(missing_ok=True)
+    world.headrace("apply", "--yes", now=hour(0.2))
+    renamed(world)
+    (first,) = [one["id"] for one in world.headrace("incidents", now=hour(3.1))]
+    world.deliver(DAY, when=hour(4), least=0)
+    tick(world, 5, None)
+    rows = {one["id"]: one for one in world.headrace("incidents", "--all", now=hour(5.1))}
+    (second,) = [one for one, row in rows.items() if row["state"] == "open"]
+    assert second != first and rows[first]["state"] == "resolved"
+    assert f"{second} holds it back" in rows[first]["ended"], rows[first]["ended"]

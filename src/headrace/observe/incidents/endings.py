@@ -21,6 +21,7 @@ from headrace.observe.evaluation import Evaluation, clause
 from headrace.observe.incidents import commands
 from headrace.observe.incidents.commands import DECLARING, ENDING, MERGED, Command
 from headrace.observe.obligations import Scene
+from headrace.observe.states import AtRisk
 from headrace.observe.watched import WHOLE
 from headrace.observe.wording import arrived, dated
 from headrace.store.database import Transaction
@@ -61,7 +62,7 @@ def sentence(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluatio
     if not parts:
         parts = list(_by_itself(tx, scene, one, now)) or ["nothing of it is left"]
     waived = {name for it in done if it.action == Action.OBLIGATION_WAIVED for name, _ in it.places}
-    return "; ".join([*parts, *_served(scene, one, evaluation, waived, now)])
+    return "; ".join([*parts, *_served(tx, scene, one, evaluation, waived, now)])
 
 
 def last_act_us(tx: Transaction, scene: Scene, one: Incident) -> int:
@@ -208,7 +209,7 @@ def _promised_anew(scene: Scene, one: Incident, done: Sequence[Command], now: in
             return
 
 
-def _served(scene: Scene, one: Incident, evaluation: Evaluation, waived: set[str], now: int) -> Iterator[str]:
+def _served(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, waived: set[str], now: int) -> Iterator[str]:
     """How those are served whom it affected."""
     affected = [name for name in one.affected.consumers if name in _consumers(scene)]
     others = evaluation.unserved(affected)
@@ -216,7 +217,7 @@ def _served(scene: Scene, one: Incident, evaluation: Evaluation, waived: set[str
         yield f"for another cause {', '.join(map(clause, others[:NAMED_MAX]))}"
     late = {each.name for each in others}
     left = [name for name in affected if name not in waived | late]
-    waiting = {name: found for name in left if (found := _not_there(scene, one, evaluation, name, now))}
+    waiting = {name: found for name in left if (found := _not_there(tx, scene, one, evaluation, name, now))}
     if waiting:
         more = f" and {len(waiting) - NAMED_MAX} more" if len(waiting) > NAMED_MAX else ""
         yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
@@ -234,7 +235,7 @@ def _by_exception(one: Incident, evaluation: Evaluation, consumers: Iterable[str
     return f", by exception (accepted by {', '.join(sorted(people))})" if people else ""
 
 
-def _not_there(scene: Scene, one: Incident, evaluation: Evaluation, name: str, now: int) -> str:
+def _not_there(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, name: str, now: int) -> str:
     """The first interval of a consumer that is over, that the incident's partitions are of, and that
     it can't read yet though nobody calls it late: `report 2025-01-09 (due Fri 2025-01-10 06:00)`."""
     terms = next(it for it in scene.declared.consumers if it.consumer == name)
@@ -245,8 +246,19 @@ def _not_there(scene: Scene, one: Incident, evaluation: Evaluation, name: str, n
             continue
         began, ended = bounds_us(owed.interval, terms.per, terms.timezone)
         if ended <= now and (not spans or any(first < ended and began < last for first, last in spans)):
-            return f"{name} {owed.interval} (due {dated(owed.due_at_us, scene.declared.timezone)})"
+            other = None if status is None else _holding(tx, one, status.risk, owed.interval)
+            held = "" if other is None else f"; {other.shown} holds it back"
+            return f"{name} {owed.interval} (due {dated(owed.due_at_us, scene.declared.timezone)}{held})"
     return ""
+
+
+def _holding(tx: Transaction, one: Incident, risk: AtRisk | None, interval: str) -> Incident | None:
+    """Another open incident, for which an interval will be late; None where none is known."""
+    if risk is None or risk.interval != interval:
+        return None
+    place = (risk.node, "" if risk.partition == WHOLE else risk.partition)
+    others = (it for it in stored.open_ones(tx) if it.id != one.id)
+    return next((it for it in others if place in stored.partitions_of(tx, it.id)), None)
 
 
 def _spans(scene: Scene, one: Incident) -> list[tuple[int, int]]:

@@ -114,8 +114,13 @@ def test_what_reads_an_asset_that_is_retried_is_computed(tmp_path: Path) -> None
     """Would catch: "INC-1 resolved", and a report that only the next pass computes."""
     lab = Lab(tmp_path / "p")
     secret = lab.root / "secret"
-    asks = f"    from pathlib import Path\n    if not Path({str(secret)!r}).exists():\n        raise PermissionError(13, 'Permission denied')\n"
-    body = f"def clean(ctx: Context, orders):\n{asks}    return orders"
+    body = (
+        "def clean(ctx: Context, orders):\n"
+        "    from pathlib import Path\n"
+        f"    if not Path({str(secret)!r}).exists():\n"
+        "        raise PermissionError(13, 'Permission denied')\n"
+        "    return orders"
+    )
     lab.python("clean", body, partition={"by": "day", "column": "day"})
     lab.sql("totals", "select day, sum(amount) as total from clean group by all")
     lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n")

@@ -279,7 +279,7 @@ def test_who_has_nothing_yet_is_not_served_again(healthy: World) -> None:
     row = next(one for one in world.headrace("incidents", "--all", now=hour(3.5)) if one["cause"]["kind"] == "schema_change")
     assert row["state"] == "resolved", row
     assert re.fullmatch(
-        rf"Repaired by {BY} with `headrace fix INC-\d+`; not there yet, nor due: .*report {DAY} \(due {AT}\).*\.",
+        rf"Repaired by {BY} with `headrace fix INC-\d+`; not there yet, nor due: .*report {DAY} \(due {AT}; INC-\d+ holds it back\).*\.",
         row["ended"],
     )
     lines = [line["what"] for line in row["timeline"]]

@@ -77,6 +77,45 @@ def test_code_that_ends_each_worker_is_counted_and_told_what_to_look_at(lab: Lab
     assert lab.headrace("incidents") == []
 
 
+@pytest.mark.parametrize(("computed", "corrected"), [(True, False), (False, False), (False, True)])
+def test_lost_workers_are_evidence_against_a_change_that_has_computed_nothing(lab: Lab, computed: bool, corrected: bool) -> None:
+    """Would catch: "code_error … version 2 changed its code", and a `fix` that refuses for ever, of code that had computed all other
+    days since its change; and tick that says the machine where the incident says the code."""
+    marker = lab.root / "dying"
+    body = f"def dies(orders):\n    import os, pathlib\n    if pathlib.Path({str(marker)!r}).exists():\n        os._exit(3)\n"
+    lab.python("dies", body + "    return orders", inputs=["orders"], partition="day")
+    for day in DAYS[:2]:
+        lab.orders(day)
+    lab.tick()
+    lab.write("assets/dies.py", (lab.root / "assets/dies.py").read_text().replace("return orders", "return orders.slice(0, 5)"))
+    lab.headrace("apply", "--yes")
+    if computed:
+        lab.headrace("backfill", "dies", "--from", DAYS[0], "--to", DAYS[1], "--reason", "new code", "--yes")
+    marker.touch()
+    lab.orders(DAYS[2])
+    (row,) = lab.tick().repairs
+    (incident,) = lab.headrace("incidents")
+    machine = "look at the machine that runs Headrace, and at dies (assets/dies.py:4): its code, and the memory that it takes"
+    said = (incident["cause"]["kind"], incident["repair"]["first"], row.first)
+    if computed:
+        assert said == ("worker_lost", machine, machine)
+    else:
+        correct = "correct assets/dies.py, or its input"
+        assert said == ("code_error", correct, correct)
+        assert {one["repair"]["first"] for one in lab.headrace("runs", "--failed")} == {correct}
+        marker.unlink()
+        if corrected:
+            lab.write("assets/dies.py", (lab.root / "assets/dies.py").read_text().replace("slice(0, 5)", "slice(0, 6)"))
+            lab.headrace("apply", "--yes")
+        lab.headrace("backfill", "dies", "--from", DAYS[0], "--to", DAYS[1], "--reason", "new code", "--yes")
+        (incident,) = lab.headrace("incidents")
+        again = ("code_error", None) if corrected else ("worker_lost", machine)
+        assert (incident["cause"]["kind"], incident["repair"]["first"]) == again, "which code computed the other days"
+    marker.unlink(missing_ok=True)
+    lab.headrace("fix", incident["id"], "--yes")
+    assert lab.headrace("incidents") == []
+
+
 def test_open_files_that_run_out_name_the_limit(lab: Lab) -> None:
     """Would catch: "fix INC-1" alone, where only a higher limit or other code helps."""
     body = "def opens(orders):\n    held = []\n    while True:\n        held.append(open('/dev/null'))"

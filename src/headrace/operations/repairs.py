@@ -40,6 +40,8 @@ class Broken(msgspec.Struct, frozen=True):
     """Whether it is held because of columns of which it is proposed what they are called now."""
     declared: str = ""
     """Where the contract declares what holds a delivery that is as it was expected before."""
+    of_code: bool = False
+    """Whether its workers were lost, and an incident puts that down to its code."""
     incident: str | None = None
     """What it is put down to, where that is asked for."""
     history: str | None = None
@@ -102,7 +104,7 @@ def _before_trying_again(project: Project, one: Broken) -> str | None:
     """What a person does first about a partition that was given up; None of one that has other reasons."""
     asset = project.assets.get(one.node)
     kind = "lost_worker" if one.state == "lost" else one.error.kind if one.error is not None else ""
-    if asset is None or kind not in ("lost_worker", "resources"):
+    if asset is None or one.of_code or kind not in ("lost_worker", "resources"):
         return None
     if kind == "lost_worker":
         return of_lost([asset])
@@ -191,7 +193,7 @@ def first_of(project: Project, one: Broken) -> str | None:
         return _of_source(declared, one)
     if not isinstance(declared, Asset):
         return None
-    if one.state == "lost" or _passes(one):
+    if _passes(one):
         return _before_trying_again(project, one)
     if one.state == "rejected" and one.declared:
         return f"correct {one.declared}, or its input"
@@ -235,7 +237,7 @@ def _commands(project: Project, node: str, keys: Sequence[str], found: Sequence[
         accept = next((one.partition for one in found if one.renamed), None)
         again = command_line("tick")
         return [again] if accept is None else [command_line("contract", "accept", place(node, accept)), again]
-    passing = all(one.state == "lost" or _passes(one) or lacking([one]) or _is_denied(one) for one in found)
+    passing = all(_passes(one) or lacking([one]) or _is_denied(one) for one in found)
     passing = passing and not any(_before_trying_again(project, one) for one in found)
     if not isinstance(declared, Asset) or passing:
         return [command_line("retry", node if len(keys) > 1 else place(node, keys[0]))]
@@ -248,7 +250,9 @@ def _is_configured(broken: Broken) -> bool:
 
 
 def _passes(broken: Broken) -> bool:
-    return broken.error is not None and broken.error.kind in _PASSING
+    """Whether it may not come again with nothing changed."""
+    failed = broken.error is not None and broken.error.kind in _PASSING
+    return (broken.state == "lost" or failed) and not broken.of_code
 
 
 def _is_denied(broken: Broken) -> bool:

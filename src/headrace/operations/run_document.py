@@ -21,7 +21,7 @@ from headrace.operations.documents import (
     RunDocument,
 )
 from headrace.operations.repairs import Broken, repairs
-from headrace.operations.runs import error_row, listed, path_of, reason_of, rows_of
+from headrace.operations.runs import error_row, listed, path_of, put_down_to_code, reason_of, rows_of
 from headrace.run.applying import newest
 from headrace.run.orders import RunResult
 from headrace.schedule.commands import WAITING_SHOWN_MAX
@@ -110,6 +110,7 @@ def _broken(tx: Transaction, key: str, a: Attempt) -> Broken:
         delivery=path_of(tx, a),
         renamed=renames_wait(tx, a.node, key),
         declared=declared_at(tx, a.node, key),
+        of_code=a.state == "lost" and put_down_to_code(tx, a.node, key),
     )
 
 

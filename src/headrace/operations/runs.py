@@ -13,6 +13,7 @@ from headrace.model.export_links import Exported
 from headrace.model.required import WHOLE
 from headrace.model.times import Duration
 from headrace.model.zones import to_us
+from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.loading import HISTORY
 from headrace.operations import targets
 from headrace.operations.code_rows import Versions
@@ -92,6 +93,7 @@ def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list
                 _path(tx, row.attempt),
                 renames_wait(tx, row.node, row.partition),
                 declared_at(tx, row.node, row.partition),
+                of_code=row.state == "lost" and put_down_to_code(tx, row.node, row.partition),
             )
             for row in of_run
             if row.state in BROKEN and row.node and row.partition and row.partition in open_nodes[row.node]
@@ -145,7 +147,22 @@ def broken_of(tx: Transaction, node: str, partition: str, state: str) -> Broken:
     last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
     said = (error_row(last.error), path_of(tx, last)) if last else (None, None)
     lost = state == "failed" and last is not None and last.state == "lost"
-    return Broken(node, partition, "lost" if lost else state, *said, renames_wait(tx, node, partition), declared_at(tx, node, partition))
+    of_code = lost and put_down_to_code(tx, node, partition)
+    return Broken(
+        node,
+        partition,
+        "lost" if lost else state,
+        *said,
+        renames_wait(tx, node, partition),
+        declared_at(tx, node, partition),
+        of_code=of_code,
+    )
+
+
+def put_down_to_code(tx: Transaction, node: str, partition: str) -> bool:
+    """Whether an open incident says that the asset's code is why a partition isn't there."""
+    known = _open_at(tx, node, partition)
+    return known is not None and known.kind == CauseKind.CODE_ERROR
 
 
 def _path(tx: Transaction, attempt: str | None) -> str | None:

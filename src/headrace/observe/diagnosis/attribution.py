@@ -22,7 +22,7 @@ from headrace.observe.diagnosis.graph import CauseGraph
 from headrace.observe.diagnosis.loading import gathered, split
 from headrace.observe.diagnosis.looks import Looks
 from headrace.observe.diagnosis.origins import traced
-from headrace.observe.diagnosis.placing import causes_at
+from headrace.observe.diagnosis.placing import BODIES, causes_at
 from headrace.observe.diagnosis.reaching import Above, Reach, flows, starts
 from headrace.observe.diagnosis.refining import refined
 from headrace.observe.diagnosis.rules import Place
@@ -36,8 +36,6 @@ CHANGED_US = {Grain.HOUR: 36 * HOUR_US, Grain.DAY: 36 * HOUR_US}
 """A change of code or declaration is tried out by the next run: for so long it may be what made the difference. Coarser data takes
 longer to come."""
 CHANGED_LONG_US = 40 * 24 * HOUR_US
-BODIES = frozenset({"", "body", "schema", "added"})
-"""Details of changes that are, at an asset, of what is computed; all others are of declarations."""
 
 
 def diagnose(evidence: Sequence[Evidence], graph: CauseGraph, now_us: int, open_causes: Sequence[Cause] = ()) -> list[Cause]:

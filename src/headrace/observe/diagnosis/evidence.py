@@ -84,6 +84,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     taken_back_us: int | None = None
     """Of a change of code: when the code that was there before was put back, while something that the
     change may have caused was still there."""
+    proven: bool = False
+    """Of a change of an asset's code: the changed code has computed partitions that were published."""
     unproven: bool = False
     """Of a failed attempt: nothing of its node was ever published, so that its code never worked."""
     repeated: bool = False

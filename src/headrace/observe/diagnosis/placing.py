@@ -29,6 +29,8 @@ _RENAMED = "renamed"
 """What the detail of a column begins with that has another name."""
 BODY = "body"
 """The detail of a change of code; of what a version added nothing was changed."""
+BODIES = frozenset({"", BODY, "schema", "added"})
+"""Details of changes that are, at an asset, of what is computed; all others are of declarations."""
 _VERSION = re.compile(r"version:(\d+):")
 """What the ids of evidence begin with that is of a version."""
 _MORE: frozenset[Hashable] = frozenset({"more"})

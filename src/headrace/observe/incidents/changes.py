@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 
 import msgspec
 
 from headrace.model import Consumer, Project, Source
 from headrace.model.connectors import READING
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.placing import BODY
+from headrace.observe.diagnosis.placing import BODIES, BODY
 from headrace.plan import Compiled
 from headrace.plan.comparing import changes
 from headrace.store.database import Transaction
@@ -74,7 +74,25 @@ def dropped_checks(tx: Transaction, after: int) -> dict[str, set[str]]:
 
 def proven(tx: Transaction, one: Evidence) -> bool:
     """Whether the target that a consumer's change declared has been written since: what fails there later isn't the declaration's."""
-    return publications.any_since_version(tx, one.node, int(one.id.split(":")[1]))
+    return publications.any_since_version(tx, one.node, _version(one))
+
+
+def _version(one: Evidence) -> int:
+    return int(one.id.split(":")[1])
+
+
+def computed_since(tx: Transaction, changed: Sequence[Evidence], lost: Collection[str]) -> Iterator[Evidence]:
+    """The changes of code, old and new, of assets that `lost` workers although the code, until it was changed again, has
+    computed partitions that were published."""
+    if not lost:
+        return
+    standing = (content for node, content in stored.standing_of(tx, KIND).values() if node in lost)
+    known = [*(msgspec.msgpack.decode(content, type=Evidence) for content in standing), *changed]
+    of_code = sorted((one for one in known if one.node in lost and one.detail in BODIES), key=_version)
+    for at, one in enumerate(of_code):
+        again = next((_version(later) for later in of_code[at + 1 :] if later.node == one.node), None)
+        if not one.proven and publications.any_since_version(tx, one.node, _version(one), again):
+            yield msgspec.structs.replace(one, proven=True)
 
 
 def outlived(tx: Transaction, exports: Container[str]) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ import msgspec
 from headrace.model import Project
 from headrace.observe.blockage import Blockage
 from headrace.observe.diagnosis.causes import HEADRACE
-from headrace.observe.diagnosis.evidence import Evidence
+from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents import (
     absence,
     acts,
@@ -106,6 +106,8 @@ def _news(
     for one in changed:
         over = one.node in exports and changes.proven(tx, one)
         found.add(one, over=now if over else None)
+    for one in changes.computed_since(tx, changed, _lost_workers(tx, found)):
+        found.add(one)
     for one in changes.taken_back(tx, changed):
         if changes.matters_still(tx, one):
             found.add(msgspec.structs.replace(one, taken_back_us=one.taken_back_us or now))
@@ -114,6 +116,13 @@ def _news(
     for one in gone:
         found.add(one, over=now)
     return Cursors(fact, revision, attempt, version, gap, drift, trail), [*absence.known(tx), *gone]
+
+
+def _lost_workers(tx: Transaction, found: Gathered) -> set[str]:
+    """The nodes at which workers were lost, and nothing came of it yet."""
+    contents = [*stored.standing_of(tx, "attempt").values(), *stored.standing_of(tx, attempts.BACKFILLS).values()]
+    standing = (msgspec.msgpack.decode(content, type=Evidence) for _, content in contents)
+    return {one.node for one in (*standing, *found.seen.values()) if one.family is Family.LOST}
 
 
 def _removed(tx: Transaction, found: Gathered, scene: Scene) -> None:

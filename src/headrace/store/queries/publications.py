@@ -73,10 +73,13 @@ def any_of(tx: Transaction, node: str) -> bool:
     return tx.execute(statement, {"node": node}).fetchone() is not None
 
 
-def any_since_version(tx: Transaction, node: str, version: int) -> bool:
-    """Whether anything of a node was published by this version of the project or a later one."""
-    statement = "select 1 from publication where node = :node and version >= :version limit 1"
-    return tx.execute(statement, {"node": node, "version": version}).fetchone() is not None
+def any_since_version(tx: Transaction, node: str, version: int, before: int | None = None) -> bool:
+    """Whether anything of a node was published by this version of the project or a later one, `before` another if given."""
+    statement = "select 1 from publication where node = :node and version >= :version"
+    bounds = {"node": node, "version": version}
+    if before is not None:
+        statement, bounds = f"{statement} and version < :before", {**bounds, "before": before}
+    return tx.execute(f"{statement} limit 1", bounds).fetchone() is not None
 
 
 def newest_id(tx: Transaction, node: str, partitions: Sequence[str] | None) -> int:

@@ -9,7 +9,8 @@ from headrace.observe.diagnosis.rules.rule import BROKEN, CONTENT, Covers, Place
 
 _NOT_OF_CODE = (Failure.UNREACHABLE, Failure.DENIED, Failure.CONFIGURED, Failure.MEMORY, Failure.SPACE, Failure.LIMIT)
 CRASHES_MIN = 2
-"""A worker that is lost once is a machine's; the same again after a change is the code's."""
+"""A worker that is lost once is a machine's; the same again after a change is the code's, unless that has computed
+other partitions."""
 
 
 def _own(one: Evidence, place: Place) -> float:
@@ -20,8 +21,15 @@ def _own(one: Evidence, place: Place) -> float:
     if one.family is Family.ERROR:
         return float(not one.kind and failure_of(one) not in _NOT_OF_CODE)
     if one.family is Family.LOST:
-        return float(place.rewritten(one) and sum(other.family is Family.LOST for other in place.evidence) >= CRASHES_MIN)
+        return float(_since_untried(one, place) and sum(other.family is Family.LOST for other in place.evidence) >= CRASHES_MIN)
     return float((one.family in CONTENT or one.family in (Family.TYPE, Family.SCHEMA)) and place.rewritten(one))
+
+
+def _since_untried(one: Evidence, place: Place) -> bool:
+    """Whether a worker was lost after a change whose code has computed nothing: code that computes other partitions doesn't
+    end its workers by itself."""
+    newest = max((change for change in place.bodies if change.at_us <= one.at_us), key=lambda change: change.at_us, default=None)
+    return newest is not None and not newest.proven
 
 
 def _opens(one: Evidence, place: Place) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,12 +49,14 @@ def rows(n: int, header: str = "till,amount,city", scale: int = 1) -> str:
 def shop(tmp_path: Path, call: Callable[..., Any]) -> Callable[..., Project]:
     """A shop with ten days that were published, and these files."""
 
-    def build(asset: str = TAKINGS, days: int = 10, **more: str) -> Project:
+    def build(asset: str = TAKINGS, days: int = 10, before: Callable[[Path], None] | None = None, **more: str) -> Project:
         root = tmp_path / "tills"
         name = "takings.py" if asset is FAILING else "takings.sql"
         for path, text in {**FILES, f"assets/{name}": asset, **more}.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text)
+        if before is not None:
+            before(root)
         project = Project(root, call)
         for n in range(days):
             deliver(project, n, rows(n))
@@ -120,6 +125,49 @@ def test_a_rejected_delivery_is_checked_again_once_the_reference_has_its_keys(sh
     assert [line["what"] for line in over["timeline"] if "checked again" in line["what"]] == [
         "sales@2026-03-11 is checked again: stores has other rows since"
     ] * 2
+
+
+def test_a_reference_in_a_database_is_read_again_by_the_command_that_is_named(shop: Callable[..., Project]) -> None:
+    """Would catch: keys that were added to a table which Headrace reads once a day, and a repair that
+    promises a check which no pass of the day makes."""
+    again = "headrace run stores --again --reason TEXT"
+    project = shop(
+        **{
+            **OUTBOX,
+            "headrace.toml": OUTBOX["headrace.toml"] + '[connections.bank]\nurl = "sqlite:bank.db"\n',
+            "sources/sales.yaml": FILES["sources/sales.yaml"] + "checks:\n  - references: {column: till, to: stores.till}\n",
+            "sources/stores.yaml": "source: stores\nowner: hq\nconnection: bank\ntable: stores\nexpect: {unchanged: ok}\n",
+            "owners.yaml": FILES["owners.yaml"] + "hq: {kind: team, contact: ['mailto:hq@example.com']}\n",
+        },
+        before=lambda root: in_bank(root, "create table stores (till integer, name text)", *added(range(1, 9))),
+    )
+    deliver(project, 10, rows(10) + "9,7.50,X1\n")
+    (row,) = project.json("tick", "--now", at(10, "04:35"))["repairs"]
+    assert again in row["first"] and row["commands"] == ["headrace tick"]
+    (incident,) = project.json("incidents")
+    assert (incident["cause"]["kind"], incident["cause"]["node"]) == ("reference_broken", "sales")
+    said = f"if stores.till lacks keys, ask hq for them, then {again} (stores is read every 1d by itself)"
+    pages = [project.text("incident", incident["id"]), project.text("quarantine", "sales@2026-03-11"), mails(project, incident["id"])]
+    assert [said in " ".join(page.split()) for page in pages] == [True] * 3 and said in incident["repair"]["text"]
+    in_bank(project.root, *added([9]))
+    assert again in " ".join(project.refused("fix", incident["id"], "--yes", "--now", at(10, "04:40"), code=3).split())
+    project.json("tick", "--now", at(10, "04:50"))
+    assert [one["id"] for one in project.json("incidents")] == [incident["id"]]
+
+    project.json(*shlex.split(again)[1:], "--now", at(10, "05:00"))
+    project.json("tick", "--now", at(10, "05:10"))
+    assert project.json("incidents") == []
+    assert project.json("status", "--now", at(10, "05:11"))["consumers"][0]["state"] == "served"
+
+
+def in_bank(root: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(root / "bank.db")) as bank, bank:
+        for statement in statements:
+            bank.execute(statement)
+
+
+def added(tills: Iterable[int]) -> list[str]:
+    return [f"insert into stores values ({till}, 'Store {till}')" for till in tills]
 
 
 def stores(count: int) -> str:

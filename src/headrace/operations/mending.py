@@ -26,6 +26,7 @@ from headrace.observe.obligations import Scene
 from headrace.observe.watched import watched
 from headrace.operations.backfill_planning import BackfillArguments
 from headrace.operations.incident_documents import IncidentRepairRow
+from headrace.operations.lacking_keys import lacking_keys
 from headrace.operations.repair_texts import repair_text
 from headrace.operations.repaired_together import repaired_together
 from headrace.operations.repairs import (
@@ -439,11 +440,11 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
         return packages
     if stuck and (isinstance(node, Source) or incident.kind not in _PASSING):
         alike = [] if isinstance(node, Source) else _stuck_elsewhere(tx, project, incident)
-        mine = [msgspec.structs.replace(one, incident=incident.shown) for one in (*stuck, *alike)]
+        mine = [_put_down(tx, project, incident, one) for one in (*stuck, *alike)]
         first, commands = _of_each(project, incident, mine)
         memory = isinstance(node, Source) and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail == Failure.MEMORY
         first = first or (before_reading_again(node.owner) if memory else "look at why it failed")
-        return Mending(first=first + _of_reference(project, incident, node), commands=commands)
+        return Mending(first=first, commands=commands)
     elsewhere = _stuck_elsewhere(tx, project, incident)
     if isinstance(node, Source) and (read := _of_readers(tx, project, incident, node, elsewhere)) is not None:
         return read
@@ -453,6 +454,12 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
     kept = [name for name, key in _places(tx, incident) if _made(project, name) is not None and _is_waiting(tx, name, key)]
     others = {name: None for name in (*(one.node for one in elsewhere), *kept) if name != node.name}
     return _built(project, incident, Mode.MISSING, also=tuple(others))
+
+
+def _put_down(tx: Transaction, project: Project, incident: Incident, one: Broken) -> Broken:
+    of_keys = incident.kind == CauseKind.REFERENCE_BROKEN
+    reference = lacking_keys(tx, project, one.node, one.partition) if of_keys else ""
+    return msgspec.structs.replace(one, incident=incident.shown, reference=reference)
 
 
 def _of_corrected(tx: Transaction, compiled: Compiled, incident: Incident, stuck: Sequence[Broken]) -> Mending | None:
@@ -512,18 +519,6 @@ def _lacking(tx: Transaction, project: Project, incident: Incident) -> Mending |
         seen = [Broken(node, key, "published") for node, key in places]
         commands = [row.commands[-1] for row in repairs(project, seen, f"{incident.shown}: {clause(incident)}")]
     return Mending(first=installed(packages), commands=tuple(commands))
-
-
-def _of_reference(project: Project, incident: Incident, node: Source | Asset) -> str:
-    """That what is held is checked again by itself once the node has other rows that the failed check refers to."""
-    if incident.kind != CauseKind.REFERENCE_BROKEN:
-        return ""
-    names = incident.detail.split(",")
-    to = next((str(one.arguments["to"]) for one in node.checks if one.kind == "references" and one.name in names), None)
-    other = None if to is None else _made(project, to.partition(".")[0])
-    if other is None:
-        return ""
-    return f"; or, if {to} lacks keys, ask {other.owner} for them: it is checked again as soon as {other.name} has other rows"
 
 
 def _of_lapsed(tx: Transaction, project: Project, incident: Incident, lapsed: Sequence[tuple[str, str]]) -> Mending:

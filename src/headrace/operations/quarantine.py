@@ -13,6 +13,7 @@ from headrace.observe.wording import dated
 from headrace.operations import targets
 from headrace.operations.documents import CheckRow, QuarantineRow, RepairRow
 from headrace.operations.glimpse import glimpse
+from headrace.operations.lacking_keys import lacking_keys
 from headrace.operations.quarantine_of_incidents import decided_together
 from headrace.operations.repairs import Broken, repairs
 from headrace.operations.session import Session
@@ -85,6 +86,7 @@ def _row(session: Session, tx: Transaction, project: Project, one: Quarantined, 
     attempt = attempts.get(tx, one.epoch, one.n)
     renamed = (drift.renames_published if seen else drift.renames_wait)(tx, one.node, one.partition)
     repair = _repair(
+        tx,
         project,
         one,
         delivery.path if delivery else None,
@@ -156,11 +158,15 @@ def shown_path(session: Session, path: Path) -> str:
     return path.relative_to(session.root).as_posix() if path.is_relative_to(session.root) else str(path)
 
 
-def _repair(project: Project, one: Quarantined, delivery: str | None, *, renamed: bool, declared: str) -> RepairRow | None:
+def _repair(tx: Transaction, project: Project, one: Quarantined, delivery: str | None, *, renamed: bool, declared: str) -> RepairRow | None:
     if project.node(one.node) is None:
         return None
     because = f"repair of {one.node}" if one.partition == "*" else f"repair of {one.node}@{one.partition}"
-    return repairs(project, [Broken(one.node, one.partition, one.state, delivery=delivery, renamed=renamed, declared=declared)], because)[0]
+    broken = Broken(
+        one.node, one.partition, one.state, delivery=delivery, renamed=renamed, declared=declared,
+        reference=lacking_keys(tx, project, one.node, one.partition),
+    )  # fmt: skip
+    return repairs(project, [broken], because)[0]
 
 
 def _todo(repair: RepairRow | None) -> str:

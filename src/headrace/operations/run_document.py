@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from headrace.model import Project
 from headrace.model.commands import command_line, place
 from headrace.operations import lessons, repaired, restatements
 from headrace.operations.documents import (
@@ -20,6 +21,7 @@ from headrace.operations.documents import (
     RestatedRow,
     RunDocument,
 )
+from headrace.operations.lacking_keys import lacking_keys
 from headrace.operations.repairs import Broken, repairs
 from headrace.operations.runs import error_row, listed, path_of, put_down_to_code, reason_of, rows_of
 from headrace.run.applying import newest
@@ -97,11 +99,15 @@ def _repairs(store: Store, last: Mapping[tuple[str, str], Attempt], run: int) ->
     """What repairs what the partitions came to last."""
     with store.read() as tx:
         applied = newest(tx)
-        broken = [listed(tx, _broken(tx, key, a)) for (_, key), a in last.items() if a.state in ("held", "rejected", "failed", "lost")]
-    return [] if applied is None else repairs(applied.compiled.project, broken, f"repair of run {run}")
+        if applied is None:
+            return []
+        project = applied.compiled.project
+        found = [(key, a) for (_, key), a in last.items() if a.state in ("held", "rejected", "failed", "lost")]
+        broken = [listed(tx, _broken(tx, project, key, a)) for key, a in found]
+    return repairs(project, broken, f"repair of run {run}")
 
 
-def _broken(tx: Transaction, key: str, a: Attempt) -> Broken:
+def _broken(tx: Transaction, project: Project, key: str, a: Attempt) -> Broken:
     return Broken(
         a.node,
         key,
@@ -111,6 +117,7 @@ def _broken(tx: Transaction, key: str, a: Attempt) -> Broken:
         renamed=renames_wait(tx, a.node, key),
         declared=declared_at(tx, a.node, key),
         of_code=a.state == "lost" and put_down_to_code(tx, a.node, key),
+        reference=lacking_keys(tx, project, a.node, key),
     )
 
 

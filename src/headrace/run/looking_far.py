@@ -69,6 +69,14 @@ def _wanted(tx: Transaction, source: Source, known: dict[str, tuple[str, str, in
     yield from keys if len(keys) <= WANTED_MAX else (*keys[: WANTED_MAX - NEWEST], *keys[-NEWEST:])
 
 
+def read_again_every(tx: Transaction, source: Source) -> str | None:
+    """How often a source is read whole that can't say whether it has changed; None of others, at
+    which each pass looks."""
+    kept = name_of(source) in (None, "url") or source.partition.grain is not None or source.partition.by_delivery
+    newest = None if kept else arriving.known_versions(tx, source.name).get(_WHOLE)
+    return None if newest is None or newest[1] else source.every or EVERY
+
+
 def _every_us(source: Source) -> int:
     return int(parse_duration(source.every or EVERY).total_seconds() * 1_000_000)
 

@@ -192,7 +192,7 @@ def test_a_deadline_that_cannot_be_met_is_over_when_it_was_changed(site: Site) -
         site.ticked(f"2025-03-{day + 1:02d}T08:00")
     (one,) = site.json("incidents")
     assert one["repair"]["commands"] == ["headrace apply", "headrace tick"]
-    assert one["repair"]["first"].startswith("promise what can be kept (consumers.yaml:1), or have it there")
+    assert one["repair"]["first"].startswith("promise what can be kept (consumers.yaml:1), or run `headrace tick` earlier, or ")
     consumers = site.root / "consumers.yaml"
     consumers.write_text(consumers.read_text().replace("07:00", "09:00"))
     site.json("apply", "--yes", "--now", "2025-03-10T10:00+01:00")
@@ -223,4 +223,52 @@ def test_a_promise_of_a_source_isnt_called_usual(site: Site, touched: bool) -> N
             assert said.endswith(f"; {last} there by 04:06); due by 04:00; fits if due by 05:01, or promised 1 h 01 min earlier")
         else:
             assert said.startswith("usually there at 04:06 (")
-            assert said.endswith("; due by 04:00; fits if due by 04:06, or there 6 min earlier")
+            earlier = "there 6 min earlier" if touched else "there 4 min, and looked at 6 min, earlier"
+            assert said.endswith(f"; due by 04:00; fits if due by 04:06, or {earlier}")
+
+
+@pytest.mark.parametrize(
+    ("came", "earlier", "asked"),
+    [
+        ("03:45", "if looked at 11 min earlier", "or run `headrace tick` earlier, or `headrace serve`: "),
+        ("04:02", "there 3 min, and looked at 11 min, earlier", "or have it there, or looked at, earlier: "),
+    ],
+)
+def test_an_earlier_file_isnt_asked_for_where_nobody_looks_earlier(site: Site, came: str, earlier: str, asked: str) -> None:
+    """Would catch: "usually there at 04:11 (orders at 04:02, then 255 ms); … or there 11 min earlier" of files that nobody looks for
+    before 04:10: a vendor who delivers at 03:45 is late all the same."""
+    consumers = site.root / "consumers.yaml"
+    consumers.write_text(consumers.read_text().replace("07:00", "04:00"))
+    for path in (site.root / "landing").iterdir():
+        path.unlink()
+    site.ticked("2025-03-03T12:00")
+    for day in range(3, 10):
+        site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
+        clock = came if day > 7 else "04:02"
+        arrived = datetime.fromisoformat(f"2025-03-{day + 1:02d}T{clock}+01:00").timestamp()
+        os.utime(site.root / f"landing/orders_2025-03-{day:02d}.csv", (arrived, arrived))
+        site.ticked(f"2025-03-{day + 1:02d}T04:10")
+    (one,) = site.json("incidents")
+    summary = one["cause"]["summary"]
+    assert summary.startswith("usually there at 04:11 (orders at 04:02, then ")
+    said = f"2025-03-09 came at {came}, but nobody looked before 04:10"
+    assert summary.endswith(f"; {said}); due by 04:00; fits if due by 04:11, or {earlier}")
+    first = one["repair"]["first"]
+    assert f"promise what can be kept (consumers.yaml:1), {asked}" in first
+
+
+def test_files_that_are_there_in_time_and_seen_minutes_late_ask_for_an_earlier_look(site: Site) -> None:
+    """Would catch: "the last 5 were; fits if … there 3 min earlier" of files that were there before the deadline each day."""
+    consumers = site.root / "consumers.yaml"
+    consumers.write_text(consumers.read_text().replace("07:00", "03:05"))
+    for path in (site.root / "landing").iterdir():
+        path.unlink()
+    site.ticked("2025-03-03T12:00")
+    for day in range(3, 10):
+        site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
+        site.ticked(f"2025-03-{day + 1:02d}T03:07")
+    (one,) = site.json("incidents")
+    assert one["cause"]["summary"] == (
+        "usually there at 03:08 (the last 5 were; 2025-03-09 came at 03:00, but nobody looked before 03:07);"
+        " due by 03:05; fits if due by 03:08, or if looked at 3 min earlier"
+    )

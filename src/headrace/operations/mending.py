@@ -20,6 +20,7 @@ from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.facts import StoreWorld
 from headrace.observe.incidents.closing import SHOWN_US
 from headrace.observe.incidents.healing import but_paused
+from headrace.observe.incidents.infeasible import LOOKED
 from headrace.observe.incidents.rebuilding import is_made_of
 from headrace.observe.notices.wording import clause
 from headrace.observe.obligations import Scene
@@ -247,9 +248,10 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
                 commands=tuple(command_line("backfills", "cancel", one, "--reason", "TEXT") for one in dict.fromkeys(numbers)),
             )
         case CauseKind.DEADLINE_INFEASIBLE:
+            looked = any(LOOKED in one.expected for one in incident.evidence)
+            earlier = "run `headrace tick` earlier, or `headrace serve`" if looked else "have it there, or looked at, earlier"
             return Mending(
-                first=f"promise what can be kept ({_place(project, incident.node)}), or have it there, or looked at, earlier:"
-                f" {incident.summary}",
+                first=f"promise what can be kept ({_place(project, incident.node)}), or {earlier}: {incident.summary}",
                 commands=("headrace apply", "headrace tick"),
             )
         case CauseKind.DATA_CORRUPTED if _made(project, incident.node) is not None:

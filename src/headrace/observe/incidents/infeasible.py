@@ -20,7 +20,7 @@ from headrace.model.zones import from_us
 from headrace.observe.blockage import Block, promised_by
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.incidents.arrivals import came, expected_since
+from headrace.observe.incidents.arrivals import Came, came, expected_since
 from headrace.observe.incidents.blocked import Waiting
 from headrace.observe.looking import TOLERANCE_US
 from headrace.observe.obligations import Scene, due_us
@@ -29,9 +29,12 @@ from headrace.observe.wording import ago
 from headrace.store.database import Transaction
 from headrace.store.queries import durations, incidents, obligations
 from headrace.store.queries import evidence as stored
+from headrace.store.queries.arrivals import looked_between
 from headrace.store.queries.obligations import Obligation
 
 KIND = "deadline"
+LOOKED = "if looked at "
+"""What is said before how much earlier an observation would have to be, where that is all that has to be otherwise."""
 NATS = 6.0
 ARRIVALS_LEAST = 5
 """At least so many deliveries say when they usually come."""
@@ -52,6 +55,10 @@ class _Ends(NamedTuple):
     """For how long what it waits for has usually lain there until somebody looks."""
     promised: bool = False
     """Whether nothing but a source's own promise says when it comes."""
+    source: str = ""
+    """What it waits for."""
+    unlooked: bool = False
+    """Whether nobody looks between the interval's end and the deadline, so that an earlier delivery alone wouldn't be seen."""
 
 
 def gather(
@@ -77,10 +84,12 @@ def gather(
         due = max(last.due_at, due_us(terms, last.interval))
         ends = _usual_end(scene, usual, terms, last, one)
         if ends is None or ends.promised:
-            ends = _always(tx, terms, newest, outages) or ends
+            ends = _always(tx, scene, usual, terms, newest, outages) or ends
         if ends is not None and ends.at_us > due:
             recent = _lately(tx, terms, newest, outages)
-            kept_by = _kept_by(ends, recent, due, terms)
+            kept_by = _kept_by(usual, ends, recent, due, terms)
+            if kept_by.source and kept_by.unseen_us >= _MINUTE_US:
+                kept_by = kept_by._replace(unlooked=usual.unlooked(kept_by.source, last.interval, due))
             yield _evidence(terms, last, due, kept_by, started, scene.declared.timezone, now)
 
 
@@ -98,7 +107,9 @@ def _usual_end(scene: Scene, usual: _Usual, terms: Terms, last: Obligation, one:
     return latest if latest is not None and latest.at_us > last.due_at else None
 
 
-def _always(tx: Transaction, terms: Terms, newest: list[Obligation], outages: Sequence[Evidence]) -> _Ends | None:
+def _always(
+    tx: Transaction, scene: Scene, usual: _Usual, terms: Terms, newest: list[Obligation], outages: Sequence[Evidence]
+) -> _Ends | None:
     """When an interval was there at the latest, where the newest deadlines were all missed and no other
     incident was open about that. What one look found late together says nothing of what is usual."""
     last = newest[:MISSED_LEAST]
@@ -109,25 +120,31 @@ def _always(tx: Transaction, terms: Terms, newest: list[Obligation], outages: Se
     if 2 * (met[0] - met[-1]) < late[0].due_at - late[-1].due_at:
         return None
     took = max((one.met_at or 0) - one.due_at for one in late)
-    return _Ends(newest[0].due_at + took, f"the last {len(late)} were")
+    ends = _Ends(newest[0].due_at + took, f"the last {len(late)} were")
+    found = ((name, usual.delivery(name, late[0].interval)) for name in _sources(scene, terms))
+    name, seen = max(((name, one) for name, one in found if one is not None), key=lambda it: it[1].observed_us, default=("", None))
+    if seen is None or seen.unseen_us < _MINUTE_US:
+        return ends
+    because = f"{ends.because}; {_seen_late(late[0].interval, seen, terms)}"
+    return ends._replace(because=because, unseen_us=seen.unseen_us, source=name)
 
 
-def _lately(tx: Transaction, terms: Terms, newest: list[Obligation], outages: Sequence[Evidence]) -> list[int]:
-    """When the newest interval would have been there, had it come as each of those that were missed
-    lately without another cause, itself among them."""
+def _lately(tx: Transaction, terms: Terms, newest: list[Obligation], outages: Sequence[Evidence]) -> dict[str, int]:
+    """Interval → when the newest interval would have been there, had it come as this one: those that were missed lately without
+    another cause, the newest among them."""
     ended = bounds_us(newest[0].interval, terms.per, terms.timezone)[1]
-    return [
-        ended + one.met_at - bounds_us(one.interval, terms.per, terms.timezone)[1]
+    return {
+        one.interval: ended + one.met_at - bounds_us(one.interval, terms.per, terms.timezone)[1]
         for one in newest[:MISSED_LEAST]
         if one.met_at is not None and one.met_at > one.due_at
         if not _had_another_cause(tx, terms, [one], outages)
-    ]
+    }
 
 
-def _kept_by(ends: _Ends, recent: list[int], due: int, terms: Terms) -> _Ends:
+def _kept_by(usual: _Usual, ends: _Ends, recent: dict[str, int], due: int, terms: Terms) -> _Ends:
     """What is usual, and no earlier than what was seen lately: nobody is told to promise what the
     last days would have missed as well."""
-    latest = max(recent, default=ends.at_us)
+    latest = max(recent.values(), default=ends.at_us)
     later = _minute(latest) > _minute(ends.at_us)
     if not later and (not ends.promised or not recent):
         return ends
@@ -136,7 +153,19 @@ def _kept_by(ends: _Ends, recent: list[int], due: int, terms: Terms) -> _Ends:
     last = "the last was" if len(recent) == 1 else f"the last {len(recent)} were"
     by = _clock(_minute(latest), due, terms.timezone)
     because = f"{ends.because}; {last} there by {by}"
+    if later and ends.source:
+        interval = max(recent, key=lambda key: (_minute(recent[key]), key))
+        seen = usual.delivery(ends.source, interval)
+        if seen is not None and seen.unseen_us >= _MINUTE_US:
+            because = f"{ends.because}; {_seen_late(interval, seen, terms)}"
+            ends = ends._replace(unseen_us=seen.unseen_us)
     return ends._replace(at_us=max(latest, ends.at_us), because=because, promised=ends.promised and not later)
+
+
+def _seen_late(what: str, seen: Came, terms: Terms) -> str:
+    """That a delivery lay there until somebody looked."""
+    arrived, looked = (f"{from_us(at, terms.timezone):%H:%M}" for at in (seen.arrived_us, seen.observed_us))
+    return f"{what} came at {arrived}, but nobody looked before {looked}"
 
 
 def _minute(at_us: int) -> int:
@@ -172,7 +201,9 @@ def _evidence(
     if ends.promised:
         earlier = f"promised {early} earlier"
     elif ends.unseen_us >= at - due:
-        earlier = f"if looked at {early} earlier"
+        earlier = f"{LOOKED}{early} earlier"
+    elif ends.unlooked:
+        earlier = f"there {ago(_minute(ends.at_us - ends.unseen_us) - due)}, and looked at {early}, earlier"
     there = "there" if ends.promised else "usually there"
     return Evidence(
         id=f"{KIND}:{terms.consumer}", node=terms.consumer, family=Family.ARRIVAL, kind=CauseKind.DEADLINE_INFEASIBLE.value,
@@ -225,9 +256,23 @@ class _Usual:
         clock = f"{from_us(arrives, terms.timezone):%H:%M}"
         if unseen > TOLERANCE_US:
             looked = f"{from_us(arrives + unseen, terms.timezone):%H:%M}"
-            return _Ends(arrives + unseen + work, f"{name} at {clock}, but nobody looks before {looked}", unseen)
+            return _Ends(arrives + unseen + work, f"{name} at {clock}, but nobody looks before {looked}", unseen, source=name)
         comes = f"if {name} comes by {clock} as promised" if delay is None else f"{name} at {clock}"
-        return _Ends(arrives + work, f"{comes}, then {ago(work)}", promised=delay is None)
+        return _Ends(arrives + work, f"{comes}, then {ago(work)}", promised=delay is None, source=name)
+
+    def delivery(self, source: str, interval: str) -> Came | None:
+        """When an interval's delivery arrived, and was seen; None where that isn't known."""
+        ended = self._ended(source, interval)
+        return next((one for one in came(self._tx, self._scene.node(source)) if one.ended_us == ended), None)
+
+    def unlooked(self, source: str, interval: str, due: int) -> bool:
+        """Whether nobody looked at a source between an interval's end and its deadline; False where that isn't known."""
+        return looked_between(self._tx, source, self._ended(source, interval), due) is False
+
+    def _ended(self, source: str, interval: str) -> int:
+        node = self._scene.node(source)
+        assert node.partition.grain is not None  # else nothing says when it usually comes
+        return bounds_us(interval.partition("/")[0], node.partition.grain, node.timezone)[1]
 
     def _usual_delay(self, source: str) -> tuple[int | None, int]:
         """How long after its interval's end a delivery usually comes, and for how long it lies there until

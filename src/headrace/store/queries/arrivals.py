@@ -42,6 +42,16 @@ def first_arrivals(tx: Transaction, source: str, limit: int) -> list[tuple[str, 
     return [(str(row[0]), int(row[1]), int(row[2])) for row in rows]
 
 
+def looked_between(tx: Transaction, source: str, after_us: int, until_us: int) -> bool | None:
+    """Whether a source was observed after a time and no later than another; None where observations from before aren't kept."""
+    row = tx.execute(
+        "select min(at), max(case when at > :after then at end) from look where source = :source and at <= :until",
+        {"source": source, "after": after_us, "until": until_us},
+    ).fetchone()
+    first, last = (None, None) if row is None else row
+    return True if last is not None else None if first is None else False
+
+
 def ends_of_gaps(tx: Transaction, source: str) -> set[int]:
     """When somebody looked at a source again after nobody had for too long: what was first seen then
     may have come at any time before. Microseconds."""

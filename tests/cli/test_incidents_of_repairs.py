@@ -160,6 +160,26 @@ def test_a_reference_in_a_database_is_read_again_by_the_command_that_is_named(sh
     assert project.json("status", "--now", at(10, "05:11"))["consumers"][0]["state"] == "served"
 
 
+def test_another_unit_is_repaired_by_the_command_that_is_named(shop: Callable[..., Project]) -> None:
+    """Would catch: cents that are "× 93", and of which nothing says how they are converted."""
+    project = shop(days=14, **OUTBOX)
+    deliver(project, 14, rows(11, scale=100))
+    (row,) = project.json("tick", "--now", at(14))["repairs"]
+    convert = "headrace contract accept sales@2026-03-15 --map amount=amount --convert 'amount / 100'"
+    said = f"or, if amount is in another unit, convert it ({convert})"
+    (incident,) = project.json("incidents")
+    assert incident["cause"]["summary"] == "amount about × 100 (per cent, or cents?)"
+    pages = [project.text("incident", "INC-1"), project.text("quarantine", "sales@2026-03-15"), mails(project, "INC-1")]
+    pages.append(project.refused("fix", "INC-1", "--yes", "--now", at(14, "04:40"), code=3))
+    assert [said in " ".join(page.split()) for page in pages] == [True] * 4
+    assert said in row["first"] and said in incident["repair"]["text"]
+    project.json(*shlex.split(convert)[1:], "--now", at(14, "04:50"))
+    project.json("tick", "--now", at(14, "05:00"))
+    assert project.json("incidents") == []
+    (most,) = project.json("sql", "select max(amount) as most from sales")["rows"]
+    assert float(most["most"]) < 100
+
+
 def in_bank(root: Path, *statements: str) -> None:
     with closing(sqlite3.connect(root / "bank.db")) as bank, bank:
         for statement in statements:

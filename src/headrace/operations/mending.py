@@ -27,7 +27,7 @@ from headrace.observe.obligations import Scene
 from headrace.observe.watched import watched
 from headrace.operations.backfill_planning import BackfillArguments
 from headrace.operations.incident_documents import IncidentRepairRow
-from headrace.operations.lacking_keys import lacking_keys
+from headrace.operations.other_choices import other_choices
 from headrace.operations.repair_texts import repair_text
 from headrace.operations.repaired_together import repaired_together
 from headrace.operations.repairs import (
@@ -459,9 +459,9 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
 
 
 def _put_down(tx: Transaction, project: Project, incident: Incident, one: Broken) -> Broken:
-    of_keys = incident.kind == CauseKind.REFERENCE_BROKEN
-    reference = lacking_keys(tx, project, one.node, one.partition) if of_keys else ""
-    return msgspec.structs.replace(one, incident=incident.shown, reference=reference)
+    chosen = incident.kind in (CauseKind.REFERENCE_BROKEN, CauseKind.DISTRIBUTION_SHIFT)
+    others = other_choices(tx, project, one.node, one.partition) if chosen else ""
+    return msgspec.structs.replace(one, incident=incident.shown, others=others)
 
 
 def _of_corrected(tx: Transaction, compiled: Compiled, incident: Incident, stuck: Sequence[Broken]) -> Mending | None:

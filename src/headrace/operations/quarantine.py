@@ -13,7 +13,7 @@ from headrace.observe.wording import dated
 from headrace.operations import targets
 from headrace.operations.documents import CheckRow, QuarantineRow, RepairRow
 from headrace.operations.glimpse import glimpse
-from headrace.operations.lacking_keys import lacking_keys
+from headrace.operations.other_choices import other_choices
 from headrace.operations.quarantine_of_incidents import decided_together
 from headrace.operations.repairs import Broken, repairs
 from headrace.operations.session import Session
@@ -164,7 +164,7 @@ def _repair(tx: Transaction, project: Project, one: Quarantined, delivery: str |
     because = f"repair of {one.node}" if one.partition == "*" else f"repair of {one.node}@{one.partition}"
     broken = Broken(
         one.node, one.partition, one.state, delivery=delivery, renamed=renamed, declared=declared,
-        reference=lacking_keys(tx, project, one.node, one.partition),
+        others=other_choices(tx, project, one.node, one.partition),
     )  # fmt: skip
     return repairs(project, [broken], because)[0]
 

@@ -44,9 +44,8 @@ class Broken(msgspec.Struct, frozen=True):
     """Whether its workers were lost, and an incident puts that down to its code."""
     incident: str | None = None
     """What it is put down to, where that is asked for."""
-    reference: str = ""
-    """What else can be done where a check found keys that another node doesn't have: it is added to
-    what is done first."""
+    others: str = ""
+    """What else can be done about it (`other_choices`): it is added to what is done first."""
     history: str | None = None
     """The summary of the incident that lists it, of what is held of a history that was loaded at
     once: it has one repair, whatever is wrong with each."""
@@ -158,7 +157,7 @@ def _row(project: Project, node: str, first: str | None, found: Sequence[Broken]
         )  # fmt: skip
     commands = _commands(project, node, keys, found, because)
     if first is not None:
-        first += _or_accept(node, keys, found) + found[0].reference
+        first += _or_accept(node, keys, found) + found[0].others
     return RepairRow(node=node, partitions=keys, first=first, commands=commands, incident=found[0].incident)
 
 

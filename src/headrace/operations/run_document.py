@@ -21,7 +21,7 @@ from headrace.operations.documents import (
     RestatedRow,
     RunDocument,
 )
-from headrace.operations.lacking_keys import lacking_keys
+from headrace.operations.other_choices import other_choices
 from headrace.operations.repairs import Broken, repairs
 from headrace.operations.runs import error_row, listed, path_of, put_down_to_code, reason_of, rows_of
 from headrace.run.applying import newest
@@ -117,7 +117,7 @@ def _broken(tx: Transaction, project: Project, key: str, a: Attempt) -> Broken:
         renamed=renames_wait(tx, a.node, key),
         declared=declared_at(tx, a.node, key),
         of_code=a.state == "lost" and put_down_to_code(tx, a.node, key),
-        reference=lacking_keys(tx, project, a.node, key),
+        others=other_choices(tx, project, a.node, key),
     )
 
 

@@ -18,7 +18,7 @@ from headrace.observe.diagnosis.loading import HISTORY
 from headrace.operations import targets
 from headrace.operations.code_rows import Versions
 from headrace.operations.documents import ErrorRow, RepairRow, RunRow
-from headrace.operations.lacking_keys import lacking_keys
+from headrace.operations.other_choices import other_choices
 from headrace.operations.repairs import Broken, by_partition, repairs
 from headrace.operations.session import Session
 from headrace.schedule.events import failed_like
@@ -95,7 +95,7 @@ def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list
                 renames_wait(tx, row.node, row.partition),
                 declared_at(tx, row.node, row.partition),
                 of_code=row.state == "lost" and put_down_to_code(tx, row.node, row.partition),
-                reference=lacking_keys(tx, project, row.node, row.partition),
+                others=other_choices(tx, project, row.node, row.partition),
             )
             for row in of_run
             if row.state in BROKEN and row.node and row.partition and row.partition in open_nodes[row.node]
@@ -116,7 +116,7 @@ def standing_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
     known = [put_down(tx, one) for one in found] if incidents.count_open(tx) else found
     wanted = [one for one in known if one.incident is not None or quarantine.dropped(tx, one.node, one.partition) is None]
     replace = msgspec.structs.replace
-    shown = [replace(one, reference=lacking_keys(tx, project, one.node, one.partition)) for one in wanted]
+    shown = [replace(one, others=other_choices(tx, project, one.node, one.partition)) for one in wanted]
     return repairs(project, shown, "repair")
 
 

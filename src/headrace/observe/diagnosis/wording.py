@@ -177,7 +177,7 @@ def _other_values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     if where and how.startswith(_LISTED):
         return f"{where}: other names in a list that was always the same"
     if how and where:
-        return f"{where} {how}" if how[0] in "×÷" else f"{how} of {where}"
+        return f"{where} {how}" if how.removeprefix("about ")[0] in "×÷" else f"{how} of {where}"
     return _checks(own) or (f"values of {where} changed" if where else "values changed")
 
 

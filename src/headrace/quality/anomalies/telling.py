@@ -17,6 +17,11 @@ UNITS = {
     2.20462: "kilograms and pounds", 60.0: "minutes, or seconds", 3600.0: "hours and seconds", 2.54: "inches and centimetres", 10.0: "ten",
 }  # fmt: skip
 """What a constant ratio may be."""
+NEAR = 0.03
+"""Sizes are off by a unit if they are this near to it, as logarithms, …"""
+LARGE, LARGE_NEAR = 60.0, 0.2
+"""… or this near to a large one: values of two days differ by so much by themselves, and hardly anything
+else multiplies them by that."""
 _KINDS = {"rows": "volume_anomaly", "nulls": "null_spike", "empty": "null_spike"}
 _WORDS = {
     "empty": "empty texts", "negative": "negative values", "zero": "zeros", "spread": "× between quartiles",
@@ -95,8 +100,9 @@ def _detail(one: Odd, units: Mapping[float, str]) -> str:
 def _ratio(off: float, units: Mapping[float, str]) -> str:
     ratio = math.exp(off)
     for known, meaning in units.items():
-        if abs(abs(off) - math.log(known)) < 0.03:
-            return f"{'×' if off > 0 else '÷'} {known:g} ({meaning}?)"
+        apart = abs(abs(off) - math.log(known))
+        if apart < (LARGE_NEAR if known >= LARGE else NEAR):
+            return f"{'' if apart < NEAR else 'about '}{'×' if off > 0 else '÷'} {known:g} ({meaning}?)"
     return f"× {_short(ratio)}"
 
 

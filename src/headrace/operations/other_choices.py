@@ -1,0 +1,70 @@
+"""What else can be done about a partition that is withheld than to ask for other data: the node that a
+`references` check names gets the keys that it lacks, a column in another unit is converted."""
+
+from __future__ import annotations
+
+import re
+
+from headrace.model import Asset, Project, Source
+from headrace.model.clauses import SIZE
+from headrace.model.commands import command_line, place
+from headrace.quality.value_changes import Difference, Differs, conversion
+from headrace.run.looking_far import read_again_every
+from headrace.store import Transaction
+from headrace.store.queries import attempts, checks, drift, partitions
+from headrace.store.queries.attempts import Attempt
+
+_WITHHELD = ("held", "rejected")
+_UNIT = re.compile(rf"{SIZE}(?:about )?([×÷]) (\d+(?:\.\d+)?(?:e\+?\d+)?) \(.*\?\)")
+"""The detail of a column whose values are larger, or smaller, by what two units differ by."""
+
+
+def other_choices(tx: Transaction, project: Project, node: str, partition: str) -> str:
+    """The other choices about a partition, as the rest of a sentence that says what to do first; empty
+    where there is none, or it isn't withheld."""
+    row = partitions.get(tx, node, partition)
+    declared = _node(project, node)
+    last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
+    if declared is None or last is None or row is None or row.state not in _WITHHELD:
+        return ""
+    return _of_keys(tx, project, declared, last, partition) + _of_units(tx, declared, last, partition)
+
+
+def _of_units(tx: Transaction, node: Source | Asset, last: Attempt, partition: str) -> str:
+    """The command that converts the columns of a held delivery; empty where something else holds it, too."""
+    found = drift.facts_of(tx, node.name, partition)
+    found = [one for one in found if (one.epoch, one.n) == (last.epoch, last.n) and one.severity == "hold"]
+    units = {one.column: said for one in found if (said := _UNIT.fullmatch(one.detail)) is not None}
+    if not isinstance(node, Source) or not units or len(units) < len(found) or drift.renames_wait(tx, node.name, partition):
+        return ""
+    words: list[str] = []
+    for column, said in units.items():
+        factor = float(said[2]) if said[1] == "×" else 1 / float(said[2])
+        converted = conversion(column, [Differs(kind=Difference.SCALE, text="", factor=factor)])
+        words += ["--map", f"{column}={column}", "--convert", converted or column]
+    command = command_line("contract", "accept", place(node.name, partition), *words)
+    names, are, them = (", ".join(units), "is", "it") if len(units) == 1 else (", ".join(units), "are", "them")
+    return f", or, if {names} {are} in another unit, convert {them} ({command})"
+
+
+def _of_keys(tx: Transaction, project: Project, node: Source | Asset, last: Attempt, partition: str) -> str:
+    """Who adds keys that a `references` check missed, and when the partition is checked again."""
+    failed = {
+        one.name
+        for one in checks.of_attempt(tx, last.epoch, last.n)
+        if one.partition == partition and one.outcome == "failed" and one.severity == "blocking" and one.kind == "references"
+    }
+    to = next((str(one.arguments["to"]) for one in node.checks if one.kind == "references" and one.name in failed), None)
+    other = None if to is None else _node(project, to.partition(".")[0])
+    if other is None:
+        return ""
+    asked, again = f"; or, if {to} lacks keys, ask {other.owner} for them", f"checked again as soon as {other.name} has other rows"
+    every = read_again_every(tx, other) if isinstance(other, Source) else None
+    if every is None:
+        return f"{asked}: it is {again}"
+    run = command_line("run", other.name, "--again", "--reason", "TEXT")
+    return f"{asked}, then {run} ({other.name} is read every {every} by itself): it is {again}"
+
+
+def _node(project: Project, name: str) -> Source | Asset | None:
+    return project.sources.get(name) or project.assets.get(name)

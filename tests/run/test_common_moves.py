@@ -118,3 +118,16 @@ def test_that_all_are_thin_on_saturdays_excuses_no_file_that_is_cut_on_one(lab: 
             lab.send(name, number, 0.55 if (name, number) == ("cats", saturday) else 1.0)
         lab.tick()
     assert lab.states(saturday) == dict.fromkeys(SOURCES, "published") | {"cats": "held"}
+
+
+def test_a_thin_redelivery_is_not_judged_by_the_rows_that_it_would_replace(lab: Herd) -> None:
+    """Would catch: a redelivery with half of the rows that is ingested twice in one run, because the rows
+    that readers see moved as those of the others did."""
+    for name in SOURCES:
+        lab.send(name, DAYS, 1.1)
+    lab.tick()
+    assert lab.states(DAYS) == dict.fromkeys(SOURCES, "published")
+    lab.send("ants", DAYS, 0.55)
+    document = lab.tick()
+    assert [(one.asset, one.state) for one in document.attempts] == [("ants", "held")]
+    assert lab.rows("select count(*) from incident_event where act = 'judge_again'") == [(0,)]

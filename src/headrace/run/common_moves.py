@@ -9,7 +9,7 @@ from headrace.model import Project
 from headrace.observe.diagnosis.causes import HEADRACE
 from headrace.quality.anomalies.peers import alike, move
 from headrace.run.news import News
-from headrace.run.tasks.peers import as_peer, candidates, peers_of
+from headrace.run.tasks.peers import candidates, held_beside, peers_of
 from headrace.schedule import Arrived
 from headrace.store import Transaction
 from headrace.store.queries import common_moves, incidents
@@ -34,7 +34,7 @@ def _why(tx: Transaction, project: Project, one: HeldForRows) -> str:
     others = candidates(project, source)
     if not others or any(common_moves.awaited(tx, other.name, one.partition) for other in others):
         return ""
-    own = as_peer(tx, source, one.partition)
+    own = held_beside(tx, source, one.partition)
     off = move(own) if own is not None else None
     return "" if off is None else alike(off, list(peers_of(tx, project, source, one.partition)))
 

@@ -40,8 +40,19 @@ def as_peer(tx: Transaction, source: Source, key: str) -> Peer | None:
     known = stored.rows_until(tx, source.name, key, metrics.HISTORY_PARTITIONS + 1)
     if known and known[-1][0] == key:
         return Peer(source.name, known[-1][1], _like(key, known[:-1], source.partition.grain))
+    return _held(tx, source, key, known)
+
+
+def held_beside(tx: Transaction, source: Source, key: str) -> Peer | None:
+    """The delivery of a source that is held for an interval, as peers are compared, also where readers
+    see an earlier one of the same interval; None where none is held."""
+    known = stored.rows_until(tx, source.name, key, metrics.HISTORY_PARTITIONS + 1)
+    return _held(tx, source, key, [one for one in known if one[0] != key])
+
+
+def _held(tx: Transaction, source: Source, key: str, before: list[tuple[str, int]]) -> Peer | None:
     vector = common_moves.measured_of_held(tx, source.name, key)
-    return None if vector is None else Peer(source.name, metrics.decoded(vector).rows, _like(key, known, source.partition.grain))
+    return None if vector is None else Peer(source.name, metrics.decoded(vector).rows, _like(key, before, source.partition.grain))
 
 
 def _like(key: str, before: list[tuple[str, int]], grain: Grain | None) -> tuple[int, ...]:

@@ -7,13 +7,14 @@ import os
 import pty
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from clilab import Project
 
-from headrace.cli.running import mended
-from headrace.operations.documents import RepairedRow
+from headrace.cli.running import _row, mended
+from headrace.operations.documents import AttemptRow, RepairedRow
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 INTERFACE = {"now", "run_id", "state", "attempts", "published", "rejected", "incidents_opened"}
@@ -138,3 +139,11 @@ def test_what_is_left_of_a_node_is_asked_for_by_a_command_that_fits_all_of_it() 
     """Would catch: `headrace retry` proposed for an empty file in quarantine, which it reads and rejects again."""
     row = RepairedRow(node="sales", partitions=["2025-03-04"], still_wrong=1, assets=["takings"], consumers=[])
     assert mended(row) == "repaired sales 2025-03-04; takings reads it; 1 other partition of it failed or in quarantine: headrace why sales"
+
+
+def test_rows_of_a_partition_that_was_tried_twice_count_once() -> None:
+    """Would catch: 600 rows held of a file that has 300, because it was evaluated twice in one run."""
+    at = datetime(2026, 3, 22, tzinfo=UTC)
+    of = [("1.1", "2026-03-19", 300), ("1.2", "2026-03-20", 20), ("1.3", "2026-03-19", 300)]
+    tried = [AttemptRow(id=i, asset="clicks", partitions=[key], state="held", rows=rows, queued_at=at) for i, key, rows in of]
+    assert _row(tried)[3] == "320"

@@ -57,7 +57,8 @@ def _groups(attempts: list[AttemptRow]) -> list[list[AttemptRow]]:
 def _row(group: list[AttemptRow]) -> list[str | Cell]:
     first = group[0]
     keys = sorted({key for attempt in group for key in attempt.partitions})
-    rows = [attempt.rows for attempt in group if attempt.rows is not None]
+    last = set({key: attempt.id for attempt in group for key in attempt.partitions}.values())  # tried again: its rows once
+    rows = [one.rows for one in group if one.rows is not None and (not one.partitions or one.id in last)]
     took = sum((a.finished_at - a.started_at).total_seconds() for a in group if a.started_at and a.finished_at)
     return [
         Cell(first.asset, "bold"), span(keys), states.cell("warned" if first.verdict == "warned" else first.state),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,33 @@ def test_only_what_was_rewritten_is_called_so(tmp_path: Path) -> None:
     said = found["cause"]["evidence"][0]["observed"]
     assert "carrier: 6 rows, 1 code written otherwise, one for one" in said
     assert said.count("code") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [
+        (lambda n: n + 10, "each + 10"),
+        (lambda n: n * 11 // 10, "each × 1.1"),
+        (lambda n: n * 2.5, "each × 2.5"),
+        (lambda n: n * n + 1001, ""),
+    ],
+)
+@pytest.mark.parametrize("kind", [int, float])
+def test_numbers_are_not_called_codes(tmp_path: Path, change: Callable[[float], float], how: str, kind: type) -> None:
+    """Would catch: "value: 24 rows, 23 codes written otherwise, one for one" of measured numbers that rose by 1, or by a tenth."""
+    lab = Lab(tmp_path / "p")
+    lab.sql("totals", "select day, sum(value) as total from orders group by all")
+
+    def deliver(day: str, make: Callable[[float], float]) -> None:
+        values = [kind(make((n % 23 + 1) * 10)) for n in range(24)]
+        lab.deliver(day, [f"{n},{value},{day}" for n, value in enumerate(values)], "order_id,value,day")
+
+    for day in DAYS[:2]:
+        deliver(day, lambda n: n)
+    lab.tick()
+    for day in DAYS[:2]:
+        deliver(day, change)
+    lab.tick()
+    (found,) = lab.headrace("incidents")
+    assert [one["observed"].partition("; ")[2] for one in found["cause"]["evidence"]] == [f"value: 24 rows{how and f', {how}'}"] * 2
+    assert found["cause"]["summary"] == f"restated in 2 intervals: value in 48 rows{how and f', {how}'}"

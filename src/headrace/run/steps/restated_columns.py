@@ -21,8 +21,23 @@ CODES_MAX = 10_000
 PARTITIONS_MAX = 31
 """Of one file with more intervals so many are compared column by column."""
 TOLD_MAX = 5
-_MEASURES = ("FLOAT", "DOUBLE")
-"""Few values of these are no codes."""
+_NUMBERS = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+    "FLOAT",
+    "DOUBLE",
+)
+"""Few values of these, and of decimals, are no codes."""
+_ALIKE = 0.005
+"""Numbers are rounded: so large a part may each be off what a factor makes of it."""
 
 
 def changed_columns(
@@ -64,11 +79,20 @@ def _of(session: Session, columns: Sequence[Column], before: str, after: str) ->
         ]
         # rows that are only new, or only gone, changed no column
         if count := min(row[0] for row in counts if row is not None):
-            yield ColumnChange(column.name, int(count), _how(session, column, before, after))
+            yield _change(session, column, int(count), before, after)
+
+
+def _change(session: Session, column: Column, count: int, before: str, after: str) -> ColumnChange:
+    """What became of a column of which at least `count` rows have other values: of numbers that all moved alike each row is counted."""
+    how = _how(session, column, before, after)
+    if not how and (column.type in _NUMBERS or column.type.startswith("DECIMAL")):
+        by, moved = _moved_by(session, quote(column.name), before, after)
+        return ColumnChange(column.name, max(count, moved), by)
+    return ColumnChange(column.name, count, how)
 
 
 def _how(session: Session, column: Column, before: str, after: str) -> str:
-    """Whether values were emptied, or codes were replaced by other ones; else nothing is said."""
+    """Whether values were emptied, or codes, which numbers are not, were replaced by other ones; else nothing is said."""
     name = quote(column.name)
     counted = f"SELECT {name} AS v, count(*) AS n FROM ({{rows}}) GROUP BY 1"
     said = "SELECT count(v), list(n ORDER BY n) FILTER (v IS NOT NULL), sum(n) FILTER (v IS NULL)"
@@ -80,10 +104,34 @@ def _how(session: Session, column: Column, before: str, after: str) -> str:
     (was, had, nulls_before), (now, has, nulls_after) = sides
     if nulls_after > nulls_before:
         return f"{nulls_after - nulls_before:,} emptied"
-    codes = column.type not in _MEASURES and 1 < was <= CODES_MAX and was < sum(had or [0])
+    if column.type in _NUMBERS or column.type.startswith("DECIMAL"):
+        return ""
+    codes = 1 < was <= CODES_MAX and was < sum(had or [0])
     if codes and had == has and (new := _new_values(session, name, before, after)):
         return f"{new:,} code{'' if new == 1 else 's'} written otherwise, one for one"
     return f"{was} values became {now}" if codes and was != now else ""
+
+
+def _moved_by(session: Session, name: str, before: str, after: str) -> tuple[str, int]:
+    """By what all numbers grew or shrank alike, such as `each × 1.1`, and how many did; empty where they didn't."""
+    ranked = f"SELECT v, row_number() OVER (ORDER BY v) AS n FROM (SELECT {name}::DOUBLE AS v FROM ({{rows}})) WHERE v IS NOT NULL"
+    row = session.connection.execute(
+        f"WITH was AS ({ranked.format(rows=before)}), now AS ({ranked.format(rows=after)}),"
+        " pairs AS (SELECT was.v AS a, now.v AS b FROM was FULL JOIN now USING (n)),"
+        " moved AS (SELECT median(b - a) AS more, median(b / a) FILTER (a <> 0) AS times FROM pairs)"
+        " SELECT more, times, count(*), bool_and(a IS NOT NULL AND b IS NOT NULL),"
+        f" bool_and(abs(b - a - more) <= 1e-9 * greatest(abs(a), abs(b), 1)), bool_and(abs(b - a * times) <= {_ALIKE} * abs(b)),"
+        " count(*) FILTER (a <> b)"
+        " FROM pairs, moved GROUP BY more, times"
+    ).fetchone()
+    if row is None or row[2] < 2 or not row[3]:
+        return "", 0
+    more, times, _, _, added, multiplied, moved = row
+    if added and more:
+        return f"each {'+' if more > 0 else '-'} {abs(more):,.6g}", int(moved)
+    if multiplied and times > 0 and abs(times - 1) > 2 * _ALIKE:
+        return f"each × {times:,.4g}", int(moved)
+    return "", 0
 
 
 def _new_values(session: Session, name: str, before: str, after: str) -> int:

@@ -11,14 +11,12 @@ from headrace.model import HeadraceError, Refused, UsageError
 from headrace.model.commands import command_line, place
 from headrace.model.required import WHOLE
 from headrace.operations import quarantine_deciding, reasons
+from headrace.operations.held_by_incidents import decided_together, waiting_for
 from headrace.operations.incidents import found_in, number_of
 from headrace.operations.interventions import DecisionDocument, UndecidedRow
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
-from headrace.store import Transaction
 from headrace.store.queries import drift, evidence, incidents, quarantine
-from headrace.store.queries.incidents import Incident
-from headrace.store.queries.quarantine import Quarantined
 
 _ID = re.compile(r"inc-\d{1,15}", re.IGNORECASE)
 _DECIDED = ("published", "dropped")
@@ -47,21 +45,6 @@ def drop(session: Session, target: str, *, reason: str | None, progress: Progres
         return quarantine_deciding.drop(session, place, reason=reason, progress=progress)
 
     return _decided(session, "drop", target, reason, decide)
-
-
-def waiting_for(tx: Transaction, incident: Incident) -> list[Quarantined]:
-    """What waits at the partitions that an incident is seen at, by node and partition."""
-    seen = {(node, key or WHOLE) for node, key in incidents.partitions_of(tx, incident.id)}
-    nodes = sorted({node for node, _ in seen})
-    found = [row for node in nodes for row in quarantine.waiting(tx, node=node)]
-    return [row for row in found if (row.node, row.partition) in seen]
-
-
-def decided_together(tx: Transaction, incident: Incident, word: str) -> list[Quarantined]:
-    """What one decision (`accept`, `drop`) about an incident is about: of deliveries whose columns have new names these are decided
-    before, one after the other, since a column would be empty in all of their rows."""
-    rows = waiting_for(tx, incident)
-    return [row for row in rows if word != "accept" or not drift.renames_wait(tx, row.node, row.partition)]
 
 
 def _require_names(session: Session, node: str, key: str) -> None:

@@ -15,7 +15,7 @@ import contextlib
 import gc
 import json
 import os
-import select
+import selectors
 import signal
 import socket
 import subprocess
@@ -110,8 +110,10 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
-            if not select.select([self._pidfd], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired("a mother", timeout or 0)
+            with selectors.DefaultSelector() as selector:  # select() takes no descriptor above 1023
+                selector.register(self._pidfd, selectors.EVENT_READ)
+                if not selector.select(timeout):
+                    raise subprocess.TimeoutExpired("a mother", timeout or 0)
             os.close(self._pidfd)
             self.returncode = os.waitstatus_to_exitcode(self._warm.ask({"reap": self.pid}))
         return self.returncode

@@ -5,7 +5,7 @@ This process may hold the state and never loads DuckDB (`engine.binding` does).
 
 from __future__ import annotations
 
-import select
+import selectors
 import subprocess
 import sys
 import time
@@ -229,8 +229,10 @@ class _Worker:
         except OSError:
             return None
         # one request at a time, so nothing is left in the reader's buffer between two answers
-        if not select.select([self._answers], [], [], STATEMENT_SECONDS_MAX)[0]:
-            return None
+        with selectors.DefaultSelector() as selector:  # select() takes no descriptor above 1023
+            selector.register(self._answers, selectors.EVENT_READ)
+            if not selector.select(STATEMENT_SECONDS_MAX):
+                return None
         frame = receive(self._answers)
         return None if frame is None else msgspec.msgpack.decode(frame, type=Bound)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +39,9 @@ class Stop:
     def wait(self, seconds: float) -> bool:
         """Wait until somebody wishes it, for so long at most; whether somebody does."""
         if not self.asked:
-            select.select([self._read], [], [], seconds)
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._read, selectors.EVENT_READ)
+                selector.select(seconds)
         return self.asked
 
     def _caught(self, _number: int, _frame: FrameType | None) -> None:

@@ -95,6 +95,10 @@ QUOTED = [
     ("docs/explanation/anomalies.md", f"with {NEW_CATEGORY_SHARE:.0%} of the rows or more".replace("%", " %")),
     ("docs/explanation/anomalies.md", f"up to {oddities.REPEATED_ROWS_MAX:,} a delivery"),
     ("docs/explanation/anomalies.md", f"with the newest {VERSIONS_MAX} versions"),
+    (
+        "docs/how-to/databases.md",
+        {(10, 3600.0): "up to a tenth of `every:` early, but at most an hour"}[looking_far.EARLY_PART, looking_far.EARLY_SECONDS_MAX],
+    ),
     ("docs/how-to/http-api.md", {3600.0: "what couldn't be fetched after an hour"}[looking_far.FAILED_SECONDS]),
     ("docs/how-to/http-api.md", {86_400.0: "a day at most"}[http_rate.AWAY_SECONDS_MAX]),
     ("docs/how-to/http-api.md", {86_400.0: "pages are kept for a day"}[http_resume.KEPT_SECONDS_MAX]),

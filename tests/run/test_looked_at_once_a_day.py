@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import sqlite3
+from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from runlab import DAYS, SETTINGS, Lab
@@ -28,3 +30,22 @@ def test_a_missing_day_that_the_next_one_passes_over_is_an_incident(tmp_path: Pa
     lab.orders(DAYS[3])
     lab.tick()
     assert lab.headrace("incidents") == []
+
+
+def test_a_table_that_is_read_whole_is_read_by_each_daily_pass(tmp_path: Path) -> None:
+    """Would catch: a list that a daily pass reads every second day only, because each pass observes
+    it some milliseconds after it began, and a whole day hasn't gone by at the next; one that is read
+    by each of many passes a day."""
+    lab = Lab(tmp_path / "p")
+    lab.write("headrace.toml", f'{SETTINGS}[connections.bank]\nurl = "sqlite:bank.db"\n')
+    lab.write("sources/shops.yaml", "source: shops\nowner: acme\nconnection: bank\ntable: shops\n")
+    with closing(sqlite3.connect(lab.root / "bank.db")) as bank, bank:
+        bank.execute("create table shops (shop text)")
+    begun = lab.now
+    for number in range(4):
+        with closing(sqlite3.connect(lab.root / "bank.db")) as bank, bank:
+            bank.execute("insert into shops values (?)", [f"s{number}"])
+        for hour in (0, 12):
+            lab.now = begun + timedelta(days=number, hours=hour)
+            document = lab.tick()
+            assert [one.state for one in document.attempts] == (["published"] if hour == 0 else [])

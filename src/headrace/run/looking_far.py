@@ -32,13 +32,17 @@ EVERY = "1d"
 """How often what can't say whether it has changed is read again, unless `every:` says otherwise."""
 FAILED_SECONDS = 3600.0
 """What couldn't be fetched in all its attempts is asked for again after an hour."""
+EARLY_PART = 10
+EARLY_SECONDS_MAX = 3600.0
+"""A look counts as one `every:` later if at most a tenth of it, and at most an hour, is missing: a daily `tick`
+never falls exactly a day after the moment at which the last one observed the source, and would read it every second day."""
 _WHOLE = "*"
 
 
 def question(tx: Transaction, project: Project, source: Source, now: int, *, number: int, files: Sequence[Found] = ()) -> LookAt | None:
     """What a worker is asked about a source; None where there is nothing to ask."""
     known = arriving.known_versions(tx, source.name)
-    for key in arriving.given_up(tx, source.name, failed_by=now - int(FAILED_SECONDS * 1e6), rejected_by=now - _every_us(source)):
+    for key in arriving.given_up(tx, source.name, failed_by=now - int(FAILED_SECONDS * 1e6), rejected_by=now - _rests_us(source)):
         known.pop(key, None)
     listed = name_of(source) == "url"  # all that lies there is asked for, as in a local folder
     wanted = () if files or listed else tuple(_wanted(tx, source, known, now))
@@ -62,7 +66,7 @@ def question(tx: Transaction, project: Project, source: Source, now: int, *, num
 def _wanted(tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int) -> Iterator[str]:
     if source.partition.grain is None:
         newest = known.get(_WHOLE)
-        if newest is None or newest[1] or now - newest[2] >= _every_us(source):
+        if newest is None or newest[1] or now - newest[2] >= _rests_us(source):
             yield _WHOLE
         return
     keys = list(_intervals(tx, source, known, now))
@@ -77,8 +81,10 @@ def read_again_every(tx: Transaction, source: Source) -> str | None:
     return None if newest is None or newest[1] else source.every or EVERY
 
 
-def _every_us(source: Source) -> int:
-    return int(parse_duration(source.every or EVERY).total_seconds() * 1_000_000)
+def _rests_us(source: Source) -> int:
+    """How long after it was read a source isn't read again, microseconds: `every:`, less what a look may come early."""
+    every = parse_duration(source.every or EVERY).total_seconds()
+    return int((every - min(every / EARLY_PART, EARLY_SECONDS_MAX)) * 1_000_000)
 
 
 def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int) -> Iterator[str]:
@@ -94,7 +100,7 @@ def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str,
         if delivered is None:
             yield key
             continue
-        tells = delivered[1] or (source.every is not None and now - delivered[2] >= _every_us(source))
+        tells = delivered[1] or (source.every is not None and now - delivered[2] >= _rests_us(source))
         if tells and restated.after_us(bounds_us(key, grain, zone)[1], zone) > now:
             yield key
 

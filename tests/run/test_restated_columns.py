@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from runlab import DAYS, Lab
 
@@ -102,3 +105,19 @@ def test_numbers_are_not_called_codes(tmp_path: Path, change: Callable[[float], 
     (found,) = lab.headrace("incidents")
     assert [one["observed"].partition("; ")[2] for one in found["cause"]["evidence"]] == [f"value: 24 rows{how and f', {how}'}"] * 2
     assert found["cause"]["summary"] == f"restated in 2 intervals: value in 48 rows{how and f', {how}'}"
+
+
+def test_lists_keep_no_other_column_from_being_named(tmp_path: Path) -> None:
+    """Would catch: `DECIMAL(10,2)[]` taken for a number, an error when it is cast to one, and nothing
+    said of any column."""
+    lab = Lab(tmp_path / "p")
+    source = (lab.root / "sources/orders.yaml").read_text()
+    lab.write("sources/orders.yaml", source.replace(".csv", ".parquet"))
+    path = lab.root / f"landing/orders_{DAYS[0]}.parquet"
+    for prefix in ("", "X-"):
+        carriers = [f"{prefix}{CODES[n % 7 % 4]}" for n in range(24)]
+        taxes = pa.array([[Decimal(n), Decimal(len(prefix))] for n in range(24)], pa.list_(pa.decimal128(10, 2)))
+        pq.write_table(pa.table({"order_id": range(24), "carrier": carriers, "taxes": taxes}), path)
+        lab.tick()
+    (found,) = lab.headrace("incidents")
+    assert found["cause"]["columns"] == ["carrier", "taxes"]

@@ -9,6 +9,7 @@ from headrace.engine import InputData
 from headrace.lake import PARTITION_COLUMN, Column, StagedFile
 from headrace.lake.session import Session, quote
 from headrace.quality.restating import ColumnChange
+from headrace.quality.values import Kind, kind_of
 from headrace.run.messages import Changed
 from headrace.run.steps.comparing import after_sql, before_sql
 
@@ -21,21 +22,6 @@ CODES_MAX = 10_000
 PARTITIONS_MAX = 31
 """Of one file with more intervals so many are compared column by column."""
 TOLD_MAX = 5
-_NUMBERS = (
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "HUGEINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-    "UHUGEINT",
-    "FLOAT",
-    "DOUBLE",
-)
-"""Few values of these, and of decimals, are no codes."""
 _ALIKE = 0.005
 """Numbers are rounded: so large a part may each be off what a factor makes of it."""
 
@@ -83,33 +69,30 @@ def _of(session: Session, columns: Sequence[Column], before: str, after: str) ->
 
 
 def _change(session: Session, column: Column, count: int, before: str, after: str) -> ColumnChange:
-    """What became of a column of which at least `count` rows have other values: of numbers that all moved alike each row is counted."""
-    how = _how(session, column, before, after)
-    if not how and (column.type in _NUMBERS or column.type.startswith("DECIMAL")):
-        by, moved = _moved_by(session, quote(column.name), before, after)
-        return ColumnChange(column.name, max(count, moved), by)
+    """What became of a column of which at least `count` rows have other values: values that were
+    emptied, numbers that all moved alike, of which each row is counted, or codes that were replaced."""
+    name = quote(column.name)
+    (was, had, nulls_before), (now, has, nulls_after) = (_counted(session, name, rows) for rows in (before, after))
+    if nulls_after > nulls_before:
+        return ColumnChange(column.name, count, f"{nulls_after - nulls_before:,} emptied")
+    if kind_of(column.type) is Kind.NUMBER:  # few values of these are no codes
+        how, moved = _moved_by(session, name, before, after)
+        return ColumnChange(column.name, max(count, moved), how)
+    codes = 1 < was <= CODES_MAX and was < sum(had)
+    if codes and had == has and (new := _new_values(session, name, before, after)):
+        how = f"{new:,} code{'' if new == 1 else 's'} written otherwise, one for one"
+    else:
+        how = f"{was} values became {now}" if codes and was != now else ""
     return ColumnChange(column.name, count, how)
 
 
-def _how(session: Session, column: Column, before: str, after: str) -> str:
-    """Whether values were emptied, or codes, which numbers are not, were replaced by other ones; else nothing is said."""
-    name = quote(column.name)
-    counted = f"SELECT {name} AS v, count(*) AS n FROM ({{rows}}) GROUP BY 1"
+def _counted(session: Session, name: str, rows: str) -> tuple[int, list[int], int]:
+    """How many distinct values a column has, how often each is there (in order), and its nulls."""
+    counted = f"SELECT {name} AS v, count(*) AS n FROM ({rows}) GROUP BY 1"
     said = "SELECT count(v), list(n ORDER BY n) FILTER (v IS NOT NULL), sum(n) FILTER (v IS NULL)"
-    sides = []
-    for rows in (before, after):
-        row = session.connection.execute(f"{said} FROM ({counted.format(rows=rows)})").fetchone()
-        assert row is not None
-        sides.append((row[0], row[1], row[2] or 0))
-    (was, had, nulls_before), (now, has, nulls_after) = sides
-    if nulls_after > nulls_before:
-        return f"{nulls_after - nulls_before:,} emptied"
-    if column.type in _NUMBERS or column.type.startswith("DECIMAL"):
-        return ""
-    codes = 1 < was <= CODES_MAX and was < sum(had or [0])
-    if codes and had == has and (new := _new_values(session, name, before, after)):
-        return f"{new:,} code{'' if new == 1 else 's'} written otherwise, one for one"
-    return f"{was} values became {now}" if codes and was != now else ""
+    row = session.connection.execute(f"{said} FROM ({counted})").fetchone()
+    assert row is not None
+    return row[0], row[1] or [0], row[2] or 0
 
 
 def _moved_by(session: Session, name: str, before: str, after: str) -> tuple[str, int]:

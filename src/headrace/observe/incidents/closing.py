@@ -74,8 +74,8 @@ def _recovering(tx: Transaction, one: Incident, why: str, now: int) -> None:
 
 def _resolved(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> None:
     served = _restored_at(tx, scene, one, evaluation, min(now, stored_evidence.warned_last(tx, one.id) or now))
-    restored = max(served, min(endings.last_act_us(tx, scene, one), now))  # nothing is over before the act that ended it
-    text = endings.sentence(tx, scene, one, evaluation, now)
+    text, acted_us = endings.ending(tx, scene, one, evaluation, now)
+    restored = max(served, min(acted_us, now))  # nothing is over before the act that ended it
     stored.write(tx, msgspec.structs.replace(one, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
     stored.happened(tx, one.id, [Happened(now, f"{endings.RESOLVED}{text}", HEADRACE)])
 

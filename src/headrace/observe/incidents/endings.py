@@ -50,29 +50,28 @@ _NOBODY_WAITED = (CauseKind.APPROVAL_PENDING, CauseKind.SLOW_RUN)
 """What kept nothing from readers, or nothing that anybody wanted yet."""
 
 
-def sentence(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> str:
-    """What ended an incident, and how those are served whom it affected; no capital, no full stop."""
+class Ending(NamedTuple):
+    """What ended an incident, and how those are served whom it affected (no capital, no full stop); and
+    when somebody did what ended it, in microseconds, 0 where no command did."""
+
+    sentence: str
+    acted_us: int
+
+
+def ending(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> Ending:
+    """How an incident ends that is resolved now."""
     lines = _since_opened(stored.timeline_of(tx, one.id))
+    done = [it for it in commands.since(tx, scene, one, lines) if it.action in ENDING]
+    acted_us = max((it.at for it in done), default=0)
     merged = [line.act.removeprefix(MERGED) for line in lines if line.act is not None and line.act.startswith(MERGED)]
     if merged:
-        return f"it is part of {shown(int(merged[-1]))}"
-    done = _done(tx, scene, one, lines)
+        return Ending(f"it is part of {shown(int(merged[-1]))}", acted_us)
     told = [commands.told(done, COMMANDS_MAX)] if done else []
     parts = [*_removed(scene, one), *told, *_delivered(tx, scene, one), *_promised_anew(scene, one, done, now)]
     if not parts:
         parts = list(_by_itself(tx, scene, one, now)) or ["nothing of it is left"]
     waived = {name for it in done if it.action == Action.OBLIGATION_WAIVED for name, _ in it.places}
-    return "; ".join([*parts, *_served(tx, scene, one, evaluation, waived, now)])
-
-
-def last_act_us(tx: Transaction, scene: Scene, one: Incident) -> int:
-    """When somebody did what ended an incident, microseconds; 0 where no command did."""
-    lines = _since_opened(stored.timeline_of(tx, one.id))
-    return max((it.at for it in _done(tx, scene, one, lines)), default=0)
-
-
-def _done(tx: Transaction, scene: Scene, one: Incident, lines: Sequence[Happened]) -> list[Command]:
-    return [it for it in commands.since(tx, scene, one, lines) if it.action in ENDING]
+    return Ending("; ".join([*parts, *_served(tx, scene, one, evaluation, waived, now)]), acted_us)
 
 
 def ended(state: str, timeline: Sequence[str]) -> str | None:

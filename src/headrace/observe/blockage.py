@@ -160,10 +160,7 @@ class Blockage:
         read = self._reads(node, key, damaged)
         met = [place for place, one in damaged.items() if standing.reason.startswith(f"{LAKE_FILE}{one.path} ")]
         places = [place for place in damaged if place in read] or met[:1]
-        return [
-            Blocked(Block.DAMAGED, damaged[place].since_us, *place, "published", damaged[place].said, damaged[place].incident)
-            for place in places
-        ]
+        return [found for place in places if (found := damage_of(self._scene, *place)) is not None]
 
     def _reads(self, node: Node, key: str, among: Collection[_Place]) -> set[_Place]:
         """What a partition is made of, of some places."""
@@ -224,6 +221,12 @@ class Blockage:
         if node.exported_to and state == "waiting" and standing.reason:  # it is tried again and again, and fails
             return Blocked(Block.FAILED, standing.since_us, node.name, key, "failed", standing.reason)
         return Blocked(block_of(state), standing.since_us, node.name, key, state, standing.reason)
+
+
+def damage_of(scene: Scene, node: str, partition: str) -> Blocked | None:
+    """A partition that was published and whose file can't be read any more; None of all others."""
+    one = scene.world.damaged().get((node, partition))
+    return None if one is None else Blocked(Block.DAMAGED, one.since_us, node, partition, "published", one.said, one.incident)
 
 
 def _is_tried_again(standing: Standing) -> bool:

@@ -11,7 +11,7 @@ from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import key_at_us, previous_key
 from headrace.model.zones import to_us
 from headrace.observe.availability.tainted import needed as made_of
-from headrace.observe.blockage import block_of
+from headrace.observe.blockage import block_of, damage_of, next_command
 from headrace.observe.evaluation import WAITING
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
 from headrace.observe.periods import unserved
@@ -277,13 +277,13 @@ def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name
         state = "dropped"
     if rows:
         verdict = _verdict(subject, rows)
-    elif standing is not None and state == "published" and (damage := scene.world.damaged().get((name, chosen))) is not None:
-        published, since = (moment(at_us, now_us, session.timezone) for at_us in (standing.since, damage.since_us))
-        verdict = f"{subject} was published {published}, and can't be read since {since}: {damage.said}"
-        command = f"headrace incident {damage.incident}" if damage.incident else "headrace doctor"
-        return _document(session, subject, chosen, state, verdict, rows, command)
     elif standing is not None and state == "published":
-        verdict = f"{subject} waits for nothing: it is published, since {moment(standing.since, now_us, session.timezone)}"
+        published = moment(standing.since, now_us, session.timezone)
+        if (damage := damage_of(scene, name, chosen)) is not None and damage.since_us is not None:
+            since = moment(damage.since_us, now_us, session.timezone)
+            verdict = f"{subject} was published {published}, and can't be read since {since}: {damage.reason}"
+            return _document(session, subject, chosen, state, verdict, rows, next_command(damage))
+        verdict = f"{subject} waits for nothing: it is published, since {published}"
     else:
         verdict = f"{subject} waits for nothing that is known"
     others = len([one for one in waiting if one != chosen]) if key is None else 0

@@ -85,7 +85,7 @@ def ended_by(code: int) -> str:
 
 def named_in(said: str) -> str:
     """The limit that an error's words tell of; empty where they tell of none."""
-    return _in_words(said)
+    return next((name for name, words in _BY_WORDS if words.search(said)), "")
 
 
 def hint_for(limit: str) -> str:
@@ -99,7 +99,7 @@ def as_said(error: BodyError, lines: Iterable[str]) -> BodyError:
     if error.code != "command_failed" or error.kind is not ErrorKind.DETERMINISTIC:
         return error
     said = [*lines][-LINES_LOOKED_AT:]
-    limit = next((name for line in reversed(said) if (name := _in_words(line))), "")
+    limit = next((name for line in reversed(said) if (name := named_in(line))), "")
     if not limit:
         return error
     return msgspec.structs.replace(
@@ -110,7 +110,3 @@ def as_said(error: BodyError, lines: Iterable[str]) -> BodyError:
         everywhere=False,
         machine=False,
     )
-
-
-def _in_words(line: str) -> str:
-    return next((name for name, words in _BY_WORDS if words.search(line)), "")

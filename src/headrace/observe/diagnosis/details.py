@@ -94,22 +94,17 @@ _SAID = (
 
 def failure_of(one: Evidence) -> Failure:
     """What kind of failure a piece of evidence tells of: by its code, else by what it says."""
-    return _failure(one.detail, one.observed)
-
-
-def failure_said(code: str, said: str) -> Failure:
-    """What kind of failure an error's code and words tell of."""
-    return _failure(code, said)
+    return failure_said(one.detail, one.observed)
 
 
 def says_no_space(said: str) -> bool:
     """Whether an error's words tell of a full disk."""
-    return _failure("", said) is Failure.SPACE
+    return failure_said("", said) is Failure.SPACE
 
 
 def says_denied(said: str) -> bool:
     """Whether an error's words tell of rights that are missing."""
-    return _failure("", said) is Failure.DENIED
+    return failure_said("", said) is Failure.DENIED
 
 
 def says_disk(said: str) -> bool:
@@ -126,7 +121,8 @@ def needed(said: str) -> str:
 
 
 @lru_cache(FAILURES_KEPT)
-def _failure(code: str, said: str) -> Failure:
+def failure_said(code: str, said: str) -> Failure:
+    """What kind of failure an error's code and words tell of."""
     if _LACKS.search(said):
         return Failure.ENVIRONMENT
     if _PLACE.search(said):

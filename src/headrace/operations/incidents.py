@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from headrace.model import UnknownName, UsageError
@@ -110,9 +111,12 @@ def _failed(tx: Transaction, one: Incident) -> list[list[str]]:
 def _once(tx: Transaction, seen: Iterable[tuple[Said, list[str]]]) -> Iterator[tuple[Said, list[str]]]:
     """The evidence without what was seen again when the same delivery was ingested once more: somebody accepted it, or retried it.
     Attempts that failed are counted by themselves."""
+    found = list(seen)
+    texts = Counter((said.what, said.expected, said.observed) for said, _ in found)
     known = set[tuple[str, ...]]()
-    for said, failed in seen:
-        data = None if failed else _data_of(tx, said.id)
+    for said, failed in found:
+        alone = texts[said.what, said.expected, said.observed] == 1
+        data = None if failed or alone else _data_of(tx, said.id)
         mark = (data or "", said.what, said.expected, said.observed)
         if data is None or mark not in known:
             yield said, failed

@@ -86,8 +86,8 @@ def computed_since(tx: Transaction, changed: Sequence[Evidence], lost: Collectio
     computed partitions that were published."""
     if not lost:
         return
-    standing = (content for node, content in stored.standing_of(tx, KIND).values() if node in lost)
-    known = [*(msgspec.msgpack.decode(content, type=Evidence) for content in standing), *changed]
+    before = (content for node, content in stored.standing_of(tx, KIND).values() if node in lost)
+    known = [*(msgspec.msgpack.decode(content, type=Evidence) for content in before), *changed]
     of_code = sorted((one for one in known if one.node in lost and one.detail in BODIES), key=_version)
     for at, one in enumerate(of_code):
         again = next((_version(later) for later in of_code[at + 1 :] if later.node == one.node), None)

@@ -121,8 +121,8 @@ def _news(
 def _lost_workers(tx: Transaction, found: Gathered) -> set[str]:
     """The nodes at which workers were lost, and nothing came of it yet."""
     contents = [*stored.standing_of(tx, "attempt").values(), *stored.standing_of(tx, attempts.BACKFILLS).values()]
-    standing = (msgspec.msgpack.decode(content, type=Evidence) for _, content in contents)
-    return {one.node for one in (*standing, *found.seen.values()) if one.family is Family.LOST}
+    before = (msgspec.msgpack.decode(content, type=Evidence) for _, content in contents)
+    return {one.node for one in (*before, *found.seen.values()) if one.family is Family.LOST}
 
 
 def _removed(tx: Transaction, found: Gathered, scene: Scene) -> None:

@@ -57,7 +57,7 @@ def _problem(consumer: Consumer, code: str, message: str, hint: str) -> Problem:
 
 def reads_of(project: Project, consumer: Consumer) -> list[PartitionSpec]:
     """How what a consumer reads is cut; a view is cut as who reads it needs it."""
-    nodes = (project.sources.get(name) or project.assets.get(name) for name in consumer.reads)
+    nodes = (project.source_or_asset(name) for name in consumer.reads)
     return [_cut(node, consumer) for node in nodes if node is not None]
 
 

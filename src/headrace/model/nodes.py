@@ -428,4 +428,8 @@ class Project(Value, kw_only=True):
 
     def node(self, name: str) -> Source | Asset | Consumer | None:
         """The source, asset or consumer of that name, or None."""
-        return self.sources.get(name) or self.assets.get(name) or self.consumers.get(name)
+        return self.source_or_asset(name) or self.consumers.get(name)
+
+    def source_or_asset(self, name: str) -> Source | Asset | None:
+        """The source or asset of that name, or None."""
+        return self.sources.get(name) or self.assets.get(name)

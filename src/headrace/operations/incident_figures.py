@@ -44,7 +44,7 @@ def incident_figures(session: Session, target: str) -> list[IncidentFigureRow]:
 def _figures(tx: Transaction, project: Project, one: Incident) -> list[IncidentFigureRow]:
     ids = [int(said.id.removeprefix(_FACT)) for said in one.evidence if said.id.startswith(_FACT)]
     facts = sorted(drift.facts(tx, ids), key=lambda fact: (fact.partition, -float(fact.strength)))
-    node = project.sources.get(one.node) or project.assets.get(one.node)
+    node = project.source_or_asset(one.node)
     own = [fact for fact in facts if fact.node == one.node]
     if node is None or not own:
         return []

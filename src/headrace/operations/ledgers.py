@@ -177,7 +177,7 @@ class Ledgers:
 def owner_of(compiled: Compiled, node: str) -> str:
     """Who answers for a node; nobody for one that isn't declared any more."""
     project = compiled.project
-    found = project.sources.get(node) or project.assets.get(node) or project.consumers.get(node)
+    found = project.node(node)
     return found.owner if found is not None else ""
 
 

@@ -254,7 +254,7 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
                 first=f"promise what can be kept ({_place(project, incident.node)}), or {earlier}: {incident.summary}",
                 commands=("headrace apply", "headrace tick"),
             )
-        case CauseKind.DATA_CORRUPTED if _made(project, incident.node) is not None:
+        case CauseKind.DATA_CORRUPTED if project.source_or_asset(incident.node) is not None:
             return _of_damage(tx, compiled, incident, again=again)
         case CauseKind.REPORTED if incident.node in project.assets:
             return _of_reported(tx, compiled, incident, again=again)
@@ -414,7 +414,7 @@ def _of_reported(tx: Transaction, compiled: Compiled, incident: Incident, *, aga
 
 def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending:
     project = compiled.project
-    node = _made(project, incident.node)
+    node = project.source_or_asset(incident.node)
     if node is None:
         return Mending(first=f"{incident.node} has no data of its own, or isn't declared any more", commands=("headrace status",))
     if lapsed := stored_evidence.lapsed_of(tx, incident.id):
@@ -453,7 +453,7 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
     warned = None if elsewhere else _of_warned(tx, compiled, incident, node)
     if warned is not None:
         return warned
-    kept = [name for name, key in _places(tx, incident) if _made(project, name) is not None and _is_waiting(tx, name, key)]
+    kept = [name for name, key in _places(tx, incident) if project.source_or_asset(name) is not None and _is_waiting(tx, name, key)]
     others = {name: None for name in (*(one.node for one in elsewhere), *kept) if name != node.name}
     return _built(project, incident, Mode.MISSING, also=tuple(others))
 
@@ -527,7 +527,7 @@ def _of_lapsed(tx: Transaction, project: Project, incident: Incident, lapsed: Se
     """Data that readers see by an exception that has lapsed: nothing is computed, somebody decides about it once more. Where a column
     has another name in it, that is decided first."""
     name, key = lapsed[0]
-    at, node = place(name, key or WHOLE), _made(project, name)
+    at, node = place(name, key or WHOLE), project.source_or_asset(name)
     other = f"ask {node.owner} for other data" if isinstance(node, Source) else f"correct {_place(project, name)} or its input"
     shown = command_line("quarantine", at)
     renamed = next((each for each in lapsed if drift.renames_published(tx, each[0], each[1] or WHOLE)), None)
@@ -557,7 +557,7 @@ def _of_withdrawn(tx: Transaction, project: Project, incident: Incident) -> Mend
     if not computed:
         return None
     more = f" (and {len(computed) - 1} more)" if len(computed) > 1 else ""
-    node = _made(project, incident.node)
+    node = project.source_or_asset(incident.node)
     other = f"ask {node.owner} for other data, or " if isinstance(node, Source) else ""
     return Mending(
         first=f"{other}take back what was computed from {place(*taken_back[0])}: {computed[0]}{more}",
@@ -693,7 +693,7 @@ def _asked_for(tx: Transaction, incident: Incident) -> bool:
 
 def _built(project: Project, incident: Incident, mode: Mode, also: tuple[str, ...] = ()) -> Mending:
     """Everything from the first to the last partition that the cause is seen at, with what reads it; a pass where it isn't cut by time."""
-    node = _made(project, incident.node)
+    node = project.source_or_asset(incident.node)
     keys = [key.partition(SEPARATOR)[0] for key in _ordered(project, incident)]
     if node is None or node.partition.grain is None or not keys:
         return Mending(acts=(Act.LOOK,))
@@ -704,19 +704,15 @@ def _built(project: Project, incident: Incident, mode: Mode, also: tuple[str, ..
 
 def _ordered(project: Project, incident: Incident) -> list[str]:
     """The partitions of its node, oldest first."""
-    node = _made(project, incident.node)
+    node = project.source_or_asset(incident.node)
     if node is None:
         return list(incident.affected.partitions)
     zone = node.timezone or project.settings.timezone
     return sorted(incident.affected.partitions, key=lambda key: order_of(key, node.partition, zone))
 
 
-def _made(project: Project, name: str) -> Source | Asset | None:
-    return project.sources.get(name) or project.assets.get(name)
-
-
 def _place(project: Project, name: str) -> str:
-    node = project.node(name) or project.consumers.get(name)
+    node = project.node(name)
     return "headrace.toml" if node is None else f"{node.place.file}:{node.place.line}"
 
 

@@ -23,7 +23,7 @@ def other_choices(tx: Transaction, project: Project, node: str, partition: str) 
     """The other choices about a partition, as the rest of a sentence that says what to do first; empty
     where there is none, or it isn't withheld."""
     row = partitions.get(tx, node, partition)
-    declared = _node(project, node)
+    declared = project.source_or_asset(node)
     last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
     if declared is None or last is None or row is None or row.state not in _WITHHELD:
         return ""
@@ -55,7 +55,7 @@ def _of_keys(tx: Transaction, project: Project, node: Source | Asset, last: Atte
         if one.partition == partition and one.outcome == "failed" and one.severity == "blocking" and one.kind == "references"
     }
     to = next((str(one.arguments["to"]) for one in node.checks if one.kind == "references" and one.name in failed), None)
-    other = None if to is None else _node(project, to.partition(".")[0])
+    other = None if to is None else project.source_or_asset(to.partition(".")[0])
     if other is None:
         return ""
     asked, again = f"; or, if {to} lacks keys, ask {other.owner} for them", f"checked again as soon as {other.name} has other rows"
@@ -64,7 +64,3 @@ def _of_keys(tx: Transaction, project: Project, node: Source | Asset, last: Atte
         return f"{asked}: it is {again}"
     run = command_line("run", other.name, "--again", "--reason", "TEXT")
     return f"{asked}, then {run} ({other.name} is read every {every} by itself): it is {again}"
-
-
-def _node(project: Project, name: str) -> Source | Asset | None:
-    return project.sources.get(name) or project.assets.get(name)

@@ -145,7 +145,7 @@ def repairs(project: Project, broken: Iterable[Broken], because: str) -> list[Re
 
 
 def _row(project: Project, node: str, first: str | None, found: Sequence[Broken], because: str) -> RepairRow:
-    declared = project.sources.get(node) or project.assets.get(node)
+    declared = project.source_or_asset(node)
     keys = [one.partition for one in found]
     history = found[0].history
     if declared is not None and declared.partition.grain is not None:
@@ -230,7 +230,7 @@ def _of_source(source: Source, one: Broken) -> str | None:
 
 
 def _commands(project: Project, node: str, keys: Sequence[str], found: Sequence[Broken], because: str) -> list[str]:
-    declared = project.sources.get(node) or project.assets.get(node)
+    declared = project.source_or_asset(node)
     if all(_is_configured(one) for one in found):
         return after_correcting(node, keys, is_asset=isinstance(declared, Asset))
     if isinstance(declared, Source) and any(broken.state not in ("failed", "lost") for broken in found):

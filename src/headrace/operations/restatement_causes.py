@@ -121,7 +121,7 @@ class RestatementCauses:
 
     def _node(self, name: str) -> Source | Asset | None:
         project = self._compiled.project
-        return project.sources.get(name) or project.assets.get(name)
+        return project.source_or_asset(name)
 
     def _fingerprint(self, version: int, name: str) -> str | None:
         """Of a node as one version has it; None where that isn't known any more."""

@@ -74,7 +74,7 @@ def read_by(rows: Iterable[RestatedRow], consumer: str) -> list[RestatedRow]:
 
 def _told(compiled: Compiled, name: str) -> bool:
     """Whether a new publication of an old partition means another past: a merge's partitions are states of one table."""
-    node = compiled.project.sources.get(name) or compiled.project.assets.get(name)
+    node = compiled.project.source_or_asset(name)
     return node is not None and node.partition.grain is not None and not (not isinstance(node, Source) and node.accumulates)
 
 

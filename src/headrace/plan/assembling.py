@@ -223,7 +223,7 @@ class Assembler:
         given = self._given.get(name)
         if given is not None:
             return given.partition_column
-        node = self._project.sources.get(name) or self._project.assets.get(name)
+        node = self._project.source_or_asset(name)
         return node.partition.column if node is not None else None
 
     def _parameter_types(self, asset: Asset, analysis: Analysis) -> tuple[tuple[str, str], ...]:

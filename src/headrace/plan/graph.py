@@ -169,7 +169,7 @@ def layers(edges: Mapping[str, Sequence[str]], names: Iterable[str]) -> list[lis
 
 def is_cut(asset: Asset, spec: InputSpec, project: Project) -> bool:
     """Whether a body gets the input's partitions one by one, and not the whole of it."""
-    node = project.sources.get(spec.node) or project.assets.get(spec.node)
+    node = project.source_or_asset(spec.node)
     if node is None or (isinstance(node, Asset) and node.accumulates):
         return False
     return not node.partition.whole and spec.mode is not InputMode.ALL and not asset.partition.whole

@@ -174,7 +174,7 @@ def _typed(node: CompiledNode) -> dict[str, tuple[str, str | None]]:
 
 def _shape(compiled: Compiled | None, node: CompiledNode) -> tuple[object, ...]:
     """How a node's data is cut and kept."""
-    declared = compiled.project.sources.get(node.name) or compiled.project.assets.get(node.name) if compiled is not None else None
+    declared = compiled.project.source_or_asset(node.name) if compiled is not None else None
     if declared is None:
         return ()
     kept = (declared.materialize, declared.merge_keys) if isinstance(declared, Asset) else ()

@@ -21,5 +21,5 @@ def problems(asset: Asset, inputs: Sequence[InputSpec], project: Project) -> Ite
 
 
 def _same_key(spec: InputSpec, key: str, project: Project) -> bool:
-    node = project.sources.get(spec.node) or project.assets.get(spec.node)
+    node = project.source_or_asset(spec.node)
     return node is not None and node.partition.key == key and spec.mode is not InputMode.ALL and not spec.optional

@@ -227,7 +227,7 @@ def _declared(files: Sequence[PlannedFile], before: Compiled | None, after: Comp
 
 
 def _both(old: Project | None, new: Project, name: str) -> list[Any]:
-    found = [project.node(name) or project.consumers.get(name) for project in (old, new) if project is not None]
+    found = [project.node(name) for project in (old, new) if project is not None]
     return [one for one in found if one is not None]
 
 
@@ -253,7 +253,7 @@ def _renamed(before: Compiled | None, after: Compiled) -> dict[str, str]:
 def _repartitioned(old: Project, new: Project, facts: Facts) -> Iterator[Repartition]:
     """Nodes whose published keys mean nothing any more, in the order of their names: sources and assets, then exports."""
     for name in sorted({*new.sources, *new.assets}):
-        was, now = _made(old, name), _made(new, name)
+        was, now = old.source_or_asset(name), new.source_or_asset(name)
         if was is not None and now is not None and _cut(was) != _cut(now):
             yield Repartition(node=name, before=_cut(was), after=_cut(now), range=facts.published.get(name, NOWHERE))
     for name in sorted(new.consumers):
@@ -313,10 +313,6 @@ def _consumers(compiled: Compiled) -> dict[str, frozenset[str]]:
         for spec in compiled.nodes[name].inputs:
             readers.setdefault(spec.node, []).append(name)
     return reached
-
-
-def _made(project: Project, name: str) -> Source | Asset | None:
-    return project.sources.get(name) or project.assets.get(name)
 
 
 def _what(project: Project, name: str) -> str:

@@ -94,5 +94,5 @@ def _ordered(projects: Sequence[Project], node: str) -> bool:
 
 
 def _partition(project: Project, name: str) -> PartitionSpec | None:
-    node = project.sources.get(name) or project.assets.get(name) or exported(project, name)
+    node = project.source_or_asset(name) or exported(project, name)
     return node.partition if node is not None else None

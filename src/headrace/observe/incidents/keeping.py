@@ -293,7 +293,7 @@ def _hashed(kind: CauseKind, node: str, columns: Sequence[str], detail: str) -> 
 def owner_of(project: Project, node: str, kind: CauseKind) -> str:
     """Who answers for a cause: whose the node is; of what nobody outside the project did, the nearest of
     a vendor's managers who isn't a vendor."""
-    found = project.node(node) or project.consumers.get(node)
+    found = project.node(node)
     if found is None:
         return HEADRACE
     return (decider(project, found.owner) or HEADRACE) if kind in _INSIDE else found.owner

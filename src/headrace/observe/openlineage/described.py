@@ -37,7 +37,7 @@ class Described:
     def owner(self, name: str) -> str | None:
         """Whose a node or a consumer is; None for one that isn't there any more."""
         project = self.compiled.project
-        found = project.node(name) or project.consumers.get(name)
+        found = project.node(name)
         return found.owner if found is not None else None
 
     def inputs(self, name: str, kind: str) -> list[str]:
@@ -106,5 +106,5 @@ def _encoded(facets: dict[str, Any]) -> dict[str, msgspec.Raw]:
 
 
 def _description(compiled: Compiled, name: str) -> str | None:
-    found = compiled.project.node(name) or compiled.project.consumers.get(name)
+    found = compiled.project.node(name)
     return found.description if found is not None else None

@@ -113,7 +113,7 @@ def _tags(one: Told, *, ended: bool) -> list[dict[str, str]]:
 def _nominal(described: Described, one: Told) -> dict[str, Any]:
     """The time that its partitions are of."""
     project = described.compiled.project
-    node = project.sources.get(one.node) or project.assets.get(one.node) or exported(project, one.node)
+    node = project.source_or_asset(one.node) or exported(project, one.node)
     grain = node.partition.grain if node is not None else None
     if node is None or grain is None or not one.partitions:
         return {}

@@ -109,6 +109,12 @@ def test_what_a_cause_explains_is_not_said_twice() -> None:
     }  # fmt: skip
 
 
+def test_a_source_that_is_unreachable_is_told_of_once() -> None:
+    """Would catch: one lost database counted as "orders fails, 1 source unreachable (orders)"."""
+    found = facts(*SERVED, failing=["orders", "clean"], unreachable={"orders": THURSDAY - DAY})
+    assert [item.text for item in open_items(found)] == ["clean fails", "1 source unreachable since Wed 02-13 12:00 (orders)"]
+
+
 def test_a_fault_of_its_own_is_not_explained_by_another_cause() -> None:
     """Would catch: an asset whose code fails, and that isn't said because a late source reaches it as well."""
     late = IncidentFact("INC-1", "flights", "late_source", frozenset({"flights", "clean", "broken"}))

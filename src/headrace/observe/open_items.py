@@ -116,7 +116,8 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     incidents: Sequence[IncidentFact] = ()
     held: Mapping[str, Held] = {}
     failing: Collection[str] = ()
-    """Nodes of which a partition has failed and was not published since."""
+    """Nodes of which a partition has failed and was not published since. A source that is unreachable, too,
+    is told of once, as that."""
     unreachable: Mapping[str, int] = {}
     """Source → since when every observation of it has failed."""
     throttled: Sequence[Throttled] = ()
@@ -271,7 +272,7 @@ def _quarantine(facts: OpenFacts, explained: Explained) -> OpenItem | None:
 
 
 def _failing(facts: OpenFacts, explained: Explained) -> OpenItem | None:
-    nodes = tuple(sorted(set(facts.failing) - explained.nodes))
+    nodes = tuple(sorted(set(facts.failing) - explained.nodes - facts.unreachable.keys()))
     if not nodes:
         return None
     text = f"{_few(nodes)} {'fails' if len(nodes) == 1 else 'fail'}"

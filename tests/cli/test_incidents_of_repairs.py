@@ -292,7 +292,7 @@ def test_the_end_of_what_was_accepted_says_so(shop: Callable[..., Project]) -> N
     project.json("quarantine", "accept", "sales@2026-03-11", "--reason", "a big sale", "--now", at(10, "06:40"))
     (one,) = project.json("incidents", "--all")
     who = project.json("audit", "show", "--action", "quarantine.accepted")[0]["actor"]
-    said = f"all whom it affected are served again, by exception (accepted by {who})"
+    said = f"all whom it affected are served, by exception (accepted by {who})"
     assert said in one["ended"] and said in mails(project, one["id"])
 
 

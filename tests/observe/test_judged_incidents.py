@@ -211,7 +211,7 @@ def test_an_incident_isnt_over_while_a_backfill_computes_its_partitions(store: S
     [("a", Grain.DAY, "2013-02-01"), ("m", Grain.MONTH, "2013-02"), ("w", None, "*")],
 )
 def test_an_incident_isnt_over_while_its_repair_computes_what_is_made_of_it(store: Store, name: str, grain: Grain | None, key: str) -> None:
-    """Would catch: "all whom it affected are served again" once a corrected delivery is ingested,
+    """Would catch: "all whom it affected are served" once a corrected delivery is ingested,
     while the backfill that belongs to it still computes what its readers read."""
     watched = declare([NODES[0], node(name, grain, "src")], consumer("c", name, max_age="400d"))
     night = Night(store)
@@ -362,7 +362,7 @@ def test_causes_that_cant_be_judged_never_undo_what_was_published(store: Store) 
 
 
 def test_an_incident_that_another_takes_in_says_which_one_that_is(store: Store) -> None:
-    """Would catch: "all whom it affected are served again" of what is open still, under another number."""
+    """Would catch: "all whom it affected are served" of what is open still, under another number."""
     night = Night(store)
     night.held("2013-02-02", "2013-02-03 04:00")
     night.held("2013-02-03", "2013-02-04 04:00", kind="stale_data")

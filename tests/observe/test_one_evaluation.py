@@ -141,7 +141,7 @@ class Seen:
             name = subject.partition("@")[0]
             if kind in ("late", "at_risk") and kind not in states.get(name, []):
                 self.wrong.append(f"a mail says that {name} is {kind}, it is {states.get(name, [])}")
-            if kind == "resolved" and "All whom it affected are served again" in body:
+            if kind == "resolved" and "All whom it affected are served" in body:
                 self._served_again(tx, cause, states, "a mail")
             if kind == "resolved" and stored.get(tx, cause).state != "resolved":  # type: ignore[union-attr]
                 self.wrong.append(f"a mail says that INC-{cause} is over")
@@ -180,7 +180,7 @@ class Seen:
         if one.restored_at is None or one.restored_at < one.opened_at:
             self.wrong.append(f"{one.shown} was restored at {one.restored_at}, before it was opened at {one.opened_at}")
         last = stored.timeline_of(tx, one.id)[-1].what
-        if "all whom it affected are served again" in last:
+        if "all whom it affected are served" in last:
             self._served_again(tx, one.id, states, "the timeline")
 
     def _served_again(self, tx: Transaction, number: int, states: dict[str, list[str]], who: str) -> None:

@@ -67,7 +67,7 @@ ASLEEP = f"""def totals(ctx: Context, orders):
 
 def test_a_slow_run_asks_for_a_look_at_the_machine_and_at_the_inputs(tmp_path: Path) -> None:
     """Would catch: "if the data isn't right, correct assets/totals.py" of a run whose data is right; "8.3 s" as all that is the matter;
-    "all whom it affected are served again", where nobody ever waited; an end a day before it was shown as open last."""
+    an end a day before it was shown as open last."""
     lab = Lab(tmp_path / "p")
     lab.python("totals", ASLEEP, partition="day", inputs=["orders"])
     lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")

@@ -208,7 +208,7 @@ def test_a_wait_says_what_it_was_for(healthy: World, name: str) -> None:
 
 
 def test_an_incident_that_a_waive_ends_says_so(healthy: World) -> None:
-    """Would catch: "all whom it affected are served again" where the file never came."""
+    """Would catch: "all whom it affected are served" where the file never came."""
     world = healthy.copy("ended_by_a_waive")
     not_delivered(world)
     let_go(world)

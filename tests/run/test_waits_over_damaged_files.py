@@ -102,7 +102,7 @@ def test_what_is_named_is_still_damaged_and_holds_the_reader(lab: Lab) -> None:
     assert board(lab)[1].partition(":")[0] == f"{totals} totals"
     assert "waits for totals 2025-01-09, which can't be read" in asked(lab, "why", "board")["verdict"]
     said = page(lab, "fix", totals, "--yes")
-    assert f"{totals} is not over yet: its cause is gone, and it closes when those affected are served again" in said
+    assert f"{totals} is not over yet: its cause is gone, and it closes when those affected are served" in said
     assert f"board is late: later@{TODAY}: isn't computed yet" in said
     assert "next: headrace tick" in said
     assert board(lab) == ("late", f"later@{TODAY}: isn't computed yet", "headrace tick")

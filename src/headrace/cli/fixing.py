@@ -90,7 +90,7 @@ def _why_not_over(document: FixDocument) -> str:
     """What it is while its cause is there; once that is gone, what it waits for."""
     if document.state != "recovering":
         return document.cause.summary
-    closes = "those affected are served again" if document.still else "its repair is published"
+    closes = "those affected are served" if document.still else "its repair is published"
     return f"its cause is gone, and it closes when {closes}"
 
 

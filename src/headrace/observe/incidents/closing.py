@@ -1,5 +1,5 @@
 """Incidents end when nothing of their evidence stands, no backfill still computes their partitions, and
-those whom they affected are served again, as `status` evaluates it."""
+those whom they affected are served, as `status` evaluates it."""
 
 from __future__ import annotations
 

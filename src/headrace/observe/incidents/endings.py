@@ -46,8 +46,6 @@ _BY_ITSELF = {
     CauseKind.DEADLINE_INFEASIBLE: "usual arrivals and durations end before the deadline again",
 }
 """What ended these where no command did."""
-_NOBODY_WAITED = (CauseKind.APPROVAL_PENDING, CauseKind.SLOW_RUN)
-"""What kept nothing from readers, or nothing that anybody wanted yet."""
 
 
 class Ending(NamedTuple):
@@ -222,8 +220,7 @@ def _served(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation
         yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
     if len(waiting) < len(left):
         rest = waiting or (waived | late) & set(affected)
-        again = "" if one.kind in _NOBODY_WAITED else " again"
-        yield f"all {'others ' if rest else ''}whom it affected are served{again}{_by_exception(one, evaluation, left)}"
+        yield f"all {'others ' if rest else ''}whom it affected are served{_by_exception(one, evaluation, left)}"
 
 
 def _by_exception(one: Incident, evaluation: Evaluation, consumers: Iterable[str]) -> str:

@@ -68,7 +68,7 @@ function RepairSaid({ row, again }: { row: Row; again: () => void }) {
   if (row.state === "resolved") {
     return <div className="notice tone-good"><p><strong>Resolved.</strong> {row.ended}</p></div>;
   }
-  if (row.state === "recovering") return <div className="notice"><p><strong>Recovering.</strong> The cause is gone; it closes when its repair is published and those affected are served again.</p></div>;
+  if (row.state === "recovering") return <div className="notice"><p><strong>Recovering.</strong> The cause is gone; it closes when its repair is published and those affected are served.</p></div>;
   if (!row.repair) return <div className="notice tone-warn"><p><strong>No repair is known.</strong> It closes by itself once service is back.</p></div>;
   const { first, automatic, commands, note } = row.repair;
   return (

@@ -292,6 +292,22 @@ def test_a_check_that_published_deliveries_pass_is_the_vendors(lab: Lab) -> None
     assert [one["owner"] for one in lab.headrace("incidents")] == ["acme"]
 
 
+@pytest.mark.parametrize(("max_age", "day", "is_own"), [("2h", DAYS[1], True), ("36h", DAYS[0], False)])
+def test_an_age_that_no_delivery_ever_had_is_asked_of_nobody_outside(lab: Lab, max_age: str, day: str, is_own: bool) -> None:
+    """Would catch: a vendor asked for newer data, since somebody here declared an age that each delivery
+    exceeds; old data put down to who declared the age that all data before it kept."""
+    lab.write("sources/orders.yaml", f"{SOURCE}contract: orders\nchecks:\n  - freshness: {{column: day, max_age: {max_age}}}\n")
+    apply(lab)
+    lab.deliver(DAYS[1], [f"9{i},d{i % 3},2.50,{day}" for i in range(10)])
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    cause = incident["cause"]
+    expected = ("configuration_error", "core") if is_own else ("stale_data", "acme")
+    assert (cause["kind"], incident["owner"]) == expected, cause
+    if is_own:
+        assert cause["summary"] == "check freshness_day fails, and would have failed before it was declared"
+
+
 @pytest.mark.parametrize("more", [", unique: true", ", required: true", ", classification: secret"])
 def test_what_a_contract_says_of_a_column_besides_its_type_is_applied(lab: Lab, more: str) -> None:
     """Would catch: a column that is classified in the file, and whose values are kept and shown all the same."""

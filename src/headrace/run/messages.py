@@ -134,6 +134,8 @@ class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="tak
     """What is published of an earlier interval: what columns held before they were gone."""
     earlier_failed: tuple[str, ...] = ()
     """The checks that this failed when it was audited."""
+    earlier_as_of_us: int = 0
+    """What its ages were measured from: when it was published, or the end of its interval where that was earlier."""
     day_before: InputData | None = None
     """What readers see of the interval right before a delivery of one interval."""
     lately: InputData | None = None
@@ -234,6 +236,8 @@ class Produce(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="pr
     """What is published of an earlier partition, where another version was in force then: whether it would fail a check as well."""
     earlier_failed: tuple[str, ...] = ()
     """The checks that it failed when it was published."""
+    earlier_as_of_us: int = 0
+    """What its ages were measured from: when it was published, or the end of its interval where that was earlier."""
 
 
 class LookAt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="look_at"):

@@ -17,8 +17,9 @@ from headrace.quality.audit import Whole, audit
 from headrace.quality.facts import Fact
 from headrace.quality.results import Outcome
 
-_OF_ROWS = frozenset({"range", "not_null", "accepted_values", "regex", "unique", "row_count"})
-"""What these come to depends on the rows alone: what passed once fails only another check."""
+_JUDGED_ALIKE = frozenset({"range", "not_null", "accepted_values", "regex", "unique", "row_count", "freshness"})
+"""What these come to depends on the rows, and the instant that ages are measured from: what passed once
+fails only another check."""
 
 
 class Declared(NamedTuple):
@@ -30,13 +31,14 @@ class Declared(NamedTuple):
 
 
 class Earlier(NamedTuple):
-    """What readers see of the partition before `keys`, and the checks that it failed when it was published."""
+    """What readers see of the partition before `keys`, the checks that it failed when it was published, and
+    the instant that ages in it were measured from then."""
 
     data: InputData | None
     failed: Collection[str]
     keys: Sequence[str]
     timezone: str
-    now_us: int
+    as_of_us: int
 
 
 def with_own_checks(
@@ -48,7 +50,7 @@ def with_own_checks(
 
     failed = {one.name for one in found.results if one.outcome is Outcome.FAILED and one.severity is Severity.BLOCKING}
     checks = (*declared.promised, *declared.own)
-    asked = [one for one in checks if one.name in failed and one.kind in _OF_ROWS and one.name not in earlier.failed]
+    asked = [one for one in checks if one.name in failed and one.kind in _JUDGED_ALIKE and one.name not in earlier.failed]
     data = earlier.data
     if not asked or data is None or not data.files or len(earlier.keys) != 1:
         return tuple(facts)
@@ -57,7 +59,7 @@ def with_own_checks(
     try:
         before = audit(
             session, staged, table, [part for several in parts.values() for part in several], partition_check=None,
-            references=(), now_us=earlier.now_us, timezone=earlier.timezone, whole=whole, described=False,
+            references=(), now_us=earlier.as_of_us, timezone=earlier.timezone, whole=whole, described=False,
         )  # fmt: skip
     except duckdb.Error:  # what readers saw was replaced and swept meanwhile: then it isn't known
         return tuple(facts)

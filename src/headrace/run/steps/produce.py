@@ -175,7 +175,7 @@ def _concluded(task: Produce, workshop: Workshop, outcome: Outcome, produced: Pr
     found = strange.audit
     facts = strange.facts
     if found.verdict in (Verdict.HELD, Verdict.REJECTED):
-        earlier = Earlier(task.earlier, task.earlier_failed, task.scope.partitions, task.scope.timezone, task.now_us)
+        earlier = Earlier(task.earlier, task.earlier_failed, task.scope.partitions, task.scope.timezone, task.earlier_as_of_us)
         facts = with_own_checks(facts, found, Declared(task.checks), earlier, _session(task, workshop), produced.staged, produced.table)
     outcome = msgspec.structs.replace(outcome, audit=found, measures=measures, staged=_hashed(produced.staged, found), facts=facts)
     if found.verdict not in (Verdict.HELD, Verdict.REJECTED):

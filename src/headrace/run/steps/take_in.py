@@ -296,7 +296,7 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     judged = _judged(task, workshop, prepared, staged, table, found, kept, drifting)
     if judged.state != "staged":
         declared = Declared(source.checks, promised, task.promised or ())
-        earlier = Earlier(task.earlier, task.earlier_failed, task.keys, source.timezone, task.now_us)
+        earlier = Earlier(task.earlier, task.earlier_failed, task.keys, source.timezone, task.earlier_as_of_us)
         facts = with_own_checks(judged.facts, found, declared, earlier, session, sifted.staged, table)
         judged = msgspec.structs.replace(judged, facts=facts)
     return sifted.settle(judged, workshop)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from headrace.model import Asset, InputMode, Source
 from headrace.model.common import anomaly_policies
-from headrace.model.required import WHOLE
+from headrace.model.intervals import bounds_us
+from headrace.model.required import SEPARATOR, WHOLE
 from headrace.plan.lineage import ALL
 from headrace.quality.anomalies.occasions import country_of
 from headrace.quality.anomalies.policy import IGNORE
@@ -43,6 +44,16 @@ def of_asset(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, ...
         emptied=tuple(_emptied(lookup, tx, asset, above, keys)) if unusual else (),
         calendar=_calendar(lookup, asset),
     )
+
+
+def aged_from_us(tx: Transaction, node: Source | Asset, key: str, timezone: str) -> int:
+    """The instant that ages in what readers see of a partition were measured from when it was published."""
+    shown = publications.current(tx, node.name, key)
+    published_us = 0 if shown is None else shown.published_at
+    grain = node.partition.grain
+    if grain is None:
+        return published_us
+    return min(published_us, bounds_us(key.partition(SEPARATOR)[0], grain, timezone)[1])
 
 
 def _emptied(lookup: Lookup, tx: Transaction, asset: Asset, above: Sequence[str], keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from headrace.model.sizes import memory_in_bytes
 from headrace.plan.views import is_view
 from headrace.run.messages import Alone, Produce
 from headrace.run.tasks.accumulating import StateGone, rule_of, state_before
-from headrace.run.tasks.around import of_asset
+from headrace.run.tasks.around import aged_from_us, of_asset
 from headrace.run.tasks.history import history
 from headrace.run.tasks.inputs import input_of, self_of
 from headrace.run.tasks.lookup import Lookup, Undeliverable
@@ -84,6 +84,7 @@ def task(
         hidden=lookup.secrets if isinstance(asset.body, PythonBody | CommandBody) else (),
         earlier=None if earlier is None else lookup.data(tx, asset.name, [earlier], snapshot),
         earlier_failed=() if earlier is None else leading.failed_as_published(tx, asset.name, earlier),
+        earlier_as_of_us=0 if earlier is None else aged_from_us(tx, asset, earlier, scope.timezone),
     )
 
 

@@ -11,7 +11,7 @@ from headrace.model import Source
 from headrace.model.intervals import previous_key
 from headrace.quality.restating import Before
 from headrace.run.messages import TakeIn
-from headrace.run.tasks.around import of_source
+from headrace.run.tasks.around import aged_from_us, of_source
 from headrace.run.tasks.history import history
 from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.run.tasks.too_large import too_much
@@ -47,6 +47,7 @@ def task(
     if len(keys) == 1 and before and not restating.redelivered_since(tx, source.name, keys[0]):
         before = {key: msgspec.structs.replace(one, settled=True) for key, one in before.items()}
     joined = _joined(lookup, tx, source, keys) if pinned else frozenset[str]()
+    nearest = leading.published_before(tx, source.name, keys[0]) if pinned else None
     made = TakeIn(
         attempt=str(attempt),
         source=source,
@@ -62,8 +63,9 @@ def task(
         history=history(tx, source.name, keys),
         around=of_source(lookup, tx, source, keys),
         sha256=delivery.sha256,
-        earlier=_earlier(lookup, tx, source.name, keys[0], snapshot) if pinned else None,
-        earlier_failed=_earlier_failed(tx, source.name, keys[0]) if pinned else (),
+        earlier=_earlier(lookup, tx, source.name, nearest, snapshot),
+        earlier_failed=leading.failed_as_published(tx, source.name, nearest) if nearest is not None else (),
+        earlier_as_of_us=aged_from_us(tx, source, nearest, source.timezone) if nearest is not None else 0,
         day_before=_day_before(lookup, tx, source, keys, snapshot) if pinned else None,
         lately=_lately(lookup, tx, source, keys[0], snapshot) if joined else None,
         joined=joined,
@@ -110,15 +112,9 @@ def _poisonous(deaths: list[str]) -> str:
     return f"{len(deaths)} workers ended while they read it; the last one {deaths[-1]}"
 
 
-def _earlier(lookup: Lookup, tx: Transaction, source: str, key: str, snapshot: int) -> InputData | None:
-    """The nearest interval before this one that readers see rows of; None where there is none."""
-    nearest = leading.published_before(tx, source, key)
+def _earlier(lookup: Lookup, tx: Transaction, source: str, nearest: str | None, snapshot: int) -> InputData | None:
+    """What readers see of the nearest interval before this one that has rows; None where there is none."""
     return lookup.data(tx, source, [nearest], snapshot) if nearest is not None and lookup.table(tx, source) is not None else None
-
-
-def _earlier_failed(tx: Transaction, source: str, key: str) -> tuple[str, ...]:
-    nearest = leading.published_before(tx, source, key)
-    return leading.failed_as_published(tx, source, nearest) if nearest is not None else ()
 
 
 def _day_before(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, ...], snapshot: int) -> InputData | None:

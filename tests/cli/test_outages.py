@@ -23,16 +23,24 @@ FILES = {
 
 
 class Site(Project):
-    """A project whose files arrive at 03:00, whoever looks at them."""
+    """A project whose files arrive at 03:00 unless told otherwise, whoever looks at them."""
 
-    def arrived(self, first: str, last: str) -> None:
+    def arrived(self, first: str, last: str, clock: str = "03:00") -> None:
         day = date.fromisoformat(first)
         while day <= date.fromisoformat(last):
             path = self.root / f"landing/orders_{day}.csv"
             path.write_text("id,day\n" + "".join(f"{n},{day}\n" for n in range(20)))
-            came = datetime.fromisoformat(f"{day + timedelta(1)}T03:00+01:00").timestamp()
+            came = datetime.fromisoformat(f"{day + timedelta(1)}T{clock}+01:00").timestamp()
             os.utime(path, (came, came))
             day += timedelta(1)
+
+    def promised(self, due: str, first_pass: str) -> None:
+        """Nothing has come by the first pass, and the report is due at another time."""
+        consumers = self.root / "consumers.yaml"
+        consumers.write_text(consumers.read_text().replace("07:00", due))
+        for path in (self.root / "landing").iterdir():
+            path.unlink()
+        self.ticked(first_pass)
 
     def ticked(self, *moments: str) -> None:
         for moment in moments:
@@ -205,15 +213,9 @@ def test_a_deadline_that_cannot_be_met_is_over_when_it_was_changed(site: Site) -
 def test_a_promise_of_a_source_isnt_called_usual(site: Site, touched: bool) -> None:
     """Would catch: "usually there at 05:01", "or there 1 h 01 min earlier", of a file that was there at 04:05 each day, and whose
     source promises it by five; for ever, where each file is dated after the look that finds it."""
-    consumers = site.root / "consumers.yaml"
-    consumers.write_text(consumers.read_text().replace("07:00", "04:00"))
-    for path in (site.root / "landing").iterdir():
-        path.unlink()
-    site.ticked("2025-03-04T12:00")
+    site.promised("04:00", "2025-03-04T12:00")
     for day in range(4, 11):
-        site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
-        came = datetime.fromisoformat(f"2025-03-{day + 1:02d}T04:{'10' if touched else '03'}+01:00").timestamp()
-        os.utime(site.root / f"landing/orders_2025-03-{day:02d}.csv", (came, came))
+        site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}", "04:10" if touched else "04:03")
         site.ticked(f"2025-03-{day + 1:02d}T04:05", f"2025-03-{day + 1:02d}T07:05")
         (one,) = site.json("incidents")
         said = one["cause"]["summary"]
@@ -237,16 +239,9 @@ def test_a_promise_of_a_source_isnt_called_usual(site: Site, touched: bool) -> N
 def test_an_earlier_file_isnt_asked_for_where_nobody_looks_earlier(site: Site, came: str, earlier: str, asked: str) -> None:
     """Would catch: "usually there at 04:11 (orders at 04:02, then 255 ms); … or there 11 min earlier" of files that nobody looks for
     before 04:10: a vendor who delivers at 03:45 is late all the same."""
-    consumers = site.root / "consumers.yaml"
-    consumers.write_text(consumers.read_text().replace("07:00", "04:00"))
-    for path in (site.root / "landing").iterdir():
-        path.unlink()
-    site.ticked("2025-03-03T12:00")
+    site.promised("04:00", "2025-03-03T12:00")
     for day in range(3, 10):
-        site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
-        clock = came if day > 7 else "04:02"
-        arrived = datetime.fromisoformat(f"2025-03-{day + 1:02d}T{clock}+01:00").timestamp()
-        os.utime(site.root / f"landing/orders_2025-03-{day:02d}.csv", (arrived, arrived))
+        site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}", came if day > 7 else "04:02")
         site.ticked(f"2025-03-{day + 1:02d}T04:10")
     (one,) = site.json("incidents")
     summary = one["cause"]["summary"]
@@ -259,11 +254,7 @@ def test_an_earlier_file_isnt_asked_for_where_nobody_looks_earlier(site: Site, c
 
 def test_files_that_are_there_in_time_and_seen_minutes_late_ask_for_an_earlier_look(site: Site) -> None:
     """Would catch: "the last 5 were; fits if … there 3 min earlier" of files that were there before the deadline each day."""
-    consumers = site.root / "consumers.yaml"
-    consumers.write_text(consumers.read_text().replace("07:00", "03:05"))
-    for path in (site.root / "landing").iterdir():
-        path.unlink()
-    site.ticked("2025-03-03T12:00")
+    site.promised("03:05", "2025-03-03T12:00")
     for day in range(3, 10):
         site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
         site.ticked(f"2025-03-{day + 1:02d}T03:07")

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,13 @@ class Lab:
         return Session.open(self.root, "prod", self.now.isoformat(), "tester")
 
     def tick(self) -> RunDocument:
-        return tick(self.session(), progress=Silent())
+        with closing(self.session()) as session:
+            return tick(session, progress=Silent())
 
     def run(self, *select: str, **how: Any) -> RunDocument:
         given = {"exclude": [], "partitions": [], "first": None, "last": None, "again": False, "reason": None, **how}
-        return run(self.session(), list(select), progress=Silent(), **given)
+        with closing(self.session()) as session:
+            return run(session, list(select), progress=Silent(), **given)
 
     def headrace(self, *arguments: str, code: int | None = 0) -> Any:
         """The command in a process of its own; its JSON."""

@@ -68,3 +68,5 @@ def test_what_was_unusual_before_an_interval_was_told_then() -> None:
     found = judge(declared, small, at(NOW)).consumers[0]
     assert found.state is State.AT_RISK
     assert "src@2013-02-02" in found.reason
+    small.odd[-1] = small.odd[-1]._replace(users=frozenset({"other"}))
+    assert judge(declared, small, at(NOW)).consumers[0].state is State.SERVED, "it doesn't use that column"

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from runlab import DAYS, Lab
@@ -175,3 +176,30 @@ def test_nobody_is_asked_for_a_file_that_was_dropped_or_whose_source_is_gone(tmp
     lab.tick()
     status = lab.headrace("status")
     assert (status["repairs"], [one["kind"] for one in status["open"]]) == ([], [])
+
+
+def test_values_that_a_column_cant_take_are_null_and_only_their_readers_are_at_risk(lab: Lab) -> None:
+    """Would catch: an acceptance offered without a word of what it does to the values; consumers said to be at
+    risk because of a column that they don't use, beside an incident that affects nobody."""
+    header = "order_id,customer,amount,quantity,day"
+
+    def deliver(day: str, unit: str = "") -> None:
+        lab.deliver(day, [f"{day[-2:]}{n},c{n % 3},{n}.50,{n}{unit},{day}" for n in range(20)], header)
+        lab.now = datetime.fromisoformat(f"{day}T04:00+00:00") + timedelta(days=1)
+        lab.tick()
+
+    lab.sql("totals", "select day, sum(amount) as total from orders group by day")
+    lab.sql("pieces", "select day, sum(quantity) as pieces from orders group by day")
+    lab.write("consumers.yaml", "- {consumer: till, owner: core, reads: [totals], due: '07:00'}\n"
+              "- {consumer: stock, owner: core, reads: [pieces], due: '07:00'}\n")  # fmt: skip
+    for day in DAYS[:5]:
+        deliver(day)
+    deliver(DAYS[5], " pcs")
+    (held,) = lab.headrace("incidents")
+    assert held["repair"]["first"].endswith(": readers then see NULL in quantity (where it isn't BIGINT)")
+    (row,) = lab.headrace("quarantine", "orders")
+    assert "see NULL in quantity" in row["todo"]
+    _accept(lab, f"orders@{DAYS[5]}")
+    later = f"{DAYS[6]}T07:30:00+00:00"
+    states = {one["name"]: one["state"] for one in lab.headrace("status", "--now", later)["consumers"]}
+    assert states == {"till": "served", "stock": "at_risk"}

@@ -84,6 +84,9 @@ def test_each_of_two_faults_is_named(
     found = lab.headrace("incidents")
     assert sorted(one["cause"]["kind"] for one in found) == sorted(wanted), found
     assert {one["cause"]["node"] for one in found} == {"orders"}
+    asked = "ask acme for the data as it was agreed: INC-1 only accepts its new names"
+    for one in found[1:] if header != HEADER and values is not kilometres else ():
+        assert (one["repair"]["first"], one["repair"]["automatic"]) == (asked, False), one["repair"]
     if values is kilometres and header != HEADER:  # of one column: both say it
         assert all("× 3" in one["cause"]["summary"] for one in found), found
     assert [path for path in (tmp_path / "p").rglob("*.parquet") if "staging" in str(path)] == []

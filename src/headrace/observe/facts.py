@@ -170,7 +170,11 @@ class StoreWorld:
 
     @cached_property
     def _unusual(self) -> list[Unusual]:
-        return [Unusual(*one) for one in drift.unusual(self._tx)]
+        found: list[Unusual] = []
+        for node, partition, column, said, strength, at_us in drift.unusual(self._tx):
+            users = incidents.users_of_column(self._tx, node, partition, column)
+            found.append(Unusual(node, partition, said, strength, at_us, None if users is None else frozenset(users)))
+        return found
 
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
         """Node and partition of what readers can't read, because its file is damaged."""

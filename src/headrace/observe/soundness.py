@@ -32,8 +32,8 @@ def excepted(terms: Terms, obligations: Sequence[Obligation], scene: Scene) -> l
 
 def unusual(terms: Terms, obligations: Sequence[Obligation], scene: Scene) -> Unusual | None:
     """What is least like the history of that interval, among all that a consumer's newest was made of, of sources first; None where
-    nothing is. What was unusual before it, and is looked back at, was told when it was new."""
-    every = scene.world.unusual()
+    nothing is, or only columns that it doesn't use. What was unusual before it, and is looked back at, was told when it was new."""
+    every = [one for one in scene.world.unusual() if one.users is None or terms.consumer in one.users]
     if not every or not obligations:
         return None
     walk, interval = _Walk(scene, every), obligations[-1].interval

@@ -83,6 +83,8 @@ class Unusual(NamedTuple):
     strength: float
     at_us: int | None = None
     """When it was published; None where that isn't known."""
+    users: frozenset[str] | None = None
+    """The consumers that use its column, directly or through assets; None where that isn't known."""
 
 
 class Damage(NamedTuple):

@@ -115,6 +115,13 @@ _GIVEN = (
     CauseKind.CODE_ERROR,
 )
 """What comes out the same however often it is made, until somebody gives other data or other code."""
+_WITH_OTHER_CHOICES = (
+    CauseKind.REFERENCE_BROKEN,
+    CauseKind.DISTRIBUTION_SHIFT,
+    CauseKind.SCHEMA_CHANGE,
+    CauseKind.TYPE_CHANGE,
+)
+"""What more is said about than to ask for other data (`other_choices`)."""
 _OF_FORM = (CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE)
 """What a delivery can be read in spite of, and code that reads it fail over."""
 PLACES_MAX = 200
@@ -426,11 +433,7 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
         return Mending(first=before_deciding(node.owner), commands=(decided_at(node.name),))
     renamed = [key for key in keys if isinstance(node, Source) and drift.renames_wait(tx, node.name, key)]
     if renamed:
-        found = _built(project, incident, Mode.MISSING)
-        return msgspec.structs.replace(
-            found, acts=(Act.MAP, *found.acts), accepting=f"{node.name}@{renamed[0]}", reread=tuple(renamed),
-            together=repaired_together(tx, incident, renamed[0], renamed),
-        )  # fmt: skip
+        return _of_renamed(tx, project, incident, node, renamed)
     stuck = _stuck(tx, [(node.name, key) for key in keys])
     waiting = [key for key in keys if _is_waiting(tx, node.name, key)]
     if not stuck and not waiting and incident.kind in _GIVEN and incident.state == "open":
@@ -458,9 +461,29 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
     return _built(project, incident, Mode.MISSING, also=tuple(others))
 
 
+def _of_renamed(tx: Transaction, project: Project, incident: Incident, node: Source | Asset, renamed: Sequence[str]) -> Mending:
+    """Of deliveries that wait for a decision about the names of their columns: these are accepted, where that is what is wrong."""
+    together = repaired_together(tx, incident, renamed[0], renamed)
+    if not together and (names := _renaming(tx, incident)) is not None:
+        asked = f"ask {node.owner} for the data as it was agreed: {names.shown} only accepts its new names"
+        return Mending(first=asked, commands=(command_line("tick"),))
+    found = _built(project, incident, Mode.MISSING)
+    return msgspec.structs.replace(
+        found, acts=(Act.MAP, *found.acts), accepting=f"{node.name}@{renamed[0]}", reread=tuple(renamed), together=together,
+    )  # fmt: skip
+
+
+def _renaming(tx: Transaction, incident: Incident) -> Incident | None:
+    """The other incident whose repair accepts the new names of the deliveries that this one is about."""
+    if incident.kind == CauseKind.SCHEMA_CHANGE:
+        return None
+    places = set(_places(tx, incident))
+    others = (one for one in stored.open_ones(tx) if (one.kind, one.node) == (CauseKind.SCHEMA_CHANGE, incident.node))
+    return next((one for one in others if places <= set(_places(tx, one))), None)
+
+
 def _put_down(tx: Transaction, project: Project, incident: Incident, one: Broken) -> Broken:
-    chosen = incident.kind in (CauseKind.REFERENCE_BROKEN, CauseKind.DISTRIBUTION_SHIFT)
-    others = other_choices(tx, project, one.node, one.partition) if chosen else ""
+    others = other_choices(tx, project, one.node, one.partition) if incident.kind in _WITH_OTHER_CHOICES else ""
     return msgspec.structs.replace(one, incident=incident.shown, others=others)
 
 

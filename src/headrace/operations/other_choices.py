@@ -1,9 +1,11 @@
-"""What else can be done about a partition that is withheld than to ask for other data: the node that a
-`references` check names gets the keys that it lacks, a column in another unit is converted."""
+"""What else can be done about a partition that is withheld than to ask for other data, and what becomes of
+values if it is accepted: the node that a `references` check names gets the keys that it lacks, a column in
+another unit is converted, a value of another type is null."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from headrace.model import Asset, Project, Source
 from headrace.model.clauses import SIZE
@@ -13,7 +15,10 @@ from headrace.run.looking_far import read_again_every
 from headrace.store import Transaction
 from headrace.store.queries import attempts, checks, drift, partitions
 from headrace.store.queries.attempts import Attempt
+from headrace.store.queries.drift import FactRow
 
+NAMED_MAX = 5
+"""At most so many columns are named."""
 _WITHHELD = ("held", "rejected")
 _UNIT = re.compile(rf"{SIZE}(?:about )?([×÷]) (\d+(?:\.\d+)?(?:e\+?\d+)?) \(.*\?\)")
 """The detail of a column whose values are larger, or smaller, by what two units differ by."""
@@ -27,15 +32,27 @@ def other_choices(tx: Transaction, project: Project, node: str, partition: str) 
     last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
     if declared is None or last is None or row is None or row.state not in _WITHHELD:
         return ""
-    return _of_keys(tx, project, declared, last, partition) + _of_units(tx, declared, last, partition)
+    facts = drift.facts_of(tx, node, partition)
+    holding = [one for one in facts if (one.epoch, one.n) == (last.epoch, last.n) and one.severity == "hold"]
+    if isinstance(declared, Source) and drift.renames_wait(tx, node, partition):
+        return ""
+    emptied = _of_values(holding) if row.state == "held" else ""
+    return emptied + _of_keys(tx, project, declared, last, partition) + _of_units(declared, holding, partition)
 
 
-def _of_units(tx: Transaction, node: Source | Asset, last: Attempt, partition: str) -> str:
+def _of_values(holding: Sequence[FactRow]) -> str:
+    """What becomes of values that a column can't take, or doesn't have any more, if somebody accepts them:
+    it is said right after that choice."""
+    null = [f"{one.column} (where it isn't {one.expected})" for one in holding if one.kind == "type_change" and one.column]
+    null += [one.column for one in holding if (one.kind, one.detail) == ("schema_change", "dropped")]
+    more = f" and {len(null) - NAMED_MAX} more" if len(null) > NAMED_MAX else ""
+    return f": readers then see NULL in {', '.join(null[:NAMED_MAX])}{more}" if null else ""
+
+
+def _of_units(node: Source | Asset, found: Sequence[FactRow], partition: str) -> str:
     """The command that converts the columns of a held delivery; empty where something else holds it, too."""
-    found = drift.facts_of(tx, node.name, partition)
-    found = [one for one in found if (one.epoch, one.n) == (last.epoch, last.n) and one.severity == "hold"]
     units = {one.column: said for one in found if (said := _UNIT.fullmatch(one.detail)) is not None}
-    if not isinstance(node, Source) or not units or len(units) < len(found) or drift.renames_wait(tx, node.name, partition):
+    if not isinstance(node, Source) or not units or len(units) < len(found):
         return ""
     words: list[str] = []
     for column, said in units.items():

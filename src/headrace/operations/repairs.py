@@ -157,7 +157,7 @@ def _row(project: Project, node: str, first: str | None, found: Sequence[Broken]
         )  # fmt: skip
     commands = _commands(project, node, keys, found, because)
     if first is not None:
-        first += _or_accept(node, keys, found) + found[0].others
+        first += _or_accept(node, keys, found) + next((one.others for one in found if one.others), "")
     return RepairRow(node=node, partitions=keys, first=first, commands=commands, incident=found[0].incident)
 
 

@@ -138,18 +138,19 @@ def _marks(kind: type[Any]) -> str:
     return ", ".join("?" * len(kind.__struct_fields__))
 
 
-def unusual(tx: Transaction) -> list[tuple[str, str, str, float, int]]:
-    """(node, partition, what, strength, when it was published) of the figures unlike the history that readers see, among the newest
-    facts; the least probable of each partition. What a check warned of is said by the check."""
+def unusual(tx: Transaction) -> list[tuple[str, str, str, str, float, int]]:
+    """(node, partition, column, what, strength, when it was published) of the figures unlike the history that readers see, among the
+    newest facts; the least probable of each column. What a check warned of is said by the check."""
     sql = (
-        "select f.node, f.partition, f.kind, f.column_name, f.observed, f.expected, f.strength, p.published_at"
+        "select f.node, f.partition, f.column_name, f.kind, f.observed, f.expected, f.strength, p.published_at"
         f" from {_UNUSUAL} and f.id > (select coalesce(max(id), 0) from fact) - ?"
     )
-    found: dict[tuple[str, str], tuple[str, str, str, float, int]] = {}
-    for node, partition, kind, column, observed, expected, strength, at in tx.execute(sql, (FACTS_RECENT,)).fetchall():
+    found: dict[tuple[str, str, str], tuple[str, str, str, str, float, int]] = {}
+    for node, partition, column, kind, observed, expected, strength, at in tx.execute(sql, (FACTS_RECENT,)).fetchall():
         said = f"{kind}: {f'{column}: ' if column else ''}{observed}, expected {expected}"
-        if (node, partition) not in found or found[node, partition][3] < float(strength):
-            found[node, partition] = (node, partition, said, float(strength), int(at))
+        place = (node, partition, column)
+        if place not in found or found[place][4] < float(strength):
+            found[place] = (*place, said, float(strength), int(at))
     return list(found.values())
 
 

@@ -238,6 +238,16 @@ def open_at(tx: Transaction, node: str, partition: str) -> Incident | None:
     return found[0] if found else None
 
 
+def users_of_column(tx: Transaction, node: str, partition: str, column: str) -> tuple[str, ...] | None:
+    """The consumers that the newest incident about a column of a partition affects; None where there was none."""
+    if not column:
+        return None
+    seen = "select incident_id from incident_partition where node = :node and partition = :partition"
+    sql = f"select {_COLUMNS} from incident where node = :node and id in ({seen}) order by id desc"
+    found = _all(tx.execute(sql, {"node": node, "partition": partition}))
+    return next((one.affected.consumers for one in found if column in one.columns), None)
+
+
 def _all(rows: Iterable[tuple[Any, ...]]) -> list[Incident]:
     return [_incident(row) for row in rows]
 

@@ -15,8 +15,9 @@ CHAIN = [node("src", DAY, source=True, expect_by="05:00"), node("a", DAY, "src")
 NOW = "2013-02-03 08:00"
 
 
-def _judged(*accepted: Excepted, reads: str = "b", now: str = NOW) -> ConsumerStatus:
+def _judged(*accepted: Excepted, reads: str = "b", now: str = NOW, odd: tuple[Unusual, ...] = ()) -> ConsumerStatus:
     small = SmallWorld(delivered={"src": "2013-02-01"}, accepted=list(accepted))
+    small.odd = list(odd)
     for day, published in (("2013-02-01", "2013-02-02 04:40"), ("2013-02-02", "2013-02-03 04:40")):
         for name in ("src", "a", "b", "other"):
             small.publish(name, day, at(published))
@@ -33,6 +34,17 @@ def test_it_is_served_by_exception_and_says_so() -> None:
     found = _judged(_accepted("src", "2013-02-02", None))
     assert (found.state, found.risk) == (State.SERVED, None)
     assert "src@2013-02-02 by exception of ann" in found.reason
+
+
+def test_what_follows_from_an_exception_is_told_of_as_that() -> None:
+    """Would catch: a consumer that is served by exception until its deadline, and at risk from then on because what
+    was accepted is unusual; another unusual day told of as an exception's consequence."""
+    odd = Unusual("a", "2013-02-02", "volume_anomaly: 60 rows, expected 202 rows", 9.0)
+    assert _judged(odd=(odd,)).state is State.AT_RISK
+    found = _judged(_accepted("src", "2013-02-02", None), odd=(odd,))
+    assert found.state is State.SERVED
+    assert "src@2013-02-02 by exception of ann" in found.reason
+    assert _judged(_accepted("src", "2013-02-01", None), odd=(odd,)).state is State.AT_RISK
 
 
 def test_before_it_lapses_its_consumers_are_at_risk_from_then_on() -> None:

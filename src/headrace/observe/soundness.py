@@ -32,7 +32,8 @@ def excepted(terms: Terms, obligations: Sequence[Obligation], scene: Scene) -> l
 
 def unusual(terms: Terms, obligations: Sequence[Obligation], scene: Scene) -> Unusual | None:
     """What is least like the history of that interval, among all that a consumer's newest was made of, of sources first; None where
-    nothing is, or only columns that it doesn't use. What was unusual before it, and is looked back at, was told when it was new."""
+    nothing is, or only columns that it doesn't use. What was unusual before it, and is looked back at, was told when it was new. What
+    somebody accepted, or is made of that, is told of as an exception."""
     every = [one for one in scene.world.unusual() if one.users is None or terms.consumer in one.users]
     if not every or not obligations:
         return None
@@ -41,16 +42,27 @@ def unusual(terms: Terms, obligations: Sequence[Obligation], scene: Scene) -> Un
         for key in needed(node, terms, interval, scene) or ():
             walk.visit(node, key)
     began = start_us(interval, terms.per, terms.timezone)
+    accepted = [one for one in scene.world.exceptions() if _lasts_beyond(scene, one, began)]
     return max(
-        (one for one in walk.found if _lasts_beyond(scene.node(one.node), one.partition, began)),
+        (one for one in walk.found if _lasts_beyond(scene, one, began) and not _is_made_of(scene, one, accepted)),
         key=lambda one: (scene.node(one.node).is_source, one.strength, one.node, one.partition),
         default=None,
     )
 
 
-def _lasts_beyond(node: Node, partition: str, at_us: int) -> bool:
-    grain = node.partition.grain
-    return grain is None or bounds_us(partition.partition(SEPARATOR)[0], grain, node.timezone)[1] > at_us
+def _is_made_of(scene: Scene, one: Unusual, accepted: Sequence[Excepted]) -> bool:
+    """Whether a partition is one of these that were accepted, or was made of one."""
+    if not accepted:
+        return False
+    walk = _Walk(scene, accepted)
+    walk.visit(scene.node(one.node), one.partition)
+    return bool(walk.found)
+
+
+def _lasts_beyond(scene: Scene, one: Excepted | Unusual, at_us: int) -> bool:
+    node = scene.declared.nodes.get(one.node)
+    grain = None if node is None else node.partition.grain
+    return node is None or grain is None or bounds_us(one.partition.partition(SEPARATOR)[0], grain, node.timezone)[1] > at_us
 
 
 _Placed = TypeVar("_Placed", Excepted, Unusual)

@@ -180,6 +180,39 @@ def test_another_unit_is_repaired_by_the_command_that_is_named(shop: Callable[..
     assert float(most["most"]) < 100
 
 
+@pytest.mark.parametrize(("whole", "factor"), [(False, 100), (True, 1000)])
+def test_a_conversion_that_isnt_needed_any_more_is_ended(shop: Callable[..., Project], whole: bool, factor: int) -> None:
+    """Would catch: a vendor who delivers as agreed again asked for the file as it was agreed, beside a command that
+    multiplies what isn't converted any more, for ever; whole numbers that "can't be read"."""
+
+    def sales(n: int, scale: int = 1) -> str:
+        amounts = [((till * 3 + n * 7 % 17) * scale, f".5{till}" if not whole else "") for till in range(1, 41)]
+        return "till,amount,city\n" + "".join(f"{at},{number}{rest},X{at % 3}\n" for at, (number, rest) in enumerate(amounts))
+
+    project = shop(days=0)
+    for n in range(14):
+        deliver(project, n, sales(n))
+    project.json("tick", "--now", at(13))
+    deliver(project, 14, sales(14, factor))
+    project.json("tick", "--now", at(14))
+    convert = ("contract", "accept", "sales@2026-03-15", "--map", "amount=amount", "--convert", f"amount / {factor}")
+    project.json(*convert, "--now", at(14, "04:50"))
+    project.json("tick", "--now", at(14, "05:00"))
+    deliver(project, 15, sales(15))
+    project.json("tick", "--now", at(15))
+    end = "headrace contract accept sales@2026-03-16 --map amount=amount --as-is"
+    place = "contracts/sales.odcs.yaml:"
+    (incident,) = project.json("incidents")
+    said = incident["repair"]["text"]
+    assert f"or, if amount needs no conversion any more (amount / {factor}, {place}" in said and f"end it ({end})" in said, said
+    assert "--convert" not in said
+    project.json(*shlex.split(end)[1:], "--now", at(15, "04:50"))
+    project.json("tick", "--now", at(15, "05:00"))
+    assert project.json("incidents") == []
+    days = project.json("sql", "select count(*) as n, max(amount) as most from sales")["rows"][0]
+    assert (days["n"], float(days["most"]) < 200) == (16 * 40, True)
+
+
 def in_bank(root: Path, *statements: str) -> None:
     with closing(sqlite3.connect(root / "bank.db")) as bank, bank:
         for statement in statements:

@@ -15,6 +15,7 @@ from headrace.connect.formats.registry import Header, Reader
 from headrace.connect.unpack import Opened
 from headrace.lake import Column
 from headrace.lake.sqltext import literal, quote
+from headrace.model.clauses import FRACTIONS
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,7 +56,7 @@ def computed(rows_of: str, schema: SourceSchema, expressions: Mapping[str, str])
         kind = types[name]
         value = f"CAST({expression} AS {kind})"
         if kind.upper() in _WHOLE:
-            said = literal(f"{name}: the conversion gives fractions, and its type is {kind}")
+            said = literal(f"{name}: {FRACTIONS}, and its type is {kind}")
             exact = f"({expression}) IS NULL OR {value} = ({expression})"
             value = f"CASE WHEN {exact} THEN {value} ELSE CAST(error({said}) AS {kind}) END"
         found.append(f"{value} AS {quote(name)}")

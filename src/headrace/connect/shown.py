@@ -16,7 +16,7 @@ def shown(text: object, limit: int = SHOWN_CHARACTERS) -> str:
 
 def first_line(error: Exception, path: str, limit: int = 160) -> str:
     """The first line of an error's text without the path of our copy, which says nothing to a reader."""
-    text = str(error).replace(path, "the file")
+    text = str(error).replace(path, "the file").removeprefix("Invalid Input Error: ")
     return shown((text.strip().splitlines() or [words_of(error)])[0], limit)
 
 

@@ -10,6 +10,8 @@ DELIVERED_AS = "delivered as "
 """Before the name that the delivery has for the column, in the same detail, where it is another."""
 OUTSIZED = ("takes more memory than an attempt may use", "takes more time than an attempt may take")
 """The beginning of the detail of a delivery that is too large to be read; its size follows."""
+FRACTIONS = "the conversion gives fractions"
+"""After the name of a column of whole numbers, which can't take what its conversion gives; its type follows."""
 LAKE_CLOSED = "the lake can't be written"
 """The beginning of why a delivery waits that nothing can be published of; the system's reason follows."""
 LAKE_FILE = "the lake's file "

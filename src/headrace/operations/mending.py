@@ -120,6 +120,7 @@ _WITH_OTHER_CHOICES = (
     CauseKind.DISTRIBUTION_SHIFT,
     CauseKind.SCHEMA_CHANGE,
     CauseKind.TYPE_CHANGE,
+    CauseKind.FORMAT_CHANGE,
 )
 """What more is said about than to ask for other data (`other_choices`)."""
 _OF_FORM = (CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE)

@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 
 from headrace.model import Asset, Project, Source
-from headrace.model.clauses import SIZE
+from headrace.model.clauses import FRACTIONS, SIZE
 from headrace.model.commands import command_line, place
+from headrace.quality.drift import conversion_at, in_force
 from headrace.quality.value_changes import Difference, Differs, conversion
 from headrace.run.looking_far import read_again_every
 from headrace.store import Transaction
@@ -20,6 +21,8 @@ from headrace.store.queries.drift import FactRow
 NAMED_MAX = 5
 """At most so many columns are named."""
 _WITHHELD = ("held", "rejected")
+_FRACTIONS = re.compile(rf"(\S+): {FRACTIONS}")
+"""What was observed of a column whose conversion gives values that it can't take."""
 _UNIT = re.compile(rf"{SIZE}(?:about )?([×÷]) (\d+(?:\.\d+)?(?:e\+?\d+)?) \(.*\?\)")
 """The detail of a column whose values are larger, or smaller, by what two units differ by."""
 
@@ -37,7 +40,28 @@ def other_choices(tx: Transaction, project: Project, node: str, partition: str) 
     if isinstance(declared, Source) and drift.renames_wait(tx, node, partition):
         return ""
     emptied = _of_values(holding) if row.state == "held" else ""
-    return emptied + _of_keys(tx, project, declared, last, partition) + _of_units(declared, holding, partition)
+    keys = _of_keys(tx, project, declared, last, partition)
+    return emptied + keys + (_of_conversions(project, declared, holding, partition) or _of_units(declared, holding, partition))
+
+
+def _of_conversions(project: Project, node: Source | Asset, holding: Sequence[FactRow], partition: str) -> str:
+    """The command that ends the conversions of columns that a delivery is held for: what the vendor sends may
+    be as it was agreed again, and only the conversion makes it otherwise."""
+    contract = project.contracts.get(node.contract or node.name) if isinstance(node, Source) else None
+    odd = {one.column for one in holding}
+    odd |= {match[1] for one in holding if (match := _FRACTIONS.search(one.observed)) is not None}
+    found = [
+        (column, text) for column in (contract.columns if contract is not None else ())
+        if column.name in odd and (text := conversion_at(column, partition)) is not None and text.strip('"') != in_force(column, partition)
+    ]  # fmt: skip
+    if not found:
+        return ""
+    names = ", ".join(column.name for column, _ in found)
+    texts = ", ".join(f"{text}, {column.place.file}:{column.place.line}" if column.place is not None else text for column, text in found)
+    maps = [word for column, _ in found for word in ("--map", f"{column.name}={in_force(column, partition)}")]
+    command = command_line("contract", "accept", place(node.name, partition), *maps, "--as-is")
+    need, them = ("needs", "it") if len(found) == 1 else ("need", "them")
+    return f", or, if {names} {need} no conversion any more ({texts}), end {them} ({command})"
 
 
 def _of_values(holding: Sequence[FactRow]) -> str:

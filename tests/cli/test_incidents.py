@@ -57,6 +57,18 @@ def test_what_people_report_is_wrong_from_its_publication_on_until_it_is_replace
     assert any(one["action"] == "incident.reported" and one["reason"] == "amounts in cents" for one in entries)
 
 
+def test_a_report_about_several_partitions_is_told_of_once(shop: Project) -> None:
+    """Would catch: "(reported by ada) (2 times)" of what was reported once, for two partitions; and
+    "(3 times)" where it was reported twice."""
+    days = ("--from", "2025-03-01", "--to", "2025-03-02")
+    row = shop.json("incidents", "report", "orders_clean", *days, "--reason", "amounts in cents")
+    assert row["affected"]["partitions"] == ["2025-03-01", "2025-03-02"]
+    assert len(row["cause"]["evidence"]) == 1
+    assert " times)" not in shop.text("incident", row["id"])
+    shop.json("incidents", "report", "orders_clean", "--from", "2025-03-03", "--reason", "amounts in cents")
+    assert " (2 times)" in shop.text("incident", row["id"])
+
+
 def test_a_repair_is_asked_for_among_the_incidents_too(shop: Project) -> None:
     """Would catch: `incidents fix ID` taken for a word that isn't known; a repair's options where nothing is repaired."""
     number = next(one["id"] for one in shop.json("incidents") if one["cause"]["node"] == "orders")

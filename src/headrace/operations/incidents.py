@@ -13,6 +13,7 @@ from headrace.observe.evaluation import WAITING
 from headrace.observe.figures.repair_times import Occurred
 from headrace.observe.incidents.endings import ended, opened_last_at
 from headrace.observe.incidents.reach import still_declared
+from headrace.observe.incidents.reports import KIND as REPORT
 from headrace.observe.states import ConsumerStatus
 from headrace.operations.documents import HoldingRow
 from headrace.operations.incident_documents import (
@@ -110,22 +111,25 @@ def _failed(tx: Transaction, one: Incident) -> list[list[str]]:
 
 def _once(tx: Transaction, seen: Iterable[tuple[Said, list[str]]]) -> Iterator[tuple[Said, list[str]]]:
     """The evidence without what was seen again when the same delivery was ingested once more: somebody accepted it, or retried it.
-    Attempts that failed are counted by themselves."""
+    Attempts that failed are counted by themselves; what somebody reported of several partitions was reported once."""
     found = list(seen)
     texts = Counter((said.what, said.expected, said.observed) for said, _ in found)
     known = set[tuple[str, ...]]()
     for said, failed in found:
         alone = texts[said.what, said.expected, said.observed] == 1
-        data = None if failed or alone else _data_of(tx, said.id)
-        mark = (data or "", said.what, said.expected, said.observed)
-        if data is None or mark not in known:
+        seen_in = None if failed or alone else _seen_in(tx, said)
+        mark = (seen_in or "", said.what, said.expected, said.observed)
+        if seen_in is None or mark not in known:
             yield said, failed
         known.add(mark)
 
 
-def _data_of(tx: Transaction, evidence: str) -> str | None:
-    """What a piece of evidence is seen in: a partition of a delivery, or of what an attempt computed that may have been accepted since.
-    None of what isn't seen in data."""
+def _seen_in(tx: Transaction, said: Said) -> str | None:
+    """What a piece of evidence is seen in: a partition of a delivery, or of what an attempt computed that may have been accepted since;
+    of what somebody reported, that report. None of all else."""
+    evidence = said.id
+    if evidence.startswith(f"{REPORT}:"):
+        return f"{REPORT} {said.at}"
     if match := _OF_ATTEMPT.fullmatch(evidence):
         key, of = match["key"] or WHOLE, (int(match["epoch"]), int(match["n"]))
     elif facts := drift.facts(tx, [int(evidence.removeprefix(_FACT))]) if evidence.startswith(_FACT) else []:

@@ -263,3 +263,18 @@ def test_files_that_are_there_in_time_and_seen_minutes_late_ask_for_an_earlier_l
         "usually there at 03:08 (the last 5 were; 2025-03-09 came at 03:00, but nobody looked before 03:07);"
         " due by 03:05; fits if due by 03:08, or if looked at 3 min earlier"
     )
+
+
+def test_what_nobody_has_looked_for_is_not_said_to_be_missing(site: Site) -> None:
+    """Would catch: "nothing was delivered" and "acme 100 %" of a file that lies there in time, which nobody
+    has looked for since the day before."""
+    site.ticked("2025-03-03T05:40", "2025-03-04T05:40")
+    site.arrived("2025-03-04", "2025-03-04")
+    said = "orders@2025-03-04: nobody has looked since Tue 03-04 05:40, promised by 05:00"
+    (row,) = site.json("status", "--now", "2025-03-05T05:10+01:00")["consumers"]
+    assert (row["state"], row["reason"]) == ("at_risk", f"late at 07:00: {said}")
+    (row,) = site.json("status", "--now", "2025-03-05T07:10+01:00")["consumers"]
+    assert (row["state"], row["reason"]) == ("late", said)
+    why = site.json("why", "report@2025-03-04", "--now", "2025-03-05T07:10+01:00")
+    assert {share["owner"]: share["seconds"] for share in why["shares"]} == {"acme": 5 * 3600, "headrace": 2 * 3600 + 600}
+    assert "nobody has looked" in str(why["waiting_for"]), why

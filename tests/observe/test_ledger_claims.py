@@ -33,7 +33,7 @@ class Rows:
         self.planned: list[Planned] = []
         self.idle: list[tuple[int, int]] = []
         self.refused: list[Unread] = []
-        self.looked = True
+        self.looked: int | None = 1_000_000_000
         self.now_us = 1_000
         self.owners: dict[int, str] = {}
 
@@ -70,7 +70,7 @@ class Rows:
     def unread(self, source: str) -> Sequence[Unread]:
         return self.refused
 
-    def observed(self, source: str) -> bool:
+    def looked_us(self, source: str) -> int | None:
         return self.looked
 
     def led(self) -> Led | None:

@@ -135,10 +135,11 @@ def test_what_is_at_risk_says_when_and_why(world: SmallWorld) -> None:
 
 def test_an_overdue_delivery_is_a_risk_before_the_deadline(world: SmallWorld) -> None:
     world.standings = {key: one for key, one in world.standings.items() if key[1] < "2013-02-11"}
-    now = at("2013-02-12 05:30")
-    found = named(judge(PROJECT, before(world, now), now), "morning-report")
-    assert found.state is State.AT_RISK
-    assert found.reason == "late at 07:00: flights@2013-02-11: nothing was delivered, promised by 05:00"
+    for clock, said in (("05:30", "nobody has looked since 04:40"), ("05:45", "nothing was delivered")):
+        now = at(f"2013-02-12 {clock}")
+        found = named(judge(PROJECT, before(world, now), now), "morning-report")
+        assert found.state is State.AT_RISK
+        assert found.reason == f"late at 07:00: flights@2013-02-11: {said}, promised by 05:00"
 
 
 def test_after_the_repair_everybody_is_served_since_then(world: SmallWorld) -> None:

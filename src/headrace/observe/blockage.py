@@ -273,6 +273,9 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
         case Block.MISSING:
             by = promised_by(node, blocked.partition)
             promised = "" if by is None else f", promised by {moment(by, now_us, zone)}"
+            looked_us = unlooked_since(scene, node, blocked.partition, now_us)
+            if looked_us is not None:
+                return f"{blocked.node}{at}: nobody has looked since {moment(looked_us, now_us, zone)}{promised}"
             return f"{blocked.node}{at}: nothing was delivered{promised}"
         case Block.WAITING:
             verb = "taken in" if node.is_source else "computed"
@@ -328,6 +331,17 @@ def next_command(blocked: Blocked) -> str:
             return command_line("incident", blocked.incident)
         case Block.MISSING | Block.WAITING:
             return "headrace tick"
+
+
+def unlooked_since(scene: Scene, node: Node, partition: str, now_us: int) -> int | None:
+    """When a source was looked at last, where that was before a partition was expected, which it is by now: whether
+    it was delivered isn't known then. None otherwise, and where nobody has looked at all."""
+    grain = node.partition.grain
+    looks = scene.world.looks(node.name)
+    if grain is None or not looks:
+        return None
+    ended_us = bounds_us(partition.partition(SEPARATOR)[0], grain, node.timezone)[1]
+    return looks[0] if looks[0] < (promised_by(node, partition) or ended_us) <= now_us else None
 
 
 def promised_by(node: Node, partition: str) -> int | None:

@@ -14,7 +14,7 @@ import msgspec
 from headrace.model.commands import command_line
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR, WHOLE
-from headrace.observe.blockage import Blockage, next_command, promised_by, unobserved, unreadable
+from headrace.observe.blockage import Blockage, next_command, promised_by, unlooked_since, unobserved, unreadable
 from headrace.observe.obligations import Scene
 from headrace.observe.wording import ago, moment
 from headrace.operations.catalog.reach import reach_of
@@ -255,6 +255,9 @@ class Waits:
             return self._unreachable(failing, key)
         declared = self._scene.declared.nodes.get(node)
         by = None if declared is None else promised_by(declared, key)
+        looked_us = None if declared is None else unlooked_since(self._scene, declared, key, self._now)
+        if looked_us is not None:
+            return self._unlooked(node, key, by, looked_us)
         if by is None:
             clause = ", of which nothing was delivered yet"
         else:
@@ -263,6 +266,14 @@ class Waits:
         text = f"hasn't been delivered{clause.replace(', of which nothing was delivered yet', '')}"
         row = self._row("delivery", node, key, text, at(node, key), state="missing", until=by)
         return Cause(msgspec.structs.replace(row, next=f"headrace deliveries {node}"), clause)
+
+    def _unlooked(self, node: str, key: str, by: int | None, looked_us: int) -> Cause:
+        """Of a source that nobody has looked at since it was expected: whether anything was delivered isn't known."""
+        promised = "" if by is None else f", expected by {moment(by, self._now, self._zone)}"
+        since = f"since {moment(looked_us, self._now, self._zone)}{promised}"
+        text = f"isn't known yet: nobody has looked at {node} {since}"
+        row = self._row("delivery", node, key, text, at(node, key), state="missing", until=by)
+        return Cause(msgspec.structs.replace(row, next="headrace tick"), f", which nobody has looked at {since}")
 
     def _unreachable(self, failing: failed_looks.Failing, key: str) -> Cause:
         """Of a source that can't be observed: whether anything was delivered isn't known."""

@@ -73,9 +73,9 @@ class EnvironmentRecords:
         """While a source couldn't be read."""
         return self._of(source).unread(source)
 
-    def observed(self, source: str) -> bool:
-        """Whether anybody has looked at a source yet."""
-        return self._of(source).observed(source)
+    def looked_us(self, source: str) -> int | None:
+        """When somebody looked at a source last; None where nobody has yet."""
+        return self._of(source).looked_us(source)
 
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""

@@ -201,8 +201,8 @@ class Records(Protocol):
     def unread(self, source: str) -> Sequence[Unread]:
         """While a source couldn't be read."""
 
-    def observed(self, source: str) -> bool:
-        """Whether anybody has looked at a source yet."""
+    def looked_us(self, source: str) -> int | None:
+        """When somebody looked at a source last; None where nobody has yet."""
 
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""

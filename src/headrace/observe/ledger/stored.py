@@ -155,9 +155,10 @@ class StoreRecords:
             self._unread[source] = found
         return self._unread[source]
 
-    def observed(self, source: str) -> bool:
-        """Whether anybody has looked at a source yet."""
-        return bool(ledger.looks(self._tx, source, self._now))
+    def looked_us(self, source: str) -> int | None:
+        """When somebody looked at a source last; None where nobody has yet."""
+        looks = ledger.looks(self._tx, source, self._now)
+        return looks[-1][0] if looks else None
 
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""

@@ -135,7 +135,7 @@ def test_what_is_at_risk_says_when_and_why(world: SmallWorld) -> None:
 
 def test_an_overdue_delivery_is_a_risk_before_the_deadline(world: SmallWorld) -> None:
     world.standings = {key: one for key, one in world.standings.items() if key[1] < "2013-02-11"}
-    for clock, said in (("05:30", "nobody has looked since 04:40"), ("05:45", "nothing was delivered")):
+    for clock, said in (("05:45", "nothing was delivered"), ("05:30", "nobody has looked since 04:40")):
         now = at(f"2013-02-12 {clock}")
         found = named(judge(PROJECT, before(world, now), now), "morning-report")
         assert found.state is State.AT_RISK

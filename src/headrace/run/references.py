@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from headrace.model.commands import place
 from headrace.observe.diagnosis.causes import HEADRACE
+from headrace.observe.incidents.endings import CHECKED_AGAIN
 from headrace.run.news import News
 from headrace.schedule import Arrived, Graph, Overtaken
 from headrace.store import Transaction
@@ -40,4 +41,4 @@ def _tell(tx: Transaction, one: Failed, reference: str, now: int) -> None:
     found = incidents.open_at(tx, one.node, one.partition)
     if found is not None:
         said = f"{place(one.node, one.partition)} is checked again: {reference} has other rows since"
-        incidents.happened(tx, found.id, [Happened(now, said, HEADRACE, "check_again")])
+        incidents.happened(tx, found.id, [Happened(now, said, HEADRACE, f"{CHECKED_AGAIN}{reference}")])

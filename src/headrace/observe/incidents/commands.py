@@ -7,7 +7,7 @@ command has to know of incidents.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -142,6 +142,20 @@ def since(tx: Transaction, scene: Scene, incident: Incident, lines: Iterable[Hap
         # Nothing of a dropped delivery reaches its readers: what they are computed of again is other data.
         ended = [it for it in ended if it.action not in _COMPUTING or touched.is_at(it.places)]
     return ended
+
+
+def gave_other_rows(tx: Transaction, scene: Scene, nodes: Collection[str], first_us: int, last_us: int) -> Command | None:
+    """The last command by which one of these nodes was published between two times, with the places
+    that it published of them; None where Headrace did it by itself."""
+    rows = trail.commands_between(tx, first_us, last_us, tuple(_COMPUTING), READ_MAX)
+    for command in reversed(list(_parsed(tx, scene, rows))):
+        tried = attempts.of_run(tx, command.run) if command.run is not None else []
+        tried += attempts.of_plan(tx, command.backfill) if command.backfill is not None else []
+        made = sorted(_published(it for it in tried if it.published_at is not None and it.published_at <= last_us))
+        places = tuple((node, key) for node, key in made if node in nodes)
+        if places:
+            return msgspec.structs.replace(command, places=places)
+    return None
 
 
 def _is_step(one: Command, repair: Command, last: int | None) -> bool:

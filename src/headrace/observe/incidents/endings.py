@@ -35,6 +35,9 @@ NOTHING_LEFT = "Nothing of it is left."
 NAMED_MAX = 5
 """At most so many consumers are named that wait for something else."""
 COMMANDS_MAX = 3
+CHECKED_AGAIN = "check_again:"
+"""How the act of a line begins that says that a partition is checked again; the node follows that has
+other rows since."""
 BEGINS = ("opened: ", "opened again: ")
 _BY_ITSELF = {
     CauseKind.SOURCE_UNAVAILABLE: "it can be read again",
@@ -60,12 +63,15 @@ def ending(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation,
     """How an incident ends that is resolved now."""
     lines = _since_opened(stored.timeline_of(tx, one.id))
     done = [it for it in commands.since(tx, scene, one, lines) if it.action in ENDING]
+    delivered = list(_delivered(tx, scene, one))
+    if not done and not delivered and (read := _of_what_it_reads(tx, scene, one, lines)) is not None:
+        done = [read]
     acted_us = max((it.at for it in done), default=0)
     merged = [line.act.removeprefix(MERGED) for line in lines if line.act is not None and line.act.startswith(MERGED)]
     if merged:
         return Ending(f"it is part of {shown(int(merged[-1]))}", acted_us)
     told = [commands.told(done, COMMANDS_MAX)] if done else []
-    parts = [*_removed(scene, one), *told, *_delivered(tx, scene, one), *_promised_anew(scene, one, done, now)]
+    parts = [*_removed(scene, one), *told, *delivered, *_promised_anew(scene, one, done, now)]
     if not parts:
         parts = list(_by_itself(tx, scene, one, now)) or ["nothing of it is left"]
     waived = {name for it in done if it.action == Action.OBLIGATION_WAIVED for name, _ in it.places}
@@ -135,6 +141,28 @@ def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
     """What happened since it was opened last."""
     begins = max((place for place, line in enumerate(lines) if line.what.startswith(BEGINS)), default=0)
     return lines[begins:]
+
+
+def _of_what_it_reads(tx: Transaction, scene: Scene, one: Incident, lines: Sequence[Happened]) -> Command | None:
+    """What somebody did that published other rows of what the partition reads, or is checked against,
+    after it had failed and before it was published."""
+    node = scene.declared.nodes.get(one.node)
+    if node is None or CauseKind(one.kind) in (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED, CauseKind.SLOW_RUN):
+        return None
+    acts = [line.act for line in lines if line.act is not None]
+    against = {act.removeprefix(CHECKED_AGAIN) for act in acts if act.startswith(CHECKED_AGAIN)}
+    read = {it.node for it in node.inputs} | against
+    keys = sorted({key for name, key in stored.partitions_of(tx, one.id) if name == node.name})
+    for key in keys if read else ():
+        tried = attempts.of_partition(tx, node.name, key or WHOLE)
+        published = next((it for it in tried if it.published_at is not None), None)
+        failed = next((it for it in tried if it.state in ("failed", "rejected", "held")), None)
+        if published is None or published.published_at is None or failed is None or failed.started_at is None:
+            continue
+        found = commands.gave_other_rows(tx, scene, read, failed.started_at, published.started_at or published.published_at)
+        if found is not None:
+            return found
+    return None
 
 
 def _removed(scene: Scene, one: Incident) -> Iterator[str]:

@@ -38,6 +38,17 @@ def commands(tx: Transaction, after: int, actions: Sequence[str], limit: int) ->
     return [(int(seq), int(at), str(event)) for seq, at, event in rows]
 
 
+def commands_between(tx: Transaction, first_us: int, last_us: int, actions: Sequence[str], limit: int) -> list[tuple[int, int, str]]:
+    """(seq, at, event as canonical JSON) of the newest entries with these actions between two times, oldest first."""
+    begins = [f'{{"action":"{action}"%' for action in actions]
+    which = " or ".join("event like ?" for _ in begins)
+    rows = tx.execute(
+        f"select seq, at, event from audit where at between ? and ? and ({which}) order by seq desc limit ?",
+        (first_us, last_us, *begins, limit),
+    )
+    return [(int(seq), int(at), str(event)) for seq, at, event in rows][::-1]
+
+
 def command(tx: Transaction, seq: int) -> tuple[int, int, str] | None:
     """(seq, at, event as canonical JSON) of one entry."""
     row = tx.execute("select seq, at, event from audit where seq = ?", (seq,)).fetchone()

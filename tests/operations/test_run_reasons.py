@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.operations.run_document import _reason
-from headrace.run.orders import RunResult
+from headrace.run.orders import PROPOSED, RunResult
 from headrace.schedule.commands import WAITING_SHOWN_MAX
 
 
@@ -23,3 +23,25 @@ def test_a_count_that_was_cut_is_told_as_such(waiting: int, end: str) -> None:
     rows = tuple(("clean", f"k{n}", "waits") for n in range(waiting))
     said = _reason(RunResult(1, "partial", rows, ()))
     assert said == f"clean@k0 waits{end}"
+
+
+STALE = tuple(("bands", f"k{n}", PROPOSED) for n in range(14))
+LATE = ("joined", "k0", "waits for clean k0")
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ((LATE, *STALE), "joined@k0 waits for clean k0"),
+        (STALE[:1], f"bands@k0 {PROPOSED}"),
+        (STALE, f"bands@k0 {PROPOSED}; 13 more are stale, too: headrace status"),
+        (
+            (LATE, ("page", "k0", "waits"), ("page", "k1", "waits")),
+            "joined@k0 waits for clean k0; 2 more wait: headrace why page",
+        ),
+    ],
+)
+def test_what_is_stale_waits_for_no_run(rows: tuple[tuple[str, str, str], ...], expected: str) -> None:
+    """Would catch: "14 more wait: headrace why joined" of stale partitions of another node, which wait
+    for nothing but a person, and of which that command says nothing."""
+    assert _reason(RunResult(1, "partial", rows, ())) == expected

@@ -25,7 +25,7 @@ from headrace.operations.other_choices import other_choices
 from headrace.operations.repairs import Broken, repairs
 from headrace.operations.runs import error_row, listed, path_of, put_down_to_code, reason_of, rows_of
 from headrace.run.applying import newest
-from headrace.run.orders import RunResult
+from headrace.run.orders import PROPOSED, RunResult
 from headrace.schedule.commands import WAITING_SHOWN_MAX
 from headrace.store import Clock, Store, Transaction
 from headrace.store.clock import instant
@@ -35,6 +35,8 @@ from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.drift import renames_wait
 from headrace.store.queries.news import declared_at
 
+WAITING_NAMED_MAX = 3
+"""Of at most so many nodes that wait `why` is named."""
 ATTEMPTS_MAX = 1_000_000
 
 
@@ -143,14 +145,19 @@ def _past(store: Store, zone: ZoneInfo, run: int, published: Collection[int]) ->
 
 
 def _reason(result: RunResult) -> str | None:
-    """What keeps asked partitions from running, the first in words, and what an observation had to say."""
-    waiting = [place(node, key) + f" {why}" for node, key, why in result.waiting[:1]]
-    left = len(result.waiting) - len(waiting)
-    least = "at least " if len(result.waiting) >= WAITING_SHOWN_MAX else ""  # there may be others
-    wait = "waits" if left == 1 else "wait"
-    command = command_line("why", result.waiting[0][0]) if left else ""
-    more = [f"{least}{left} more {wait}: {command}"] if left else []
-    return "; ".join([*waiting, *more, *result.notes]) or None
+    """What keeps asked partitions from running, the first in words, and what an observation had to say.
+    What is stale and waits for a person stands in `proposed`: it is told of here where nothing else is."""
+    listed = [one for one in result.waiting if one[2] != PROPOSED] or result.waiting
+    waiting = [place(node, key) + f" {why}" for node, key, why in listed[:1]]
+    rest = listed[1:]
+    least = "at least " if rest and len(listed) >= WAITING_SHOWN_MAX else ""  # there may be others
+    if rest and rest[0][2] == PROPOSED:
+        waiting += [f"{least}{len(rest)} more {'is' if len(rest) == 1 else 'are'} stale, too: headrace status"]
+    elif rest:
+        nodes = list(dict.fromkeys(node for node, _, _ in rest))[:WAITING_NAMED_MAX]
+        commands = ", ".join(command_line("why", node) for node in nodes)
+        waiting += [f"{least}{len(rest)} more {'waits' if len(rest) == 1 else 'wait'}: {commands}"]
+    return "; ".join([*waiting, *result.notes]) or None
 
 
 def _attempt(attempt: Attempt, rows: int | None, zone: ZoneInfo) -> AttemptRow:

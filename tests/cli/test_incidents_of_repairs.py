@@ -430,3 +430,33 @@ def test_a_repair_says_how_long_after_the_opening_it_was_begun(shop: Callable[..
     page = project.text("fix", "INC-1", "--yes", "--now", at(10, "07:30"))
     assert "; the repair was begun 3 h 00 min after it was opened" in page
     assert "waiting for a person" not in page
+
+
+def test_the_end_of_a_cause_names_all_others_that_hold_the_same_back(shop: Callable[..., Project]) -> None:
+    """Would catch: "INC-2 holds it back" of a day that INC-3 holds back as well; a resolved incident that a list
+    goes on to, beside open ones."""
+    daily = "source: {0}\nowner: tills\npartition: day\nfiles: landing/{0}_{{date:%Y-%m-%d}}.csv\n"
+    both = SQL + "select $partition_start as day, sum(sales.amount) as n from sales, visits, rates\n"
+
+    def delivered(root: Path) -> None:
+        (root / "landing").mkdir()
+        for name in ("sales", "visits", "rates"):
+            for n in range(10):
+                (root / f"landing/{name}_{day(n)}.csv").write_text(rows(n))
+
+    project = shop(both, days=10, before=delivered, **{
+        "sources/visits.yaml": daily.format("visits"), "sources/rates.yaml": daily.format("rates"),
+    })  # fmt: skip
+    deliver(project, 10, rows(10, "till,total,city"))
+    for name in ("visits", "rates"):
+        text = rows(10)
+        (project.root / f"landing/{name}_{day(10)}.csv").write_text(text + text.partition("\n")[2])
+    project.json("tick", "--now", at(10))
+    found = {one["cause"]["node"]: one["id"] for one in project.json("incidents")}
+    assert set(found) == {"sales", "visits", "rates"}
+    project.json("fix", found["sales"], "--yes", "--now", at(10, "04:40"))
+    ended = project.json("incident", found["sales"])["ended"]
+    others = " and ".join(sorted((found["visits"], found["rates"])))
+    assert f"tax-office 2026-03-11 (due Thu 2026-03-12 06:00; {others} hold it back)" in ended, ended
+    listed = project.text("incidents", "--all").splitlines()
+    assert f"next: headrace incident {max(found['visits'], found['rates'])}" in listed[-1], listed

@@ -39,7 +39,7 @@ def listed(rows: list[IncidentRow], page: Page, *, every: bool) -> None:
         return
     page.say()
     page.table(LIST, [_row(row, page) for row in rows])
-    page.next(f"headrace incident {rows[0].id}")
+    page.next(f"headrace incident {next((row.id for row in rows if row.state == 'open'), rows[0].id)}")
 
 
 def _row(row: IncidentRow, page: Page) -> list[str | Cell]:

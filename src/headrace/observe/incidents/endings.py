@@ -14,14 +14,13 @@ import msgspec
 from headrace.govern.audit import Action
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR
-from headrace.observe.blockage import promised_by
+from headrace.observe.blockage import Blockage, Blocked, promised_by
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence
 from headrace.observe.evaluation import Evaluation, clause
 from headrace.observe.incidents import commands
 from headrace.observe.incidents.commands import DECLARING, ENDING, MERGED, Command
 from headrace.observe.obligations import Scene
-from headrace.observe.states import AtRisk
 from headrace.observe.watched import WHOLE
 from headrace.observe.wording import arrived, dated
 from headrace.store.database import Transaction
@@ -242,7 +241,8 @@ def _served(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation
         yield f"for another cause {', '.join(map(clause, others[:NAMED_MAX]))}"
     late = {each.name for each in others}
     left = [name for name in affected if name not in waived | late]
-    waiting = {name: found for name in left if (found := _not_there(tx, scene, one, evaluation, name, now))}
+    blockage = Blockage(scene, now)
+    waiting = {name: found for name in left if (found := _not_there(tx, scene, one, evaluation, name, blockage, now))}
     if waiting:
         more = f" and {len(waiting) - NAMED_MAX} more" if len(waiting) > NAMED_MAX else ""
         yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
@@ -259,7 +259,7 @@ def _by_exception(one: Incident, evaluation: Evaluation, consumers: Iterable[str
     return f", by exception (accepted by {', '.join(sorted(people))})" if people else ""
 
 
-def _not_there(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, name: str, now: int) -> str:
+def _not_there(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, name: str, blockage: Blockage, now: int) -> str:
     """The first interval of a consumer that is over, that the incident's partitions are of, and that
     it can't read yet though nobody calls it late: `report 2025-01-09 (due Fri 2025-01-10 06:00)`."""
     terms = next(it for it in scene.declared.consumers if it.consumer == name)
@@ -270,19 +270,16 @@ def _not_there(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluat
             continue
         began, ended = bounds_us(owed.interval, terms.per, terms.timezone)
         if ended <= now and (not spans or any(first < ended and began < last for first, last in spans)):
-            other = None if status is None else _holding(tx, one, status.risk, owed.interval)
-            held = "" if other is None else f"; {other.shown} holds it back"
+            others = _holding(tx, one, blockage.of(terms, owed.interval))
+            held = f"; {' and '.join(others)} {'hold' if len(others) > 1 else 'holds'} it back" if others else ""
             return f"{name} {owed.interval} (due {dated(owed.due_at_us, scene.declared.timezone)}{held})"
     return ""
 
 
-def _holding(tx: Transaction, one: Incident, risk: AtRisk | None, interval: str) -> Incident | None:
-    """Another open incident, for which an interval will be late; None where none is known."""
-    if risk is None or risk.interval != interval:
-        return None
-    place = (risk.node, "" if risk.partition == WHOLE else risk.partition)
-    others = (it for it in stored.open_ones(tx) if it.id != one.id)
-    return next((it for it in others if place in stored.partitions_of(tx, it.id)), None)
+def _holding(tx: Transaction, one: Incident, blocked: Sequence[Blocked]) -> list[str]:
+    """The other open incidents of what keeps an interval from being there: `INC-2`, `INC-3`."""
+    found = (stored.open_at(tx, each.node, "" if each.partition == WHOLE else each.partition) for each in blocked)
+    return list(dict.fromkeys(it.shown for it in found if it is not None and it.id != one.id))
 
 
 def _spans(scene: Scene, one: Incident) -> list[tuple[int, int]]:

@@ -278,8 +278,9 @@ def _not_there(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluat
 
 def _holding(tx: Transaction, one: Incident, blocked: Sequence[Blocked]) -> list[str]:
     """The other open incidents of what keeps an interval from being there: `INC-2`, `INC-3`."""
-    found = (stored.open_at(tx, each.node, "" if each.partition == WHOLE else each.partition) for each in blocked)
-    return list(dict.fromkeys(it.shown for it in found if it is not None and it.id != one.id))
+    places = {(it.node, "" if it.partition == WHOLE else it.partition) for it in blocked}
+    others = [it for it in stored.open_ones(tx) if it.id != one.id] if places else []
+    return [it.shown for it in others if not places.isdisjoint(stored.partitions_of(tx, it.id))]
 
 
 def _spans(scene: Scene, one: Incident) -> list[tuple[int, int]]:

@@ -278,3 +278,40 @@ def test_what_nobody_has_looked_for_is_not_said_to_be_missing(site: Site) -> Non
     why = site.json("why", "report@2025-03-04", "--now", "2025-03-05T07:10+01:00")
     assert {share["owner"]: share["seconds"] for share in why["shares"]} == {"acme": 5 * 3600, "headrace": 2 * 3600 + 600}
     assert "nobody has looked" in str(why["waiting_for"]), why
+
+
+def test_a_deadline_that_cannot_be_met_stays_open_until_the_promise_fits(site: Site) -> None:
+    """Would catch: "usually there at 08:11" of a single look, and an incident that ends with a `due` of 07:45, which its own sentence
+    says doesn't fit, while the next deadline is missed again."""
+    source, consumers = site.root / "sources/orders.yaml", site.root / "consumers.yaml"
+    source.write_text(source.read_text().replace("05:00", "07:30"))
+    for day in ("01", "02"):
+        (site.root / f"landing/orders_2025-03-{day}.csv").unlink()
+    site.ticked("2025-03-04T08:10", "2025-03-05T05:40")
+    site.arrived("2025-03-04", "2025-03-04", "07:20")
+    site.ticked("2025-03-05T08:10")
+    (one,) = site.json("incidents")
+    said = one["cause"]["summary"]
+    assert said.startswith("there at 08:11 (if orders comes by 07:30 as promised, then ")
+    looked = "2025-03-04 came at 07:20, but nobody looked before 08:10); due by 07:00; fits if due by 08:11, or "
+    assert looked in said
+
+    def due(clock: str, now: str) -> None:
+        consumers.write_text(consumers.read_text().rpartition("due: ")[0] + f"due: '{clock}'}}\n")
+        site.json("apply", "--yes", "--now", f"{now}+01:00")
+
+    due("07:45", "2025-03-05T08:12")
+    site.ticked("2025-03-05T08:14")
+    (one,) = site.json("incidents")
+    assert looked.replace("due by 07:00", "due by 07:45") in one["cause"]["summary"]
+    site.ticked("2025-03-06T05:40")
+    site.arrived("2025-03-05", "2025-03-05", "07:20")
+    site.ticked("2025-03-06T08:20")
+    (one,) = site.json("incidents")
+    said = one["cause"]["summary"]
+    assert said.startswith("there at 08:21 (if orders comes by 07:30 as promised, then ")
+    assert "2025-03-05 came at 07:20, but nobody looked before 08:20); due by 07:45; fits if due by 08:21, or " in said
+    site.ticked("2025-03-07T05:40")
+    site.arrived("2025-03-06", "2025-03-06", "07:20")
+    site.ticked("2025-03-07T07:40", "2025-03-07T07:50")
+    assert site.json("incidents") == []  # in time: it fits

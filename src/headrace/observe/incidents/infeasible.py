@@ -55,6 +55,8 @@ class _Ends(NamedTuple):
     """For how long what it waits for has usually lain there until somebody looks."""
     promised: bool = False
     """Whether nothing but a source's own promise says when it comes."""
+    usual: bool = True
+    """Whether it is so on most days; neither a promise nor a few looks say that."""
     source: str = ""
     """What it waits for."""
     unlooked: bool = False
@@ -82,12 +84,16 @@ def gather(
         if started is None and (held or _away(outages, last.due_at, last.met_at or last.due_at)):
             continue
         due = max(last.due_at, due_us(terms, last.interval))
-        ends = _usual_end(scene, usual, terms, last, one)
+        usually = _usual_end(scene, usual, terms, last, one)
+        ends = usually if usually is not None and usually.at_us > last.due_at else None
         if ends is None or ends.promised:
             ends = _always(tx, scene, usual, terms, newest, outages) or ends
-        if ends is not None and ends.at_us > due:
-            recent = _lately(tx, terms, newest, outages)
-            kept_by = _kept_by(usual, ends, recent, due, terms)
+        if started is None and (ends is None or ends.at_us <= due):
+            continue
+        recent = _lately(tx, terms, newest, outages)
+        ends = ends or usually or _as_lately(recent)
+        kept_by = None if ends is None else _kept_by(usual, ends, recent, due, terms)
+        if kept_by is not None and kept_by.at_us > due:
             if kept_by.source and kept_by.unseen_us >= _MINUTE_US:
                 kept_by = kept_by._replace(unlooked=usual.unlooked(kept_by.source, last.interval, due))
             yield _evidence(terms, last, due, kept_by, started, scene.declared.timezone, now)
@@ -98,13 +104,12 @@ def _is_held_elsewhere(one: Waiting, late: Collection[tuple[str, str]]) -> bool:
 
 
 def _usual_end(scene: Scene, usual: _Usual, terms: Terms, last: Obligation, one: Waiting | None) -> _Ends | None:
-    """When an interval is there by usual arrivals and durations, if that is after it was due."""
+    """When an interval is there by usual arrivals and durations; None where nothing says that."""
     places = [(source, last.interval) for source in _sources(scene, terms)]
     if one is not None and one.interval == last.interval:
         places += [(b.node, b.partition) for b in one.by if b.block in _HOLDS]
     found = [ends for node, key in dict.fromkeys(places) if (ends := usual.ends(terms, node, key)) is not None]
-    latest = max(found, key=lambda ends: ends.at_us, default=None)
-    return latest if latest is not None and latest.at_us > last.due_at else None
+    return max(found, key=lambda ends: ends.at_us, default=None)
 
 
 def _always(
@@ -141,6 +146,20 @@ def _lately(tx: Transaction, terms: Terms, newest: list[Obligation], outages: Se
     }
 
 
+def _as_lately(recent: dict[str, int]) -> _Ends | None:
+    """When an interval was there at the latest, of those that were missed lately."""
+    return _Ends(max(recent.values()), _last(recent), usual=_is_usual(recent)) if recent else None
+
+
+def _is_usual(recent: dict[str, int]) -> bool:
+    """Whether most of those that were missed lately were there as late as the latest."""
+    return len(recent) >= MISSED_LEAST and max(recent.values()) - statistics.median(recent.values()) <= TOLERANCE_US
+
+
+def _last(recent: dict[str, int]) -> str:
+    return "the last was" if len(recent) == 1 else f"the last {len(recent)} were"
+
+
 def _kept_by(usual: _Usual, ends: _Ends, recent: dict[str, int], due: int, terms: Terms) -> _Ends:
     """What is usual, and no earlier than what was seen lately: nobody is told to promise what the
     last days would have missed as well."""
@@ -150,16 +169,15 @@ def _kept_by(usual: _Usual, ends: _Ends, recent: dict[str, int], due: int, terms
         return ends
     if ends.unseen_us and latest - ends.at_us <= TOLERANCE_US:
         return ends._replace(at_us=latest)
-    last = "the last was" if len(recent) == 1 else f"the last {len(recent)} were"
-    by = _clock(_minute(latest), due, terms.timezone)
-    because = f"{ends.because}; {last} there by {by}"
+    because = f"{ends.because}; {_last(recent)} there by {_clock(_minute(latest), due, terms.timezone)}"
     if later and ends.source:
         interval = max(recent, key=lambda key: (_minute(recent[key]), key))
         seen = usual.delivery(ends.source, interval)
         if seen is not None and seen.unseen_us >= _MINUTE_US:
             because = f"{ends.because}; {_seen_late(interval, seen, terms)}"
             ends = ends._replace(unseen_us=seen.unseen_us)
-    return ends._replace(at_us=max(latest, ends.at_us), because=because, promised=ends.promised and not later)
+    promised, always = ends.promised and not later, _is_usual(recent) if later else ends.usual
+    return ends._replace(at_us=max(latest, ends.at_us), because=because, promised=promised, usual=always)
 
 
 def _seen_late(what: str, seen: Came, terms: Terms) -> str:
@@ -204,7 +222,7 @@ def _evidence(
         earlier = f"{LOOKED}{early} earlier"
     elif ends.unlooked:
         earlier = f"there {ago(_minute(ends.at_us - ends.unseen_us) - due)}, and looked at {early}, earlier"
-    there = "there" if ends.promised else "usually there"
+    there = "usually there" if ends.usual else "there"
     return Evidence(
         id=f"{KIND}:{terms.consumer}", node=terms.consumer, family=Family.ARRIVAL, kind=CauseKind.DEADLINE_INFEASIBLE.value,
         partition=last.interval if started is None else started.partition,
@@ -258,7 +276,7 @@ class _Usual:
             looked = f"{from_us(arrives + unseen, terms.timezone):%H:%M}"
             return _Ends(arrives + unseen + work, f"{name} at {clock}, but nobody looks before {looked}", unseen, source=name)
         comes = f"if {name} comes by {clock} as promised" if delay is None else f"{name} at {clock}"
-        return _Ends(arrives + work, f"{comes}, then {ago(work)}", promised=delay is None, source=name)
+        return _Ends(arrives + work, f"{comes}, then {ago(work)}", promised=delay is None, usual=delay is not None, source=name)
 
     def delivery(self, source: str, interval: str) -> Came | None:
         """When an interval's delivery arrived, and was seen; None where that isn't known."""

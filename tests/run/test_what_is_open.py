@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from http_server_lab import Reply, Server, reply
+from msgspec import to_builtins as builtins
 from runlab import DAYS, Lab
+from warm_mothers import headrace
 
 HTTP = """
 source: {name}
@@ -140,3 +144,29 @@ def test_the_reason_for_a_consumer_is_not_counted_again(served: Lab) -> None:
     apply(served)
     said = headline(served)
     assert said == "1 of 1 consumer isn't served: report (wrong). Also open: 1 other incident, broken fails."
+
+
+def test_stale_partitions_whose_code_fails_arent_proposed_before_it_is_corrected(served: Lab) -> None:
+    """Would catch: `status` and `tick` that go on proposing a backfill of days that are stale since
+    their code was edited, while that code fails and the incident says to correct it first."""
+    query = "select order_id, customer, {} as amount, day from orders"
+    served.sql("clean", query.format("cast(concat('x', amount) as integer)"))
+    served.headrace("apply", "--yes", "--now", served.now.isoformat())
+    (row,) = served.headrace("status")["proposed"]
+    assert (row["incident"], row["command"].split()[:3]) == (None, ["headrace", "backfill", "clean"])
+    served.orders("2025-01-10")
+    served.now += timedelta(days=1)
+    document = served.tick()
+    (incident,) = [one for one in served.headrace("incidents") if one["cause"]["kind"] == "code_error"]
+    found = served.headrace("status")
+    for row in (found["proposed"][0], builtins(document.proposed[0])):
+        assert (row["incident"], row["command"]) == (incident["id"], f"headrace incident {incident['id']}")
+    shown = headrace(["status", "--project", str(served.root)], Path.cwd(), os.environ, 150).stdout
+    assert f"is stale; its code fails and is corrected first ({incident['id']}):" in " ".join(shown.split())
+    (item,) = [one for one in found["open"] if one["kind"] == "superseded_upstream"]
+    assert item["command"] == f"headrace incident {incident['id']}"
+
+    served.sql("clean", query.format("amount + 0"))
+    served.headrace("apply", "--yes", "--now", served.now.isoformat())
+    (row,) = served.headrace("status")["proposed"]
+    assert (row["incident"], row["command"].split()[:2]) == (None, ["headrace", "backfill"]), "other code, not tried"

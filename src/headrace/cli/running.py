@@ -129,7 +129,9 @@ def past(restated: list[RestatedRow], proposed: list[ProposedRow], page: Page) -
     if len(restated) > PAST_SHOWN_MAX:
         page.say(f"and {plural(len(restated) - PAST_SHOWN_MAX, 'more change')} of the past; --json has all", indent=2)
     for one in proposed[:PAST_SHOWN_MAX]:
-        page.say(f"{one.node} {_from_to(one)} is stale, and is recomputed only if somebody asks:", "warn", indent=2)
+        asked = ", and is recomputed only if somebody asks"
+        first = asked if one.incident is None else f"; its code fails and is corrected first ({one.incident})"
+        page.say(f"{one.node} {_from_to(one)} is stale{first}:", "warn", indent=2)
         page.command(one.command, indent=4)
     if len(proposed) > PAST_SHOWN_MAX:
         page.say(f"and {plural(len(proposed) - PAST_SHOWN_MAX, 'more node')} with stale partitions; --json has all", indent=2)

@@ -95,7 +95,7 @@ class Damaged(msgspec.Struct, frozen=True):
 
 class Superseded(msgspec.Struct, frozen=True):
     """Published partitions of an asset that are stale, because its inputs or its code changed;
-    `command` recomputes them."""
+    `command` recomputes them, or names the incident of its code that is corrected first."""
 
     node: str
     partitions: int

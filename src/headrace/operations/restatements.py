@@ -11,6 +11,7 @@ import msgspec
 from headrace.model import Source
 from headrace.model.commands import command_line, range_of
 from headrace.model.ordering import order_of
+from headrace.observe.diagnosis.causes import CauseKind
 from headrace.operations.documents import ProposedRow, RestatedRow
 from headrace.operations.remembering import of_version
 from headrace.operations.restatement_causes import Because, RestatementCauses
@@ -18,10 +19,10 @@ from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.plan.views import expanded_names
 from headrace.run.retiring import TOLD
-from headrace.run.unchanged import code_changed
+from headrace.run.unchanged import code_changed, differs
 from headrace.store import Transaction
 from headrace.store.clock import instant
-from headrace.store.queries import publications, restatements, trail
+from headrace.store.queries import applying, attempts, incidents, publications, restatements, trail
 from headrace.store.queries.restatements import Replaced
 
 TOLD_US = TOLD // timedelta(microseconds=1)
@@ -61,10 +62,25 @@ def proposed(tx: Transaction, compiled: Compiled) -> list[ProposedRow]:
         if node in compiled.project.assets:
             found.setdefault(node, []).append(key)
     known: dict[tuple[int, str], str | None] = {}
-    return [
-        msgspec.structs.replace(row, own_code=code_changed(tx, compiled, row.node, row.from_, known))
-        for row in (_proposed(compiled, name, found[name]) for name in compiled.order if name in found)
-    ]
+    rows = (_proposed(compiled, name, found[name]) for name in compiled.order if name in found)
+    changed = [msgspec.structs.replace(row, own_code=code_changed(tx, compiled, row.node, row.from_, known)) for row in rows]
+    failing = {one.node: one.shown for one in incidents.open_ones(tx) if one.kind == CauseKind.CODE_ERROR} if changed else {}
+    return [_corrected_first(tx, compiled, row, failing.get(row.node), known) for row in changed]
+
+
+def _corrected_first(
+    tx: Transaction, compiled: Compiled, row: ProposedRow, incident: str | None, known: dict[tuple[int, str], str | None]
+) -> ProposedRow:
+    """The same, with the incident's command in place of its own where the code that is applied has only failed so far."""
+    if incident is None or not row.own_code:
+        return row
+    tried = attempts.of_node(tx, row.node, limit=1, states=("failed", "rejected", "held"))
+    failed = [one.version for one in tried if one.version is not None]
+    if not failed or differs(tx, compiled, row.node, failed[0], known):
+        return row  # other code than has failed
+    if any(not differs(tx, compiled, row.node, one, known) for one in applying.published_versions(tx, row.node)):
+        return row  # code that has computed other partitions
+    return msgspec.structs.replace(row, incident=incident, command=command_line("incident", incident))
 
 
 def read_by(rows: Iterable[RestatedRow], consumer: str) -> list[RestatedRow]:

@@ -70,7 +70,8 @@ class RestatedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"})
 
 class ProposedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
     """Partitions of a node that are stale and are made again only if somebody asks, with the command that asks. `own_code`: because
-    the node's own code changed; else something that it reads was published again."""
+    the node's own code changed; else something that it reads was published again. `incident`: that code has only failed so far, and is
+    corrected first, as `command` says."""
 
     node: str
     partitions: int
@@ -78,6 +79,7 @@ class ProposedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"})
     to: str
     command: str
     own_code: bool = False
+    incident: str | None = None
 
 
 class RepairedRow(Document, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 import subprocess
@@ -244,6 +245,28 @@ try:
 except StoreError as error:
     print(error, "|", error.hint)
 """
+
+
+@ONLY_SQLITE
+def test_a_disk_without_a_free_byte_is_called_full(tmp_path: Path, opened: Opened) -> None:
+    """Would catch: "the disk reports an error", with a hint to network file systems, where nothing but space is missing."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m,mode=0700", "none", str(folder)], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("a tmpfs can't be mounted here")
+    try:
+        opened(folder).close()
+        with contextlib.suppress(OSError), (folder / "fill").open("wb", buffering=0) as fill:
+            while fill.write(bytes(4096)):
+                pass
+        with pytest.raises(StoreError) as caught, opened(folder).read() as tx:
+            tx.execute("select count(*) from meta").fetchone()
+        assert "can't be read or written: the disk is full (" in str(caught.value)
+        assert caught.value.hint == f"free space on the file system of {folder / '.headrace'}"
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @ONLY_SQLITE

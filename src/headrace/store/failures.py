@@ -6,6 +6,7 @@ tested against that one. A statement that is wrong (an IntegrityError, a syntax 
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -48,6 +49,10 @@ _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_PERM: ("may not be opened by this user", "run as the user who owns it"),
     sqlite3.SQLITE_NOLFS: ("is too large for this file system", "move it to another file system"),
 }
+_FULL_BELOW_BYTES = 64 * 1024
+"""With less free, SQLite can't make the files that it needs beside the state's, not even to read."""
+_OF_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""What SQLite says of a full disk where it isn't a table that can't grow."""
 
 
 def translate(error: sqlite3.Error, path: Path) -> StoreError | None:
@@ -59,7 +64,17 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError | None:
     if meaning is None:
         return None
     what, hint = meaning
+    if code is not None and code & 0xFF in _OF_FULL and _is_full(path.parent):
+        what, hint = "can't be read or written: the disk is full", f"free space on the file system of {path.parent}"
     return StoreError(f"the state database {path} {what} ({error})", hint=hint)
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether (almost) nothing is free on a folder's file system; False where that isn't known."""
+    try:
+        return shutil.disk_usage(folder).free < _FULL_BELOW_BYTES
+    except OSError:
+        return False
 
 
 def unreadable(path: Path, error: UnicodeDecodeError) -> StoreError:

@@ -45,7 +45,7 @@ ALSO = {
     "2 rejected rows": {"held": {"s1": Held(1, 2, 1)}},
     "3 quarantined partitions": {"held": {"s1": Held(2, 0, 1), "s2": Held(1, 0)}},
     "a and b fail": {"failing": ["b", "a"]},
-    "1 source unreachable since Mon 02-11 12:00 (rates)": {"unreachable": {"rates": THURSDAY - 3 * DAY}},
+    "1 source that can't be observed since Mon 02-11 12:00 (rates)": {"unobserved": {"rates": THURSDAY - 3 * DAY}},
     "1 source throttled since Mon 02-11 12:00 (rates; 18 of 42 intervals loaded)": {
         "throttled": [Throttled("rates", THURSDAY - 3 * DAY, 18, 42)]
     },
@@ -60,7 +60,7 @@ ALSO = {
 
 @pytest.mark.parametrize("text", ALSO)
 def test_whatever_is_open_is_in_the_headline(text: str) -> None:
-    """Would catch: "Nothing is late or wrong" above incidents, held rows, or an unreachable source."""
+    """Would catch: "Nothing is late or wrong" above incidents, held rows, or a source that can't be observed."""
     found = facts(*SERVED, **ALSO[text])
     assert said(found) == f"All 3 consumers are served. Also open: {text}."
     assert [item.text for item in open_items(found)] == [text]
@@ -109,10 +109,10 @@ def test_what_a_cause_explains_is_not_said_twice() -> None:
     }  # fmt: skip
 
 
-def test_a_source_that_is_unreachable_is_told_of_once() -> None:
-    """Would catch: one lost database counted as "orders fails, 1 source unreachable (orders)"."""
-    found = facts(*SERVED, failing=["orders", "clean"], unreachable={"orders": THURSDAY - DAY})
-    assert [item.text for item in open_items(found)] == ["clean fails", "1 source unreachable since Wed 02-13 12:00 (orders)"]
+def test_a_source_that_cant_be_observed_is_told_of_once() -> None:
+    """Would catch: one lost database counted as "orders fails, 1 source that can't be observed (orders)"."""
+    found = facts(*SERVED, failing=["orders", "clean"], unobserved={"orders": THURSDAY - DAY})
+    assert [item.text for item in open_items(found)] == ["clean fails", "1 source that can't be observed since Wed 02-13 12:00 (orders)"]
 
 
 def test_a_fault_of_its_own_is_not_explained_by_another_cause() -> None:

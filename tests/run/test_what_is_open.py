@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -87,8 +89,8 @@ def test_a_source_that_was_restated_too_late(served: Lab) -> None:
     assert "superseded_upstream" in found["consumers"][0]["states"] and found["consumers"][0]["state"] == "served"
 
 
-def test_servers_that_refuse_are_throttled_or_unreachable(served: Lab, server: Server) -> None:
-    """Would catch: a server that asks for a long wait told as unreachable, and sources that aren't named."""
+def test_servers_that_refuse_are_throttled_or_cant_be_observed(served: Lab, server: Server) -> None:
+    """Would catch: a server that asks for a long wait told as one that fails, and sources that aren't named."""
     server.answers["/prices"] = reply("{}", status=429, Retry_After="30000")
     server.answers["/down"] = Reply(status=500)
     served.write("sources/prices.yaml", HTTP.format(name="prices", url=server.url))
@@ -100,7 +102,18 @@ def test_servers_that_refuse_are_throttled_or_unreachable(served: Lab, server: S
         served.write("sources/down.yaml", HTTP.format(name="down", url=other.url.replace("127.0.0.1", "localhost")))
         apply(served)
     said = headline(served)
-    assert "1 source unreachable since " in said and "(down)" in said and "(prices" in said
+    assert "1 source that can't be observed since " in said and "(down)" in said and "(prices" in said
+
+
+def test_a_table_that_is_missing_isnt_an_unreachable_source(served: Lab) -> None:
+    """Would catch: "1 source unreachable" of a database that answers: "no such table: stores"."""
+    served.write("headrace.toml", (served.root / "headrace.toml").read_text() + '[connections.erp]\nurl = "sqlite:erp.db"\n')
+    served.write("sources/stores.yaml", "source: stores\nowner: acme\nconnection: erp\ntable: stores\n")
+    with closing(sqlite3.connect(served.root / "erp.db")) as erp, erp:
+        erp.execute("create table shops (id integer)")
+    apply(served)
+    said = headline(served)
+    assert "1 source that can't be observed since " in said and said.endswith("(stores).") and "unreachable" not in said
 
 
 def test_five_incidents_and_their_held_rows(served: Lab) -> None:

@@ -116,9 +116,9 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     incidents: Sequence[IncidentFact] = ()
     held: Mapping[str, Held] = {}
     failing: Collection[str] = ()
-    """Nodes of which a partition has failed and was not published since. A source that is unreachable, too,
+    """Nodes of which a partition has failed and was not published since. A source that can't be observed, too,
     is told of once, as that."""
-    unreachable: Mapping[str, int] = {}
+    unobserved: Mapping[str, int] = {}
     """Source → since when every observation of it has failed."""
     throttled: Sequence[Throttled] = ()
     superseded: Sequence[Superseded] = ()
@@ -156,7 +156,7 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
         *_incidents(facts, explained),
         _quarantine(facts, explained),
         _failing(facts, explained),
-        _unreachable(facts, explained),
+        _unobserved(facts, explained),
         _throttled(facts),
         _gaps(facts),
         _superseded(facts),
@@ -272,19 +272,19 @@ def _quarantine(facts: OpenFacts, explained: Explained) -> OpenItem | None:
 
 
 def _failing(facts: OpenFacts, explained: Explained) -> OpenItem | None:
-    nodes = tuple(sorted(set(facts.failing) - explained.nodes - facts.unreachable.keys()))
+    nodes = tuple(sorted(set(facts.failing) - explained.nodes - facts.unobserved.keys()))
     if not nodes:
         return None
     text = f"{_few(nodes)} {'fails' if len(nodes) == 1 else 'fail'}"
     return OpenItem(OpenKind.FAILING, len(nodes), nodes, text, "headrace runs --failed")
 
 
-def _unreachable(facts: OpenFacts, explained: Explained) -> OpenItem | None:
-    names = [name for name in facts.unreachable if name not in explained.nodes]
+def _unobserved(facts: OpenFacts, explained: Explained) -> OpenItem | None:
+    names = [name for name in facts.unobserved if name not in explained.nodes]
     if not names:
         return None
-    since = moment(min(facts.unreachable[name] for name in names), facts.now_us, facts.timezone)
-    text = f"{_count(len(names), 'source')} unreachable since {since} ({_few(names)})"
+    since = moment(min(facts.unobserved[name] for name in names), facts.now_us, facts.timezone)
+    text = f"{_count(len(names), 'source')} that can't be observed since {since} ({_few(names)})"
     command = f"headrace deliveries {shlex.quote(names[0])}"
     return OpenItem(OpenKind.SOURCE_UNREACHABLE, len(names), tuple(names), text, command)
 

@@ -50,7 +50,7 @@ def facts(
         incidents=[_incident(tx, one) for one in incidents.open_ones(tx)],
         held={node: Held(*counts) for node, counts in quarantine.by_node(tx).items() if project.node(node) is not None},
         failing=[node for node in failures.failing_nodes(tx) if project.node(node) is not None],
-        unreachable={one.source: one.since for one in failing if one.source in project.sources and one.code not in THROTTLED},
+        unobserved={one.source: one.since for one in failing if one.source in project.sources and one.code not in THROTTLED},
         throttled=_throttled(tx, project, failing, now_us),
         superseded=[_superseded(project, row) for row in proposed],
         approvals=[plan.id for plan in plans.awaiting(tx)],

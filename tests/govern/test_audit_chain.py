@@ -19,6 +19,7 @@ from headrace.govern import Action, Actor, ActorType, Event, Object, Outcome, ap
 from headrace.govern.canonical import canonical, clean
 from headrace.model import Settings
 from headrace.store import Store
+from headrace.store.queries import trail
 
 Row = tuple[Any, Any, Any, Any, Any]
 AT = 1_360_651_200_000_000
@@ -290,3 +291,18 @@ def test_what_is_written_at_a_fraction_of_the_cost_is_canonical_too(store: Store
         (text,) = tx.execute("select event from audit order by seq desc limit 1").fetchone()
     assert canonical(json.loads(text)) == text
     assert json.loads(text)["object"]["id"] == clean(name)
+
+
+def test_entries_between_two_times_are_found_by_their_numbers(store: Store) -> None:
+    """Would catch: an entry at the edge left out, or several at one time."""
+    with store.write(None) as tx:
+        for number, second in enumerate((0, 1, 1, 1, 2, 5, 5)):
+            append(tx, AT + second * 1_000_000, event(number))
+    written, wanted = rows(store), [Action.PARTITION_PUBLISHED]
+    with store.read() as tx:
+        for first, last in ((-2, -1), (-1, 0), (0, 0), (1, 1), (1, 2), (3, 4), (2, 9), (6, 9), (-1, 9)):
+            span = AT + first * 1_000_000, AT + last * 1_000_000
+            found = [seq for seq, _, _ in trail.commands_between(tx, *span, wanted, 100)]
+            assert found == [seq for seq, at, *_ in written if span[0] <= at <= span[1]], (first, last)
+        assert [seq for seq, _, _ in trail.commands_between(tx, AT, AT + 9_000_000, wanted, 2)] == [6, 7]
+        assert trail.commands_between(tx, AT, AT + 9_000_000, [Action.RUN_CANCELLED], 2) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from headrace.store.database import Transaction
 
@@ -40,13 +42,20 @@ def commands(tx: Transaction, after: int, actions: Sequence[str], limit: int) ->
 
 def commands_between(tx: Transaction, first_us: int, last_us: int, actions: Sequence[str], limit: int) -> list[tuple[int, int, str]]:
     """(seq, at, event as canonical JSON) of the newest entries with these actions between two times, oldest first."""
+    numbers = range(1, last_seq(tx) + 1)
+    first, end = bisect_left(numbers, first_us, key=partial(_at, tx)), bisect_right(numbers, last_us, key=partial(_at, tx))
     begins = [f'{{"action":"{action}"%' for action in actions]
     which = " or ".join("event like ?" for _ in begins)
     rows = tx.execute(
-        f"select seq, at, event from audit where at between ? and ? and ({which}) order by seq desc limit ?",
-        (first_us, last_us, *begins, limit),
+        f"select seq, at, event from audit where seq > ? and seq <= ? and ({which}) order by seq desc limit ?",
+        (first, end, *begins, limit),
     )
     return [(int(seq), int(at), str(event)) for seq, at, event in rows][::-1]
+
+
+def _at(tx: Transaction, seq: int) -> int:
+    """When an entry was written: never before the one with the number before."""
+    return int(tx.execute("select at from audit where seq = ?", (seq,)).fetchone()[0])
 
 
 def command(tx: Transaction, seq: int) -> tuple[int, int, str] | None:

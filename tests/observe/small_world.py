@@ -58,6 +58,7 @@ class SmallWorld:
     delivered: dict[str, str] = field(default_factory=dict)
     obligations: dict[str, list[Kept]] = field(default_factory=dict)
     stale: set[str] = field(default_factory=set)
+    led: bool = True
     promised: dict[str, int] = field(default_factory=dict)
     paused: dict[str, Pausing] = field(default_factory=dict)
     taken_back: set[tuple[str, str]] = field(default_factory=set)
@@ -148,6 +149,9 @@ class SmallWorld:
 
     def pauses(self) -> dict[str, Pausing]:
         return self.paused
+
+    def is_led(self) -> bool:
+        return self.led
 
     def withdrawn(self) -> frozenset[tuple[str, str]]:
         return frozenset(self.taken_back)

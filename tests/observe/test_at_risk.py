@@ -52,6 +52,25 @@ def test_it_is_said_from_the_latest_safe_start_on(now: str, state: State) -> Non
     assert judged(small, now).state is state
 
 
+@pytest.mark.parametrize(
+    ("led", "minutes", "state"),
+    [(False, 24 * 60, State.AT_RISK), (False, 10, State.SERVED), (True, 24 * 60, State.SERVED)],
+)
+def test_what_could_be_computed_and_nothing_runs_is_at_risk(led: bool, minutes: int, state: State) -> None:
+    """Would catch: "served" after a person accepted what a daily pass had held, until the deadline is missed; an alarm
+    where a server runs, or where the next pass comes in time."""
+    now = "2013-02-03 06:00"
+    small = SmallWorld(delivered={"src": "2013-02-01"}, led=led)
+    for name in ("src", "a", "b"):
+        small.publish(name, "2013-02-01", at("2013-02-02 04:40"))
+    small.publish("src", DAY2, at("2013-02-03 05:50"))
+    small.look("src", *(at("2013-02-03 05:40") - times * minutes * 60_000_000 for times in range(7)))
+    found = judged(small, now)
+    assert found.state is state
+    if state is State.AT_RISK:
+        assert (found.reason, found.next) == (f"late at 07:00: a@{DAY2}: isn't computed yet, and nothing runs it", "headrace tick")
+
+
 def test_what_runs_longer_than_is_left_is_at_risk() -> None:
     """An attempt that has only just begun looks like one that is nearly done."""
     now = "2013-02-03 06:58"

@@ -69,11 +69,13 @@ def test_a_consumer_is_at_risk_by_what_its_repair_failed_at(lab: Lab) -> None:
 
 
 def test_corrected_code_is_not_said_to_fail(lab: Lab) -> None:
-    """Would catch: "tops failed since 04:05" of code that has been corrected since."""
+    """Would catch: "tops failed since 04:05" of code that has been corrected since; "served", though nobody
+    computes it before its deadline."""
     code(lab, TOPS)
     at(lab, "04:10", "apply", "--yes")
     row = board(lab, "04:11")
-    assert (row["state"], row["reason"]) == ("served", "all it reads can be read")
+    assert (row["state"], row["next"]) == ("at_risk", "headrace tick")
+    assert row["reason"] == f"late at 09:00: clean@{TODAY}: isn't computed yet, and nothing runs it"
     assert "ValueError" not in at(lab, "04:11", "why", f"tops@{TODAY}")["verdict"]
     at(lab, "04:12", "tick")
     assert board(lab, "04:13")["data_through"] == TODAY

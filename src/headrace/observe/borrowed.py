@@ -81,6 +81,10 @@ class EnvironmentWorld:
         """What is paused here."""
         return self._own.pauses()
 
+    def is_led(self) -> bool:
+        """Whether this environment's leader runs now."""
+        return self._own.is_led()
+
     def withdrawn(self) -> frozenset[tuple[str, str]]:
         """What was taken back, of the nodes that are this one's or production's."""
         own, theirs = self._own.withdrawn(), self._production.withdrawn()

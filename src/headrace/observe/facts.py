@@ -13,6 +13,7 @@ from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.watched import WHOLE
 from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unreadable, Unusual
 from headrace.store.database import Transaction
+from headrace.store.lease import holder
 from headrace.store.queries import (
     arriving,
     attending,
@@ -144,6 +145,14 @@ class StoreWorld:
     @cached_property
     def _pauses(self) -> dict[str, Pausing]:
         return {one.node: Pausing(one.reason, one.actor, one.until, one.since) for one in pauses.all_of(self._tx)}
+
+    def is_led(self) -> bool:
+        """Whether a leader runs now, which computes what can be computed."""
+        return self._led
+
+    @cached_property
+    def _led(self) -> bool:
+        return holder(self._tx) is not None
 
     def withdrawn(self) -> frozenset[tuple[str, str]]:
         """Node and partition of what a person took back, and nothing was published of since."""

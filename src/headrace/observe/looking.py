@@ -29,13 +29,26 @@ def known_until(looks: Sequence[int], every_us: int | None = None) -> int:
     return looks[0] + _cadence(looks[:LOOKS_JUDGED])
 
 
+def next_pass(looks: Sequence[int], every_us: int | None = None) -> int:
+    """When the project is run again, as often as it was lately, or as `every_us` says."""
+    if every_us:
+        return looks[0] + every_us + SCHEDULER_SLACK_US
+    median = _median_gap(looks[:LOOKS_JUDGED])
+    return looks[0] + (CADENCE_UNKNOWN_US if median is None else median)
+
+
 def _cadence(looks: Sequence[int]) -> int:
+    median = _median_gap(looks)
+    return CADENCE_UNKNOWN_US if median is None else max(2 * median, LOOK_GAP_LEAST_US)
+
+
+def _median_gap(looks: Sequence[int]) -> int | None:
+    """The median time between two observations; None while there are too few."""
     gaps = sorted(later - earlier for later, earlier in itertools.pairwise(looks))
     if len(gaps) < GAPS_LEAST:
-        return CADENCE_UNKNOWN_US
+        return None
     middle = len(gaps) // 2
-    median = gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) // 2
-    return max(2 * median, LOOK_GAP_LEAST_US)
+    return gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) // 2
 
 
 DAY_US = 24 * 3_600 * 1_000_000

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 
+from headrace.model.clauses import LAKE_CLOSED
 from headrace.model.commands import place
 from headrace.model.intervals import bounds_us, next_key
 from headrace.model.required import SEPARATOR
@@ -17,7 +18,7 @@ from headrace.model.times import Duration
 from headrace.observe.blockage import HOLDS, Block, Blockage, Blocked, in_order, next_command, promised_by, told
 from headrace.observe.exported import exported
 from headrace.observe.freshness import Freshness, Stood, stood
-from headrace.observe.looking import known_until
+from headrace.observe.looking import known_until, next_pass
 from headrace.observe.obligations import Obligation, Scene, covered, met_at, obligations
 from headrace.observe.periods import late_run, served_since
 from headrace.observe.risk import Outlooks
@@ -225,7 +226,12 @@ class _Judgement:
         """The next interval that has ended, isn't due yet, and is known to be held back, or to take longer than is left."""
         for one in self._all:
             ended = self._ended(one) <= self._now
-            if one.due_at_us > self._now and ended and not one.settled and (found := self._held_back(one) or self._too_slow(one)):
+            if (
+                one.due_at_us > self._now
+                and ended
+                and not one.settled
+                and (found := self._held_back(one) or self._nothing_runs_it(one) or self._too_slow(one))
+            ):
                 return found
         return None
 
@@ -242,6 +248,26 @@ class _Judgement:
                     one.interval, one.due_at_us, found.node, found.partition, said, next_command(found), since, withdrawn=withdrawn
                 )
         return None
+
+    def _nothing_runs_it(self, one: Obligation) -> AtRisk | None:
+        """Something that could be computed now, where no leader runs and the next pass comes too late: somebody
+        accepted or corrected something since the last."""
+        if self._scene.world.is_led() or self._next_pass() <= one.due_at_us:
+            return None
+        blocked = in_order(self._blockage.of(self._terms, one.interval))
+        if not blocked or any(found.block is not Block.WAITING or found.reason.startswith(LAKE_CLOSED) for found in blocked):
+            return None
+        found = blocked[0]
+        at = moment(one.due_at_us, self._now, self._scene.declared.timezone)
+        said = f"late at {at}: {self._told(found)}, and nothing runs it"
+        since = max(self._ended(one), found.since_us or 0)
+        return AtRisk(one.interval, one.due_at_us, found.node, found.partition, said, "headrace tick", since)
+
+    def _next_pass(self) -> int:
+        """When the sources that it depends on are usually observed next; now where none ever was."""
+        looks = [self._scene.world.looks(node.name) for node in sources_of(self._scene.known_reads(self._terms), self._scene)]
+        every_us = self._scene.declared.tick_every_us
+        return max((next_pass(found, every_us) for found in looks if found), default=self._now)
 
     def _too_slow(self, one: Obligation) -> AtRisk | None:
         """What is left takes longer than there is time."""

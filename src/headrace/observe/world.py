@@ -169,6 +169,9 @@ class World(Protocol):
     def pauses(self) -> dict[str, Pausing]:
         """What is paused, by name; those whose time is over may be among them."""
 
+    def is_led(self) -> bool:
+        """Whether a leader runs now, which computes what can be computed."""
+
     def withdrawn(self) -> frozenset[tuple[str, str]]:
         """Node and partition of what a person took back, and nothing was published of since."""
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from runlab import DAYS, Lab
+from runlab import DAYS, Lab, published
 from secrets_lab import CANARY, ENDS, IN_A_FILE, OTHER, TELLS, leaks, lines
 
 LOOKS = """import json, os, threading
@@ -91,6 +91,26 @@ def test_a_secret_that_is_not_there_is_said_before_the_code_runs(lab: Lab, monke
     error = run.attempts[0].error
     assert error is not None and "the environment variable CANARY isn't set" in error.message and error.code == "configuration_error"
     assert not any("mode loud" in line for line in lines(lab, "tells"))
+
+
+def test_a_secret_that_was_there_is_no_fault_of_the_code(lab: Lab) -> None:
+    """Would catch: `code_error` and "correct assets/bands.py" of code whose secret's file was moved away, and
+    nothing that computes it once the file is back."""
+    secrets = {"KEY": "secret://file/keys/bank"}
+    lab.python("bands", "def bands(ctx: Context, orders):\n    return orders", inputs=["orders"], partition="day", secrets=secrets)
+    lab.orders(DAYS[0])
+    assert ("bands", DAYS[0]) in published(lab.tick())
+    (lab.root / "keys/bank").rename(lab.root / "keys/away")
+    lab.orders(DAYS[1])
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert incident["cause"]["kind"] == "configuration_error", incident["cause"]
+    assert incident["repair"]["first"] == "do what its error asks, or correct assets/bands.py:4"
+    retry = incident["repair"]["commands"][-1]
+    assert retry == f"headrace retry bands@{DAYS[1]}"
+    (lab.root / "keys/away").rename(lab.root / "keys/bank")
+    lab.headrace(*retry.split()[1:])
+    assert lab.headrace("incidents") == []
 
 
 def test_ten_attempts_of_an_asset_with_secrets_need_no_ten_workers(lab: Lab) -> None:

@@ -12,6 +12,8 @@ OUTSIZED = ("takes more memory than an attempt may use", "takes more time than a
 """The beginning of the detail of a delivery that is too large to be read; its size follows."""
 FRACTIONS = "the conversion gives fractions"
 """After the name of a column of whole numbers, which can't take what its conversion gives; its type follows."""
+UNRESOLVED = "a secret of it can't be had"
+"""The beginning of why an attempt failed whose secrets couldn't be resolved; what is missing follows."""
 LAKE_CLOSED = "the lake can't be written"
 """The beginning of why a delivery waits that nothing can be published of; the system's reason follows."""
 LAKE_FILE = "the lake's file "

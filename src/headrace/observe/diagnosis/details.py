@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from headrace.model.clauses import UNRESOLVED
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 
@@ -123,6 +124,8 @@ def needed(said: str) -> str:
 @lru_cache(FAILURES_KEPT)
 def failure_said(code: str, said: str) -> Failure:
     """What kind of failure an error's code and words tell of."""
+    if said.startswith(UNRESOLVED):  # before places: a secret's file that isn't there is told as one
+        return Failure.CONFIGURED
     if _LACKS.search(said):
         return Failure.ENVIRONMENT
     if _PLACE.search(said):

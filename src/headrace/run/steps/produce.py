@@ -20,6 +20,7 @@ from headrace.faults import Point, reached
 from headrace.lake import StagedFile
 from headrace.lake.session import Session
 from headrace.model import CommandBody, Grain, PythonBody, SqlBody
+from headrace.model.clauses import UNRESOLVED
 from headrace.plan.packages import environment
 from headrace.quality import Audit, Verdict
 from headrace.quality.audit import PartitionCheck, Whole, audit
@@ -62,7 +63,7 @@ def _attempted(task: Produce, workshop: Workshop) -> Outcome:
     log = LogFile(workshop.folders.log(*_attempt(task)), Clock(task.now_us), workshop.secrets.redactor)
     try:
         if task.handed is not None and task.handed.missing:
-            raise failed(f"a secret of it can't be had: {task.handed.missing}", code="configuration_error")
+            raise failed(f"{UNRESOLVED}: {task.handed.missing}", code="configuration_error")
         produced = _run(task, workshop, log)
         _prove(task, workshop, produced)
     except BodyFailed as failure:

@@ -180,6 +180,25 @@ def test_another_unit_is_repaired_by_the_command_that_is_named(shop: Callable[..
     assert float(most["most"]) < 100
 
 
+def test_a_conversion_accepted_a_day_late_leaves_the_sound_day_after_it(shop: Callable[..., Project]) -> None:
+    """Would catch: a sound published day divided by 100 because the day before came in cents, its vendor asked for
+    another file, and a conversion that goes on for all days to come."""
+    project = shop(days=14)
+    deliver(project, 14, rows(11, scale=100))
+    project.json("tick", "--now", at(14))
+    deliver(project, 15, rows(15))
+    project.json("tick", "--now", at(15))
+    convert = ("contract", "accept", "sales@2026-03-15", "--map", "amount=amount", "--convert", "amount / 100")
+    assert project.json(*convert, "--now", at(15, "04:50"))["reread"] == ["2026-03-15"]
+    project.json("tick", "--now", at(15, "05:00"))
+    deliver(project, 16, rows(16))
+    project.json("tick", "--now", at(16))
+    assert project.json("incidents") == []
+    (most,) = project.json("sql", "select max(amount) as most, min(amount) as least from sales")["rows"]
+    assert (float(most["most"]) < 100, float(most["least"]) > 1) == (True, True), most
+    assert "to: '2026-03-16'" in (project.root / "contracts/sales.odcs.yaml").read_text()
+
+
 @pytest.mark.parametrize(("whole", "factor"), [(False, 100), (True, 1000)])
 def test_a_conversion_that_isnt_needed_any_more_is_ended(shop: Callable[..., Project], whole: bool, factor: int) -> None:
     """Would catch: a vendor who delivers as agreed again asked for the file as it was agreed, beside a command that

@@ -42,6 +42,7 @@ from headrace.run import remapping
 from headrace.run.applying import contents_of, manifest_of
 from headrace.store import Transaction
 from headrace.store.queries import drift as stored
+from headrace.store.queries import publications
 from headrace.store.queries import quarantine as quarantined
 from headrace.store.queries.drift import DriftRow
 
@@ -168,13 +169,14 @@ def prepared(session: Session, target: str, pairs: Sequence[str] = (), decision:
             mappings = known or _nothing_proposed(source, key, rows)
         mappings = decided(mappings, decision.convert, as_is=decision.as_is)
         first = _first(tx, source.name, key, mappings)
+        sound = publications.next_with_rows(tx, source.name, first)
     project = session.project()
     contract = project.contracts.get(source.contract or source.name)
     path = Path(contract.place.file) if contract is not None else Path(FOLDER, f"{source.name}{SUFFIX}")
     before = _read(session.root / path) if contract is not None else None
     text = before if before is not None else contract_text(source.name, schema, {}, 0)
     table = contract.name if contract is not None else source.name
-    after = with_names(text, table, _renamed(mappings), first)
+    after = with_names(text, table, _renamed(mappings, sound), first)
     return Accepted(source, first, tuple(mappings), path, before, after)
 
 
@@ -197,8 +199,10 @@ def _drifted(tx: Transaction, source: Source, key: str | None) -> tuple[str, lis
     return key, stored.newest_drift(tx, source.name, key)
 
 
-def _renamed(mappings: Sequence[MappingRow]) -> tuple[Renamed, ...]:
-    return tuple(Renamed(one.column, one.to, one.convert) for one in mappings)
+def _renamed(mappings: Sequence[MappingRow], sound: str | None = None) -> tuple[Renamed, ...]:
+    """What is written of each. Of a column that keeps its name a conversion isn't for what is published already of a
+    later interval, `sound`: that came in the agreed unit."""
+    return tuple(Renamed(one.column, one.to, one.convert, sound if one.to == one.column else None) for one in mappings)
 
 
 def _command(target: str, pairs: Sequence[str]) -> str:

@@ -23,6 +23,8 @@ class Renamed(msgspec.Struct, frozen=True):
     to: str
     convert: str | None = None
     """The expression over a file's columns that the values are computed from; None: no decision."""
+    until: str | None = None
+    """The first later interval that the expression isn't for; None: it is for all."""
 
 
 def with_names(text: str, table: str, renames: Sequence[Renamed], first: str) -> str:
@@ -41,7 +43,7 @@ def with_names(text: str, table: str, renames: Sequence[Renamed], first: str) ->
                 hint="take that column out of the contract first, or map another one",
             )
         _put(column, one.to, first)
-        _put_conversion(column, one.convert, first)
+        _put_conversion(column, one.convert, first, one.until)
     return _dumped(yaml, document)
 
 
@@ -114,8 +116,8 @@ def _put(column: Any, name: str, first: str) -> None:
     values.append(_entry("name", name, first, later[0] if later else None))
 
 
-def _put_conversion(column: Any, expression: str | None, first: str) -> None:
-    """The conversion in force until `first` ends there: it was one of what files had before."""
+def _put_conversion(column: Any, expression: str | None, first: str, until: str | None) -> None:
+    """The conversion in force until `first` ends there: it was one of what files had before. It goes on at `until`."""
     custom = column.get("customProperties") or ()
     known = [entry for one in custom if one.get("property") == CONVERT_PROPERTY for entry in one.get("value") or ()]
     if not known and expression is None:
@@ -124,12 +126,17 @@ def _put_conversion(column: Any, expression: str | None, first: str) -> None:
     later = sorted(str(one.get("from")) for one in known if str(one.get("from")) > first)
     for entry in [one for one in known if str(one.get("from")) == first]:
         values.remove(entry)
+    goes_on = None
     for entry in values:
-        until = entry.get("to")
-        if str(entry.get("from")) < first and (until is None or str(until) > first):
+        ended = entry.get("to")
+        if str(entry.get("from")) < first and (ended is None or str(ended) > first):
+            goes_on = (str(entry.get("expression")), None if ended is None else str(ended))
             entry["to"] = first
     if expression is not None:
-        values.append(_entry("expression", expression, first, later[0] if later else None))
+        ends = min([*later[:1], *([] if until is None else [until])], default=None)
+        values.append(_entry("expression", expression, first, ends))
+        if goes_on is not None and until is not None and until == ends and (goes_on[1] is None or goes_on[1] > until):
+            values.append(_entry("expression", goes_on[0], until, goes_on[1]))
     if not values:
         of = [one for one in column["customProperties"] if one.get("property") == CONVERT_PROPERTY]
         column["customProperties"].remove(of[0])

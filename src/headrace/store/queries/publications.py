@@ -171,6 +171,15 @@ def computed(tx: Transaction, node: str, partition: str) -> Computed | None:
     return None if row is None else Computed(row[0], row[1], row[2], row[3] or 0, row[4] is not None)
 
 
+def next_with_rows(tx: Transaction, node: str, partition: str) -> str | None:
+    """The nearest partition after one that readers see rows of; None where there is none."""
+    row = tx.execute(
+        "select min(partition) from publication where node = ? and partition > ? and ended_snapshot is null and rows > 0",
+        (node, partition),
+    ).fetchone()
+    return None if row is None or row[0] is None else str(row[0])
+
+
 def changed_since(tx: Transaction, node: str, snapshot: int, *, besides: int | None) -> set[str]:
     """The partitions of a node that were published with other rows after a snapshot; what came `besides` in another isn't counted."""
     rows = tx.execute(

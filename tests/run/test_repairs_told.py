@@ -59,10 +59,11 @@ def code_error(lab: Lab) -> None:
 
 
 def told(lab: Lab) -> set[str]:
-    """The lines about the repair, of all messages about open incidents."""
+    """The lines about the repair, of all messages about open incidents; long ones are wrapped."""
     bodies = [str(body) for (body,) in lab.rows("select body from notice where kind = 'opened' order by id")]
     assert bodies
-    return {re.sub(r":?\n  ", " | ", said) for body in bodies for said in re.findall(r"^Repair: (.*(?:\n  .*)*)", body, re.MULTILINE)}
+    found = [said for body in bodies for said in re.findall(r"^Repair: (.*(?:\n(?!More:).*)*)", body, re.MULTILINE)]
+    return {re.sub(r":?\n  ", " | ", said).replace("\n", " ") for said in found}
 
 
 def shown(lab: Lab, incident: str) -> list[str]:

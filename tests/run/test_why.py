@@ -55,9 +55,15 @@ def test_the_delivery_that_everything_waits_for_is_named_with_its_promise(lab: L
     ]
     assert said.waiting_for[-1].until is not None and said.waiting_for[-1].until.hour == 5
     late = ask(lab, "clean@2025-01-02", "2025-01-03T07:20:00+00:00")
-    assert late.verdict == "clean@2025-01-02 waits for orders 2025-01-02, expected by 05:00, which is 2 h 20 min ago"
-    assert [(one.kind, one.node, one.seconds) for one in late.segments or []] == [("source", "orders", 26_400.0)]
-    assert (late.wait_seconds, late.overhead_seconds, late.shortest_possible_seconds) == (26_400.0, 0.0, 26_400.0)
+    since = "which nobody has looked at since Thu 01-02 06:01, expected by 05:00"
+    assert late.verdict == f"clean@2025-01-02 waits for orders 2025-01-02, {since}"
+    spent = [("source", "orders", 18_000.0), ("detection", "orders", 8_400.0)]
+    assert [(one.kind, one.node, one.seconds) for one in late.segments or []] == spent
+    assert (late.wait_seconds, late.overhead_seconds) == (26_400.0, 8_400.0)
+    tick(lab, "2025-01-03T07:20:00+00:00")
+    late = ask(lab, "clean@2025-01-02", "2025-01-03T07:21:00+00:00")
+    assert late.verdict == "clean@2025-01-02 waits for orders 2025-01-02, expected by 05:00, which is 2 h 21 min ago"
+    assert [(one.kind, one.node) for one in late.segments or []] == [("source", "orders")]
 
 
 def test_before_the_first_pass_nothing_is_known_of_deliveries(lab: Lab) -> None:

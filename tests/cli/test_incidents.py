@@ -32,17 +32,17 @@ def test_status_names_the_incident_that_a_consumer_waits_for(shop: Project) -> N
     document = shop.json("status")
     assert document["incidents_open"] == 3
     waits = {one["name"]: one["incident"] for one in document["consumers"]}
-    assert waits["morning-report"] == numbers["orders_clean"]
+    assert waits["morning-report"] == numbers["orders"]
     report = next(one for one in document["consumers"] if one["name"] == "morning-report")
     assert report["reason"].startswith(f"{waits['morning-report']} ")
     assert document["next"] == "headrace why morning-report"
-    assert document["holding"] == {"causes": 2, "assets": 4, "consumers": 2, "command": f"headrace incident {numbers['orders_clean']}"}
+    assert document["holding"] == {"causes": 2, "assets": 4, "consumers": 2, "command": f"headrace fix {numbers['orders']}"}
     last = shop.text("status").splitlines()[-2:]
     assert last[0].startswith("2 causes hold 4 assets and 2 consumers.")
-    assert last[1].startswith(f"next: headrace why morning-report      then: headrace incident {numbers['orders_clean']}")
+    assert last[1].startswith(f"next: headrace why morning-report      then: headrace fix {numbers['orders']}")
     verdict = shop.json("why", "morning-report")["verdict"]
-    assert f"because of {numbers['orders_clean']}: " in verdict
-    assert verdict.endswith(f" {numbers['orders']} (orders: 1 column renamed) holds it back, too."), "both that status counts"
+    assert f"because of {numbers['orders']}: " in verdict
+    assert verdict.endswith(f" {numbers['orders_clean']} (orders_clean: check unique_id fails) holds it back, too."), "both that status counts"
 
 
 def test_what_people_report_is_wrong_from_its_publication_on_until_it_is_replaced(shop: Project) -> None:

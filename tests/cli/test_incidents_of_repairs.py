@@ -479,3 +479,23 @@ def test_the_end_of_a_cause_names_all_others_that_hold_the_same_back(shop: Calla
     assert f"tax-office 2026-03-11 (due Thu 2026-03-12 06:00; {others} hold it back)" in ended, ended
     listed = project.text("incidents", "--all").splitlines()
     assert f"next: headrace incident {max(found['visits'], found['rates'])}" in listed[-1], listed
+
+
+def test_what_is_named_of_a_late_consumer_is_what_serves_it_again(shop: Callable[..., Project]) -> None:
+    """Would catch: a vendor waited for whose older file never comes, where the repair of the newest day is one command."""
+    project = shop(days=10)
+    project.json("tick", "--now", at(10, "06:30"))  # the file of this day never comes
+    deliver(project, 11, rows(11, "till,total,city"))
+    project.json("tick", "--now", at(11, "05:40"))
+    now = ("--now", at(11, "06:30"))
+    (late,) = project.json("status", *now)["consumers"]
+    missing, renamed = project.json("incidents", *now)
+    if missing["cause"]["kind"] != "missing_source":
+        missing, renamed = renamed, missing
+    assert (late["state"], late["incident"], late["since"]) == ("late", renamed["id"], f"{day(11)}T06:00:00+01:00")
+    why = project.json("why", "tax-office", *now)
+    assert (why["interval"], why["next"]) == (day(11), f"headrace incident {renamed['id']}")
+    assert f"{day(11)} waits since" in why["verdict"] and missing["id"] in why["verdict"]
+    project.json("fix", renamed["id"], "--yes", *now)
+    (served,) = project.json("status", "--now", at(11, "07:00"))["consumers"]
+    assert (served["state"], served["backlog"]) == ("served", [day(10)])

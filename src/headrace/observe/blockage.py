@@ -13,7 +13,8 @@ from headrace.model.commands import command_line, place
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Offset
-from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, paced_inputs
+from headrace.observe.obligations import Obligation, Scene, counts_as_empty, covered, needed, paced_inputs
+from headrace.observe.periods import late_run, unserved
 from headrace.observe.watched import WHOLE, Node, Terms
 from headrace.observe.wording import moment
 from headrace.observe.world import Standing
@@ -74,6 +75,28 @@ class Blockage:
             mask |= self._read(node, terms, interval)
         found = [one for number, one in enumerate(self._known) if mask >> number & 1] if mask else []
         return sorted(found, key=lambda one: (one.block, one.since_us or 0, one.node, one.partition))
+
+    def unserved(self, terms: Terms, found: Sequence[Obligation]) -> list[Obligation]:
+        """What is due of a consumer and neither met nor waived, in the order in which it tells why it isn't served:
+        what keeps it late first."""
+        every = terms.max_age is not None
+        due = unserved(found, self._now, every=every)
+        late = late_run([one for one in found if one.due_at_us <= self._now], self._now, every=every)
+        keeps = self.keeps_late(terms, late)
+        return due if keeps is None else [keeps, *(one for one in due if one is not keeps)]
+
+    def keeps_late(self, terms: Terms, late: Sequence[Obligation]) -> Obligation | None:
+        """Which of the obligations of a late run tells why a consumer is still late: the first, for which it became
+        late, unless something else stands in the way of the newest. What ends that serves it again."""
+        unmet = [one for one in late if not one.settled]
+        if not unmet:
+            return None
+        first, newest = unmet[0], unmet[-1]
+        if first is newest or terms.max_age is not None:  # under a greatest age every hole keeps it late
+            return first
+        before, now = (in_order(self.of(terms, one.interval))[:1] for one in (first, newest))
+        other = before and now and now[0].block is not Block.WAITING and _cause(now[0]) != _cause(before[0])
+        return newest if other else first
 
     def above(self, terms: Terms, interval: str) -> Collection[tuple[str, str]]:
         """All partitions that an interval is made of, whether they are there or not."""
@@ -221,6 +244,11 @@ class Blockage:
         if node.exported_to and state == "waiting" and standing.reason:  # it is tried again and again, and fails
             return Blocked(Block.FAILED, standing.since_us, node.name, key, "failed", standing.reason)
         return Blocked(block_of(state), standing.since_us, node.name, key, state, standing.reason)
+
+
+def _cause(blocked: Blocked) -> tuple[str, Block, str]:
+    """What of it is the same on several days, if one cause holds them back."""
+    return blocked.node, blocked.block, blocked.incident or short_reason(blocked.reason)
 
 
 def damage_of(scene: Scene, node: str, partition: str) -> Blocked | None:

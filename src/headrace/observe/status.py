@@ -346,8 +346,10 @@ class _Judgement:
     # What is said about them
 
     def _blocked(self, state: State) -> Blocked | None:
-        """What holds back the interval for which it became late; where nothing was ever there, the first."""
-        for one in self._late if state is State.LATE else self._all:
+        """What keeps it late; where nothing was ever there, what holds back the first interval."""
+        keeps = self._blockage.keeps_late(self._terms, self._late) if state is State.LATE else None
+        late = [] if keeps is None else [keeps, *self._late]
+        for one in late if state is State.LATE else self._all:
             if not one.settled and (found := self._blockage.of(self._terms, one.interval)):
                 return in_order(found)[0]
         if state is State.LATE and not self._late and self._through is not None:  # too old, though nothing was due yet

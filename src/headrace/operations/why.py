@@ -11,10 +11,9 @@ from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import key_at_us, previous_key
 from headrace.model.zones import to_us
 from headrace.observe.availability.tainted import needed as made_of
-from headrace.observe.blockage import block_of, damage_of, next_command
+from headrace.observe.blockage import Blockage, block_of, damage_of, next_command
 from headrace.observe.evaluation import WAITING
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
-from headrace.observe.periods import unserved
 from headrace.observe.states import AtRisk, ConsumerStatus, State
 from headrace.observe.watched import WHOLE, Terms
 from headrace.observe.wording import moment
@@ -235,7 +234,7 @@ def _of_consumer(
 
 def _interval(scene: Scene, terms: Terms, now_us: int) -> str | None:
     found = obligations(terms, scene, now_us)
-    due = unserved(found, now_us, every=terms.max_age is not None)
+    due = Blockage(scene, now_us).unserved(terms, found)
     unmet = [one for one in found if not one.settled]
     chosen = (due or unmet or found[-1:])[:1]
     return chosen[0].interval if chosen else None

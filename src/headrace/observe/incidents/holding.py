@@ -8,7 +8,6 @@ from typing import NamedTuple
 from headrace.observe.blockage import HOLDS, Blockage, Blocked, in_order
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.obligations import Obligation, Scene
-from headrace.observe.periods import unserved
 from headrace.observe.watched import WHOLE, Terms
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents as stored
@@ -20,16 +19,15 @@ UNMET_ASKED = 50
 
 
 def holding(tx: Transaction, scene: Scene, terms: Terms, found: Sequence[Obligation], now_us: int) -> Incident | None:
-    """The open incident that holds back the interval for which a consumer became late, else the next
+    """The open incident that keeps a consumer late, else that of the interval for which it became late, else the next
     interval that one holds, else one that keeps what it reads from ever being published. Of several
     at one interval it is the one that its delay ledger names. `found` are all its obligations."""
     opened = stored.open_ones(tx)
     mine = [one for one in opened if terms.consumer in one.affected.consumers]
     if not mine:
         return None
-    due = unserved(found, now_us, every=terms.max_age is not None)
     blockage, wrong = Blockage(scene, now_us), _wrong(tx, mine)
-    for one in due[:UNMET_ASKED]:
+    for one in blockage.unserved(terms, found)[:UNMET_ASKED]:
         held = [_blocking(tx, blockage.of(terms, one.interval))]
         if wrong:
             above = (wrong.get(place) for place in blockage.above(terms, one.interval))
@@ -43,7 +41,7 @@ def holding(tx: Transaction, scene: Scene, terms: Terms, found: Sequence[Obligat
 def all_holding(tx: Transaction, scene: Scene, terms: Terms, found: Sequence[Obligation], now_us: int) -> list[Incident]:
     """The open incidents that hold back anything that is due of a consumer, each once."""
     blockage = Blockage(scene, now_us)
-    due = unserved(found, now_us, every=terms.max_age is not None)[:UNMET_ASKED]
+    due = blockage.unserved(terms, found)[:UNMET_ASKED]
     places = {(one.node, one.partition) for each in due for one in blockage.of(terms, each.interval)}
     held = (stored.open_at(tx, node, "" if key == WHOLE else key) for node, key in sorted(places))
     return list({one.id: one for one in held if one is not None}.values())

@@ -54,6 +54,21 @@ def test_secrets_are_looked_for_and_never_shown(new: Project, monkeypatch: pytes
     assert "canary-7391" not in new.text("doctor")
 
 
+def test_the_secrets_of_assets_are_looked_for(new: Project) -> None:
+    """Would catch: a doctor that is content the evening before an asset fails because its key was moved."""
+    (new.root / "assets/rated.py").write_text(
+        "from headrace import asset, Context\n\n"
+        "@asset(owner='core', partition='day', inputs=['orders'], secrets={'RATES_KEY': 'secret://file/keys/rates'})\n"
+        "def rated(ctx: Context, orders):\n    return orders\n"
+    )
+    missing = found(new)["asset rated"]
+    assert missing["state"] == "fail" and "keys/rates can't be read" in missing["detail"]
+    (new.root / "keys").mkdir()
+    (new.root / "keys/rates").write_text("canary-7391")
+    assert found(new)["asset rated"]["state"] == "ok"
+    assert "canary-7391" not in new.text("doctor")
+
+
 def test_an_invalid_project_and_a_broken_state_are_findings_not_crashes(shop: Project) -> None:
     (shop.root / "consumers.yaml").write_text("- {consumer: c}\n")
     (shop.root / ".headrace/state.db").write_bytes(b"this is no database" * 100)

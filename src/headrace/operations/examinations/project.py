@@ -89,9 +89,17 @@ def _referring(settings: Settings, session: Session) -> Iterator[tuple[str, Any]
     if _refers(settings.openlineage):
         yield "[openlineage]", settings.openlineage
     found = session.declared().project
-    for name, source in (found.sources if found else {}).items():
+    if found is None:
+        return
+    for name, source in found.sources.items():
         if _refers(source.connector):
             yield f"source {name}", source.connector
+    for name, asset in found.assets.items():
+        if asset.secrets:
+            yield f"asset {name}", asset.secrets
+    for name, consumer in found.consumers.items():
+        if _refers(consumer.export):
+            yield f"consumer {name}", consumer.export
 
 
 def _lineage(session: Session) -> Iterator[Finding]:

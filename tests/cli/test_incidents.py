@@ -42,7 +42,9 @@ def test_status_names_the_incident_that_a_consumer_waits_for(shop: Project) -> N
     assert last[1].startswith(f"next: headrace why morning-report      then: headrace fix {numbers['orders']}")
     verdict = shop.json("why", "morning-report")["verdict"]
     assert f"because of {numbers['orders']}: " in verdict
-    assert verdict.endswith(f" {numbers['orders_clean']} (orders_clean: check unique_id fails) holds it back, too."), "both that status counts"
+    assert verdict.endswith(f" {numbers['orders_clean']} (orders_clean: check unique_id fails) holds it back, too."), (
+        "both that status counts"
+    )
 
 
 def test_what_people_report_is_wrong_from_its_publication_on_until_it_is_replaced(shop: Project) -> None:

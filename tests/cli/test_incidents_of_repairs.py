@@ -499,3 +499,14 @@ def test_what_is_named_of_a_late_consumer_is_what_serves_it_again(shop: Callable
     project.json("fix", renamed["id"], "--yes", *now)
     (served,) = project.json("status", "--now", at(11, "07:00"))["consumers"]
     assert (served["state"], served["backlog"]) == ("served", [day(10)])
+
+
+def test_the_rows_of_a_held_delivery_are_told(shop: Callable[..., Project]) -> None:
+    """Would catch: `deliveries` without a number for what tick, status and quarantine say the rows of."""
+    project = shop(days=10)
+    deliver(project, 10, rows(10, "till,total,city"))
+    project.json("tick", "--now", at(10))
+    (held,) = project.json("quarantine")
+    newest, before = project.json("deliveries", "sales")[:2]
+    assert (newest["state"], newest["rows"], held["rows"]) == ("held", 8, 8)
+    assert (before["state"], before["rows"]) == ("published", 8)

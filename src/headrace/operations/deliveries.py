@@ -30,7 +30,7 @@ class DeliveryRow(Document, frozen=True, kw_only=True):
     """One delivery. `at` is its arrival, `expected_at` until when its interval's was expected: as its owner promised (`promised`), else as
     deliveries come here usually, null where that isn't known; `claimed_at` is what the file says of itself. `state` is `waiting`,
     `published`, `held`, `rejected`, `dropped`, `failed` or `superseded`; of several files `path` is the first one's and `files` their
-    number."""
+    number. `rows` is how many were published, or wait in quarantine; null where neither is known."""
 
     node: str
     partition: str

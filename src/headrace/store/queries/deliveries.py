@@ -32,7 +32,8 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """One arrival with what it became. `parts` and `received` are JSON; `rows` and `verdict` are its newest publication's."""
+    """One arrival with what it became. `parts` and `received` are JSON; `rows` and `verdict` are its newest publication's; `rows` of
+    what was held or rejected are what waits of it."""
 
     source: str
     partition: str
@@ -91,7 +92,9 @@ def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
         "select d.source, d.partition, d.path, d.size_bytes, d.claimed_at, d.observed_at, d.arrived_at, d.sha256,"
         " case when d.state in ('held', 'rejected') and exists (select 1 from quarantine q where q.node = d.source"
         " and q.partition = d.partition and q.delivery_id = d.id and q.state = 'dropped') then 'dropped' else d.state end, d.reason,"
-        " d.parts, d.received, p.rows, p.verdict from (select * from delivery where source = :source"
+        " d.parts, d.received, coalesce(p.rows, case when d.state in ('held', 'rejected') then (select q.rows from quarantine q"
+        " where q.node = d.source and q.partition = d.partition and q.delivery_id = d.id order by q.id desc limit 1) end),"
+        " p.verdict from (select * from delivery where source = :source"
         " order by partition desc, id desc limit :limit) d left join publication p on p.id = (select max(q.id) from publication q"
         " where q.node = d.source and q.partition = d.partition and q.published_at >= d.observed_at and q.delivery_id = d.id)"
         " order by d.partition desc, d.id desc",

@@ -79,12 +79,28 @@ def test_a_slow_run_asks_for_a_look_at_the_machine_and_at_the_inputs(tmp_path: P
     assert re.fullmatch(r"it ran for 7\.\d s, usually up to 0\.\d s", one["cause"]["summary"])
     (said,) = one["cause"]["evidence"]
     assert said["observed"].endswith("; it read 40 rows, usually 40")
-    first = "look at the machine, and at the size of what totals reads"
+    first = "look at assets/totals.py:4 if its code has changed, at the machine, and at the size of what it reads"
     assert one["repair"]["first"] in (None, first) and one["repair"]["text"].endswith(f"unless it is slow again; {first}")
     lab.now += timedelta(days=1, hours=1)
     lab.tick()
     (over,) = lab.headrace("incidents", "--all")
     assert over["ended"] == "No run was slow again within a day; all whom it affected are served."
+
+
+def test_a_run_that_is_slow_since_its_code_changed_says_so(tmp_path: Path) -> None:
+    """Would catch: the machine looked at, where the version applied the day before made it slow."""
+    lab = Lab(tmp_path / "p")
+    lab.python("totals", "def totals(ctx: Context, orders):\n    return orders", partition="day", inputs=["orders"])
+    for day in DAYS[-14:-1]:
+        lab.deliver(day, rows(day), HEADER)
+    lab.tick()
+    lab.python("totals", ASLEEP, partition="day", inputs=["orders"])
+    lab.headrace("apply", "--yes")
+    lab.deliver(DAYS[-1], rows(DAYS[-1]), HEADER)
+    lab.tick()
+    (one,) = lab.headrace("incidents")
+    assert one["cause"]["kind"] == "slow_run"
+    assert one["cause"]["summary"].endswith("; version 2 changed its code")
 
 
 CROWDED = f"""def totals(ctx: Context, orders):

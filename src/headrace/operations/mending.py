@@ -659,7 +659,7 @@ def _of_warned(tx: Transaction, compiled: Compiled, incident: Incident, node: So
     if incident.kind == CauseKind.SLOW_RUN:
         return Mending(
             by_itself=f"its data was published, and it ends by itself on {ends:%Y-%m-%d} at {ends:%H:%M}, unless it is slow again",
-            first=f"look at the machine, and at the size of what {node.name} reads",
+            first=f"look at {_place(project, node.name)} if its code has changed, at the machine, and at the size of what it reads",
             commands=(look,),
         )
     return Mending(

@@ -68,7 +68,8 @@ def _summary(one: Candidate, columns: Sequence[str]) -> str:
         said = f"{said}; nothing was noticed at {one.node} itself"
     said = f"{len(one.nodes) + 1} nodes: {said}" if one.nodes else said
     if one.version:
-        what = "its code" if one.kind is CauseKind.CODE_ERROR else "where or when it is looked for"
+        of_place = one.kind is CauseKind.CONFIGURATION_ERROR
+        what = "where or when it is looked for" if of_place else "its code"
         said = f"{said}; version {one.version} changed {what}"
     if one.kind is not CauseKind.DEADLINE_INFEASIBLE and len(said) > CLAUSE_MAX:  # a proposal is of use as a whole only
         said = f"{said[: CLAUSE_MAX - 1]}…"

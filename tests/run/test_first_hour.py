@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from runlab import SETTINGS, Lab
 
+from headrace.operations.catalog.partitions import Wanted, partitions
+
 FIRST = date(2025, 1, 1)
 DAYS = [(FIRST + timedelta(at)).isoformat() for at in range(40)]
 CONSUMERS = """- {consumer: report, owner: core, reads: [total], due: "07:00"}
@@ -254,3 +256,15 @@ def test_a_source_that_is_promised_for_no_time_is_named_as_undelivered(lab: Lab)
     tick(lab, DAYS[0])
     found = consumer(lab, "report")
     assert (found["state"], found["reason"]) == ("never", "orders: nothing was ever delivered")
+
+
+def test_the_calendar_of_a_source_that_never_delivered_shows_what_its_incident_names(lab: Lab) -> None:
+    """Would catch: an open incident about a day of which the source's page says nothing."""
+    tick(lab, DAYS[0])
+    tick(lab, DAYS[2])
+    (late,) = lab.headrace("incidents")
+    with closing(lab.session()) as session:
+        shown = partitions(session, "orders", Wanted())
+    missing = [row.partition for row in shown.partitions if row.state == "missing"]
+    assert late["affected"]["partitions"] == sorted(missing) == [DAYS[1], DAYS[2]]
+    assert [(row.value, row.count) for row in shown.counted] == [("missing", 2)]

@@ -9,12 +9,15 @@ from itertools import islice, takewhile
 
 import msgspec
 
+from headrace.observe.incidents.arrivals import expected_since
 from headrace.observe.obligations import Scene
+from headrace.observe.watched import Node
 from headrace.operations import targets
 from headrace.operations.catalog.documents import CountedRow, PartitionRow, PartitionsDocument
 from headrace.operations.catalog.expected import absent, expected, within
 from headrace.operations.cursors import cursor, place
 from headrace.operations.session import Session
+from headrace.store import Transaction
 from headrace.store.queries import calendar
 from headrace.store.queries.calendar import Day
 
@@ -56,10 +59,10 @@ def counted(session: Session, name: str, wanted: Wanted) -> list[CountedRow]:
         if node is not None and node.partition.grain is not None:
             scene = Scene(session.watched, world)
             if last is None:
-                counts["missing"] += absent(node, scene, now_us, partial(calendar.heard, tx, name), first)
+                counts["missing"] += absent(node, scene, now_us, partial(calendar.heard, tx, name), first, _declared_us(tx, node))
             else:
                 known = set(calendar.keys(tx, name, first, last))
-                keys = within(node, scene, now_us, first, wanted.last or "")
+                keys = within(node, scene, now_us, first, wanted.last or "", _declared_us(tx, node))
                 counts["missing"] += sum(one not in known for one in keys)
     return [CountedRow(value=state, count=n) for state, n in counts.most_common() if n]
 
@@ -73,9 +76,15 @@ def _found(session: Session, name: str, wanted: Wanted, before: str | None) -> l
         if node is None or node.partition.grain is None:
             return heard
         known = {day.partition for day in heard}
-        keys = takewhile(lambda one: one[0] >= first, expected(node, Scene(session.watched, world), now_us, below=before))
+        every = expected(node, Scene(session.watched, world), now_us, below=before, declared_us=_declared_us(tx, node))
+        keys = takewhile(lambda one: one[0] >= first, every)
         absent = (_absent(*one) for one in keys if one[0] not in known and (last is None or one[0] <= last))
         return list(islice(merge(heard, absent, key=lambda day: day.partition, reverse=True), wanted.limit + 1))
+
+
+def _declared_us(tx: Transaction, node: Node) -> int | None:
+    """Since when deliveries of a source are expected that are promised, even if none ever came."""
+    return expected_since(tx, node.name) if node.is_source and node.expect_by is not None else None
 
 
 def _absent(partition: str, ended_us: int) -> Day:

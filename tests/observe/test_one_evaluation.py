@@ -171,7 +171,7 @@ class Seen:
         until = round(datetime.fromisoformat(f"{subject.removeprefix('digest/')}T08:00:00+00:00").timestamp() * 1_000_000)
         mine = {name for name, one in project.consumers.items() if one.owner == recipient}
         concerned = [one for one in stored.newest(tx) if one.owner == recipient or mine & set(one.affected.consumers)]
-        self.wrong += digest_differs(body, concerned, self._digest_at.get(recipient, until - DAY), until)
+        self.wrong += digest_differs(tx, body, concerned, self._digest_at.get(recipient, until - DAY), until)
         self._digest_at[recipient] = until
 
     def _ended(self, tx: Transaction, one: stored.Incident, behind: frozenset[int], states: dict[str, list[str]]) -> None:

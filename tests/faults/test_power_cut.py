@@ -131,29 +131,39 @@ def without_the_last(project: Project, wal: bytes, copy: Path) -> Project:
 def cut(project: Project, ends: list[int], where: int, chance: random.Random) -> bytes:
     """The log up to a commit, with what a torn write may leave behind it."""
     wal = (project.data / "state.db-wal").read_bytes()
-    end = ends[where] if where >= 0 else WAL_HEAD_BYTES
+    end = ends[where]
     torn = bytearray(wal[end : end + chance.randrange(3 * 4096)])
     for _ in range(min(len(torn), 3)):
         torn[chance.randrange(len(torn))] ^= 1 << chance.randrange(8)
     return wal[:end] + bytes(torn)
 
 
-def crashed(tmp_path: Path, fault: str) -> Project:
+def crashed(tmp_path: Path) -> tuple[Project, int]:
+    """A first tick that was killed before anything was exported, and how many bytes of the log were synced with the lease: before
+    the lake is marked as the state's. A state that lost less isn't a lost state."""
     project = Project(tmp_path / "p").declare()
-    assert project.tick(HEADRACE_FAULT=fault).killed
-    return project
+    process = project.start("tick", *project.now, HEADRACE_FAULT=f"{Point.LEASE_TAKEN}=stop,{Point.TURN_DURABLE}=kill")
+    while "T (stopped)" not in Path(f"/proc/{process.pid}/status").read_text():
+        assert process.poll() is None
+    synced = (project.data / "state.db-wal").stat().st_size
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=100)
+    assert process.returncode == -signal.SIGKILL
+    return project, synced
 
 
 @pytest.mark.slow
 def test_a_database_that_lost_its_last_commits_leads_to_the_same(quiet: tuple[World, float], tmp_path: Path) -> None:
     """Catches a restart that takes the files of lost commits for published ones, or stumbles over them. Nothing was exported yet."""
-    _lose(quiet[0], crashed(tmp_path, f"{Point.TURN_DURABLE}=kill"), tmp_path, how_many=1, first=0)
+    project, synced = crashed(tmp_path)
+    _lose(quiet[0], project, tmp_path, how_many=1, synced=synced)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_database_that_lost_any_of_its_last_commits_leads_to_the_same(quiet: tuple[World, float], tmp_path: Path) -> None:
-    _lose(quiet[0], crashed(tmp_path, f"{Point.TURN_DURABLE}=kill"), tmp_path, how_many=40, first=-1)
+    project, synced = crashed(tmp_path)
+    _lose(quiet[0], project, tmp_path, how_many=40, synced=synced)
 
 
 @pytest.mark.slow
@@ -167,18 +177,17 @@ def test_an_export_whose_end_was_lost_is_written_again_and_no_row_twice(quiet: t
     synced = (project.data / "state.db-wal").stat().st_size
     process.send_signal(signal.SIGCONT)
     process.communicate(timeout=100)
-    ends = commits((project.data / "state.db-wal").read_bytes())
-    first = next(number for number, end in enumerate(ends) if end >= synced)
-    assert first < len(ends) - 1
     assert len(list((project.root / "exports").glob("*"))) > 0
-    _lose(quiet[0], project, tmp_path, how_many=40, first=first)
+    _lose(quiet[0], project, tmp_path, how_many=40, synced=synced)
 
 
-def _lose(wanted: World, project: Project, tmp_path: Path, *, how_many: int, first: int) -> None:
+def _lose(wanted: World, project: Project, tmp_path: Path, *, how_many: int, synced: int) -> None:
+    """Each of so many copies lost all commits after a drawn one; none that was synced."""
     seed = random.randrange(2**32)
     print("seed", seed)
     chance = random.Random(seed)
     ends = commits((project.data / "state.db-wal").read_bytes())
+    first = next(number for number, end in enumerate(ends) if end >= synced)
     places = list(range(first, len(ends) - 1))
     assert len(places) >= 3
     for number, where in enumerate(sorted(chance.sample(places, min(how_many, len(places))))):

@@ -170,6 +170,15 @@ def test_two_faults_at_once(fault: Fault, second: Second, tmp_path: Path) -> Non
 
 
 @pytest.mark.timeout(300)
+def test_what_isnt_there_isnt_put_down_to_what_was_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a consumer that waits for rates that nobody has looked for, late "because of" orders that were reported."""
+    monkeypatch.setenv("SEED", "774179")
+    fault, second = next(pair for pair in PAIRS if tuple(one.name for one in pair) == ("reported", "no rates"))
+    world = TwoSources(tmp_path / "before", seed())
+    play(world, fault, second, world.copy)
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("fault", "second"),
     [IN_POSTGRESQL[0], *(pytest.param(*pair, marks=pytest.mark.slow) for pair in IN_POSTGRESQL[1:])],

@@ -510,3 +510,22 @@ def test_the_rows_of_a_held_delivery_are_told(shop: Callable[..., Project]) -> N
     newest, before = project.json("deliveries", "sales")[:2]
     assert (newest["state"], newest["rows"], held["rows"]) == ("held", 8, 8)
     assert (before["state"], before["rows"]) == ("published", 8)
+
+
+@pytest.mark.parametrize("how", ["warned", "accepted", "unnoticed"])
+def test_a_conversion_goes_on_over_later_days_of_the_same_fault(shop: Callable[..., Project], how: str) -> None:
+    """Would catch: a later day in cents that readers see, with a warning, by an exception, or since there was no history
+    to compare it with, taken for one in the agreed unit: the conversion would end before it."""
+    warns = FILES["sources/sales.yaml"] + "on_anomaly: warn\n"
+    project = shop(days=0 if how == "unnoticed" else 14, **({"sources/sales.yaml": warns} if how == "warned" else {}))
+    for n in (14, 15):
+        deliver(project, n, rows(11, scale=100))
+        project.json("tick", "--now", at(n))
+    if how == "accepted":
+        project.json("quarantine", "accept", "sales@2026-03-16", "--reason", "needed", "--now", at(15, "04:40"))
+    convert = ("contract", "accept", "sales@2026-03-15", "--map", "amount=amount", "--convert", "amount / 100")
+    assert project.json(*convert, "--now", at(15, "04:50"))["reread"] == ["2026-03-15", "2026-03-16"]
+    assert "to: '2026-03-16'" not in (project.root / "contracts/sales.odcs.yaml").read_text()
+    project.json("tick", "--now", at(15, "05:00"))
+    (most,) = project.json("sql", "select max(amount) as most from sales")["rows"]
+    assert float(most["most"]) < 100

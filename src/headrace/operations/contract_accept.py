@@ -169,14 +169,14 @@ def prepared(session: Session, target: str, pairs: Sequence[str] = (), decision:
             mappings = known or _nothing_proposed(source, key, rows)
         mappings = decided(mappings, decision.convert, as_is=decision.as_is)
         first = _first(tx, source.name, key, mappings)
-        sound = publications.next_with_rows(tx, source.name, first)
+        until = _until(tx, source.name, first)
     project = session.project()
     contract = project.contracts.get(source.contract or source.name)
     path = Path(contract.place.file) if contract is not None else Path(FOLDER, f"{source.name}{SUFFIX}")
     before = _read(session.root / path) if contract is not None else None
     text = before if before is not None else contract_text(source.name, schema, {}, 0)
     table = contract.name if contract is not None else source.name
-    after = with_names(text, table, _renamed(mappings, sound), first)
+    after = with_names(text, table, _renamed(mappings, until), first)
     return Accepted(source, first, tuple(mappings), path, before, after)
 
 
@@ -199,10 +199,15 @@ def _drifted(tx: Transaction, source: Source, key: str | None) -> tuple[str, lis
     return key, stored.newest_drift(tx, source.name, key)
 
 
-def _renamed(mappings: Sequence[MappingRow], sound: str | None = None) -> tuple[Renamed, ...]:
-    """What is written of each. Of a column that keeps its name a conversion isn't for what is published already of a
-    later interval, `sound`: that came in the agreed unit."""
-    return tuple(Renamed(one.column, one.to, one.convert, sound if one.to == one.column else None) for one in mappings)
+def _until(tx: Transaction, source: str, first: str) -> str | None:
+    """The published interval that a conversion from `first` on isn't for, since it came in the agreed unit: the next one
+    that passed where `first` didn't. Where nothing was found wrong with `first` either, that says nothing."""
+    return None if publications.passed(tx, source, first) else publications.next_passed(tx, source, first)
+
+
+def _renamed(mappings: Sequence[MappingRow], until: str | None = None) -> tuple[Renamed, ...]:
+    """What is written of each. `until` is for conversions of columns that keep their names."""
+    return tuple(Renamed(one.column, one.to, one.convert, until if one.to == one.column else None) for one in mappings)
 
 
 def _command(target: str, pairs: Sequence[str]) -> str:

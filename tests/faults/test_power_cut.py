@@ -138,11 +138,11 @@ def cut(project: Project, ends: list[int], where: int, chance: random.Random) ->
     return wal[:end] + bytes(torn)
 
 
-def crashed(tmp_path: Path) -> tuple[Project, int]:
-    """A first tick that was killed before anything was exported, and how many bytes of the log were synced with the lease: before
-    the lake is marked as the state's. A state that lost less isn't a lost state."""
+def crashed(tmp_path: Path, stop_at: Point, kill_at: str) -> tuple[Project, int]:
+    """A first tick that was killed at one point, and how many bytes of the log had been synced at an earlier one. A power cut
+    never loses those."""
     project = Project(tmp_path / "p").declare()
-    process = project.start("tick", *project.now, HEADRACE_FAULT=f"{Point.LEASE_TAKEN}=stop,{Point.TURN_DURABLE}=kill")
+    process = project.start("tick", *project.now, HEADRACE_FAULT=f"{stop_at}=stop,{kill_at}=kill")
     while "T (stopped)" not in Path(f"/proc/{process.pid}/status").read_text():
         assert process.poll() is None
     synced = (project.data / "state.db-wal").stat().st_size
@@ -155,14 +155,14 @@ def crashed(tmp_path: Path) -> tuple[Project, int]:
 @pytest.mark.slow
 def test_a_database_that_lost_its_last_commits_leads_to_the_same(quiet: tuple[World, float], tmp_path: Path) -> None:
     """Catches a restart that takes the files of lost commits for published ones, or stumbles over them. Nothing was exported yet."""
-    project, synced = crashed(tmp_path)
+    project, synced = crashed(tmp_path, Point.LEASE_TAKEN, Point.TURN_DURABLE)
     _lose(quiet[0], project, tmp_path, how_many=1, synced=synced)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_database_that_lost_any_of_its_last_commits_leads_to_the_same(quiet: tuple[World, float], tmp_path: Path) -> None:
-    project, synced = crashed(tmp_path)
+    project, synced = crashed(tmp_path, Point.LEASE_TAKEN, Point.TURN_DURABLE)
     _lose(quiet[0], project, tmp_path, how_many=40, synced=synced)
 
 
@@ -170,13 +170,7 @@ def test_a_database_that_lost_any_of_its_last_commits_leads_to_the_same(quiet: t
 @pytest.mark.timeout(600)
 def test_an_export_whose_end_was_lost_is_written_again_and_no_row_twice(quiet: tuple[World, float], tmp_path: Path) -> None:
     """What was committed before an export was sent can't be lost: it was synced. Its end can."""
-    project = Project(tmp_path / "p").declare()
-    process = project.start("tick", *project.now, HEADRACE_FAULT=f"{Point.TURN_DURABLE}=stop,{Point.TURN_DURABLE}:3=kill")
-    while "T (stopped)" not in Path(f"/proc/{process.pid}/status").read_text():
-        assert process.poll() is None
-    synced = (project.data / "state.db-wal").stat().st_size
-    process.send_signal(signal.SIGCONT)
-    process.communicate(timeout=100)
+    project, synced = crashed(tmp_path, Point.TURN_DURABLE, f"{Point.TURN_DURABLE}:3")
     assert len(list((project.root / "exports").glob("*"))) > 0
     _lose(quiet[0], project, tmp_path, how_many=40, synced=synced)
 

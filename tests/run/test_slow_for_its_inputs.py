@@ -79,7 +79,7 @@ def test_a_slow_run_asks_for_a_look_at_the_machine_and_at_the_inputs(tmp_path: P
     assert re.fullmatch(r"it ran for 7\.\d s, usually up to 0\.\d s", one["cause"]["summary"])
     (said,) = one["cause"]["evidence"]
     assert said["observed"].endswith("; it read 40 rows, usually 40")
-    first = "look at assets/totals.py:4 if its code has changed, at the machine, and at the size of what it reads"
+    first = "look at assets/totals.py:4 if its code has changed, at the machine, and at the size of what totals reads"
     assert one["repair"]["first"] in (None, first) and one["repair"]["text"].endswith(f"unless it is slow again; {first}")
     lab.now += timedelta(days=1, hours=1)
     lab.tick()

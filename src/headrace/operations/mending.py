@@ -657,9 +657,10 @@ def _of_warned(tx: Transaction, compiled: Compiled, incident: Incident, node: So
         else command_line("logs", place(node.name, incident.partition or WHOLE))
     )
     if incident.kind == CauseKind.SLOW_RUN:
+        code = "" if isinstance(node, Source) else f"at {_place(project, node.name)} if its code has changed, "
         return Mending(
             by_itself=f"its data was published, and it ends by itself on {ends:%Y-%m-%d} at {ends:%H:%M}, unless it is slow again",
-            first=f"look at {_place(project, node.name)} if its code has changed, at the machine, and at the size of what it reads",
+            first=f"look {code}at the machine, and at the size of what {node.name} reads",
             commands=(look,),
         )
     return Mending(

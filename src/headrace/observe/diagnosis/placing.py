@@ -64,7 +64,7 @@ def causes_at(place: Place, residual: Sequence[Evidence]) -> list[Candidate]:
 def _made(rule: Rule, place: Place, own: Sequence[Evidence]) -> Candidate:
     one = candidate(rule, place.node, own, chosen=any(each.corrected or rule.opens(each, place) for each in own))
     one.rewritten = any(place.rewritten(each) for each in own)
-    if rule.kind is CauseKind.SLOW_RUN or (rule.kind is CauseKind.CODE_ERROR and one.rewritten):
+    if rule.kind in (CauseKind.SLOW_RUN, CauseKind.CODE_ERROR) and one.rewritten:
         one.version = _newest_version(place.bodies, one.began_us, _changes_code)
     if rule.kind is CauseKind.CONFIGURATION_ERROR and all(each.family is Family.ARRIVAL for each in own):
         one.version = _newest_version(place.declarations, max(each.at_us for each in own), _moves)

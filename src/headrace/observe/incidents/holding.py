@@ -30,7 +30,7 @@ def holding(tx: Transaction, scene: Scene, terms: Terms, found: Sequence[Obligat
     for one in blockage.unserved(terms, found)[:UNMET_ASKED]:
         blocked = blockage.of(terms, one.interval)
         held = [_blocking(tx, blocked)]
-        if wrong and (held[0] is not None or not blocked):  # what isn't there for another reason isn't wrong
+        if wrong and (held[0] is not None or not blocked):  # a wait without an incident isn't due to wrong data
             above = (wrong.get(place) for place in blockage.above(terms, one.interval))
             held.append(min((each for each in above if each is not None), key=_order, default=None))
         first = min((each for each in held if each is not None), key=_order, default=None)

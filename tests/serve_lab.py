@@ -119,7 +119,7 @@ def document(root: Path, *arguments: str) -> Any:
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-    return kept | {"NO_COLOR": "1", "TERM": "dumb"} | more
+    return kept | {"NO_COLOR": "1", "TERM": "dumb", "PYTHONFAULTHANDLER": "1"} | more
 
 
 class Server:
@@ -141,6 +141,15 @@ class Server:
     def ran(self, node: str) -> list[Any]:
         """The attempts at a node that have ended, newest run first."""
         return [row for row in self.get("/api/v1/runs").json if row["node"] == node and row["run_finished_at"]]
+
+    def begin(self) -> None:
+        """Wait until it leads. Where it ends instead, this says how, and what it printed."""
+        try:
+            until(self.leads)
+        except OSError as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
+            raise AssertionError(f"no answer; it ended with {self.process.poll()} and said: {self.said}") from error
 
     def leads(self) -> bool:
         return bool(ask(self.port, "/readyz").json["role"] == "leader")
@@ -166,7 +175,7 @@ def serving(root: Path, *arguments: str, verb: str = "serve", leads: bool = True
         assert line, errors.read_text(encoding="utf-8")
         server = Server(process, json.loads(line), errors)
         if leads:
-            until(server.leads)
+            server.begin()
         yield server
     finally:
         if process.poll() is None:

@@ -180,10 +180,18 @@ def test_another_unit_is_repaired_by_the_command_that_is_named(shop: Callable[..
     assert float(most["most"]) < 100
 
 
-def test_a_conversion_accepted_a_day_late_leaves_the_sound_day_after_it(shop: Callable[..., Project]) -> None:
+@pytest.mark.parametrize(
+    ("checks", "open_still"),
+    [("", []), ("checks: [{range: {column: till, max: 0, severity: warning}}]\n", ["check range_till fails"])],
+)
+def test_a_conversion_accepted_a_day_late_leaves_the_sound_day_after_it(
+    shop: Callable[..., Project],
+    checks: str,
+    open_still: list[str],
+) -> None:
     """Would catch: a sound published day divided by 100 because the day before came in cents, its vendor asked for
-    another file, and a conversion that goes on for all days to come."""
-    project = shop(days=14)
+    another file, and a conversion that goes on for all days to come; the same of days with a warning of their own."""
+    project = shop(days=14, **{"sources/sales.yaml": FILES["sources/sales.yaml"] + checks})
     deliver(project, 14, rows(11, scale=100))
     project.json("tick", "--now", at(14))
     deliver(project, 15, rows(15))
@@ -193,7 +201,7 @@ def test_a_conversion_accepted_a_day_late_leaves_the_sound_day_after_it(shop: Ca
     project.json("tick", "--now", at(15, "05:00"))
     deliver(project, 16, rows(16))
     project.json("tick", "--now", at(16))
-    assert project.json("incidents") == []
+    assert [one["cause"]["summary"] for one in project.json("incidents")] == open_still
     (most,) = project.json("sql", "select max(amount) as most, min(amount) as least from sales")["rows"]
     assert (float(most["most"]) < 100, float(most["least"]) > 1) == (True, True), most
     assert "to: '2026-03-16'" in (project.root / "contracts/sales.odcs.yaml").read_text()
@@ -514,12 +522,12 @@ def test_the_rows_of_a_held_delivery_are_told(shop: Callable[..., Project]) -> N
 
 @pytest.mark.parametrize("how", ["warned", "accepted", "unnoticed"])
 def test_a_conversion_goes_on_over_later_days_of_the_same_fault(shop: Callable[..., Project], how: str) -> None:
-    """Would catch: a later day in cents that readers see, with a warning, by an exception, or since there was no history
-    to compare it with, taken for one in the agreed unit: the conversion would end before it."""
+    """Would catch: a later day in cents that readers see taken for one in the agreed unit: by an exception, unnoticed since
+    the day before was published with a warning, or since there was no history to compare it with."""
     warns = FILES["sources/sales.yaml"] + "on_anomaly: warn\n"
     project = shop(days=0 if how == "unnoticed" else 14, **({"sources/sales.yaml": warns} if how == "warned" else {}))
     for n in (14, 15):
-        deliver(project, n, rows(11, scale=100))
+        deliver(project, n, rows(n, scale=100))
         project.json("tick", "--now", at(n))
     if how == "accepted":
         project.json("quarantine", "accept", "sales@2026-03-16", "--reason", "needed", "--now", at(15, "04:40"))

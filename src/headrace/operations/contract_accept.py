@@ -116,7 +116,7 @@ def accept(
     _write(path, made.after)
     fresh = session.again(session.actor)
     try:
-        renamed = _renamed(made.mappings)
+        renamed = tuple(Renamed(one.column, one.to, one.convert) for one in made.mappings)
         arguments = AcceptArguments(made.source.name, made.first, renamed, str(made.path), files, decision.reason)
         done: AcceptDocument = perform(fresh, "contract_accept", arguments, progress)
         if done.refused is not None:
@@ -169,14 +169,14 @@ def prepared(session: Session, target: str, pairs: Sequence[str] = (), decision:
             mappings = known or _nothing_proposed(source, key, rows)
         mappings = decided(mappings, decision.convert, as_is=decision.as_is)
         first = _first(tx, source.name, key, mappings)
-        until = _until(tx, source.name, first)
+        renames = tuple(_renamed(tx, source.name, first, one) for one in mappings)
     project = session.project()
     contract = project.contracts.get(source.contract or source.name)
     path = Path(contract.place.file) if contract is not None else Path(FOLDER, f"{source.name}{SUFFIX}")
     before = _read(session.root / path) if contract is not None else None
     text = before if before is not None else contract_text(source.name, schema, {}, 0)
     table = contract.name if contract is not None else source.name
-    after = with_names(text, table, _renamed(mappings, until), first)
+    after = with_names(text, table, renames, first)
     return Accepted(source, first, tuple(mappings), path, before, after)
 
 
@@ -199,15 +199,25 @@ def _drifted(tx: Transaction, source: Source, key: str | None) -> tuple[str, lis
     return key, stored.newest_drift(tx, source.name, key)
 
 
-def _until(tx: Transaction, source: str, first: str) -> str | None:
-    """The published interval that a conversion from `first` on isn't for, since it came in the agreed unit: the next one
-    that passed where `first` didn't. Where nothing was found wrong with `first` either, that says nothing."""
-    return None if publications.passed(tx, source, first) else publications.next_passed(tx, source, first)
+def _renamed(tx: Transaction, source: str, first: str, one: MappingRow) -> Renamed:
+    """What is written of a mapping; a new name ends the conversion of an old one by itself."""
+    until = _agreed_again(tx, source, first, one.column) if one.to == one.column else None
+    return Renamed(one.column, one.to, one.convert, until)
 
 
-def _renamed(mappings: Sequence[MappingRow], until: str | None = None) -> tuple[Renamed, ...]:
-    """What is written of each. `until` is for conversions of columns that keep their names."""
-    return tuple(Renamed(one.column, one.to, one.convert, until if one.to == one.column else None) for one in mappings)
+def _agreed_again(tx: Transaction, source: str, first: str, column: str) -> str | None:
+    """The next published interval after `first`, if it came in the agreed unit: it doesn't differ as
+    `first` does, and was published while `first` was held. Published later, it was compared with a
+    history in which `first` is, so that nothing noticed says nothing."""
+    following = publications.next_with_rows(tx, source, first)
+    published = publications.current(tx, source, following) if following is not None else None
+    before = publications.current(tx, source, first)
+    if published is None or (before is not None and before.id < published.id):
+        return None
+    facts, later = stored.facts_of(tx, source, first), stored.facts_of(tx, source, published.partition)
+    differs = {one.kind for one in facts if one.column == column}
+    still = {one.kind for one in later if (one.column, one.delivery_id) == (column, published.delivery_id)}
+    return published.partition if differs and not differs & still else None
 
 
 def _command(target: str, pairs: Sequence[str]) -> str:

@@ -171,24 +171,10 @@ def computed(tx: Transaction, node: str, partition: str) -> Computed | None:
     return None if row is None else Computed(row[0], row[1], row[2], row[3] or 0, row[4] is not None)
 
 
-_NOTHING_FOUND = (
-    "p.ended_snapshot is null and p.verdict <> 'warned'"
-    " and not exists (select 1 from accepted a where a.publication_id = p.id and a.ended_at is null)"
-)
-
-
-def passed(tx: Transaction, node: str, partition: str) -> bool:
-    """Whether readers see a partition that was published with neither a warning nor an exception."""
-    sql = f"select 1 from publication p where p.node = ? and p.partition = ? and {_NOTHING_FOUND}"
-    return tx.execute(sql, (node, partition)).fetchone() is not None
-
-
-def next_passed(tx: Transaction, node: str, partition: str) -> str | None:
-    """The nearest partition after one that readers see rows of, that was published with neither a warning nor an exception
-    and that no incident names as wrong; None where there is none."""
+def next_with_rows(tx: Transaction, node: str, partition: str) -> str | None:
+    """The nearest partition after one that readers see rows of; None where there is none."""
     row = tx.execute(
-        f"select min(p.partition) from publication p where p.node = ? and p.partition > ? and p.rows > 0 and {_NOTHING_FOUND}"
-        " and not exists (select 1 from unsound u where u.publication_id = p.id and u.until_at is null)",
+        "select min(partition) from publication where node = ? and partition > ? and ended_snapshot is null and rows > 0",
         (node, partition),
     ).fetchone()
     return None if row is None or row[0] is None else str(row[0])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from headrace.model.clauses import BESIDES
@@ -124,17 +125,35 @@ def _clusters(rule: Rule, place: Place, own: Sequence[Evidence]) -> list[list[Ev
     """What speaks for a kind, apart where it has nothing in common. Of what is no data there is one at a node."""
     if rule.kind not in DATA_CAUSES or len(own) < 2:
         return [list(own)] if own else []
-    clusters: list[tuple[frozenset[Hashable], list[Evidence]]] = []
+    alike: list[tuple[frozenset[Hashable], list[Evidence]]] = []
     for one in own:
-        marks, merged = frozenset({one.partition, *_marks(one, firm=rule.opens(one, place))}), [one]
+        marks, merged = frozenset(_marks(one, firm=rule.opens(one, place))), [one]
         apart = []
-        for other in clusters:
+        for other in alike:
             if other[0] & marks:
                 marks, merged = marks | other[0], [*other[1], *merged]
             else:
                 apart.append(other)
-        clusters = [*apart, (marks, merged)]
-    return [merged for _, merged in clusters]
+        alike = [*apart, (marks, merged)]
+    clusters: list[list[Evidence]] = []
+    for _, group in alike:
+        of_one_day = [other for other in clusters if _of_one_day(other, group)]
+        apart_from_it = [other for other in clusters if other not in of_one_day]
+        clusters = [*apart_from_it, [*chain.from_iterable(of_one_day), *group]]
+    return clusters
+
+
+def _of_one_day(one: list[Evidence], other: list[Evidence]) -> bool:
+    """Whether both are seen in one partition, and neither is a warning that came before the other: a check
+    that has warned for weeks isn't due to what is held today."""
+    if {each.partition for each in one}.isdisjoint(each.partition for each in other):
+        return False
+    first, second = sorted((one, other), key=_began)
+    return _began(first) == _began(second) or any(each.held for each in first)
+
+
+def _began(group: list[Evidence]) -> str:
+    return min(each.partition for each in group)
 
 
 def _marks(one: Evidence, *, firm: bool) -> Iterator[Hashable]:

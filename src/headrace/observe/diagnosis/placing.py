@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
-from itertools import chain
 from typing import NamedTuple
 
 from headrace.model.clauses import BESIDES
@@ -125,35 +124,44 @@ def _clusters(rule: Rule, place: Place, own: Sequence[Evidence]) -> list[list[Ev
     """What speaks for a kind, apart where it has nothing in common. Of what is no data there is one at a node."""
     if rule.kind not in DATA_CAUSES or len(own) < 2:
         return [list(own)] if own else []
-    alike: list[tuple[frozenset[Hashable], list[Evidence]]] = []
-    for one in own:
-        marks, merged = frozenset(_marks(one, firm=rule.opens(one, place))), [one]
-        apart = []
-        for other in alike:
+    alike = _joined((frozenset(_marks(one, firm=rule.opens(one, place))), [one]) for one in own)
+    number = {one.id: at for at, one in enumerate(own)}
+    return sorted(_joined_by_partition(alike), key=lambda cluster: min(number[one.id] for one in cluster))
+
+
+def _joined_by_partition(groups: Sequence[list[Evidence]]) -> list[list[Evidence]]:
+    """Groups that are seen in one partition, as one. Where data is held, warnings are part of it if they are seen in its
+    partitions only: a check that warns every day isn't due to what is held today."""
+    held = _joined((_partitions(group), group) for group in groups if any(one.held for one in group))
+    among = [_partitions(cluster) for cluster in held]
+    apart: list[list[Evidence]] = []
+    for group in groups:
+        if any(one.held for one in group):
+            continue
+        where = next((number for number, partitions in enumerate(among) if _partitions(group) <= partitions), None)
+        if where is None:
+            apart.append(group)
+        else:
+            held[where] = [*held[where], *group]
+    return [*held, *_joined((_partitions(group), group) for group in apart)]
+
+
+def _partitions(group: Sequence[Evidence]) -> frozenset[Hashable]:
+    return frozenset(one.partition for one in group)
+
+
+def _joined(groups: Iterable[tuple[frozenset[Hashable], list[Evidence]]]) -> list[list[Evidence]]:
+    """Groups that have a mark in common, directly or through others, as one."""
+    clusters: list[tuple[frozenset[Hashable], list[Evidence]]] = []
+    for own_marks, own in groups:
+        marks, merged, apart = own_marks, own, []
+        for other in clusters:
             if other[0] & marks:
                 marks, merged = marks | other[0], [*other[1], *merged]
             else:
                 apart.append(other)
-        alike = [*apart, (marks, merged)]
-    clusters: list[list[Evidence]] = []
-    for _, group in alike:
-        of_one_day = [other for other in clusters if _of_one_day(other, group)]
-        apart_from_it = [other for other in clusters if other not in of_one_day]
-        clusters = [*apart_from_it, [*chain.from_iterable(of_one_day), *group]]
-    return clusters
-
-
-def _of_one_day(one: list[Evidence], other: list[Evidence]) -> bool:
-    """Whether both are seen in one partition, and neither is a warning that came before the other: a check
-    that has warned for weeks isn't due to what is held today."""
-    if {each.partition for each in one}.isdisjoint(each.partition for each in other):
-        return False
-    first, second = sorted((one, other), key=_began)
-    return _began(first) == _began(second) or any(each.held for each in first)
-
-
-def _began(group: list[Evidence]) -> str:
-    return min(each.partition for each in group)
+        clusters = [*apart, (marks, merged)]
+    return [merged for _, merged in clusters]
 
 
 def _marks(one: Evidence, *, firm: bool) -> Iterator[Hashable]:

@@ -268,3 +268,14 @@ def test_the_calendar_of_a_source_that_never_delivered_shows_what_its_incident_n
     missing = [row.partition for row in shown.partitions if row.state == "missing"]
     assert late["affected"]["partitions"] == sorted(missing) == [DAYS[1], DAYS[2]]
     assert [(row.value, row.count) for row in shown.counted] == [("missing", 2)]
+
+
+def test_the_calendar_of_a_source_that_was_never_observed_is_empty(lab: Lab) -> None:
+    """Would catch: a source that was added today, and misses all days since the project began."""
+    tick(lab, DAYS[0])
+    lab.now += timedelta(30)
+    lab.write("sources/refunds.yaml", (lab.root / "sources/orders.yaml").read_text().replace("orders", "refunds"))
+    lab.headrace("apply", "--yes")
+    with closing(lab.session()) as session:
+        assert partitions(session, "refunds", Wanted()).partitions == []
+        assert len(partitions(session, "orders", Wanted()).partitions) == 30

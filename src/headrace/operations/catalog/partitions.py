@@ -18,7 +18,7 @@ from headrace.operations.catalog.expected import absent, expected, within
 from headrace.operations.cursors import cursor, place
 from headrace.operations.session import Session
 from headrace.store import Transaction
-from headrace.store.queries import calendar
+from headrace.store.queries import arrivals, calendar
 from headrace.store.queries.calendar import Day
 
 
@@ -83,8 +83,11 @@ def _found(session: Session, name: str, wanted: Wanted, before: str | None) -> l
 
 
 def _declared_us(tx: Transaction, node: Node) -> int | None:
-    """Since when deliveries of a source are expected that are promised, even if none ever came."""
-    return expected_since(tx, node.name) if node.is_source and node.expect_by is not None else None
+    """Since when deliveries of a source are expected that are promised, even if none ever came; None of one that nobody
+    has looked at yet."""
+    if not node.is_source or node.expect_by is None or arrivals.declared_by(tx, node.name) is None:
+        return None
+    return expected_since(tx, node.name)
 
 
 def _absent(partition: str, ended_us: int) -> Day:

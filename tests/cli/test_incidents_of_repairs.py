@@ -513,15 +513,42 @@ def test_the_rows_of_a_held_delivery_are_told(shop: Callable[..., Project]) -> N
     assert (before["state"], before["rows"]) == ("published", 8)
 
 
-@pytest.mark.parametrize("how", ["warned", "accepted", "unnoticed"])
+def test_a_conversion_of_a_new_delivery_of_a_sound_day_leaves_the_day_after_it(shop: Callable[..., Project]) -> None:
+    """Would catch: the sound delivery that readers see of the day taken for the one in cents that is held."""
+    project = shop(days=16)
+    deliver(project, 14, rows(11, scale=100))
+    project.json("tick", "--now", at(15, "08:00"))
+    convert = ("contract", "accept", "sales@2026-03-15", "--map", "amount=amount", "--convert", "amount / 100")
+    project.json(*convert, "--now", at(15, "08:10"))
+    assert "to: '2026-03-16'" in (project.root / "contracts/sales.odcs.yaml").read_text()
+
+
+def test_a_conversion_of_a_day_that_a_check_held_leaves_the_day_after_it(shop: Callable[..., Project]) -> None:
+    """Would catch: the day after divided by 100 unnoticed, where a check holds and nothing compares with the history."""
+    held = "on_anomaly: ignore\nchecks: [{range: {column: amount, max: 200}}]\n"
+    project = shop(days=14, **{"sources/sales.yaml": FILES["sources/sales.yaml"] + held})
+    deliver(project, 14, rows(11, scale=100))
+    project.json("tick", "--now", at(14))
+    deliver(project, 15, rows(15))
+    project.json("tick", "--now", at(15))
+    convert = ("contract", "accept", "sales@2026-03-15", "--map", "amount=amount", "--convert", "amount / 100")
+    project.json(*convert, "--now", at(15, "04:50"))
+    assert "to: '2026-03-16'" in (project.root / "contracts/sales.odcs.yaml").read_text()
+
+
+@pytest.mark.parametrize("how", ["warned", "accepted", "unnoticed", "published again"])
 def test_a_conversion_goes_on_over_later_days_of_the_same_fault(shop: Callable[..., Project], how: str) -> None:
     """Would catch: a later day in cents that readers see taken for one in the agreed unit: by an exception, unnoticed since
     the day before was published with a warning, or since there was no history to compare it with."""
     warns = FILES["sources/sales.yaml"] + "on_anomaly: warn\n"
-    project = shop(days=0 if how == "unnoticed" else 14, **({"sources/sales.yaml": warns} if how == "warned" else {}))
+    published = how in ("warned", "published again")
+    project = shop(days=0 if how == "unnoticed" else 14, **({"sources/sales.yaml": warns} if published else {}))
     for n in (14, 15):
         deliver(project, n, rows(n, scale=100))
         project.json("tick", "--now", at(n))
+    if how == "published again":
+        deliver(project, 14, rows(14, scale=100) + "99,9900,X\n")
+        project.json("tick", "--now", at(15, "04:35"))
     if how == "accepted":
         project.json("quarantine", "accept", "sales@2026-03-16", "--reason", "needed", "--now", at(15, "04:40"))
     convert = ("contract", "accept", "sales@2026-03-15", "--map", "amount=amount", "--convert", "amount / 100")
@@ -533,8 +560,8 @@ def test_a_conversion_goes_on_over_later_days_of_the_same_fault(shop: Callable[.
 
 
 def test_a_check_that_warns_every_day_isnt_part_of_what_is_held_today(shop: Callable[..., Project]) -> None:
-    """Would catch: every day of a check's warnings called wrong, and the warning the cause, since the newest of these days
-    came in another unit as well."""
+    """Would catch: a check's warnings of other days made part of an incident about one day's unit, and those days called
+    wrong; also some days later, when the older warnings are forgotten."""
     checks = "checks: [{range: {column: till, max: 0, severity: warning}}]\n"
     project = shop(days=14, **{"sources/sales.yaml": FILES["sources/sales.yaml"] + checks})
     deliver(project, 14, rows(14, scale=100))
@@ -544,3 +571,8 @@ def test_a_check_that_warns_every_day_isnt_part_of_what_is_held_today(shop: Call
     assert (one["cause"]["summary"], one["cause"]["columns"]) == ("amount × 127", ["amount"])
     status = project.json("status", "--now", at(14, "06:30"))
     assert [row["state"] for row in status["consumers"]] == ["late"]
+    for n in (15, 16, 17, 18, 19):
+        deliver(project, n, rows(n) + f"9,{n}.5,X0\n")
+        project.json("tick", "--now", at(n))
+        (one,) = project.json("incidents")
+        assert (one["affected"]["partitions"], one["cause"]["summary"]) == (["2026-03-15"], "amount × 127"), n

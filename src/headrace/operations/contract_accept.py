@@ -37,14 +37,14 @@ from headrace.operations.renaming import (
 from headrace.operations.session import Session, usable
 from headrace.plan import Compiled, changes
 from headrace.plan.backfills import Mode
-from headrace.quality.facts import DriftKind
+from headrace.quality.facts import DriftKind, Severity
 from headrace.run import remapping
 from headrace.run.applying import contents_of, manifest_of
 from headrace.store import Transaction
 from headrace.store.queries import drift as stored
 from headrace.store.queries import publications
 from headrace.store.queries import quarantine as quarantined
-from headrace.store.queries.drift import DriftRow
+from headrace.store.queries.drift import DriftRow, FactRow
 
 
 class AcceptArguments(msgspec.Struct, frozen=True):
@@ -207,17 +207,27 @@ def _renamed(tx: Transaction, source: str, first: str, one: MappingRow) -> Renam
 
 def _agreed_again(tx: Transaction, source: str, first: str, column: str) -> str | None:
     """The next published interval after `first`, if it came in the agreed unit: it doesn't differ as
-    `first` does, and was published while `first` was held. Published later, it was compared with a
-    history in which `first` is, so that nothing noticed says nothing."""
+    `first` does, and readers hadn't seen a delivery of `first` that differs when it was published. Else
+    the history that it was compared with differs too, and that nothing was noticed says nothing."""
     following = publications.next_with_rows(tx, source, first)
     published = publications.current(tx, source, following) if following is not None else None
-    before = publications.current(tx, source, first)
-    if published is None or (before is not None and before.id < published.id):
+    if following is None or published is None:
         return None
-    facts, later = stored.facts_of(tx, source, first), stored.facts_of(tx, source, published.partition)
-    differs = {one.kind for one in facts if one.column == column}
-    still = {one.kind for one in later if (one.column, one.delivery_id) == (column, published.delivery_id)}
-    return published.partition if differs and not differs & still else None
+    differing = [one for one in stored.facts_of(tx, source, first) if _difference(one, column)]
+    if {one.delivery_id for one in differing} & publications.deliveries_before(tx, source, first, published.id):
+        return None
+    differences = {_difference(one, column) for one in differing}
+    later = [one for one in stored.facts_of(tx, source, following) if one.delivery_id == published.delivery_id]
+    is_alike = any(_difference(one, column) in differences for one in later)
+    return following if differences and not is_alike else None
+
+
+def _difference(fact: FactRow, column: str) -> str:
+    """What a fact says of a column: the kind of the anomaly, or the blocking check that fails, which names no column;
+    empty where it is about something else."""
+    if fact.column == column:
+        return fact.kind
+    return fact.detail if fact.severity == Severity.HOLD and fact.detail.startswith("check ") else ""
 
 
 def _command(target: str, pairs: Sequence[str]) -> str:

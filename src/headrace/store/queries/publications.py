@@ -180,6 +180,15 @@ def next_with_rows(tx: Transaction, node: str, partition: str) -> str | None:
     return None if row is None or row[0] is None else str(row[0])
 
 
+def deliveries_before(tx: Transaction, node: str, partition: str, number: int) -> set[int]:
+    """The deliveries of a partition that were published before a publication, whether readers still see them or not."""
+    rows = tx.execute(
+        "select distinct delivery_id from publication where node = ? and partition = ? and id < ? and delivery_id is not null",
+        (node, partition, number),
+    )
+    return {int(delivery) for (delivery,) in rows}
+
+
 def changed_since(tx: Transaction, node: str, snapshot: int, *, besides: int | None) -> set[str]:
     """The partitions of a node that were published with other rows after a snapshot; what came `besides` in another isn't counted."""
     rows = tx.execute(

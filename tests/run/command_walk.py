@@ -118,7 +118,8 @@ class Walk:
         done = headrace(line, Path.cwd(), os.environ, SECONDS_MAX, armed)
         self.steps.append(Step(command, armed, done.returncode))
         assert "Traceback" not in done.stderr, self.told(done.stderr)
-        refused = {2, 3} if command[0] == "backfill" else {3}  # 2: another one makes that already
+        backfills = command[0] == "backfill" or "--backfill" in command
+        refused = {2, 3} if backfills and "already" in done.stderr else {3}  # 2: another one computes that already
         ended = done.returncode in {0, 1} | refused or (armed and done.returncode == -9)
         assert ended, self.told(done.stderr)
         self.struck += done.returncode == -9

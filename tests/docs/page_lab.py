@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 ROOT = Path(__file__).parents[2]
 QUOTED = re.compile(r"""'[^']*'|"[^"$`\\]*\"""")

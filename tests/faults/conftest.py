@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from campaign import undisturbed
 from faults_lab import Project, World
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 Project.undisturbed = staticmethod(headrace)
 

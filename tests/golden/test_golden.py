@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from story import PROJECT, steps
 from transcripts import played
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 from headrace import __version__
 from headrace.cli.verbs import BY_NAME

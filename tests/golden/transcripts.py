@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from story import File, Line, Step
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 from headrace.model.actors import local_actor
 

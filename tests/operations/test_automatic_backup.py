@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
 

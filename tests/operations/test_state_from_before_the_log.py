@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 from headrace.faults import Point
 

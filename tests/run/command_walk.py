@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from postgres_cluster import Database
 from runlab import SETTINGS, Lab
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 from headrace.faults import Point
 from headrace.operations.audit import CheckpointDocument, read_checkpoint, verified

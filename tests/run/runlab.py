@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from postgres_cluster import Database
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 from headrace.operations.documents import RunDocument
 from headrace.operations.progress import Silent

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from runlab import DAYS, Lab
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 REPORT = """from headrace import asset
 from lib.rates import doubled

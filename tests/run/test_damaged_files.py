@@ -194,7 +194,7 @@ def test_what_is_left_of_a_repaired_file_is_told_with_what_to_do(lab: Lab) -> No
 
 
 def failing(lab: Lab, *arguments: str) -> str:
-    from warm_mothers import headrace
+    from warm_fork_servers import headrace
 
     done = headrace([*arguments, "--project", str(lab.root)], Path.cwd(), os.environ, 50)
     assert done.returncode in (1, 2), (done.returncode, done.stdout, done.stderr)

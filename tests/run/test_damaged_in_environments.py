@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from runlab import SETTINGS, Lab
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 from headrace.operations.session import Session
 from headrace.run import upkeep

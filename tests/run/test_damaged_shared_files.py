@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from postgres_cluster import Database
 from runlab import SETTINGS, Lab
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 from headrace.run import upkeep
 from headrace.run.folders import Folders

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from runlab import DAYS, Lab
-from warm_mothers import Warm
+from warm_fork_servers import Warm
 
 from headrace.engine.bodies import ErrorKind
 from headrace.engine.failures import kind_of
@@ -26,7 +26,7 @@ def three_days(lab: Lab) -> None:
         lab.orders(day)
 
 
-@pytest.mark.usefixtures("cold_mothers")
+@pytest.mark.usefixtures("cold_fork_servers")
 def test_nothing_is_spent_while_the_disk_is_full(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: two attempts within a second that failed for want of space, after which a person has to type `retry`."""
     three_days(lab)

@@ -13,7 +13,7 @@ from headrace.operations.progress import Silent
 from headrace.operations.session import Session
 from headrace.operations.tick import tick
 
-pytestmark = pytest.mark.usefixtures("cold_mothers")
+pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 MANY = [f"2025-01-{d:02d}" for d in range(1, 6)]
 DIES = "import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)\n"
 

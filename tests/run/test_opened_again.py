@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runlab import Lab
 from test_wrong_paths import RIGHT, at, declare, deliver, tick
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 
 def test_evidence_of_an_outage_that_comes_again_is_of_this_time(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from runlab import DAYS, SETTINGS, Lab, published
 
 from headrace.run import graph
 
-pytestmark = pytest.mark.usefixtures("cold_mothers")
+pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 MEMORY_MB = 250
 """What an attempt may use: less than reading a large file takes here."""
 LARGE_ROWS = 4_000
 _HUNGRY = """
 import sys, time
-if 'headrace.run.mother' in ' '.join(sys.orig_argv):
+if 'headrace.run.fork_server' in ' '.join(sys.orig_argv):
     from headrace.connect import take_in
     opens = take_in.open_readable
     def hungry(kept, *given, **named):

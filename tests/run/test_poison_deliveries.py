@@ -9,7 +9,7 @@ import pytest
 from poison_books import GOOD, far_cell
 from runlab import DAYS, Lab, published
 
-pytestmark = pytest.mark.usefixtures("cold_mothers")
+pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 EXCEL = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.xlsx\n"
 
 
@@ -46,7 +46,7 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     site.mkdir()
     (site / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
-        "if 'headrace.run.mother' in ' '.join(sys.orig_argv):\n"
+        "if 'headrace.run.fork_server' in ' '.join(sys.orig_argv):\n"
         "    from headrace.connect import take_in\n"
         "    opens = take_in.open_readable\n"
         "    def deadly(kept, *given, **named):\n"

@@ -15,7 +15,7 @@ from headrace.run.executors import pool as pool_module
 from headrace.run.executors import watching
 from headrace.run.executors.pool import Pool, WorkersBroken
 
-pytestmark = pytest.mark.usefixtures("cold_mothers")
+pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 
 
 class PoolCrew(Crew):
@@ -199,8 +199,8 @@ def test_workers_outlive_the_process_that_forked_them(crew: PoolCrew) -> None:
     """Would catch: one process whose end costs everything that is under way, or that nobody replaces."""
     attempt = crew.submit("begins")
     crew.begun(attempt)
-    assert crew.executor._mother is not None
-    os.kill(crew.executor._mother._process.pid, signal.SIGKILL)
+    assert crew.executor._fork_server is not None
+    os.kill(crew.executor._fork_server._process.pid, signal.SIGKILL)
     crew.told(crew.submit("exits"))
     (crew.folder / "go").touch()
     crew.told(attempt, crew.submit("quick"), crew.submit("quick"))
@@ -219,8 +219,8 @@ def test_idle_workers_take_little_memory(crew: PoolCrew) -> None:
     """Would catch: libraries that each worker loads for itself. Two workers and what forks them: 67 MB when this was written."""
     crew.told(crew.look(crew.folder / "x.csv"))
     crew.until(lambda: all(worker.ready for worker in crew.executor._all))
-    assert crew.executor._mother is not None
-    pids = [crew.executor._mother._process.pid, *(worker.pid for worker in crew.executor._front.workers)]
+    assert crew.executor._fork_server is not None
+    pids = [crew.executor._fork_server._process.pid, *(worker.pid for worker in crew.executor._front.workers)]
     assert sum(map(_pss_mebibytes, pids)) < 110
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from runlab import Lab
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 from headrace.run import lake_files
 

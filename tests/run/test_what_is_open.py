@@ -13,7 +13,7 @@ import pytest
 from http_server_lab import Reply, Server, reply
 from msgspec import to_builtins as builtins
 from runlab import DAYS, Lab
-from warm_mothers import headrace
+from warm_fork_servers import headrace
 
 HTTP = """
 source: {name}

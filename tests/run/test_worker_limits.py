@@ -14,7 +14,7 @@ from runlab import DAYS, Lab, published
 
 from headrace.operations.documents import RunDocument
 
-pytestmark = pytest.mark.usefixtures("cold_mothers")
+pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 
 
 def again(document: RunDocument, name: str) -> str:

@@ -1,6 +1,6 @@
 """A worker process: takes tasks from a pipe, runs user code, stages and audits, answers. Knows no state.
 
-Forked by `run.mother`, which has imported all that bodies need. The main thread reads tasks and runs bodies: handing each of them
+Forked by `run.fork_server`, which has imported all that bodies need. The main thread reads tasks and runs bodies: handing each of them
 over from another thread would cost two switches of threads. A second one sleeps on a pipe of its own, on which the leader asks for
 what hasn't begun, and whose end (the leader is gone) ends this process and what it started, whatever the body does.
 """

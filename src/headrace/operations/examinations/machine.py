@@ -111,7 +111,7 @@ def _worker(session: Session) -> Finding:
                 news = pool.wait(WORKER_SECONDS_MAX)
             answer = news[0] if news else None
     except (HeadraceError, OSError) as error:
-        return fail("workers", str(error), getattr(error, "hint", "") or "python -m headrace.run.mother must be able to start")
+        return fail("workers", str(error), getattr(error, "hint", "") or "python -m headrace.run.fork_server must be able to start")
     took = time.perf_counter() - started
     if isinstance(answer, Finished) and answer.outcome.state == "staged":
         return ok("workers", f"one started and computed a row in {took:.1f} s")

@@ -45,7 +45,7 @@ class WorkersBroken(HeadraceError):
     def __init__(self, times: int, how: str) -> None:
         super().__init__(
             f"workers died {times} times before they were ready; the last one {how}",
-            hint="python -m headrace.run.mother must be able to start: look at memory limits and at the installation",
+            hint="python -m headrace.run.fork_server must be able to start: look at memory limits and at the installation",
         )
 
 

@@ -14,7 +14,7 @@ from headrace.engine.logs import Channel
 from headrace.govern.secrets import Secrets
 from headrace.model import PythonBody
 from headrace.run.executors import memory
-from headrace.run.executors.mothers import Mother, strike
+from headrace.run.executors.fork_servers import ForkServer, strike
 from headrace.run.executors.settings import Settings
 from headrace.run.folders import Folders
 from headrace.run.frames import answers_inbox, encode
@@ -40,7 +40,7 @@ class Given(NamedTuple):
 
 
 class Worker:
-    """A process that is being born, works, or has died. Nothing here waits for it but `bury`."""
+    """A process that is starting, works, or has ended. Nothing here waits for it but `bury`."""
 
     unwanted = False
     """It was ended because nobody wants what it was to do."""
@@ -48,7 +48,7 @@ class Worker:
     """What it was handed besides tasks (`run.handing.kind_of`); None for nothing that matters."""
 
     def __init__(
-        self, mother: Mother, settings: Settings, secrets: Secrets, arrived: Callable[[Worker], None], *, background: bool = False
+        self, fork_server: ForkServer, settings: Settings, secrets: Secrets, arrived: Callable[[Worker], None], *, background: bool = False
     ) -> None:
         """`secrets` resolves what its tasks are handed. `arrived` is told when the process exists. One of the background gives way to all
         others."""
@@ -58,7 +58,7 @@ class Worker:
         for descriptor in (self.task_write, self.answer_read, self._recall_write):
             os.set_blocking(descriptor, False)
         self._channel = Channel.open()
-        self._mother, self._secrets, self._arrived, self.background = mother, secrets, arrived, background
+        self._fork_server, self._secrets, self._arrived, self.background = fork_server, secrets, arrived, background
         self._memory_max_bytes = settings.memory_of(background=background)
         self.started = time.monotonic()
         self.pid = 0
@@ -88,11 +88,11 @@ class Worker:
         self.rested = True
         """Whether its memory needn't be looked at until it works again."""
         self._inbox, self._outbox = answers_inbox(), bytearray()
-        mother.bear([task_read, answer_write, recall_read, *self._channel.ends], self._born, background=background)
+        fork_server.fork([task_read, answer_write, recall_read, *self._channel.ends], self._started, background=background)
         _close(task_read, answer_write, recall_read)
         self._channel.keep_reading()
 
-    def _born(self, pid: int, failure: str) -> None:
+    def _started(self, pid: int, failure: str) -> None:
         self.pid, self.failure = pid, failure
         if pid and hasattr(os, "pidfd_open"):
             with contextlib.suppress(OSError):
@@ -203,8 +203,8 @@ class Worker:
 
     def await_birth(self) -> None:
         """Wait until it is known whether there is a process."""
-        while not self.pid and not self.failure and self._mother.alive:
-            self._mother.listen()
+        while not self.pid and not self.failure and self._fork_server.alive:
+            self._fork_server.listen()
 
     def _strike(self) -> None:
         if self.pid:
@@ -212,7 +212,7 @@ class Worker:
 
     def bury(self, folders: Folders) -> str:
         """End the process with all that it started, keep what it printed last, and close the pipes; how it ended."""
-        status = self._mother.reap(self.pid) if self.pid else None
+        status = self._fork_server.reap(self.pid) if self.pid else None
         if self.given:
             head = self.given[0]
             self._channel.rescue(folders.log(*head.attempt), head.task.now_us, self._secrets.redactor)
@@ -232,7 +232,7 @@ class Worker:
     def _how(self, status: int | None) -> str:
         if self._doomed:
             return self._doomed
-        said = "" if self.ready else self._mother.last_words()
+        said = "" if self.ready else self._fork_server.last_words()
         if status is None:
             return self.failure or "ended, and so did the process that would know how"
         code = os.waitstatus_to_exitcode(status)

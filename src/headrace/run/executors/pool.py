@@ -21,8 +21,8 @@ from headrace.govern.secrets import Secrets
 from headrace.run.executors import Finished, Lost, News, Saw, WorkersBroken
 from headrace.run.executors.bells import Bell
 from headrace.run.executors.crews import STUCK_SECONDS, Crew, fits, suits
+from headrace.run.executors.fork_servers import ForkServer
 from headrace.run.executors.hands import Worker
-from headrace.run.executors.mothers import Mother
 from headrace.run.executors.settings import Settings
 from headrace.run.executors.watching import Watch
 from headrace.run.messages import LookAt, Looked, Outcome, Produce, Ready, Returned, Task
@@ -56,7 +56,7 @@ class Pool:
         self._outgoing: set[Worker] = set()
         self._selector = selectors.DefaultSelector()
         self._watch = Watch()
-        self._mother: Mother | None = None
+        self._fork_server: ForkServer | None = None
         self._news: list[News] = []
         self._failed_starts = 0
         self.woken = 0
@@ -126,15 +126,15 @@ class Pool:
     def stop(self) -> None:
         """End all workers, whatever they are at."""
         if not all(worker.pid for worker in self._all):
-            self._forget_mother()  # those that aren't born yet never will be, or find their pipes closed
+            self._forget_fork_server()  # workers that haven't started never will, or find their pipes closed
         for worker in self._all:
             worker.doom("was ended with its executor")
         for worker in list(self._all):
             self._bury(worker)
         for workers in (self._front.workers, self._background.workers, self._lookouts, self._leaving):
             workers.clear()
-        if self._mother is not None:
-            self._forget_mother()
+        if self._fork_server is not None:
+            self._forget_fork_server()
         self._selector.close()
 
     # Which worker
@@ -301,7 +301,7 @@ class Pool:
                 self._retire(worker, crew_of_it)
         for worker in self._watch.late(self._all, now):
             if not worker.pid:
-                self._forget_mother()
+                self._forget_fork_server()
             self._end(worker)
 
     def _let_idle_go(self, now: float) -> None:
@@ -322,15 +322,15 @@ class Pool:
     # Processes
 
     def _start(self, *, background: bool = False) -> Worker:
-        if self._mother is None or not self._mother.alive:
-            self._forget_mother()
-            self._mother = Mother(self._settings)
-            self._selector.register(self._mother.control, selectors.EVENT_READ, self._mother.listen)
-        worker = Worker(self._mother, self._settings, self._secrets, self._arrived, background=background)
+        if self._fork_server is None or not self._fork_server.alive:
+            self._forget_fork_server()
+            self._fork_server = ForkServer(self._settings)
+            self._selector.register(self._fork_server.control, selectors.EVENT_READ, self._fork_server.listen)
+        worker = Worker(self._fork_server, self._settings, self._secrets, self._arrived, background=background)
         self._selector.register(worker.answer_read, selectors.EVENT_READ, partial(self._receive, worker))
         self._watch.busy()
-        if not self._mother.alive:
-            self._forget_mother()  # its descriptor is free already, and the next that is opened may get that number
+        if not self._fork_server.alive:
+            self._forget_fork_server()  # its descriptor is free already, and the next that is opened may get that number
         return worker
 
     def _arrived(self, worker: Worker) -> None:
@@ -344,16 +344,16 @@ class Pool:
                 self._selector.unregister(descriptor)
         self._outgoing.discard(worker)
         how = worker.bury(self._settings.folders)
-        if self._mother is not None and not self._mother.alive:
-            self._forget_mother()
+        if self._fork_server is not None and not self._fork_server.alive:
+            self._forget_fork_server()
         return how
 
-    def _forget_mother(self) -> None:
-        mother, self._mother = self._mother, None
-        if mother is not None:
+    def _forget_fork_server(self) -> None:
+        fork_server, self._fork_server = self._fork_server, None
+        if fork_server is not None:
             with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(mother.control)
-            mother.stop()
+                self._selector.unregister(fork_server.control)
+            fork_server.stop()
 
 
 def _used_up(attempt: AttemptId, task: Task, used: int, limit: int) -> Outcome:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 
-BEAR, REAP = b"B", b"R"
+FORK, REAP = b"B", b"R"
 REQUEST = struct.Struct("<ci")
-"""BEAR with the descriptors of a worker and 0 or BACKGROUND, or REAP with the number of one that has ended or is ending."""
+"""FORK with the descriptors of a worker and 0 or BACKGROUND, or REAP with the number of one that has ended or is ending."""
 REPLY = struct.Struct("<cii")
-"""To BEAR: the new process's number, or 0 and an errno. To REAP: the number and how it ended, as of `os.waitpid`."""
+"""To FORK: the new process's number, or 0 and an errno. To REAP: the number and how it ended, as of `os.waitpid`."""
 BACKGROUND = 1
 DESCRIPTORS = 7
 """Where tasks are read, where answers are written, where is asked for what hasn't begun, and the four of `engine.logs.Channel`."""

@@ -1,4 +1,4 @@
-"""The leader's end of the process that forks workers (`headrace.run.mother`)."""
+"""The leader's end of the process that forks workers (`headrace.run.fork_server`)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ import msgspec
 from headrace.engine.environment import clean as clean_environment
 from headrace.govern.canonical import clean
 from headrace.run.executors.settings import Settings
-from headrace.run.executors.wire import BACKGROUND, BEAR, REAP, REPLY, REQUEST
+from headrace.run.executors.wire import BACKGROUND, FORK, REAP, REPLY, REQUEST
 
 STOP_SECONDS = 2.0
 SILENT_SECONDS_MAX = 60.0
 """One that doesn't answer for so long, somebody has stopped."""
 SAID_MAX_BYTES, SAID_MAX = 4_096, 200
 """Of the last line that it wrote: how much is read for it, in bytes, and how much is told, in characters."""
-Born = Callable[[int, str], None]
+WhenStarted = Callable[[int, str], None]
 """Told of the new worker's number, or of 0 and of why there is none."""
 
 
@@ -41,7 +41,7 @@ def strike(pid: int) -> None:
 def spawn(descriptor: int, settings: Settings, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start the process; it serves the socket of that descriptor, and writes why it can't to `complaints`."""
     return subprocess.Popen(
-        [sys.executable, "-m", "headrace.run.mother", str(descriptor), msgspec.json.encode(settings).decode()],
+        [sys.executable, "-m", "headrace.run.fork_server", str(descriptor), msgspec.json.encode(settings).decode()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=complaints,
@@ -60,7 +60,7 @@ def _file() -> IO[bytes]:
         return Path(os.devnull).open("w+b")
 
 
-class Mother:
+class ForkServer:
     """One such process. It starts when this is made, and works when it has imported all; nothing waits for it until then."""
 
     def __init__(self, settings: Settings) -> None:
@@ -70,17 +70,17 @@ class Mother:
         with theirs:
             self._process = spawn(theirs.fileno(), settings, self._complaints)
         self.control.settimeout(SILENT_SECONDS_MAX)
-        self._waiting: deque[Born] = deque()
+        self._waiting: deque[WhenStarted] = deque()
         self._reaped: list[tuple[int, int]] = []
         self._bytes = b""
         self.alive = True
 
-    def bear(self, descriptors: Sequence[int], born: Born, *, background: bool = False) -> None:
-        """Ask for a worker that gets these descriptors, and in the background gives way to others. `born` is called while `listen` or
+    def fork(self, descriptors: Sequence[int], started: WhenStarted, *, background: bool = False) -> None:
+        """Ask for a worker that gets these descriptors, and in the background gives way to others. `started` is called while `listen` or
         `reap` takes in the reply."""
-        self._waiting.append(born)
+        self._waiting.append(started)
         try:
-            socket.send_fds(self.control, [REQUEST.pack(BEAR, BACKGROUND if background else 0)], descriptors)
+            socket.send_fds(self.control, [REQUEST.pack(FORK, BACKGROUND if background else 0)], descriptors)
         except OSError:
             self._gone()
 
@@ -108,7 +108,7 @@ class Mother:
         while len(self._bytes) >= REPLY.size:
             kind, pid, status = REPLY.unpack_from(self._bytes)
             self._bytes = self._bytes[REPLY.size :]
-            if kind == BEAR:
+            if kind == FORK:
                 self._waiting.popleft()(pid, f"couldn't be forked: {errno.errorcode.get(status, status)}" if not pid else "")
             else:
                 self._reaped.append((pid, status))

@@ -1,9 +1,9 @@
-"""Mothers of workers, and commands, that are forked from one process, which has imported what they import.
+"""Fork servers, and commands, that are forked from one process, which has imported what they import.
 
 The start of either from nothing is nearly all imports. What most tests are about begins after it. Tests of the start itself, and of
-what a mother is, ask for `cold_mothers`; tests/cli/test_main.py, tests/faults and others start commands as users do.
+what a fork server is, ask for `cold_fork_servers`; tests/cli/test_main.py, tests/faults and others start commands as users do.
 
-Requests and answers are JSON, one a packet: `{"bear": {…}}` with the mother's socket and `{"run": {…}}` with three streams are
+Requests and answers are JSON, one a packet: `{"fork": {…}}` with the fork server's socket and `{"run": {…}}` with three streams are
 answered by the number of the process, `{"reap": N}` by how it ended. Where the environment would make another Python of it, or arms
 faults, it starts from nothing.
 """
@@ -34,7 +34,7 @@ import pytest
 
 from headrace import faults
 from headrace.engine.environment import clean
-from headrace.run.executors import mothers
+from headrace.run.executors import fork_servers
 from headrace.run.executors.settings import Settings
 
 PACKET_BYTES = 1 << 17
@@ -46,7 +46,7 @@ _ENVIRONMENT = dict(os.environ)
 
 
 class Warm:
-    """The process that forks mothers."""
+    """The process that forks fork servers."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -59,11 +59,11 @@ class Warm:
         self._lock = threading.Lock()
 
     def spawn(self, descriptor: int, settings: Settings, complaints: IO[bytes]) -> Any:
-        """In place of `mothers.spawn`."""
+        """In place of `fork_servers.spawn`."""
         if not self.fits(os.environ):
             return FROM_NOTHING(descriptor, settings, complaints)
         wanted = {"settings": msgspec.json.encode(settings).decode(), "env": clean(os.environ), "cwd": str(Path.cwd())}
-        return Forked(self, self.ask({"bear": wanted}, descriptor))
+        return Forked(self, self.ask({"fork": wanted}, descriptor))
 
     def run(
         self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, fault: str = ""
@@ -113,13 +113,13 @@ class Forked:
             with selectors.DefaultSelector() as selector:  # select() takes no descriptor above 1023
                 selector.register(self._pidfd, selectors.EVENT_READ)
                 if not selector.select(timeout):
-                    raise subprocess.TimeoutExpired("a mother", timeout or 0)
+                    raise subprocess.TimeoutExpired("a fork server", timeout or 0)
             os.close(self._pidfd)
             self.returncode = os.waitstatus_to_exitcode(self._warm.ask({"reap": self.pid}))
         return self.returncode
 
 
-FROM_NOTHING = mothers.spawn
+FROM_NOTHING = fork_servers.spawn
 
 
 _started: list[Warm] = []
@@ -146,19 +146,19 @@ def headrace(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def warm_mothers() -> Iterator[None]:
-    """Mothers are forked; the first of them starts the process that does it."""
+def warm_fork_servers() -> Iterator[None]:
+    """Fork servers are forked; the first of them starts the process that does it."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(mothers, "spawn", lambda descriptor, settings, complaints: warm().spawn(descriptor, settings, complaints))
+        patched.setattr(fork_servers, "spawn", lambda descriptor, settings, complaints: warm().spawn(descriptor, settings, complaints))
         yield
     while _started:
         _started.pop().close()
 
 
 @pytest.fixture
-def cold_mothers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mothers start from nothing, as they do for users."""
-    monkeypatch.setattr(mothers, "spawn", FROM_NOTHING)
+def cold_fork_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork servers start from nothing, as they do for users."""
+    monkeypatch.setattr(fork_servers, "spawn", FROM_NOTHING)
 
 
 def _of_starts(env: Mapping[str, str]) -> dict[str, str]:
@@ -182,8 +182,8 @@ def _serve(control: socket.socket) -> None:
             answer = os.waitpid(asked["reap"], 0)[1]
         elif (answer := os.fork()) == 0:
             control.close()
-            if "bear" in asked:
-                _live(descriptors[0], **asked["bear"])
+            if "fork" in asked:
+                _live(descriptors[0], **asked["fork"])
             _run(descriptors, **asked["run"])
         for descriptor in descriptors:
             os.close(descriptor)
@@ -195,7 +195,7 @@ def _import_all() -> None:
 
     from headrace.cli.verbs import BY_NAME
 
-    for name in ("engine.python", "operations.tick", "operations.status", "plan", "run.leader", "run.mother"):
+    for name in ("engine.python", "operations.tick", "operations.status", "plan", "run.leader", "run.fork_server"):
         import_module(f"headrace.{name}")
     for verb in BY_NAME.values():
         import_module(verb.module)
@@ -203,7 +203,7 @@ def _import_all() -> None:
 
 
 class Closed:
-    """In place of `duckdb`, where a mother closes the connection that was opened on import: asking for it would open another one."""
+    """In place of `duckdb`, where a fork server closes the connection that was opened on import: asking for it would open another one."""
 
     @staticmethod
     def default_connection() -> Closed:
@@ -214,18 +214,18 @@ class Closed:
 
 
 def _live(descriptor: int, settings: str, env: dict[str, str], cwd: str) -> NoReturn:
-    """A mother's life, in what `python -m headrace.run.mother` would find."""
-    from headrace.run import mother
+    """A fork server's life, in what `python -m headrace.run.fork_server` would find."""
+    from headrace.run import fork_server
 
-    mother.duckdb = Closed
+    fork_server.duckdb = Closed
     try:
         os.setsid()
         _settle(env, cwd)
-        sys.argv = [str(mother.__file__), str(descriptor), settings]
+        sys.argv = [str(fork_server.__file__), str(descriptor), settings]
         with Path(os.devnull).open("r+b") as nothing:
             for stream in range(3):
                 os.dup2(nothing.fileno(), stream)
-        mother.main()
+        fork_server.main()
         os._exit(0)
     finally:
         os._exit(1)
@@ -241,7 +241,7 @@ def _run(streams: Sequence[int], arguments: list[str], env: dict[str, str], cwd:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _settle(env, cwd)
     faults._armed = faults.armed_by({"HEADRACE_FAULT": fault})
-    mothers.spawn = _fork_mother
+    fork_servers.spawn = _start_fork_server
     sys.argv = ["headrace", *arguments]
     code = 1
     try:
@@ -265,8 +265,8 @@ def _end(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _fork_mother(descriptor: int, settings: Settings, _complaints: object) -> Any:
-    """In place of `mothers.spawn` in a command: nothing of the leader's stays open in the mother."""
+def _start_fork_server(descriptor: int, settings: Settings, _complaints: object) -> Any:
+    """In place of `fork_servers.spawn` in a command: nothing of the leader's stays open in the fork server."""
     pid = os.fork()
     if pid == 0:
         os.closerange(3, descriptor)

@@ -1,11 +1,13 @@
-"""The mother of the workers: imports what every worker needs once, then forks a worker whenever the leader wants one.
+"""The fork server of the workers: imports once what every worker needs, then forks a worker whenever the
+leader asks for one.
 
-`python -m headrace.run.mother SOCKET SETTINGS`, started by `run.executors.mothers`. What it imported lies in memory once, whatever the
-number of workers, and a dead worker's replacement is ready within milliseconds. For that it does nothing else: it has one thread
-and opens nothing, so that a child begins with locks that nobody holds. It waits for its children only when it is asked to:
-until then the number of a dead worker can't be another process's.
+`python -m headrace.run.fork_server SOCKET SETTINGS`, started by `run.executors.fork_servers`. The imported
+modules are in memory once, whatever the number of workers, and a dead worker is replaced within milliseconds.
+The fork server does nothing else: it has one thread and opens nothing, so that a child starts without any
+lock held. It reaps a child only when the leader asks for that: until then the process id of a dead worker
+can't become another process's.
 
-Requests and replies are of one size each, over a stream socket (docs/decisions/0029-workers-are-forked.md).
+Requests and replies have one size each, over a stream socket (docs/decisions/0029-workers-are-forked.md).
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import msgspec
 
 from headrace.engine.logs import Channel
 from headrace.run.executors.settings import Settings
-from headrace.run.executors.wire import BACKGROUND, BEAR, DESCRIPTORS, REPLY, REQUEST
+from headrace.run.executors.wire import BACKGROUND, DESCRIPTORS, FORK, REPLY, REQUEST
 from headrace.run.worker import Start, work
 
 NICENESS = 19
@@ -44,7 +46,7 @@ def main() -> None:
     duckdb.default_connection().close()  # it was opened on import, with threads; a body that uses it gets a new one
     while (request := _next(control)) is not None:
         kind, number, descriptors = request
-        reply = _bear(control, settings, descriptors, background=number == BACKGROUND) if kind == BEAR else _reap(number)
+        reply = _fork(control, settings, descriptors, background=number == BACKGROUND) if kind == FORK else _reap(number)
         control.sendall(REPLY.pack(kind, *reply))
 
 
@@ -55,7 +57,7 @@ def _next(control: socket.socket) -> tuple[bytes, int, list[int]] | None:
     return (*REQUEST.unpack(data), descriptors) if data else None
 
 
-def _bear(control: socket.socket, settings: Settings, descriptors: list[int], *, background: bool) -> tuple[int, int]:
+def _fork(control: socket.socket, settings: Settings, descriptors: list[int], *, background: bool) -> tuple[int, int]:
     try:
         pid = os.fork()
     except OSError as error:
@@ -72,7 +74,7 @@ def _bear(control: socket.socket, settings: Settings, descriptors: list[int], *,
 
 
 def _live(settings: Settings, descriptors: list[int], *, background: bool) -> None:
-    """A worker's life. Never comes back into the mother's code."""
+    """A worker's life. Never comes back into the fork server's code."""
     try:
         os.setsid()  # its children end with it, and the terminal's Ctrl-C is the leader's alone
         if background:

@@ -1,4 +1,4 @@
-"""What every executor keeps to, whatever it works with. A test file of one gives the fixture `crew` and inherits the classes."""
+"""What every executor keeps to, whatever it works with. A test file of one gives the fixture `bench` and inherits the classes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def pids(ctx): Path(ctx.parameters["folder"], f"pid-{ctx.attempt}").write_text(s
 """
 
 
-class Crew:
+class ExecutorBench:
     """An executor, the folder that its bodies see, and tasks for it."""
 
     def __init__(self, folder: Path) -> None:
@@ -140,53 +140,53 @@ class Crew:
 
 
 class AnyExecutor:
-    def test_every_task_is_answered_once(self, crew: Crew) -> None:
+    def test_every_task_is_answered_once(self, bench: ExecutorBench) -> None:
         """Would catch: an answer that is lost among others, told twice, or told of another attempt."""
-        attempts = [crew.submit("quick") for _ in range(20)]
-        crew.told(*attempts)
-        assert sorted(map(crew.of, crew.news)) == attempts
-        assert set(crew.states().values()) == {"staged"}
+        attempts = [bench.submit("quick") for _ in range(20)]
+        bench.told(*attempts)
+        assert sorted(map(bench.of, bench.news)) == attempts
+        assert set(bench.states().values()) == {"staged"}
 
-    def test_a_body_that_raises_is_an_answer(self, crew: Crew) -> None:
+    def test_a_body_that_raises_is_an_answer(self, bench: ExecutorBench) -> None:
         """Would catch: a huge message that no pipe takes in one piece, or an error that costs a worker."""
-        crew.told(crew.submit("raises"), crew.submit("quick"))
-        assert sorted(crew.states().values()) == ["failed", "staged"]
+        bench.told(bench.submit("raises"), bench.submit("quick"))
+        assert sorted(bench.states().values()) == ["failed", "staged"]
 
-    def test_a_look_is_answered(self, crew: Crew) -> None:
+    def test_a_look_is_answered(self, bench: ExecutorBench) -> None:
         """Would catch: looks that are taken for attempts."""
-        look = crew.look(crew.folder / "nothing-there.csv")
-        crew.told(look)
-        assert isinstance(crew.news[0], Saw)
+        look = bench.look(bench.folder / "nothing-there.csv")
+        bench.told(look)
+        assert isinstance(bench.news[0], Saw)
 
-    def test_what_was_killed_in_the_queue_is_lost_and_nothing_else(self, crew: Crew) -> None:
+    def test_what_was_killed_in_the_queue_is_lost_and_nothing_else(self, bench: ExecutorBench) -> None:
         """Would catch: a kill that takes the neighbour, or one that nobody is told of."""
-        attempts = [crew.submit("quick") for _ in range(6)]
-        crew.executor.kill(attempts[5], "was ended: the test wanted it")
-        crew.told(*attempts)
-        assert all(crew.states()[one] == "staged" for one in attempts[:5])
-        for lost in crew.lost():  # it may have been quicker than the kill
+        attempts = [bench.submit("quick") for _ in range(6)]
+        bench.executor.kill(attempts[5], "was ended: the test wanted it")
+        bench.told(*attempts)
+        assert all(bench.states()[one] == "staged" for one in attempts[:5])
+        for lost in bench.lost():  # it may have been quicker than the kill
             assert (lost.running or lost.queued[0]) == attempts[5] and lost.reason == "was ended: the test wanted it"
 
-    def test_attempts_of_the_background_are_answered_beside_others(self, crew: Crew) -> None:
+    def test_attempts_of_the_background_are_answered_beside_others(self, bench: ExecutorBench) -> None:
         """Would catch: answers of the background that nobody waits for; a kill that doesn't find what waits there."""
-        assert crew.executor.background_slots >= 1
-        attempts = [crew.submit("quick", background=number % 2 == 0) for number in range(20)]
-        crew.executor.kill(attempts[18], "was ended: the test wanted it")
-        crew.told(*attempts)
-        assert sorted(lost.running or lost.queued[0] for lost in crew.lost()) in ([attempts[18]], [])
-        assert all(state == "staged" for state in crew.states().values())
-        assert {*map(crew.of, crew.news), *(q for lost in crew.lost() for q in lost.queued)} - {None} == set(attempts)
+        assert bench.executor.background_slots >= 1
+        attempts = [bench.submit("quick", background=number % 2 == 0) for number in range(20)]
+        bench.executor.kill(attempts[18], "was ended: the test wanted it")
+        bench.told(*attempts)
+        assert sorted(lost.running or lost.queued[0] for lost in bench.lost()) in ([attempts[18]], [])
+        assert all(state == "staged" for state in bench.states().values())
+        assert {*map(bench.of, bench.news), *(q for lost in bench.lost() for q in lost.queued)} - {None} == set(attempts)
 
-    def test_waiting_ends_when_somebody_wakes_the_leader(self, crew: Crew) -> None:
+    def test_waiting_ends_when_somebody_wakes_the_leader(self, bench: ExecutorBench) -> None:
         """Would catch: a request that waits until a worker has something to say."""
-        listener = Listener(crew.folder)
-        crew.executor.watch(listener)
-        crew.told(crew.submit("quick"))
-        assert wake(crew.folder)
+        listener = Listener(bench.folder)
+        bench.executor.watch(listener)
+        bench.told(bench.submit("quick"))
+        assert wake(bench.folder)
         began = time.monotonic()
-        assert crew.executor.wait(PATIENCE) == []
+        assert bench.executor.wait(PATIENCE) == []
         assert time.monotonic() - began < PATIENCE / 2 and listener.woken
-        crew.executor.stop()
+        bench.executor.stop()
         listener.close()
 
 
@@ -194,90 +194,90 @@ class InProcesses(AnyExecutor):
     """Executors whose bodies are in processes of their own; two attempts at once."""
 
     @pytest.mark.parametrize("deed", ["exits", "crashes", "forks_and_exits", "spawns_and_exits"])
-    def test_the_end_of_a_worker_costs_the_attempt_that_it_was_at(self, crew: Crew, deed: str) -> None:
+    def test_the_end_of_a_worker_costs_the_attempt_that_it_was_at(self, bench: ExecutorBench, deed: str) -> None:
         """Would catch: an end that is never noticed (a child holds the pipes), one that costs what was queued, silent last words."""
-        bad, *good = crew.submit(deed), *(crew.submit("quick") for _ in range(4))
-        crew.told(bad, *good)
-        again = {q for lost in crew.lost() for q in lost.queued}
-        assert [lost.running for lost in crew.lost()] == [bad]
-        assert {one for one, state in crew.states().items() if state == "staged"} == set(good) - again
-        crew.told(crew.submit("quick"))
+        bad, *good = bench.submit(deed), *(bench.submit("quick") for _ in range(4))
+        bench.told(bad, *good)
+        again = {q for lost in bench.lost() for q in lost.queued}
+        assert [lost.running for lost in bench.lost()] == [bad]
+        assert {one for one, state in bench.states().items() if state == "staged"} == set(good) - again
+        bench.told(bench.submit("quick"))
 
-    def test_the_reason_of_a_loss_says_how_the_process_ended(self, crew: Crew) -> None:
+    def test_the_reason_of_a_loss_says_how_the_process_ended(self, bench: ExecutorBench) -> None:
         """Would catch: a signal or an exit code that gets lost between the processes."""
-        first, second = crew.submit("exits"), crew.submit("crashes")
-        crew.told(first, second)
-        said = {lost.running: lost.reason for lost in crew.lost()}
+        first, second = bench.submit("exits"), bench.submit("crashes")
+        bench.told(first, second)
+        said = {lost.running: lost.reason for lost in bench.lost()}
         assert "code 9" in said[first] and "SIGSEGV" in said[second]
-        assert "last words" in crew.printed(first)
+        assert "last words" in bench.printed(first)
 
-    def test_a_running_attempt_is_killed(self, crew: Crew) -> None:
+    def test_a_running_attempt_is_killed(self, bench: ExecutorBench) -> None:
         """Would catch: a kill that only cancels what is queued; one that leaves the neighbour without a worker."""
-        first, second = crew.submit("begins"), crew.submit("begins")
-        crew.begun(first)
-        crew.begun(second)
-        crew.executor.kill(first, "was ended because it ran past its timeout")
-        crew.told(first)
-        assert crew.lost() == [Lost(first, (), "was ended because it ran past its timeout")]
-        (crew.folder / "go").touch()
-        crew.told(second)
-        assert crew.states() == {second: "staged"}
+        first, second = bench.submit("begins"), bench.submit("begins")
+        bench.begun(first)
+        bench.begun(second)
+        bench.executor.kill(first, "was ended because it ran past its timeout")
+        bench.told(first)
+        assert bench.lost() == [Lost(first, (), "was ended because it ran past its timeout")]
+        (bench.folder / "go").touch()
+        bench.told(second)
+        assert bench.states() == {second: "staged"}
 
-    def test_a_body_that_stops_its_process_is_killed(self, crew: Crew) -> None:
+    def test_a_body_that_stops_its_process_is_killed(self, bench: ExecutorBench) -> None:
         """Would catch: a leader that waits for a worker that reads no more."""
-        bad = crew.submit("stops")
-        others = [crew.submit("quick") for _ in range(10)]
-        crew.news += crew.executor.wait(0.3)
-        crew.executor.kill(bad, "was ended because it ran past its timeout")
-        crew.told(bad, *others)
-        assert [lost.running for lost in crew.lost()] == [bad]
+        bad = bench.submit("stops")
+        others = [bench.submit("quick") for _ in range(10)]
+        bench.news += bench.executor.wait(0.3)
+        bench.executor.kill(bad, "was ended because it ran past its timeout")
+        bench.told(bad, *others)
+        assert [lost.running for lost in bench.lost()] == [bad]
 
-    def test_endless_output_costs_the_attempt_nothing_but_lines(self, crew: Crew) -> None:
+    def test_endless_output_costs_the_attempt_nothing_but_lines(self, bench: ExecutorBench) -> None:
         """Would catch: output that fills a pipe and blocks the body, or the disk."""
-        attempt = crew.submit("chatters")
-        crew.told(attempt)
-        assert crew.states() == {attempt: "staged"}
-        assert any("dropped" in line for line in crew.printed(attempt))
-        assert crew.folders.log(*attempt).stat().st_size < 20_000_000
+        attempt = bench.submit("chatters")
+        bench.told(attempt)
+        assert bench.states() == {attempt: "staged"}
+        assert any("dropped" in line for line in bench.printed(attempt))
+        assert bench.folders.log(*attempt).stat().st_size < 20_000_000
 
-    def test_stopping_ends_what_is_under_way(self, crew: Crew) -> None:
+    def test_stopping_ends_what_is_under_way(self, bench: ExecutorBench) -> None:
         """Would catch: bodies that go on when their leader has gone."""
-        attempt = crew.submit("begins")
-        crew.begun(attempt)
-        pid = int((crew.folder / f"begun-{attempt}").read_text())
+        attempt = bench.submit("begins")
+        bench.begun(attempt)
+        pid = int((bench.folder / f"begun-{attempt}").read_text())
         began = time.monotonic()
-        crew.executor.stop()
+        bench.executor.stop()
         assert time.monotonic() - began < PATIENCE / 2
         while _alive(pid):
             assert time.monotonic() - began < PATIENCE
 
-    def test_an_attempt_that_uses_more_memory_than_it_may_is_ended_and_says_so(self, crew: Crew) -> None:
+    def test_an_attempt_that_uses_more_memory_than_it_may_is_ended_and_says_so(self, bench: ExecutorBench) -> None:
         """Would catch: a limit that is only DuckDB's; one that counts as a lost worker, which is poison after three."""
-        attempt, good = crew.submit("eats", memory_max_bytes=300 * 2**20), crew.submit("quick")
-        crew.told(attempt, good)
-        (outcome,) = [n.outcome for n in crew.news if isinstance(n, Finished) and n.attempt == attempt]
+        attempt, good = bench.submit("eats", memory_max_bytes=300 * 2**20), bench.submit("quick")
+        bench.told(attempt, good)
+        (outcome,) = [n.outcome for n in bench.news if isinstance(n, Finished) and n.attempt == attempt]
         assert outcome.error is not None and outcome.error.kind == "resources" and outcome.error.code == "out_of_memory"
         assert "may use 300 MiB" in outcome.error.message
-        crew.told(crew.submit("quick"))
+        bench.told(bench.submit("quick"))
 
-    def test_memory_of_child_processes_counts(self, crew: Crew) -> None:
+    def test_memory_of_child_processes_counts(self, bench: ExecutorBench) -> None:
         """Would catch: a limit that a subprocess gets around."""
-        attempt = crew.submit("child_eats", memory_max_bytes=200 * 2**20)
-        crew.told(attempt)
-        assert crew.states() == {attempt: "failed"}
+        attempt = bench.submit("child_eats", memory_max_bytes=200 * 2**20)
+        bench.told(attempt)
+        assert bench.states() == {attempt: "failed"}
 
-    def test_another_applied_version_never_meets_old_modules(self, crew: Crew) -> None:
+    def test_another_applied_version_never_meets_old_modules(self, bench: ExecutorBench) -> None:
         """Would catch: a helper module, or what it patched elsewhere, that stays loaded when a new version is applied."""
         deed = "Path(ctx.parameters['folder'], ctx.attempt).write_text(helper.WORD + str(json.patched))"
         bodies = f"import os, helper, json\nfrom pathlib import Path\ndef says(ctx): {deed}\n"
         attempts = []
         for version in ("v2", "v3"):
-            crew.code(version, bodies)
-            crew.code(version, f"import json\nWORD = '{version}'\njson.patched = getattr(json, 'patched', 0) + 1\n", "helper.py")
-            attempts.append([crew.submit("says", version=version) for _ in range(4)])
-            crew.told(*attempts[-1])
+            bench.code(version, bodies)
+            bench.code(version, f"import json\nWORD = '{version}'\njson.patched = getattr(json, 'patched', 0) + 1\n", "helper.py")
+            attempts.append([bench.submit("says", version=version) for _ in range(4)])
+            bench.told(*attempts[-1])
         for version, of_it in zip(("v2", "v3"), attempts, strict=True):
-            assert {(crew.folder / str(one)).read_text() for one in of_it} == {f"{version}1"}
+            assert {(bench.folder / str(one)).read_text() for one in of_it} == {f"{version}1"}
 
 
 def _alive(pid: int) -> bool:

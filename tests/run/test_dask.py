@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from dask_cluster import Cluster
-from executor_contract import Crew, InProcesses
+from executor_contract import ExecutorBench, InProcesses
 from runlab import DAYS, Lab, published
 
 from headrace.run.executors import Lost
@@ -27,7 +27,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made
 
 
-class DaskCrew(Crew):
+class DaskBench(ExecutorBench):
     executor: Dask
 
     def __init__(self, folder: Path) -> None:
@@ -36,8 +36,8 @@ class DaskCrew(Crew):
 
 
 @pytest.fixture
-def crew(tmp_path: Path, cluster: Cluster) -> Iterator[DaskCrew]:
-    made = DaskCrew(tmp_path)
+def bench(tmp_path: Path, cluster: Cluster) -> Iterator[DaskBench]:
+    made = DaskBench(tmp_path)
     with Dask(cluster.address, made.settings, made.settings, 2) as made.executor:
         yield made
 
@@ -124,7 +124,7 @@ def _descendants(pid: int) -> set[int]:
 def test_a_scheduler_that_goes_and_comes_back_costs_only_what_was_under_way(tmp_path: Path) -> None:
     """Would catch: a leader that waits for ever for answers that nobody has, or that gives up."""
     with Cluster(tmp_path / "dask") as cluster:
-        made = DaskCrew(tmp_path / "p")
+        made = DaskBench(tmp_path / "p")
         with Dask(cluster.address, made.settings, made.settings, 2) as made.executor:
             attempt = made.submit("begins")
             made.begun(attempt)
@@ -145,19 +145,19 @@ def test_a_scheduler_that_goes_and_comes_back_costs_only_what_was_under_way(tmp_
 def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a trace of somebody else's library, or waiting for ever."""
     monkeypatch.setattr("headrace.run.executors.dask.CONNECT_SECONDS", 0.5)
-    crew = DaskCrew(tmp_path)
-    with pytest.raises(DaskError, match="no Dask scheduler answers at tcp:"), Dask("tcp://127.0.0.1:9", crew.settings, crew.settings, 2):
+    bench = DaskBench(tmp_path)
+    with pytest.raises(DaskError, match="no Dask scheduler answers at tcp:"), Dask("tcp://127.0.0.1:9", bench.settings, bench.settings, 2):
         pass
 
 
 def test_folders_that_workers_do_not_see_are_told(tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: attempts that fail one by one because the lake isn't shared."""
-    crew = DaskCrew(tmp_path)
+    bench = DaskBench(tmp_path)
     (tmp_path / "headrace.toml").unlink()
-    with pytest.raises(DaskError, match=f"doesn't see {tmp_path}"), Dask(cluster.address, crew.settings, crew.settings, 2):
+    with pytest.raises(DaskError, match=f"doesn't see {tmp_path}"), Dask(cluster.address, bench.settings, bench.settings, 2):
         pass
-    elsewhere = msgspec.structs.replace(crew.settings, folders=msgspec.structs.replace(crew.folders, data="/proc/1/nowhere"))
-    executor = Dask(cluster.address, crew.settings, crew.settings, 2)
+    elsewhere = msgspec.structs.replace(bench.settings, folders=msgspec.structs.replace(bench.folders, data="/proc/1/nowhere"))
+    executor = Dask(cluster.address, bench.settings, bench.settings, 2)
     executor._packed = msgspec.msgpack.encode(elsewhere)
     with pytest.raises(DaskError, match="see"), executor:
         pass

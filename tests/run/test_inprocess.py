@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from executor_contract import BODIES, AnyExecutor, Crew
+from executor_contract import BODIES, AnyExecutor, ExecutorBench
 
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.model import PythonBody
@@ -31,8 +31,8 @@ def perform(task: Task) -> Answer:
 
 
 @pytest.fixture
-def crew(tmp_path: Path) -> Iterator[Crew]:
-    made = Crew(tmp_path)
+def bench(tmp_path: Path) -> Iterator[ExecutorBench]:
+    made = ExecutorBench(tmp_path)
     with InProcess(perform, slots=4) as made.executor:
         yield made
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from executor_contract import BODIES, Crew, InProcesses
+from executor_contract import BODIES, ExecutorBench, InProcesses
 
 from headrace.run.executors import pool as pool_module
 from headrace.run.executors import watching
@@ -18,13 +18,13 @@ from headrace.run.executors.pool import Pool, WorkersBroken
 pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 
 
-class PoolCrew(Crew):
+class PoolBench(ExecutorBench):
     executor: Pool
 
 
 @pytest.fixture
-def crew(tmp_path: Path) -> Iterator[PoolCrew]:
-    made = PoolCrew(tmp_path)
+def bench(tmp_path: Path) -> Iterator[PoolBench]:
+    made = PoolBench(tmp_path)
     with Pool(made.settings, 2) as made.executor:
         yield made
 
@@ -33,194 +33,194 @@ class TestPool(InProcesses):
     pass
 
 
-def pid_of(crew: Crew, attempt: object) -> int:
-    return int((crew.folder / f"pid-{attempt}").read_text())
+def pid_of(bench: ExecutorBench, attempt: object) -> int:
+    return int((bench.folder / f"pid-{attempt}").read_text())
 
 
-def test_a_worker_does_many_tasks(crew: PoolCrew) -> None:
+def test_a_worker_does_many_tasks(bench: PoolBench) -> None:
     """Would catch: a process a task, which is what warm workers are there to avoid."""
-    attempts = [crew.submit("pids") for _ in range(30)]
-    crew.told(*attempts)
-    assert len({pid_of(crew, one) for one in attempts}) <= 2
+    attempts = [bench.submit("pids") for _ in range(30)]
+    bench.told(*attempts)
+    assert len({pid_of(bench, one) for one in attempts}) <= 2
 
 
-def test_what_lies_behind_a_task_that_takes_long_is_done_by_others(crew: PoolCrew) -> None:
+def test_what_lies_behind_a_task_that_takes_long_is_done_by_others(bench: PoolBench) -> None:
     """Would catch: short tasks that wait in the pipe of a worker at a long one, while the other worker has nothing to do."""
-    crew.told(*(crew.submit("quick") for _ in range(20)))
-    long, behind = crew.submit("begins"), [crew.submit("quick") for _ in range(10)]
-    crew.told(*behind)
-    assert long not in crew.states()
-    (crew.folder / "go").touch()
-    crew.told(long)
+    bench.told(*(bench.submit("quick") for _ in range(20)))
+    long, behind = bench.submit("begins"), [bench.submit("quick") for _ in range(10)]
+    bench.told(*behind)
+    assert long not in bench.states()
+    (bench.folder / "go").touch()
+    bench.told(long)
 
 
-def test_a_worker_that_says_what_it_was_not_asked_is_replaced(crew: PoolCrew) -> None:
+def test_a_worker_that_says_what_it_was_not_asked_is_replaced(bench: PoolBench) -> None:
     """Would catch: bytes of a body in the answers' pipe that are taken for an answer, or that stop the leader."""
-    attempt = crew.submit("babbles")
-    crew.told(attempt)
-    assert crew.lost()[0].running == attempt and "no answer" in crew.lost()[0].reason
-    crew.told(crew.submit("quick"))
+    attempt = bench.submit("babbles")
+    bench.told(attempt)
+    assert bench.lost()[0].running == attempt and "no answer" in bench.lost()[0].reason
+    bench.told(bench.submit("quick"))
 
 
-def test_a_worker_that_reads_no_more_does_not_stop_the_leader(crew: PoolCrew) -> None:
+def test_a_worker_that_reads_no_more_does_not_stop_the_leader(bench: PoolBench) -> None:
     """Would catch: a leader that is stuck in writing more than a pipe holds."""
-    stopped = [crew.submit("stops") for _ in range(2)]
-    assert crew.executor.wait(0.5) == []
-    attempts = [crew.submit("quick", pad=3_000_000) for _ in range(4)]
-    assert crew.executor.wait(0) == []
+    stopped = [bench.submit("stops") for _ in range(2)]
+    assert bench.executor.wait(0.5) == []
+    attempts = [bench.submit("quick", pad=3_000_000) for _ in range(4)]
+    assert bench.executor.wait(0) == []
     for one in stopped:
-        crew.executor.kill(one, "was ended: it reads no more")
-    crew.told(*stopped)
-    crew.told(*attempts)
+        bench.executor.kill(one, "was ended: it reads no more")
+    bench.told(*stopped)
+    bench.told(*attempts)
 
 
-def test_a_worker_is_given_more_while_its_pipe_is_full(crew: PoolCrew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_is_given_more_while_its_pipe_is_full(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: the leader ends with KeyError 'already registered', and all attempts are lost."""
     monkeypatch.setattr(pool_module, "LOOKOUTS_MAX", 1)
-    crew.told(crew.look(crew.folder / "first.csv"))
-    observer = crew.executor._lookouts[0].pid
+    bench.told(bench.look(bench.folder / "first.csv"))
+    observer = bench.executor._lookouts[0].pid
     os.kill(observer, signal.SIGSTOP)
     try:
-        files = [crew.look(crew.folder / f"{'n' * 200}{number}.csv") for number in range(1_000)]
-        assert crew.executor.wait(0) == []  # that is more than the pipe holds
-        files.append(crew.look(crew.folder / "another.csv"))
-        assert crew.executor.wait(0) == []
+        files = [bench.look(bench.folder / f"{'n' * 200}{number}.csv") for number in range(1_000)]
+        assert bench.executor.wait(0) == []  # that is more than the pipe holds
+        files.append(bench.look(bench.folder / "another.csv"))
+        assert bench.executor.wait(0) == []
     finally:
         os.kill(observer, signal.SIGCONT)
-    crew.told(*files)
+    bench.told(*files)
 
 
-def test_a_look_that_hangs_delays_neither_attempts_nor_looks(crew: PoolCrew) -> None:
+def test_a_look_that_hangs_delays_neither_attempts_nor_looks(bench: PoolBench) -> None:
     """Would catch: attempts in a queue behind a source that doesn't answer."""
     silent = socket.create_server(("127.0.0.1", 0))  # it takes connections and never says anything
-    hanging = crew.ask(f"http://127.0.0.1:{silent.getsockname()[1]}/")
-    attempts = [crew.submit("quick") for _ in range(6)]
-    look = crew.look(crew.folder / "nothing-there.csv")
-    crew.told(*attempts, look)
-    crew.executor.kill(hanging, "was ended: it took too long")
-    crew.told(hanging)
+    hanging = bench.ask(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+    attempts = [bench.submit("quick") for _ in range(6)]
+    look = bench.look(bench.folder / "nothing-there.csv")
+    bench.told(*attempts, look)
+    bench.executor.kill(hanging, "was ended: it took too long")
+    bench.told(hanging)
     silent.close()  # not before: the look would be answered by that
-    assert [lost.running for lost in crew.lost()] == [hanging]
+    assert [lost.running for lost in bench.lost()] == [hanging]
 
 
-def test_workers_for_looks_end_when_nobody_looks(crew: PoolCrew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_for_looks_end_when_nobody_looks(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: processes that stay for ever because a source was once looked at."""
     monkeypatch.setattr(pool_module, "IDLE_SECONDS_MAX", 0.2)
-    crew.told(crew.look(crew.folder / "nothing-there.csv"))
-    crew.until(lambda: len(crew.executor._all) == 2)
+    bench.told(bench.look(bench.folder / "nothing-there.csv"))
+    bench.until(lambda: len(bench.executor._all) == 2)
 
 
-def test_attempts_of_the_background_wait_for_none_of_the_others_and_give_way_to_them(crew: PoolCrew) -> None:
+def test_attempts_of_the_background_wait_for_none_of_the_others_and_give_way_to_them(bench: PoolBench) -> None:
     """Would catch: a backfill that takes production's slots, or its processor time; the other way round, one that waits for ever."""
-    full = [crew.submit("begins", background=True) for _ in range(crew.executor.background_slots + 1)]
+    full = [bench.submit("begins", background=True) for _ in range(bench.executor.background_slots + 1)]
     for attempt in full[:-1]:
-        crew.begun(attempt)
-    crew.told(*(crew.submit("quick") for _ in range(4)))
-    assert set(crew.states().values()) == {"staged"}
-    pid = int((crew.folder / f"begun-{full[0]}").read_text())
+        bench.begun(attempt)
+    bench.told(*(bench.submit("quick") for _ in range(4)))
+    assert set(bench.states().values()) == {"staged"}
+    pid = int((bench.folder / f"begun-{full[0]}").read_text())
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
     if (autogroup := Path(f"/proc/{pid}/autogroup")).exists():
         assert autogroup.read_text().endswith("nice 19\n")
-    (crew.folder / "go").touch()
-    front = crew.submit("niceness")
-    crew.told(*full, front)
-    assert (crew.folder / f"nice-{front}").read_text() == str(os.nice(0))
+    (bench.folder / "go").touch()
+    front = bench.submit("niceness")
+    bench.told(*full, front)
+    assert (bench.folder / f"nice-{front}").read_text() == str(os.nice(0))
 
 
-def test_attempts_that_are_ended_before_their_worker_is_ready_are_no_sign_of_a_broken_environment(crew: PoolCrew) -> None:
+def test_attempts_that_are_ended_before_their_worker_is_ready_are_no_sign_of_a_broken_environment(bench: PoolBench) -> None:
     """Would catch: a server that ends because a backfill gave way to it five times while workers were being started."""
     early = 0
     for _ in range(20):
-        attempt = crew.submit("begins", background=True)
-        crew.executor.send()  # now a worker has it that is only being born
-        early += any(not worker.ready for worker in crew.executor._all if any(one.attempt == attempt for one in worker.given))
-        crew.executor.kill(attempt, "made room for production")
-        crew.told(attempt)
+        attempt = bench.submit("begins", background=True)
+        bench.executor.send()  # now a worker has it that is only being born
+        early += any(not worker.ready for worker in bench.executor._all if any(one.attempt == attempt for one in worker.given))
+        bench.executor.kill(attempt, "made room for production")
+        bench.told(attempt)
     assert early >= 6
-    crew.told(crew.submit("quick", background=True))
-    assert "staged" in crew.states().values()
+    bench.told(bench.submit("quick", background=True))
+    assert "staged" in bench.states().values()
 
 
-def test_a_worker_of_the_background_that_dies_is_replaced_by_another_of_it(crew: PoolCrew) -> None:
+def test_a_worker_of_the_background_that_dies_is_replaced_by_another_of_it(bench: PoolBench) -> None:
     """Would catch: a lost background worker whose tasks, or whose place, go to production's."""
-    bad, *good = crew.submit("exits", background=True), *(crew.submit("niceness", background=True) for _ in range(4))
-    crew.told(bad, *good)
-    assert [lost.running for lost in crew.lost()] == [bad]
-    told = [one for one in good if one in crew.states()]
-    assert told and {(crew.folder / f"nice-{one}").read_text() for one in told} == {"19"}
+    bad, *good = bench.submit("exits", background=True), *(bench.submit("niceness", background=True) for _ in range(4))
+    bench.told(bad, *good)
+    assert [lost.running for lost in bench.lost()] == [bad]
+    told = [one for one in good if one in bench.states()]
+    assert told and {(bench.folder / f"nice-{one}").read_text() for one in told} == {"19"}
 
 
-def test_workers_of_the_background_end_when_there_is_nothing_for_them(crew: PoolCrew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_of_the_background_end_when_there_is_nothing_for_them(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a server that keeps twice the processes because it once did a backfill; one that can't do a second."""
     monkeypatch.setattr(pool_module, "IDLE_SECONDS_MAX", 0.2)
-    crew.told(crew.submit("quick", background=True))
-    crew.until(lambda: len(crew.executor._all) == 2)
-    crew.told(crew.submit("quick", background=True))
+    bench.told(bench.submit("quick", background=True))
+    bench.until(lambda: len(bench.executor._all) == 2)
+    bench.told(bench.submit("quick", background=True))
 
 
-def test_a_worker_that_keeps_memory_is_replaced(crew: PoolCrew) -> None:
+def test_a_worker_that_keeps_memory_is_replaced(bench: PoolBench) -> None:
     """Would catch: a server that grows with what bodies left behind."""
-    crew.code("v1", BODIES + "\nkept = []\ndef keeps(): kept.append(bytearray(b'x') * 300_000_000)\n")
-    crew.until(lambda: all(worker.ready for worker in crew.executor._all))
-    before = {worker.pid for worker in crew.executor._all}
-    attempt = crew.submit("keeps")
-    crew.told(attempt)
-    crew.until(lambda: all(w.ready for w in crew.executor._all) and {w.pid for w in crew.executor._all} != before)
-    assert len(before & {w.pid for w in crew.executor._all}) == 1, "only the one that keeps it"
-    assert crew.lost() == []
+    bench.code("v1", BODIES + "\nkept = []\ndef keeps(): kept.append(bytearray(b'x') * 300_000_000)\n")
+    bench.until(lambda: all(worker.ready for worker in bench.executor._all))
+    before = {worker.pid for worker in bench.executor._all}
+    attempt = bench.submit("keeps")
+    bench.told(attempt)
+    bench.until(lambda: all(w.ready for w in bench.executor._all) and {w.pid for w in bench.executor._all} != before)
+    assert len(before & {w.pid for w in bench.executor._all}) == 1, "only the one that keeps it"
+    assert bench.lost() == []
 
 
-def test_a_worker_that_is_idle_for_long_keeps_little(crew: PoolCrew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_idle_for_long_keeps_little(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a server whose idle workers hold what the libraries of last night's bodies took."""
     monkeypatch.setattr(watching, "IDLE_SECONDS", 1.0)
-    crew.code("v1", BODIES + "\nkept = []\ndef keeps(): kept.append(bytearray(b'x') * 60_000_000)\n")
-    attempts = [crew.submit("keeps") for _ in range(2)]
-    crew.told(*attempts)
-    fat = {worker.pid for worker in crew.executor._all if worker.used() > 60_000_000}
+    bench.code("v1", BODIES + "\nkept = []\ndef keeps(): kept.append(bytearray(b'x') * 60_000_000)\n")
+    attempts = [bench.submit("keeps") for _ in range(2)]
+    bench.told(*attempts)
+    fat = {worker.pid for worker in bench.executor._all if worker.used() > 60_000_000}
     assert fat
-    crew.until(lambda: not fat & {worker.pid for worker in crew.executor._all})
-    assert crew.lost() == []
+    bench.until(lambda: not fat & {worker.pid for worker in bench.executor._all})
+    assert bench.lost() == []
 
 
 @pytest.mark.slow
-def test_a_worker_is_replaced_after_many_bodies(crew: PoolCrew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_is_replaced_after_many_bodies(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: threads and descriptors that bodies leave behind, for as long as the server lives."""
     monkeypatch.setattr(pool_module, "PYTHON_TASKS_MAX", 5)
     attempts = []
     for _ in range(24):
-        attempts.append(crew.submit("pids"))
-        crew.told(attempts[-1])
-    assert len({pid_of(crew, one) for one in attempts}) >= 3
-    assert crew.lost() == []
+        attempts.append(bench.submit("pids"))
+        bench.told(attempts[-1])
+    assert len({pid_of(bench, one) for one in attempts}) >= 3
+    assert bench.lost() == []
 
 
 @pytest.mark.slow
-def test_workers_outlive_the_process_that_forked_them(crew: PoolCrew) -> None:
+def test_workers_outlive_the_process_that_forked_them(bench: PoolBench) -> None:
     """Would catch: one process whose end costs everything that is under way, or that nobody replaces."""
-    attempt = crew.submit("begins")
-    crew.begun(attempt)
-    assert crew.executor._fork_server is not None
-    os.kill(crew.executor._fork_server._process.pid, signal.SIGKILL)
-    crew.told(crew.submit("exits"))
-    (crew.folder / "go").touch()
-    crew.told(attempt, crew.submit("quick"), crew.submit("quick"))
-    assert crew.states()[attempt] == "staged"
+    attempt = bench.submit("begins")
+    bench.begun(attempt)
+    assert bench.executor._fork_server is not None
+    os.kill(bench.executor._fork_server._process.pid, signal.SIGKILL)
+    bench.told(bench.submit("exits"))
+    (bench.folder / "go").touch()
+    bench.told(attempt, bench.submit("quick"), bench.submit("quick"))
+    assert bench.states()[attempt] == "staged"
 
 
 def test_an_environment_in_which_no_worker_starts_is_told(tmp_path: Path) -> None:
     """Would catch: workers started for ever, and nobody told why nothing happens."""
-    made = PoolCrew(tmp_path)
+    made = PoolBench(tmp_path)
     made.folders.temporary.write_text("a file where workers want a folder")
     with pytest.raises(WorkersBroken, match="before they were ready"), Pool(made.settings, 1) as made.executor:
         made.until(lambda: False)
 
 
-def test_idle_workers_take_little_memory(crew: PoolCrew) -> None:
+def test_idle_workers_take_little_memory(bench: PoolBench) -> None:
     """Would catch: libraries that each worker loads for itself. Two workers and what forks them: 67 MB when this was written."""
-    crew.told(crew.look(crew.folder / "x.csv"))
-    crew.until(lambda: all(worker.ready for worker in crew.executor._all))
-    assert crew.executor._fork_server is not None
-    pids = [crew.executor._fork_server._process.pid, *(worker.pid for worker in crew.executor._front.workers)]
+    bench.told(bench.look(bench.folder / "x.csv"))
+    bench.until(lambda: all(worker.ready for worker in bench.executor._all))
+    assert bench.executor._fork_server is not None
+    pids = [bench.executor._fork_server._process.pid, *(worker.pid for worker in bench.executor._front.workers)]
     assert sum(map(_pss_mebibytes, pids)) < 110
 
 

@@ -1,4 +1,4 @@
-"""Attempts on a Dask cluster. The leader's messages go out as bytes, and the answers come back (`run.executors.dask_hands`).
+"""Attempts on a Dask cluster. The leader's messages go out as bytes, and the answers come back (`run.executors.dask_workers`).
 
 Looks stay here, in processes of this machine: a look isn't an attempt, and must not wait until a thread of the cluster is free. So do
 exports: what keeps an overtaken leader's from becoming visible is a lock on this machine.
@@ -27,7 +27,7 @@ import headrace
 from headrace.model import HeadraceError
 from headrace.run.executors import Finished, Lost, News, Saw
 from headrace.run.executors.bells import Bell
-from headrace.run.executors.dask_hands import TAKEN_BACK, Gone, Seen, _python, do, folder_of, see, told_by
+from headrace.run.executors.dask_workers import TAKEN_BACK, Gone, Seen, _python, do, folder_of, see, told_by
 from headrace.run.executors.pool import Pool
 from headrace.run.executors.settings import Settings
 from headrace.run.messages import Export, LookAt, Looked, Task

@@ -20,11 +20,11 @@ from headrace.engine.limits import MEMORY_HINT
 from headrace.govern.secrets import Secrets
 from headrace.run.executors import Finished, Lost, News, Saw, WorkersBroken
 from headrace.run.executors.bells import Bell
-from headrace.run.executors.crews import STUCK_SECONDS, Crew, fits, suits
 from headrace.run.executors.fork_servers import ForkServer
-from headrace.run.executors.hands import Worker
 from headrace.run.executors.settings import Settings
 from headrace.run.executors.watching import Watch
+from headrace.run.executors.worker_handles import Worker
+from headrace.run.executors.worker_pools import STUCK_SECONDS, WorkerPool, fits, suits
 from headrace.run.messages import LookAt, Looked, Outcome, Produce, Ready, Returned, Task
 from headrace.run.scrubbing import scrub_log, scrubbed
 from headrace.schedule import AttemptId
@@ -49,7 +49,7 @@ class Pool:
         self._settings = settings
         self._secrets = Secrets(settings.folders.project)
         """Those that were handed over, or looked up only to be taken out of what comes back."""
-        self._front, self._background = self._crews = (Crew(count), Crew(count, background=True))
+        self._front, self._background = self._pools = (WorkerPool(count), WorkerPool(count, background=True))
         self._lookouts: list[Worker] = []
         self._leaving: list[Worker] = []
         """They finish what they have, and get nothing more."""
@@ -92,14 +92,14 @@ class Pool:
         if isinstance(task, LookAt):
             self._give(self._lookout(), attempt, task)
         else:
-            crew = self._background if background else self._front
-            self._fill(crew)
-            crew.add(attempt, task)
+            pool = self._background if background else self._front
+            self._fill(pool)
+            pool.add(attempt, task)
         self._watch.busy()
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
         """End the worker that is at this attempt, or will be as soon as it begins it; `wait` tells of the loss."""
-        if any(crew.drop(attempt) for crew in self._crews):
+        if any(pool.drop(attempt) for pool in self._pools):
             self._news.append(Lost(None, (attempt,), reason))
         for worker in self._all:
             if any(one.attempt == attempt for one in worker.given):
@@ -139,17 +139,17 @@ class Pool:
 
     # Which worker
 
-    def _fill(self, crew: Crew) -> None:
-        while len(crew.workers) < crew.count:
-            crew.workers.append(self._start(background=crew.background))
+    def _fill(self, pool: WorkerPool) -> None:
+        while len(pool.workers) < pool.count:
+            pool.workers.append(self._start(background=pool.background))
 
     def _deal(self) -> None:
         """Give workers what waits for them."""
-        for crew in self._crews:
-            while crew.waiting and (worker := self._worker(crew)) is not None and (share := crew.share(worker)):
+        for pool in self._pools:
+            while pool.waiting and (worker := self._worker(pool)) is not None and (share := pool.share(worker)):
                 for _ in range(share):
-                    if fits(worker, crew.waiting[0][1]):
-                        self._give(worker, *crew.waiting.popleft())
+                    if fits(worker, pool.waiting[0][1]):
+                        self._give(worker, *pool.waiting.popleft())
 
     def _give(self, worker: Worker, attempt: AttemptId, task: Task) -> None:
         worker.give(attempt, task)
@@ -157,7 +157,7 @@ class Pool:
 
     def _until_stuck(self, left: float | None) -> float | None:
         """Wait no longer than until somebody's tasks would be given to others."""
-        if not any(crew.stuck_soon for crew in self._crews):
+        if not any(pool.stuck_soon for pool in self._pools):
             return left
         return STUCK_SECONDS if left is None else min(left, STUCK_SECONDS)
 
@@ -165,19 +165,19 @@ class Pool:
     def _all(self) -> tuple[Worker, ...]:
         return (*self._front.workers, *self._background.workers, *self._lookouts, *self._leaving)
 
-    def _worker(self, crew: Crew) -> Worker | None:
+    def _worker(self, pool: WorkerPool) -> Worker | None:
         """The one with the least to do. It never has modules of another applied version than what waits longest, nor was it handed what
         that must not see: then a new one takes its place, as soon as it has done what it has."""
-        worker, task = crew.least(), crew.waiting[0][1]
+        worker, task = pool.least(), pool.waiting[0][1]
         if fits(worker, task):
             return worker
-        if (other := crew.idle_one(task)) is not None:
+        if (other := pool.idle_one(task)) is not None:
             return other
-        return None if worker.given and not suits(worker, task) else self._retire(worker, crew)
+        return None if worker.given and not suits(worker, task) else self._retire(worker, pool)
 
-    def _crew_of(self, worker: Worker) -> Crew | None:
+    def _pool_of(self, worker: Worker) -> WorkerPool | None:
         """Whose place it has; None for one that looks, or leaves."""
-        return next((crew for crew in self._crews if worker in crew.workers), None)
+        return next((pool for pool in self._pools if worker in pool.workers), None)
 
     def _lookout(self) -> Worker:
         self._looked_at = time.monotonic()
@@ -187,12 +187,12 @@ class Pool:
             self._lookouts.append(worker)
         return worker
 
-    def _retire(self, worker: Worker, crew: Crew) -> Worker:
+    def _retire(self, worker: Worker, pool: WorkerPool) -> Worker:
         """Let one go as soon as it has done what it has; the new one in its place."""
-        place = crew.workers.index(worker)
-        crew.workers[place] = self._start(background=crew.background)
+        place = pool.workers.index(worker)
+        pool.workers[place] = self._start(background=pool.background)
         self._leave(worker)
-        return crew.workers[place]
+        return pool.workers[place]
 
     def _leave(self, worker: Worker) -> None:
         if worker.given:
@@ -258,8 +258,8 @@ class Pool:
         if worker in self._leaving:
             self._leaving.remove(worker)
             self._bury(worker)
-        elif worker.python_tasks >= PYTHON_TASKS_MAX and (crew := self._crew_of(worker)) is not None:
-            self._retire(worker, crew)
+        elif worker.python_tasks >= PYTHON_TASKS_MAX and (pool := self._pool_of(worker)) is not None:
+            self._retire(worker, pool)
 
     def _died(self, worker: Worker) -> None:
         """The process has ended, which the pipe doesn't say where a child that it left behind holds it open."""
@@ -280,8 +280,8 @@ class Pool:
         for workers in (self._lookouts, self._leaving):
             if worker in workers:
                 workers.remove(worker)
-        if (crew := self._crew_of(worker)) is not None:
-            crew.workers[crew.workers.index(worker)] = self._start(background=crew.background)
+        if (pool := self._pool_of(worker)) is not None:
+            pool.workers[pool.workers.index(worker)] = self._start(background=pool.background)
         if not worker.ready and not worker.unwanted:
             self._failed_starts += 1
         if self._failed_starts >= STARTS_MAX:
@@ -289,16 +289,16 @@ class Pool:
 
     def _look(self) -> None:
         now = time.monotonic()
-        for crew in self._crews:
-            crew.recall(now)
+        for pool in self._pools:
+            pool.recall(now)
         if self._watch.due(now):
             self._look_at_workers(now)
         self._let_idle_go(now)
 
     def _look_at_workers(self, now: float) -> None:
         for worker in self._watch.look(self._all, now):
-            if (crew_of_it := self._crew_of(worker)) is not None:
-                self._retire(worker, crew_of_it)
+            if (its_pool := self._pool_of(worker)) is not None:
+                self._retire(worker, its_pool)
         for worker in self._watch.late(self._all, now):
             if not worker.pid:
                 self._forget_fork_server()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from headrace.run.executors import memory
-from headrace.run.executors.hands import Worker
+from headrace.run.executors.worker_handles import Worker
 
 LOOK_SECONDS = 0.25
 NEAR_SECONDS = 0.02

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from headrace.run.executors.hands import Given, Worker
+from headrace.run.executors.worker_handles import Given, Worker
 from headrace.run.handing import kind_of
 from headrace.run.messages import Produce, Task
 from headrace.schedule import AttemptId
@@ -14,8 +14,8 @@ STUCK_SECONDS = 0.02
 """What a worker hasn't begun is given to others when it has been at one task for so long."""
 
 
-class Crew:
-    """`count` workers, when it works. Who starts and ends them is the pool's business."""
+class WorkerPool:
+    """At most `count` workers and the tasks that wait for one. The executor starts and ends them."""
 
     def __init__(self, count: int, *, background: bool = False) -> None:
         self.count, self.background = count, background

@@ -26,10 +26,10 @@ import msgspec
 import headrace
 from headrace.model import HeadraceError
 from headrace.run.executors import Finished, Lost, News, Saw
-from headrace.run.executors.bells import Bell
 from headrace.run.executors.dask_workers import TAKEN_BACK, Gone, Seen, _python, do, folder_of, see, told_by
 from headrace.run.executors.pool import Pool
 from headrace.run.executors.settings import Settings
+from headrace.run.executors.wake_up_pipes import WakeUpPipe
 from headrace.run.messages import Export, LookAt, Looked, Task
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
@@ -60,7 +60,7 @@ class Dask:
         self._folder = folder_of(settings)
         self._client: Client | None = None
         self._here = Pool(here, 1)
-        self._bell = Bell()
+        self._wake_up = WakeUpPipe()
         self._answers: queue.SimpleQueue[tuple[AttemptId, Client, Any]] = queue.SimpleQueue()
         self._futures: dict[AttemptId, Future[bytes]] = {}
         self._held: dict[AttemptId, tuple[Task, int]] = {}
@@ -83,7 +83,7 @@ class Dask:
     def __enter__(self) -> Self:
         try:
             self._client = _connect(self._address, CONNECT_SECONDS)
-            self._here.watch(self._bell)
+            self._here.watch(self._wake_up)
             self._here.__enter__()
             self._check()
         except BaseException:
@@ -128,9 +128,9 @@ class Dask:
             self._see_to_the_scheduler()
             self._receive()
             left = LOOK_SECONDS if until is None else min(LOOK_SECONDS, until - time.monotonic())
-            self._bell.heard = False
+            self._wake_up.woken = False
             self._news += self._here.wait(0.0 if self._news else max(0.0, left))
-            woken = self._here.woken > self._bell.heard
+            woken = self._here.woken > self._wake_up.woken
             self._receive()
             if self._news or woken or (until is not None and time.monotonic() >= until):
                 news, self._news = self._news, []
@@ -146,7 +146,7 @@ class Dask:
         if self._client is not None:
             _close(self._client)
         self._here.stop()
-        self._bell.close()
+        self._wake_up.close()
 
     # To the cluster and back
 
@@ -173,7 +173,7 @@ class Dask:
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is why there is no answer
             told = error
         self._answers.put((attempt, client, told))
-        self._bell.ring()
+        self._wake_up.wake()
 
     def _receive(self) -> None:
         with contextlib.suppress(queue.Empty):
@@ -218,7 +218,7 @@ class Dask:
         while not self._stopped:
             with contextlib.suppress(DaskError):
                 self._client = _connect(self._address, RECONNECT_SECONDS)
-                self._bell.ring()
+                self._wake_up.wake()
                 return
             time.sleep(RECONNECT_SECONDS / 4)
 

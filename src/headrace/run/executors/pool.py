@@ -19,9 +19,9 @@ from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.engine.limits import MEMORY_HINT
 from headrace.govern.secrets import Secrets
 from headrace.run.executors import Finished, Lost, News, Saw, WorkersBroken
-from headrace.run.executors.bells import Bell
 from headrace.run.executors.fork_servers import ForkServer
 from headrace.run.executors.settings import Settings
+from headrace.run.executors.wake_up_pipes import WakeUpPipe
 from headrace.run.executors.watching import Watch
 from headrace.run.executors.worker_handles import Worker
 from headrace.run.executors.worker_pools import STUCK_SECONDS, WorkerPool, fits, suits
@@ -81,7 +81,7 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def watch(self, listener: Listener | Bell) -> None:
+    def watch(self, listener: Listener | WakeUpPipe) -> None:
         """Let `wait` return early when somebody wakes the leader."""
         self._selector.register(listener, selectors.EVENT_READ, partial(self._wake, listener))
 
@@ -202,7 +202,7 @@ class Pool:
 
     # What happens
 
-    def _wake(self, listener: Listener | Bell) -> None:
+    def _wake(self, listener: Listener | WakeUpPipe) -> None:
         listener.drain()
         self.woken += 1
 

@@ -126,7 +126,7 @@ MAY_NAME_CLASSES = {
     "operations/bench/given.py": "the types of what a test gives",
     "schedule/": "for who simulates the core",
     "govern/canonical.py": "for who calls it",
-    "operations/desk.py": "a field for programs",
+    "operations/request_handler.py": "a field for programs",
     "operations/handing_out.py": "a field for programs",
     "connect/places.py": "compared, not told",
     "model/errors.py": "where they become words",

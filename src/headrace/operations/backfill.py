@@ -15,11 +15,11 @@ from headrace.operations.agreement import changed, identified
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.backfill_planning import BackfillArguments, Planned, plan
 from headrace.operations.backfill_showing import of_planned, of_row, published_of, with_attempts
-from headrace.operations.desk import Work
 from headrace.operations.documents import RefusedRow
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.plan_refusals import PlanChanged
 from headrace.operations.progress import Progress, Silent
+from headrace.operations.request_handler import Work
 from headrace.operations.session import Session, usable
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, Mode

@@ -11,9 +11,9 @@ from headrace.operations.backfill import kept, order, working
 from headrace.operations.backfill_documents import BackfillDocument, BackfillsDocument, EstimateRow
 from headrace.operations.backfill_planning import BackfillArguments, content, estimate_row
 from headrace.operations.backfill_showing import line_of, of_row, published_of, taken_in, with_attempts
-from headrace.operations.desk import Work
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
+from headrace.operations.request_handler import Work
 from headrace.operations.session import Session
 from headrace.plan.project_plan import PLAN_ID
 from headrace.store import Transaction

@@ -19,11 +19,11 @@ from headrace.govern.audit import Actor, ActorType
 from headrace.govern.state import open_state
 from headrace.model import HeadraceError, NotBuilt, ProjectError, Refused, StoreError, UnknownName, UsageError
 from headrace.operations import automatic_backup
-from headrace.operations.desk import Desk, Work, done
 from headrace.operations.documents import Document
 from headrace.operations.judging import note_commands
 from headrace.operations.progress import Progress, Silent
 from headrace.operations.repair_texts import repair_told
+from headrace.operations.request_handler import RequestHandler, Work, done
 from headrace.operations.session import Session, usable
 from headrace.operations.telling import begin
 from headrace.plan import changes
@@ -205,13 +205,13 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
 
 def _do(wanted: Verb, context: Context, arguments: msgspec.Struct, progress: Progress) -> Document:
     """Do a verb in this process, and what others ask for meanwhile."""
-    desk = Desk(context, answer)
+    handler = RequestHandler(context, answer)
     document = wanted.do(context, arguments, progress)
     if isinstance(document, Work):
-        document = done(document, desk, progress)
+        document = done(document, handler, progress)
     else:
         note_commands(context)
-    _close(desk, context)
+    _close(handler, context)
     return document
 
 
@@ -231,9 +231,9 @@ def led(session: Session) -> AbstractContextManager[Held]:
     return hold(session.root, session.settings, actor=_person(session), now=session.now_given, production=production)
 
 
-def _close(desk: Desk, context: Context) -> None:
+def _close(handler: RequestHandler, context: Context) -> None:
     """Do what other verbs asked for meanwhile, before the lease is given back; what a pause lets come to its end is staged."""
-    while desk.look() or not desk.empty or (context.working is not None and context.working.plans_busy):
+    while handler.look() or not handler.empty or (context.working is not None and context.working.plans_busy):
         context.leader(Silent()).step()
 
 
@@ -268,7 +268,7 @@ def _ask(session: Session, wanted: Verb, arguments: msgspec.Struct, progress: Pr
                 context = Context(session, held)
                 if held.closed is not None:
                     raise held.closed
-                _close(Desk(context, answer), context)
+                _close(RequestHandler(context, answer), context)
     return _document(wanted, answered)
 
 

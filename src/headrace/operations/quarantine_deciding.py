@@ -16,13 +16,13 @@ from headrace.model import Project, Refused, UsageError
 from headrace.model.required import WHOLE
 from headrace.operations import reasons, targets
 from headrace.operations.ahead_of_runs import announce, of_recomputing
-from headrace.operations.desk import Work
 from headrace.operations.documents import CountsRow
 from headrace.operations.downstream import downstream
 from headrace.operations.interventions import DecisionDocument
 from headrace.operations.pause import lapses_at
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
+from headrace.operations.request_handler import Work
 from headrace.operations.run_document import run_document
 from headrace.operations.session import Session
 from headrace.run import taking_back

@@ -15,11 +15,11 @@ from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import Project, Refused, Source, UsageError
 from headrace.model.connectors import place_of
 from headrace.operations import targets
-from headrace.operations.desk import Work
 from headrace.operations.documents import RunDocument
 from headrace.operations.downstream import downstream
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
+from headrace.operations.request_handler import Work
 from headrace.operations.run_document import run_document
 from headrace.operations.session import Session
 from headrace.run.folders import Folders

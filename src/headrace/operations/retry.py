@@ -12,10 +12,10 @@ from headrace.model.export_links import Exported
 from headrace.model.required import WHOLE
 from headrace.operations import targets
 from headrace.operations.ahead_of_runs import announce, of_places
-from headrace.operations.desk import Work
 from headrace.operations.documents import RunDocument
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
+from headrace.operations.request_handler import Work
 from headrace.operations.run_document import run_document
 from headrace.operations.runs import unknown_run
 from headrace.operations.session import Session

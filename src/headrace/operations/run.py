@@ -14,10 +14,10 @@ from headrace.model.export_links import Exported, exported
 from headrace.model.ordering import order_of
 from headrace.operations.ahead_of_runs import Span, announce, of_recomputing
 from headrace.operations.approvals import check_run
-from headrace.operations.desk import Work
 from headrace.operations.documents import CountsRow, RunDocument
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
+from headrace.operations.request_handler import Work
 from headrace.operations.run_document import run_document
 from headrace.operations.selection import selected
 from headrace.operations.session import Session, usable

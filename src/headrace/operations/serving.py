@@ -15,9 +15,9 @@ from headrace.govern.state import open_state
 from headrace.model import LeaseLost, StoreError
 from headrace.model.errors import StoreUnreachable
 from headrace.operations.caretaker import Caretaker
-from headrace.operations.desk import Desk
 from headrace.operations.performing import Context, answer, led
 from headrace.operations.progress import Progress
+from headrace.operations.request_handler import RequestHandler
 from headrace.operations.session import Session
 from headrace.operations.stopping import Stop
 from headrace.operations.telling import telling
@@ -154,13 +154,13 @@ class Serving:
 
     def _loop(self, context: Context, leader: Leader, patience: Callable[[], float], each: Callable[[], None]) -> None:
         """One turn after the other. (A replay has nothing more to do: time passes when somebody says so, or by what they ask for.)"""
-        desk, messages, clock = Desk(context, answer), telling(self._session, context.held), context.clock
+        handler, messages, clock = RequestHandler(context, answer), telling(self._session, context.held), context.clock
         while not self._stop.asked:
             leader.step(min(TURN_SECONDS_MAX, patience()))
             self._told(leader)
-            if desk.asked():
-                desk.look()
-            if leader.busy or leader.plans_busy or not desk.empty:
+            if handler.asked():
+                handler.look()
+            if leader.busy or leader.plans_busy or not handler.empty:
                 clock.go_on()
             else:
                 clock.rest()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from headrace.lake.intact import DataCorrupted
-from headrace.operations.desk import Work
 from headrace.operations.documents import RunDocument
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
+from headrace.operations.request_handler import Work
 from headrace.operations.run_document import run_document
 from headrace.operations.session import Session
 from headrace.run.orders import Order, RunResult

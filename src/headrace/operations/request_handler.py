@@ -1,4 +1,4 @@
-"""The desk of a process that leads: takes what other processes ask for, works at it beside its own, and answers."""
+"""Handles the requests that other processes send to the leader: works at them beside its own, and answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Work(msgspec.Struct, frozen=True):
     """How long it still takes, in words; asked every AHEAD_SECONDS at most."""
 
 
-class Desk:
+class RequestHandler:
     """Requests that are worked at."""
 
     def __init__(self, context: Context, answer: Callable[[Context, Request], Document | Work]) -> None:
@@ -100,7 +100,7 @@ class Desk:
             finish(tx, request.id, msgspec.json.encode(told).decode(), failed=True)
 
 
-def done(work: Work, desk: Desk, progress: Progress) -> Document:
+def done(work: Work, handler: RequestHandler, progress: Progress) -> Document:
     """Work at one thing until it has ended, and at what others ask for meanwhile."""
     with Reporting(progress, work.what, work.total) as report:
         run, next_said = work.leader.begin(work.order, report), time.monotonic() + AHEAD_SECONDS
@@ -108,8 +108,8 @@ def done(work: Work, desk: Desk, progress: Progress) -> Document:
             if work.ahead is not None and time.monotonic() >= next_said:
                 next_said = _said(work.ahead, progress)
             work.leader.step()
-            if desk.asked():
-                desk.look()
+            if handler.asked():
+                handler.look()
     return work.document(result)
 
 

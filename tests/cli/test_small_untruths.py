@@ -103,8 +103,8 @@ def test_every_proposed_command_is_built() -> None:
     assert [one for one in proposed if one[1] in NOT_BUILT] == []
 
 
-def test_upkeep_that_fails_says_so_without_the_name_of_a_class(project: Project, tmp_path: Path) -> None:
-    """Would catch: "the lake's upkeep (expire) failed: headrace.model.errors.LakeError: …"."""
+def test_maintenance_that_fails_says_so_without_the_name_of_a_class(project: Project, tmp_path: Path) -> None:
+    """Would catch: "maintenance of the lake (expire) failed: headrace.model.errors.LakeError: …"."""
     folder = str(tmp_path)
     catalog = tmp_path / "state.db"
     catalog.write_text("this is no database, whatever its name says " * 100)

@@ -28,7 +28,7 @@ from headrace.quality import audit, metrics, profiles
 from headrace.quality import restating as redelivered
 from headrace.quality.anomalies import forecasting, limits, recoded, tied, trending, young
 from headrace.quality.anomalies.alone import HELD as NEW_CATEGORY_SHARE
-from headrace.run import garbage, graph, lake_files, looking_far, reclaiming, retiring, upkeep
+from headrace.run import garbage, graph, lake_files, looking_far, maintenance, reclaiming, retiring
 from headrace.run.executors import choosing, dask, watching
 from headrace.run.overlays import outcome, shadowing
 from headrace.run.steps import lasting, oddities, rename_evidence, restated
@@ -133,10 +133,10 @@ QUOTED = [
     ),
     ("docs/explanation/durability.md", {10.0: "keeps its lease for ten seconds"}[lease.LEASE_SECONDS]),
     ("docs/explanation/durability.md", {1: "a day after it was written at the earliest"}[garbage.LONGEST_ATTEMPT.days]),
-    ("docs/explanation/durability.md", {1: "by its own SQL, once a day"}[upkeep.EVERY.days]),
-    ("docs/explanation/performance.md", {1: "A server removes them once a day"}[upkeep.EVERY.days]),
-    ("docs/limits.md", {1: "A server compares once a day, before maintenance"}[upkeep.EVERY.days]),
-    ("docs/limits.md", {7: "is deleted after a week"}[upkeep.STAGED_KEPT.days]),
+    ("docs/explanation/durability.md", {1: "by its own SQL, once a day"}[maintenance.EVERY.days]),
+    ("docs/explanation/performance.md", {1: "A server removes them once a day"}[maintenance.EVERY.days]),
+    ("docs/limits.md", {1: "A server compares once a day, before maintenance"}[maintenance.EVERY.days]),
+    ("docs/limits.md", {7: "is deleted after a week"}[maintenance.STAGED_KEPT.days]),
     ("docs/explanation/simulation.md", f"at least {world.ASSETS_MIN} assets, {world.EVENTS_MIN} events and {happenings.FAULTS_MIN} faults"),
     ("docs/limits.md", f"after {arrivals.LEAST} deliveries"),
     ("docs/limits.md", f"the first {limits.HISTORY_HOLD_MIN} sound partitions"),

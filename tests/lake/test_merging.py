@@ -154,7 +154,7 @@ def test_a_table_stays_few_files_however_many_merges_there_were(lake: Lake) -> N
 
 @pytest.mark.parametrize("seed", range(6))
 def test_random_histories_of_merges_come_to_what_dicts_say(lake: Lake, seed: int) -> None:
-    """Any order of merges, restatements and foreign upkeep; DuckLake reads the same at each snapshot."""
+    """Any order of merges, restatements and foreign maintenance; DuckLake reads the same at each snapshot."""
     print(f"seed {seed}")
     dice = random.Random(seed)
     history: list[tuple[int, dict[str, str]]] = [(0, {})]

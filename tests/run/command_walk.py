@@ -31,7 +31,7 @@ POINTS = (
 )  # fmt: skip
 """Points of the process that leads, in whatever command."""
 MAINTENANCE = (
-    Point.UPKEEP_EXPIRED, Point.UPKEEP_CLEANED, Point.WASTE_REMOVING, Point.EVENT_LOG_COPIED,
+    Point.MAINTENANCE_EXPIRED, Point.MAINTENANCE_CLEANED, Point.WASTE_REMOVING, Point.EVENT_LOG_COPIED,
     Point.EVENT_LOG_SHORTENING, Point.EVENT_LOG_SHORTENED,
 )  # fmt: skip
 TIMES_MAX = 3

@@ -13,7 +13,7 @@ from runlab import SETTINGS, Lab
 from warm_fork_servers import headrace
 
 from headrace.operations.session import Session
-from headrace.run import upkeep
+from headrace.run import maintenance
 from headrace.run.folders import Folders
 from headrace.run.garbage import Keep
 from headrace.store import Store
@@ -77,7 +77,7 @@ def merge(lab: Lab) -> None:
     with Store.open(lab.root, session.settings, create=True) as store:
         folders = Folders.of(lab.root, session.settings)
         keep = Keep(session.settings.retention)
-        upkeep.keep_up(store, None, folders, keep, session.clock.now_us())
+        maintenance.maintain(store, None, folders, keep, session.clock.now_us())
 
 
 @pytest.mark.parametrize("front", ["batch: off", "batch: auto"])

@@ -14,7 +14,7 @@ from postgres_cluster import Database
 from runlab import SETTINGS, Lab
 from warm_fork_servers import headrace
 
-from headrace.run import upkeep
+from headrace.run import maintenance
 from headrace.run.folders import Folders
 from headrace.run.garbage import Keep
 from headrace.store import Store
@@ -98,7 +98,7 @@ def merged(lab: Lab) -> None:
     """The daily maintenance, which merges what is small."""
     session = lab.session()
     with Store.open(lab.root, session.settings, create=True) as store:
-        upkeep.keep_up(store, None, Folders.of(lab.root, session.settings), Keep(session.settings.retention), session.clock.now_us())
+        maintenance.maintain(store, None, Folders.of(lab.root, session.settings), Keep(session.settings.retention), session.clock.now_us())
 
 
 def merged_file(lab: Lab, node: str) -> Path:

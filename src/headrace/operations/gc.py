@@ -9,7 +9,7 @@ from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.run.garbage import Keep
-from headrace.run.upkeep import Collected, collect, collectable
+from headrace.run.maintenance import Collected, collect, collectable
 from headrace.store.queries import standings
 
 

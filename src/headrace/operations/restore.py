@@ -35,7 +35,7 @@ from headrace.operations.backup_files import (
 from headrace.operations.db.documents import BackupDocument
 from headrace.operations.session import Session
 from headrace.operations.setting_aside import Before, before, lake_aside, stamp
-from headrace.run import event_log, upkeep
+from headrace.run import event_log, maintenance
 from headrace.run.folders import Folders
 from headrace.store import Clock, SqliteAddress, Store, portable
 from headrace.store.address import address
@@ -189,7 +189,7 @@ def _place_state(session: Session, folder: Path, manifest: Manifest, epoch: int,
     lake.mkdir(parents=True, exist_ok=True)
     identity.mark(lake, known_as, session.settings.name)
     with open_state(session.root, session.settings) as store:
-        upkeep.forget_lost(store, session.folders)
+        maintenance.forget_lost(store, session.folders)
 
 
 def _restored(session: Session, folder: Path, manifest: Manifest, lost: Losses) -> Event:

@@ -14,7 +14,7 @@ from headrace.govern.audit import Actor, ActorType
 from headrace.govern.state import open_state
 from headrace.model import LeaseLost, StoreError
 from headrace.model.errors import StoreUnreachable
-from headrace.operations.caretaker import Caretaker
+from headrace.operations.maintenance import Maintenance
 from headrace.operations.performing import Context, answer, led
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import RequestHandler
@@ -140,7 +140,7 @@ class Serving:
         leader.begin(Order(kind="serve", targets=leader.everything, actor=SERVER, standing=True), self._report)
         rounds = Rounds(leader, context.held.folders, lambda: wake(store.folder))
         stack.callback(rounds.close)
-        maintenance = _Every(MAINTENANCE_SECONDS, Caretaker(self._session, leader, self._tell).go)
+        maintenance = _Every(MAINTENANCE_SECONDS, Maintenance(self._session, leader, self._tell).go)
         looks_at_files = _Every(SERVER_EVERY_SECONDS, leader.look_at_files)
 
         def round_() -> None:

@@ -30,7 +30,7 @@ def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Wor
     damaged = leader.look_at_files()
 
     def document(result: RunResult) -> RunDocument:
-        if (wrong := leader.keep_up()) is not None:
+        if (wrong := leader.maintain()) is not None:
             progress.note(wrong)
         found = run_document(context.store, context.clock, context.session.zone, result)
         opened = [*damaged, *found.incidents_opened]

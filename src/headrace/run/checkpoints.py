@@ -29,7 +29,7 @@ class Checkpoints:
         whole = loaded.checkpoint is None or loaded.checkpoint.complete
         self._changed = len(loaded.cells) + (0 if whole or loaded.checkpoint is None else checkpoint.size(loaded.checkpoint))
 
-    def keep_up(self, tx: Transaction, core: Core, events: Iterable[Event], commands: Iterable[Command], version: int, now: int) -> None:
+    def maintain(self, tx: Transaction, core: Core, events: Iterable[Event], commands: Iterable[Command], version: int, now: int) -> None:
         """Count what a turn has written for these, and write a checkpoint if it is time. Writing one costs as much as partitions aren't at
         rest, so it waits for as many changes."""
         self._changed += sum(isinstance(one, Mark) for one in commands)

@@ -20,7 +20,7 @@ from headrace.govern.audit import Action, Actor, append
 from headrace.model import LakeError, StoreError
 from headrace.observe.watched import watched
 from headrace.plan.views import is_view
-from headrace.run import reclaiming, upkeep
+from headrace.run import maintenance, reclaiming
 from headrace.run.applying import Applied, unpack
 from headrace.run.borrowing import Production, Taken
 from headrace.run.deciding import Decisions
@@ -334,17 +334,17 @@ class Leader(Turning):
         with self.store.read() as tx:
             return tuple(one.shown for one in incidents.open_ones(tx) if one.id not in before)
 
-    def keep_up(self) -> str | None:
+    def maintain(self) -> str | None:
         """Look after the lake if that is due; what went wrong, if something did. A replay stands still in that, too."""
         if self.clock.kind is not ClockKind.LIVE:
             return None
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             pressed = reclaiming.due(tx, now)
-            if not pressed and not upkeep.due(tx, now):
+            if not pressed and not maintenance.due(tx, now):
                 return None
         try:
-            attend = reclaiming.reclaim if pressed else upkeep.keep_up
+            attend = reclaiming.reclaim if pressed else maintenance.maintain
             attend(self.store, self.lease.epoch, self._folders, Keep.declared(self.applied.compiled.project), now)
         except LakeError as error:
             return str(error)

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.details import Failure
-from headrace.run import upkeep
+from headrace.run import maintenance
 from headrace.run.folders import Folders
 from headrace.run.garbage import Keep
-from headrace.run.upkeep import Collected
+from headrace.run.maintenance import Collected
 from headrace.store import Store, Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import attending, incidents
@@ -29,7 +29,7 @@ def reclaim(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int)
     """Free what can go, and say so in the incidents. Raises LakeError; it isn't tried again within the hour either."""
     with store.write(epoch) as tx:
         attending.reclaimed(tx, now_us)
-    freed = upkeep.collect(store, epoch, folders, keep, now_us)
+    freed = maintenance.collect(store, epoch, folders, keep, now_us)
     with store.write(epoch) as tx:
         for number in _pressed(tx):
             incidents.happened(tx, number, [Happened(now_us, _said(freed), HEADRACE, ACT)])

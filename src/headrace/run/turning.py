@@ -152,7 +152,7 @@ class Turning:
             self._settle(tx, now)
         self._end_wave(tx, now)
         if self._production is None:
-            self._checkpoints.keep_up(tx, self._core, [*batch.events, *more], decided.commands, self.applied.id, now)
+            self._checkpoints.maintain(tx, self._core, [*batch.events, *more], decided.commands, self.applied.id, now)
         return _Decided(decided.starts, errands, [c for c in decided.commands if isinstance(c, Kill)], told, done)
 
     def _taken_in(self, batch: Batch, news: Sequence[Answered], wrong: dict[AttemptId, str]) -> list[Event]:

@@ -60,13 +60,13 @@ def _keep(tx: Transaction, key: str, why: str, now: int) -> None:
     tx.execute("insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value", (key, value))
 
 
-def upkeep_at(tx: Transaction) -> int | None:
+def maintained_at(tx: Transaction) -> int | None:
     """When the lake was last looked after."""
     row = tx.execute("select value from meta where key = 'upkeep_at'").fetchone()
     return int(row[0]) if row else None
 
 
-def upkeep_done(tx: Transaction, now: int) -> None:
+def maintenance_done(tx: Transaction, now: int) -> None:
     """The lake was looked after."""
     tx.execute("insert into meta (key, value) values ('upkeep_at', ?) on conflict (key) do update set value = excluded.value", (str(now),))
 

@@ -1,4 +1,4 @@
-"""The lake's daily upkeep beside a server's work: in a thread with a connection of its own, so that nothing waits for it. Backups are
+"""The lake's daily maintenance beside a server's work: in a thread with a connection of its own, so that nothing waits for it. Backups are
 made by a process of their own."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from headrace.govern.state import open_state
 from headrace.model import HeadraceError
 from headrace.operations import automatic_backup
 from headrace.operations.session import Session
-from headrace.run import reclaiming, upkeep
+from headrace.run import maintenance, reclaiming
 from headrace.run.garbage import Keep
 from headrace.run.leader import Leader
 from headrace.store import ClockKind
@@ -25,8 +25,8 @@ RETRY_SECONDS = 60.0
 """At most so often it is looked whether maintenance or a backup is due, and one that failed is tried again."""
 
 
-class Caretaker:
-    """Looks after the lake when that is due. Its thread ends with the process: each step of the upkeep is a transaction."""
+class Maintenance:
+    """Maintains the lake when that is due, in a thread that ends with the process: each step is a transaction."""
 
     def __init__(self, session: Session, leader: Leader, tell: Callable[[str], None]) -> None:
         self._session, self._leader, self._tell = session, leader, tell
@@ -48,11 +48,11 @@ class Caretaker:
         with leader.store.write(leader.lease.epoch) as tx:
             now = leader.clock.mark(tx)
             pressed = reclaiming.due(tx, now)
-            if not pressed and not upkeep.due(tx, now):
+            if not pressed and not maintenance.due(tx, now):
                 return
         keep = Keep.declared(leader.applied.compiled.project)
         self._thread = threading.Thread(
-            target=self._keep_up, args=(leader.lease.epoch, keep, now, pressed), name="headrace upkeep", daemon=True
+            target=self._maintain, args=(leader.lease.epoch, keep, now, pressed), name="headrace maintenance", daemon=True
         )
         self._thread.start()
 
@@ -79,10 +79,10 @@ class Caretaker:
         self._backup.stdin.close()
         self._backup.stdin = None
 
-    def _keep_up(self, epoch: int, keep: Keep, now: int, pressed: bool) -> None:
+    def _maintain(self, epoch: int, keep: Keep, now: int, pressed: bool) -> None:
         try:
             with open_state(self._session.root, self._session.settings) as store:
-                attend = reclaiming.reclaim if pressed else upkeep.keep_up
+                attend = reclaiming.reclaim if pressed else maintenance.maintain
                 attend(store, epoch, self._session.folders, keep, now)
         except HeadraceError as error:
-            self._tell(f"the lake couldn't be looked after: {error}")
+            self._tell(f"the lake couldn't be maintained: {error}")

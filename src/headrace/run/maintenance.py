@@ -36,9 +36,9 @@ STAGED_KEPT = timedelta(days=7)
 
 def due(tx: Transaction, now_us: int) -> bool:
     """Whether a day has passed since the lake was last looked after, or since it was made."""
-    last = attending.upkeep_at(tx)
+    last = attending.maintained_at(tx)
     if last is None:
-        attending.upkeep_done(tx, now_us)
+        attending.maintenance_done(tx, now_us)
         return False
     return instant(now_us) - instant(last) >= EVERY
 
@@ -53,16 +53,16 @@ class Collected(msgspec.Struct, frozen=True):
     """Rows of the history that were older than it is kept, by kind."""
 
 
-def keep_up(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> None:
+def maintain(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> None:
     """Merge, expire and delete. Raises LakeError; what was done stays done, and the rest is due again."""
     event_log.maintained(store, epoch, folders)
     _merge(store, folders)
-    reached(Point.UPKEEP_MERGED)
+    reached(Point.MAINTENANCE_MERGED)
     _collect(store, epoch, folders, keep, now_us)
     usage.add_up(store, epoch, folders, (instant(now_us) - keep.of("history", HISTORY_KEPT)).date().isoformat())
     with store.write(epoch) as tx:
         notices.forget(tx, to_us(instant(now_us) - keep.of("history", HISTORY_KEPT)))
-        attending.upkeep_done(tx, now_us)
+        attending.maintenance_done(tx, now_us)
 
 
 def _merge(store: Store, folders: Folders) -> None:
@@ -83,10 +83,10 @@ def _collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int
     now = instant(now_us)
     before = now - keep.of("snapshots", SNAPSHOTS_KEPT)
     expired = _step(store, folders.lake, "expire", "--before", before.isoformat(), *_kept(store, before))
-    reached(Point.UPKEEP_EXPIRED)
+    reached(Point.MAINTENANCE_EXPIRED)
     age = ["--before", (now - LONGEST_ATTEMPT).isoformat(), "--longest-attempt-s", str(LONGEST_ATTEMPT.total_seconds() - 1)]
     cleaned = _step(store, folders.lake, "clean", *age)
-    reached(Point.UPKEEP_CLEANED)
+    reached(Point.MAINTENANCE_CLEANED)
     _abandon(store, epoch, now_us)
     with store.read() as tx:
         found = waste(tx, folders, keep, now_us)
@@ -147,8 +147,8 @@ def _step(store: Store, lake: Path, step: str, *options: str) -> Any:
     try:
         done = subprocess.run(command, capture_output=True, text=True, input=said_in, timeout=STEP_SECONDS_MAX, check=False)
     except subprocess.TimeoutExpired as error:
-        raise LakeError(f"the lake's upkeep ({step}) took longer than {STEP_SECONDS_MAX:.0f} s") from error
+        raise LakeError(f"maintenance of the lake ({step}) took longer than {STEP_SECONDS_MAX:.0f} s") from error
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise LakeError(f"the lake's upkeep ({step}) failed: {said[0]}")
+        raise LakeError(f"maintenance of the lake ({step}) failed: {said[0]}")
     return msgspec.json.decode(done.stdout)

@@ -29,7 +29,7 @@ from headrace.run.steps.comparing import compared
 from headrace.run.steps.oddities import Found, oddities
 from headrace.run.steps.own_checks import Declared, Earlier, with_own_checks
 from headrace.run.steps.proving import prove
-from headrace.run.steps.sifting import blocking, sift
+from headrace.run.steps.row_quarantine import blocking, without_faulty_rows
 from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_ROWS, Workshop
 
@@ -157,12 +157,12 @@ def _judged(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produ
         )  # fmt: skip
 
     alone = produced.replacement is None and len(task.scope.partitions) == 1
-    sifted = sift(
+    row_split = without_faulty_rows(
         session, produced.staged, table, task.checks, audited, task.references, task.scope.timezone,
         on_fail=task.on_fail if alone else blocking(task.on_fail),
     )  # fmt: skip
-    produced = msgspec.structs.replace(produced, staged=sifted.staged)
-    return sifted.settle(_concluded(task, workshop, outcome, produced, sifted.audit), workshop)
+    produced = msgspec.structs.replace(produced, staged=row_split.staged)
+    return row_split.settle(_concluded(task, workshop, outcome, produced, row_split.audit), workshop)
 
 
 def _concluded(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produced, found: Audit) -> Outcome:

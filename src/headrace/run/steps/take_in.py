@@ -46,7 +46,7 @@ from headrace.run.steps.own_checks import Declared, Earlier, with_own_checks
 from headrace.run.steps.reading import Unread, read_as
 from headrace.run.steps.rename_evidence import RenameEvidence
 from headrace.run.steps.restated import cut_off, restatements
-from headrace.run.steps.sifting import blocking, sift
+from headrace.run.steps.row_quarantine import blocking, without_faulty_rows
 from headrace.run.steps.unreadable import facts_of_unreadable, outsized, poison, texts_for_a_few_values, unexpected_rows, withdrawn_rows
 from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
@@ -284,11 +284,11 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
         )
 
     with lent(session, task.macros):
-        sifted = sift(
+        row_split = without_faulty_rows(
             session, staged, table, checks, audited, task.references, source.timezone,
             on_fail=source.on_fail if len(task.keys) == 1 else blocking(source.on_fail),
         )  # fmt: skip
-    staged, found = sifted.staged, sifted.audit
+    staged, found = row_split.staged, row_split.audit
     found = with_end(with_repeated(found, session, staged, table), prepared)
     found = with_copies(found, session, staged, table)
     found = with_lasting(found, session, staged, table, task)
@@ -297,9 +297,9 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     if judged.state != "staged":
         declared = Declared(source.checks, promised, task.promised or ())
         earlier = Earlier(task.earlier, task.earlier_failed, task.keys, source.timezone, task.earlier_as_of_us)
-        facts = with_own_checks(judged.facts, found, declared, earlier, session, sifted.staged, table)
+        facts = with_own_checks(judged.facts, found, declared, earlier, session, row_split.staged, table)
         judged = msgspec.structs.replace(judged, facts=facts)
-    return sifted.settle(judged, workshop)
+    return row_split.settle(judged, workshop)
 
 
 def _classified(task: TakeIn) -> list[str]:

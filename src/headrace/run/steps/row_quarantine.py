@@ -23,7 +23,7 @@ from headrace.run.steps.workshop import Workshop
 QUARANTINE_ROWS = "quarantine_rows"
 
 
-class Sifted(msgspec.Struct, frozen=True):
+class RowSplit(msgspec.Struct, frozen=True):
     """A staged file and its audit; where rows were taken out, also the file with them and the file with all."""
 
     staged: StagedFile
@@ -58,29 +58,29 @@ def blocking(on_fail: str) -> str:
     return "reject" if on_fail == QUARANTINE_ROWS else on_fail
 
 
-def sift(
+def without_faulty_rows(
     session: Session, staged: StagedFile, table: Table, checks: Sequence[CheckSpec], audited: Callable[[StagedFile], Audit],
     references: Sequence[Readable], timezone: str, *, on_fail: str,
-) -> Sifted:  # fmt: skip
+) -> RowSplit:  # fmt: skip
     """Audit a staged file; with `on_fail: quarantine_rows`, where that rejects it, once more without the rows that are at fault.
     Of a file of several partitions no rows are taken out."""
     import duckdb
 
     found = audited(staged)
     if on_fail != QUARANTINE_ROWS or found.verdict is not Verdict.REJECTED or len(staged.partitions) != 1:
-        return Sifted(staged, found)
+        return RowSplit(staged, found)
     try:
         query = faulty(session, staged, table, checks, found, references, timezone)
         bad = write_rows(session, parted(session, staged, table, query, bad=True), table, staged.partitions[0].key)
     except (NotOfRows, duckdb.Error):
-        return Sifted(staged, found)
+        return RowSplit(staged, found)
     left = write_rows(session, parted(session, staged, table, query, bad=False), table, staged.partitions[0].key)
     again = audited(left) if left.rows and bad.rows + left.rows == staged.rows else None
     if again is None or again.verdict is Verdict.REJECTED:
         for file in (bad, left):
             (session.data_folder / file.path).unlink()
-        return Sifted(staged, found)
-    return Sifted(left, _told(again, found), bad, staged, found)
+        return RowSplit(staged, found)
+    return RowSplit(left, _told(again, found), bad, staged, found)
 
 
 def _told(again: Audit, found: Audit) -> Audit:

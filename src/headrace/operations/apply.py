@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from headrace.model.zones import to_us
-from headrace.operations import keeping, plan_refusals, policy, promotion, staling
+from headrace.operations import invalidation, keeping, plan_refusals, policy, promotion
 from headrace.operations.backfill import backfill
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.documents import (
@@ -17,11 +17,11 @@ from headrace.operations.documents import (
     PromotedRow,
     RefusedRow,
 )
+from headrace.operations.invalidation import Invalidated
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.plan import Base, Looked, applied, look_at, plan_of_apply, with_plan
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
-from headrace.operations.staling import Staled
 from headrace.plan import Compiled, changes, comparing
 from headrace.plan.project_plan import Plan, decisions
 from headrace.plan.steps import Invalidate, Promote
@@ -142,9 +142,9 @@ def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> A
     promoted = promotion.promote(context, built, progress)
     now_us = to_us(context.now())
     with context.store.read() as tx:
-        left = staling.left(tx, compiled, wanted.looked.effect, version=now_applied.id, env=context.session.env, now_us=now_us)
+        left = invalidation.left(tx, compiled, wanted.looked.effect, version=now_applied.id, env=context.session.env, now_us=now_us)
     return msgspec.structs.replace(
-        _done(context, wanted, "applied", now_applied.id, plan.plan_id), promoted=promoted, stale=staling.rows(left.stale),
+        _done(context, wanted, "applied", now_applied.id, plan.plan_id), promoted=promoted, stale=invalidation.rows(left.stale),
         backfills=list(left.backfills), steps_done=_steps_done(plan, promoted),
     )  # fmt: skip
 
@@ -182,12 +182,12 @@ def _done(context: Context, wanted: _Wanted, state: str, version: int | None, pl
 
 def _document(session: Session, state: str, plan: PlanDocument, plan_id: str) -> ApplyDocument:
     """Nothing is put into force; where there was nothing to apply, what is stale all the same."""
-    stale = Staled()
+    stale = Invalidated()
     if state == "nothing" and session.compiled is not None and session.store is not None and session.version is not None:
         now_us = to_us(session.now())
         with session.store.read() as tx:
-            stale = staling.outstanding(tx, session.compiled, version=session.version, env=session.env, now_us=now_us)
+            stale = invalidation.outstanding(tx, session.compiled, version=session.version, env=session.env, now_us=now_us)
     return ApplyDocument(
         now=session.now(), state=state, version=session.version, plan=plan, clock=session.clock.kind, plan_id=plan_id,
-        stale=staling.rows(stale.stale), backfills=list(stale.backfills),
+        stale=invalidation.rows(stale.stale), backfills=list(stale.backfills),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from headrace.model import HeadraceError, ProjectError, Refused, Source, UsageEr
 from headrace.model.commands import command_line, place, range_of
 from headrace.model.contents import sha256_of
 from headrace.model.contracts import SUFFIX
-from headrace.operations import plan_refusals, staling
+from headrace.operations import invalidation, plan_refusals
 from headrace.operations.agreement import changed, identified
 from headrace.operations.backfill_planning import BackfillArguments, plan
 from headrace.operations.contract_documents import AcceptDocument, MappingRow
@@ -366,13 +366,13 @@ def _accept(context: Context, arguments: AcceptArguments, progress: Progress) ->
         return _refused(context, arguments, manifest)
     with context.store.read() as tx:
         keys = remapping.touched(tx, before.compiled.project, compiled.project).get(arguments.source, [])
-        effect = staling.reached(tx, before.compiled, arguments.source, keys, version=before.id, env=context.session.env)
+        effect = invalidation.reached(tx, before.compiled, arguments.source, keys, version=before.id, env=context.session.env)
     now_applied = context.apply(progress) if changes(before.compiled, compiled) else before
     context.tell(write=lambda tx, now: _recorded(tx, now, context, arguments, keys))
     counts = None if effect.stale else _follows(context, compiled, now_applied.id, arguments.source, keys)
     return AcceptDocument(
         now=context.now(), clock=context.clock.kind, source=arguments.source, partition=arguments.first, state="accepted",
-        file=arguments.file, mappings=[], diff="", version=now_applied.id, reread=keys, stale=staling.rows(effect.stale),
+        file=arguments.file, mappings=[], diff="", version=now_applied.id, reread=keys, stale=invalidation.rows(effect.stale),
         backfills=list(effect.backfills), counts=counts,
     )  # fmt: skip
 

@@ -11,12 +11,12 @@ from headrace.model import Asset, Consumer, Refused, Source, UsageError
 from headrace.model.contents import ProjectFiles
 from headrace.model.environments import PRODUCTION
 from headrace.model.zones import to_us
-from headrace.operations import keeping, plan_refusals, policy, promotion, staling
+from headrace.operations import invalidation, keeping, plan_refusals, policy, promotion
 from headrace.operations.documents import Affects, ChangeRow, CodeChangeRow, EffectRow, PlanDocument, PlannedFileRow, StepRow, WeakenedRow
 from headrace.operations.environment_diff import differences
+from headrace.operations.invalidation import Invalidated
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
-from headrace.operations.staling import Staled
 from headrace.plan import Change, Compiled, Lineage, changes, comparing, compile_lineage
 from headrace.plan.comparing import SETTINGS
 from headrace.plan.contract_breaks import broken
@@ -96,7 +96,7 @@ class Looked(msgspec.Struct, frozen=True):
     """What putting files into force changes: for people, what becomes stale, and what environments have built of it."""
 
     document: PlanDocument
-    effect: Staled
+    effect: Invalidated
     offers: dict[str, list[Offer]]
 
 
@@ -113,8 +113,8 @@ def look_at(session: Session, compiled: Compiled, base: Base, found: Sequence[Ch
         affects=_affects(compiled, base.compiled, meant, effect),
         estimate=None if effect.estimate is None else msgspec.to_builtins(effect.estimate),
         weakens=[_weakened(compiled, one) for one in weakened(base.compiled, compiled)],
-        stale=staling.rows(effect.stale),
-        repairs=staling.rows(effect.failed),
+        stale=invalidation.rows(effect.stale),
+        repairs=invalidation.rows(effect.failed),
         bytes_estimate=effect.bytes,
         backfills=list(effect.backfills),
         built=promotion.rows(offers),
@@ -143,7 +143,7 @@ def plan_of_apply(
         )  # fmt: skip
 
 
-def _approved_first(session: Session, compiled: Compiled, effect: Staled) -> frozenset[str]:
+def _approved_first(session: Session, compiled: Compiled, effect: Invalidated) -> frozenset[str]:
     """The nodes that become stale and of which policy asks for an approval before they, and what reads
     them, are computed again."""
     found: set[str] = set()
@@ -183,18 +183,18 @@ def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> No
         raise Refused(f"{first.file}: {first.said}{more}", hint=first.hint)
 
 
-def _staled(base: Base, compiled: Compiled, found: Sequence[Change], session: Session) -> Staled:
+def _staled(base: Base, compiled: Compiled, found: Sequence[Change], session: Session) -> Invalidated:
     if base.store is None or base.compiled is None:
-        return Staled()
+        return Invalidated()
     now_us, borrowed = to_us(session.now()), session.borrowed  # asked before: a store reads one transaction at a time
     with base.store.read() as tx:
-        return staling.staled(
+        return invalidation.staled(
             tx, base.compiled, compiled, found,
             version=base.version, env=session.env, now_us=now_us, borrowed=borrowed,
         )  # fmt: skip
 
 
-def _row(compiled: Compiled, old: Compiled | None, impact: Impact, effect: Staled | None) -> ChangeRow:
+def _row(compiled: Compiled, old: Compiled | None, impact: Impact, effect: Invalidated | None) -> ChangeRow:
     change = impact.change
     declared = compiled.project.node(change.node) or (old.project.node(change.node) if old is not None else None)
     return ChangeRow(
@@ -212,11 +212,11 @@ def _row(compiled: Compiled, old: Compiled | None, impact: Impact, effect: Stale
     )
 
 
-def _affects(compiled: Compiled, old: Compiled | None, meant: Iterable[Impact], effect: Staled) -> Affects:
+def _affects(compiled: Compiled, old: Compiled | None, meant: Iterable[Impact], effect: Invalidated) -> Affects:
     """Whose data, or whose promise, becomes another one; and who answers for what changes."""
     meant = list(meant)
     consumers = {name for one in meant for name in one.consumers}
-    stale = {one.node for one in effect.stale if one.why == staling.OWN_CODE}
+    stale = {one.node for one in effect.stale if one.why == invalidation.OWN_CODE}
     nodes = {one.change.node for one in meant} | {name for one in meant for name in one.assets} | stale
     owners = {node.owner for name in nodes | consumers if (node := _declared(compiled, old, name)) is not None}
     return Affects(consumers=sorted(consumers), owners=sorted(owners))

@@ -40,7 +40,7 @@ class Reached(NamedTuple):
     why: str
 
 
-class Staled(msgspec.Struct, frozen=True):
+class Invalidated(msgspec.Struct, frozen=True):
     """What becomes stale and what failed before, by node in topological order; what it costs to make it again."""
 
     stale: tuple[Chosen, ...] = ()
@@ -66,7 +66,7 @@ def staled(
     env: str,
     now_us: int,
     borrowed: frozenset[str] = frozenset(),
-) -> Staled:
+) -> Invalidated:
     """What these changes do to what is published. `version` is of what is applied in the store; nothing
     is made of what is `borrowed`."""
     before, after = graph_of(old), graph_of(new)
@@ -80,7 +80,7 @@ def staled(
     needed = _needed(nodes, [one for one in again if one.why == OWN_CODE], repaired, env)
     applied = {name: _once_applied(one, reached.get(name), returning.get(name, NOTHING), name in changed) for name, one in there.items()}
     ahead = planned_ahead(after, new, applied, needed, now_us=now_us, borrowed=borrowed)
-    return Staled(
+    return Invalidated(
         stale=again,
         failed=repaired,
         estimate=_summed(tx, new, ahead.backfills) if again else None,
@@ -111,13 +111,13 @@ def _summed(tx: Transaction, compiled: Compiled, backfills: Sequence[Backfill]) 
     return Estimate(seconds, low, high, known[0].basis)
 
 
-def left(tx: Transaction, compiled: Compiled, before: Staled, *, version: int, env: str, now_us: int) -> Staled:
+def left(tx: Transaction, compiled: Compiled, before: Invalidated, *, version: int, env: str, now_us: int) -> Invalidated:
     """What of it is still stale once the change is applied: an environment may have had some of it ready."""
     names = {one.node for one in before.stale if one.why == OWN_CODE}
     return _outstanding(tx, compiled, names, before.failed, OWN_CODE, version=version, env=env, now_us=now_us)
 
 
-def outstanding(tx: Transaction, compiled: Compiled, *, version: int, env: str, now_us: int) -> Staled:
+def outstanding(tx: Transaction, compiled: Compiled, *, version: int, env: str, now_us: int) -> Invalidated:
     """What is applied and stale: nobody has asked for it since."""
     names = set(compiled.project.assets)
     return _outstanding(tx, compiled, names, (), "is stale", version=version, env=env, now_us=now_us)
@@ -133,22 +133,22 @@ def _outstanding(
     version: int,
     env: str,
     now_us: int,
-) -> Staled:
+) -> Invalidated:
     graph = graph_of(compiled)
     there, nodes = standings.read(tx, graph, version=version, arrived={}), {node.name: node for node in graph.nodes}
     extents = {name: there[name].visible - there[name].fresh for name in nodes if name in names and name in there}
     still = tuple(_chosen(nodes[name], extent, there[name], why) for name, extent in extents.items() if extent)
     ahead = planned_ahead(graph, compiled, there, _needed(nodes, still, failed, env), now_us=now_us)
-    return Staled(stale=still, failed=failed, backfills=ahead.rows, planned=ahead.backfills)
+    return Invalidated(stale=still, failed=failed, backfills=ahead.rows, planned=ahead.backfills)
 
 
-def reached(tx: Transaction, compiled: Compiled, source: str, keys: Sequence[str], *, version: int, env: str) -> Staled:
+def reached(tx: Transaction, compiled: Compiled, source: str, keys: Sequence[str], *, version: int, env: str) -> Invalidated:
     """What is published of what reads these partitions of a source, directly or not, and what makes it again."""
     graph = graph_of(compiled)
     there, nodes = standings.read(tx, graph, version=version, arrived={}), {node.name: node for node in graph.nodes}
     found = _stale(nodes, there, {}, {source: of_keys(nodes[source], keys)})
     again = tuple(_chosen(nodes[name], one.extent, there.get(name, Standing()), one.why) for name, one in found.items())
-    return Staled(stale=again, backfills=tuple(_needed(nodes, [one for one in again if one.node in compiled.project.assets], (), env)))
+    return Invalidated(stale=again, backfills=tuple(_needed(nodes, [one for one in again if one.node in compiled.project.assets], (), env)))
 
 
 def _there(found: Mapping[str, Standing], old: Compiled, new: Compiled) -> dict[str, Standing]:

@@ -1,4 +1,4 @@
-"""What the tests of exports write with: a worker's own workshop over a real lake folder, and rows staged as bodies stage them."""
+"""What the tests of exports write with: a worker's own context over a real lake folder, and rows staged as bodies stage them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from headrace.run.executors.pool import Settings
 from headrace.run.folders import Folders
 from headrace.run.messages import Export, Outcome
 from headrace.run.steps.perform import perform
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.worker_context import WorkerContext
 
 INTERVAL = "2013-02-11"
 ZONE = "America/New_York"
@@ -47,18 +47,18 @@ class Bench:
         root.mkdir(parents=True, exist_ok=True)
         self.folders = Folders(str(root), str(root / ".headrace"))
         self._channel = Channel.open()
-        self.workshop = Workshop(Settings(self.folders, 2, 2, None), self._channel)
+        self.context = WorkerContext(Settings(self.folders, 2, 2, None), self._channel)
         self.connection: dict[str, Any] = {}
         self._n = 0
 
     def close(self) -> None:
         self._channel.close()
-        for session in self.workshop._sessions.values():
+        for session in self.context._sessions.values():
             session.close()
 
     def rows(self, select: str, name: str = "delays", interval: str = INTERVAL) -> InputData:
         """Rows of an asset, as they would have been published."""
-        staged, table = stage(self.workshop.session(ZONE), select, table_name=name, partition=interval, table=None)
+        staged, table = stage(self.context.session(ZONE), select, table_name=name, partition=interval, table=None)
         columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
         return InputData(name=name, files=(FileRef(staged.path),), columns=columns, rows=staged.rows)
 
@@ -79,7 +79,7 @@ class Bench:
         )
 
     def perform(self, task: Export) -> Outcome:
-        outcome = perform(task, self.workshop)
+        outcome = perform(task, self.context)
         assert isinstance(outcome, Outcome)
         assert list(self.folders.temporary.iterdir()) == [], "temporary files are left behind"
         return outcome

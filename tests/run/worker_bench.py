@@ -18,7 +18,7 @@ from headrace.run.executors.settings import Settings
 from headrace.run.folders import Folders
 from headrace.run.messages import Alone, Outcome, Produce
 from headrace.run.steps.perform import perform
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.worker_context import WorkerContext
 
 ZONE = "UTC"
 NOW_US = 1_760_000_000_000_000
@@ -31,23 +31,23 @@ class WorkerBench:
         root.mkdir(parents=True, exist_ok=True)
         self.folders = Folders(str(root), str(root / ".headrace"))
         self._channel = Channel.open()
-        self.workshop = Workshop(Settings(self.folders, 2, 1, None), self._channel)
+        self.context = WorkerContext(Settings(self.folders, 2, 1, None), self._channel)
         self._n = 0
 
     def close(self) -> None:
         self._channel.close()
-        for session in self.workshop._sessions.values():
+        for session in self.context._sessions.values():
             session.close()
 
     def rows(self, name: str, select: str, key: str = "*") -> InputData:
         """Rows of a node as they would have been published, all in one partition."""
-        staged, table = stage(self.workshop.session(ZONE), select, table_name=name, partition=key, table=None)
+        staged, table = stage(self.context.session(ZONE), select, table_name=name, partition=key, table=None)
         return InputData(name, (FileRef(staged.path, lookup=Lookup.SAME),), table.columns[1:], staged.rows)
 
     def days(self, name: str, select: str, keys: tuple[str, ...]) -> tuple[InputData, dict[str, str]]:
         """Rows with a column `day` as they would have been published by a batch, and the content hash of each partition."""
         partition = KeyExpression(key_expression("day", [bounds_of(key, Grain.DAY, ZONE, "DATE") for key in keys]), keys)
-        staged, table = stage(self.workshop.session(ZONE), select, table_name=name, partition=partition, table=None)
+        staged, table = stage(self.context.session(ZONE), select, table_name=name, partition=partition, table=None)
         data = InputData(name, (FileRef(staged.path, lookup=Lookup.SAME),), table.columns[1:], staged.rows)
         return data, {part.key: str(part.content_hash) for part in staged.partitions}
 
@@ -80,7 +80,7 @@ class WorkerBench:
         return msgspec.structs.replace(task, alone=Alone(self.scope((keys[len(keys) // 2],)), (of_one,)))
 
     def perform(self, task: Produce) -> Outcome:
-        outcome = perform(task, self.workshop)
+        outcome = perform(task, self.context)
         assert isinstance(outcome, Outcome)
         return outcome
 

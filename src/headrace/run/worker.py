@@ -24,7 +24,7 @@ from headrace.run.executors.settings import Settings
 from headrace.run.frames import encode, tasks_inbox, write_all
 from headrace.run.messages import Answer, Produce, Ready, Returned, Task
 from headrace.run.steps.perform import perform
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.worker_context import WorkerContext
 
 READ_BYTES = 1 << 16
 
@@ -48,11 +48,11 @@ def work(start: Start) -> NoReturn:
     faulthandler.enable()
     tasks, answers = Tasks(start.tasks), _Answers(start.answers)
     threading.Thread(target=_listen, args=(start.recalls, tasks, answers), daemon=True).start()
-    workshop = Workshop(start.settings, start.channel)
+    context = WorkerContext(start.settings, start.channel)
     answers.send(Ready(os.getpid()))
     while (task := tasks.take()) is not None:
         reached(Point.TASK_TAKEN)
-        outcome = perform(task, workshop)
+        outcome = perform(task, context)
         reached(Point.TASK_DONE)
         answers.send(outcome)
         reached(Point.TASK_ANSWERED)

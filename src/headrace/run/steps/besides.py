@@ -26,16 +26,16 @@ from headrace.run.steps.drifting import Drifting, needs_room
 from headrace.run.steps.lasting import with_lasting
 from headrace.run.steps.oddities import oddities, with_end, with_repeated
 from headrace.run.steps.reading import read_as
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.worker_context import WorkerContext
 
 
-def besides(task: TakeIn, workshop: Workshop, session: Session, drifting: Drifting, kept: Kept, name: str) -> tuple[Fact, ...]:
+def besides(task: TakeIn, context: WorkerContext, session: Session, drifting: Drifting, kept: Kept, name: str) -> tuple[Fact, ...]:
     """What would hold the delivery if its names were decided; nothing where it can't be read like that either."""
     import duckdb
 
     if drifting.pinned is None or task.source.partition.grain is None or not task.history:
         return ()
-    prepared = read_as(task, workshop, session, kept, name, pinned=drifting.pinned, adapt=drifting.as_if_decided)
+    prepared = read_as(task, context, session, kept, name, pinned=drifting.pinned, adapt=drifting.as_if_decided)
     if not isinstance(prepared, Prepared):
         return ()
     try:
@@ -54,7 +54,7 @@ def besides(task: TakeIn, workshop: Workshop, session: Session, drifting: Drifti
     try:
         facts = _judged(task, session, prepared, staged, table)
     finally:
-        (workshop.folders.lake / staged.path).unlink()
+        (context.folders.lake / staged.path).unlink()
     found = [fact for fact in facts if fact.severity is Severity.HOLD and fact.column not in drifting.gone]
     renamed = drifting.renamed
     return tuple(_told_beside(fact, renamed.get(fact.column)) for fact in found)

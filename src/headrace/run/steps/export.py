@@ -25,7 +25,7 @@ from headrace.model import Consumer, Place
 from headrace.model.errors import first_line
 from headrace.model.exports import export_of
 from headrace.run.messages import Export, Outcome
-from headrace.run.steps.workshop import LARGE_ROWS, Workshop
+from headrace.run.steps.worker_context import LARGE_ROWS, WorkerContext
 
 if TYPE_CHECKING:
     from headrace.model.exports import Export as Declared
@@ -35,10 +35,10 @@ SORTED_ROWS_MAX = 10_000_000
 written in the order of the lake's files."""
 
 
-def export(task: Export, workshop: Workshop) -> Outcome:
+def export(task: Export, context: WorkerContext) -> Outcome:
     """One interval of a consumer: written, or failed with nothing of it visible."""
     with Meter() as meter:
-        outcome = _attempted(task, workshop)
+        outcome = _attempted(task, context)
     rows = sum(data.rows or 0 for data in task.reads)
     size = sum(int(one["size"]) for one in outcome.manifest or ())
     return msgspec.structs.replace(outcome, measures=meter.measures(rows_in=rows, bytes_in=0, rows_out=_rows(outcome), bytes_out=size))
@@ -48,11 +48,11 @@ def _rows(outcome: Outcome) -> int:
     return sum(int(one["rows"]) for one in outcome.manifest or ())
 
 
-def _attempted(task: Export, workshop: Workshop) -> Outcome:
+def _attempted(task: Export, context: WorkerContext) -> Outcome:
     import duckdb
 
     try:
-        written = _written(task, workshop)
+        written = _written(task, context)
     except Overtaken as error:
         return _failed(task, ErrorKind.CANCELLED, str(error))
     except ExportFailed as error:
@@ -81,9 +81,9 @@ def _failed(task: Export, kind: ErrorKind, message: str, hint: str = "", code: s
     return Outcome(attempt=task.attempt, state="failed", measures=Measures(), error=error)
 
 
-def _written(task: Export, workshop: Workshop) -> tuple[Written, ...]:
+def _written(task: Export, context: WorkerContext) -> tuple[Written, ...]:
     declared = _declared(task)
-    resolved = msgspec.structs.replace(declared, path=workshop.secrets.resolved(declared.path)) if declared.path else declared
+    resolved = msgspec.structs.replace(declared, path=context.secrets.resolved(declared.path)) if declared.path else declared
     epoch, _, n = task.attempt.partition(".")
     assignment = Assignment(
         consumer=task.consumer,
@@ -99,16 +99,16 @@ def _written(task: Export, workshop: Workshop) -> tuple[Written, ...]:
     )
     rows = [data.rows or 0 for data in task.reads]
     around = Surroundings(
-        session=workshop.session(task.timezone, large=sum(rows) >= LARGE_ROWS, ordered=max(rows, default=0) > SORTED_ROWS_MAX),
-        root=workshop.folders.project,
-        temporary=workshop.folders.temporary,
-        fence=workshop.folders.fence,
+        session=context.session(task.timezone, large=sum(rows) >= LARGE_ROWS, ordered=max(rows, default=0) > SORTED_ROWS_MAX),
+        root=context.folders.project,
+        temporary=context.folders.temporary,
+        fence=context.folders.fence,
         connection=task.connection,
-        secrets=workshop.secrets,
+        secrets=context.secrets,
     )
     portions = [_portion(data, around.session) for data in task.reads]
     if declared.table is not None:
-        kind = address_of(task.connection, workshop.secrets).kind
+        kind = address_of(task.connection, context.secrets).kind
         return table_writer(kind)(assignment, portions, around)
     return export_files(assignment, portions, around)
 

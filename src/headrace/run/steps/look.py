@@ -20,31 +20,31 @@ from headrace.model import HeadraceError
 from headrace.model.intervals import bounds_us
 from headrace.model.times import Offset
 from headrace.run.messages import LookAt, Looked
-from headrace.run.steps.workshop import LARGE_BYTES, Workshop
+from headrace.run.steps.worker_context import LARGE_BYTES, WorkerContext
 
 THROTTLED, TOO_LONG = "source_throttled", "throttled_too_long"
 """The codes of a look that a server's wish for a pause ended."""
 
 
-def look(task: LookAt, workshop: Workshop) -> Looked:
+def look(task: LookAt, context: WorkerContext) -> Looked:
     """What is there; an error is part of the answer."""
     access = Access(
         source=task.source,
         connection=task.connection,
-        secrets=workshop.secrets,
-        temporary=workshop.folders.temporary,
+        secrets=context.secrets,
+        temporary=context.folders.temporary,
         now_us=task.now_us,
     )
     if task.files:
-        return _looked_into(task, workshop)
+        return _looked_into(task, context)
     try:
         seen = kind_of(task.source).look(access, task.wanted, task.known)
     except Unavailable as error:
         code = error.code if not error.throttled else _throttled(task, error.retry_after or 0.0)
-        return Looked(task.attempt, error=workshop.secrets.scrubbed(str(error)), code=code)
+        return Looked(task.attempt, error=context.secrets.scrubbed(str(error)), code=code)
     except SecretMissing as error:
         return Looked(task.attempt, error=f"{error}; {error.hint}", code="configuration_error")
-    notes = tuple(workshop.secrets.scrubbed(note.message) for note in seen.notes)
+    notes = tuple(context.secrets.scrubbed(note.message) for note in seen.notes)
     if seen.throttled_seconds is not None:
         return Looked(task.attempt, found=seen.found, error=notes[0], code=_throttled(task, seen.throttled_seconds))
     return Looked(task.attempt, found=seen.found, notes=notes)
@@ -62,7 +62,7 @@ def _throttled(task: LookAt, seconds: float) -> str:
     return TOO_LONG if late or seconds > THROTTLED_SECONDS_MAX else THROTTLED
 
 
-def _looked_into(task: LookAt, workshop: Workshop) -> Looked:
+def _looked_into(task: LookAt, context: WorkerContext) -> Looked:
     """Which partitions the rows of each file belong to: one delivery a partition, all of one bundle. What can't be told is the
     look's error, and is looked into again; a file without rows is only noted."""
     found: list[Found] = []
@@ -70,7 +70,7 @@ def _looked_into(task: LookAt, workshop: Workshop) -> Looked:
     error, code = None, None
     for file in task.files:
         try:
-            keys, bundle = _keys_in(file, task, workshop)
+            keys, bundle = _keys_in(file, task, context)
         except CannotRead as refusal:
             error = error or f"{shown(file.path, 200)}: {refusal.value.reason}"
             code = code or refusal.value.code
@@ -83,15 +83,15 @@ def _looked_into(task: LookAt, workshop: Workshop) -> Looked:
     return Looked(task.attempt, found=tuple(found), notes=tuple(notes), error=error, code=code)
 
 
-def _keys_in(file: Found, task: LookAt, workshop: Workshop) -> tuple[list[str], str]:
+def _keys_in(file: Found, task: LookAt, context: WorkerContext) -> tuple[list[str], str]:
     """The partitions of a file's rows, and the hash that its bytes are kept under. A file that has drifted is read as it shows
     itself: its take-in says what has changed. Raises CannotRead and HeadraceError."""
-    kept = keep(workshop.folders.project, file, workshop.folders.raw)
-    session = workshop.session(task.source.timezone, large=kept.size_bytes >= LARGE_BYTES)
+    kept = keep(context.folders.project, file, context.folders.raw)
+    session = context.session(task.source.timezone, large=kept.size_bytes >= LARGE_BYTES)
     reasons = []
     for pinned in dict.fromkeys((task.pinned, None)):
         prepared = prepare(
-            Path(kept.path), file.path, connection=session.connection, temporary=workshop.folders.temporary, pinned=pinned,
+            Path(kept.path), file.path, connection=session.connection, temporary=context.folders.temporary, pinned=pinned,
             promised=task.promised, options=task.source.connector,
         )  # fmt: skip
         if not isinstance(prepared, Prepared):

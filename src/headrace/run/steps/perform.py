@@ -17,38 +17,38 @@ from headrace.run.steps.look import look
 from headrace.run.steps.produce import produce
 from headrace.run.steps.prune import prune
 from headrace.run.steps.take_in import take_in
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.worker_context import WorkerContext
 
 
-def perform(task: Task, workshop: Workshop) -> Answer:
+def perform(task: Task, context: WorkerContext) -> Answer:
     """Do one task. Whatever user code does, short of ending the process, becomes an answer, and no answer holds a secret."""
     if not isinstance(task, Prune) and task.handed is None:  # there is nobody between us and who asks
-        task = with_handed(task, os.environ, workshop.secrets)
+        task = with_handed(task, os.environ, context.secrets)
     given = None if isinstance(task, Prune) else task.handed
     if given is not None:
         for name in given.secrets:
-            workshop.secrets.hide(given.variables[name])
+            context.secrets.hide(given.variables[name])
     with surrounded(given):
-        answer = _performed(task, workshop)
+        answer = _performed(task, context)
     if isinstance(answer, Outcome):
-        answer = put_down_to_files(answer, task, workshop.folders.lake)
-    return scrubbed(answer, workshop.secrets)
+        answer = put_down_to_files(answer, task, context.folders.lake)
+    return scrubbed(answer, context.secrets)
 
 
-def _performed(task: Task, workshop: Workshop) -> Answer:
-    workshop.limit(task.memory_max_bytes if isinstance(task, Produce) else None)
+def _performed(task: Task, context: WorkerContext) -> Answer:
+    context.limit(task.memory_max_bytes if isinstance(task, Produce) else None)
     try:
         match task:
             case TakeIn():
-                return take_in(task, workshop)
+                return take_in(task, context)
             case Produce():
-                return kept(produce(task, workshop), workshop.folders)
+                return kept(produce(task, context), context.folders)
             case Export():
-                return export(task, workshop)
+                return export(task, context)
             case LookAt():
-                return look(task, workshop)
+                return look(task, context)
             case Prune():
-                return kept(prune(task, workshop), workshop.folders)
+                return kept(prune(task, context), context.folders)
     except BaseException as error:  # noqa: BLE001 - the one error boundary: nothing a task does ends the worker
         return _failed(task, error)
 

@@ -31,24 +31,24 @@ from headrace.run.steps.own_checks import Declared, Earlier, with_own_checks
 from headrace.run.steps.proving import prove
 from headrace.run.steps.row_quarantine import blocking, without_faulty_rows
 from headrace.run.steps.views import with_views
-from headrace.run.steps.workshop import LARGE_ROWS, Workshop
+from headrace.run.steps.worker_context import LARGE_ROWS, WorkerContext
 
 
-def produce(task: Produce, workshop: Workshop) -> Outcome:
+def produce(task: Produce, context: WorkerContext) -> Outcome:
     """One attempt at partitions of an asset, as far as it gets: staged, held, rejected or failed."""
     if isinstance(task.body, CommandBody):
-        ran = _programs(task, task.body, workshop)  # before it runs: it may replace them
-        return msgspec.structs.replace(_attempted(task, workshop), environment=ran)
-    outcome = _attempted(task, workshop)
+        ran = _programs(task, task.body, context)  # before it runs: it may replace them
+        return msgspec.structs.replace(_attempted(task, context), environment=ran)
+    outcome = _attempted(task, context)
     if not isinstance(task.body, PythonBody):
         return outcome
     return msgspec.structs.replace(outcome, environment=_environment(task.packages, task.code_packages))
 
 
-def _programs(task: Produce, body: CommandBody, workshop: Workshop) -> bytes:
+def _programs(task: Produce, body: CommandBody, context: WorkerContext) -> bytes:
     """What a command runs with. That it can't be found out is no reason not to run it."""
     try:
-        return msgspec.json.encode(ran_by(task, body, workshop.folders))
+        return msgspec.json.encode(ran_by(task, body, context.folders))
     except (OSError, ValueError, LookupError, ImportError):
         return b""
 
@@ -59,30 +59,30 @@ def _environment(imported: tuple[str, ...], named: tuple[str, ...]) -> bytes:
     return msgspec.json.encode(environment(imported, named))
 
 
-def _attempted(task: Produce, workshop: Workshop) -> Outcome:
-    log = LogFile(workshop.folders.log(*_attempt(task)), Clock(task.now_us), workshop.secrets.redactor)
+def _attempted(task: Produce, context: WorkerContext) -> Outcome:
+    log = LogFile(context.folders.log(*_attempt(task)), Clock(task.now_us), context.secrets.redactor)
     try:
         if task.handed is not None and task.handed.missing:
             raise failed(f"{UNRESOLVED}: {task.handed.missing}", code="configuration_error")
-        produced = _run(task, workshop, log)
-        _prove(task, workshop, produced)
+        produced = _run(task, context, log)
+        _prove(task, context, produced)
     except BodyFailed as failure:
         error = as_said(failure.error, (line.text for line in read(log.path)))
         return Outcome(attempt=task.scope.attempt, state="failed", measures=failure.measures, error=error, log_lines=log.lines)
     reached(Point.FILE_STAGED)
-    return _finished(task, workshop, _outcome(task, produced, log), produced)
+    return _finished(task, context, _outcome(task, produced, log), produced)
 
 
-def _finished(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produced) -> Outcome:
+def _finished(task: Produce, context: WorkerContext, outcome: Outcome, produced: Produced) -> Outcome:
     if produced.staged is None:
         return outcome
-    outcome = _audited(task, workshop, outcome, produced)
+    outcome = _audited(task, context, outcome, produced)
     if task.previous is None or outcome.state != "staged" or outcome.staged is None:
         return outcome
     try:
-        return msgspec.structs.replace(outcome, changed=compared(task, outcome.staged, _session(task, workshop)))
+        return msgspec.structs.replace(outcome, changed=compared(task, outcome.staged, _session(task, context)))
     except BodyFailed as failure:
-        (workshop.folders.lake / outcome.staged.path).unlink(missing_ok=True)
+        (context.folders.lake / outcome.staged.path).unlink(missing_ok=True)
         return Outcome(outcome.attempt, "failed", outcome.measures, error=failure.error, log_lines=outcome.log_lines)
 
 
@@ -100,27 +100,27 @@ def _outcome(task: Produce, produced: Produced, log: LogFile) -> Outcome:
     )
 
 
-def _run(task: Produce, workshop: Workshop, log: LogFile) -> Produced:
-    session = _session(task, workshop)
+def _run(task: Produce, context: WorkerContext, log: LogFile) -> Produced:
+    session = _session(task, context)
     if isinstance(task.body, SqlBody):  # it prints nothing, so it needn't pay for being heard
-        return run_body(task, session, workshop.folders, log=log)
-    with Capture(workshop.channel, log, workshop.listener):
-        return run_body(task, session, workshop.folders, log=log)
+        return run_body(task, session, context.folders, log=log)
+    with Capture(context.channel, log, context.listener):
+        return run_body(task, session, context.folders, log=log)
 
 
-def _prove(task: Produce, workshop: Workshop, produced: Produced) -> None:
+def _prove(task: Produce, context: WorkerContext, produced: Produced) -> None:
     if not task.prove or task.alone is None or produced.staged is None:
         return
     try:
-        prove(task, task.alone, produced, _session(task, workshop), workshop)
+        prove(task, task.alone, produced, _session(task, context), context)
     except BodyFailed as failure:
-        (workshop.folders.lake / produced.staged.path).unlink()
+        (context.folders.lake / produced.staged.path).unlink()
         failure.measures = produced.measures
         raise
 
 
-def _session(task: Produce, workshop: Workshop) -> Session:
-    return workshop.session(task.scope.timezone, large=sum(data.rows or 0 for data in task.inputs) >= LARGE_ROWS)
+def _session(task: Produce, context: WorkerContext) -> Session:
+    return context.session(task.scope.timezone, large=sum(data.rows or 0 for data in task.inputs) >= LARGE_ROWS)
 
 
 def _attempt(task: Produce) -> tuple[int, int]:
@@ -136,17 +136,17 @@ def _hash_of(produced: Produced) -> str | None:
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
 
 
-def _audited(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produced) -> Outcome:
-    with lent(_session(task, workshop), task.macros if any(check.kind == "sql" for check in task.checks) else {}):
-        return _judged(task, workshop, outcome, produced)
+def _audited(task: Produce, context: WorkerContext, outcome: Outcome, produced: Produced) -> Outcome:
+    with lent(_session(task, context), task.macros if any(check.kind == "sql" for check in task.checks) else {}):
+        return _judged(task, context, outcome, produced)
 
 
-def _judged(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produced) -> Outcome:
+def _judged(task: Produce, context: WorkerContext, outcome: Outcome, produced: Produced) -> Outcome:
     assert produced.staged is not None
     assert produced.table is not None
     whole = _whole(task, produced)
     only_changes = produced.replacement is not None and whole is None
-    session, table = _session(task, workshop), produced.table
+    session, table = _session(task, context), produced.table
 
     def audited(file: StagedFile) -> Audit:
         return audit(
@@ -162,34 +162,34 @@ def _judged(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produ
         on_fail=task.on_fail if alone else blocking(task.on_fail),
     )  # fmt: skip
     produced = msgspec.structs.replace(produced, staged=row_split.staged)
-    return row_split.settle(_concluded(task, workshop, outcome, produced, row_split.audit), workshop)
+    return row_split.settle(_concluded(task, context, outcome, produced, row_split.audit), context)
 
 
-def _concluded(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produced, found: Audit) -> Outcome:
+def _concluded(task: Produce, context: WorkerContext, outcome: Outcome, produced: Produced, found: Audit) -> Outcome:
     assert produced.staged is not None
     assert produced.table is not None
     if task.without:
         found = found.with_warning()
-    found = with_views(found, task.views, _session(task, workshop), produced.staged, produced.table, task.now_us, produced.files)
+    found = with_views(found, task.views, _session(task, context), produced.staged, produced.table, task.now_us, produced.files)
     measures = msgspec.structs.replace(outcome.measures, audit_seconds=found.seconds)
     strange = _strange(task, produced.staged, found)
     found = strange.audit
     facts = strange.facts
     if found.verdict in (Verdict.HELD, Verdict.REJECTED):
         earlier = Earlier(task.earlier, task.earlier_failed, task.scope.partitions, task.scope.timezone, task.earlier_as_of_us)
-        facts = with_own_checks(facts, found, Declared(task.checks), earlier, _session(task, workshop), produced.staged, produced.table)
+        facts = with_own_checks(facts, found, Declared(task.checks), earlier, _session(task, context), produced.staged, produced.table)
     outcome = msgspec.structs.replace(outcome, audit=found, measures=measures, staged=_hashed(produced.staged, found), facts=facts)
     if found.verdict not in (Verdict.HELD, Verdict.REJECTED):
-        rewritten = workshop.rewrite(task.shared, produced.table, task.scope.partitions, task.scope.timezone)
+        rewritten = context.rewrite(task.shared, produced.table, task.scope.partitions, task.scope.timezone)
         return msgspec.structs.replace(outcome, rewritten=rewritten, reason="; ".join(filter(None, [_done_without(task), strange.reason])))
     reason = "; ".join(
         filter(None, [*(r.said for r in found.results if r.outcome == "failed" and r.severity == "blocking"), strange.reason])
     )
-    workshop.discard(produced.replacement)
+    context.discard(produced.replacement)
     if len(task.scope.partitions) > 1:  # they are tried again, fewer at once: only a partition alone is quarantined
-        (workshop.folders.lake / produced.staged.path).unlink()
+        (context.folders.lake / produced.staged.path).unlink()
         return msgspec.structs.replace(outcome, state=found.verdict.value, reason=reason)
-    quarantined = workshop.quarantine(produced.staged)
+    quarantined = context.quarantine(produced.staged)
     return msgspec.structs.replace(outcome, state=found.verdict.value, reason=reason, quarantined=quarantined)
 
 

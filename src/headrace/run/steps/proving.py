@@ -16,27 +16,27 @@ from headrace.lake.relation import relation_sql
 from headrace.lake.session import Session, quote
 from headrace.lake.staging import hash_partitions
 from headrace.run.messages import Alone, Produce
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.worker_context import WorkerContext
 
 DIGITS = 10
 """Sums of floating-point numbers depend on the order of their parts: so many digits of them must be the same."""
 _INEXACT = ("FLOAT", "DOUBLE")
 
 
-def prove(task: Produce, alone: Alone, made: Produced, session: Session, workshop: Workshop) -> None:
+def prove(task: Produce, alone: Alone, made: Produced, session: Session, context: WorkerContext) -> None:
     """Computes one partition by itself and compares it with what the batch has of it. Raises `BodyFailed` (`not_separable`) where they
     differ, or as the body does; nothing of it is left behind."""
     assert made.staged is not None
     assert made.table is not None
     (key,) = alone.scope.partitions
     single = msgspec.structs.replace(task, scope=alone.scope, inputs=alone.inputs, table=made.table, evolve=False, prove=False, alone=None)
-    own = run_body(single, session, workshop.folders).staged
+    own = run_body(single, session, context.folders).staged
     assert own is not None
     try:
         if not _alike(session, own, made.staged, key, made.table.columns):
             raise BodyFailed(_not_separable(task, key, own, made.staged))
     finally:
-        (workshop.folders.lake / own.path).unlink(missing_ok=True)
+        (context.folders.lake / own.path).unlink(missing_ok=True)
 
 
 def _alike(session: Session, own: StagedFile, batch: StagedFile, key: str, columns: tuple[Column, ...]) -> bool:

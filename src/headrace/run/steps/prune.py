@@ -7,12 +7,12 @@ import time
 from headrace.engine import Measures
 from headrace.lake.staging import stage_rewrite
 from headrace.run.messages import Outcome, Prune, Rewritten
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.worker_context import WorkerContext
 
 
-def prune(task: Prune, workshop: Workshop) -> Outcome:
+def prune(task: Prune, context: WorkerContext) -> Outcome:
     """One copy a file, in their order."""
-    began, session = time.monotonic(), workshop.session(task.timezone)
+    began, session = time.monotonic(), context.session(task.timezone)
     made = [
         Rewritten(file.path, stage_rewrite(session, file, task.table, without))
         for file, without in zip(task.files, task.without, strict=True)

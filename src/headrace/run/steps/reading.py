@@ -11,7 +11,7 @@ from headrace.connect.keep import Kept
 from headrace.connect.take_in import Prepared, prepare_all
 from headrace.lake.session import Session
 from headrace.run.messages import TakeIn
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.worker_context import WorkerContext
 
 Unread = Drift | TypeDrift | Unreadable
 """What stands in the way of reading a delivery."""
@@ -19,7 +19,7 @@ Unread = Drift | TypeDrift | Unreadable
 
 def read_as(
     task: TakeIn,
-    workshop: Workshop,
+    context: WorkerContext,
     session: Session,
     kept: Kept,
     name: str,
@@ -33,7 +33,7 @@ def read_as(
     return prepare_all(
         [(Path(path), part) for path, part in kept.parts] or [(Path(kept.path), name)],
         connection=session.connection,
-        temporary=workshop.folders.temporary,
+        temporary=context.folders.temporary,
         pinned=pinned,
         promised=task.promised,
         samples=samples,

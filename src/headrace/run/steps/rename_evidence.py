@@ -20,7 +20,7 @@ from headrace.quality.rename_traits import TEXT_MAX, Traits, traits
 from headrace.quality.renames import places, propose
 from headrace.quality.value_changes import differences
 from headrace.run.messages import TakeIn
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.worker_context import WorkerContext
 
 ROWS_MAX = 5_000
 CELLS_MAX = 200_000
@@ -30,8 +30,8 @@ CELLS_MAX = 200_000
 class RenameEvidence:
     """Proposes renames for one delivery."""
 
-    def __init__(self, task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> None:
-        self._task, self._workshop, self._kept, self._name = task, workshop, kept, name
+    def __init__(self, task: TakeIn, context: WorkerContext, kept: Kept, name: str) -> None:
+        self._task, self._context, self._kept, self._name = task, context, kept, name
 
     def propose(self, dropped: Sequence[str], added: Sequence[str], names: Sequence[str]) -> tuple[Rename, ...]:
         """Which of the columns that are gone probably are which of the new ones; `names` is the delivery's header. Names that differ in
@@ -78,17 +78,17 @@ class RenameEvidence:
         shown = self._task.previous or self._task.earlier
         if shown is None:
             return {}
-        session = self._workshop.session(self._task.source.timezone)
+        session = self._context.session(self._task.source.timezone)
         have = {column.name for column in shown.columns}
         rows_of = relation_sql(shown.files, shown.columns)
         return _values(session, rows_of, [name for name in columns if name in have])
 
     def _delivered(self, columns: Sequence[str]) -> tuple[dict[str, str], Cells]:
         """The types that the delivery shows by itself, and its cells."""
-        session = self._workshop.session(self._task.source.timezone)
+        session = self._context.session(self._task.source.timezone)
         path, name = self._kept.parts[0] if self._kept.parts else (self._kept.path, self._name)
         found = prepare(
-            Path(path), name, connection=session.connection, temporary=self._workshop.folders.temporary, pinned=None,
+            Path(path), name, connection=session.connection, temporary=self._context.folders.temporary, pinned=None,
             options=self._task.source.connector,
         )  # fmt: skip
         if not isinstance(found, Prepared):

@@ -18,7 +18,7 @@ from headrace.model import CheckSpec, Severity
 from headrace.quality import Audit, Verdict
 from headrace.quality.faulty_rows import NotOfRows, faulty, parted
 from headrace.run.messages import Outcome
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.worker_context import WorkerContext
 
 QUARANTINE_ROWS = "quarantine_rows"
 
@@ -33,24 +33,24 @@ class RowSplit(msgspec.Struct, frozen=True):
     whole: Audit | None = None
     """The audit of all rows."""
 
-    def settle(self, outcome: Outcome, workshop: Workshop) -> Outcome:
+    def settle(self, outcome: Outcome, context: WorkerContext) -> Outcome:
         """What came of the rows that were left, with those that were taken out in quarantine; all of them where it isn't published."""
         if self.bad is None or self.every is None or self.whole is None:
             return outcome
         if outcome.state == "staged":
-            _remove(workshop, self.every)
+            _remove(context, self.every)
             told = f"{self.bad.rows} of {self.every.rows} rows wait in quarantine"
             reason = "; ".join(filter(None, [told, outcome.reason]))
             return msgspec.structs.replace(
-                outcome, reason=reason, quarantined=workshop.quarantine(self.bad), quarantined_rows=self.bad.rows
+                outcome, reason=reason, quarantined=context.quarantine(self.bad), quarantined_rows=self.bad.rows
             )  # fmt: skip
-        _remove(workshop, self.bad)
+        _remove(context, self.bad)
         if outcome.quarantined is None:
-            _remove(workshop, self.every)
+            _remove(context, self.every)
             return outcome
-        (workshop.folders.data_path / outcome.quarantined).unlink(missing_ok=True)
+        (context.folders.data_path / outcome.quarantined).unlink(missing_ok=True)
         staged = self.every.hashed(self.whole.content_hash)
-        return msgspec.structs.replace(outcome, staged=staged, quarantined=workshop.quarantine(self.every))
+        return msgspec.structs.replace(outcome, staged=staged, quarantined=context.quarantine(self.every))
 
 
 def blocking(on_fail: str) -> str:
@@ -94,5 +94,5 @@ def _told(again: Audit, found: Audit) -> Audit:
     return msgspec.structs.replace(again.with_warning(), results=tuple(results))
 
 
-def _remove(workshop: Workshop, file: StagedFile) -> None:
-    (workshop.folders.lake / file.path).unlink(missing_ok=True)
+def _remove(context: WorkerContext, file: StagedFile) -> None:
+    (context.folders.lake / file.path).unlink(missing_ok=True)

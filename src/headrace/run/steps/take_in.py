@@ -49,16 +49,16 @@ from headrace.run.steps.restated import cut_off, restatements
 from headrace.run.steps.row_quarantine import blocking, without_faulty_rows
 from headrace.run.steps.unreadable import facts_of_unreadable, outsized, poison, texts_for_a_few_values, unexpected_rows, withdrawn_rows
 from headrace.run.steps.views import with_views
-from headrace.run.steps.workshop import LARGE_BYTES, Workshop
+from headrace.run.steps.worker_context import LARGE_BYTES, WorkerContext
 
 FAR_SAMPLES = 2
 """Deliveries that are fetched to learn types from: they are fetched again when their turn comes."""
 
 
-def take_in(task: TakeIn, workshop: Workshop) -> Outcome:
+def take_in(task: TakeIn, context: WorkerContext) -> Outcome:
     """One delivery, as far as it gets: staged, held, rejected or failed."""
     with Meter() as meter:
-        outcome, bytes_in = _kept(task, workshop)
+        outcome, bytes_in = _kept(task, context)
     rows, size = (outcome.staged.rows, outcome.staged.size_bytes) if outcome.staged else (0, 0)
     rows += (outcome.quarantined_rows or 0) if outcome.state == "staged" else 0
     measures = meter.measures(rows_in=rows, bytes_in=bytes_in, rows_out=rows, bytes_out=size)
@@ -66,10 +66,10 @@ def take_in(task: TakeIn, workshop: Workshop) -> Outcome:
     return msgspec.structs.replace(outcome, measures=msgspec.structs.replace(measures, audit_seconds=audited))
 
 
-def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
+def _kept(task: TakeIn, context: WorkerContext) -> tuple[Outcome, int]:
     """What became of the delivery, and how many bytes it has."""
     try:
-        kept, name = _bytes(task, workshop)
+        kept, name = _bytes(task, context)
     except CannotRead as error:
         ended = _ended(task, "rejected", reason=str(error))
         facts = facts_of_unreadable(error.value)
@@ -87,10 +87,10 @@ def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
     except HeadraceError as error:
         return _failed(task, str(error), kind_of(error)), 0
     if (fact := _given_up(task, kept)) is not None:  # its bytes are kept, and nothing reads them any more
-        raw = str(Path(kept.path).relative_to(workshop.folders.data))
+        raw = str(Path(kept.path).relative_to(context.folders.data))
         ended = _ended(task, "rejected", reason=fact.observed, quarantined=raw)
         return msgspec.structs.replace(ended, sha256=kept.sha256, facts=(fact,)), kept.size_bytes
-    outcome = _read(task, workshop, kept, name)
+    outcome = _read(task, context, kept, name)
     withheld = () if task.source.expect.unchanged else task.withheld
     twins = twin(task.found.partition, kept.size_bytes, kept.sha256, withheld)
     return msgspec.structs.replace(outcome, sha256=kept.sha256, facts=(*outcome.facts, *twins)), kept.size_bytes
@@ -105,53 +105,53 @@ def _given_up(task: TakeIn, kept: Kept) -> Fact | None:
     return None
 
 
-def _bytes(task: TakeIn, workshop: Workshop) -> tuple[Kept, str]:
+def _bytes(task: TakeIn, context: WorkerContext) -> tuple[Kept, str]:
     """The delivery's bytes, kept, and the name whose ending tells the format where the bytes leave it open."""
-    if (handed_in := _handed_in(task, workshop)) is not None:
-        return keep(Path(workshop.folders.data), handed_in, workshop.folders.raw), task.found.path
-    if task.found.bundle and (kept := kept_as(workshop.folders.raw, task.found.bundle)) is not None:
+    if (handed_in := _handed_in(task, context)) is not None:
+        return keep(Path(context.folders.data), handed_in, context.folders.raw), task.found.path
+    if task.found.bundle and (kept := kept_as(context.folders.raw, task.found.bundle)) is not None:
         return kept, task.found.path  # the look into it has kept it
     if task.found.parts:
-        return keep_parts(workshop.folders.project, task.found, workshop.folders.raw), task.found.path
+        return keep_parts(context.folders.project, task.found, context.folders.raw), task.found.path
     try:
-        return _one(task, workshop, task.found)
+        return _one(task, context, task.found)
     except ChangedWhileRead:
-        kept = kept_as(workshop.folders.raw, task.sha256) if task.sha256 else None
+        kept = kept_as(context.folders.raw, task.sha256) if task.sha256 else None
         if kept is None:
             raise
         return kept, task.found.path
 
 
-def _handed_in(task: TakeIn, workshop: Workshop) -> Found | None:
+def _handed_in(task: TakeIn, context: WorkerContext) -> Found | None:
     """A delivery by hand, whose copy lies in the data folder; None for all others."""
-    path = workshop.folders.project / task.found.path
-    if not path.is_relative_to(workshop.folders.received):
+    path = context.folders.project / task.found.path
+    if not path.is_relative_to(context.folders.received):
         return None
-    return msgspec.structs.replace(task.found, path=path.relative_to(workshop.folders.data).as_posix())
+    return msgspec.structs.replace(task.found, path=path.relative_to(context.folders.data).as_posix())
 
 
-def _one(task: TakeIn, workshop: Workshop, found: Found) -> tuple[Kept, str]:
+def _one(task: TakeIn, context: WorkerContext, found: Found) -> tuple[Kept, str]:
     """One file, copied or fetched. Raises as `keep` and a kind's `fetch` do."""
     if name_of(task.source) is None:
-        return keep(workshop.folders.project, found, workshop.folders.raw), found.path
+        return keep(context.folders.project, found, context.folders.raw), found.path
     access = Access(
         source=task.source,
         connection=task.connection,
-        secrets=workshop.secrets,
-        temporary=workshop.folders.temporary,
+        secrets=context.secrets,
+        temporary=context.folders.temporary,
         now_us=task.now_us,
     )
     fetched = source_kind(task.source).fetch(access, found)
-    return keep_fetched(fetched.path, workshop.folders.raw), fetched.name
+    return keep_fetched(fetched.path, context.folders.raw), fetched.name
 
 
-def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
+def _read(task: TakeIn, context: WorkerContext, kept: Kept, name: str) -> Outcome:
     large = kept.size_bytes >= LARGE_BYTES
-    session = workshop.session(task.source.timezone, large=large, bounded=large)
-    drifting = Drifting(task, RenameEvidence(task, workshop, kept, name).propose)
+    session = context.session(task.source.timezone, large=large, bounded=large)
+    drifting = Drifting(task, RenameEvidence(task, context, kept, name).propose)
     why: Unread = Unreadable("it can't be read")
     for _ in range(READINGS_MAX):
-        made = _read_once(task, workshop, session, drifting, kept, name)
+        made = _read_once(task, context, session, drifting, kept, name)
         if isinstance(made, Outcome):
             return made
         if isinstance(made, TypeDrift):
@@ -159,37 +159,37 @@ def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
         why, other = made, drifting.reread(made, Path(kept.path))
         if other is None:
             break
-        before = _as_before(task, workshop, session, drifting, kept, name, why)
+        before = _as_before(task, context, session, drifting, kept, name, why)
         if isinstance(why, TypeDrift) and before is not None:
             drifting.read_as_always(why, before)
         drifting.pinned = other
-    before = _as_before(task, workshop, session, drifting, kept, name, why)
+    before = _as_before(task, context, session, drifting, kept, name, why)
     if isinstance(why, TypeDrift) and before is not None:
         why = drifting.declared_otherwise(why, before)
     if _no_records_yet(task, kept, name, why):
         return Outcome(attempt=task.attempt, state="staged", measures=Measures())
-    refused = _refused(task, why, kept, name, workshop, drifting)
+    refused = _refused(task, why, kept, name, context, drifting)
     if not isinstance(why, Drift):
         return refused
-    return msgspec.structs.replace(refused, facts=(*refused.facts, *besides(task, workshop, session, drifting, kept, name)))
+    return msgspec.structs.replace(refused, facts=(*refused.facts, *besides(task, context, session, drifting, kept, name)))
 
 
-def _read_once(task: TakeIn, workshop: Workshop, session: Session, drifting: Drifting, kept: Kept, name: str) -> Outcome | Unread:
+def _read_once(task: TakeIn, context: WorkerContext, session: Session, drifting: Drifting, kept: Kept, name: str) -> Outcome | Unread:
     """One way to read the delivery: what came of it, or what stands in its way."""
     drifting.begin()
     adapt = drifting.adapt if drifting.pinned or task.promised else None
-    samples = _samples(task, workshop, name)
-    prepared = read_as(task, workshop, session, kept, name, pinned=drifting.pinned, adapt=adapt, samples=samples)
+    samples = _samples(task, context, name)
+    prepared = read_as(task, context, session, kept, name, pinned=drifting.pinned, adapt=adapt, samples=samples)
     if not isinstance(prepared, Prepared):
         return prepared
     try:
-        return _staged(task, workshop, session, prepared, drifting, kept)
+        return _staged(task, context, session, prepared, drifting, kept)
     finally:
         prepared.discard()
 
 
 def _as_before(
-    task: TakeIn, workshop: Workshop, session: Session, drifting: Drifting, kept: Kept, name: str, why: Unread
+    task: TakeIn, context: WorkerContext, session: Session, drifting: Drifting, kept: Kept, name: str, why: Unread
 ) -> SourceSchema | None:
     """The schema of before the contract declared other types, if all values of the columns in question
     are of those; None otherwise."""
@@ -198,7 +198,7 @@ def _as_before(
     schema = drifting.as_before(why) if isinstance(why, TypeDrift) else None
     if schema is None or not isinstance(why, TypeDrift):
         return None
-    prepared = read_as(task, workshop, session, kept, name, pinned=schema, adapt=drifting.adapt)
+    prepared = read_as(task, context, session, kept, name, pinned=schema, adapt=drifting.adapt)
     if not isinstance(prepared, Prepared):
         return None
     try:
@@ -217,7 +217,7 @@ def _no_records_yet(task: TakeIn, kept: Kept, name: str, why: Unread) -> bool:
     return nothing and name_of(task.source) is not None and name.endswith(".jsonl")
 
 
-def _samples(task: TakeIn, workshop: Workshop, name: str) -> list[tuple[Path, str]]:
+def _samples(task: TakeIn, context: WorkerContext, name: str) -> list[tuple[Path, str]]:
     """Other deliveries to learn types from, kept as they will be anyway. One that can't be kept now is no sample; over a network few
     are fetched, and only for text, which doesn't say its types itself."""
     far = name_of(task.source) is not None
@@ -225,14 +225,14 @@ def _samples(task: TakeIn, workshop: Workshop, name: str) -> list[tuple[Path, st
     samples = []
     for found in wanted:
         try:
-            kept, sampled = _one(task, workshop, found)
+            kept, sampled = _one(task, context, found)
         except (HeadraceError, CannotRead, Unavailable):
             continue
         samples.append((Path(kept.path), sampled))
     return samples
 
 
-def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepared, drifting: Drifting, kept: Kept) -> Outcome | Unread:
+def _staged(task: TakeIn, context: WorkerContext, session: Session, prepared: Prepared, drifting: Drifting, kept: Kept) -> Outcome | Unread:
     import duckdb
 
     try:
@@ -259,7 +259,7 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     except LakeError as error:
         return _failed(task, str(error), ErrorKind.DETERMINISTIC)
     if (wrong := miscounted(prepared, staged.rows + left_out)) is not None:
-        (workshop.folders.lake / staged.path).unlink()
+        (context.folders.lake / staged.path).unlink()
         return wrong
     source = task.source
     if routed(source):
@@ -293,13 +293,13 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     found = with_copies(found, session, staged, table)
     found = with_lasting(found, session, staged, table, task)
     found = with_views(found, task.views, session, staged, table, task.now_us)
-    judged = _judged(task, workshop, prepared, staged, table, found, kept, drifting)
+    judged = _judged(task, context, prepared, staged, table, found, kept, drifting)
     if judged.state != "staged":
         declared = Declared(source.checks, promised, task.promised or ())
         earlier = Earlier(task.earlier, task.earlier_failed, task.keys, source.timezone, task.earlier_as_of_us)
         facts = with_own_checks(judged.facts, found, declared, earlier, session, row_split.staged, table)
         judged = msgspec.structs.replace(judged, facts=facts)
-    return row_split.settle(judged, workshop)
+    return row_split.settle(judged, context)
 
 
 def _classified(task: TakeIn) -> list[str]:
@@ -348,7 +348,7 @@ def _withdrawn(task: TakeIn, staged: StagedFile, found: Audit) -> list[Fact]:
 
 def _judged(
     task: TakeIn,
-    workshop: Workshop,
+    context: WorkerContext,
     prepared: Prepared,
     staged: StagedFile,
     table: Table,
@@ -359,7 +359,7 @@ def _judged(
     around = msgspec.structs.replace(task.around, of_columns=_decided(task, drifting))
     strange = oddities(found, staged, task.keys, around, task.history, task.source.partition.grain)
     found, odd = strange.audit, _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
-    verdict, shorter, short = found.verdict, cut_off(task, staged, kept, workshop.folders.raw), ""
+    verdict, shorter, short = found.verdict, cut_off(task, staged, kept, context.folders.raw), ""
     if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
         verdict = Verdict.REJECTED  # there is nowhere to publish such rows
     facts = strange.facts
@@ -397,12 +397,12 @@ def _judged(
     )
     if verdict not in (Verdict.HELD, Verdict.REJECTED):
         if not staged.rows and task.pinned is None and not task.promised:
-            return _without_columns(outcome, workshop)
-        rewritten = workshop.rewrite(task.shared, table, task.keys, task.source.timezone)
-        told_of = restatements(task, outcome.staged or staged, workshop.session(task.source.timezone), kept.sha256)
+            return _without_columns(outcome, context)
+        rewritten = context.rewrite(task.shared, table, task.keys, task.source.timezone)
+        told_of = restatements(task, outcome.staged or staged, context.session(task.source.timezone), kept.sha256)
         return msgspec.structs.replace(outcome, rewritten=rewritten, facts=(*outcome.facts, *told_of))
     reason = "; ".join(filter(None, [_failures(found), odd, *(fact.observed for fact in again), strange.reason, short]))
-    return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=workshop.quarantine(staged), learnt=None)
+    return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=context.quarantine(staged), learnt=None)
 
 
 def _decided(task: TakeIn, drifting: Drifting) -> dict[str, str]:
@@ -416,10 +416,10 @@ def _decided(task: TakeIn, drifting: Drifting) -> dict[str, str]:
     return decided | declared
 
 
-def _without_columns(outcome: Outcome, workshop: Workshop) -> Outcome:
+def _without_columns(outcome: Outcome, context: WorkerContext) -> Outcome:
     """A first delivery of a header alone is complete with 0 rows, but says nothing of types: it makes no table."""
     assert outcome.staged is not None
-    (workshop.folders.lake / outcome.staged.path).unlink()
+    (context.folders.lake / outcome.staged.path).unlink()
     return msgspec.structs.replace(outcome, staged=None, table=None, learnt=None)
 
 
@@ -437,9 +437,9 @@ def _failures(found: Audit) -> str:
     return "; ".join(r.said for r in found.results if r.outcome == "failed" and r.severity == "blocking")
 
 
-def _refused(task: TakeIn, why: Unread, kept: Kept, name: str, workshop: Workshop, drifting: Drifting) -> Outcome:
+def _refused(task: TakeIn, why: Unread, kept: Kept, name: str, context: WorkerContext, drifting: Drifting) -> Outcome:
     """Drift is held, what can't be read is rejected; both wait as the bytes that came."""
-    raw = str(Path(kept.path).relative_to(workshop.folders.data))
+    raw = str(Path(kept.path).relative_to(context.folders.data))
     changes = drifting.changes(why)
     if isinstance(why, Unreadable):
         ended = _ended(task, "rejected", reason=why.reason, quarantined=raw)
@@ -450,17 +450,17 @@ def _refused(task: TakeIn, why: Unread, kept: Kept, name: str, workshop: Worksho
         facts = ()
         reason = why.detail if isinstance(why, Drift) else why.reason
         ended = _ended(task, "held", reason=reason, quarantined=raw)
-        ended = msgspec.structs.replace(ended, quarantined_rows=_rows(task, kept, name, workshop))
+        ended = msgspec.structs.replace(ended, quarantined_rows=_rows(task, kept, name, context))
     return msgspec.structs.replace(ended, drift=changes, facts=(*facts, *facts_of(changes)))
 
 
-def _rows(task: TakeIn, kept: Kept, name: str, workshop: Workshop) -> int | None:
+def _rows(task: TakeIn, kept: Kept, name: str, context: WorkerContext) -> int | None:
     """How many rows a held delivery has, read as it is and not as it was promised; None where that can't be told."""
     import duckdb
 
-    connection = workshop.session(task.source.timezone).connection
+    connection = context.session(task.source.timezone).connection
     found = prepare(
-        Path(kept.path), name, connection=connection, temporary=workshop.folders.temporary, pinned=None, options=task.source.connector
+        Path(kept.path), name, connection=connection, temporary=context.folders.temporary, pinned=None, options=task.source.connector
     )
     if not isinstance(found, Prepared):
         return None

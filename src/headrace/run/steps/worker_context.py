@@ -31,8 +31,8 @@ LARGE_BYTES = 16 * 2**20
 """From so many rows read, or bytes delivered, on a task is large."""
 
 
-class Workshop:
-    """Made once a worker."""
+class WorkerContext:
+    """The folders, DuckDB sessions and pipes of one worker, kept between its tasks."""
 
     def __init__(self, settings: Settings, channel: Channel) -> None:
         self.folders, self.channel = settings.folders, channel

@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from headrace.run.steps.workshop import Workshop
+
 from benchmarks.harness import Figure, main
 from headrace.engine import InputData, Scope
 from headrace.engine.logs import Channel
@@ -26,7 +28,6 @@ from headrace.run.folders import Folders
 from headrace.run.frames import encode
 from headrace.run.messages import Outcome, Produce
 from headrace.run.steps.perform import perform
-from headrace.run.steps.workshop import Workshop
 
 SIZES = (1, 7, 30, 64)
 ROWS = 1_000

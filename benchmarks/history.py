@@ -2,7 +2,7 @@
 
 40 nodes (8 sources, 32 assets in four layers) and four consumers, daily. The history is written into a real project's store in
 bulk: attempts, runs, publications (superseded ones too), partitions, deliveries, checks, profiles, obligations, the audit
-trail's chain, the journal. 10,000 attempts are 250 days, 1,000,000 are 2,500 days of ten attempts a partition. Each verb is
+trail's chain, the journal. 10,000 attempts are 250 days, 1,000,000 are 2,500 days of ten attempts a partition. Each command is
 measured as a whole command, the best of its runs; a scheduling pass is `tick` with nothing due, without its start-up.
 """
 
@@ -23,7 +23,7 @@ from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append_all
 from headrace.operations import tick
-from headrace.operations.performing import VERBS, Context
+from headrace.operations.performing import COMMANDS, Context
 from headrace.operations.progress import Silent
 from headrace.operations.session import Session
 from headrace.run.leading import hold
@@ -193,9 +193,9 @@ def build(folder: Path, days: int, tries: int) -> int:
 
 
 def commands(folder: Path, runs: int) -> dict[str, list[float]]:
-    """Seconds of each verb, each of its runs."""
+    """Seconds of each command, each of its runs."""
     newest = run(folder, "runs")[0]["run_id"]
-    verbs: dict[str, tuple[str, ...]] = {
+    commands: dict[str, tuple[str, ...]] = {
         "status": ("status",),
         "runs": ("runs",),
         "one_run": ("runs", str(newest)),
@@ -203,7 +203,7 @@ def commands(folder: Path, runs: int) -> dict[str, list[float]]:
         "why": ("why", "a3_7"),
         "tick": ("tick",),
     }
-    return {name: [_seconds(folder, *arguments) for _ in range(runs)] for name, arguments in verbs.items()}
+    return {name: [_seconds(folder, *arguments) for _ in range(runs)] for name, arguments in commands.items()}
 
 
 def _seconds(folder: Path, *arguments: str) -> float:
@@ -234,7 +234,7 @@ def _leader(folder: Path) -> Iterator[tuple[float, Callable[[], None]]]:
         started = time.perf_counter() - began
 
         def one_pass() -> None:
-            work: Any = VERBS["tick"].do(context, tick.TickArguments(), Silent())
+            work: Any = COMMANDS["tick"].do(context, tick.TickArguments(), Silent())
             number = work.leader.begin(work.order)
             while work.leader.result(number) is None:
                 work.leader.step()
@@ -252,8 +252,8 @@ def measure(*, quick: bool) -> list[Figure]:
             began = time.perf_counter()
             attempts = build(folder, days, tries)
             print(f"  {attempts:,} attempts written in {time.perf_counter() - began:.0f} s …", file=sys.stderr)
-            for verb, taken in commands(folder, 1 if quick else RUNS).items():
-                found.setdefault(verb, {})[size] = taken
+            for command, taken in commands(folder, 1 if quick else RUNS).items():
+                found.setdefault(command, {})[size] = taken
             started, taken = passes(folder, 2 if quick else PASSES)
             found.setdefault("leader_ready", {})[size] = [started]
             found.setdefault("pass_ms", {})[size] = taken

@@ -15,13 +15,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from headrace.operations.desk import Desk, done
+
 from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
 from headrace.govern.audit import Actor, ActorType
 from headrace.operations import demo_data
 from headrace.operations.demo_data import Fault
-from headrace.operations.desk import Desk, done
-from headrace.operations.performing import VERBS, Context, answer
+from headrace.operations.performing import COMMANDS, Context, answer
 from headrace.operations.progress import Silent
 from headrace.operations.run import RunArguments
 from headrace.operations.session import Session
@@ -119,7 +120,7 @@ def requests(folder: Path, count: int) -> list[float]:
             key = (date(2013, 1, 1) + timedelta(days=n % DAYS_QUICK)).isoformat()
             asked = RunArguments(["by_carrier"], [], [key], None, None, again=True, reason="a benchmark")
             began = time.perf_counter()
-            work: Any = VERBS["run"].do(context, asked, Silent())
+            work: Any = COMMANDS["run"].do(context, asked, Silent())
             document: Any = done(work, desk, Silent())
             if n >= 0:
                 taken.append(1000 * (time.perf_counter() - began))

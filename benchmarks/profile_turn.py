@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks import noops
 from headrace.engine.logs import Channel
 from headrace.govern.audit import Actor, ActorType
-from headrace.operations.performing import VERBS, Context
+from headrace.operations.performing import COMMANDS, Context
 from headrace.operations.progress import Silent
 from headrace.operations.run import RunArguments
 from headrace.operations.session import Session
@@ -147,7 +147,7 @@ def lead(folder: Path, select: list[str], ready: Callable[[], None] = lambda: No
     session = Session.open(folder, "prod", None, "benchmark")
     with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "benchmark"), now=None) as held:
         context = Context(session, held)
-        work: Any = VERBS["run"].do(context, RunArguments(select, [], [], None, None, again=False, reason=None), Silent())
+        work: Any = COMMANDS["run"].do(context, RunArguments(select, [], [], None, None, again=False, reason=None), Silent())
         time.sleep(WARM_SECONDS)
         ready()
         began = time.perf_counter()
@@ -159,8 +159,9 @@ def lead(folder: Path, select: list[str], ready: Callable[[], None] = lambda: No
 
 def serve(folder: Path, sent: list[bytes]) -> tuple[float, float]:
     """What a worker does with the tasks that were sent: seconds, and the bytes of the answers."""
-    from headrace.run.steps.perform import perform
     from headrace.run.steps.workshop import Workshop
+
+    from headrace.run.steps.perform import perform
 
     session = Session.open(folder, "prod", None, "benchmark")
     folders = Folders.of(session.root, session.settings)

@@ -57,7 +57,7 @@ def read(path: Path) -> list[History]:
 
 
 def _headrace(root: Path, *arguments: str) -> None:
-    """A verb; what doesn't succeed is part of the history."""
+    """A command; what doesn't succeed is part of the history."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
     subprocess.run([sys.executable, "-m", "headrace", *arguments, "--json"], cwd=root, env=kept, stdout=subprocess.DEVNULL, check=False)
 

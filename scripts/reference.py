@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from scripts.reference_pages import api, documents, files, index, judged, verbs
+from scripts.reference_pages import api, commands, documents, files, index, judged
 
 ROOT = Path(__file__).parent.parent
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 def pages() -> dict[str, str]:
     """Path below docs/ → text, of every page that is generated."""
     found = {
-        "reference/verbs.md": verbs.page(),
+        "reference/commands.md": commands.page(),
         "reference/files.md": files.page(),
         "reference/checks.md": judged.checks(),
         "reference/sources.md": judged.sources(),

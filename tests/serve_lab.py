@@ -105,7 +105,7 @@ def deliver(root: Path, day: str, amount: int = 10) -> None:
 
 
 def headrace(root: Path, *arguments: str, code: int = 0) -> str:
-    """A verb beside the server, in this process; its standard output."""
+    """A command beside the server, in this process; its standard output."""
     out, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         found = run([*arguments, "--project", str(root)])
@@ -161,12 +161,12 @@ class Server:
 
 
 @contextmanager
-def serving(root: Path, *arguments: str, verb: str = "serve", leads: bool = True, **environment: str) -> Iterator[Server]:
+def serving(root: Path, *arguments: str, command: str = "serve", leads: bool = True, **environment: str) -> Iterator[Server]:
     """A server on a free port; it is killed at the end, if it still runs."""
     errors = root.parent / f"{root.name}.{time.monotonic_ns()}.err"
     with errors.open("w") as stream:
         process = subprocess.Popen(
-            [HEADRACE, verb, "--port", "0", "--json", *arguments], cwd=root, env=_environment(environment), text=True,
+            [HEADRACE, command, "--port", "0", "--json", *arguments], cwd=root, env=_environment(environment), text=True,
             stdout=subprocess.PIPE, stderr=stream,
         )  # fmt: skip
     try:

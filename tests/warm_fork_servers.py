@@ -193,12 +193,12 @@ def _serve(control: socket.socket) -> None:
 def _import_all() -> None:
     import duckdb
 
-    from headrace.cli.verbs import BY_NAME
+    from headrace.cli.command_table import BY_NAME
 
     for name in ("engine.python", "operations.tick", "operations.status", "plan", "run.leader", "run.fork_server"):
         import_module(f"headrace.{name}")
-    for verb in BY_NAME.values():
-        import_module(verb.module)
+    for command in BY_NAME.values():
+        import_module(command.module)
     duckdb.default_connection().close()  # it was opened on import, with threads
 
 

@@ -141,7 +141,7 @@ class Story:
             return db.execute(sql, values).fetchall()
 
     def headrace(self, *arguments: str, code: int | None = 0) -> Any:
-        """A verb beside the server, in this process; its document."""
+        """A command beside the server, in this process; its document."""
         out, errors = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             found = run([*arguments, "--json", "--project", str(self.root)])

@@ -42,7 +42,7 @@ NOW = "2025-03-06T08:00+01:00"
 
 
 class Project(NamedTuple):
-    """A project's folder, and what its verbs answer."""
+    """A project's folder, and what its commands answer."""
 
     root: Path
     call: Callable[..., Any]

@@ -1,4 +1,4 @@
-"""Shell completion: verbs, options, names; fast, and silent where it knows nothing."""
+"""Shell completion: commands, options, names; fast, and silent where it knows nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_verbs_and_options(project: Path) -> None:
+def test_commands_and_options(project: Path) -> None:
     assert candidates(["ru"]) == ["run", "runs"]
     assert candidates(["--project", "x", "qu"]) == ["quarantine"]
     assert "--partition" in candidates(["run", "--p"])
@@ -42,8 +42,8 @@ def test_node_names(project: Path) -> None:
     assert candidates(["schema", "con"]) == ["consumers"]
 
 
-def test_what_a_verb_can_be_told_to_do(project: Path) -> None:
-    """Would catch: sub-verbs that only some verbs offer, or nodes offered where only such a word can stand."""
+def test_what_a_command_can_be_told_to_do(project: Path) -> None:
+    """Would catch: sub-commands that only some commands offer, or nodes offered where only such a word can stand."""
     assert candidates(["contract", "a"]) == ["accept"]
     assert candidates(["contract", "accept", "fl"]) == ["flights", "flights_clean"]
     assert candidates(["db", "b"]) == ["backup"]

@@ -25,7 +25,7 @@ def headrace(
     )
 
 
-def test_help_imports_neither_a_verb_nor_a_library() -> None:
+def test_help_imports_neither_a_command_nor_a_library() -> None:
     """Help is printed in 0.15 s only as long as it pays for nothing else."""
     code = "import sys; from headrace.cli.main import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -38,11 +38,11 @@ def test_help_imports_neither_a_verb_nor_a_library() -> None:
 def test_help_comes_without_a_project(arguments: tuple[str, ...], tmp_path: Path) -> None:
     done = headrace(*arguments, cwd=tmp_path)
     assert done.returncode == 0
-    assert done.stdout.startswith("Usage: headrace VERB")
+    assert done.stdout.startswith("Usage: headrace COMMAND")
     assert not done.stderr
 
 
-def test_a_verbs_help_is_plain_and_short(tmp_path: Path) -> None:
+def test_a_commands_help_is_plain_and_short(tmp_path: Path) -> None:
     done = headrace("run", "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "--partition" in done.stdout
@@ -51,7 +51,7 @@ def test_a_verbs_help_is_plain_and_short(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "said"),
+    ("command", "said"),
     [
         ("clear", "headrace run"),
         ("trigger", "headrace run"),
@@ -63,12 +63,12 @@ def test_a_verbs_help_is_plain_and_short(tmp_path: Path) -> None:
         ("handover", "not built yet"),
         ("daemon", "headrace serve"),
         ("stauts", "did you mean `headrace status`"),
-        ("\x1b[31m", "there is no verb"),
+        ("\x1b[31m", "there is no command"),
         ("--frobnicate", "no such option"),
     ],
 )
-def test_verbs_that_are_not_ours_lead_to_ours(verb: str, said: str, tmp_path: Path) -> None:
-    done = headrace(verb, "x", cwd=tmp_path)
+def test_commands_that_are_not_ours_lead_to_ours(command: str, said: str, tmp_path: Path) -> None:
+    done = headrace(command, "x", cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
     assert "\x1b" not in done.stderr
@@ -94,9 +94,9 @@ def test_a_line_that_cannot_be_parsed_is_wrong_use(arguments: tuple[str, ...], t
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("verb", ["ls", "status", "validate", "runs", "quarantine", "tick", "run", "apply"])
-def test_without_a_project_every_verb_says_so(verb: str, tmp_path: Path) -> None:
-    done = headrace(verb, cwd=tmp_path)
+@pytest.mark.parametrize("command", ["ls", "status", "validate", "runs", "quarantine", "tick", "run", "apply"])
+def test_without_a_project_every_command_says_so(command: str, tmp_path: Path) -> None:
+    done = headrace(command, cwd=tmp_path)
     assert done.returncode == 1
     assert "no headrace.toml" in done.stderr
     assert "headrace init" in done.stderr
@@ -142,7 +142,7 @@ def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
     assert not done.stderr
 
 
-def test_an_interrupted_verb_exits_with_4(tmp_path: Path) -> None:
+def test_an_interrupted_command_exits_with_4(tmp_path: Path) -> None:
     """Ctrl-C and a polite kill both end cleanly, without a traceback. `logs --follow` on a pipe is what waits here."""
     assert headrace("init", cwd=tmp_path).returncode == 0
     fifo = tmp_path / "landing.csv"
@@ -203,18 +203,18 @@ def test_starting_is_quick_enough_to_be_typed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb",
+    "command",
     ["status", "ls", "validate", "runs", "quarantine", "lineage revenue", "render revenue", "read revenue", "logs page", "apply", "tick"],
 )
-def test_a_replay_says_so_on_every_output(verb: str, shop: Project) -> None:
+def test_a_replay_says_so_on_every_output(command: str, shop: Project) -> None:
     """Nobody may take a replay for the present. A document with a `clock` says it itself, others beside it."""
-    _, out, err = shop.call(shop.root, *verb.split())
+    _, out, err = shop.call(shop.root, *command.split())
     assert out.count("replay clock") == 1, out
-    _, out, err = shop.call(shop.root, *verb.split(), "--json")
+    _, out, err = shop.call(shop.root, *command.split(), "--json")
     assert "replay clock" in err or json.loads(out)["clock"] == "replay"
 
 
 def test_a_live_project_says_nothing_of_replays(new: Project) -> None:
-    for verb in ("status", "ls", "validate", "runs"):
-        _, out, err = new.call(new.root, verb)
+    for command in ("status", "ls", "validate", "runs"):
+        _, out, err = new.call(new.root, command)
         assert "replay" not in out + err

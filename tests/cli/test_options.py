@@ -1,4 +1,4 @@
-"""Options of every verb stand before it or after it."""
+"""Options of every command stand before it or after it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 from headrace.cli.options import Options, ValueMissing, split
 
 
-def test_options_before_the_verb_are_taken_and_those_after_it_left() -> None:
+def test_options_before_the_command_are_taken_and_those_after_it_left() -> None:
     before, rest = split(["--project", "x", "--json", "--now=2013", "ls", "--utc", "--project", "y"])
     assert before == Options(project="x", json=True, now="2013")
     assert rest == ["ls", "--utc", "--project", "y"]
 
 
-def test_a_value_that_looks_like_a_verb_is_a_value() -> None:
+def test_a_value_that_looks_like_a_command_is_a_value() -> None:
     assert split(["--project", "ls", "status"]) == (Options(project="ls"), ["status"])
 
 

@@ -14,7 +14,7 @@ import pytest
 from clilab import Project
 
 import headrace
-from headrace.cli.verbs import VERBS
+from headrace.cli.command_table import COMMANDS as TABLE
 
 SOURCE = Path(headrace.__file__).parent
 KEYS = ["Old Town", "$(touch pwned)", "it's; touch pwned", "*", '"q" `touch pwned`', "--yes"]
@@ -117,7 +117,7 @@ def test_commands_of_the_small_project_can_be_typed(shop: Project) -> None:
     assert len(type_all(shop)) >= 8
 
 
-COMMANDS = frozenset(one.name for one in VERBS)
+COMMANDS = frozenset(one.name for one in TABLE)
 SAFE = frozenset(
     [
         "id",
@@ -136,7 +136,7 @@ SAFE = frozenset(
         "PRODUCTION",
         "incident",
         "attempt",
-        "verb",
+        "command",
         "subject",
         "what",
         "table",
@@ -160,7 +160,7 @@ def test_no_command_is_put_together_without_quotes() -> None:
 
 
 def unquoted(text: ast.JoinedStr) -> Iterator[str]:
-    """Values that follow `headrace VERB` in a format string and aren't quoted."""
+    """Values that follow `headrace COMMAND` in a format string and aren't quoted."""
     before = ""
     for part in text.values:
         if isinstance(part, ast.Constant):

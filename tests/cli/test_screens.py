@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""What verbs print for people, at four widths, compared with fixtures/<name>.<width>.txt.
+"""What commands print for people, at four widths, compared with fixtures/<name>.<width>.txt.
 
 `HEADRACE_FIXTURES=write` writes the fixtures anew; read what changed before you keep it.
 """

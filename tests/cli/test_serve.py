@@ -127,7 +127,7 @@ def test_dev_applies_what_is_saved_and_keeps_the_last_good_version(tmp_path: Pat
     root = project(tmp_path / "shop")
     deliver(root, "2026-03-02")
     headrace(root, "tick")
-    with serving(root, verb="dev") as server:
+    with serving(root, command="dev") as server:
         write(root / "assets/revenue.sql", FILES["assets/revenue.sql"].replace("as revenue", "+ 1 as revenue"))
         assert until(lambda: server.ran("revenue"))[0]["state"] == "published"
         write(root / "assets/broken.sql", "select 1")

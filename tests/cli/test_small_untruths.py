@@ -12,7 +12,7 @@ import pytest
 from clilab import Project
 
 import headrace
-from headrace.cli.verbs import NOT_BUILT
+from headrace.cli.command_table import NOT_BUILT
 from headrace.model.errors import words_of
 
 HOURLY = "source: meter\nowner: acme\npartition: hour\nfiles: landing/meter_{date:%Y-%m-%dT%H}.csv\n"
@@ -95,9 +95,9 @@ def test_every_proposed_command_is_built() -> None:
     sources = Path(headrace.__file__).parent
     texts = [*sources.rglob("*.py"), *(sources / "explanations").glob("*.md")]
     proposed = [
-        (path.relative_to(sources).as_posix(), verb)
+        (path.relative_to(sources).as_posix(), command)
         for path in texts
-        for verb in re.findall(r"[`\"]headrace ([a-z][a-z-]*)", path.read_text())
+        for command in re.findall(r"[`\"]headrace ([a-z][a-z-]*)", path.read_text())
     ]
     assert len(proposed) > 100
     assert [one for one in proposed if one[1] in NOT_BUILT] == []

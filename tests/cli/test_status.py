@@ -63,7 +63,7 @@ def test_before_anything_ran_nothing_is_claimed(new: Project) -> None:
     document = new.json("status")
     assert [consumer["state"] for consumer in document["consumers"]] == ["never", "never"]
     assert document["next"] == "headrace tick"
-    assert not (new.root / ".headrace/state.db").exists(), "a verb that reports makes no store"
+    assert not (new.root / ".headrace/state.db").exists(), "a command that reports makes no store"
 
 
 def test_a_selection_narrows_to_consumers(shop: Project) -> None:

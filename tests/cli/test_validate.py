@@ -31,10 +31,10 @@ def test_every_problem_at_once_with_place_and_hint(new: Project) -> None:
         assert new.json("explain", problem["code"])[0]["code"] == problem["code"]
 
 
-@pytest.mark.parametrize("verb", ["run", "tick", "apply", "render revenue", "try revenue", "lineage revenue"])
-def test_other_verbs_name_the_problems_too(new: Project, verb: str) -> None:
+@pytest.mark.parametrize("command", ["run", "tick", "apply", "render revenue", "try revenue", "lineage revenue"])
+def test_other_commands_name_the_problems_too(new: Project, command: str) -> None:
     (new.root / "consumers.yaml").write_text("- {consumer: x, owner: nobody, reads: [revenue], due: '07:00'}\n")
-    said = new.refused(*verb.split(), code=1)
+    said = new.refused(*command.split(), code=1)
     assert "consumers.yaml:1" in said
     assert "headrace validate" in said
 

@@ -38,7 +38,7 @@ def unit() -> configparser.ConfigParser:
 
 
 def test_the_unit_starts_what_there_is_and_leaves_time_to_stop() -> None:
-    """systemd kills a server that is finishing its work, or starts a verb that there isn't."""
+    """systemd kills a server that is finishing its work, or starts a command that there isn't."""
     service = unit()["Service"]
     assert service["Type"] == "notify" and service["KillMode"] == "mixed" and service["User"] != "root"
     assert int(service["TimeoutStopSec"]) > GRACE_SECONDS

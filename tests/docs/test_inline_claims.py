@@ -22,9 +22,9 @@ from page_lab import ROOT, pages, spans
 
 from benchmarks.results import ORDER
 from headrace import Context
+from headrace.cli.command_table import BY_NAME
 from headrace.cli.options import FLAGS, VALUES
 from headrace.cli.parsing import Option, parameters
-from headrace.cli.verbs import BY_NAME
 from headrace.model.described import SECTIONS
 from headrace.operations.explain import codes
 from headrace.web.openapi import document

@@ -9,7 +9,7 @@ import pytest
 from page_lab import ROOT, Shell
 from test_inline_claims import options_of
 
-from headrace.cli.verbs import NOT_BUILT
+from headrace.cli.command_table import NOT_BUILT
 from headrace.govern.secrets import SecretMissing, Secrets
 from headrace.web.data import DataAsked
 from headrace.web.openapi import document

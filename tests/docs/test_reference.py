@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.cli.verbs import BY_NAME
+from headrace.cli.command_table import BY_NAME
 from headrace.operations.explain import codes
 from scripts import reference
 
@@ -22,10 +22,10 @@ def test_a_generated_page_is_what_the_code_says(path: str) -> None:
 
 
 def test_everything_is_in_it() -> None:
-    verbs, problems = PAGES["reference/verbs.md"], PAGES["reference/problems.md"]
-    assert all(f"### {name}\n" in verbs for name in BY_NAME)
+    commands, problems = PAGES["reference/commands.md"], PAGES["reference/problems.md"]
+    assert all(f"### {name}\n" in commands for name in BY_NAME)
     assert all(f"## {code}\n" in problems for code in codes())
-    assert "`--set k=v`" in verbs
+    assert "`--set k=v`" in commands
     assert "`retain_raw`" in PAGES["reference/files.md"]
     assert "## StatusDocument" in PAGES["reference/documents.md"]
 

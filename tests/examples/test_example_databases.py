@@ -82,7 +82,8 @@ def test_a_wrong_password_is_said_and_never_shown(bank: Example, postgresql: Dat
     document = bank.tick("2026-03-04T04:00:00Z", code=None)
     assert "password authentication failed" in str(document)
     said = "".join(
-        bank.run(*verb, code=None).stdout for verb in (["status", "--json"], ["runs", "--json"], ["ls", "--json"], ["validate", "--json"])
+        bank.run(*command, code=None).stdout
+        for command in (["status", "--json"], ["runs", "--json"], ["ls", "--json"], ["validate", "--json"])
     )
     kept = b"".join(path.read_bytes() for path in (bank.root / ".headrace").rglob("*") if path.is_file())
     assert b"transfers" in kept

@@ -57,15 +57,15 @@ def change(project: Project) -> None:
     project.document("apply", "--yes", *project.now)
 
 
-def verb(project: Project) -> tuple[str, ...]:
+def command(project: Project) -> tuple[str, ...]:
     """What is typed to have the past made again."""
     return ("backfill", "clean", *RANGE, "--reason", "amounts were halved", "--yes", *project.now)
 
 
-def next_verb(project: Project) -> tuple[str, ...]:
+def next_command(project: Project) -> tuple[str, ...]:
     """What an operator does next: nothing for a plan that stands, a pass goes on with it; else ask once more."""
     state = plan_state(project)
-    return ("tick", *project.now) if state in OPEN or state == "succeeded" else verb(project)
+    return ("tick", *project.now) if state in OPEN or state == "succeeded" else command(project)
 
 
 def plan_state(project: Project) -> str:
@@ -78,7 +78,7 @@ def undisturbed(folder: Path) -> Wanted:
     project = applied(folder / "undisturbed")
     old = project.world()
     began = time.monotonic()
-    document = project.document(*verb(project))
+    document = project.document(*command(project))
     span = time.monotonic() - began
     assert document["state"] == "succeeded", document
     project.finish()
@@ -98,7 +98,7 @@ def finish(project: Project, wanted: Wanted) -> None:
     for _ in range(4):
         if plan_state(project) == "succeeded":
             break
-        ended = project.run(*next_verb(project))
+        ended = project.run(*next_command(project))
         assert ended.code == 0, ended.said
     assert plan_state(project) == "succeeded"
     project.finish()
@@ -117,9 +117,9 @@ def disturb(project: Project, wanted: Wanted, chance: random.Random) -> str:
     """Do what is next and kill it, at a point or at any moment; what struck, or nothing if it came to its end first."""
     if chance.random() < 0.5:
         point, number = chance.choice(POINTS), chance.randint(1, TIMES_MAX)
-        project.run(*next_verb(project), fault=f"{point}:{number}=kill")
+        project.run(*next_command(project), fault=f"{point}:{number}=kill")
         return f"{point}:{number}" if project.fired() else ""
-    process = project.start(*next_verb(project))
+    process = project.start(*next_command(project))
     after = chance.uniform(0.2, wanted.span)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(after)  # the moment is what is random, nothing is waited for

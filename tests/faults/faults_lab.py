@@ -125,7 +125,7 @@ class World(NamedTuple):
 
 
 class Project:
-    """A project in a folder; every verb is a process."""
+    """A project in a folder; every command is a process."""
 
     undisturbed: Process = staticmethod(started)
     """Runs what no fault is armed for; tests have it forked, which starts quicker."""
@@ -174,15 +174,15 @@ class Project:
 
     # Processes
 
-    def start(self, *verb: str, fault: str = "", **more: str) -> subprocess.Popen[str]:
-        """A verb in a process group of its own, so that all of it can be ended."""
+    def start(self, *command: str, fault: str = "", **more: str) -> subprocess.Popen[str]:
+        """A command in a process group of its own, so that all of it can be ended."""
         return subprocess.Popen(
-            [*MODULE, *self._line(verb)], env=self._environment(fault, more),
+            [*MODULE, *self._line(command)], env=self._environment(fault, more),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
 
-    def _line(self, verb: Sequence[str]) -> list[str]:
-        return [*verb, "--json", *([] if verb[0] == "demo" else ["--project", str(self.root)])]
+    def _line(self, command: Sequence[str]) -> list[str]:
+        return [*command, "--json", *([] if command[0] == "demo" else ["--project", str(self.root)])]
 
     def _environment(self, fault: str, more: Mapping[str, str]) -> dict[str, str]:
         armed = {"HEADRACE_FAULT": fault, "HEADRACE_FAULT_ONCE": str(self.root / "fired")} if fault else {}
@@ -192,20 +192,20 @@ class Project:
         paths = [self._preloaded, os.environ.get("PYTHONPATH", "")]
         return {"PYTHONPATH": os.pathsep.join(filter(None, paths))} if self._preloaded else {}
 
-    def run(self, *verb: str, fault: str = "", **more: str) -> Ended:
+    def run(self, *command: str, fault: str = "", **more: str) -> Ended:
         if not fault and not more:
-            done = self.undisturbed(self._line(verb), Path.cwd(), self._environment("", {}), RUN_SECONDS_MAX)
+            done = self.undisturbed(self._line(command), Path.cwd(), self._environment("", {}), RUN_SECONDS_MAX)
             return Ended(done.returncode, done.stdout, done.stderr)
-        process = self.start(*verb, fault=fault, **more)
+        process = self.start(*command, fault=fault, **more)
         out, said = process.communicate(timeout=RUN_SECONDS_MAX)
         return Ended(process.returncode, out, said)
 
     def tick(self, *, fault: str = "", **more: str) -> Ended:
         return self.run("tick", *self.now, fault=fault, **more)
 
-    def document(self, *verb: str) -> Any:
-        """A verb's document; it must succeed."""
-        ended = self.run(*verb)
+    def document(self, *command: str) -> Any:
+        """A command's document; it must succeed."""
+        ended = self.run(*command)
         assert ended.code == 0, ended.said
         return json.loads(ended.out)
 

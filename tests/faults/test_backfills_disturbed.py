@@ -49,7 +49,7 @@ def test_a_disk_that_fills_up_in_the_middle(wanted: lab.Wanted, tmp_path: Path) 
             lab.change(project)
             used = shutil.disk_usage(project.data).used
             remount(project.data, f"size={used + spare}")
-            lab.said_why(project.run(*lab.verb(project)))
+            lab.said_why(project.run(*lab.command(project)))
             remount(project.data, "size=64m")
             lab.nothing_half_visible(project, wanted)
             lab.finish(project, wanted)

@@ -138,7 +138,7 @@ def backfilled(tmp_path_factory: pytest.TempPathFactory) -> backfills_lab.Wanted
 @every(OVERLAYS)
 def test_a_backfill_at(point: Point, action: str, backfilled: backfills_lab.Wanted, tmp_path: Path) -> None:
     project = backfills_lab.applied(tmp_path / "p")
-    ended = project.run(*backfills_lab.verb(project), fault=f"{point}={action}")
+    ended = project.run(*backfills_lab.command(project), fault=f"{point}={action}")
     struck(project, ended, action)
     backfills_lab.nothing_half_visible(project, backfilled)
     backfills_lab.finish(project, backfilled)

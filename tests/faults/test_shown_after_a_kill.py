@@ -10,7 +10,7 @@ from headrace.faults import Point
 
 
 def test_what_a_dead_runtime_left_open_is_told_as_lost(tmp_path: Path) -> None:
-    """Catches `running` for what nobody works at, and a verb that only reports and writes all the same."""
+    """Catches `running` for what nobody works at, and a command that only reports and writes all the same."""
     project = Project(tmp_path / "p").declare()
     assert project.tick(fault=f"{Point.TURN_DURABLE}=kill").killed
     before = project.sql("select state, count(*) from attempt group by state order by state")

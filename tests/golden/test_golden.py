@@ -19,7 +19,7 @@ from transcripts import played
 from warm_fork_servers import headrace
 
 from headrace import __version__
-from headrace.cli.verbs import BY_NAME
+from headrace.cli.command_table import BY_NAME
 
 HERE = Path(__file__).parent
 COMMANDS, KEPT = HERE / "commands", HERE / "kept"

@@ -47,7 +47,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_session_does_what_the_verbs_do(root: Path) -> None:
+def test_a_session_does_what_the_commands_do(root: Path) -> None:
     session = headrace.Session(root, now=NOW)
     assert session.validate().ok
     assert {row.name for row in session.ls()} == {"orders", "revenue", "top", "report"}

@@ -251,8 +251,8 @@ def test_a_state_of_a_newer_version_is_refused_and_stays(lab: Lab) -> None:
         with sqlite3.connect(lab.root / ".headrace/state.db") as db:
             db.execute(newer)
         db.close()
-    for verb in (["db", "upgrade"], ["db", "check"], ["status"], ["tick"], ["db", "gc"]):
-        lab.headrace(*verb, code=1)
+    for command in (["db", "upgrade"], ["db", "check"], ["status"], ["tick"], ["db", "gc"]):
+        lab.headrace(*command, code=1)
     assert lab.rows("select count(*) from migration where number = 99") == [(1,)]
 
 

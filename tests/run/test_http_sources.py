@@ -188,7 +188,7 @@ def test_no_secret_is_written_down(lab: Lab, prices: Prices, server: Server) -> 
 
     prices.answered_by(watching)
     documents = [lab.headrace("tick", code=None)]
-    documents += [lab.headrace(*verb, code=None) for verb in (("status",), ("runs",), ("quarantine",), ("logs", "prices"))]
+    documents += [lab.headrace(*command, code=None) for command in (("status",), ("runs",), ("quarantine",), ("logs", "prices"))]
     assert any("headrace" in line for line in seen)
     assert not [line for line in seen if CANARY in line]
     assert CANARY not in json.dumps(documents)

@@ -49,8 +49,8 @@ class Slow:
         self.minute = 0
         self.processes: list[subprocess.Popen[str]] = []
 
-    def begin(self, *verb: str) -> subprocess.Popen[str]:
-        command = self.lab.command(*verb, "--now", self.now())
+    def begin(self, *command: str) -> subprocess.Popen[str]:
+        command = self.lab.command(*command, "--now", self.now())
         self.processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True))
         return self.processes[-1]
 
@@ -58,8 +58,8 @@ class Slow:
         self.minute += 1
         return f"2025-01-10T12:{self.minute:02}:00+00:00"
 
-    def ask(self, *verb: str, code: int = 0) -> Any:
-        return self.lab.headrace(*verb, "--now", self.now(), code=code)
+    def ask(self, *command: str, code: int = 0) -> Any:
+        return self.lab.headrace(*command, "--now", self.now(), code=code)
 
     def until(self, sql: str) -> None:
         deadline = time.monotonic() + 40

@@ -37,9 +37,9 @@ def slow_project(lab: Lab) -> tuple[Path, Path]:
     return flag, go
 
 
-def begin(lab: Lab, *verb: str) -> subprocess.Popen[str]:
-    """A verb in a process of its own, which ends with the test at the latest."""
-    process = subprocess.Popen(lab.command(*verb), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+def begin(lab: Lab, *command: str) -> subprocess.Popen[str]:
+    """A command in a process of its own, which ends with the test at the latest."""
+    process = subprocess.Popen(lab.command(*command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     BEGUN.append(process)
     return process
 
@@ -93,7 +93,7 @@ def test_workers_end_with_their_leader(lab: Lab) -> None:
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "a worker outlived its leader")
 
 
-def test_a_second_verb_asks_the_leader_and_gets_its_own_document(lab: Lab) -> None:
+def test_a_second_command_asks_the_leader_and_gets_its_own_document(lab: Lab) -> None:
     flag, go = slow_project(lab)
     first = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
     wait_for(flag)
@@ -103,10 +103,10 @@ def test_a_second_verb_asks_the_leader_and_gets_its_own_document(lab: Lab) -> No
     said = [answer(p) for p in (first, second)]
     assert [d["state"] for d in said] == ["succeeded", "succeeded"]
     assert [p["asset"] for p in said[1]["published"]] == ["orders"]
-    assert [e for (e,) in lab.rows("select epoch from lease")] == [1], "the second verb led itself"
+    assert [e for (e,) in lab.rows("select epoch from lease")] == [1], "the second command led itself"
 
 
-def test_a_verb_takes_over_when_the_leader_it_asked_dies(lab: Lab) -> None:
+def test_a_command_takes_over_when_the_leader_it_asked_dies(lab: Lab) -> None:
     flag, _ = slow_project(lab)
     first = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
     wait_for(flag)

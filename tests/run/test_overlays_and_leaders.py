@@ -155,8 +155,8 @@ def test_what_is_made_of_something_that_is_gone_is_not_published(lab: Lab, leade
     assert totals(lab) == {day: 15.0 if day == DAYS[1] else 30.0 for day in DAYS[:4]}
 
 
-@pytest.mark.parametrize("verb", ["pause", "cancel"])
-def test_a_body_that_takes_long_is_ended_by_a_pause(lab: Lab, verb: str) -> None:
+@pytest.mark.parametrize("command", ["pause", "cancel"])
+def test_a_body_that_takes_long_is_ended_by_a_pause(lab: Lab, command: str) -> None:
     """Catches an operator who waits for an hour's attempt, a failure that is nobody's, and a plan that can't go on after it."""
     project(lab)
     assert lab.tick().state == "succeeded"
@@ -170,7 +170,7 @@ def test_a_body_that_takes_long_is_ended_by_a_pause(lab: Lab, verb: str) -> None
         run = leader.begin(order(number, backfill))
         assert work(leader, run, flag.exists) is None
         began = time.monotonic()
-        (leader.pause_plan if verb == "pause" else leader.cancel_plan)(number, PERSON, "now")
+        (leader.pause_plan if command == "pause" else leader.cancel_plan)(number, PERSON, "now")
         while leader.plans_busy:
             leader.step(5.0)
         took = time.monotonic() - began
@@ -179,7 +179,7 @@ def test_a_body_that_takes_long_is_ended_by_a_pause(lab: Lab, verb: str) -> None
     assert took < BODY_SECONDS / 2, "it was waited for"  # 2 s on a machine that has nothing else to do
     assert lab.rows("select distinct state from attempt where node = 'total' and n > 1000000000") == [("cancelled",)]
     assert lab.rows("select count(*) from overlay where state in ('failed', 'held', 'rejected')") == [(0,)]
-    if verb == "pause":
+    if command == "pause":
         assert len(staged(lab, "clean")) == 4
         project(lab)
         lab.now += timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""Deliveries by hand, and the verb that shows what arrived."""
+"""Deliveries by hand, and the command that shows what arrived."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_running_leader_is_asked_to_receive(lab: Lab) -> None:
     document = answer(asking)
     assert answer(leader)["state"] == "succeeded"
     assert ("orders", DAYS[0]) in [(one["asset"], one["partition"]) for one in document["published"]]
-    assert lab.rows("select epoch from lease") == [(1,)], "the second verb led itself"
+    assert lab.rows("select epoch from lease") == [(1,)], "the second command led itself"
 
 
 def test_a_delivery_by_hand_for_a_source_that_is_no_folder(lab: Lab) -> None:

@@ -201,8 +201,8 @@ def test_a_channel_that_is_down_or_unknown_says_so(tmp_path: Path) -> None:
 
 
 def test_a_tick_sends_and_waits_for_nobody(tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches: a process that never starts, or doesn't know the project's settings; a tick that hangs with its notifier; a verb that tells
-    of what arrived when it didn't."""
+    """Catches: a process that never starts, or doesn't know the project's settings; a tick that hangs with its notifier; a
+    command that reports an arrival that didn't happen."""
     monkeypatch.setenv("HOOK", f"{web.url}/hook")
     monkeypatch.setenv("HANGS", f"{web.url}/hangs")
     web.answers["/hook"] = reply("{}")

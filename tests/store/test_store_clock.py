@@ -55,7 +55,7 @@ def test_a_live_clock_is_the_wall_clock_and_never_goes_back(store: Store) -> Non
     assert reading(store, None, hands).now_us() == written
 
 
-def test_the_first_writing_verb_decides_and_a_live_store_refuses_now(store: Store) -> None:
+def test_the_first_writing_command_decides_and_a_live_store_refuses_now(store: Store) -> None:
     hands = Hands()
     writing(store, None, hands)
     with pytest.raises(Refused) as caught:
@@ -152,7 +152,7 @@ def test_reading_a_replay_stands_still_and_writes_nothing(store: Store) -> None:
     assert reading(store, None, hands).now_us() == T_US
 
 
-def test_advancing_within_a_verb_is_like_another_now(store: Store) -> None:
+def test_advancing_within_a_command_is_like_another_now(store: Store) -> None:
     hands = Hands()
     clock = writing(store, T, hands)
     hands.elapsed += 5 * SECOND

@@ -1,4 +1,4 @@
-"""What verbs ask of a leader: every request is answered once, or taken over; a wake-up is only a hint."""
+"""What commands ask of a leader: every request is answered once, or taken over; a wake-up is only a hint."""
 
 from __future__ import annotations
 

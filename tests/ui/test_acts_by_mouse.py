@@ -61,15 +61,15 @@ def cell(page: Page, day: str) -> Locator:
     return page.get_by_role("button", name=f"{day}: ").first
 
 
-def agree(page: Page, verb: str, reason: str | None = None) -> None:
+def agree(page: Page, command: str, reason: str | None = None) -> None:
     """Say why in the dialog that is open, do it, and wait until it says what came of it."""
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("Reaches")).to_be_visible()
     if reason is not None:
-        expect(dialog.get_by_role("button", name=verb, exact=True)).to_be_disabled()
+        expect(dialog.get_by_role("button", name=command, exact=True)).to_be_disabled()
         dialog.get_by_label("Why").fill(reason)
-    dialog.get_by_role("button", name=verb, exact=True).click()
-    expect(dialog.get_by_role("button", name=verb, exact=True)).to_have_count(0)
+    dialog.get_by_role("button", name=command, exact=True).click()
+    expect(dialog.get_by_role("button", name=command, exact=True)).to_have_count(0)
     expect(dialog.get_by_text("This window may be closed")).to_have_count(0)
 
 
@@ -182,7 +182,7 @@ def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(shop: tuple[
 
 
 def test_a_backfill_leaves_out_what_is_named_and_takes_what_failed_since(shop: tuple[Site, Path]) -> None:
-    """Would catch: a form that can say less than the verb, or a range that stays beside a time since when something failed."""
+    """Would catch: a form that can say less than the command, or a range that stays beside a time since when something failed."""
     site, _ = shop
     with site.page() as page:
         open_page(page, "/backfills/new?select=revenue%2B&mode=all&from=2025-03-01&to=2025-03-01")

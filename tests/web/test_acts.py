@@ -1,4 +1,4 @@
-"""Acts over the API, with a server that leads: done as the verbs do them, by whoever serves, and only for who may."""
+"""Acts over the API, with a server that leads: done as the commands do them, by whoever serves, and only for who may."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_what_is_sent_is_judged(server: tuple[Server, Path], said: Any) -> None:
     assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
 
 
-def test_pausing_is_done_as_by_the_verb_and_stands_in_the_trail(server: tuple[Server, Path]) -> None:
+def test_pausing_is_done_as_by_the_command_and_stands_in_the_trail(server: tuple[Server, Path]) -> None:
     """Would catch: an act that nobody did, or that only the page knows of."""
     found, root = server
     assert found.get("/api/v1/effect?select=revenue").json["consumers"] == ["report"]
@@ -126,7 +126,7 @@ def test_a_backfill_is_planned_and_then_done(server: tuple[Server, Path]) -> Non
 
 
 def test_data_is_taken_back_and_made_again(server: tuple[Server, Path]) -> None:
-    """Would catch: an act of the page that does something else than its verb."""
+    """Would catch: an act of the page that does something else than its command."""
     found, _ = server
     taken = done(found, "withdraw", {"target": "revenue@2025-03-01", "reason": "wrong"})
     assert (taken["state"], taken["consumers"]) == ("withdrawn", ["report"])

@@ -1,4 +1,4 @@
-"""Checks put to the test for who has the state open: by a process of its own, with what the verb says."""
+"""Checks put to the test for who has the state open: by a process of its own, with what the command says."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from headrace.operations.session import Session
 NOW = "2025-03-02T08:00"
 
 
-def test_it_says_what_the_verb_says(tmp_path: Path) -> None:
-    """Would catch: a page whose verdict isn't the verb's, or a refusal that is a traceback."""
+def test_it_says_what_the_command_says(tmp_path: Path) -> None:
+    """Would catch: a page whose verdict isn't the command's, or a refusal that is a traceback."""
     root = project(tmp_path / "shop")
     asset = root / "assets/revenue.sql"
     write(

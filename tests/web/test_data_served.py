@@ -44,7 +44,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
         yield found
 
 
-def test_rows_are_those_of_the_verb(door: Opened) -> None:
+def test_rows_are_those_of_the_command(door: Opened) -> None:
     """Would catch: a download that has other rows than what people see, or another word for its state."""
     answer = door.get("/data/loud.json?partition=2025-03-03")
     said = document(door.root, "read", "loud@2025-03-03")

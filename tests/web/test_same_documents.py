@@ -1,4 +1,4 @@
-"""The API and the verbs say the same: each endpoint beside `--json`, on a small project that has run, failed and been paused."""
+"""The API and the commands say the same: each endpoint beside `--json`, on a small project that has run, failed and been paused."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ ALONE = [
 
 
 @pytest.mark.parametrize("path", SAME)
-def test_an_endpoint_says_what_the_verb_says(door: Opened, path: str) -> None:
-    """Would catch: a page that shows another number than the verb, because it was worked out a second time."""
+def test_an_endpoint_says_what_the_command_says(door: Opened, path: str) -> None:
+    """Would catch: a page that shows another number than the command, because it was worked out a second time."""
     answer = door.get(f"/api/v1/{path}")
     assert answer.status == 200, answer.body
     assert answer.json == document(door.root, *SAME[path])

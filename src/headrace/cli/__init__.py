@@ -1,4 +1,4 @@
 """The command line: arguments in, documents printed for people or as JSON.
 
-Starts fast: the table of verbs is plain data, and a verb's module is imported only when that verb is typed.
+Starts fast: the table of commands is plain data, and a command's module is imported only when that command is typed.
 """

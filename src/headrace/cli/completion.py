@@ -1,4 +1,4 @@
-"""Shell completion: verbs, options and node names, from a file of names; the project is never parsed for it.
+"""Shell completion: commands, options and node names, from a file of names; the project is never parsed for it.
 
 The shell's function calls `headrace` with `_HEADRACE_COMPLETE=SHELL` and the words typed so far, one to a line, the
 last of them unfinished, on standard input; the answer is one candidate to a line.
@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
+from headrace.cli.command_table import BY_NAME, COMMANDS
 from headrace.cli.options import FLAGS, VALUES
-from headrace.cli.verbs import BY_NAME, VERBS
 
 NAMES_FILE = ".headrace/cache/names"
 """Relative to the project: one node's name to a line, written whenever the project was read."""
 PREFIXES = ("tag:", "owner:", "domain:", "source:", "path:", "consumer:", "state:changed")
-NODE_VERBS = (
+NODE_COMMANDS = (
     "ls", "run", "status", "try", "render", "logs", "quarantine", "lineage", "read", "test", "diff", "retry", "pause", "resume", "withdraw",
     "why", "checks", "incidents", "waive", "backfill", "deliveries", "receive", "contract",
 )  # fmt: skip
@@ -66,50 +66,50 @@ def answer(environment: Mapping[str, str]) -> int:
 def candidates(words: list[str]) -> list[str]:
     """What the last word can become, given those before it."""
     *before, word = words or [""]
-    project, verb, last = _said(before)
+    project, command, last = _said(before)
     if last in ("--project", "--out", "--from"):
         return []
-    if verb is None:
-        found = [one.name for one in VERBS] if not word.startswith("-") else [*VALUES, *FLAGS, "--help", "--version"]
+    if command is None:
+        found = [one.name for one in COMMANDS] if not word.startswith("-") else [*VALUES, *FLAGS, "--help", "--version"]
         return sorted(one for one in found if one.startswith(word))
     if word.startswith("-"):
-        return sorted(one for one in [*_options(verb), *VALUES, *FLAGS, "--help"] if one.startswith(word) and one != "-v")
-    if verb == "schema":
+        return sorted(one for one in [*_options(command), *VALUES, *FLAGS, "--help"] if one.startswith(word) and one != "-v")
+    if command == "schema":
         return [name for name in _schemas() if name.startswith(word)]
-    if verb == "explain":
+    if command == "explain":
         return [code for code in _codes() if code.startswith(word)]
-    actions, others = _actions(verb) if last == verb else ([], True)
+    actions, others = _actions(command) if last == command else ([], True)
     found = [action for action in actions if action.startswith(word)]
-    if verb in NODE_VERBS and others:
-        found += _nodes(project, word, select=verb in SELECTING)
+    if command in NODE_COMMANDS and others:
+        found += _nodes(project, word, select=command in SELECTING)
     return found
 
 
 def _said(before: list[str]) -> tuple[str | None, str | None, str]:
-    """The project and the verb among the words before, and the word just before."""
-    project = verb = None
+    """The project and the command among the words before, and the word just before."""
+    project = command = None
     skip = ""
     for word in before:
         if skip == "--project":
             project = word
-        elif not skip and verb is None and word in BY_NAME:
-            verb = word
+        elif not skip and command is None and word in BY_NAME:
+            command = word
         elif word.startswith("--project="):
             project = word.partition("=")[2]
         skip = word if not skip and word in VALUES else ""
-    return project, verb, before[-1] if before else ""
+    return project, command, before[-1] if before else ""
 
 
-def _options(verb: str) -> list[str]:
+def _options(command: str) -> list[str]:
     from headrace.cli.parsing import options_of
 
-    return options_of(import_module(BY_NAME[verb].module).command)
+    return options_of(import_module(BY_NAME[command].module).command)
 
 
-def _actions(verb: str) -> tuple[list[str], bool]:
+def _actions(command: str) -> tuple[list[str], bool]:
     from headrace.cli.parsing import actions_of
 
-    return actions_of(import_module(BY_NAME[verb].module).command)
+    return actions_of(import_module(BY_NAME[command].module).command)
 
 
 def _codes() -> list[str]:

@@ -26,7 +26,7 @@ D = TypeVar("D")
 
 
 class Invocation:
-    """What a verb's `command` is handed first."""
+    """What a command's `command` is handed first."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -43,7 +43,7 @@ class Invocation:
     @cached_property
     def session(self) -> Session:
         """The project that the command is about. ProjectError where there is none."""
-        from headrace.operations.session import Session  # verbs without a project don't pay for it
+        from headrace.operations.session import Session  # commands without a project don't pay for it
 
         folder = Path(self.options.project) if self.options.project else None
         env = self.options.env or os.environ.get("HEADRACE_ENV") or "prod"

@@ -1,4 +1,4 @@
-"""`headrace`: finds the verb, runs it, and turns whatever happens into an exit code.
+"""`headrace`: finds the command, runs it, and turns whatever happens into an exit code.
 
 Exit codes: 0 done, 1 the work failed or a problem was found, 2 wrong use, 3 refused by policy, 4 interrupted.
 """
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
 
+from headrace.cli.command_table import BY_NAME, FOREIGN, NOT_BUILT
 from headrace.cli.options import Options, ValueMissing, split
-from headrace.cli.verbs import BY_NAME, FOREIGN, NOT_BUILT
 
 COMPLETE = "_HEADRACE_COMPLETE"
 INTERRUPTED = 4
@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
 def _guarded(name: str, arguments: list[str], options: Options) -> int:
     """The one error boundary: everything ends in a message and an exit code."""
     try:
-        return _verb(name, arguments, options)
+        return _command(name, arguments, options)
     except KeyboardInterrupt:
         _write_error("interrupted; what was published stays, the rest is done by the next run")
         return INTERRUPTED
@@ -62,14 +62,14 @@ def _guarded(name: str, arguments: list[str], options: Options) -> int:
         return report(error, verbose=verbose, no_color=options.no_color or "--no-color" in arguments)
 
 
-def _verb(name: str, arguments: list[str], options: Options) -> int:
-    verb = BY_NAME.get(name)
-    if verb is None:
+def _command(name: str, arguments: list[str], options: Options) -> int:
+    command = BY_NAME.get(name)
+    if command is None:
         return _unknown(name)
     signal.signal(signal.SIGTERM, _terminated)
     from headrace.cli import parsing
 
-    module = import_module(verb.module)
+    module = import_module(command.module)
     rewritten = getattr(module, "rewritten", list)  # `init --from a b c`: what a shell's glob gives
     code = parsing.run(name, module.command, rewritten(arguments), options)
     sys.stdout.flush()
@@ -82,11 +82,11 @@ def _unknown(name: str) -> int:
     if name in NOT_BUILT:
         return _refuse(f"`headrace {name}` is not built yet", NOT_BUILT[name])
     if name in FOREIGN:
-        return _refuse(f"there is no verb `{name}`", f"here that is {FOREIGN[name]}")
+        return _refuse(f"there is no command `{name}`", f"here that is {FOREIGN[name]}")
     import difflib
 
     close = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.5)
-    return _refuse(f"there is no verb `{name}`", f"did you mean `headrace {close[0]}`?" if close else "headrace --help")
+    return _refuse(f"there is no command `{name}`", f"did you mean `headrace {close[0]}`?" if close else "headrace --help")
 
 
 def _help() -> int:

@@ -1,4 +1,4 @@
-"""The options that every verb takes, before it or after it."""
+"""The options that every command takes, before it or after it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FLAGS = {"--json": "json", "--no-color": "no_color", "-v": "verbose", "--verbose
 
 
 def split(arguments: Sequence[str]) -> tuple[Options, list[str]]:
-    """The options before the verb, and the rest, which begins with the verb or with an option that isn't one of these.
+    """The options before the command, and the rest, which begins with the command or with an option that isn't one of these.
 
     Raises `ValueMissing`.
     """

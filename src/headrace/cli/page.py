@@ -1,4 +1,4 @@
-"""What a verb prints for people: lines, tables, times in one zone, and the next command at the end."""
+"""What a command prints for people: lines, tables, times in one zone, and the next command at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROJECT = re.compile(r" --project ('(?:[^']|'\"'\"')*'|\S+)")
 
 
 class Page:
-    """One verb's output. Everything that comes from users or data is made safe here."""
+    """One command's output. Everything that comes from users or data is made safe here."""
 
     def __init__(self, screen: Screen, reader: Reader | None, suffix: str = "") -> None:
         self.screen = screen
@@ -26,9 +26,9 @@ class Page:
 
     @property
     def reader(self) -> Reader:
-        """Where the clock stands; verbs that work without a project don't ask."""
+        """Where the clock stands; commands that work without a project don't ask."""
         if self._reader is None:
-            raise RuntimeError("this verb has no clock")
+            raise RuntimeError("this command has no clock")
         return self._reader
 
     def say(self, text: str = "", style: str = "", *, indent: int = 0) -> None:

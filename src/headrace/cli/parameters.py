@@ -1,4 +1,4 @@
-"""`--set k=v`, as verbs take it."""
+"""`--set k=v`, as commands take it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A verb's `command` function as a parser of its line: its parameters are its arguments and options.
+"""A command's function as a parser of its line: its parameters are its arguments and options.
 
     def command(invocation: Invocation, run: Annotated[str | None, Argument("[RUN]")] = None,
                 limit: Annotated[int, Option("--limit", metavar="N", least=1)] = 20) -> int: ...
@@ -22,7 +22,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.options import FLAGS, VALUES, Options
 from headrace.model.errors import UsageError
 
-MORE = "Options of every verb: headrace --help"
+MORE = "Options of every command: headrace --help"
 
 
 class Argument(NamedTuple):
@@ -53,7 +53,7 @@ ExitCode = Annotated[bool, Option("--exit-code", help="exit 1 where there is som
 
 
 class Parameter(NamedTuple):
-    """One parameter of a verb's function, as its signature says."""
+    """One parameter of a command's function, as its signature says."""
 
     name: str
     said: Argument | Option
@@ -64,7 +64,7 @@ class Parameter(NamedTuple):
 
 
 def run(name: str, function: Callable[..., int], arguments: list[str], before: Options) -> int:
-    """Parses `arguments` for the verb and calls its function; gives the exit code.
+    """Parses `arguments` for the command and calls its function; gives the exit code.
 
     Raises UsageError for a line that can't be parsed, and what the function raises.
     """
@@ -80,7 +80,7 @@ def run(name: str, function: Callable[..., int], arguments: list[str], before: O
 
 
 def parameters(function: Callable[..., int]) -> list[Parameter]:
-    """The arguments and options of a verb's function: all of its parameters but the first."""
+    """The arguments and options of a command's function: all of its parameters but the first."""
     signature = inspect.signature(function, eval_str=True)
     return [_parameter(one) for one in list(signature.parameters.values())[1:]]
 
@@ -183,11 +183,11 @@ def _kind(kind: type) -> str:
 
 
 def actions_of(function: Callable[..., int]) -> tuple[list[str], bool]:
-    """What a verb can be told to do: the small words of its first argument, and whether something else can stand there, too."""
+    """What a command can be told to do: the small words of its first argument, and whether something else can stand there, too."""
     shown = next((one.said.metavar for one in parameters(function) if isinstance(one.said, Argument)), "")
     return re.findall(r"\b[a-z]+\b", shown), re.search("[A-Z]", shown) is not None
 
 
 def options_of(function: Callable[..., int]) -> list[str]:
-    """The names of a verb's own options, for completion."""
+    """The names of a command's own options, for completion."""
     return [one.said.name for one in parameters(function) if isinstance(one.said, Option)]

@@ -101,7 +101,7 @@ class Bar:
     def start(self, what: str, total: int | None) -> None:
         """Begins a phase with its bar."""
         self.finish()
-        from rich.console import Console  # rich's bars cost 0.1 s, which verbs without one don't pay
+        from rich.console import Console  # rich's bars cost 0.1 s, which commands without one don't pay
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         console = Console(

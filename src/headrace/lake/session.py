@@ -104,7 +104,7 @@ def _pandas_as_it_is() -> Iterator[None]:
 
 
 def _connect(temporary_folder: Path, threads: int, memory_max_bytes: int | None) -> duckdb.DuckDBPyConnection:
-    import duckdb  # a third of a second that verbs without computing don't pay
+    import duckdb  # a third of a second that commands without computing don't pay
 
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoload_known_extensions": False,

@@ -73,7 +73,7 @@ _LAZY = {
     "SelectionGraph": "selection", "select": "selection",
     "Duration": "times", "Offset": "times", "after": "times", "parse_duration": "times",
 }  # fmt: skip
-"""Exported name → sub-module, imported when first asked for: most verbs need few of them."""
+"""Exported name → sub-module, imported when first asked for: most commands need few of them."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,1 +1,1 @@
-"""One file a verb: a function from a Session to a typed document."""
+"""One file a command: a function from a Session to a typed document."""

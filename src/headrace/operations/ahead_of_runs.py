@@ -48,6 +48,6 @@ def of_recomputing(context: Context, leader: Leader, names: Collection[str], spa
     return counted(compiled.project, ((node, len(extent)) for node, extent in made.items()))
 
 
-def announce(progress: Progress, verb: str, counts: CountsRow) -> None:
+def announce(progress: Progress, command: str, counts: CountsRow) -> None:
     """Tell who waits what will be made."""
-    progress.note(f"{verb} makes {counts.text or 'nothing'}")
+    progress.note(f"{command} makes {counts.text or 'nothing'}")

@@ -18,7 +18,7 @@ from headrace.operations.documents import (
     RefusedRow,
 )
 from headrace.operations.invalidation import Invalidated
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.plan import Base, Looked, applied, look_at, plan_of_apply, with_plan
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
@@ -119,7 +119,7 @@ def make_again(session: Session, needed: Sequence[NeededRow], *, reason: str, pr
     return done
 
 
-@verb("apply", ApplyArguments, ApplyDocument)
+@leader_command("apply", ApplyArguments, ApplyDocument)
 def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> ApplyDocument:
     """The leader makes the plan itself, of the files as they are now, and does it if it is the one that was agreed to."""
     before = context.applied()

@@ -16,7 +16,7 @@ from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.backfill_planning import BackfillArguments, Planned, plan
 from headrace.operations.backfill_showing import of_planned, of_row, published_of, with_attempts
 from headrace.operations.documents import RefusedRow
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.plan_refusals import PlanChanged
 from headrace.operations.progress import Progress, Silent
 from headrace.operations.request_handler import Work
@@ -33,7 +33,7 @@ Confirm = Callable[[BackfillDocument], bool]
 """Shows a plan and asks for it; raises Refused where nobody is there to be asked."""
 
 
-def backfill(  # noqa: PLR0913 - as many as the verb has options
+def backfill(  # noqa: PLR0913 - as many as the command has options
     session: Session,
     select: Sequence[str],
     *,
@@ -88,7 +88,7 @@ def _state(planned: Planned) -> str:
     return "planned" if planned.backfill.chosen else "nothing_due"
 
 
-@verb("backfill", BackfillArguments, BackfillDocument)
+@leader_command("backfill", BackfillArguments, BackfillDocument)
 def _backfill(context: Context, arguments: BackfillArguments, progress: Progress) -> Work | BackfillDocument:
     leader = context.leader(progress)
     applied = leader.applied

@@ -11,7 +11,7 @@ from headrace.operations.backfill import kept, order, working
 from headrace.operations.backfill_documents import BackfillDocument, BackfillsDocument, EstimateRow
 from headrace.operations.backfill_planning import BackfillArguments, content, estimate_row
 from headrace.operations.backfill_showing import line_of, of_row, published_of, taken_in, with_attempts
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import Work
 from headrace.operations.session import Session
@@ -71,7 +71,7 @@ def act(session: Session, action: str, text: str, *, reason: str | None, progres
     return perform(session, "backfills", BackfillsArguments(action, number, said), progress)  # type: ignore[no-any-return]
 
 
-@verb("backfills", BackfillsArguments, BackfillDocument)
+@leader_command("backfills", BackfillsArguments, BackfillDocument)
 def _act(context: Context, arguments: BackfillsArguments, progress: Progress) -> BackfillDocument | Work:
     number = arguments.plan
     with context.store.read() as tx:

@@ -6,7 +6,7 @@ import msgspec
 
 from headrace.model import Refused, UnknownName
 from headrace.operations.interventions import CancelDocument
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.runs import number_of, unknown_run
 from headrace.operations.session import Session
@@ -46,7 +46,7 @@ def cancel(session: Session, run: str, *, reason: str | None, progress: Progress
     return perform(session, "cancel", CancelArguments(number, (reason or "").strip()), progress)  # type: ignore[no-any-return]
 
 
-@verb("cancel", CancelArguments, CancelDocument)
+@leader_command("cancel", CancelArguments, CancelDocument)
 def _cancel(context: Context, arguments: CancelArguments, progress: Progress) -> CancelDocument:
     del progress
     leader = context.working

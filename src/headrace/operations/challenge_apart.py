@@ -41,7 +41,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def challenged(session: Session, select: tuple[str, ...], seconds: int, progress: Progress) -> list[ChallengedCheckRow]:
-    """The checks of what is selected, put to the test. UsageError for what the verb refuses, StoreError where it takes too long."""
+    """The checks of what is selected, put to the test. UsageError for what the command refuses, StoreError where it takes too long."""
     question = Question(str(session.root), session.env, session.actor, select, seconds)
     progress.start("making faults in copies of published rows", None)
     try:

@@ -30,7 +30,7 @@ def checks(session: Session, select: Sequence[str], exclude: Sequence[str], limi
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Selections as verbs take them; `history`: the outcomes that each check is shown with."""
+    """Selections as commands take them; `history`: the outcomes that each check is shown with."""
 
     select: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()

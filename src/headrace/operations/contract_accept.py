@@ -24,7 +24,7 @@ from headrace.operations.contract_infer import FOLDER, contract_text, pinned_of,
 from headrace.operations.counting import counted
 from headrace.operations.documents import CountsRow, RefusedRow
 from headrace.operations.incidents import ID, found_in, number_of
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.plan_refusals import PlanChanged, ValuesDiffer
 from headrace.operations.progress import Progress
 from headrace.operations.renaming import (
@@ -354,7 +354,7 @@ def _document(session: Session, made: Accepted, state: str) -> AcceptDocument:
     )  # fmt: skip
 
 
-@verb("contract_accept", AcceptArguments, AcceptDocument)
+@leader_command("contract_accept", AcceptArguments, AcceptDocument)
 def _accept(context: Context, arguments: AcceptArguments, progress: Progress) -> AcceptDocument:
     before = context.applied()
     if before is None:

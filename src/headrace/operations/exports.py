@@ -12,7 +12,7 @@ from headrace.model.exports import export_of
 from headrace.model.reporting import did_you_mean
 from headrace.operations import reasons
 from headrace.operations.documents import Document
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.store import Transaction
@@ -44,7 +44,7 @@ def take_over(session: Session, consumer: str, *, reason: str | None, progress: 
     return perform(session, "exports", TakeOverArguments(consumer, said), progress)  # type: ignore[no-any-return]
 
 
-@verb("exports", TakeOverArguments, TakeOverDocument)
+@leader_command("exports", TakeOverArguments, TakeOverDocument)
 def _take_over(context: Context, arguments: TakeOverArguments, progress: Progress) -> TakeOverDocument:
     del progress
     applied = context.applied()

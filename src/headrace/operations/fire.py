@@ -1,5 +1,5 @@
 """`fire`: an asset whose trigger is a webhook may run, because somebody outside says so. Asked over HTTP; a request like any other
-verb's, so that it is kept, and done by whoever leads."""
+command's, so that it is kept, and done by whoever leads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import Project, UsageError
 from headrace.operations.documents import Document
-from headrace.operations.performing import Context, submit_request, verb
+from headrace.operations.performing import Context, leader_command, submit_request
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.schedule import Fired
@@ -56,7 +56,7 @@ def _check(project: Project, name: str) -> None:
         raise NoHook(f"no asset {name[:60]!r} waits for a webhook", hint="write `trigger: webhook` in its file, and apply it")
 
 
-@verb("fire", FireArguments, FiredDocument)
+@leader_command("fire", FireArguments, FiredDocument)
 def _fire(context: Context, arguments: FireArguments, progress: Progress) -> FiredDocument:
     leader = context.leader(progress)
     _check(leader.applied.compiled.project, arguments.asset)

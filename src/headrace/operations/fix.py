@@ -35,7 +35,7 @@ from headrace.operations.fix_ended import FixEnded
 from headrace.operations.incident_documents import IncidentRow
 from headrace.operations.incidents import found_in, number_of, row_of
 from headrace.operations.mending import Act, Mending, mending
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.plan_refusals import InputsUnchanged, PlanChanged, ValuesDiffer
 from headrace.operations.progress import Progress
 from headrace.operations.renaming import undecided
@@ -422,7 +422,7 @@ def _built(project: Project, document: BackfillDocument) -> Sequence[FixStep]:
 # Doing it
 
 
-@verb("fix", FixArguments, FixNoted)
+@leader_command("fix", FixArguments, FixNoted)
 def _noted(context: Context, arguments: FixArguments, progress: Progress) -> FixNoted:
     """Who began to repair it stands in its timeline and in the trail before anything is done. The plan is made once more, of what is so
     now: another one than was agreed to is refused."""

@@ -7,7 +7,7 @@ import msgspec
 
 from headrace.observe.incidents.commands import ACT, FAILED, REPAIR_BEGUN, REPAIRED
 from headrace.operations.documents import Document
-from headrace.operations.performing import Context, verb
+from headrace.operations.performing import Context, leader_command
 from headrace.operations.progress import Progress
 from headrace.store import Transaction
 from headrace.store.queries import incidents, trail
@@ -28,7 +28,7 @@ class FixEndNoted(Document, frozen=True, kw_only=True):
     number: int
 
 
-@verb("fix_ended", FixEnded, FixEndNoted)
+@leader_command("fix_ended", FixEnded, FixEndNoted)
 def fix_ended(context: Context, arguments: FixEnded, progress: Progress) -> FixEndNoted:
     """Write down what came of the repair that was begun last, and which commands it consisted of."""
     del progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headrace.operations.db.documents import Freed, GcDocument
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.run.garbage import Keep
@@ -30,7 +30,7 @@ def gc(session: Session, *, dry_run: bool, progress: Progress) -> GcDocument:
     return _document(collectable(session.store, session.folders, keep, session.clock.now_us()), dry_run=True)
 
 
-@verb("gc", GcArguments, GcDocument)
+@leader_command("gc", GcArguments, GcDocument)
 def _gc(context: Context, arguments: GcArguments, progress: Progress) -> GcDocument:
     del arguments, progress
     applied = context.applied()

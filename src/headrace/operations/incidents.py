@@ -144,7 +144,7 @@ def _seen_in(tx: Transaction, said: Said) -> str | None:
 
 
 def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident) -> IncidentRow:
-    """An incident as verbs give it."""
+    """An incident as commands give it."""
     from headrace.operations.mending import repair_of
 
     at, one = session.instant, still_declared(one, compiled.project)

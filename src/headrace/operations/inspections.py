@@ -1,4 +1,4 @@
-"""The documents of verbs that look closely and change nothing: `test`, `sql`, `diff`, `doctor`, `schema`."""
+"""The documents of commands that look closely and change nothing: `test`, `sql`, `diff`, `doctor`, `schema`."""
 
 from __future__ import annotations
 

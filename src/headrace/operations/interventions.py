@@ -1,4 +1,4 @@
-"""The documents of verbs with which people intervene: `pause`, `resume`, `cancel`, `withdraw`; and of `why`, which tells them where."""
+"""The documents of commands with which people intervene: `pause`, `resume`, `cancel`, `withdraw`; and of `why`, which tells them where."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from headrace.model import ProjectError, UsageError
 from headrace.operations import reasons
 from headrace.operations.incident_documents import IncidentRow
 from headrace.operations.incidents import found_in, number_of, row_of
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.store import Transaction
@@ -35,7 +35,7 @@ def note(session: Session, target: str, *, text: str | None, progress: Progress)
     return perform(session, "note_incident", NoteArguments(number_of(target), said), progress)  # type: ignore[no-any-return]
 
 
-@verb("note_incident", NoteArguments, IncidentRow)
+@leader_command("note_incident", NoteArguments, IncidentRow)
 def _note(context: Context, arguments: NoteArguments, progress: Progress) -> IncidentRow:
     del progress
     applied = context.applied()

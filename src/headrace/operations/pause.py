@@ -13,7 +13,7 @@ from headrace.model.zones import to_us
 from headrace.operations import reasons
 from headrace.operations.interventions import PauseDocument
 from headrace.operations.paused import audited, listed, scheduled
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.selection import selected
 from headrace.operations.session import Session
@@ -52,7 +52,7 @@ def paused(session: Session) -> PauseDocument:
     return PauseDocument(now=session.now(), clock=session.clock.kind, changed=[], paused=rows)
 
 
-@verb("pause", PauseArguments, PauseDocument)
+@leader_command("pause", PauseArguments, PauseDocument)
 def _pause(context: Context, arguments: PauseArguments, progress: Progress) -> PauseDocument:
     del progress
     applied = context.applied()

@@ -1,6 +1,6 @@
-"""How a verb that changes something is done: by this process as the leader, or by asking the leader that runs.
+"""How a command that changes something is done: by this process as the leader, or by asking the leader that runs.
 
-A verb registers what it does with `@verb(name, Arguments, Document)`. Arguments and documents are msgspec structs, so
+A command registers what it does with `@command(name, Arguments, Document)`. Arguments and documents are msgspec structs, so
 that a request can travel through the store.
 """
 
@@ -55,7 +55,7 @@ class _Leading:
 
 
 class Context:
-    """What a verb works with while this process leads."""
+    """What a command works with while this process leads."""
 
     def __init__(self, session: Session, held: Held, leading: _Leading | None = None) -> None:
         self.session, self.held = session, held
@@ -144,8 +144,8 @@ class Context:
             self.clock.advance(tx, now)
 
 
-class Verb(msgspec.Struct, frozen=True):
-    """A verb that changes something: what it takes, what it does, what it gives."""
+class LeaderCommand(msgspec.Struct, frozen=True):
+    """A command that changes something: what it takes, what it does, what it gives."""
 
     name: str
     arguments: type[msgspec.Struct]
@@ -154,7 +154,7 @@ class Verb(msgspec.Struct, frozen=True):
     """What takes long is given back as work to be waited for."""
 
 
-VERBS: dict[str, Verb] = {}
+COMMANDS: dict[str, LeaderCommand] = {}
 REQUESTABLE = (
     "apply", "receive", "run", "tick", "gc", "retry", "cancel", "pause", "resume", "withdraw", "fire", "backfill", "backfills",
     "contract_accept",
@@ -167,19 +167,19 @@ REQUESTABLE = (
 Doing: TypeAlias = Callable[[Context, A, Progress], D | Work]
 
 
-def verb(name: str, arguments: type[A], document: type[D]) -> Callable[[Doing[A, D]], Doing[A, D]]:
-    """Register what a verb does while this process leads."""
+def leader_command(name: str, arguments: type[A], document: type[D]) -> Callable[[Doing[A, D]], Doing[A, D]]:
+    """Register what a command does while this process leads."""
 
     def register(do: Doing[A, D]) -> Doing[A, D]:
-        VERBS[name] = Verb(name, arguments, document, do)
+        COMMANDS[name] = LeaderCommand(name, arguments, document, do)
         return do
 
     return register
 
 
 def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Progress) -> Any:
-    """Do a verb: as the leader where none runs, else by asking the one that does. Its document, or what went wrong."""
-    wanted = VERBS[name]
+    """Do a command: as the leader where none runs, else by asking the one that does. Its document, or what went wrong."""
+    wanted = COMMANDS[name]
     if not session.leads:
         return _ask(session, wanted, arguments, progress)
     try:
@@ -203,8 +203,8 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
     return document
 
 
-def _do(wanted: Verb, context: Context, arguments: msgspec.Struct, progress: Progress) -> Document:
-    """Do a verb in this process, and what others ask for meanwhile."""
+def _do(wanted: LeaderCommand, context: Context, arguments: msgspec.Struct, progress: Progress) -> Document:
+    """Do a command in this process, and what others ask for meanwhile."""
     handler = RequestHandler(context, answer)
     document = wanted.do(context, arguments, progress)
     if isinstance(document, Work):
@@ -232,29 +232,29 @@ def led(session: Session) -> AbstractContextManager[Held]:
 
 
 def _close(handler: RequestHandler, context: Context) -> None:
-    """Do what other verbs asked for meanwhile, before the lease is given back; what a pause lets come to its end is staged."""
+    """Do what other commands asked for meanwhile, before the lease is given back; what a pause lets come to its end is staged."""
     while handler.look() or not handler.empty or (context.working is not None and context.working.plans_busy):
         context.leader(Silent()).step()
 
 
-def _known(name: str) -> Verb:
-    """A verb by name; its module is loaded when it is first asked for."""
+def _known(name: str) -> LeaderCommand:
+    """A command by name; its module is loaded when it is first asked for."""
     if name not in REQUESTABLE:
-        raise NotBuilt(f"this leader doesn't know the verb `{name}`", hint="end the process that leads: it is of an older version")
+        raise NotBuilt(f"this leader doesn't know the command `{name}`", hint="end the process that leads: it is of an older version")
     import_module(f"headrace.operations.{name}")
-    return VERBS[name]
+    return COMMANDS[name]
 
 
 def answer(context: Context, request: Request) -> Document | Work:
-    """Do what another process asked for. Raises what the verb raises."""
-    asked = _known(request.verb)
+    """Do what another process asked for. Raises what the command raises."""
+    asked = _known(request.command)
     document = asked.do(context, msgspec.convert(request.arguments["arguments"], asked.arguments), Silent())
     if not isinstance(document, Work):
         note_commands(context)
     return document
 
 
-def _ask(session: Session, wanted: Verb, arguments: msgspec.Struct, progress: Progress) -> Any:
+def _ask(session: Session, wanted: LeaderCommand, arguments: msgspec.Struct, progress: Progress) -> Any:
     if session.leads:
         progress.note("another headrace process leads this project; asking it")
     with open_state(session.root, session.settings) as store:
@@ -296,7 +296,7 @@ def _person(session: Session) -> Actor:
     return Actor(ActorType.PERSON, session.actor)
 
 
-def _document(wanted: Verb, request: Request) -> Any:
+def _document(wanted: LeaderCommand, request: Request) -> Any:
     assert request.document is not None
     if request.state is RequestState.FAILED:
         said = msgspec.json.decode(request.document)

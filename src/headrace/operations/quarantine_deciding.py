@@ -20,7 +20,7 @@ from headrace.operations.documents import CountsRow
 from headrace.operations.downstream import downstream
 from headrace.operations.interventions import DecisionDocument
 from headrace.operations.pause import lapses_at
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import Work
 from headrace.operations.run_document import run_document
@@ -41,7 +41,7 @@ from headrace.store.queries.exceptions import Acceptance, Accepted
 from headrace.store.queries.quarantine import Quarantined
 
 ACCEPT, DROP = "accept", "drop"
-VERB = "quarantine_deciding"
+COMMAND = "quarantine_deciding"
 TRIES = 5
 """So often the files that others share are rewritten anew, where the table moved on meanwhile."""
 
@@ -66,7 +66,7 @@ def accept(session: Session, target: str, *, reason: str | None, until: str | No
     for attempt in range(TRIES):
         arguments = _prepared(session, target, said, until)
         try:
-            return perform(session, VERB, arguments, progress)  # type: ignore[no-any-return]
+            return perform(session, COMMAND, arguments, progress)  # type: ignore[no-any-return]
         except Moved:
             taking_back.discard(session.folders, arguments.rewritten)
             if attempt == TRIES - 1:
@@ -78,7 +78,7 @@ def drop(session: Session, target: str, *, reason: str | None, progress: Progres
     """What waits of one partition will never be published. Refused without a reason, UsageError where nothing waits."""
     said = reasons.given(reason, "quarantine drop", "who waits for the data has to know why it doesn't come")
     row = _waiting(session, target)
-    return perform(session, VERB, DecideArguments(DROP, row.node, row.partition, row.id, said), progress)  # type: ignore[no-any-return]
+    return perform(session, COMMAND, DecideArguments(DROP, row.node, row.partition, row.id, said), progress)  # type: ignore[no-any-return]
 
 
 def _waiting(session: Session, target: str) -> Quarantined:
@@ -133,7 +133,7 @@ def _prepared(session: Session, target: str, reason: str, until: str | None) -> 
     return DecideArguments(ACCEPT, row.node, row.partition, row.id, reason, until, made)
 
 
-@verb(VERB, DecideArguments, DecisionDocument)
+@leader_command(COMMAND, DecideArguments, DecisionDocument)
 def _decide(context: Context, arguments: DecideArguments, progress: Progress) -> DecisionDocument | Work:
     leader = context.leader(progress)
     if not arguments.waiting:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from headrace.model import Refused
 
 
-def given(reason: str | None, verb: str, what: str) -> str:
+def given(reason: str | None, command: str, what: str) -> str:
     """The reason as typed. Refused where there is none."""
     said = (reason or "").strip()
     if not said:
-        raise Refused(f"{verb} needs --reason: {what}", hint=f"headrace {verb} … --reason TEXT; it is kept in the audit trail")
+        raise Refused(f"{command} needs --reason: {what}", hint=f"headrace {command} … --reason TEXT; it is kept in the audit trail")
     return said

@@ -17,7 +17,7 @@ from headrace.model.connectors import place_of
 from headrace.operations import targets
 from headrace.operations.documents import RunDocument
 from headrace.operations.downstream import downstream
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import Work
 from headrace.operations.run_document import run_document
@@ -80,7 +80,7 @@ def _copied(file: Path, folders: Folders) -> str:
     return name
 
 
-@verb("receive", ReceiveArguments, RunDocument)
+@leader_command("receive", ReceiveArguments, RunDocument)
 def _receive(context: Context, arguments: ReceiveArguments, progress: Progress) -> Work:
     leader = context.leader(progress)
     compiled = leader.applied.compiled

@@ -11,7 +11,7 @@ from headrace.operations import reasons, targets
 from headrace.operations.incident_documents import IncidentRow
 from headrace.operations.incidents import found_in, row_of
 from headrace.operations.judging import judge_now
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.store import Transaction
@@ -50,7 +50,7 @@ def report(session: Session, target: str, *, first: str | None, last: str | None
     return perform(session, "report_incident", ReportArguments(node, begins, ends, said), progress)  # type: ignore[no-any-return]
 
 
-@verb("report_incident", ReportArguments, IncidentRow)
+@leader_command("report_incident", ReportArguments, IncidentRow)
 def _report(context: Context, arguments: ReportArguments, progress: Progress) -> IncidentRow:
     del progress
     applied = context.applied()

@@ -26,7 +26,7 @@ AHEAD_SECONDS, AHEAD_TIMES = 4.0, 20
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What a verb has to wait for: a run, and the document that is made of what it came to."""
+    """What a command has to wait for: a run, and the document that is made of what it came to."""
 
     leader: Leader
     order: Order

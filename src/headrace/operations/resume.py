@@ -12,7 +12,7 @@ from headrace.observe.diagnosis.causes import CauseKind
 from headrace.operations.interventions import PauseDocument
 from headrace.operations.judging import judge_now
 from headrace.operations.paused import audited, listed, scheduled
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.selection import selected
 from headrace.operations.session import Session
@@ -37,7 +37,7 @@ def resume(session: Session, select: Sequence[str], *, exclude: Sequence[str], r
     return perform(session, "resume", arguments, progress)  # type: ignore[no-any-return]
 
 
-@verb("resume", ResumeArguments, PauseDocument)
+@leader_command("resume", ResumeArguments, PauseDocument)
 def _resume(context: Context, arguments: ResumeArguments, progress: Progress) -> PauseDocument:
     del progress
     applied = context.applied()

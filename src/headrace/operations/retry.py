@@ -13,7 +13,7 @@ from headrace.model.required import WHOLE
 from headrace.operations import targets
 from headrace.operations.ahead_of_runs import announce, of_places
 from headrace.operations.documents import RunDocument
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import Work
 from headrace.operations.run_document import run_document
@@ -50,7 +50,7 @@ def retry(session: Session, target: str, *, reason: str | None, progress: Progre
     return perform(session, "retry", RetryArguments(target, (reason or "").strip()), progress)  # type: ignore[no-any-return]
 
 
-@verb("retry", RetryArguments, RunDocument)
+@leader_command("retry", RetryArguments, RunDocument)
 def _retry(context: Context, arguments: RetryArguments, progress: Progress) -> Work | RunDocument:
     leader = context.leader(progress)
     with context.store.read() as tx:

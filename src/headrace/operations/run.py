@@ -15,7 +15,7 @@ from headrace.model.ordering import order_of
 from headrace.operations.ahead_of_runs import Span, announce, of_recomputing
 from headrace.operations.approvals import check_run
 from headrace.operations.documents import CountsRow, RunDocument
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import Work
 from headrace.operations.run_document import run_document
@@ -43,7 +43,7 @@ class RunArguments(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-def run(  # noqa: PLR0913 - as many as the verb has options
+def run(  # noqa: PLR0913 - as many as the command has options
     session: Session,
     select: Sequence[str],
     *,
@@ -75,7 +75,7 @@ def _check(session: Session, arguments: RunArguments, progress: Progress) -> Non
     check_run(session, compiled, names, partitions=arguments.partitions, first=arguments.first, last=arguments.last, again=arguments.again)
 
 
-@verb("run", RunArguments, RunDocument)
+@leader_command("run", RunArguments, RunDocument)
 def _run(context: Context, arguments: RunArguments, progress: Progress) -> Work:
     leader = context.leader(progress)
     compiled = leader.applied.compiled

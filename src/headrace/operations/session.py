@@ -1,4 +1,4 @@
-"""A project opened for one verb: where it is, what its files say, what is applied, what time it is."""
+"""A project opened for one command: where it is, what its files say, what is applied, what time it is."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ NAMES_FILE = "cache/names"
 
 
 class Session:
-    """What a verb works with. Everything is opened when it is first asked for; only reads."""
+    """What a command works with. Everything is opened when it is first asked for; only reads."""
 
     def __init__(self, root: Path, env: str, now: str | None, actor: str, *, leads: bool = True) -> None:
         self.root = root
         self.env = env
         self.actor = actor
         self.leads = leads
-        """Whether a verb may lead where nobody does; else it waits for whoever leads next."""
+        """Whether a command may lead where nobody does; else it waits for whoever leads next."""
         self.lake_may_be_empty = False
         """Whether the state is opened beside a lake that has none of its files: to say what is missing."""
         self.memory: dict[str, tuple[str, Any]] = {}
@@ -138,7 +138,7 @@ class Session:
 
     @cached_property
     def store(self) -> Store | None:
-        """The state, to be read; None before the first verb that writes. StoreError if it can't be used."""
+        """The state, to be read; None before the first command that writes. StoreError if it can't be used."""
         if not state_exists(self.root, self.settings):
             return None
         return open_state(self.root, self.settings, lake_may_be_empty=self.lake_may_be_empty)
@@ -247,7 +247,7 @@ class Session:
     _exactly: tuple[ProjectFiles, Compilation] | None = None
 
     def _compile(self, progress: Progress | None, files: ProjectFiles | None) -> Compilation:
-        from headrace.plan import compile_project  # sqlglot: verbs that only look at what is applied don't pay for it
+        from headrace.plan import compile_project  # sqlglot: commands that only look at what is applied don't pay for it
 
         told = _Told(progress) if progress else None
         cache = self.data_folder / "cache"
@@ -299,7 +299,7 @@ class _Machine:
 
 
 def _clock_without_store(now: datetime | None) -> Clock:
-    """`--now` makes it a replay, as the first writing verb would."""
+    """`--now` makes it a replay, as the first writing command would."""
     if now is None:
         return Clock(ClockKind.LIVE, 0, moving=True, real=_Machine())
     return Clock(ClockKind.REPLAY, to_us(now), moving=False, real=_Machine())
@@ -330,7 +330,7 @@ class _Told:
 
 
 def _settings(root: Path) -> Settings:
-    """headrace.toml alone: all that a verb needs to find the state."""
+    """headrace.toml alone: all that a command needs to find the state."""
     from headrace.model import toml
     from headrace.model.settings import read_settings
 

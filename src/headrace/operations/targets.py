@@ -93,9 +93,9 @@ def unknown(name: str, names: Collection[str], *, also: Source | Asset | Consume
     """What to raise for a name that isn't one of `names`."""
     if isinstance(also, Consumer):
         what = "is a consumer, and has no export" if also.export is None else "is a consumer"
-        return UsageError(f"{name} {what}: this verb takes what it reads", hint=f"one of {', '.join(also.reads[:12])}")
+        return UsageError(f"{name} {what}: this command takes what it reads", hint=f"one of {', '.join(also.reads[:12])}")
     if also is not None:
-        return UsageError(f"{name} is a {type(also).__name__.lower()}, which this verb can't take", hint="headrace ls")
+        return UsageError(f"{name} is a {type(also).__name__.lower()}, which this command can't take", hint="headrace ls")
     return UnknownName(f"there is no {name[:60]!r}", hint=did_you_mean(name, names) or "headrace ls")
 
 

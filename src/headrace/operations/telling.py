@@ -1,4 +1,4 @@
-"""Messages that a verb's work has brought about are sent when it has ended, and a server's while it works."""
+"""Messages that a command's work has brought about are sent when it has ended, and a server's while it works."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import msgspec
 
 from headrace.lake.intact import DataCorrupted
 from headrace.operations.documents import RunDocument
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import Work
 from headrace.operations.run_document import run_document
@@ -23,7 +23,7 @@ def tick(session: Session, *, progress: Progress) -> RunDocument:
     return perform(session, "tick", TickArguments(), progress)  # type: ignore[no-any-return]
 
 
-@verb("tick", TickArguments, RunDocument)
+@leader_command("tick", TickArguments, RunDocument)
 def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Work:
     del arguments
     leader = context.leader(progress)

@@ -17,7 +17,7 @@ from headrace.observe.watched import watched
 from headrace.operations import reasons
 from headrace.operations.documents import Document
 from headrace.operations.judging import judge_now
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.store import Transaction
@@ -59,7 +59,7 @@ def waive(session: Session, target: str, *, reason: str | None, progress: Progre
     return perform(session, "waive", WaiveArguments(name, interval, said), progress)  # type: ignore[no-any-return]
 
 
-@verb("waive", WaiveArguments, WaiveDocument)
+@leader_command("waive", WaiveArguments, WaiveDocument)
 def _waive(context: Context, arguments: WaiveArguments, progress: Progress) -> WaiveDocument:
     del progress
     applied = context.applied()

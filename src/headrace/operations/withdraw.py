@@ -14,7 +14,7 @@ from headrace.observe.watched import watched
 from headrace.operations import reasons, targets
 from headrace.operations.interventions import StaleRow, WithdrawDocument
 from headrace.operations.judging import judge_now
-from headrace.operations.performing import Context, perform, verb
+from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.plan import Compiled
@@ -82,7 +82,7 @@ def _prepared(session: Session, target: str, reason: str) -> WithdrawArguments:
     return WithdrawArguments(node, key, reason, made)
 
 
-@verb("withdraw", WithdrawArguments, WithdrawDocument)
+@leader_command("withdraw", WithdrawArguments, WithdrawDocument)
 def _withdraw(context: Context, arguments: WithdrawArguments, progress: Progress) -> WithdrawDocument:
     applied = context.applied()
     if applied is None:

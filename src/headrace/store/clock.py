@@ -1,4 +1,4 @@
-"""The store's clock: live, or a replay of the past. Fixed by the store's first writing verb.
+"""The store's clock: live, or a replay of the past. Fixed by the store's first writing command.
 
 A live clock is the leader's wall clock. A replay's clock stands where `--now` and the work done since have
 brought it; a server that waits does no work. Neither ever tells less than the last time that was written, so that
@@ -60,7 +60,7 @@ class Clock:
 
     @classmethod
     def for_writing(cls, tx: Transaction, now: datetime | None, *, real: RealTime | None = None) -> Clock:
-        """The clock of a verb that changes something; the first such verb decides between live and replay.
+        """The clock of a command that changes something; the first such command decides between live and replay.
 
         `now` is `--now`. Raises Refused for `--now` on a live store, UsageError if it is earlier than the last one.
         """
@@ -74,7 +74,7 @@ class Clock:
 
     @classmethod
     def for_reading(cls, tx: Transaction, now: datetime | None, *, real: RealTime | None = None) -> Clock:
-        """The clock of a verb that only reports: at `now` if given, else at the present (live) or at the last time
+        """The clock of a command that only reports: at `now` if given, else at the present (live) or at the last time
         seen (replay), where it stands still.
 
         Raises UsageError if `now` is earlier than a replay's last `--now`.
@@ -105,7 +105,7 @@ class Clock:
         return instant(self.now_us())
 
     def advance(self, tx: Transaction, now: datetime) -> None:
-        """Move a replay on, as another `--now` would, within one verb. UsageError if that is earlier than the last one."""
+        """Move a replay on, as another `--now` would, within one command. UsageError if that is earlier than the last one."""
         if self.kind is ClockKind.LIVE:
             raise Refused("this store is live: its clock can't be moved")
         self._base = max(_start(tx, now), self.now_us())

@@ -122,7 +122,7 @@ def state_path(root: Path, settings: Settings) -> Path:
 
 
 def exists(root: Path, settings: Settings, resolve: Resolve | None = None) -> bool:
-    """Whether a verb that writes has made the state already. StoreError for an address that can't be used."""
+    """Whether a command that writes has made the state already. StoreError for an address that can't be used."""
     engine = engine_of(root, settings, resolve)
     try:
         return engine.exists()

@@ -1,7 +1,7 @@
-"""What a verb asks of a running leader: a row, a wake-up, and the answer in the same row.
+"""What a command asks of a running leader: a row, a wake-up, and the answer in the same row.
 
-A verb that changes something never competes with the leader. Where one runs, it submits a request and follows
-it; if that leader ends first, the verb takes the lease itself and finds its own request waiting, with any other
+A command that changes something never competes with the leader. Where one runs, it submits a request and follows
+it; if that leader ends first, the command takes the lease itself and finds its own request waiting, with any other
 that was left. A request that a dead leader had begun is done again by the next one: what requests ask for
 reaches the same result when it is asked for twice.
 """
@@ -32,10 +32,10 @@ class RequestState(enum.StrEnum):
 
 
 class Request(NamedTuple):
-    """One request. `document` is JSON text: the verb's document when done, what went wrong when failed."""
+    """One request. `document` is JSON text: the command's document when done, what went wrong when failed."""
 
     id: int
-    verb: str
+    command: str
     arguments: dict[str, Any]
     actor: str
     state: RequestState
@@ -49,13 +49,13 @@ class Request(NamedTuple):
         return self.state in (RequestState.DONE, RequestState.FAILED)
 
 
-def submit(store: Store, verb: str, arguments: dict[str, Any], actor: str) -> int:
+def submit(store: Store, command: str, arguments: dict[str, Any], actor: str) -> int:
     """Ask the leader for something; gives the request's id. `arguments` must be JSON-able."""
     text = msgspec.json.encode(arguments).decode()
     with store.write(None) as tx:
         cursor = tx.execute(
             "insert into request (verb, arguments, actor, state, created_at) values (:verb, :arguments, :actor, 'waiting', :at)",
-            {"verb": verb, "arguments": text, "actor": actor, "at": _wall_us()},
+            {"verb": command, "arguments": text, "actor": actor, "at": _wall_us()},
         )
         assert cursor.lastrowid is not None
         request_id = cursor.lastrowid
@@ -127,8 +127,8 @@ class Follower:
 
 
 def _request(row: tuple[Any, ...]) -> Request:
-    request_id, verb, arguments, actor, state, epoch, run_id, document = row
-    return Request(request_id, verb, msgspec.json.decode(arguments), actor, RequestState(state), epoch, run_id, document)
+    request_id, command, arguments, actor, state, epoch, run_id, document = row
+    return Request(request_id, command, msgspec.json.decode(arguments), actor, RequestState(state), epoch, run_id, document)
 
 
 def _wall_us() -> int:

@@ -1,4 +1,4 @@
-"""Bringing a state up to date by name, as every verb that writes does by itself."""
+"""Bringing a state up to date by name, as every command that writes does by itself."""
 
 from __future__ import annotations
 

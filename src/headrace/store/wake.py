@@ -1,4 +1,4 @@
-"""How a verb wakes the leader: an empty datagram to a socket beside the database.
+"""How a command wakes the leader: an empty datagram to a socket beside the database.
 
 A wake-up is a hint and carries nothing: what is asked for stands in the `request` table. One that is lost costs
 the time until the leader looks by itself.

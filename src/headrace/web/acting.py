@@ -1,6 +1,6 @@
 """Acts under way: each in a thread of its own, for it may take as long as a backfill.
 
-An act never leads: it asks whoever does, as a verb beside a server would. Where the process ends, what was asked for is kept in the
+An act never leads: it asks whoever does, as a command beside a server would. Where the process ends, what was asked for is kept in the
 store and done by the next leader; only its answer is lost.
 """
 
@@ -114,6 +114,6 @@ def _done(act: Act, do: Callable[[Act], Any], loop: asyncio.AbstractEventLoop) -
     except HeadraceError as error:
         act.problem = of_error(error)
     except Exception:  # noqa: BLE001 - the boundary of a thread: what it was is nobody's who asks over a network
-        act.problem = Problem(500, "something went wrong here", "the same by its verb, with -v, says what")
+        act.problem = Problem(500, "something went wrong here", "the same by its command, with -v, says what")
     if not loop.is_closed():
         loop.call_soon_threadsafe(act.over.set)

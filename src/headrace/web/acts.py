@@ -1,4 +1,4 @@
-"""What can be done over the API: the same operations as the verbs, by whoever serves, in the same audit trail.
+"""What can be done over the API: the same operations as the commands, by whoever serves, in the same audit trail.
 
 What would be done is looked at before, by a GET; `agreed` is the word that came with it, and where something else would be done by now
 nothing is.

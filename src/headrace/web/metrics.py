@@ -146,7 +146,7 @@ def _of_store(said: Text, session: Session) -> None:
                *(({"source": name}, late[name]) for name in sources))  # fmt: skip
     said.gauge("attempts", "Attempts under way.", *(({"state": state}, n) for state, n in work.attempts.items()))
     said.gauge("queue_age_seconds", "How long the oldest attempt that is under way has been.", ({}, _since(work.oldest_us, now)))
-    said.gauge("requests_waiting", "What verbs have asked for, and nobody has answered.", ({}, work.requests))
+    said.gauge("requests_waiting", "What commands have asked for, and nobody has answered.", ({}, work.requests))
     said.gauge("partitions_open", "Partitions that aren't published.", *(({"state": state}, n) for state, n in partitions.items()))
     said.gauge("source_last_look_age_seconds", "Since a source was last looked at.",
                *(({"source": name}, _since(look.at, now)) for name, look in looks.items()))  # fmt: skip

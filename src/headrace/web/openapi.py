@@ -49,7 +49,7 @@ def document(table: Iterable[Endpoint] = TABLE) -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "Headrace", "version": __version__, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-            "description": "The documents of Headrace's verbs over HTTP. Times are ISO 8601 with an offset; every field is always there.",
+            "description": "The responses of Headrace's commands over HTTP. Times are ISO 8601 with an offset; every field is present.",
         },
         "security": [{name: []} for name in SECURITY],
         "paths": dict(sorted(paths.items())),

@@ -1,4 +1,4 @@
-"""What an act would do, looked at before: what verbs show with `--dry-run` or `--patch`, and whom other acts reach."""
+"""What an act would do, looked at before: what commands show with `--dry-run` or `--patch`, and whom other acts reach."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def accepted_names(session: Session, asked: NamesAsked) -> AcceptDocument:
 
 
 class EffectAsked(Asked, frozen=True, kw_only=True):
-    """A selection as verbs take it."""
+    """A selection as commands take it."""
 
     select: tuple[str, ...]
     exclude: tuple[str, ...] = ()

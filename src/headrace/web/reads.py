@@ -1,4 +1,4 @@
-"""What can be looked at that a verb shows too: the same documents, made by the same operations."""
+"""What can be looked at that a command shows too: the same documents, made by the same operations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Limit = Annotated[int, Meta(ge=1, le=1_000)]
 
 
 class StatusAsked(Asked, frozen=True, kw_only=True):
-    """`select` as verbs take it."""
+    """`select` as commands take it."""
 
     select: tuple[str, ...] = ()
     window: str = WINDOW
@@ -71,7 +71,7 @@ def runs(session: Session, asked: RunsAsked) -> list[RunRow]:
 
 
 class LsAsked(Asked, frozen=True, kw_only=True):
-    """Selections as verbs take them."""
+    """Selections as commands take them."""
 
     select: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()

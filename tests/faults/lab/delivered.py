@@ -407,7 +407,7 @@ def reported(lab: Lab, chance: random.Random) -> Fault:
         for row in made.rows[: max(len(made.rows) // 20, 1)]:
             row[measure.name] = str(math.ceil(float(row[measure.name] or 1)) + 1)
 
-    report: Act = lambda stage: stage.verb(  # noqa: E731 - one act, said where it is used
+    report: Act = lambda stage: stage.command(  # noqa: E731 - one act, said where it is used
         lab.morning, time(8, 30), "incidents", "report", source.name, "--from", lab.day.isoformat(), "--reason", "figures that can't be"
     )
     what = f"a person reports {lab.day}"

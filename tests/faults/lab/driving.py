@@ -26,7 +26,7 @@ from headrace.operations.status import status
 from headrace.operations.tick import tick
 from lab.declarations import SERVER, TOKEN
 
-VERB_SECONDS_MAX = 600
+COMMAND_SECONDS_MAX = 600
 
 
 class Seen(NamedTuple):
@@ -108,12 +108,12 @@ class Driver:
         session.close()
         return found
 
-    def verb(self, now: datetime, *arguments: str) -> Any:
-        """A verb as it is typed; its document. Wrong use and a change that can't be applied are errors
+    def command(self, now: datetime, *arguments: str) -> Any:
+        """A command as it is typed; its document. Wrong use and a change that can't be applied are errors
         of the lab's; 3 says that an approval is needed."""
         self.now = max(now, self.now + timedelta(seconds=1))
         command = [sys.executable, "-m", "headrace", *arguments, "--json", "--project", str(self.root), "--now", self.now.isoformat()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=VERB_SECONDS_MAX, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False)
         if done.returncode not in ({0, 3} if arguments[0] == "apply" else {0, 1, 3}):
             raise RuntimeError(f"headrace {' '.join(arguments)}: exit {done.returncode}: {done.stderr[-1_000:]}")
         return json.loads(done.stdout) if done.stdout.strip() else None

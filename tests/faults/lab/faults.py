@@ -24,8 +24,8 @@ class Stage:
     mended: date
     """The morning on which those whose fault it is mend it."""
 
-    def verb(self, day: date, at: time, *arguments: str) -> None:
-        self.driver.verb(self.lab.moment(day, at), *arguments)
+    def command(self, day: date, at: time, *arguments: str) -> None:
+        self.driver.command(self.lab.moment(day, at), *arguments)
 
 
 Act = Callable[[Stage], None]

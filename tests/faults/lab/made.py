@@ -33,11 +33,11 @@ def _code(name: str, edit: Callable[[Asset, random.Random], tuple[str, str]], *,
 
         def strike(stage: Stage) -> None:
             declare_assets(lab.root, changed(lab.graph, asset.name, body))
-            stage.verb(stage.lab.morning, EARLY, "apply", "--yes")
+            stage.command(stage.lab.morning, EARLY, "apply", "--yes")
 
         def mend(stage: Stage) -> None:
             declare_assets(lab.root, lab.graph)
-            stage.verb(stage.mended, EARLY, "apply", "--yes")
+            stage.command(stage.mended, EARLY, "apply", "--yes")
 
         return Fault(f"code_error {name}", asset.name, what, strike=strike, mend=mend, resent=False, by_itself=fails)
 
@@ -86,7 +86,7 @@ def _machine(name: str, trouble: str, what: str, *, mended: bool = True, by_itse
         def mend(stage: Stage) -> None:
             path.unlink(missing_ok=True)
             if not by_itself:
-                stage.verb(stage.mended, EARLY, "retry", asset.name)
+                stage.command(stage.mended, EARLY, "retry", asset.name)
 
         return Fault(name, asset.name, what, strike=strike, mend=mend if mended else nothing, resent=False, by_itself=by_itself)
 
@@ -114,7 +114,7 @@ def infeasible(lab: Lab, chance: random.Random) -> Fault:
 
     def strike(stage: Stage) -> None:
         declare_consumers(lab.root, earlier)
-        stage.verb(stage.lab.morning, time(0, 5), "apply", "--yes")
+        stage.command(stage.lab.morning, time(0, 5), "apply", "--yes")
 
     return Fault("deadline_infeasible", consumer.name, "it is due at 00:10", strike=strike, resent=False, by_itself=False)
 
@@ -144,7 +144,7 @@ def misconfigured(lab: Lab, chance: random.Random) -> Fault:
     def write(text: str, *, mended: bool) -> Act:
         def act(stage: Stage) -> None:
             path.write_text(text)
-            stage.verb(stage.mended if mended else stage.lab.morning, EARLY, "apply", "--yes")
+            stage.command(stage.mended if mended else stage.lab.morning, EARLY, "apply", "--yes")
 
         return act
 
@@ -154,8 +154,8 @@ def misconfigured(lab: Lab, chance: random.Random) -> Fault:
 
 def paused(lab: Lab, chance: random.Random) -> Fault:
     asset = chance.choice(lab.graph.assets)
-    strike: Act = lambda stage: stage.verb(stage.lab.morning, EARLY, "pause", asset.name, "--reason", "looking into it")  # noqa: E731
-    mend: Act = lambda stage: stage.verb(stage.mended, EARLY, "resume", asset.name)  # noqa: E731
+    strike: Act = lambda stage: stage.command(stage.lab.morning, EARLY, "pause", asset.name, "--reason", "looking into it")  # noqa: E731
+    mend: Act = lambda stage: stage.command(stage.mended, EARLY, "resume", asset.name)  # noqa: E731
     return Fault("paused", asset.name, "somebody looks into it", strike=strike, mend=mend, resent=False)
 
 
@@ -167,7 +167,7 @@ def unapproved(lab: Lab, chance: random.Random) -> Fault:
         settings = lab.root / "headrace.toml"
         settings.write_text(settings.read_text() + '[policy]\nbackfill_approval = "partitions > 2"\n')
         first, last = lab.day - timedelta(5), lab.day - timedelta(1)
-        stage.verb(
+        stage.command(
             stage.lab.morning, EARLY, "backfill", asset.name, "--from", first.isoformat(), "--to", last.isoformat(), "--mode", "all",
             "--only", "--reason", "made again", "--yes",
         )  # fmt: skip

@@ -1,1 +1,1 @@
-"""One file a verb: its arguments, the operation it calls, and how the document looks to people."""
+"""One file a command: its arguments, the operation it calls, and how the document looks to people."""

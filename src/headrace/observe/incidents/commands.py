@@ -47,7 +47,7 @@ _PEOPLE = (ActorType.PERSON, ActorType.SERVICE)
 _Places = tuple[tuple[str, str], ...]
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedAction(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody did. `did` is a participle (`dropped`), `extra` what belongs to it (`until …`),
     `places` the nodes, consumers and partitions that it is about; an empty partition means all."""
 
@@ -119,7 +119,7 @@ def note(tx: Transaction, scene: Scene, blockage: Blockage, after: int) -> int:
     return last if len(rows) < READ_MAX else rows[-1][0]
 
 
-def since(tx: Transaction, scene: Scene, incident: Incident, lines: Iterable[Happened]) -> list[Command]:
+def since(tx: Transaction, scene: Scene, incident: Incident, lines: Iterable[Happened]) -> list[RecordedAction]:
     """The commands of these lines of an incident's timeline that did something, oldest first, each
     with the places at which it touches the incident and didn't fail; without repairs of the incident
     that failed, and without what its repairs consist of."""
@@ -144,7 +144,7 @@ def since(tx: Transaction, scene: Scene, incident: Incident, lines: Iterable[Hap
     return ended
 
 
-def gave_other_rows(tx: Transaction, scene: Scene, nodes: Collection[str], first_us: int, last_us: int) -> Command | None:
+def gave_other_rows(tx: Transaction, scene: Scene, nodes: Collection[str], first_us: int, last_us: int) -> RecordedAction | None:
     """The last command by which one of these nodes was published between two times, with the places
     that it published of them; None where Headrace did it by itself."""
     rows = trail.commands_between(tx, first_us, last_us, tuple(_COMPUTING), READ_MAX)
@@ -158,13 +158,13 @@ def gave_other_rows(tx: Transaction, scene: Scene, nodes: Collection[str], first
     return None
 
 
-def _is_step(one: Command, repair: Command, last: int | None) -> bool:
+def _is_step(one: RecordedAction, repair: RecordedAction, last: int | None) -> bool:
     """Whether a repair did it that is under way (`last` is None), or ended after it."""
     mine = one.action in _OF_REPAIRS and one.actor == repair.actor
     return mine and repair.seq <= one.seq and (last is None or one.seq <= last)
 
 
-def _computed_nothing(tx: Transaction, touched: _Touched, steps: Sequence[Command]) -> bool:
+def _computed_nothing(tx: Transaction, touched: _Touched, steps: Sequence[RecordedAction]) -> bool:
     """Whether steps of a repair were to compute something of an incident, and published none of it."""
     computing = [one for one in steps if one.action in _COMPUTING]
     return bool(computing) and not any(touched.where_it_succeeded(tx, one) for one in computing)
@@ -190,7 +190,7 @@ def _spans(acts: Iterable[str], kind: str) -> dict[int, int]:
     return {int(first): int(last) for first, last in found}
 
 
-def told(commands: Sequence[Command], limit: int) -> str:
+def told(commands: Sequence[RecordedAction], limit: int) -> str:
     """The last commands in a clause, those that are alike together:
     `dropped by ann: orders@2025-01-09 (a test file)`."""
     alike: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
@@ -215,7 +215,7 @@ class _Touched:
         self._symptoms = {(symptom.node, symptom.partition) for symptom in stored.symptoms_of(tx, one.id)}
         self._below = {*one.affected.assets, *one.affected.consumers}
 
-    def by(self, command: Command, waited: set[tuple[str, str]]) -> _Places:
+    def by(self, command: RecordedAction, waited: set[tuple[str, str]]) -> _Places:
         """The places at which a command touches this incident; `waited` is what a waived interval
         waits for."""
         if command.action == Action.INCIDENT_FIXED:
@@ -228,7 +228,7 @@ class _Touched:
             return tuple(place for place in command.places if self._declared_anew(place[0]))
         return tuple(place for place in command.places if self._at(*place))
 
-    def where_it_succeeded(self, tx: Transaction, command: Command) -> _Places:
+    def where_it_succeeded(self, tx: Transaction, command: RecordedAction) -> _Places:
         """The places at which a command touches this incident, without those at which its run or its
         backfill published nothing."""
         places = self.by(command, set()) or command.places
@@ -276,7 +276,7 @@ class _Touched:
         return self._one.node in seen
 
 
-def _line(command: Command, places: _Places) -> Happened:
+def _line(command: RecordedAction, places: _Places) -> Happened:
     text = _clause(command.did, command.actor, command.extra, dict.fromkeys(places), command.reason)
     return Happened(command.at, text, command.actor, f"{ACT}{command.seq}")
 
@@ -292,7 +292,7 @@ def _place(node: str, key: str) -> str:
     return node if key in ("", WHOLE) else f"{node}@{key}"
 
 
-def _waited_for(scene: Scene, blockage: Blockage, command: Command) -> set[tuple[str, str]]:
+def _waited_for(scene: Scene, blockage: Blockage, command: RecordedAction) -> set[tuple[str, str]]:
     """What a waived interval waits for."""
     if command.action != Action.OBLIGATION_WAIVED:
         return set()
@@ -314,7 +314,7 @@ def _key(partition: str) -> str:
 # Read from the trail
 
 
-def _parsed(tx: Transaction, scene: Scene, rows: Iterable[tuple[int, int, str]]) -> Iterator[Command]:
+def _parsed(tx: Transaction, scene: Scene, rows: Iterable[tuple[int, int, str]]) -> Iterator[RecordedAction]:
     """What people did, of these entries."""
     for seq, at, text in rows:
         event = json.loads(text)
@@ -328,7 +328,7 @@ def _parsed(tx: Transaction, scene: Scene, rows: Iterable[tuple[int, int, str]])
             did = IN_VAIN
         if event["action"] == Action.CONTRACT_ACCEPTED:
             did = _of_contract(event.get("after") or {})
-        yield Command(
+        yield RecordedAction(
             seq=seq, at=at, action=event["action"], did=did, actor=str(event["actor"]["id"]), extra=extra,
             places=places, reason=" ".join(str(event.get("reason") or "").split())[:REASON_MAX],
             run=int(event["object"]["id"]) if event["action"] == Action.RUN_REQUESTED else None,

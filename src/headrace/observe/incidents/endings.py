@@ -19,7 +19,7 @@ from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence
 from headrace.observe.evaluation import Evaluation, clause
 from headrace.observe.incidents import commands
-from headrace.observe.incidents.commands import DECLARING, ENDING, MERGED, Command
+from headrace.observe.incidents.commands import DECLARING, ENDING, MERGED, RecordedAction
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE
 from headrace.observe.wording import arrived, dated
@@ -142,7 +142,7 @@ def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
     return lines[begins:]
 
 
-def _of_what_it_reads(tx: Transaction, scene: Scene, one: Incident, lines: Sequence[Happened]) -> Command | None:
+def _of_what_it_reads(tx: Transaction, scene: Scene, one: Incident, lines: Sequence[Happened]) -> RecordedAction | None:
     """What somebody did that published other rows of what the partition reads, or is checked against,
     after it had failed and before it was published."""
     node = scene.declared.nodes.get(one.node)
@@ -218,7 +218,7 @@ def _still_away(tx: Transaction, one: Incident) -> Incident | None:
     return next((it for it in others if set(it.affected.partitions) & set(one.affected.partitions)), None)
 
 
-def _promised_anew(scene: Scene, one: Incident, done: Sequence[Command], now: int) -> Iterator[str]:
+def _promised_anew(scene: Scene, one: Incident, done: Sequence[RecordedAction], now: int) -> Iterator[str]:
     """That what was late still isn't there, where only its declaration was changed."""
     node = scene.declared.nodes.get(one.node)
     if node is None or CauseKind(one.kind) not in (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE):

@@ -1,4 +1,4 @@
-"""The documents that verbs give: what `--json` prints, what the API serves, what Python users get.
+"""The documents that commands give: what `--json` prints, what the API serves, what Python users get.
 
 Field names are INTERFACE's. Every field is always there: what isn't built or isn't known is null, never left out.
 Times are aware datetimes (ISO 8601 with offset in JSON); partition keys are text.

@@ -1,4 +1,4 @@
-"""The base of the documents that verbs give, and the rows that many of them have."""
+"""The base of the documents that commands give, and the rows that many of them have."""
 
 from __future__ import annotations
 

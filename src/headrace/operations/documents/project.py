@@ -1,4 +1,4 @@
-"""The documents of verbs that begin a project, list it, check it and explain: `init`, `demo`, `validate`, `ls`, `explain`."""
+"""The documents of commands that begin a project, list it, check it and explain: `init`, `demo`, `validate`, `ls`, `explain`."""
 
 from __future__ import annotations
 

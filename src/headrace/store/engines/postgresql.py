@@ -464,7 +464,7 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "53200": ("is out of memory", "give the server more"),
     "53300": ("has no connection left", "raise max_connections, or end what holds them"),
     "55P03": ("is locked by another process, for longer than we wait", "find who holds it in pg_stat_activity and let it finish"),
-    "57": ("ended the connection", "see the server's log; the next verb connects again"),
+    "57": ("ended the connection", "see the server's log; the next command connects again"),
     "40": ("couldn't serialize two transactions", "do it again"),
     "XX": ("is damaged, or has an error of its own", "see the server's log; restore from a backup"),
 }

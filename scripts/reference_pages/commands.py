@@ -1,13 +1,13 @@
-"""Verbs with their arguments and options, as their functions' signatures say."""
+"""Commands with their arguments and options, as their functions' signatures say."""
 
 from __future__ import annotations
 
 import inspect
 from importlib import import_module
 
+from headrace.cli.command_table import COMMANDS, GROUPS, NOT_BUILT, CliCommand
 from headrace.cli.help import OPTIONS
 from headrace.cli.parsing import Argument, Option, Parameter, parameters
-from headrace.cli.verbs import GROUPS, NOT_BUILT, VERBS, Verb
 from headrace.model import errors
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
@@ -23,17 +23,17 @@ EXIT_CODES = (
 
 def page() -> str:
     """The page."""
-    lead = "Every verb, its arguments and options. `headrace VERB --help` says the same."
-    parts = [["## Options of every verb", "", "```", OPTIONS, "```"]]
+    lead = "Every command, its arguments and options. `headrace COMMAND --help` says the same."
+    parts = [["## Options of every command", "", "```", OPTIONS, "```"]]
     for group in GROUPS:
         parts.append([f"## {group.capitalize()}"])
-        parts += [_verb(verb) for verb in VERBS if verb.group == group]
+        parts += [_command(command) for command in COMMANDS if command.group == group]
     codes = ["## Exit codes", "", *table(("code", "means"), EXIT_CODES), "", "Errors and the codes that they mean:", "", "```"]
     parts.append([*codes, _tree(), "```"])
     taken = "These names are taken, and say what to use instead until they are built."
-    later = table(("verb", "instead"), ((code(name), hint) for name, hint in sorted(NOT_BUILT.items())))
+    later = table(("command", "instead"), ((code(name), hint) for name, hint in sorted(NOT_BUILT.items())))
     parts.append(["## Not built yet", "", taken, "", *later])
-    return written("Verbs", lead, *parts)
+    return written("Commands", lead, *parts)
 
 
 def _tree() -> str:
@@ -42,12 +42,18 @@ def _tree() -> str:
     return text.partition("\n\n")[2]
 
 
-def _verb(verb: Verb) -> list[str]:
-    command = import_module(verb.module).command
-    found = parameters(command)
+def _command(command: CliCommand) -> list[str]:
+    function = import_module(command.module).command
+    found = parameters(function)
     words = " ".join(one.said.metavar for one in found if isinstance(one.said, Argument) and one.said.metavar)
-    lines = [f"### {verb.name}", "", f"{verb.summary[0].upper()}{verb.summary[1:]}.", "", f"    headrace {verb.name} {words}".rstrip()]
-    lines += ["", *(inspect.getdoc(command) or "").splitlines()]
+    lines = [
+        f"### {command.name}",
+        "",
+        f"{command.summary[0].upper()}{command.summary[1:]}.",
+        "",
+        f"    headrace {command.name} {words}".rstrip(),
+    ]
+    lines += ["", *(inspect.getdoc(function) or "").splitlines()]
     rows = [(_name(one), one.said.help, _default(one)) for one in found if one.said.help or one.said.metavar]
     return [*lines, "", *table(("argument", "means", "default"), rows)] if rows else lines
 

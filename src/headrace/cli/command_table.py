@@ -1,0 +1,143 @@
+"""What can be typed: the commands that run today, those whose names are taken, and what other tools call them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class CliCommand(NamedTuple):
+    """A command that runs. Its module is `headrace.cli.commands.<name>`."""
+
+    name: str
+    group: str
+    summary: str
+
+    @property
+    def module(self) -> str:
+        """Where its `command` function is; `_` where the name can't be a module's."""
+        return f"headrace.cli.commands.{MODULES.get(self.name, self.name.replace('-', '_'))}"
+
+
+GROUPS = ("start", "look", "act", "change", "operate")
+
+MODULES = {"try": "try_asset", "test": "testing"}
+
+COMMANDS = (
+    CliCommand("demo", "start", "the guided example on real data"),
+    CliCommand("init", "start", "a new project that runs; --from FILE… derives it from files"),
+    CliCommand("status", "start", "consumers first: served or not, since when, why"),
+    CliCommand("ls", "look", "the sources, assets and consumers"),
+    CliCommand("why", "look", "what a consumer or an asset waits for"),
+    CliCommand("runs", "look", "what ran, and what became of it"),
+    CliCommand("logs", "look", "the lines that an attempt wrote"),
+    CliCommand("deliveries", "look", "what arrived at a source, and what became of it"),
+    CliCommand("incidents", "look", "the causes that are open, one incident each; report: published data is wrong"),
+    CliCommand("incident", "look", "one cause: its evidence, whom it affects, what repairs it"),
+    CliCommand("quarantine", "look", "held and rejected data, with the reason"),
+    CliCommand("checks", "look", "the checks and what they came to; challenge: which can't fail, what none notices; suggest: which to add"),
+    CliCommand("lineage", "look", "where a column comes from and goes to"),
+    CliCommand("read", "look", "published data as table, CSV, JSON, Parquet or Arrow"),
+    CliCommand("diff", "look", "what changed of an asset between two moments"),
+    CliCommand("sql", "look", "a query over one snapshot of all that is published"),
+    CliCommand("explain", "look", "a page for each problem code"),
+    CliCommand("versions", "look", "what was applied, by which plan, with its files as they are stored"),
+    CliCommand("audit", "look", "who did what and why, and whether anybody changed the record"),
+    CliCommand("fix", "start", "repair an incident: planned first, then done as one"),
+    CliCommand("run", "act", "run now, with progress"),
+    CliCommand("backfill", "act", "plan a repair of the past, ask, do it beside production, publish it at once"),
+    CliCommand("backfills", "act", "the backfills; pause, resume or cancel one"),
+    CliCommand("receive", "act", "a delivery by hand, checked like any other"),
+    CliCommand("try", "act", "compute and audit one asset, publish nothing"),
+    CliCommand("retry", "act", "only what failed, again"),
+    CliCommand("cancel", "act", "end a run that is under way"),
+    CliCommand("pause", "act", "start nothing of these; without a selection: what is paused"),
+    CliCommand("resume", "act", "let what was paused run again"),
+    CliCommand("waive", "act", "let an obligation go: nobody needs that interval any more"),
+    CliCommand("exports", "act", "take over the table that a consumer is exported to"),
+    CliCommand("withdraw", "act", "take a publication back"),
+    CliCommand("test", "change", "unit tests of assets, without lake or state"),
+    CliCommand("schema", "change", "JSON Schemas of the project's files, for editors"),
+    CliCommand("validate", "change", "every problem with file, line and hint; runs nothing"),
+    CliCommand("render", "change", "the SQL of an asset as it will run"),
+    CliCommand("plan", "change", "what the files change: of what, for whom, what becomes stale"),
+    CliCommand("apply", "change", "put what the files say into force"),
+    CliCommand("contract", "change", "what a source promises; accept the names that a vendor uses now, infer one"),
+    CliCommand("connections", "operate", "where data comes from and goes to; `test` asks each"),
+    CliCommand("notify", "operate", "who is told of incidents, over what, and what didn't arrive; `test` sends a message"),
+    CliCommand("doctor", "operate", "before the night: machine, state, sources, secrets, exports"),
+    CliCommand("serve", "operate", "run until told to stop: sources, work, other commands, webhooks, probes"),
+    CliCommand("dev", "change", "serve in an environment of its own; what you save is applied and built"),
+    CliCommand("tick", "operate", "one pass: look at sources, run what is due, judge, exit"),
+    CliCommand("db", "operate", "the state as a whole: upgrade, check, backup, restore, gc"),
+)
+
+BY_NAME = {command.name: command for command in COMMANDS}
+
+_NO_APPROVALS = "`headrace backfills cancel ID`, or change `[policy] backfill_approval` and plan it again"
+NOT_BUILT = {
+    "approvals": _NO_APPROVALS,
+    "approve": _NO_APPROVALS,
+    "docs": "use `headrace ls` and `headrace lineage ASSET`",
+    "expect": "use `expect:` in the source's file",
+    "handover": "use `headrace status` and `headrace runs --failed`",
+    "import": "use `headrace init --from FILE…` to start from data",
+    "maintenance": "nothing can be declared ahead yet",
+    "mute": "use `quiet:` in owners.yaml",
+    "optimize": "use `headrace runs` for what each attempt took",
+    "reject": _NO_APPROVALS,
+    "report": "use `headrace status`",
+    "token": "`headrace serve` prints the address with its token, which is in the file `token` of the data folder",
+    "what-if": "use `headrace runs` for what each attempt took",
+}
+"""Commands of the interface that can't run yet, with what to use instead."""
+
+FOREIGN = {
+    "add": "write a file in assets/, then `headrace validate`",
+    "airflow": "`headrace --help` lists what there is",
+    "asset": "`headrace ls`",
+    "assets": "`headrace ls`",
+    "build": "`headrace run` (checks run with every attempt)",
+    "check": "`headrace validate` for declarations, `headrace try ASSET@K` for data",
+    "clean": "nothing has to be cleaned; published data is replaced, never deleted by hand",
+    "clear": "`headrace run ASSET --partition K --again --reason TEXT`",
+    "compile": "`headrace render ASSET@K`, or `headrace validate` for all",
+    "create": "`headrace init DIR`",
+    "dag": "`headrace ls`, `headrace lineage ASSET`",
+    "dags": "`headrace ls`, `headrace lineage ASSET`",
+    "daemon": "`headrace serve`",
+    "debug": "`headrace validate`, then `headrace status`",
+    "deploy": "`headrace apply`",
+    "down": "Ctrl-C where `headrace serve` runs, or a SIGTERM to it",
+    "execute": "`headrace run`",
+    "freshness": "`headrace status`",
+    "graph": "`headrace lineage ASSET`",
+    "help": "`headrace --help`",
+    "history": "`headrace runs`",
+    "invalidate": "`headrace run ASSET --partition K --again --reason TEXT`",
+    "jobs": "`headrace runs`",
+    "launch": "`headrace run`",
+    "lint": "`headrace validate`",
+    "list": "`headrace ls`",
+    "log": "`headrace logs ASSET@K`",
+    "materialize": "`headrace run ASSET`",
+    "migrate": "`headrace apply` (the state's own tables are brought up to date by every command that writes)",
+    "new": "`headrace init DIR`",
+    "parse": "`headrace validate`",
+    "preview": "`headrace try ASSET@K`",
+    "ps": "`headrace status`",
+    "query": "`headrace read ASSET`",
+    "rerun": "`headrace run ASSET --partition K --again --reason TEXT`",
+    "scheduler": "`headrace serve`, or `headrace tick` from cron",
+    "seed": "a file source with `partition: '*'` (`headrace init --from FILE` writes one)",
+    "select": "`headrace read ASSET`",
+    "show": "`headrace read ASSET` for published data, `headrace try ASSET@K` for what isn't published",
+    "snapshot": "every publication is a snapshot: `headrace read ASSET --at T`",
+    "source": "`headrace ls 'source:*'`",
+    "sources": "`headrace status` for how they stand, `headrace ls` for all",
+    "start": "`headrace serve`, or `headrace tick` from cron",
+    "tasks": "`headrace runs`",
+    "trigger": "`headrace run ASSET`",
+    "up": "`headrace serve`, or `headrace tick` from cron",
+    "version": "`headrace --version`",
+}
+"""What other tools call it, with the words that do the same here."""

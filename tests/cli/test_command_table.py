@@ -1,0 +1,47 @@
+"""The table of commands: what runs can run, what doesn't says what to use instead."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+
+import pytest
+
+from headrace.cli.command_table import BY_NAME, COMMANDS, FOREIGN, GROUPS, NOT_BUILT, CliCommand
+from headrace.cli.help import text
+from headrace.cli.parsing import Argument, parameters
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_each_command_has_its_module_and_a_description(command: object) -> None:
+    module = import_module(command.module)  # type: ignore[attr-defined]
+    assert module.command.__doc__, "its --help would be empty"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_each_word_of_a_command_is_explained(command: CliCommand) -> None:
+    """Would catch: an option or an argument in `--help` with nothing beside it."""
+    shown = [
+        one.said for one in parameters(import_module(command.module).command) if not isinstance(one.said, Argument) or one.said.metavar
+    ]
+    assert [said for said in shown if not said.help] == []
+
+
+def test_help_prints_only_what_runs() -> None:
+    printed = set(re.findall(r"^  (\w+)  ", text(), re.MULTILINE))
+    assert printed == {command.name for command in COMMANDS}
+    assert not printed & NOT_BUILT.keys()
+    assert [group.capitalize() + ":" in text() for group in GROUPS] == [True] * len(GROUPS)
+
+
+def test_a_command_is_in_one_table_only() -> None:
+    tables = [set(BY_NAME), set(NOT_BUILT), set(FOREIGN)]
+    assert len(set.union(*tables)) == sum(map(len, tables))
+
+
+def test_hints_name_only_commands_that_run() -> None:
+    """A hint that names a command which isn't built sends people round in circles."""
+    for hints in (NOT_BUILT, FOREIGN):
+        for name, hint in hints.items():
+            for command in re.findall(r"`headrace ([a-z-]+)", hint):
+                assert command.startswith("--") or command in BY_NAME, (name, hint)

@@ -31,7 +31,7 @@ from lab.verdict import Found, Verdict
 FAULTS = ROOT / "tests" / "faults"
 SEEDS = (2001, 2002)
 QUICK = ("15",)
-Document = Verdict | Months
+Response = Verdict | Months
 
 
 def measure(*, quick: bool, seeds: str, scenarios: str, folder: str, documents: str) -> Measured:
@@ -46,7 +46,7 @@ def measure(*, quick: bool, seeds: str, scenarios: str, folder: str, documents: 
         return summary([one for documents_of_seed in played for one in documents_of_seed])
 
 
-def play(seed: int, folder: Path, scenarios: Sequence[str]) -> list[Document]:
+def play(seed: int, folder: Path, scenarios: Sequence[str]) -> list[Response]:
     """A seed in a process of its own."""
     command = [sys.executable, "-m", "lab.campaign_lab", str(seed), str(folder), *scenarios]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FAULTS), *filter(None, [os.environ.get("PYTHONPATH")])])}
@@ -54,13 +54,13 @@ def play(seed: int, folder: Path, scenarios: Sequence[str]) -> list[Document]:
     return list(read(done.stdout))
 
 
-def read(text: str) -> Iterator[Document]:
+def read(text: str) -> Iterator[Response]:
     """What a process of the laboratory said, a document a line."""
     for line in filter(None, text.splitlines()):
         yield msgspec.json.decode(line, type=Months) if '"false_alarms"' in line else msgspec.json.decode(line, type=Verdict)
 
 
-def summary(documents: Sequence[Document]) -> Measured:
+def summary(documents: Sequence[Response]) -> Measured:
     """The figures, and by kind what was missed."""
     verdicts = [one for one in documents if isinstance(one, Verdict)]
     months = [one for one in documents if isinstance(one, Months)]

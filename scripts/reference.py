@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from scripts.reference_pages import api, commands, documents, files, index, judged
+from scripts.reference_pages import api, commands, files, index, judged, responses
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,7 +17,7 @@ def pages() -> dict[str, str]:
         "reference/files.md": files.page(),
         "reference/checks.md": judged.checks(),
         "reference/sources.md": judged.sources(),
-        "reference/documents.md": documents.page(ROOT / "src/headrace"),
+        "reference/responses.md": responses.page(ROOT / "src/headrace"),
         "reference/api.md": api.page(),
         "reference/problems.md": judged.problems(),
     }

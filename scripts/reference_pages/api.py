@@ -13,7 +13,7 @@ JSON = "application/json"
 LEAD = (
     "What `headrace serve` answers under `/api/v1`, with the token as a bearer (`Authorization: Bearer hdr_…`), or to its own pages by"
     " their cookie. Errors are `application/problem+json`; lists in pages give `next`, which the parameter `cursor` takes; answers have an"
-    " `ETag`. The fields of the [documents](documents.md) are those of `--json`. `ui/openapi.json` describes all of it for programs."
+    " `ETag`. The fields of the [documents](responses.md) are those of `--json`. `ui/openapi.json` describes all of it for programs."
 )
 DATA = (
     "`/data/ASSET.json`, `.csv`, `.parquet` and `.arrow` are published rows: `?partition=`, `columns=`, `at=`, `version=`, `limit=`, as"

@@ -14,7 +14,7 @@ from headrace.model.actors import local_actor
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from headrace.operations import documents, inspections
+    from headrace.operations import inspections, responses
     from headrace.operations.session import Session as Opened
 
 PRODUCTION = "prod"
@@ -80,7 +80,7 @@ class Session:
     def __repr__(self) -> str:
         return f"headrace.Session({str(self._path) if self._path else ''!r}, env={self._env!r})"
 
-    def validate(self) -> documents.ValidateDocument:
+    def validate(self) -> responses.ValidateResponse:
         """Every problem of the project's files."""
         from headrace.operations.progress import Silent
         from headrace.operations.validate import validate
@@ -88,14 +88,14 @@ class Session:
         with self._opened() as session:
             return validate(session, progress=Silent())
 
-    def status(self, *select: str) -> documents.StatusDocument:
+    def status(self, *select: str) -> responses.StatusResponse:
         """Consumers first: served or not, since when, why."""
         from headrace.operations.status import status
 
         with self._opened() as session:
             return status(session, list(select))
 
-    def ls(self, *select: str) -> list[documents.NodeRow]:
+    def ls(self, *select: str) -> list[responses.NodeRow]:
         """The sources, assets and consumers."""
         from headrace.operations.ls import ls
         from headrace.operations.progress import Silent
@@ -130,14 +130,14 @@ class Session:
         with self._opened() as session:
             return _table(lambda out: write(session, question, out, "arrow"))
 
-    def diff(self, asset: str, before: datetime | str | int, after: datetime | str | int | None = None) -> inspections.DiffDocument:
+    def diff(self, asset: str, before: datetime | str | int, after: datetime | str | int | None = None) -> inspections.DiffResponse:
         """What changed between two moments, each a time or a snapshot's number."""
         from headrace.operations.diff import Asked, diff
 
         with self._opened() as session:
             return diff(session, asset, Asked(_moment(before), None if after is None else _moment(after)))
 
-    def lineage(self, target: str) -> documents.LineageDocument:
+    def lineage(self, target: str) -> responses.LineageResponse:
         """Where `ASSET[.COLUMN]` comes from and goes to."""
         from headrace.operations.lineage import lineage
 
@@ -160,7 +160,7 @@ class Session:
         last: str | None = None,
         again: bool = False,
         reason: str | None = None,
-    ) -> documents.RunDocument:
+    ) -> responses.RunResponse:
         """Run now, as `headrace run` does: this process leads for as long, or asks the one that does."""
         from headrace.operations.progress import Silent
         from headrace.operations.run import run
@@ -171,7 +171,7 @@ class Session:
                 progress=Silent(),
             )  # fmt: skip
 
-    def tick(self) -> documents.RunDocument:
+    def tick(self) -> responses.RunResponse:
         """One pass: look at sources, run what is due, judge."""
         from headrace.operations.progress import Silent
         from headrace.operations.tick import tick

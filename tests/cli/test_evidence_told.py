@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from headrace.cli.incident_pages import _alike
-from headrace.operations.incident_documents import CauseRow, EvidenceRow
+from headrace.operations.incident_responses import CauseRow, EvidenceRow
 
 FAILED = EvidenceRow(what="failed", expected="", observed="division by zero", at=datetime(2025, 1, 10, tzinfo=UTC))
 

@@ -18,7 +18,7 @@ import pytest
 from clilab import Project
 
 from headrace.model import Settings
-from headrace.operations.figure_documents import FIGURES
+from headrace.operations.figure_responses import FIGURES
 from headrace.operations.figures import WORKED
 from headrace.run import usage
 from headrace.run.folders import Folders

@@ -9,8 +9,8 @@ import msgspec
 from clilab import NOW, Project
 
 from headrace.model.nodes import Project as Declared
-from headrace.operations.documents import ErrorRow
 from headrace.operations.repairs import Broken, repairs
+from headrace.operations.responses import ErrorRow
 from headrace.operations.session import Session
 
 

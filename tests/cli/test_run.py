@@ -14,7 +14,7 @@ import pytest
 from clilab import Project
 
 from headrace.cli.running import _row, mended
-from headrace.operations.documents import AttemptRow, RepairedRow
+from headrace.operations.responses import AttemptRow, RepairedRow
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 INTERFACE = {"now", "run_id", "state", "attempts", "published", "rejected", "incidents_opened"}

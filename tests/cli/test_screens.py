@@ -47,11 +47,11 @@ from headrace.cli.moments import Reader
 from headrace.cli.page import Page
 from headrace.cli.running import render as render_run
 from headrace.cli.screen import Screen
-from headrace.operations import backfill_documents as b
-from headrace.operations import checks_documents as k
-from headrace.operations import contract_documents as c
+from headrace.operations import backfill_responses as b
+from headrace.operations import checks_responses as k
+from headrace.operations import contract_responses as c
 from headrace.operations import documents as d
-from headrace.operations import incident_documents as q
+from headrace.operations import incident_responses as q
 from headrace.operations import inspections as i
 from headrace.operations import interventions as n
 
@@ -81,7 +81,7 @@ def consumer(
     )
 
 
-def status_document(**changed: Any) -> d.StatusDocument:
+def status_document(**changed: Any) -> d.StatusResponse:
     fields: dict[str, Any] = {
         "project": "flights",
         "env": "prod",
@@ -102,7 +102,7 @@ def status_document(**changed: Any) -> d.StatusDocument:
         " ops-dashboard (late). Nothing wrong was published. Also open: 2,740 held rows.",
         "next": "headrace quarantine flights@2013-02-11",
     }
-    return d.StatusDocument(**{**fields, **changed})
+    return d.StatusResponse(**{**fields, **changed})
 
 
 AVAILABILITY = d.AvailabilityRow(
@@ -169,7 +169,7 @@ def attempt(asset: str, state: str = "published", *keys: str, error: d.ErrorRow 
     )
 
 
-RUN = d.RunDocument(
+RUN = d.RunResponse(
     now=NOW,
     run_id="12",
     state="partial",
@@ -241,7 +241,7 @@ HELD = d.QuarantineRow(
     decide=["headrace quarantine accept flights@2013-02-11 --reason TEXT", "headrace quarantine drop flights@2013-02-11 --reason TEXT"],
 )
 COUNTS = d.Counts(sources=5, assets=12, consumers=3, contracts=1)
-VALIDATE = d.ValidateDocument(
+VALIDATE = d.ValidateResponse(
     ok=False,
     counts=COUNTS,
     problems=[
@@ -268,7 +268,7 @@ NODES = [
     d.NodeRow(name="a_rather_long_name_of_an_asset_in_a_project", kind="asset", body="sql", owner="flight-data", domain="flights", partition="day,key:region", tags=["daily", "regulated"], file="assets/clean/a_rather_long_name_of_an_asset_in_a_project.sql"),
     d.NodeRow(name="morning-report", kind="consumer", body=None, owner="operations", domain=None, partition=None, tags=[], file="consumers.yaml"),
 ]  # fmt: skip
-LINEAGE = d.LineageDocument(
+LINEAGE = d.LineageResponse(
     column="carrier_delays.mean_delay",
     upstream=[d.LineageRow(column="flights_clean.dep_delay", via="carrier_delays.mean_delay", transformation="aggregate"), d.LineageRow(column="flights.dep_delay", via="flights_clean.dep_delay", transformation="identity")],
     downstream=[],
@@ -278,7 +278,7 @@ COLUMNS = [
     d.ColumnRow(name="flights", type="BIGINT"),
     d.ColumnRow(name="mean_delay", type="DECIMAL(18,2)"),
 ]
-READ = d.ReadDocument(
+READ = d.ReadResponse(
     asset="carrier_delays",
     snapshot=120,
     columns=COLUMNS,
@@ -288,10 +288,10 @@ READ = d.ReadDocument(
     state="behind",
     rows_total=615,
 )
-NOTHING = d.ReadDocument(
+NOTHING = d.ReadResponse(
     asset="carrier_delays", snapshot=None, columns=COLUMNS, rows=[], data_through=None, published_at=None, state="never"
 )
-RENDER = d.RenderDocument(
+RENDER = d.RenderResponse(
     asset="carrier_delays",
     partition="2013-02-10",
     body="sql",
@@ -302,7 +302,7 @@ RENDER = d.RenderDocument(
     file="assets/carrier_delays.sql",
     line=9,
 )  # fmt: skip
-TRY = d.TryDocument(
+TRY = d.TryResponse(
     asset="carrier_delays", partition="2013-02-10", state="rejected", rows_total=615, columns=COLUMNS, rows=READ.rows, seconds=0.031,
     checks=[*HELD.checks, d.CheckRow(name="some_rows", kind="row_count", severity="blocking", outcome="passed", rows=615, failing=0)],
 )  # fmt: skip
@@ -314,14 +314,14 @@ NEEDED = [
     d.NeededRow(select=["flights_clean"], from_="2013-01-01", to="2013-02-10", mode="missing", command="headrace backfill flights_clean --from 2013-01-01 --to 2013-02-10 --reason TEXT", counts=STALE_COUNTS),
     d.NeededRow(select=["carrier_delays"], from_="2013-02-08", to="2013-02-10", mode="failed", command="headrace backfill carrier_delays --from 2013-02-08 --to 2013-02-10 --mode failed --reason TEXT"),
 ]  # fmt: skip
-APPLY = d.ApplyDocument(
+APPLY = d.ApplyResponse(
     now=NOW,
     state="applied",
     version=3,
     plan_id="p-0123456789abcdef",
     steps_done=5,
     stale=[d.StaleRow(node="flights_clean", partitions=41, from_="2013-01-01", to="2013-02-10", why="its own code changed")],
-    plan=d.PlanDocument(
+    plan=d.PlanResponse(
         plan_id="p-0123456789abcdef",
         base_version=2,
         steps=[
@@ -366,7 +366,7 @@ VERSIONS = [
     ),
     d.VersionRow(version=11, plan_id=None, by="ada@db1", at=NOW - timedelta(days=40), files=[]),
 ]  # fmt: skip
-DEMO = d.DemoDocument(
+DEMO = d.DemoResponse(
     directory="demo", now=NOW, resumed=False, counts=COUNTS, owners=4, first="2013-01-01", last="2013-02-13", days=44, days_published=41, rows=35530,
     seconds=14.2, data="New York flights 2013 (CC0), from the package registry", data_seconds=2.1,
     events=[
@@ -418,7 +418,7 @@ TESTS = [
     ),
     i.TestRow(test="it_fails", asset="airport_ranking", partition=None, state="error", file="tests/x.yaml", line=2, error=ERROR),
 ]
-SQL = i.SqlDocument(
+SQL = i.SqlResponse(
     snapshot=120,
     at=NOW - timedelta(days=1),
     tables=["carrier_delays", "planes"],
@@ -427,12 +427,12 @@ SQL = i.SqlDocument(
     truncated=True,
     seconds=0.04,
 )
-ATTACH = i.AttachDocument(
+ATTACH = i.AttachResponse(
     catalog="sqlite",
     statement="select 0;\nselect 1",
     note="Headrace doesn't see what is read this way: it isn't masked, and counts as no use.",
 )
-DIFF = i.DiffDocument(
+DIFF = i.DiffResponse(
     asset="carrier_delays",
     before=i.MomentRow(snapshot=117, at=NOW - timedelta(days=1)),
     after=i.MomentRow(snapshot=120, at=NOW),
@@ -475,7 +475,7 @@ DOCTOR = [
     ),
 ]
 
-PAUSED = n.PauseDocument(
+PAUSED = n.PauseResponse(
     now=NOW,
     clock="replay",
     changed=["flights_clean"],
@@ -486,21 +486,21 @@ PAUSED = n.PauseDocument(
         n.PauseRow(node="gone", kind=None, reason=HOSTILE, by=HOSTILE, since=NOW - timedelta(days=3), until=None),
     ],
 )
-CANCELLED = n.CancelDocument(
+CANCELLED = n.CancelResponse(
     now=NOW, clock="replay", run_id="12", state="cancelled", by="ada", reason="the vendor called", ended_at=NOW - timedelta(minutes=2)
 )
-WITHDRAWN = n.WithdrawDocument(
+WITHDRAWN = n.WithdrawResponse(
     now=NOW, clock="replay", asset="flights_clean", partition="2013-02-11", state="withdrawn", rows=930, snapshot=121,
     published_at=NOW - timedelta(days=2), reason=HOSTILE, consumers=["ops-dashboard"],
     stale=[n.StaleRow(node="carrier_delays", partitions=["2013-02-11"]), n.StaleRow(node="airport_ranking", partitions=["2013-02-11", "2013-02-12"])],
 )  # fmt: skip
-ACCEPTED = n.DecisionDocument(
+ACCEPTED = n.DecisionResponse(
     now=NOW, clock="replay", asset="flights", partitions=["2013-02-11"], state="published", rows=929, by="ada", reason=HOSTILE,
     until=NOW + timedelta(days=7), why=HELD.reason, run_id="12", consumers=["ops-dashboard"], next="headrace status",
     published=[d.PublishedRow(asset="flights_clean", partition="2013-02-11", rows=929, snapshot=122, verdict="passed", identical=False)],
     rejected=[d.RejectedRow(asset="carrier_delays", partition="2013-02-11", state="rejected", reason=HOSTILE, rows=16)],
 )  # fmt: skip
-WHY = n.WhyDocument(
+WHY = n.WhyResponse(
     now=NOW, clock="replay", subject="morning-report", interval="2013-02-13", state="late",
     verdict="morning-report 2013-02-13 waits for flights 2013-02-13, expected by 05:00, which is 2 h 20 min ago",
     waiting_for=[
@@ -554,7 +554,7 @@ BACKFILL_COUNTS = d.CountsRow(
     partitions=9_815, sources=1, of_sources=2, assets=3, of_assets=9_813, exports=0, of_exports=0, nodes="1 source and 3 assets",
     text="9,815 partitions: 2 of 1 source, 9,813 of 3 assets",
 )  # fmt: skip
-BACKFILL = b.BackfillDocument(
+BACKFILL = b.BackfillResponse(
     now=NOW, clock="replay", plan_id="p-0123456789abcdef", state="planned", mode="missing", reason="the vendor's units were wrong", by="ada",
     assets=[
         b.BackfillRow(asset="flights", partitions=2, from_="2013-02-11", to="2013-02-12", ranges=1, why="arrived", how="taken_in", kind="source"),
@@ -586,12 +586,12 @@ BACKFILL_PARTIAL = msgspec.structs.replace(
         sample=[{"id": 3, "amount": 7.1, "note": HOSTILE}], first="correct assets/ledger.sql, its input or the check that failed",
     )],
 )  # fmt: skip
-BACKFILLS = b.BackfillsDocument(now=NOW, clock="replay", backfills=[
-    b.PlanRowDocument(id="8", plan_id="p-0123456789abcde8", state="running", by="ada", reason="the vendor's units were wrong", assets=["flights", "flights_clean", "carrier_delays", "ledger"], partitions_total=9_815, published=120, failed=0, remaining=b.EstimateRow(seconds=254.0, low=180.0, high=400.0, basis=""), created_at=NOW, finished_at=None),
-    b.PlanRowDocument(id="7", plan_id="p-0123456789abcdef", state="cancelled", by=HOSTILE, reason=HOSTILE, assets=[HOSTILE], partitions_total=3, published=0, failed=0, remaining=None, created_at=NOW - timedelta(days=3), finished_at=NOW),
+BACKFILLS = b.BackfillsResponse(now=NOW, clock="replay", backfills=[
+    b.PlanRowResponse(id="8", plan_id="p-0123456789abcde8", state="running", by="ada", reason="the vendor's units were wrong", assets=["flights", "flights_clean", "carrier_delays", "ledger"], partitions_total=9_815, published=120, failed=0, remaining=b.EstimateRow(seconds=254.0, low=180.0, high=400.0, basis=""), created_at=NOW, finished_at=None),
+    b.PlanRowResponse(id="7", plan_id="p-0123456789abcdef", state="cancelled", by=HOSTILE, reason=HOSTILE, assets=[HOSTILE], partitions_total=3, published=0, failed=0, remaining=None, created_at=NOW - timedelta(days=3), finished_at=NOW),
 ])  # fmt: skip
 
-NAMES_ACCEPTED = c.AcceptDocument(
+NAMES_ACCEPTED = c.AcceptResponse(
     now=NOW,
     clock="replay",
     source="flights",
@@ -622,7 +622,7 @@ NAMES_ACCEPTED = c.AcceptDocument(
         )
     ],
 )
-INFERRED = c.InferDocument(
+INFERRED = c.InferResponse(
     now=NOW, clock="replay", source="flights", file="contracts/flights.odcs.yaml", text="", rows=27000, partitions=30, written=True
 )
 
@@ -655,7 +655,7 @@ SUGGESTED = k.SuggestedCheckRow(
     asset="flights_clean", check={"not_null": ["flight"]}, yaml="not_null: [flight]", evidence="never null in 25,768 rows of 30 partitions",
     catches=["`flight` is null"], consumers=["morning-report"], assets=["carrier_delays"],
 )  # fmt: skip
-CHALLENGE = k.ChallengeDocument(
+CHALLENGE = k.ChallengeResponse(
     checks=[
         CHALLENGED,
         msgspec.structs.replace(
@@ -670,7 +670,7 @@ CHALLENGE = k.ChallengeDocument(
     skipped=["daily_report"],
     seconds=3.5,
 )
-NOTHING_CHALLENGED = k.ChallengeDocument(checks=[], noticed={}, unnoticed=[], suggestions=[], unfinished=[], skipped=[], seconds=0.1)
+NOTHING_CHALLENGED = k.ChallengeResponse(checks=[], noticed={}, unnoticed=[], suggestions=[], unfinished=[], skipped=[], seconds=0.1)
 
 
 INCIDENT = q.IncidentRow(
@@ -724,7 +724,7 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
         status._render,
     ),
     "run": (RUN, render_run),
-    "run_nothing_due": (d.RunDocument(now=NOW, run_id="13", state="nothing_due", attempts=[], published=[], rejected=[]), render_run),
+    "run_nothing_due": (d.RunResponse(now=NOW, run_id="13", state="nothing_due", attempts=[], published=[], rejected=[]), render_run),
     "runs": ([run_row("flights", "held"), run_row("carrier_delays", "failed", n=18), run_row(None, "nothing_due", run="11")], runs._all),
     "runs_one": ([run_row("flights", "held"), run_row("carrier_delays", "failed", n=18, error=ERROR)], runs._one),
     "runs_cancelled": (
@@ -764,7 +764,7 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
     "checks_suggest": ([SUGGESTED, msgspec.structs.replace(SUGGESTED, consumers=[])], checking.suggested),
     "checks_suggest_written": ([msgspec.structs.replace(SUGGESTED, written="assets/flights_clean.sql")], checking.suggested),
     "validate": (VALIDATE, validate._render),
-    "validate_ok": (d.ValidateDocument(ok=True, counts=COUNTS, problems=[]), validate._render),
+    "validate_ok": (d.ValidateResponse(ok=True, counts=COUNTS, problems=[]), validate._render),
     "ls": (NODES, ls._render),
     "lineage": (LINEAGE, lineage._render),
     "read": (READ, read._render),
@@ -779,7 +779,7 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
     "contract_infer": (INFERRED, contracting.inferred),
     "plan": (APPLY.plan, plan._render),
     "plan_nothing": (
-        d.PlanDocument(changes=[], affects=d.Affects(), against="version 2", next="headrace status", now=NOW, clock="replay"),
+        d.PlanResponse(changes=[], affects=d.Affects(), against="version 2", next="headrace status", now=NOW, clock="replay"),
         plan._render,
     ),
     "demo": (DEMO, demo._render),

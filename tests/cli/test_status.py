@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from clilab import Project
 
-from headrace.operations.documents import StatusDocument
+from headrace.operations.responses import StatusResponse
 
 INTERFACE = {
     "now", "observed_at", "runtime", "clock", "consumers", "assets", "honest_availability", "honest_mean", "minutes_lost",
@@ -26,7 +26,7 @@ def test_the_document_has_every_field_of_the_interface(shop: Project) -> None:
     """Programs read these names; what isn't built is null, not left out."""
     document = shop.json("status")
     assert set(document) >= INTERFACE
-    assert set(document) == set(StatusDocument.__struct_fields__)
+    assert set(document) == set(StatusResponse.__struct_fields__)
     for consumer in document["consumers"]:
         assert set(consumer) >= CONSUMER
         assert {"asset", "state", "data_through"} == set(consumer["reads"][0])

@@ -27,7 +27,7 @@ def test_everything_is_in_it() -> None:
     assert all(f"## {code}\n" in problems for code in codes())
     assert "`--set k=v`" in commands
     assert "`retain_raw`" in PAGES["reference/files.md"]
-    assert "## StatusDocument" in PAGES["reference/documents.md"]
+    assert "## StatusResponse" in PAGES["reference/responses.md"]
 
 
 def test_links_lead_somewhere() -> None:

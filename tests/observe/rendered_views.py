@@ -20,10 +20,10 @@ from headrace.observe.incidents import endings
 from headrace.observe.notices.wording import LINE_MAX
 from headrace.observe.states import ConsumerStatus
 from headrace.observe.wording import ago, dated
-from headrace.operations.catalog.documents import PartitionRow
 from headrace.operations.catalog.listing import Wanted, catalog
 from headrace.operations.catalog.partitions import Wanted as Listed
 from headrace.operations.catalog.partitions import partitions as listing
+from headrace.operations.catalog.responses import PartitionRow
 from headrace.operations.deliveries import deliveries
 from headrace.operations.figures import explain
 from headrace.operations.incidents import incidents

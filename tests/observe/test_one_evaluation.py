@@ -41,11 +41,11 @@ from headrace.operations.catalog.cards import Cards
 from headrace.operations.catalog.listing import Wanted, catalog
 from headrace.operations.catalog.partitions import Wanted as Listed
 from headrace.operations.catalog.partitions import partitions as listing
-from headrace.operations.documents import StatusDocument
 from headrace.operations.figures import explain
 from headrace.operations.incidents import incident, incidents
 from headrace.operations.progress import Silent
 from headrace.operations.quarantine import quarantine
+from headrace.operations.responses import StatusResponse
 from headrace.operations.session import Session
 from headrace.operations.tick import tick
 from headrace.operations.why import why
@@ -278,7 +278,7 @@ def exports_differ(shown: Views) -> Iterator[str]:
 ALL = reads.StatusAsked()
 
 
-def _of(document: StatusDocument, name: str) -> Any:
+def _of(document: StatusResponse, name: str) -> Any:
     return next(one for one in document.consumers if one.name == name)
 
 

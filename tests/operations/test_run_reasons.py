@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.operations.run_document import _reason
+from headrace.operations.run_response import _reason
 from headrace.run.orders import PROPOSED, RunResult
 from headrace.schedule.commands import WAITING_SHOWN_MAX
 

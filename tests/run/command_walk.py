@@ -16,7 +16,7 @@ from runlab import SETTINGS, Lab
 from warm_fork_servers import headrace
 
 from headrace.faults import Point
-from headrace.operations.audit import CheckpointDocument, read_checkpoint, verified
+from headrace.operations.audit import CheckpointResponse, read_checkpoint, verified
 from headrace.operations.db.check import check
 from headrace.operations.session import Session
 
@@ -67,7 +67,7 @@ class Walk:
         self.factor = 1
         self.header = HEADER
         self._restored = False
-        self._kept: CheckpointDocument | None = None
+        self._kept: CheckpointResponse | None = None
         self._catalog_compared = True
         self._declare()
 

@@ -16,8 +16,8 @@ from typing import Any
 from postgres_cluster import Database
 from warm_fork_servers import headrace
 
-from headrace.operations.documents import RunDocument
 from headrace.operations.progress import Silent
+from headrace.operations.responses import RunResponse
 from headrace.operations.run import run
 from headrace.operations.session import Session
 from headrace.operations.tick import tick
@@ -86,11 +86,11 @@ class Lab:
         self.now += timedelta(minutes=1)
         return Session.open(self.root, "prod", self.now.isoformat(), "tester")
 
-    def tick(self) -> RunDocument:
+    def tick(self) -> RunResponse:
         with closing(self.session()) as session:
             return tick(session, progress=Silent())
 
-    def run(self, *select: str, **how: Any) -> RunDocument:
+    def run(self, *select: str, **how: Any) -> RunResponse:
         given = {"exclude": [], "partitions": [], "first": None, "last": None, "again": False, "reason": None, **how}
         with closing(self.session()) as session:
             return run(session, list(select), progress=Silent(), **given)
@@ -130,5 +130,5 @@ def three_days(root: Path, settings: str, *, consumers: str = "[]\n", **assets: 
     return lab
 
 
-def published(document: RunDocument) -> list[tuple[str, str]]:
+def published(document: RunResponse) -> list[tuple[str, str]]:
     return sorted((p.asset, p.partition) for p in document.published)

@@ -16,9 +16,9 @@ from serve_lab import serving
 from headrace.model import HeadraceError, ProjectError, UsageError
 from headrace.operations import plan_refusals
 from headrace.operations.apply import apply
-from headrace.operations.documents import ApplyDocument, PlanDocument
 from headrace.operations.plan import plan
 from headrace.operations.progress import Silent
+from headrace.operations.responses import ApplyResponse, PlanResponse
 from headrace.operations.session import Session
 
 BODY = "select order_id, amount * {} as amount, day from orders"
@@ -43,14 +43,14 @@ def changed(request: pytest.FixtureRequest, any_lab: Lab) -> Iterator[Lab]:
         yield lab
 
 
-def shown(lab: Lab) -> PlanDocument:
+def shown(lab: Lab) -> PlanResponse:
     return plan(lab.session(), against=None, progress=Silent())
 
 
-def agreed(lab: Lab, plan_id: str | None = None, meanwhile: Happens | None = None) -> ApplyDocument:
+def agreed(lab: Lab, plan_id: str | None = None, meanwhile: Happens | None = None) -> ApplyResponse:
     """`apply` by somebody who agrees to what is shown; `meanwhile` happens while the question stands."""
 
-    def confirm(_: PlanDocument) -> bool:
+    def confirm(_: PlanResponse) -> bool:
         if meanwhile is not None:
             meanwhile(lab)
         return True

@@ -12,7 +12,7 @@ import pytest
 from runlab import Lab
 
 from headrace.operations import estimates
-from headrace.operations.backfill_documents import EstimateRow
+from headrace.operations.backfill_responses import EstimateRow
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes, Span, Step
 from headrace.schedule import Target

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from runlab import Lab, published
 
-from headrace.operations.documents import RunDocument
 from headrace.operations.pause import pause
 from headrace.operations.progress import Silent
+from headrace.operations.responses import RunResponse
 from headrace.operations.resume import resume
 
 CLEAN = "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day from orders"
@@ -34,7 +34,7 @@ def sixty_days(lab: Lab, batch: str = "auto") -> None:
     lab.now = datetime.fromisoformat("2025-03-10T12:00:00+00:00")
 
 
-def tick_when_all_is_there(lab: Lab) -> RunDocument:
+def tick_when_all_is_there(lab: Lab) -> RunResponse:
     """All deliveries are taken in before anything is made of them: how many days lie ready at once is no question of who is quicker."""
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     pause(lab.session(), ["clean"], exclude=[], reason="deliveries first", until=None, progress=Silent())

@@ -13,7 +13,7 @@ from runlab import DAYS, Lab, published
 
 from headrace.faults import Point
 from headrace.operations.contract_accept import accept
-from headrace.operations.contract_documents import AcceptDocument
+from headrace.operations.contract_responses import AcceptResponse
 from headrace.operations.progress import Silent
 
 OLD = "order_id,customer,amount,day"
@@ -85,7 +85,7 @@ def test_names_of_later_files_end_nothing_earlier(lab: Lab) -> None:
     assert ended[DAYS[2]].startswith(f"Names accepted by tester from {DAYS[2]} on"), ended
 
 
-def _accept(lab: Lab, target: str, *pairs: str, patch: bool = False) -> AcceptDocument:
+def _accept(lab: Lab, target: str, *pairs: str, patch: bool = False) -> AcceptResponse:
     return accept(lab.session(), target, pairs=pairs, patch=patch, yes=False, progress=Silent())
 
 

@@ -17,9 +17,9 @@ from runlab import DAYS, Lab, published
 
 from headrace.connect.exports import fence
 from headrace.model import UsageError
-from headrace.operations.documents import ConsumerRow
 from headrace.operations.logs import logs
 from headrace.operations.read import Wanted, find
+from headrace.operations.responses import ConsumerRow
 from headrace.operations.runs import runs
 from headrace.operations.status import status
 

@@ -10,7 +10,7 @@ from runlab import Lab
 
 from headrace.model import Refused
 from headrace.operations.fix import fix
-from headrace.operations.fix_documents import FixDocument
+from headrace.operations.fix_responses import FixResponse
 from headrace.operations.progress import Silent
 
 OLD = "order_id,customer,amount,day"
@@ -106,7 +106,7 @@ def test_what_comes_out_the_same_is_not_made_again(lab: Lab) -> None:
     assert first.startswith("ask acme") and "accept" not in first
 
 
-def _fix(lab: Lab, *, dry_run: bool = False, agreed: bool = True) -> FixDocument:
+def _fix(lab: Lab, *, dry_run: bool = False, agreed: bool = True) -> FixResponse:
     return fix(lab.session(), "INC-1", dry_run=dry_run, confirm=lambda _: agreed, progress=Silent())
 
 

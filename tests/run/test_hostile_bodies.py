@@ -7,16 +7,16 @@ import time
 import pytest
 from runlab import DAYS, Lab, published
 
-from headrace.operations.documents import AttemptRow, RunDocument
+from headrace.operations.responses import AttemptRow, RunResponse
 
 SQL_CLEAN = "select order_id, cast(day as date) as day from orders"
 
 
-def only(document: RunDocument, node: str) -> AttemptRow:
+def only(document: RunResponse, node: str) -> AttemptRow:
     return [a for a in document.attempts if a.asset == node][-1]
 
 
-def with_body(lab: Lab, body: str, **declared: object) -> RunDocument:
+def with_body(lab: Lab, body: str, **declared: object) -> RunResponse:
     """One good asset beside a bad one over the same delivery."""
     lab.sql("good", SQL_CLEAN)
     lab.python("bad", body, partition="day", inputs=["orders"], **declared)

@@ -16,10 +16,10 @@ from runlab import DAYS, Lab
 
 from headrace.model import ProjectError, Refused, UsageError
 from headrace.operations.cancel import cancel
-from headrace.operations.documents import RunDocument
-from headrace.operations.interventions import PauseDocument, WithdrawDocument
+from headrace.operations.interventions import PauseResponse, WithdrawResponse
 from headrace.operations.pause import pause, paused
 from headrace.operations.progress import Silent
+from headrace.operations.responses import RunResponse
 from headrace.operations.resume import resume
 from headrace.operations.retry import retry
 from headrace.operations.withdraw import withdraw
@@ -141,7 +141,7 @@ def test_only_what_failed_is_done_again(lab: Lab) -> None:
     run = lab.tick().run_id
     path.write_text(DAYS[1])
 
-    def again(target: str | None, reason: str | None = None) -> RunDocument:
+    def again(target: str | None, reason: str | None = None) -> RunResponse:
         return retry(lab.session(), str(target), reason=reason, progress=Silent())
 
     said = again(run, "mended")
@@ -163,11 +163,11 @@ def test_only_what_failed_is_done_again(lab: Lab) -> None:
 # pause and resume ---------------------------------------------------------------------------------------------------------
 
 
-def hold(lab: Lab, *select: str, reason: str | None = "vendor", until: str | None = None) -> PauseDocument:
+def hold(lab: Lab, *select: str, reason: str | None = "vendor", until: str | None = None) -> PauseResponse:
     return pause(lab.session(), select, exclude=[], reason=reason, until=until, progress=Silent())
 
 
-def let_go(lab: Lab, *select: str) -> PauseDocument:
+def let_go(lab: Lab, *select: str) -> PauseResponse:
     return resume(lab.session(), select, exclude=[], reason=None, progress=Silent())
 
 
@@ -209,7 +209,7 @@ def shop(lab: Lab) -> None:
     assert lab.tick().state == "succeeded"
 
 
-def take_back(lab: Lab, target: str, reason: str | None = "wrong rates") -> WithdrawDocument:
+def take_back(lab: Lab, target: str, reason: str | None = "wrong rates") -> WithdrawResponse:
     return withdraw(lab.session(), target, reason=reason, progress=Silent())
 
 

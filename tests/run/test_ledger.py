@@ -13,7 +13,7 @@ from runlab import DAYS, Lab
 
 from headrace.model import StoreError
 from headrace.operations.apply import apply
-from headrace.operations.interventions import LedgerRow, SegmentRow, WhyDocument
+from headrace.operations.interventions import LedgerRow, SegmentRow, WhyResponse
 from headrace.operations.pause import pause
 from headrace.operations.progress import Silent
 from headrace.operations.resume import resume
@@ -38,14 +38,14 @@ def tick(lab: Lab, now: str) -> None:
     lab.tick()
 
 
-def ask(lab: Lab, subject: str, now: str) -> WhyDocument:
+def ask(lab: Lab, subject: str, now: str) -> WhyResponse:
     document = why(Session.open(lab.root, "prod", now, "tester"), subject)
     if document.segments is not None:
         check(document)
     return document
 
 
-def check(ledger: WhyDocument | LedgerRow) -> None:
+def check(ledger: WhyResponse | LedgerRow) -> None:
     """It adds up to the microsecond."""
     segments = ledger.segments or []
     assert ledger.wait_seconds is not None

@@ -13,9 +13,9 @@ from runlab import DAYS, Lab, three_days
 
 from headrace.model.actors import local_actor
 from headrace.operations.backfill import backfill
-from headrace.operations.backfill_documents import BackfillDocument
+from headrace.operations.backfill_responses import BackfillResponse
 from headrace.operations.fix import fix
-from headrace.operations.fix_documents import FixDocument
+from headrace.operations.fix_responses import FixResponse
 from headrace.operations.plan_refusals import PlanChanged
 from headrace.operations.progress import Silent
 from headrace.operations.report_incident import report
@@ -34,8 +34,8 @@ def published(sqlite_lab: Lab) -> Lab:
 
 def again(
     lab: Lab, *, plan_id: str | None = None, dry_run: bool = False, meanwhile: Callable[[], object] | None = None
-) -> BackfillDocument:
-    def confirm(_: BackfillDocument) -> bool:
+) -> BackfillResponse:
+    def confirm(_: BackfillResponse) -> bool:
         if meanwhile is not None:
             meanwhile()
         return True
@@ -88,7 +88,7 @@ def wrong(lab: Lab) -> str:
     return report(lab.session(), "total", first=DAYS[0], last=DAYS[1], reason="wrong sums", progress=Silent()).id
 
 
-def repaired(lab: Lab, incident: str, *, plan_id: str | None = None, dry_run: bool = False, reason: str | None = None) -> FixDocument:
+def repaired(lab: Lab, incident: str, *, plan_id: str | None = None, dry_run: bool = False, reason: str | None = None) -> FixResponse:
     return fix(
         lab.session(), incident, dry_run=dry_run, confirm=lambda _: True, progress=Silent(), again=True, plan_id=plan_id, reason=reason
     )

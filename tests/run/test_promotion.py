@@ -9,9 +9,9 @@ import pytest
 from runlab import DAYS, Lab, published, three_days
 
 from headrace.operations.apply import apply
-from headrace.operations.documents import ApplyDocument
 from headrace.operations.progress import Silent
 from headrace.operations.read import Wanted, read
+from headrace.operations.responses import ApplyResponse
 from headrace.operations.session import Session
 from headrace.operations.tick import tick
 
@@ -34,11 +34,11 @@ def dev(lab: Lab) -> Session:
     return Session.open(lab.root, "dev", None, "tester")
 
 
-def applied(lab: Lab) -> ApplyDocument:
+def applied(lab: Lab) -> ApplyResponse:
     return apply(lab.session(), confirm=lambda _: True, progress=Silent())
 
 
-def promoted(document: ApplyDocument) -> dict[str, int]:
+def promoted(document: ApplyResponse) -> dict[str, int]:
     return {row.node: row.partitions for row in document.promoted}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from runlab import DAYS, Lab
 
-from headrace.operations.interventions import DecisionDocument
+from headrace.operations.interventions import DecisionResponse
 from headrace.operations.progress import Silent
 from headrace.operations.quarantine_deciding import accept
 
@@ -26,7 +26,7 @@ def slow(ctx: Context, orders):
     return orders"""
 
 
-def _accept(lab: Lab, target: str) -> DecisionDocument:
+def _accept(lab: Lab, target: str) -> DecisionResponse:
     return accept(lab.session(), target, reason="they stand by it", until=None, progress=Silent())
 
 

@@ -13,7 +13,7 @@ import pytest
 from runlab import DAYS, Lab
 from warm_fork_servers import headrace
 
-from headrace.operations.interventions import WhyDocument
+from headrace.operations.interventions import WhyResponse
 from headrace.operations.pause import pause
 from headrace.operations.progress import Silent
 from headrace.operations.session import Session
@@ -33,7 +33,7 @@ def lab(tmp_path: Path) -> Lab:
     return made
 
 
-def ask(lab: Lab, subject: str, now: str = "2025-01-03T04:00:00+00:00") -> WhyDocument:
+def ask(lab: Lab, subject: str, now: str = "2025-01-03T04:00:00+00:00") -> WhyResponse:
     return why(Session.open(lab.root, "prod", now, "tester"), subject)
 
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import pytest
 from runlab import DAYS, Lab, published
 
-from headrace.operations.documents import RunDocument
+from headrace.operations.responses import RunResponse
 
 pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 
 
-def again(document: RunDocument, name: str) -> str:
+def again(document: RunResponse, name: str) -> str:
     return f"headrace backfill {name} --from {DAYS[0]} --to {DAYS[0]} --reason 'repair of run {document.run_id}'"
 
 

@@ -17,7 +17,7 @@ from postgres_cluster import Database
 from runlab import Lab
 
 from headrace.operations.consumer import consumer
-from headrace.operations.interventions import LedgerRow, WhyDocument
+from headrace.operations.interventions import LedgerRow, WhyResponse
 from headrace.operations.session import Session
 from headrace.operations.status import status
 from headrace.operations.why import why
@@ -198,7 +198,7 @@ class World:
             assert row.incident in {one.incident for one in told.segments or []}, (row, told.segments)
 
 
-def check(document: WhyDocument) -> None:
+def check(document: WhyResponse) -> None:
     """It adds up to the microsecond."""
     segments = document.segments or []
     assert document.wait_seconds is not None and segments

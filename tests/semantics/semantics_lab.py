@@ -27,8 +27,8 @@ from zoneinfo import ZoneInfo
 
 from headrace.model import Grain
 from headrace.model.intervals import keys_between
-from headrace.operations.documents import RunDocument
 from headrace.operations.progress import Silent
+from headrace.operations.responses import RunResponse
 from headrace.operations.run import run
 from headrace.operations.session import Session
 from headrace.operations.tick import tick
@@ -77,7 +77,7 @@ class World:
         self.zone = "UTC"
         self.now = datetime(2013, 1, 1, tzinfo=ZoneInfo("UTC"))
         self.cuts: dict[str, Cut] = {}
-        self.document: RunDocument | None = None
+        self.document: RunResponse | None = None
         for folder in ("assets", "sources", "landing"):
             (root / folder).mkdir(parents=True)
         (root / "owners.yaml").write_text("core: {kind: team, contact: ['mailto:core@example.com']}\n")

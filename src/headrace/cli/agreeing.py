@@ -12,11 +12,11 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.screen import Screen
 from headrace.model.errors import Refused
-from headrace.operations.documents import Document
 from headrace.operations.plan_refusals import PlanRefused
+from headrace.operations.responses import Response
 
 PLAN_HELP = "do only this plan, as --dry-run names it; exits 3 if it would be another by now"
-D = TypeVar("D", bound=Document)
+D = TypeVar("D", bound=Response)
 
 
 @contextmanager

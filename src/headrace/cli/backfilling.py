@@ -9,16 +9,16 @@ from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line, place
-from headrace.operations.backfill_documents import (
-    BackfillDocument,
+from headrace.operations.backfill_responses import (
+    BackfillResponse,
     BackfillRow,
-    BackfillsDocument,
+    BackfillsResponse,
     ChangedRow,
     EstimateRow,
     FailureRow,
-    PlanRowDocument,
+    PlanRowResponse,
 )
-from headrace.operations.documents import ColumnRow
+from headrace.operations.responses import ColumnRow
 
 NODES_SHOWN_MAX = 40
 SKIPPED_SHOWN_MAX = 10
@@ -65,7 +65,7 @@ LISTED = [
 ]
 
 
-def plan(document: BackfillDocument, page: Page) -> None:
+def plan(document: BackfillResponse, page: Page) -> None:
     """What would be done, before anybody is asked."""
     page.table(MADE, [_made(row) for row in document.assets[:NODES_SHOWN_MAX]])
     if len(document.assets) > NODES_SHOWN_MAX:
@@ -83,7 +83,7 @@ def plan(document: BackfillDocument, page: Page) -> None:
         page.say(f"plan {document.plan_id}", "dim", indent=2)
 
 
-def render(document: BackfillDocument, page: Page) -> None:
+def render(document: BackfillResponse, page: Page) -> None:
     """One backfill: its plan where nothing has begun, and what has come of it."""
     page.head(f"backfill {document.id}" if document.id else "backfill", document.reason)
     if document.assets and document.started_at is None:
@@ -100,7 +100,7 @@ def render(document: BackfillDocument, page: Page) -> None:
     page.next(*_next(document))
 
 
-def listed(document: BackfillsDocument, page: Page) -> None:
+def listed(document: BackfillsResponse, page: Page) -> None:
     """The newest backfills."""
     page.head("backfills")
     if not document.backfills:
@@ -117,21 +117,21 @@ def _made(row: BackfillRow) -> list[str | Cell]:
     return [Cell(row.asset, "bold"), f"{row.partitions:,}", row.from_, to, HOW[row.how], row.why]
 
 
-def _skipped(document: BackfillDocument, page: Page) -> None:
+def _skipped(document: BackfillResponse, page: Page) -> None:
     rows = document.skipped[:SKIPPED_SHOWN_MAX]
     page.table(NOT_MADE, [[Cell(row.asset, "bold"), f"{row.partitions:,}", row.why] for row in rows])
     if len(document.skipped) > len(rows):
         page.say(f"and {plural(len(document.skipped) - len(rows), 'more reason')}", indent=2)
 
 
-def _published(document: BackfillDocument) -> str:
+def _published(document: BackfillResponse) -> str:
     if document.publishes == "in_steps":
         return f"published in {document.steps} steps, some intervals of all assets at a time"
     later = ", but for what is made afterwards" if any(row.how == "afterwards" for row in document.assets) else ""
     return PUBLISHES[document.publishes] + (later if document.publishes == "atomically" else "")
 
 
-def cost(document: BackfillDocument) -> str:
+def cost(document: BackfillResponse) -> str:
     """How long it takes and how much it writes, or that this isn't known."""
     size = f", {_size(document.bytes_estimate)}" if document.bytes_estimate else ""
     if document.estimate is None or not document.estimate.known:
@@ -152,7 +152,7 @@ def _size(count: int) -> str:
     return f"{count:,} TB"
 
 
-def _progress(document: BackfillDocument, page: Page) -> None:
+def _progress(document: BackfillResponse, page: Page) -> None:
     made(document, page)
     _nothing_new(document, page)
     for number, row in enumerate(document.failures[:FAILURES_SHOWN_MAX]):
@@ -165,7 +165,7 @@ def _progress(document: BackfillDocument, page: Page) -> None:
         page.say(f"and {plural(document.failed - FAILURES_SHOWN_MAX, 'more failure')}", indent=2)
 
 
-def _nothing_new(document: BackfillDocument, page: Page) -> None:
+def _nothing_new(document: BackfillResponse, page: Page) -> None:
     """That what was published has the rows that readers saw before, or that nothing was published of what is computed alongside
     production. Where nothing at all was, the line of facts says it."""
     staged = [row for row in document.assets if row.how == "staged"]
@@ -178,7 +178,7 @@ def _nothing_new(document: BackfillDocument, page: Page) -> None:
         page.say(f"nothing of {names} was published: readers see what they saw before", indent=2)
 
 
-def made(document: BackfillDocument, page: Page) -> None:
+def made(document: BackfillResponse, page: Page) -> None:
     """What was published of each node, of how many that were planned; and what is different for readers."""
     if document.made is None:
         page.table(CHANGED, [
@@ -209,7 +209,7 @@ def _evidence(row: FailureRow, page: Page) -> None:
         grid(page, [ColumnRow(name=name, type="") for name in names], row.sample)
 
 
-def _facts(document: BackfillDocument) -> list[str]:
+def _facts(document: BackfillResponse) -> list[str]:
     if document.state == "nothing_due":
         return ["· nothing to do"]
     if document.state in ("planned", "declined", "awaiting_approval"):
@@ -226,14 +226,14 @@ def _facts(document: BackfillDocument) -> list[str]:
     return facts
 
 
-def published(document: BackfillDocument) -> list[str]:
+def published(document: BackfillResponse) -> list[str]:
     """`30 of 30 partitions published`, and once it has ended `3 of 1 source, 24 of 8 assets, 3 of 1 export`."""
     parts = "" if document.made is None else document.made.text.partition(": ")[2]
     said = f"{document.published:,} of {plural(document.partitions_total, 'partition')} published"
     return [said, parts] if parts else [said]
 
 
-def _next(document: BackfillDocument) -> list[str]:
+def _next(document: BackfillResponse) -> list[str]:
     number = document.id
     match document.state:
         case "planned" if number is None:
@@ -254,7 +254,7 @@ def _next(document: BackfillDocument) -> list[str]:
     return ["headrace status"]
 
 
-def _line(row: PlanRowDocument, page: Page) -> list[str | Cell]:
+def _line(row: PlanRowResponse, page: Page) -> list[str | Cell]:
     to_go = seconds(row.remaining.seconds) if row.remaining is not None else ""
     return [
         row.id, row.state, to_go, joined(row.assets, 3), f"{row.partitions_total:,}", f"{row.published:,}", f"{row.failed:,}",

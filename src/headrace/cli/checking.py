@@ -6,9 +6,9 @@ from headrace.cli import states
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
-from headrace.operations.checks_documents import (
+from headrace.operations.checks_responses import (
     ChallengedCheckRow,
-    ChallengeDocument,
+    ChallengeResponse,
     CheckStandingRow,
     SuggestedCheckRow,
     UnnoticedRow,
@@ -67,7 +67,7 @@ CHALLENGED = [
 ]
 
 
-def challenged(document: ChallengeDocument, page: Page) -> None:
+def challenged(document: ChallengeResponse, page: Page) -> None:
     """The verdicts, what notices how many faults, and the first of those that nothing notices."""
     page.table(CHALLENGED, [_challenged(row) for row in document.checks])
     if not document.checks:
@@ -85,7 +85,7 @@ def challenged(document: ChallengeDocument, page: Page) -> None:
     page.next("headrace checks suggest" if document.suggestions else "headrace checks")
 
 
-def _noticed(document: ChallengeDocument) -> str:
+def _noticed(document: ChallengeResponse) -> str:
     """`112 of 140 faults: 60 by checks, 32 as null_spike, 20 by the contract`."""
     by = ", ".join(f"{count} {_BY.get(what, f'as {what}')}" for what, count in document.noticed.items())
     noticed = sum(document.noticed.values())
@@ -103,7 +103,7 @@ _BY = {
 """How it is said what notices faults; kinds of cause stand for themselves."""
 
 
-def unnoticed(document: ChallengeDocument, page: Page) -> None:
+def unnoticed(document: ChallengeResponse, page: Page) -> None:
     """All that nothing notices."""
     _faults(document.unnoticed, page)
     if not document.unnoticed:
@@ -112,7 +112,7 @@ def unnoticed(document: ChallengeDocument, page: Page) -> None:
     page.next("headrace checks suggest" if document.suggestions else "headrace checks challenge")
 
 
-def _left(document: ChallengeDocument, page: Page) -> None:
+def _left(document: ChallengeResponse, page: Page) -> None:
     page.say()
     if document.unfinished:
         page.say(f"the time was over before all was tried of {', '.join(document.unfinished)}: --seconds N", "warn")

@@ -7,7 +7,7 @@ from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.commands import WHOLE, command_line, place
-from headrace.operations.contract_showing import ContractChangeRow, ContractColumnRow, ContractDiffDocument, ContractShowDocument
+from headrace.operations.contract_showing import ContractChangeRow, ContractColumnRow, ContractDiffResponse, ContractShowResponse
 
 SHOWN_MAX = 200
 COLUMNS = [
@@ -27,7 +27,7 @@ CHANGES = [
 _DOES = {"block": "holds", "map": "read so", "allow": "allowed", "warn": "warned"}
 
 
-def shown(document: ContractShowDocument, page: Page) -> None:
+def shown(document: ContractShowResponse, page: Page) -> None:
     """What a node is held to."""
     page.head(f"{document.node}, {document.kind}")
     if document.version is not None:
@@ -56,7 +56,7 @@ def _column(row: ContractColumnRow) -> list[str | Cell]:
     return [Cell(row.name, "bold"), row.type or "any", ", ".join(promised), ", ".join(names), ", ".join(row.used_by)]
 
 
-def differing(document: ContractDiffDocument, page: Page) -> None:
+def differing(document: ContractDiffResponse, page: Page) -> None:
     """What differs from it."""
     delivered = [row for row in document.changes if row.takes is None]
     written = [row for row in document.changes if row.takes is not None]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from headrace.cli.page import Page
 from headrace.cli.running import span
 from headrace.cli.text import joined, plural
-from headrace.operations.contract_documents import AcceptDocument, InferDocument, MappingRow
+from headrace.operations.contract_responses import AcceptResponse, InferResponse, MappingRow
 
 CONVERT = "what values are computed from, by the delivery's columns: 'amount_cents / 100'"
 AS_IS = "take values that differ as they are"
 REASON = "why; kept in the audit trail"
 
 
-def accepted(document: AcceptDocument, page: Page) -> None:
+def accepted(document: AcceptResponse, page: Page) -> None:
     """What holds from when on, and what follows."""
     page.say(f"✓ {document.file} says what {document.source} calls its columns from {document.partition} on", "good")
     for one in document.mappings:
@@ -38,7 +38,7 @@ def _mapping(one: MappingRow) -> str:
     return f"{one.column} ← {one.convert or one.to}{score}{users}"
 
 
-def inferred(document: InferDocument, page: Page) -> None:
+def inferred(document: InferResponse, page: Page) -> None:
     """Where the contract was written."""
     page.say(
         f"✓ {document.file}, by {plural(document.rows, 'row')} of {plural(document.partitions, 'partition')} of {document.source}", "good"

@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
-from headrace.operations.documents import ColumnRow
+from headrace.operations.responses import ColumnRow
 
 _NUMBERS = (
     "TINYINT",

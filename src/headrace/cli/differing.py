@@ -9,7 +9,7 @@ from headrace.cli.data import shown_value
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
-from headrace.operations.documents import DifferenceRow, RowChange, SpreadRow
+from headrace.operations.responses import DifferenceRow, RowChange, SpreadRow
 
 SPREADS_SHOWN_MAX = 8
 SPREADS = [

@@ -10,8 +10,8 @@ from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
-from headrace.operations.documents import Document
-from headrace.operations.figure_documents import FigureDocument
+from headrace.operations.figure_responses import FigureResponse
+from headrace.operations.responses import Response
 
 ROWS_MAX = 200
 """Shown; --json has all."""
@@ -47,7 +47,7 @@ _PERCENT = frozenset({"honest", "mean", "classic", "goodput"})
 _NAMED = frozenset({"consumer", "of", "node", "id", "source"})
 
 
-def render(document: FigureDocument, page: Page) -> None:
+def render(document: FigureResponse, page: Page) -> None:
     """The figure, its window, and the table."""
     began, until = page.reader.moment(document.began), page.reader.moment(document.until)
     page.head(document.figure, f"{document.window}: {began} to {until}")
@@ -68,7 +68,7 @@ def _column(place: int, field: str) -> Column:
     return Column(field.removesuffix("_at").replace("_", " "), drops=place, gives=2 if field == "said" else 0)
 
 
-def _row(row: Document, fields: Sequence[str], page: Page) -> list[str | Cell]:
+def _row(row: Response, fields: Sequence[str], page: Page) -> list[str | Cell]:
     return [Cell(_said(getattr(row, field), field, page), "bold" if field in _NAMED else "") for field in fields]
 
 

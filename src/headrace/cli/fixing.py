@@ -9,14 +9,14 @@ from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined
-from headrace.operations.fix_documents import FixDocument
+from headrace.operations.fix_responses import FixResponse
 
 STILL_SHOWN_MAX = 8
 ACTS = {"map": "accept names", "read": "re-ingest", "look": "look again"}
 STEPS = [Column("", right=True), Column("", least=8), Column("", gives=2, least=12), Column("", gives=1, least=24)]
 
 
-def plan(document: FixDocument, page: Page) -> None:
+def plan(document: FixResponse, page: Page) -> None:
     """What is going to be done, before anybody is asked."""
     page.table(
         STEPS,
@@ -44,7 +44,7 @@ def plan(document: FixDocument, page: Page) -> None:
         page.say(f"plan {document.plan_id}", "dim", indent=2)
 
 
-def render(document: FixDocument, page: Page) -> None:
+def render(document: FixResponse, page: Page) -> None:
     """The plan where nothing was done; else what came of it."""
     if document.fix in ("planned", "declined"):
         page.head(f"fix {document.id}", document.cause.summary)
@@ -86,7 +86,7 @@ def render(document: FixDocument, page: Page) -> None:
 _OPEN = {"open": "still open", "recovering": "not over yet"}
 
 
-def _why_not_over(document: FixDocument) -> str:
+def _why_not_over(document: FixResponse) -> str:
     """What it is while its cause is there; once that is gone, what it waits for."""
     if document.state != "recovering":
         return document.cause.summary
@@ -94,11 +94,11 @@ def _why_not_over(document: FixDocument) -> str:
     return f"its cause is gone, and it closes when {closes}"
 
 
-def _failed(document: FixDocument) -> bool:
+def _failed(document: FixResponse) -> bool:
     return document.backfill is not None and document.backfill.state not in ("succeeded", "nothing_due")
 
 
-def _next(document: FixDocument) -> list[str]:
+def _next(document: FixResponse) -> list[str]:
     if _failed(document) and document.backfill is not None and document.backfill.plan_id is not None:
         causes = [row.command for row in document.still if row.state == "failed" and row.command is not None]
         return [*causes[:1], f"headrace backfills {shlex.quote(document.backfill.plan_id)}"]
@@ -107,7 +107,7 @@ def _next(document: FixDocument) -> list[str]:
     return [f"headrace incident {document.id}"]
 
 
-def _still(document: FixDocument, page: Page) -> None:
+def _still(document: FixResponse, page: Page) -> None:
     """What isn't as it should be, as `status` says it."""
     for row in document.still[:STILL_SHOWN_MAX]:
         state = row.state if row.state == "failed" else f"is {row.state.replace('_', ' ')}"
@@ -116,7 +116,7 @@ def _still(document: FixDocument, page: Page) -> None:
         page.say(f"and {len(document.still) - STILL_SHOWN_MAX} more: headrace status", "dim", indent=2)
 
 
-def _made(document: FixDocument, page: Page) -> None:
+def _made(document: FixResponse, page: Page) -> None:
     found = document.backfill
     if found is None:
         return
@@ -127,7 +127,7 @@ def _made(document: FixDocument, page: Page) -> None:
         page.say(f"{again.node}: {same}", indent=2)
 
 
-def _took(document: FixDocument) -> str:
+def _took(document: FixResponse) -> str:
     detected = f"detected in {seconds((document.opened_at - document.began_at).total_seconds())}"
     if document.restored_at is None:
         return detected

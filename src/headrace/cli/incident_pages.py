@@ -10,7 +10,7 @@ from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line
-from headrace.operations.incident_documents import EvidenceRow, IncidentRow
+from headrace.operations.incident_responses import EvidenceRow, IncidentRow
 from headrace.operations.repair_texts import AWAITED
 
 EVIDENCE_SHOWN_MAX = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.cli.page import Page
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line
-from headrace.operations.documents import LearntRow
+from headrace.operations.responses import LearntRow
 
 COLUMNS_SHOWN_MAX = 12
 DISAGREED_SHOWN_MAX = 3

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 
 from headrace.cli.moments import seconds
 from headrace.cli.text import clean, plural
-from headrace.operations.documents import ChangeRow, PlanDocument, StaleRow
+from headrace.operations.responses import ChangeRow, PlanResponse, StaleRow
 
 ROWS_MAX = 100
 COLUMNS_MAX = 12
 _TICKS = re.compile("`+")
 
 
-def markdown(plan: PlanDocument) -> str:
+def markdown(plan: PlanResponse) -> str:
     """The plan as GitHub-flavoured Markdown."""
     lines = [f"### Headrace plan against {_code(plan.against)}" if plan.against else "### Headrace plan, nothing is applied yet", ""]
     lines += [_summary(plan), ""]
@@ -51,7 +51,7 @@ def markdown(plan: PlanDocument) -> str:
     return "\n".join(lines)
 
 
-def _summary(plan: PlanDocument) -> str:
+def _summary(plan: PlanResponse) -> str:
     if not plan.changes:
         return "Nothing changes."
     breaking = sum(one.breaking for one in plan.changes)
@@ -95,12 +95,12 @@ def _code(text: str | None) -> str:
 # Annotations
 
 
-def annotated(plan: PlanDocument) -> str:
+def annotated(plan: PlanResponse) -> str:
     """One line for each thing that somebody should look at before this is merged, at the line of the file that says it."""
     return "".join(f"{line}\n" for line in _annotations(plan))
 
 
-def _annotations(plan: PlanDocument) -> Iterator[str]:
+def _annotations(plan: PlanResponse) -> Iterator[str]:
     for one in plan.changes:
         if one.breaking:
             broken = [effect for effect in one.effects if effect.read_by]

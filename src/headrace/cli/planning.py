@@ -8,8 +8,8 @@ from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
-from headrace.operations.documents import ChangeRow, NeededRow, PlanDocument, RefusedRow, StaleRow, StepRow
 from headrace.operations.plan_refusals import NEEDS_APPROVAL
+from headrace.operations.responses import ChangeRow, NeededRow, PlanResponse, RefusedRow, StaleRow, StepRow
 
 SHOWN_MAX = 40
 COLUMNS_SHOWN_MAX = 6
@@ -40,7 +40,7 @@ _IN_OTHER_TABLES = ("weaken", "promote")
 _SIGNS = {"added": "+", "dropped": "-", "type": "~", "meaning": ""}
 
 
-def show(plan: PlanDocument, page: Page) -> None:
+def show(plan: PlanResponse, page: Page) -> None:
     """All that there is to say before anybody agrees."""
     page.table(CHANGES, [_change(one) for one in plan.changes[:SHOWN_MAX]])
     if len(plan.changes) > SHOWN_MAX:
@@ -73,12 +73,12 @@ def show(plan: PlanDocument, page: Page) -> None:
         page.say(f"weakens {weaker.node}: {weaker.what}: {weaker.before} → {weaker.after}", "warn", indent=2)
 
 
-def identity(plan: PlanDocument) -> str:
+def identity(plan: PlanResponse) -> str:
     """The plan's id, as pages name it; empty for one that can't be applied."""
     return f"plan {plan.plan_id}" if plan.plan_id is not None else ""
 
 
-def _shown_above(plan: PlanDocument, step: StepRow) -> bool:
+def _shown_above(plan: PlanResponse, step: StepRow) -> bool:
     """Whether the tables of changes, of what becomes stale, or the lines below say it."""
     if step.kind in _IN_OTHER_TABLES:
         return True
@@ -124,13 +124,13 @@ def _stale(one: StaleRow) -> list[str | Cell]:
     return [Cell(one.node, "bold"), f"{one.partitions:,}", one.from_, one.to, one.why]
 
 
-def _cost(plan: PlanDocument) -> str:
+def _cost(plan: PlanResponse) -> str:
     """How much is published and becomes stale; readers see the old rows until it is computed again."""
     total = sum(one.partitions for one in plan.stale)
     return f"{plural(total, 'published partition')} become{'s' if total == 1 else ''} stale"
 
 
-def _again(plan: PlanDocument, page: Page) -> None:
+def _again(plan: PlanResponse, page: Page) -> None:
     """What computing it all again makes, by the plan of the backfills that do it, and how long that takes."""
     for one in plan.backfills:
         if one.counts is not None:

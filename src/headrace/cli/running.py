@@ -11,7 +11,7 @@ from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line, place
-from headrace.operations.documents import AttemptRow, ErrorRow, ProposedRow, RepairedRow, RepairRow, RestatedRow, RunDocument
+from headrace.operations.responses import AttemptRow, ErrorRow, ProposedRow, RepairedRow, RepairRow, RestatedRow, RunResponse
 
 ERRORS_SHOWN_MAX = 10
 REPAIRS_SHOWN_MAX = 5
@@ -27,7 +27,7 @@ COLUMNS = [
 ]
 
 
-def render(document: RunDocument, page: Page) -> None:
+def render(document: RunResponse, page: Page) -> None:
     """The attempts, then a sentence that adds up."""
     page.head(f"run {document.run_id}" if document.run_id else "")
     if document.attempts:
@@ -85,7 +85,7 @@ def why(attempt: AttemptRow) -> str:
     return attempt.reason or ""
 
 
-def _errors(document: RunDocument, page: Page) -> None:
+def _errors(document: RunResponse, page: Page) -> None:
     last = {(attempt.asset, key): attempt.id for attempt in document.attempts for key in attempt.partitions}
     failed = [
         attempt
@@ -166,7 +166,7 @@ def _from_to(row: RestatedRow | ProposedRow) -> str:
     return row.from_ if row.partitions == 1 else f"{row.from_} … {row.to} ({row.partitions:,})"
 
 
-def _sum(document: RunDocument) -> list[str]:
+def _sum(document: RunResponse) -> list[str]:
     opened = f"opened {joined(document.incidents_opened, 5)}" if document.incidents_opened else ""
     if document.state == "nothing_due":
         because = f": {document.reason}" if document.reason else ""
@@ -179,7 +179,7 @@ def _sum(document: RunDocument) -> list[str]:
     return [*said, opened, document.reason or ""]
 
 
-def _next(document: RunDocument) -> list[str]:
+def _next(document: RunResponse) -> list[str]:
     waiting = next((row for row in document.rejected if row.state in ("held", "rejected")), None)
     if waiting:
         return [command_line("quarantine", place(waiting.asset, waiting.partition))]

@@ -12,7 +12,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.screen import Screen
 from headrace.cli.text import clean
-from headrace.operations.documents import Document
+from headrace.operations.responses import Response
 from headrace.operations.serving import Beside, Role, Serving
 from headrace.operations.stopping import Stop
 from headrace.web import Door, listen
@@ -24,7 +24,7 @@ HOST = "127.0.0.1"
 PORT = 8787
 
 
-class ServeDocument(Document, frozen=True, kw_only=True):
+class ServeResponse(Response, frozen=True, kw_only=True):
     """`serve`: where it answers; printed as soon as it does. `url` opens the page, and holds the token."""
 
     url: str
@@ -58,7 +58,7 @@ def serve(invocation: Invocation, at: At, beside: Beside | None = None) -> int:
         reader.begin()
         shown = f"[{at.host}]" if ":" in at.host else at.host
         url = f"http://{shown}:{door.port}/?token={token}"
-        told = ServeDocument(url=url, host=at.host, port=door.port, wanted=at.port, pid=os.getpid(), env=settings.environment)
+        told = ServeResponse(url=url, host=at.host, port=door.port, wanted=at.port, pid=os.getpid(), env=settings.environment)
         invocation.show(told, _render, clock=False)
         sys.stdout.flush()
         serving.run(_ready)
@@ -66,7 +66,7 @@ def serve(invocation: Invocation, at: At, beside: Beside | None = None) -> int:
     return 0
 
 
-def _render(document: ServeDocument, page: Page) -> None:
+def _render(document: ServeResponse, page: Page) -> None:
     if document.wanted not in (0, document.port):
         page.say(f"port {document.wanted} is taken; this is the next free one", "warn")
     if not is_private(document.host):

@@ -12,15 +12,15 @@ import msgspec
 
 from headrace.model import Refused
 from headrace.operations import plan_refusals
-from headrace.operations.backfill_documents import BackfillDocument
-from headrace.operations.contract_documents import AcceptDocument
-from headrace.operations.documents import RefusedRow
-from headrace.operations.fix_documents import FixDocument, FixStep
+from headrace.operations.backfill_responses import BackfillResponse
+from headrace.operations.contract_responses import AcceptResponse
+from headrace.operations.fix_responses import FixResponse, FixStep
+from headrace.operations.responses import RefusedRow
 from headrace.operations.session import Session
 from headrace.plan.project_plan import PLAN_ID, plan_id_of
 
-Planned = FixDocument | BackfillDocument | AcceptDocument
-P = TypeVar("P", FixDocument, BackfillDocument, AcceptDocument)
+Planned = FixResponse | BackfillResponse | AcceptResponse
+P = TypeVar("P", FixResponse, BackfillResponse, AcceptResponse)
 
 
 def identified(session: Session, document: P, version: int | None, files: Mapping[str, str] | None = None) -> P:
@@ -39,10 +39,10 @@ def decided_of(session: Session, document: Planned, version: int | None, files: 
 
 def _steps(document: Planned) -> list[dict[str, Any]]:
     match document:
-        case FixDocument():
+        case FixResponse():
             acts = [_act(document.id, step) for step in document.steps]
             return [*acts, *map(_mapped, document.mappings), *(_steps(document.backfill) if document.backfill is not None else [])]
-        case BackfillDocument():
+        case BackfillResponse():
             how = {"mode": document.mode, "publishes": document.publishes}
             return [
                 {
@@ -56,7 +56,7 @@ def _steps(document: Planned) -> list[dict[str, Any]]:
                 }
                 for row in document.assets
             ]
-        case AcceptDocument():
+        case AcceptResponse():
             begins = {"kind": "remap", "node": document.source, "from": document.partition}
             return [begins, *map(_mapped, document.mappings)]
 

@@ -11,9 +11,9 @@ import msgspec
 from headrace.model.zones import to_us
 from headrace.operations import standings
 from headrace.operations.counting import counted
-from headrace.operations.documents import CountsRow
 from headrace.operations.performing import Context
 from headrace.operations.progress import Progress
+from headrace.operations.responses import CountsRow
 from headrace.plan.backfills import Mode
 from headrace.plan.choosing import Wanted, choose
 from headrace.plan.extents import NOTHING, Extent

@@ -9,18 +9,18 @@ import msgspec
 from headrace.model.zones import to_us
 from headrace.operations import invalidation, keeping, plan_refusals, policy, promotion
 from headrace.operations.backfill import backfill
-from headrace.operations.backfill_documents import BackfillDocument
-from headrace.operations.documents import (
-    ApplyDocument,
-    NeededRow,
-    PlanDocument,
-    PromotedRow,
-    RefusedRow,
-)
+from headrace.operations.backfill_responses import BackfillResponse
 from headrace.operations.invalidation import Invalidated
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.plan import Base, Looked, applied, look_at, plan_of_apply, with_plan
 from headrace.operations.progress import Progress
+from headrace.operations.responses import (
+    ApplyResponse,
+    NeededRow,
+    PlanResponse,
+    PromotedRow,
+    RefusedRow,
+)
 from headrace.operations.session import Session, usable
 from headrace.plan import Compiled, changes, comparing
 from headrace.plan.project_plan import Plan, decisions
@@ -48,11 +48,11 @@ class _Wanted(msgspec.Struct, frozen=True):
     compiled: Compiled
     looked: Looked
     plan: Plan
-    document: PlanDocument
+    document: PlanResponse
 
 
-def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress: Progress, plan_id: str | None = None,
-          keep: Sequence[str] = (), reason: str = "") -> ApplyDocument:  # fmt: skip
+def apply(session: Session, *, confirm: Callable[[PlanResponse], bool], progress: Progress, plan_id: str | None = None,
+          keep: Sequence[str] = (), reason: str = "") -> ApplyResponse:  # fmt: skip
     """Show what would change, ask, and put it into force; with a `plan_id` only where that is still what would be done.
 
     `keep` selects assets whose new code comes into force while what is published of them stays fresh; it needs a `reason`.
@@ -100,11 +100,11 @@ def _applied_by(store: Store | None) -> str | None:
     return found.plan_id if found is not None else None
 
 
-def make_again(session: Session, needed: Sequence[NeededRow], *, reason: str, progress: Progress) -> list[BackfillDocument]:
+def make_again(session: Session, needed: Sequence[NeededRow], *, reason: str, progress: Progress) -> list[BackfillResponse]:
     """Do the backfills that a change asks for, one after the other; whoever calls this has shown them. Stops at one that needs an
     approval. Raises Refused without a reason."""
     opened = session.again(session.actor)  # what is in force now
-    done: list[BackfillDocument] = []
+    done: list[BackfillResponse] = []
     try:
         for one in needed:
             made = backfill(
@@ -119,8 +119,8 @@ def make_again(session: Session, needed: Sequence[NeededRow], *, reason: str, pr
     return done
 
 
-@leader_command("apply", ApplyArguments, ApplyDocument)
-def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> ApplyDocument:
+@leader_command("apply", ApplyArguments, ApplyResponse)
+def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> ApplyResponse:
     """The leader makes the plan itself, of the files as they are now, and does it if it is the one that was agreed to."""
     before = context.applied()
     base = Base(before.compiled, context.store, before.id, f"version {before.id}") if before else Base(None, context.store, None, None)
@@ -176,18 +176,18 @@ def _steps_done(plan: Plan, promoted: Sequence[PromotedRow]) -> int:
     return len(plan.steps) - len(left)
 
 
-def _done(context: Context, wanted: _Wanted, state: str, version: int | None, plan_id: str | None) -> ApplyDocument:
-    return ApplyDocument(now=context.now(), state=state, version=version, plan=wanted.document, clock=context.clock.kind, plan_id=plan_id)
+def _done(context: Context, wanted: _Wanted, state: str, version: int | None, plan_id: str | None) -> ApplyResponse:
+    return ApplyResponse(now=context.now(), state=state, version=version, plan=wanted.document, clock=context.clock.kind, plan_id=plan_id)
 
 
-def _document(session: Session, state: str, plan: PlanDocument, plan_id: str) -> ApplyDocument:
+def _document(session: Session, state: str, plan: PlanResponse, plan_id: str) -> ApplyResponse:
     """Nothing is put into force; where there was nothing to apply, what is stale all the same."""
     stale = Invalidated()
     if state == "nothing" and session.compiled is not None and session.store is not None and session.version is not None:
         now_us = to_us(session.now())
         with session.store.read() as tx:
             stale = invalidation.outstanding(tx, session.compiled, version=session.version, env=session.env, now_us=now_us)
-    return ApplyDocument(
+    return ApplyResponse(
         now=session.now(), state=state, version=session.version, plan=plan, clock=session.clock.kind, plan_id=plan_id,
         stale=invalidation.rows(stale.stale), backfills=list(stale.backfills),
     )  # fmt: skip

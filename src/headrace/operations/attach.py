@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.lake.sqltext import literal
-from headrace.operations.inspections import AttachDocument
+from headrace.operations.inspections import AttachResponse
 from headrace.operations.session import Session
 from headrace.store.address import PostgresqlAddress, SqliteAddress, address
 
@@ -13,7 +13,7 @@ _NAMES = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert"
 """What a connection string may say of libpq's parameters: never a password."""
 
 
-def attach(session: Session) -> AttachDocument:
+def attach(session: Session) -> AttachResponse:
     """The statements for a read-only ATTACH; without a password, whatever the address holds."""
     where = address(session.root, session.settings)
     lake = literal(f"{session.folders.lake}/")
@@ -22,12 +22,12 @@ def attach(session: Session) -> AttachDocument:
         options = f"DATA_PATH {lake}, METADATA_SCHEMA {literal(where.lake_schema)}, OVERRIDE_DATA_PATH true, READ_ONLY"
         statement = f"ATTACH {literal(f'ducklake:postgres:{connection}')} AS lake ({options});"
         note = f"The password comes from PGPASSWORD or ~/.pgpass. {UNSEEN}"
-        return AttachDocument(catalog="postgresql", statement=_installed("postgres", statement), note=note)
+        return AttachResponse(catalog="postgresql", statement=_installed("postgres", statement), note=note)
     assert isinstance(where, SqliteAddress)
     options = f"DATA_PATH {lake}, META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT {BUSY_MS}, OVERRIDE_DATA_PATH true, READ_ONLY"
     statement = f"ATTACH {literal(f'ducklake:sqlite:{where.path}')} AS lake ({options});"
     note = f"Not in a process that opens the state database itself. {UNSEEN}"
-    return AttachDocument(catalog="sqlite", statement=_installed("sqlite", statement), note=note)
+    return AttachResponse(catalog="sqlite", statement=_installed("sqlite", statement), note=note)
 
 
 def _installed(catalog: str, statement: str) -> str:

@@ -13,8 +13,8 @@ import msgspec
 
 from headrace.govern.audit import GENESIS, verify
 from headrace.model import Refused, UnknownName, UsageError
-from headrace.operations.documents import Document
 from headrace.operations.reconciling import OUTSIDE_PROVEN, reconcile
+from headrace.operations.responses import Response
 from headrace.operations.runs import since_when
 from headrace.operations.session import Session
 from headrace.store import Transaction
@@ -23,7 +23,7 @@ from headrace.store.queries import trail
 HASH_CHARACTERS = 64
 
 
-class AuditRow(Document, frozen=True, kw_only=True):
+class AuditRow(Response, frozen=True, kw_only=True):
     """`audit show`: one entry. `at` is the store's time and `real_at` the machine's (they differ in a replay); `actor` is who did it,
     `actor_type` what kind of actor that is; `object` is what it was done to, as `kind:id`."""
 
@@ -43,7 +43,7 @@ class AuditRow(Document, frozen=True, kw_only=True):
     hash: str
 
 
-class VerifyDocument(Document, frozen=True, kw_only=True):
+class VerifyResponse(Response, frozen=True, kw_only=True):
     """`audit verify`. `broken_at` is the first entry that doesn't fit, or that is missing, and `reason` says what is wrong with it.
     `head` is the hash of the last entry that fits: noted down elsewhere, it shows later that the trail's end wasn't cut off."""
 
@@ -62,7 +62,7 @@ class VerifyDocument(Document, frozen=True, kw_only=True):
     """What can't be known."""
 
 
-class CheckpointDocument(Document, frozen=True, kw_only=True):
+class CheckpointResponse(Response, frozen=True, kw_only=True):
     """`audit checkpoint`: the trail's last entry and its hash, to be kept elsewhere. Nothing signs it yet."""
 
     seq: int
@@ -127,7 +127,7 @@ def entry(session: Session, seq: int) -> list[AuditRow]:
     raise UnknownName(f"the audit trail has no entry {seq}", hint="headrace audit show")
 
 
-def checkpoint(session: Session, out: Path) -> CheckpointDocument:
+def checkpoint(session: Session, out: Path) -> CheckpointResponse:
     """Write the trail's head to a new file. UsageError where there is no state, or a file already; Refused for a trail that doesn't
     fit."""
     found = verified(session, None)
@@ -135,7 +135,7 @@ def checkpoint(session: Session, out: Path) -> CheckpointDocument:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
     if not found.ok:
         raise Refused("the audit trail isn't as it was written", hint="headrace audit verify")
-    made = CheckpointDocument(seq=found.entries, head=found.head)
+    made = CheckpointResponse(seq=found.entries, head=found.head)
     try:
         with out.open("xb") as file:
             file.write(msgspec.json.encode({"seq": made.seq, "head": made.head, "signature": None}) + b"\n")
@@ -146,10 +146,10 @@ def checkpoint(session: Session, out: Path) -> CheckpointDocument:
     return made
 
 
-def read_checkpoint(path: Path) -> CheckpointDocument:
+def read_checkpoint(path: Path) -> CheckpointResponse:
     """A checkpoint that was kept. UsageError for a file that is none."""
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=CheckpointDocument)
+        found = msgspec.json.decode(path.read_bytes(), type=CheckpointResponse)
     except (OSError, msgspec.MsgspecError) as error:
         raise UsageError(f"{path} is no checkpoint ({error})", hint="headrace audit checkpoint --out FILE makes one") from error
     if not _is_hash(found.head) or found.seq < 0:
@@ -161,7 +161,7 @@ def _is_hash(text: str) -> bool:
     return len(text) == HASH_CHARACTERS and not text.strip("0123456789abcdef")
 
 
-def verified(session: Session, head: str | None, kept: CheckpointDocument | None = None) -> VerifyDocument:
+def verified(session: Session, head: str | None, kept: CheckpointResponse | None = None) -> VerifyResponse:
     """The whole chain computed anew, and compared with the event log and the state. `head` is a hash that `verify` once gave, `kept` a
     checkpoint: they must still be in the chain.
 
@@ -171,7 +171,7 @@ def verified(session: Session, head: str | None, kept: CheckpointDocument | None
         raise UsageError(f"--head {head[:20]!r} is no hash", hint="the `head` of an earlier `headrace audit verify`: 64 digits and letters")
     if session.store is None:
         missing = _missing(head, None) or _unkept(kept, None)
-        return VerifyDocument(
+        return VerifyResponse(
             ok=missing is None, entries=0, head=GENESIS, broken_at=None, reason=missing,
             proven_to=None, reconciled=True, missing=[], notes=[],
         )  # fmt: skip
@@ -185,7 +185,7 @@ def verified(session: Session, head: str | None, kept: CheckpointDocument | None
         if found.ok and missing is None and compared.missing:
             missing = f"missing: {compared.missing[0]}"
     proven = kept.seq if kept is not None and found.ok and missing is None else None
-    return VerifyDocument(
+    return VerifyResponse(
         ok=found.ok and missing is None,
         entries=found.entries,
         head=found.head,
@@ -198,7 +198,7 @@ def verified(session: Session, head: str | None, kept: CheckpointDocument | None
     )
 
 
-def _unkept(kept: CheckpointDocument | None, entry: tuple[int, str, str] | None) -> str | None:
+def _unkept(kept: CheckpointResponse | None, entry: tuple[int, str, str] | None) -> str | None:
     """Why the trail isn't the one of a checkpoint that was kept."""
     if kept is None or kept.seq == 0 or (entry is not None and entry[2] == kept.head):
         return None

@@ -6,7 +6,7 @@ from headrace.model import UsageError
 from headrace.model.times import Duration
 from headrace.observe.availability.score import Figures
 from headrace.observe.availability.sentences import Window, of_consumer
-from headrace.operations.documents import AvailabilityRow
+from headrace.operations.responses import AvailabilityRow
 
 WINDOW = "30d"
 """Of figures about the past, where no other is asked for."""

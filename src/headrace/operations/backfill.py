@@ -12,14 +12,14 @@ from headrace.govern.audit import Action, Event, Object, append
 from headrace.model.durations import duration
 from headrace.operations import estimates, plan_refusals, reasons
 from headrace.operations.agreement import changed, identified
-from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.backfill_planning import BackfillArguments, Planned, plan
+from headrace.operations.backfill_responses import BackfillResponse
 from headrace.operations.backfill_showing import of_planned, of_row, published_of, with_attempts
-from headrace.operations.documents import RefusedRow
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.plan_refusals import PlanChanged
 from headrace.operations.progress import Progress, Silent
 from headrace.operations.request_handler import Work
+from headrace.operations.responses import RefusedRow
 from headrace.operations.session import Session, usable
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, Mode
@@ -29,7 +29,7 @@ from headrace.run.orders import Order, RunResult
 from headrace.schedule import Target
 from headrace.store.queries import plans, versions
 
-Confirm = Callable[[BackfillDocument], bool]
+Confirm = Callable[[BackfillResponse], bool]
 """Shows a plan and asks for it; raises Refused where nobody is there to be asked."""
 
 
@@ -49,7 +49,7 @@ def backfill(  # noqa: PLR0913 - as many as the command has options
     confirm: Confirm,
     progress: Progress,
     plan_id: str | None = None,
-) -> BackfillDocument:
+) -> BackfillResponse:
     """Plan a backfill, and, unless it is a `dry_run`, ask and do it; with a `plan_id` only if it is that plan. A dry run writes nothing
     but the cache.
 
@@ -72,12 +72,12 @@ def backfill(  # noqa: PLR0913 - as many as the command has options
     if planned.approval is None and not confirm(document):
         return msgspec.structs.replace(document, state="declined")
     agreed = msgspec.structs.replace(arguments, estimate=planned.estimate, plan_id=document.plan_id)
-    done: BackfillDocument = perform(session, "backfill", agreed, progress)
+    done: BackfillResponse = perform(session, "backfill", agreed, progress)
     _same(done, done.refused, document.plan_id)
     return done
 
 
-def _same(document: BackfillDocument, row: RefusedRow | None, asked: str | None) -> None:
+def _same(document: BackfillResponse, row: RefusedRow | None, asked: str | None) -> None:
     """Raises PlanChanged where something else would be done than what was asked for."""
     if row is not None:
         refused = msgspec.structs.replace(document, state="refused", refused=row, plan_id=asked)
@@ -88,8 +88,8 @@ def _state(planned: Planned) -> str:
     return "planned" if planned.backfill.chosen else "nothing_due"
 
 
-@leader_command("backfill", BackfillArguments, BackfillDocument)
-def _backfill(context: Context, arguments: BackfillArguments, progress: Progress) -> Work | BackfillDocument:
+@leader_command("backfill", BackfillArguments, BackfillResponse)
+def _backfill(context: Context, arguments: BackfillArguments, progress: Progress) -> Work | BackfillResponse:
     leader = context.leader(progress)
     applied = leader.applied
     planned = plan(context.session, context.store, applied.compiled, applied.id, arguments, now=context.now())
@@ -109,7 +109,7 @@ def _backfill(context: Context, arguments: BackfillArguments, progress: Progress
     return working(context, order(context, arguments, planned.backfill, number), planned.backfill)
 
 
-def _of_new_project(context: Context, document: BackfillDocument, version: int) -> BackfillDocument | None:
+def _of_new_project(context: Context, document: BackfillResponse, version: int) -> BackfillResponse | None:
     """The plan as it was shown before anything was applied: of the files that the first version now
     consists of. None where another version came before."""
     with context.store.read() as tx:
@@ -184,12 +184,12 @@ def order(context: Context, arguments: BackfillArguments, backfill: Backfill, nu
     )
 
 
-def _done(context: Context, compiled: Compiled, number: int, result: RunResult) -> BackfillDocument:
+def _done(context: Context, compiled: Compiled, number: int, result: RunResult) -> BackfillResponse:
     document = kept(context, compiled, number)
     return msgspec.structs.replace(document, notes=list(result.notes))
 
 
-def kept(context: Context, compiled: Compiled, number: int) -> BackfillDocument:
+def kept(context: Context, compiled: Compiled, number: int) -> BackfillResponse:
     """A kept plan, as it stands now."""
     with context.store.read() as tx:
         row = plans.get(tx, number)

@@ -14,7 +14,7 @@ from headrace.model.policy import Approval
 from headrace.model.reporting import did_you_mean
 from headrace.model.zones import to_us
 from headrace.operations import estimates, guessing, machine, policy, standings
-from headrace.operations.backfill_documents import EstimateRow
+from headrace.operations.backfill_responses import EstimateRow
 from headrace.operations.runs import since_when
 from headrace.operations.selection import selected
 from headrace.operations.session import Session

@@ -9,21 +9,21 @@ import msgspec
 
 from headrace.model import Project
 from headrace.model.policy import Approval
-from headrace.operations.backfill_documents import (
+from headrace.operations.backfill_planning import BackfillArguments, Planned, content
+from headrace.operations.backfill_responses import (
     ApprovalRow,
-    BackfillDocument,
+    BackfillResponse,
     BackfillRow,
     ChangedRow,
     ChangedTotals,
     EstimateRow,
     FailureRow,
-    PlanRowDocument,
+    PlanRowResponse,
     SkippedRow,
 )
-from headrace.operations.backfill_planning import BackfillArguments, Planned, content
 from headrace.operations.counting import counted, kind_of
-from headrace.operations.documents import Affects, CheckRow
 from headrace.operations.repairs import Broken, first_of
+from headrace.operations.responses import Affects, CheckRow
 from headrace.operations.runs import error_row
 from headrace.operations.session import Session
 from headrace.plan import Compiled
@@ -41,7 +41,7 @@ ENDED = ("succeeded", "partial", "failed", "cancelled")
 
 def of_planned(
     session: Session, planned: Planned, arguments: BackfillArguments, *, state: str, now: datetime, clock: str
-) -> BackfillDocument:
+) -> BackfillResponse:
     """Of a plan that isn't kept, or isn't yet."""
     return msgspec.structs.replace(
         _document(planned.backfill, planned.compiled, arguments, planned.estimate, planned.approval, now=now, clock=clock),
@@ -65,7 +65,7 @@ def of_row(
     clock: str,
     published: Published,
     remaining: EstimateRow | None = None,
-) -> BackfillDocument:
+) -> BackfillResponse:
     """Of a plan that was kept."""
     arguments = msgspec.json.decode(row.request, type=BackfillArguments)
     estimate = None if row.estimate is None else _estimated(row.estimate)
@@ -88,11 +88,11 @@ def _estimated(kept: str) -> EstimateRow:
     return found if found.known else msgspec.structs.replace(found, low=None, high=None)
 
 
-def line_of(session: Session, row: PlanRow, taken_in: int, remaining: EstimateRow | None) -> PlanRowDocument:
+def line_of(session: Session, row: PlanRow, taken_in: int, remaining: EstimateRow | None) -> PlanRowResponse:
     """One line of `backfills`."""
     backfill, outcome = content(row), PlanOutcome.read(row.outcome)
     arguments = msgspec.json.decode(row.request, type=BackfillArguments)
-    return PlanRowDocument(
+    return PlanRowResponse(
         id=str(row.id), plan_id=arguments.plan_id or str(row.id), state=row.state,
         by=row.actor, reason=row.reason, assets=[one.node for one in backfill.chosen],
         partitions_total=backfill.partitions, published=outcome.published + taken_in, failed=outcome.failed, remaining=remaining,
@@ -100,7 +100,7 @@ def line_of(session: Session, row: PlanRow, taken_in: int, remaining: EstimateRo
     )  # fmt: skip
 
 
-def _with_published(document: BackfillDocument, compiled: Compiled, nodes: Mapping[str, Sums] | None) -> BackfillDocument:
+def _with_published(document: BackfillResponse, compiled: Compiled, nodes: Mapping[str, Sums] | None) -> BackfillResponse:
     """The same, with what was published of each node, where that is known."""
     if nodes is None:
         return document
@@ -135,8 +135,8 @@ def _document(
     *,
     now: datetime,
     clock: str,
-) -> BackfillDocument:
-    return BackfillDocument(
+) -> BackfillResponse:
+    return BackfillResponse(
         now=now, clock=clock, plan_id=None, state="planned", mode=backfill.mode, reason=arguments.reason, by="",
         assets=[_row(compiled, one) for one in backfill.chosen], partitions_total=backfill.partitions,
         counts=counted(compiled.project, ((one.node, one.partitions) for one in backfill.chosen)),
@@ -192,7 +192,7 @@ def _failures(outcome: PlanOutcome) -> list[FailureRow]:
     return found
 
 
-def with_attempts(tx: Transaction, project: Project, document: BackfillDocument) -> BackfillDocument:
+def with_attempts(tx: Transaction, project: Project, document: BackfillResponse) -> BackfillResponse:
     """The same, with what the attempts that failed say: the checks that broke, and what to do first."""
     rows = []
     for row in document.failures:

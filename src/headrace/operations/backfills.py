@@ -8,8 +8,8 @@ from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import UnknownName, UsageError
 from headrace.operations import estimates, reasons
 from headrace.operations.backfill import kept, order, working
-from headrace.operations.backfill_documents import BackfillDocument, BackfillsDocument, EstimateRow
 from headrace.operations.backfill_planning import BackfillArguments, content, estimate_row
+from headrace.operations.backfill_responses import BackfillResponse, BackfillsResponse, EstimateRow
 from headrace.operations.backfill_showing import line_of, of_row, published_of, taken_in, with_attempts
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
@@ -38,16 +38,16 @@ class BackfillsArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-def backfills(session: Session) -> BackfillsDocument:
+def backfills(session: Session) -> BackfillsResponse:
     """The newest backfills, newest first."""
     lines, now_us = [], session.clock.now_us()  # asked before: a store reads one transaction at a time
     if session.store is not None and session.compiled is not None:
         with session.store.read() as tx:
             lines = [line_of(session, row, taken_in(tx, row), _remaining(session, tx, row, now_us)) for row in plans.newest(tx, SHOWN_MAX)]
-    return BackfillsDocument(now=session.now(), clock=session.clock.kind, backfills=lines)
+    return BackfillsResponse(now=session.now(), clock=session.clock.kind, backfills=lines)
 
 
-def one(session: Session, text: str) -> BackfillDocument:
+def one(session: Session, text: str) -> BackfillResponse:
     """One backfill as it stands. UsageError if there is none of that number."""
     number = number_of(session, text)
     if session.store is None or session.compiled is None:
@@ -64,15 +64,15 @@ def one(session: Session, text: str) -> BackfillDocument:
         return with_attempts(tx, session.compiled.project, document)
 
 
-def act(session: Session, action: str, text: str, *, reason: str | None, progress: Progress) -> BackfillDocument:
+def act(session: Session, action: str, text: str, *, reason: str | None, progress: Progress) -> BackfillResponse:
     """Pause, resume or cancel a backfill. UsageError for one that there isn't, or that has ended; Refused without a reason."""
     number = number_of(session, text)
     said = reasons.given(reason, f"backfills {action}", "it stands in the audit trail")
     return perform(session, "backfills", BackfillsArguments(action, number, said), progress)  # type: ignore[no-any-return]
 
 
-@leader_command("backfills", BackfillsArguments, BackfillDocument)
-def _act(context: Context, arguments: BackfillsArguments, progress: Progress) -> BackfillDocument | Work:
+@leader_command("backfills", BackfillsArguments, BackfillResponse)
+def _act(context: Context, arguments: BackfillsArguments, progress: Progress) -> BackfillResponse | Work:
     number = arguments.plan
     with context.store.read() as tx:
         row = plans.get(tx, number)

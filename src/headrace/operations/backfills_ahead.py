@@ -10,7 +10,7 @@ import msgspec
 from headrace.model import UsageError
 from headrace.operations.backfill_planning import mode_of
 from headrace.operations.counting import counted
-from headrace.operations.documents import NeededRow
+from headrace.operations.responses import NeededRow
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill
 from headrace.plan.choosing import Wanted, choose

@@ -25,7 +25,7 @@ from headrace.operations.backup_files import (
     save_state,
     write_manifest,
 )
-from headrace.operations.db.documents import BackupDocument
+from headrace.operations.db.responses import BackupResponse
 from headrace.operations.session import Session
 from headrace.run.folders import Folders
 from headrace.store import Store
@@ -38,7 +38,7 @@ class _Gone(Exception):
     """A file that the saved state names was there no more when it was to be copied."""
 
 
-def backup(session: Session, folder: Path) -> BackupDocument:
+def backup(session: Session, folder: Path) -> BackupResponse:
     """Back up into a new folder. The leader isn't asked: this process reads the state, and copies beside it.
 
     UsageError without a state, and where the folder is there already and not empty; Refused where a file that is read now is missing
@@ -75,10 +75,10 @@ def _made(session: Session, store: Store, part: Path) -> Manifest:
     raise AssertionError
 
 
-def described(folder: Path, manifest: Manifest) -> BackupDocument:
+def described(folder: Path, manifest: Manifest) -> BackupResponse:
     """What a backup holds."""
     size = sum(entry.size_bytes for entry in manifest.entries)
-    return BackupDocument(
+    return BackupResponse(
         folder=str(folder),
         made_at=manifest.made,
         snapshot=manifest.snapshot,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headrace.model import Refused, UnknownName
-from headrace.operations.interventions import CancelDocument
+from headrace.operations.interventions import CancelResponse
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.runs import number_of, unknown_run
@@ -26,7 +26,7 @@ class CancelArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-def cancel(session: Session, run: str, *, reason: str | None, progress: Progress) -> CancelDocument:
+def cancel(session: Session, run: str, *, reason: str | None, progress: Progress) -> CancelResponse:
     """End a run: what is published stays, what it alone wanted isn't started, and its attempts are ended.
 
     One that isn't under way is only told about. UsageError for a run that there isn't."""
@@ -38,7 +38,7 @@ def cancel(session: Session, run: str, *, reason: str | None, progress: Progress
     if found is None:
         raise unknown_run(run)
     if found.finished_at is not None or not led:
-        return CancelDocument(
+        return CancelResponse(
             now=session.now(), clock=session.clock.kind, run_id=str(number), by=found.cancelled_by, reason=found.reason,
             state="lost" if found.finished_at is None else found.shown_state,
             ended_at=None if found.finished_at is None else session.instant(found.finished_at),
@@ -46,8 +46,8 @@ def cancel(session: Session, run: str, *, reason: str | None, progress: Progress
     return perform(session, "cancel", CancelArguments(number, (reason or "").strip()), progress)  # type: ignore[no-any-return]
 
 
-@leader_command("cancel", CancelArguments, CancelDocument)
-def _cancel(context: Context, arguments: CancelArguments, progress: Progress) -> CancelDocument:
+@leader_command("cancel", CancelArguments, CancelResponse)
+def _cancel(context: Context, arguments: CancelArguments, progress: Progress) -> CancelResponse:
     del progress
     leader = context.working
     if leader is not None and leader.under_way(arguments.run) is not None:
@@ -64,9 +64,9 @@ def _cancel(context: Context, arguments: CancelArguments, progress: Progress) ->
     return _document(context, found)
 
 
-def _document(context: Context, run: Run) -> CancelDocument:
+def _document(context: Context, run: Run) -> CancelResponse:
     ended = None if run.finished_at is None else instant(run.finished_at).astimezone(context.session.zone)
-    return CancelDocument(
+    return CancelResponse(
         now=context.now(), clock=context.clock.kind, run_id=str(run.id), state=run.shown_state, by=run.cancelled_by, reason=run.reason,
         ended_at=ended,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.model import HeadraceError, StoreError, UsageError
-from headrace.operations.checks_documents import ChallengedCheckRow
+from headrace.operations.checks_responses import ChallengedCheckRow
 from headrace.operations.progress import Progress, Silent
 from headrace.operations.session import Session
 

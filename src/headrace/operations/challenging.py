@@ -19,7 +19,7 @@ from headrace.model.errors import first_line
 from headrace.operations.challenge_downstream import Downstream
 from headrace.operations.challenge_subjects import Found, own_columns, subjects
 from headrace.operations.check_texts import as_mapping, as_yaml
-from headrace.operations.checks_documents import ChallengedCheckRow, ChallengeDocument, SuggestedCheckRow, UnnoticedRow
+from headrace.operations.checks_responses import ChallengedCheckRow, ChallengeResponse, SuggestedCheckRow, UnnoticedRow
 from headrace.operations.progress import Progress
 from headrace.operations.selection import selected
 from headrace.operations.session import Session, usable
@@ -96,7 +96,7 @@ class _Done(NamedTuple):
     suggested: tuple[Suggested, ...]
 
 
-def challenge(session: Session, wanted: Wanted, progress: Progress) -> ChallengeDocument:
+def challenge(session: Session, wanted: Wanted, progress: Progress) -> ChallengeResponse:
     """The checks that the files declare, on what is published.
 
     Raises InvalidProject where the files have errors, UsageError for a selection that names nothing, LakeError for rows that can't be
@@ -212,12 +212,12 @@ def _rows(one: Found, data: InputData) -> str:
 
 def _document(
     plan: _Plan, names: Sequence[str], done: Mapping[str, _Done], past: Mapping[tuple[str, str], Past], seconds: float
-) -> ChallengeDocument:
+) -> ChallengeResponse:
     unnoticed = [(one, tried) for one in done.values() for tried in one.unnoticed]
     unnoticed.sort(key=lambda pair: plan.rank(pair[0].found.node.name, pair[1].mutation.columns))
     rows = [(one, suggested) for one in done.values() for suggested in one.suggested]
     suggestions = [_suggestion(plan, one, suggested) for one, suggested in rows]
-    return ChallengeDocument(
+    return ChallengeResponse(
         checks=[row for name in names for row in _checks(plan, name, done.get(name), past)],
         noticed=_noticed(done.values()),
         unnoticed=[_unnoticed(plan, one, tried) for one, tried in unnoticed],

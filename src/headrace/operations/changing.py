@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.model import UsageError
 from headrace.operations.cursors import cursor, place
-from headrace.operations.documents import Document
+from headrace.operations.responses import Response
 from headrace.operations.session import Session
 from headrace.store import Store
 from headrace.store.queries import changes
@@ -13,7 +13,7 @@ from headrace.store.queries.changes import Marks
 EVERYTHING = "everything"
 
 
-class ChangeRow(Document, frozen=True, kw_only=True):
+class ChangeRow(Response, frozen=True, kw_only=True):
     """`kind` is `partitions`, `runs`, `versions`, `audit`, `incidents`, `deliveries`, `quarantine`, `backfills`, or
     `everything`: it isn't known what. `names` are the nodes, runs and so on; `more`: not all of them."""
 
@@ -22,7 +22,7 @@ class ChangeRow(Document, frozen=True, kw_only=True):
     more: bool
 
 
-class ChangesDocument(Document, frozen=True, kw_only=True):
+class ChangesResponse(Response, frozen=True, kw_only=True):
     """What changed at once. `id` is where to go on from: it stays good when the server is started again."""
 
     id: str
@@ -43,17 +43,17 @@ def marks(store: Store) -> Marks:
         return changes.marks(tx)
 
 
-def told(store: Store | None, before: Marks | None) -> tuple[Marks, ChangesDocument]:
+def told(store: Store | None, before: Marks | None) -> tuple[Marks, ChangesResponse]:
     """How far everything is, and what changed since; without a `before` that is everything."""
     if store is None:
-        return Marks(), ChangesDocument(id=cursor(Marks()), changes=[])
+        return Marks(), ChangesResponse(id=cursor(Marks()), changes=[])
     with store.read() as tx:
         now = changes.marks(tx)
         found = list(changes.since(tx, before, now)) if before is not None else []
     rows = [ChangeRow(kind=one.kind, names=list(one.names), more=one.more) for one in found]
     if before is None:
         rows = [ChangeRow(kind=EVERYTHING, names=[], more=True)]
-    return now, ChangesDocument(id=cursor(now), changes=rows)
+    return now, ChangesResponse(id=cursor(now), changes=rows)
 
 
 def state_of(session: Session) -> str:

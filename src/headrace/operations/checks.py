@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from headrace.model import Asset, CheckSpec, Severity, Source, UsageError
-from headrace.operations.checks_documents import CheckOutcomeRow, ChecksDocument, CheckStandingRow
+from headrace.operations.checks_responses import CheckOutcomeRow, ChecksResponse, CheckStandingRow
 from headrace.operations.cursors import cursor, place
 from headrace.operations.selection import selected
 from headrace.operations.session import Session
@@ -39,7 +39,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
 
 
-def check_list(session: Session, wanted: Wanted) -> ChecksDocument:
+def check_list(session: Session, wanted: Wanted) -> ChecksResponse:
     """The same in pages. UsageError for a cursor that there isn't, too."""
     every = _every(session, wanted.select, wanted.exclude)
     places = [(node.name, check.name) for node, check in every]
@@ -49,7 +49,7 @@ def check_list(session: Session, wanted: Wanted) -> ChecksDocument:
     first = 0 if after is None else places.index(after) + 1
     page = every[first : first + wanted.limit]
     more = first + len(page) < len(every)
-    return ChecksDocument(
+    return ChecksResponse(
         now=session.now(), total=len(every), checks=_rows(session, page, wanted.history),
         next=cursor(places[first + len(page) - 1]) if more else None,
     )  # fmt: skip

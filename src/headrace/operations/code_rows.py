@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.model import Asset, PythonBody, SqlBody
-from headrace.operations.documents import CodeFileRow, CodeRow, PackageRow, ProgramRow, PublishedCodeRow
+from headrace.operations.responses import CodeFileRow, CodeRow, PackageRow, ProgramRow, PublishedCodeRow
 from headrace.plan import Compiled
 from headrace.plan.code import closure, packages
 from headrace.plan.packages import Environment, Installed

@@ -9,15 +9,15 @@ from headrace.model.reporting import did_you_mean
 from headrace.observe.obligations import Obligation
 from headrace.operations.availability import WINDOW, window_began
 from headrace.operations.cursors import cursor, place
-from headrace.operations.documents import ConsumerRow, Document
 from headrace.operations.interventions import LedgerRow
 from headrace.operations.ledgers import Ledgers
+from headrace.operations.responses import ConsumerRow, Response
 from headrace.operations.session import Session
 from headrace.operations.standing import standing
 from headrace.operations.status import of_consumers, status
 
 
-class ServedInterval(Document, frozen=True, kw_only=True):
+class ServedInterval(Response, frozen=True, kw_only=True):
     """An interval of a consumer: `met` in time, met `late`, `waived`, `missing` after its deadline, or `due` later. `late_seconds` is
     negative where it came before the deadline, and counts until now while it is missing."""
 
@@ -30,7 +30,7 @@ class ServedInterval(Document, frozen=True, kw_only=True):
     """Null before the interval's end, and where it wasn't asked for."""
 
 
-class ConsumerDocument(Document, frozen=True, kw_only=True):
+class ConsumerResponse(Response, frozen=True, kw_only=True):
     """A consumer; `deliveries` are its newest intervals, newest first, and `next` is the cursor of older ones."""
 
     now: datetime
@@ -47,7 +47,7 @@ class ConsumerDocument(Document, frozen=True, kw_only=True):
     next: str | None
 
 
-def consumer(session: Session, name: str, *, before: str | None, limit: int, ledgers: int) -> ConsumerDocument:
+def consumer(session: Session, name: str, *, before: str | None, limit: int, ledgers: int) -> ConsumerResponse:
     """How a consumer was served; the newest `ledgers` of its intervals with their ledger. UsageError for one that there isn't."""
     project = session.project()
     declared = project.consumers.get(name)
@@ -56,7 +56,7 @@ def consumer(session: Session, name: str, *, before: str | None, limit: int, led
     found = status(session, [f"consumer:{name}"]) if session.compiled is None else of_consumers(session, session.compiled, {name})
     row = next(one for one in found.consumers if one.name == name)
     page, more = _deliveries(session, name, None if before is None else place(before, str), limit, ledgers)
-    return ConsumerDocument(
+    return ConsumerResponse(
         now=session.now(),
         consumer=row,
         per=declared.per.value,

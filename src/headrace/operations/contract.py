@@ -10,9 +10,9 @@ from headrace.operations import lessons, targets
 from headrace.operations.contract_showing import (
     ContractChangeRow,
     ContractColumnRow,
-    ContractDiffDocument,
+    ContractDiffResponse,
     ContractRuleRow,
-    ContractShowDocument,
+    ContractShowResponse,
     ServiceRow,
 )
 from headrace.operations.session import Session, usable
@@ -21,7 +21,7 @@ from headrace.plan.contracting import ContractChange, Level, contract_changes, l
 from headrace.store.queries import arriving, drift
 
 
-def show(session: Session, target: str) -> ContractShowDocument:
+def show(session: Session, target: str) -> ContractShowResponse:
     """What a source or an asset is held to: its contract as the files say it, else what is pinned. UsageError for another target."""
     compiled = usable(session.declared())
     name, _ = targets.target(target, compiled.project)
@@ -32,7 +32,7 @@ def show(session: Session, target: str) -> ContractShowDocument:
     lineage = compile_lineage(compiled, session.data_folder / "cache")
     columns = _columns(contract, pinned)
     users = {column.name: [*assets, *consumers] for column in columns for assets, consumers in (lineage.users(name, [column.name]),)}
-    return ContractShowDocument(
+    return ContractShowResponse(
         node=name,
         kind="source" if isinstance(node, Source) else "asset",
         contract=contract.name if contract else None,
@@ -81,7 +81,7 @@ def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[Con
     ]
 
 
-def diff(session: Session, target: str) -> ContractDiffDocument:
+def diff(session: Session, target: str) -> ContractDiffResponse:
     """How the last delivery that drifted (of `SOURCE@K`: that interval's) differs from what was expected, and what the files change of
     the contract that is applied. UsageError for a target that there isn't."""
     declared = usable(session.declared()).project
@@ -90,7 +90,7 @@ def diff(session: Session, target: str) -> ContractDiffDocument:
     was, now = _contract(session.compiled.project if session.compiled else None, name), _contract(declared, name)
     changes = contract_changes(was, now) if was and now else []
     level = level_of(changes)
-    return ContractDiffDocument(
+    return ContractDiffResponse(
         source=name,
         partition=rows[0].partition if rows else partition,
         at=session.instant(rows[0].at) if rows else None,

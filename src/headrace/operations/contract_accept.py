@@ -18,11 +18,10 @@ from headrace.model.contracts import SUFFIX
 from headrace.operations import invalidation, plan_refusals
 from headrace.operations.agreement import changed, identified
 from headrace.operations.backfill_planning import BackfillArguments, plan
-from headrace.operations.contract_documents import AcceptDocument, MappingRow
 from headrace.operations.contract_files import Renamed, with_names
 from headrace.operations.contract_infer import FOLDER, contract_text, pinned_of, source_of
+from headrace.operations.contract_responses import AcceptResponse, MappingRow
 from headrace.operations.counting import counted
-from headrace.operations.documents import CountsRow, RefusedRow
 from headrace.operations.incidents import ID, found_in, number_of
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.plan_refusals import PlanChanged, ValuesDiffer
@@ -34,6 +33,7 @@ from headrace.operations.renaming import (
     undecided,
     with_differences,
 )
+from headrace.operations.responses import CountsRow, RefusedRow
 from headrace.operations.session import Session, usable
 from headrace.plan import Compiled, changes
 from headrace.plan.backfills import Mode
@@ -94,7 +94,7 @@ def accept(
     progress: Progress,
     plan_id: str | None = None,
     decision: Decision = UNDECIDED,
-) -> AcceptDocument:
+) -> AcceptResponse:
     """Write the proposed mapping of a held delivery, by its place or by the incident of it (or `pairs`, `COLUMN=NAME`), into its source's
     contract, and apply that.
 
@@ -118,7 +118,7 @@ def accept(
     try:
         renamed = tuple(Renamed(one.column, one.to, one.convert) for one in made.mappings)
         arguments = AcceptArguments(made.source.name, made.first, renamed, str(made.path), files, decision.reason)
-        done: AcceptDocument = perform(fresh, "contract_accept", arguments, progress)
+        done: AcceptResponse = perform(fresh, "contract_accept", arguments, progress)
         if done.refused is not None:
             raise _other(made, shown, done.refused)
     except HeadraceError:
@@ -140,7 +140,7 @@ def _files(session: Session, made: Accepted, progress: Progress) -> dict[str, st
         fresh.close()
 
 
-def _shown(session: Session, made: Accepted, files: Mapping[str, str], asked: str | None) -> AcceptDocument:
+def _shown(session: Session, made: Accepted, files: Mapping[str, str], asked: str | None) -> AcceptResponse:
     """What is about to be written, with the plan's id. Raises PlanChanged where it isn't the plan that was asked for."""
     shown = identified(session, _document(session, made, "patch"), session.version, files)
     row = changed(session, shown, asked, session.version, files)
@@ -149,7 +149,7 @@ def _shown(session: Session, made: Accepted, files: Mapping[str, str], asked: st
     return shown
 
 
-def _other(made: Accepted, shown: AcceptDocument, row: RefusedRow) -> PlanChanged:
+def _other(made: Accepted, shown: AcceptResponse, row: RefusedRow) -> PlanChanged:
     refused = msgspec.structs.replace(shown, state="refused", refused=row)
     return PlanChanged(shown.plan_id or "", row, refused, command_line("contract", "accept", made.source.name, "--patch"))
 
@@ -346,16 +346,16 @@ def _diff(made: Accepted) -> str:
     return "".join(difflib.unified_diff(before, after, f"a/{name}" if made.before is not None else "/dev/null", f"b/{name}", n=2))
 
 
-def _document(session: Session, made: Accepted, state: str) -> AcceptDocument:
-    return AcceptDocument(
+def _document(session: Session, made: Accepted, state: str) -> AcceptResponse:
+    return AcceptResponse(
         now=session.now(), clock=session.clock.kind, source=made.source.name, partition=made.first, state=state, file=made.path.as_posix(),
         made=made.before is None, mappings=list(made.mappings), diff=_diff(made), version=session.version,
         reread=[], stale=[], backfills=[],
     )  # fmt: skip
 
 
-@leader_command("contract_accept", AcceptArguments, AcceptDocument)
-def _accept(context: Context, arguments: AcceptArguments, progress: Progress) -> AcceptDocument:
+@leader_command("contract_accept", AcceptArguments, AcceptResponse)
+def _accept(context: Context, arguments: AcceptArguments, progress: Progress) -> AcceptResponse:
     before = context.applied()
     if before is None:
         raise Refused("nothing is applied yet", hint="headrace tick")
@@ -370,7 +370,7 @@ def _accept(context: Context, arguments: AcceptArguments, progress: Progress) ->
     now_applied = context.apply(progress) if changes(before.compiled, compiled) else before
     context.tell(write=lambda tx, now: _recorded(tx, now, context, arguments, keys))
     counts = None if effect.stale else _follows(context, compiled, now_applied.id, arguments.source, keys)
-    return AcceptDocument(
+    return AcceptResponse(
         now=context.now(), clock=context.clock.kind, source=arguments.source, partition=arguments.first, state="accepted",
         file=arguments.file, mappings=[], diff="", version=now_applied.id, reread=keys, stale=invalidation.rows(effect.stale),
         backfills=list(effect.backfills), counts=counts,
@@ -389,11 +389,11 @@ def _follows(context: Context, compiled: Compiled, version: int, source: str, ke
     return counted(compiled.project, ((one.node, one.partitions) for one in found.backfill.chosen))
 
 
-def _refused(context: Context, arguments: AcceptArguments, now: Mapping[str, str]) -> AcceptDocument:
+def _refused(context: Context, arguments: AcceptArguments, now: Mapping[str, str]) -> AcceptResponse:
     """Files were saved since somebody agreed."""
     names = sorted(path for path in {*now, *arguments.files} if now.get(path) != arguments.files.get(path))
     row = RefusedRow(code=plan_refusals.PLAN_CHANGED, plan_id_now="", files=names, changed=[])
-    return AcceptDocument(
+    return AcceptResponse(
         now=context.now(), clock=context.clock.kind, source=arguments.source, partition=arguments.first, state="refused",
         file=arguments.file, mappings=[], diff="", reread=[], stale=[], backfills=[], refused=row,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from headrace.model.reporting import Report
 from headrace.operations import targets
 from headrace.operations.contract import of_contract
 from headrace.operations.contract_showing import ContractChangeRow
-from headrace.operations.documents import Document
+from headrace.operations.responses import Response
 from headrace.operations.session import Session
 from headrace.plan.contracting import Level, contract_changes, level_of
 from headrace.store import Transaction
@@ -27,7 +27,7 @@ LINES_MAX = 5_000
 """Of texts that are longer no lines are compared: a contract of ten thousand columns is read by its changes."""
 
 
-class ContractVersionRow(Document, frozen=True, kw_only=True):
+class ContractVersionRow(Response, frozen=True, kw_only=True):
     """A version of the project in which the contract changed; `declared` is the contract's own, null of a text that is none."""
 
     version: int
@@ -37,14 +37,14 @@ class ContractVersionRow(Document, frozen=True, kw_only=True):
     status: str | None
 
 
-class LineRow(Document, frozen=True, kw_only=True):
+class LineRow(Response, frozen=True, kw_only=True):
     """A line of both texts (`same`), of the earlier only (`removed`), or of the later only (`added`)."""
 
     kind: str
     text: str
 
 
-class ContractHistoryDocument(Document, frozen=True, kw_only=True):
+class ContractHistoryResponse(Response, frozen=True, kw_only=True):
     """The versions of a node's contract, newest first, and two of them compared: `earlier` (null: there was none) with `later`."""
 
     node: str
@@ -58,7 +58,7 @@ class ContractHistoryDocument(Document, frozen=True, kw_only=True):
     lines: list[LineRow]
 
 
-def contract_history(session: Session, target: str, earlier: int | None, later: int | None) -> ContractHistoryDocument:
+def contract_history(session: Session, target: str, earlier: int | None, later: int | None) -> ContractHistoryResponse:
     """The newest version beside the one before it, unless others are named. UsageError for a node or a version that there isn't."""
     project = session.project()
     name, _ = targets.target(target, project)
@@ -80,10 +80,10 @@ def contract_history(session: Session, target: str, earlier: int | None, later: 
 def _document(
     name: str, contract: Contract | None, rows: list[ContractVersionRow], chosen: tuple[int | None, int | None],
     pair: tuple[Contract | None, Contract | None], texts: tuple[str, str],
-) -> ContractHistoryDocument:  # fmt: skip
+) -> ContractHistoryResponse:  # fmt: skip
     was, now = pair
     changes = contract_changes(was, now) if was is not None and now is not None else []
-    return ContractHistoryDocument(
+    return ContractHistoryResponse(
         node=name, contract=None if contract is None else contract.name, file=None if contract is None else contract.place.file,
         versions=rows, earlier=chosen[0], later=chosen[1], changes=[of_contract(one) for one in changes],
         breaking=level_of(changes) is Level.MAJOR, lines=list(_compared(*texts)),

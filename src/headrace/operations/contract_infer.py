@@ -13,7 +13,7 @@ from headrace.model import ProjectError, Refused, Source
 from headrace.model.commands import command_line
 from headrace.model.contracts import SUFFIX, duckdb_type
 from headrace.operations import targets
-from headrace.operations.contract_documents import InferDocument
+from headrace.operations.contract_responses import InferResponse
 from headrace.operations.derive import logical
 from headrace.operations.session import Session
 from headrace.store.queries import arriving, leading
@@ -37,7 +37,7 @@ class Observed(msgspec.Struct, frozen=True):
     values: tuple[str, ...] = ()
 
 
-def infer(session: Session, target: str, *, write: bool) -> InferDocument:
+def infer(session: Session, target: str, *, write: bool) -> InferResponse:
     """A contract for a source by its newest partitions. UsageError for a source that there isn't, Refused where nothing of it is
     published yet, or where `write` would replace a file."""
     source = source_of(session, target)[0]
@@ -48,7 +48,7 @@ def infer(session: Session, target: str, *, write: bool) -> InferDocument:
     if write:
         create(session.root / path, text)
     rows = max((one.rows for one in seen.values()), default=0)
-    return InferDocument(
+    return InferResponse(
         now=session.now(), clock=session.clock.kind, source=source.name, file=path.as_posix(), text=text, rows=rows, partitions=len(keys),
         written=write,
     )  # fmt: skip

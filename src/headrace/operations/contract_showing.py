@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headrace.operations.documents import Document, LearntRow
+from headrace.operations.responses import LearntRow, Response
 
 
-class ContractColumnRow(Document, frozen=True, kw_only=True):
+class ContractColumnRow(Response, frozen=True, kw_only=True):
     """A column as it is promised, or as it is pinned where there is no contract. `names` is what files call it from when on."""
 
     name: str
@@ -20,7 +20,7 @@ class ContractColumnRow(Document, frozen=True, kw_only=True):
     used_by: list[str]
 
 
-class ContractRuleRow(Document, frozen=True, kw_only=True):
+class ContractRuleRow(Response, frozen=True, kw_only=True):
     """A quality rule, as the check that it is."""
 
     name: str
@@ -28,7 +28,7 @@ class ContractRuleRow(Document, frozen=True, kw_only=True):
     severity: str
 
 
-class ServiceRow(Document, frozen=True, kw_only=True):
+class ServiceRow(Response, frozen=True, kw_only=True):
     """One of the contract's service levels."""
 
     property: str
@@ -36,7 +36,7 @@ class ServiceRow(Document, frozen=True, kw_only=True):
     unit: str
 
 
-class ContractShowDocument(Document, frozen=True, kw_only=True):
+class ContractShowResponse(Response, frozen=True, kw_only=True):
     """`contract show`: what a source or an asset is held to. Without a contract (`version` None) it is what its first delivery had."""
 
     node: str
@@ -53,7 +53,7 @@ class ContractShowDocument(Document, frozen=True, kw_only=True):
     """Of a source that was published: what its columns were learnt from."""
 
 
-class ContractChangeRow(Document, frozen=True, kw_only=True):
+class ContractChangeRow(Response, frozen=True, kw_only=True):
     """One change. Of a delivery: with its policy, and who uses the column; of a contract's file: with the part of the version it takes."""
 
     kind: str
@@ -66,7 +66,7 @@ class ContractChangeRow(Document, frozen=True, kw_only=True):
     takes: str | None
 
 
-class ContractDiffDocument(Document, frozen=True, kw_only=True):
+class ContractDiffResponse(Response, frozen=True, kw_only=True):
     """`contract diff`: how a source's delivery differs from what is expected (`partition`), and what the files change of a contract that
     is applied (`applied` → `declared`, which should be at least `needs`)."""
 

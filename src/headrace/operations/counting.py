@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from headrace.model import Project
-from headrace.operations.documents import CountsRow
+from headrace.operations.responses import CountsRow
 
 
 class Made(StrEnum):

@@ -13,7 +13,7 @@ import msgspec
 from headrace.model import Project
 from headrace.operations.check_insertion import CannotWrite, inserted
 from headrace.operations.check_texts import as_yaml
-from headrace.operations.checks_documents import SuggestedCheckRow
+from headrace.operations.checks_responses import SuggestedCheckRow
 from headrace.operations.session import Session, usable
 
 

@@ -11,14 +11,14 @@ from headrace.model import Source, UsageError
 from headrace.model.required import SEPARATOR
 from headrace.observe.incidents.arrivals import expected_by, usual_delay
 from headrace.operations import lessons, targets
-from headrace.operations.documents import Document, LearntRow
+from headrace.operations.responses import LearntRow, Response
 from headrace.operations.session import Session
 from headrace.store import Transaction
 from headrace.store.queries import deliveries as stored
 from headrace.store.queries.deliveries import Arrival
 
 
-class Received(Document, frozen=True, kw_only=True):
+class Received(Response, frozen=True, kw_only=True):
     """Who handed a delivery in by hand, and why; `file` is where it lay."""
 
     actor: str
@@ -26,7 +26,7 @@ class Received(Document, frozen=True, kw_only=True):
     file: str
 
 
-class DeliveryRow(Document, frozen=True, kw_only=True):
+class DeliveryRow(Response, frozen=True, kw_only=True):
     """One delivery. `at` is its arrival, `expected_at` until when its interval's was expected: as its owner promised (`promised`), else as
     deliveries come here usually, null where that isn't known; `claimed_at` is what the file says of itself. `state` is `waiting`,
     `published`, `held`, `rejected`, `dropped`, `failed` or `superseded`; of several files `path` is the first one's and `files` their

@@ -20,9 +20,9 @@ from headrace.govern.audit import Action, Actor, ActorType, Event, Object, appen
 from headrace.model import HeadraceError, ProjectError, Refused, UsageError
 from headrace.operations import demo_data
 from headrace.operations.demo_data import FIRST_DAY, RENAMED_FROM, ZONE, Fault
-from headrace.operations.documents import Counts, DemoDocument, DemoEvent
 from headrace.operations.performing import Context
 from headrace.operations.progress import Progress, Silent
+from headrace.operations.responses import Counts, DemoEvent, DemoResponse
 from headrace.operations.session import Session
 from headrace.operations.telling import begin
 from headrace.operations.tick import tick
@@ -46,7 +46,7 @@ WATCHED = ("flights", "flights_clean")
 SOURCE_OF_DATA = "New York flights 2013 (CC0), from the package registry"
 
 
-def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress: Progress) -> DemoDocument:
+def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress: Progress) -> DemoResponse:
     """Make the demo in `directory` and replay it, or come back to the one that is there.
 
     Raises Refused for a folder that holds something else, DemoDataError where the data can't be fetched.
@@ -70,7 +70,7 @@ def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress
     return document
 
 
-def go_on(directory: Path | None, *, progress: Progress) -> DemoDocument:
+def go_on(directory: Path | None, *, progress: Progress) -> DemoResponse:
     """Let the rest of February flow into a demo that stands still, as the vendor delivers it now; None: the one in this folder, or below.
 
     UsageError where there is none."""
@@ -87,7 +87,7 @@ def go_on(directory: Path | None, *, progress: Progress) -> DemoDocument:
     return document
 
 
-def _flowed(directory: Path, first: date, before: DemoDocument, progress: Progress) -> DemoDocument:
+def _flowed(directory: Path, first: date, before: DemoResponse, progress: Progress) -> DemoResponse:
     """The days from `first` on, by this process, or by the one that leads there."""
     session = Session.open(directory, "prod", None, "demo")
     began, opened = time.monotonic(), _incidents(session)
@@ -159,9 +159,9 @@ def _incidents(session: Session) -> int:
         return incidents.count(tx)
 
 
-def _resumed(directory: Path, kept: Path) -> DemoDocument:
+def _resumed(directory: Path, kept: Path) -> DemoResponse:
     try:
-        document = msgspec.json.decode(kept.read_bytes(), type=DemoDocument)
+        document = msgspec.json.decode(kept.read_bytes(), type=DemoResponse)
     except (OSError, msgspec.MsgspecError) as error:
         raise ProjectError(f"the demo in {directory} is damaged", hint="headrace demo --fresh makes it anew") from error
     return msgspec.structs.replace(document, resumed=True, directory=str(directory), data="", data_seconds=None)
@@ -212,7 +212,7 @@ class _Watch:
         self.events.append(DemoEvent(partition=news.partition, state=state, node=news.node, message=news.reason, injected=injected))
 
 
-def _replay(directory: Path, last: date, fault: Fault, progress: Progress) -> DemoDocument:
+def _replay(directory: Path, last: date, fault: Fault, progress: Progress) -> DemoResponse:
     session = Session.open(directory, "prod", _at(FIRST_DAY, timedelta()).isoformat(), "demo")
     watch, began = _Watch(), time.monotonic()
     days = (last - FIRST_DAY).days + 1
@@ -225,7 +225,7 @@ def _replay(directory: Path, last: date, fault: Fault, progress: Progress) -> De
         now = context.now()
     seconds = time.monotonic() - began
     project = compiled.project
-    return DemoDocument(
+    return DemoResponse(
         directory=str(directory),
         now=now,
         resumed=False,

@@ -7,7 +7,7 @@ import msgspec
 from headrace.lake import catalog
 from headrace.model import Asset, Source, UsageError
 from headrace.operations import targets
-from headrace.operations.inspections import DiffDocument, MomentRow, PartitionChange
+from headrace.operations.inspections import DiffResponse, MomentRow, PartitionChange
 from headrace.operations.read import Wanted, snapshot_of
 from headrace.operations.session import Session
 from headrace.operations.sides import Compared, Side, compared, files_of, partitions_of, row_change
@@ -28,7 +28,7 @@ class Asked(msgspec.Struct, frozen=True):
     sample: int = SAMPLE_MAX
 
 
-def diff(session: Session, target: str, asked: Asked) -> DiffDocument:
+def diff(session: Session, target: str, asked: Asked) -> DiffResponse:
     """The difference. UsageError for an asset, a time, a snapshot, a partition or a key that there isn't."""
     project = session.project()
     name, key = targets.target(target, project)
@@ -62,9 +62,9 @@ def _side(session: Session, tx: Transaction, name: str, moment: str | None) -> S
     return Side(row, catalog.table(tx, name, snapshot), publications.visible(tx, name, snapshot), session.folders.lake)
 
 
-def _document(node: Source | Asset, partitions: list[PartitionChange], before: Side, after: Side, found: Compared) -> DiffDocument:
+def _document(node: Source | Asset, partitions: list[PartitionChange], before: Side, after: Side, found: Compared) -> DiffResponse:
     counted = found.counted
-    return DiffDocument(
+    return DiffResponse(
         asset=node.name,
         before=before.row,
         after=after.row,

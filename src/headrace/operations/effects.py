@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.operations.catalog.reach import Reach
-from headrace.operations.documents import Document
+from headrace.operations.responses import Response
 from headrace.operations.selection import selected
 from headrace.operations.session import Session, usable
 
 
-class EffectDocument(Document, frozen=True, kw_only=True):
+class EffectResponse(Response, frozen=True, kw_only=True):
     """`nodes` are those that are selected, `downstream` the assets that are made of them; both reach `consumers` and `owners`."""
 
     nodes: list[str]
@@ -19,7 +19,7 @@ class EffectDocument(Document, frozen=True, kw_only=True):
     owners: list[str]
 
 
-def effect(session: Session, selection: Sequence[str], exclude: Sequence[str]) -> EffectDocument:
+def effect(session: Session, selection: Sequence[str], exclude: Sequence[str]) -> EffectResponse:
     """Of what is applied, or declared before that. UsageError for a selection that names nothing."""
     compiled = session.compiled if session.compiled is not None else usable(session.declared())
     nodes, project = selected(session, selection, exclude, compiled=compiled), compiled.project
@@ -27,7 +27,7 @@ def effect(session: Session, selection: Sequence[str], exclude: Sequence[str]) -
     below = {name: None for node in nodes for name in reach.distances(node, reach.below)}
     consumers = [name for name in below if name in project.consumers]
     touched = [found for name in below if (found := project.node(name)) is not None]
-    return EffectDocument(
+    return EffectResponse(
         nodes=nodes,
         downstream=[name for name in below if name not in nodes and name not in project.consumers],
         consumers=consumers,

@@ -8,8 +8,8 @@ import msgspec
 
 from headrace.lake import FileRef, catalog
 from headrace.model import Asset
-from headrace.operations.documents import DifferenceRow, SpreadRow
 from headrace.operations.inspections import MomentRow
+from headrace.operations.responses import DifferenceRow, SpreadRow
 from headrace.operations.session import Session
 from headrace.operations.sides import Side, compared, files_of, row_change
 from headrace.plan import Compiled

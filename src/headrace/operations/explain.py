@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 
 from headrace.model.errors import UnknownName
-from headrace.operations.documents import Page
+from headrace.operations.responses import Page
 
 FOLDER = Path(__file__).parent.parent / "explanations"
 

@@ -11,9 +11,9 @@ from headrace.model import Project, ProjectError, UnknownName, UsageError
 from headrace.model.exports import export_of
 from headrace.model.reporting import did_you_mean
 from headrace.operations import reasons
-from headrace.operations.documents import Document
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
+from headrace.operations.responses import Response
 from headrace.operations.session import Session
 from headrace.store import Transaction
 from headrace.store.queries import export_targets
@@ -26,7 +26,7 @@ class TakeOverArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-class TakeOverDocument(Document, frozen=True, kw_only=True):
+class TakeOverResponse(Response, frozen=True, kw_only=True):
     """`exports take-over`: what was exported there by another project is replaced, interval by interval."""
 
     now: datetime
@@ -37,15 +37,15 @@ class TakeOverDocument(Document, frozen=True, kw_only=True):
     by: str
 
 
-def take_over(session: Session, consumer: str, *, reason: str | None, progress: Progress) -> TakeOverDocument:
+def take_over(session: Session, consumer: str, *, reason: str | None, progress: Progress) -> TakeOverResponse:
     """Take a consumer's target over. Refused without a reason; UsageError for a consumer that isn't exported to a table."""
     said = reasons.given(reason, "exports take-over", "another project may rely on exporting there")
     _target(session.project(), consumer)
     return perform(session, "exports", TakeOverArguments(consumer, said), progress)  # type: ignore[no-any-return]
 
 
-@leader_command("exports", TakeOverArguments, TakeOverDocument)
-def _take_over(context: Context, arguments: TakeOverArguments, progress: Progress) -> TakeOverDocument:
+@leader_command("exports", TakeOverArguments, TakeOverResponse)
+def _take_over(context: Context, arguments: TakeOverArguments, progress: Progress) -> TakeOverResponse:
     del progress
     applied = context.applied()
     if applied is None:
@@ -61,7 +61,7 @@ def _take_over(context: Context, arguments: TakeOverArguments, progress: Progres
         append(tx, now, what)
 
     context.tell(write=write)
-    return TakeOverDocument(
+    return TakeOverResponse(
         now=context.now(), clock=context.clock.kind, consumer=arguments.consumer, target=target, reason=arguments.reason,
         by=context.actor.id,
     )  # fmt: skip

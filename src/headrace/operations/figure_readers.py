@@ -12,7 +12,7 @@ from headrace.observe.figures.source_scores import DELIVERIES_LEAST, Delivered, 
 from headrace.observe.watched import Node, Watched
 from headrace.observe.wording import ago, days
 from headrace.operations.cost import took
-from headrace.operations.figure_documents import SourceScoreRow, UseRow
+from headrace.operations.figure_responses import SourceScoreRow, UseRow
 from headrace.operations.figuring import Figuring
 from headrace.store.queries import arriving, usage, worth
 from headrace.store.queries.usage import Used

@@ -11,7 +11,7 @@ from headrace.observe.availability.sentences import NOTHING_DUE, of_consumer
 from headrace.observe.availability.spans import common
 from headrace.observe.availability.timeline import Past, Span, moments, timeline
 from headrace.operations.availability import row_of
-from headrace.operations.figure_documents import PromiseRow, ServedRow, SpanRow
+from headrace.operations.figure_responses import PromiseRow, ServedRow, SpanRow
 from headrace.operations.figuring import Figuring
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.observe.availability.score import percent, share
 from headrace.observe.figures.goodput import Goodput, Made, Staged, by_node
 from headrace.observe.figures.repair_times import Occurred, times
-from headrace.operations.figure_documents import GoodputRow, IncidentTimesRow, RunCountRow, WeakenedPromiseRow
+from headrace.operations.figure_responses import GoodputRow, IncidentTimesRow, RunCountRow, WeakenedPromiseRow
 from headrace.operations.figuring import Figuring
 from headrace.store.queries import uptime, weakenings, worth
 

@@ -10,7 +10,7 @@ from headrace.model.zones import to_us
 from headrace.observe.availability.sentences import Window
 from headrace.operations import figure_readers, figure_served, figure_work
 from headrace.operations.availability import WINDOW, window_began
-from headrace.operations.figure_documents import FIGURES, FigureDocument
+from headrace.operations.figure_responses import FIGURES, FigureResponse
 from headrace.operations.figuring import Figuring
 from headrace.operations.session import Session
 from headrace.operations.standing import standing
@@ -32,7 +32,7 @@ OWN_WINDOW = {"sources": "90d"}
 """Those that are about another window unless one is asked for."""
 
 
-def explain(session: Session, figure: str, selection: Sequence[str] = (), *, window: str | None = None) -> FigureDocument:
+def explain(session: Session, figure: str, selection: Sequence[str] = (), *, window: str | None = None) -> FigureResponse:
     """A figure with its rows; of a selection, only of what it names. UsageError for a figure that there isn't, and for a window that
     is none."""
     if figure not in WORKED:
@@ -50,9 +50,9 @@ def explain(session: Session, figure: str, selection: Sequence[str] = (), *, win
     return _document(session, figure, span, (began_us, now_us), said, rows)
 
 
-def _document(session: Session, figure: str, span: str, window: tuple[int, int], said: list[str], rows: Sequence[Any]) -> FigureDocument:
+def _document(session: Session, figure: str, span: str, window: tuple[int, int], said: list[str], rows: Sequence[Any]) -> FigureResponse:
     began, until = map(session.instant, window)
-    return FigureDocument(figure=figure, window=span, began=began, until=until, said=said, rows=list(rows))
+    return FigureResponse(figure=figure, window=span, began=began, until=until, said=said, rows=list(rows))
 
 
 def _names(session: Session, selection: Sequence[str]) -> frozenset[str] | None:

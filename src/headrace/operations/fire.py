@@ -9,9 +9,9 @@ import msgspec
 
 from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import Project, UsageError
-from headrace.operations.documents import Document
 from headrace.operations.performing import Context, leader_command, submit_request
 from headrace.operations.progress import Progress
+from headrace.operations.responses import Response
 from headrace.operations.session import Session
 from headrace.schedule import Fired
 from headrace.store import Transaction
@@ -29,24 +29,24 @@ class FireArguments(msgspec.Struct, frozen=True):
     asset: str
 
 
-class FiredDocument(Document, frozen=True, kw_only=True):
+class FiredResponse(Response, frozen=True, kw_only=True):
     """What was fired; it runs as soon as its inputs are there."""
 
     asset: str
     at: datetime
 
 
-class FireDocument(Document, frozen=True, kw_only=True):
+class FireResponse(Response, frozen=True, kw_only=True):
     """That it was asked for. `request` is its number."""
 
     asset: str
     request: int
 
 
-def fire(session: Session, asset: str) -> FireDocument:
+def fire(session: Session, asset: str) -> FireResponse:
     """Ask whoever leads, now or next, to fire the trigger; doesn't wait. NoHook for an asset that has no such trigger."""
     _check(session.project(), asset)
-    return FireDocument(asset=asset, request=submit_request(session, "fire", FireArguments(asset)))
+    return FireResponse(asset=asset, request=submit_request(session, "fire", FireArguments(asset)))
 
 
 def _check(project: Project, name: str) -> None:
@@ -56,13 +56,13 @@ def _check(project: Project, name: str) -> None:
         raise NoHook(f"no asset {name[:60]!r} waits for a webhook", hint="write `trigger: webhook` in its file, and apply it")
 
 
-@leader_command("fire", FireArguments, FiredDocument)
-def _fire(context: Context, arguments: FireArguments, progress: Progress) -> FiredDocument:
+@leader_command("fire", FireArguments, FiredResponse)
+def _fire(context: Context, arguments: FireArguments, progress: Progress) -> FiredResponse:
     leader = context.leader(progress)
     _check(leader.applied.compiled.project, arguments.asset)
     event = Event(action=Action.TRIGGER_FIRED, actor=context.actor, object=Object("asset", arguments.asset))
     leader.tell(Fired(arguments.asset), write=lambda tx, now: _write(tx, now, event))
-    return FiredDocument(asset=arguments.asset, at=context.now())
+    return FiredResponse(asset=arguments.asset, at=context.now())
 
 
 def _write(tx: Transaction, now: int, event: Event) -> None:

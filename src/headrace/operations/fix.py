@@ -18,8 +18,8 @@ from headrace.observe.incidents.endings import BEGINS
 from headrace.operations import plan_refusals
 from headrace.operations.agreement import changed, identified
 from headrace.operations.backfill import backfill
-from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.backfill_planning import plan
+from headrace.operations.backfill_responses import BackfillResponse
 from headrace.operations.backfill_showing import of_planned
 from headrace.operations.contract_accept import (
     UNDECIDED,
@@ -29,16 +29,16 @@ from headrace.operations.contract_accept import (
     prepared,
 )
 from headrace.operations.counting import counted
-from headrace.operations.documents import Document, RefusedRow
-from headrace.operations.fix_documents import FixDocument, FixStep, RecomputedRow, StillRow
 from headrace.operations.fix_ended import FixEnded
-from headrace.operations.incident_documents import IncidentRow
+from headrace.operations.fix_responses import FixResponse, FixStep, RecomputedRow, StillRow
+from headrace.operations.incident_responses import IncidentRow
 from headrace.operations.incidents import found_in, number_of, row_of
 from headrace.operations.mending import Act, Mending, mending
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.plan_refusals import InputsUnchanged, PlanChanged, ValuesDiffer
 from headrace.operations.progress import Progress
 from headrace.operations.renaming import undecided
+from headrace.operations.responses import RefusedRow, Response
 from headrace.operations.resume import resume
 from headrace.operations.retry import retry
 from headrace.operations.run import run
@@ -56,7 +56,7 @@ NAMED_MAX = 20
 """At most so many partitions of a step are named."""
 WENT_WELL = ("succeeded", "nothing_due")
 """States of a backfill that did all that it was planned to do."""
-Confirm = Callable[[FixDocument], bool]
+Confirm = Callable[[FixResponse], bool]
 """Shows a plan and asks for it; raises Refused where nobody is there to be asked."""
 
 
@@ -71,7 +71,7 @@ class FixArguments(msgspec.Struct, frozen=True):
     decision: Decision = UNDECIDED
 
 
-class FixNoted(Document, frozen=True, kw_only=True):
+class FixNoted(Response, frozen=True, kw_only=True):
     """That somebody began to repair an incident is written down; or why nothing is repaired."""
 
     number: int
@@ -86,14 +86,14 @@ class _Planned(msgspec.Struct, frozen=True):
     accepted: Accepted | None = None
     rows: int = 0
     """Of the deliveries that are re-ingested."""
-    build: BackfillDocument | None = None
+    build: BackfillResponse | None = None
     decision: Decision = UNDECIDED
 
 
 def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are named where it is called
     session: Session, target: str, *, dry_run: bool, confirm: Confirm, progress: Progress, again: bool = False,
     plan_id: str | None = None, reason: str | None = None, decision: Decision = UNDECIDED,
-) -> FixDocument:  # fmt: skip
+) -> FixResponse:  # fmt: skip
     """Plan the repair of an incident, and, unless it is a `dry_run`, ask and do it; with a `plan_id` only if it is that plan. `again`:
     also where neither inputs nor code have changed since the wrong rows were published.
 
@@ -146,7 +146,7 @@ def _command(planned: _Planned) -> str:
     return f"`{command_line('fix', planned.incident.shown)}`"
 
 
-def _came(planned: _Planned, after: FixDocument, *, failed: bool) -> str:
+def _came(planned: _Planned, after: FixResponse, *, failed: bool) -> str:
     """What came of a repair that isn't done, in a line."""
     if not failed:
         return f"repaired with {_command(planned)}; those affected aren't all served yet"
@@ -166,7 +166,7 @@ def _note_end(session: Session, planned: _Planned, progress: Progress, said: str
         fresh.close()
 
 
-def _waited(document: FixDocument) -> float | None:
+def _waited(document: FixResponse) -> float | None:
     """From when the incident was opened, or opened again, to when its last repair was begun."""
     begun = next((line.at for line in reversed(document.timeline) if line.what.startswith(REPAIR_BEGUN)), None)
     if begun is None:
@@ -175,7 +175,7 @@ def _waited(document: FixDocument) -> float | None:
     return (begun - max(opened, default=document.opened_at)).total_seconds()
 
 
-def _with_timeline(session: Session, planned: _Planned, document: FixDocument) -> FixDocument:
+def _with_timeline(session: Session, planned: _Planned, document: FixResponse) -> FixResponse:
     """With what was written down since."""
     fresh = session.again(session.actor)
     try:
@@ -185,7 +185,7 @@ def _with_timeline(session: Session, planned: _Planned, document: FixDocument) -
         fresh.close()
 
 
-def _shown(session: Session, planned: _Planned) -> FixDocument:
+def _shown(session: Session, planned: _Planned) -> FixResponse:
     """The plan with its id; of an incident that is resolved what it is."""
     if planned.incident.state == "resolved":
         return _document(planned, "done")
@@ -202,11 +202,11 @@ def _written(planned: _Planned) -> dict[str, str]:
     return {planned.accepted.path.as_posix(): hashlib.sha256(planned.accepted.after.encode()).hexdigest()}
 
 
-def _changed(session: Session, planned: _Planned, document: FixDocument, asked: str | None) -> RefusedRow | None:
+def _changed(session: Session, planned: _Planned, document: FixResponse, asked: str | None) -> RefusedRow | None:
     return changed(session, document, asked, session.version, _written(planned))
 
 
-def _same(document: FixDocument, row: RefusedRow | None, asked: str | None) -> None:
+def _same(document: FixResponse, row: RefusedRow | None, asked: str | None) -> None:
     """Raises PlanChanged where something else would be done than what was agreed to."""
     if row is not None:
         refused = msgspec.structs.replace(document, fix="refused", refused=row, plan_id=asked)
@@ -214,8 +214,8 @@ def _same(document: FixDocument, row: RefusedRow | None, asked: str | None) -> N
 
 
 def _after(
-    session: Session, planned: _Planned, document: FixDocument, built: BackfillDocument | None, before: Mapping[str, str | None] | None
-) -> FixDocument:
+    session: Session, planned: _Planned, document: FixResponse, built: BackfillResponse | None, before: Mapping[str, str | None] | None
+) -> FixResponse:
     """What came of it, by the evaluation that `status` prints."""
     fresh = session.again(session.actor)
     try:
@@ -232,11 +232,11 @@ def _after(
     )  # fmt: skip
 
 
-def _part_failed(built: BackfillDocument | None) -> bool:
+def _part_failed(built: BackfillResponse | None) -> bool:
     return built is not None and built.state not in WENT_WELL
 
 
-def _failed_at(session: Session, incident: Incident, built: BackfillDocument | None) -> list[StillRow]:
+def _failed_at(session: Session, incident: Incident, built: BackfillResponse | None) -> list[StillRow]:
     """What the repair's own attempts failed at, where that is another incident: the first partition of each."""
     if built is None or session.store is None:
         return []
@@ -344,7 +344,7 @@ def _refused(incident: Incident, how: Mending) -> Refused:
     )
 
 
-def _preview(session: Session, incident: Incident, how: Mending) -> BackfillDocument | None:
+def _preview(session: Session, incident: Incident, how: Mending) -> BackfillResponse | None:
     if how.build is None or session.compiled is None:
         return None
     again = {incident.node: how.reread} if how.reread else {}
@@ -356,10 +356,10 @@ def _preview(session: Session, incident: Incident, how: Mending) -> BackfillDocu
 # What is said of it
 
 
-def _document(planned: _Planned, state: str) -> FixDocument:
+def _document(planned: _Planned, state: str) -> FixResponse:
     mappings = [] if planned.accepted is None else list(planned.accepted.mappings)
     fields = {name: getattr(planned.row, name) for name in planned.row.__struct_fields__}
-    return FixDocument(
+    return FixResponse(
         **fields,
         fix=state,
         steps=_steps(planned),
@@ -408,7 +408,7 @@ def _given_up(path: str) -> FixStep:
     return FixStep(act="give_up", what=path, text=text)
 
 
-def _built(project: Project, document: BackfillDocument) -> Sequence[FixStep]:
+def _built(project: Project, document: BackfillResponse) -> Sequence[FixStep]:
     """What is computed and sent; what is re-ingested besides has a step of its own, and `counts` has all."""
     made = [row for row in document.assets if row.how != TAKEN_IN]
     if not made:
@@ -464,9 +464,9 @@ def _checked(context: Context, arguments: FixArguments) -> RefusedRow | None:
         fresh.close()
 
 
-def _do(session: Session, planned: _Planned, progress: Progress) -> BackfillDocument | None:
+def _do(session: Session, planned: _Planned, progress: Progress) -> BackfillResponse | None:
     """Each act by the operation that does it alone, too."""
-    built: BackfillDocument | None = None
+    built: BackfillResponse | None = None
     for act in planned.how.acts:
         fresh = session.again(session.actor)
         try:
@@ -485,7 +485,7 @@ def _pass(session: Session, progress: Progress) -> None:
         fresh.close()
 
 
-def _act(session: Session, planned: _Planned, act: Act, progress: Progress) -> BackfillDocument | None:
+def _act(session: Session, planned: _Planned, act: Act, progress: Progress) -> BackfillResponse | None:
     node, because = planned.incident.node, f"{planned.incident.shown}: {planned.incident.summary}"
     match act:
         case Act.MAP:

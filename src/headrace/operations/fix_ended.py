@@ -6,9 +6,9 @@ from __future__ import annotations
 import msgspec
 
 from headrace.observe.incidents.commands import ACT, FAILED, REPAIR_BEGUN, REPAIRED
-from headrace.operations.documents import Document
 from headrace.operations.performing import Context, leader_command
 from headrace.operations.progress import Progress
+from headrace.operations.responses import Response
 from headrace.store import Transaction
 from headrace.store.queries import incidents, trail
 from headrace.store.queries.incidents import Happened
@@ -22,7 +22,7 @@ class FixEnded(msgspec.Struct, frozen=True):
     failed: bool
 
 
-class FixEndNoted(Document, frozen=True, kw_only=True):
+class FixEndNoted(Response, frozen=True, kw_only=True):
     """That it is written down."""
 
     number: int

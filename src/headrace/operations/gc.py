@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.operations.db.documents import Freed, GcDocument
+from headrace.operations.db.responses import Freed, GcResponse
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
@@ -17,7 +17,7 @@ class GcArguments(msgspec.Struct, frozen=True):
     """It takes nothing; a dry run asks nobody."""
 
 
-def gc(session: Session, *, dry_run: bool, progress: Progress) -> GcDocument:
+def gc(session: Session, *, dry_run: bool, progress: Progress) -> GcResponse:
     """Free what nothing needs: expired snapshots, orphans, raw bytes, logs, quarantine, files and code of what has ended; and
     history that is older than `[retention] history`.
 
@@ -25,13 +25,13 @@ def gc(session: Session, *, dry_run: bool, progress: Progress) -> GcDocument:
     if not dry_run:
         return perform(session, "gc", GcArguments(), progress)  # type: ignore[no-any-return]
     if session.store is None:
-        return GcDocument(dry_run=True, snapshots=0, lake_files=0, freed=[])
+        return GcResponse(dry_run=True, snapshots=0, lake_files=0, freed=[])
     keep = Keep.declared(session.project())
     return _document(collectable(session.store, session.folders, keep, session.clock.now_us()), dry_run=True)
 
 
-@leader_command("gc", GcArguments, GcDocument)
-def _gc(context: Context, arguments: GcArguments, progress: Progress) -> GcDocument:
+@leader_command("gc", GcArguments, GcResponse)
+def _gc(context: Context, arguments: GcArguments, progress: Progress) -> GcResponse:
     del arguments, progress
     applied = context.applied()
     keep = Keep.declared(applied.compiled.project) if applied else Keep(context.session.settings.retention)
@@ -40,6 +40,6 @@ def _gc(context: Context, arguments: GcArguments, progress: Progress) -> GcDocum
     return _document(collect(context.store, context.held.lease.epoch, context.held.folders, keep, context.clock.now_us()), dry_run=False)
 
 
-def _document(found: Collected, *, dry_run: bool) -> GcDocument:
+def _document(found: Collected, *, dry_run: bool) -> GcResponse:
     freed = [Freed(kind=one.kind, files=len(one.paths), size_bytes=one.size_bytes) for one in found.waste if one.paths]
-    return GcDocument(dry_run=dry_run, snapshots=found.snapshots, lake_files=found.lake_files, freed=freed, retired=found.retired)
+    return GcResponse(dry_run=dry_run, snapshots=found.snapshots, lake_files=found.lake_files, freed=freed, retired=found.retired)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from headrace.model import Project
-from headrace.operations.incident_documents import IncidentFigureRow, MeasuredRow
+from headrace.operations.incident_responses import IncidentFigureRow, MeasuredRow
 from headrace.operations.incidents import found_in, number_of
 from headrace.operations.session import Session
 from headrace.quality.anomalies.history import History

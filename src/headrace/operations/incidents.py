@@ -15,8 +15,7 @@ from headrace.observe.incidents.endings import ended, opened_last_at
 from headrace.observe.incidents.reach import still_declared
 from headrace.observe.incidents.reports import KIND as REPORT
 from headrace.observe.states import ConsumerStatus
-from headrace.operations.documents import HoldingRow
-from headrace.operations.incident_documents import (
+from headrace.operations.incident_responses import (
     AffectedRow,
     CauseRow,
     EvidenceRow,
@@ -25,6 +24,7 @@ from headrace.operations.incident_documents import (
     RecurrenceRow,
     SymptomRow,
 )
+from headrace.operations.responses import HoldingRow
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.store import Transaction

@@ -16,14 +16,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from headrace.model import HeadraceError, ProjectError, UsageError
 from headrace.operations import derive, schema
 from headrace.operations.derive import Group, Learnt
-from headrace.operations.documents import InitDocument
 from headrace.operations.learning import learn
+from headrace.operations.responses import InitResponse
 from headrace.operations.starter import IGNORED, OWNERS, NewFile, settings, starter
 
 SETTINGS_FILE = "headrace.toml"
 
 
-def init(directory: Path, files: Sequence[Path]) -> InitDocument:
+def init(directory: Path, files: Sequence[Path]) -> InitResponse:
     """Writes a project into `directory`, which is made where it isn't there, and says what to type next.
 
     Nothing is ever overwritten: ProjectError where a project or a file is there already, and then nothing is written.
@@ -70,7 +70,7 @@ def _written(
     assets: list[str],
     consumers: list[str],
     notes: list[str],
-) -> InitDocument:
+) -> InitResponse:
     new = {**new, **_for_editors(directory)}
     there = [path for path in [*new, *copies] if os.path.lexists(directory / path) and path != ".gitignore"]
     if there:
@@ -90,7 +90,7 @@ def _written(
             f"{error.filename or directory} can't be written: {error.strerror}", hint="nothing was left behind; name another folder"
         ) from error
     enter = "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
-    return InitDocument(
+    return InitResponse(
         directory=str(directory), files=sorted([*new, *copies]), sources=sources, assets=assets, consumers=consumers, notes=notes,
         next=f"{enter}headrace tick",
     )  # fmt: skip

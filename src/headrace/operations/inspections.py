@@ -7,10 +7,10 @@ from typing import Any
 
 from msgspec import field
 
-from headrace.operations.documents import CheckRow, ColumnChange, ColumnRow, Document, ErrorRow, RowChange
+from headrace.operations.responses import CheckRow, ColumnChange, ColumnRow, ErrorRow, Response, RowChange
 
 
-class CellRow(Document, frozen=True, kw_only=True):
+class CellRow(Response, frozen=True, kw_only=True):
     """One cell that isn't as expected."""
 
     column: str
@@ -18,14 +18,14 @@ class CellRow(Document, frozen=True, kw_only=True):
     got: Any
 
 
-class ChangedRow(Document, frozen=True, kw_only=True):
+class ChangedRow(Response, frozen=True, kw_only=True):
     """One row of a test's result that differs from the one expected in some cells. `row` is the row as it was got."""
 
     row: dict[str, Any]
     cells: list[CellRow]
 
 
-class TestRow(Document, frozen=True, kw_only=True):
+class TestRow(Response, frozen=True, kw_only=True):
     """`test`: one test of one asset. `state` is `passed`, `failed` (not as expected) or `error` (it couldn't be computed, or not
     be compared). Rows hold the columns that the test names."""
 
@@ -53,7 +53,7 @@ class TestRow(Document, frozen=True, kw_only=True):
     log: list[str] = field(default_factory=list)
 
 
-class SqlDocument(Document, frozen=True, kw_only=True):
+class SqlResponse(Response, frozen=True, kw_only=True):
     """`sql`: the rows of a query over one snapshot of all that is published."""
 
     snapshot: int | None
@@ -68,7 +68,7 @@ class SqlDocument(Document, frozen=True, kw_only=True):
     seconds: float | None = None
 
 
-class AttachDocument(Document, frozen=True, kw_only=True):
+class AttachResponse(Response, frozen=True, kw_only=True):
     """`sql --attach`: a DuckDB statement that attaches the lake; never with a password."""
 
     catalog: str
@@ -77,14 +77,14 @@ class AttachDocument(Document, frozen=True, kw_only=True):
     note: str
 
 
-class MomentRow(Document, frozen=True, kw_only=True):
+class MomentRow(Response, frozen=True, kw_only=True):
     """One side of `diff`."""
 
     snapshot: int
     at: datetime | None
 
 
-class PartitionChange(Document, frozen=True, kw_only=True):
+class PartitionChange(Response, frozen=True, kw_only=True):
     """A partition that was published, taken back or published again between two moments. `identical`: again, with the same rows."""
 
     partition: str
@@ -93,7 +93,7 @@ class PartitionChange(Document, frozen=True, kw_only=True):
     rows_after: int | None
 
 
-class DiffDocument(Document, frozen=True, kw_only=True):
+class DiffResponse(Response, frozen=True, kw_only=True):
     """`diff`: what changed between two moments. Without keys a changed row counts as one removed and one added."""
 
     asset: str
@@ -111,7 +111,7 @@ class DiffDocument(Document, frozen=True, kw_only=True):
     sample: list[RowChange]
 
 
-class ExaminationRow(Document, frozen=True, kw_only=True):
+class ExaminationRow(Response, frozen=True, kw_only=True):
     """`doctor`: one examination. `state` is `ok`, `warn`, `fail` or `skipped`."""
 
     area: str
@@ -122,7 +122,7 @@ class ExaminationRow(Document, frozen=True, kw_only=True):
     """What to do about it."""
 
 
-class ConnectionRow(Document, frozen=True, kw_only=True):
+class ConnectionRow(Response, frozen=True, kw_only=True):
     """`connections`: one connection. `kind` is null where it is known only once a secret is resolved; `used_by` names sources, consumers
     and `store`. Of `connections test` only: `state` (`ok`, `failed`, `skipped`), `seconds`, and of a failure `code`, `error`, `hint`."""
 
@@ -136,7 +136,7 @@ class ConnectionRow(Document, frozen=True, kw_only=True):
     hint: str | None = None
 
 
-class SchemaRow(Document, frozen=True, kw_only=True):
+class SchemaRow(Response, frozen=True, kw_only=True):
     """`schema`: one kind of file and its JSON Schema (draft 2020-12). Without a name: of all kinds."""
 
     name: str

@@ -6,10 +6,10 @@ from datetime import datetime
 
 import msgspec
 
-from headrace.operations.documents import CountsRow, Document, PublishedRow, RejectedRow, RepairRow, RestatedRow
+from headrace.operations.responses import CountsRow, PublishedRow, RejectedRow, RepairRow, Response, RestatedRow
 
 
-class PauseRow(Document, frozen=True, kw_only=True):
+class PauseRow(Response, frozen=True, kw_only=True):
     """A node that is paused: nothing of it is started. `until` ends it by itself; null: until somebody resumes it."""
 
     node: str
@@ -21,7 +21,7 @@ class PauseRow(Document, frozen=True, kw_only=True):
     until: datetime | None
 
 
-class PauseDocument(Document, frozen=True, kw_only=True):
+class PauseResponse(Response, frozen=True, kw_only=True):
     """`pause` and `resume`: the nodes that this changed, and all that are paused now."""
 
     now: datetime
@@ -30,7 +30,7 @@ class PauseDocument(Document, frozen=True, kw_only=True):
     paused: list[PauseRow]
 
 
-class CancelDocument(Document, frozen=True, kw_only=True):
+class CancelResponse(Response, frozen=True, kw_only=True):
     """`cancel`: `state` is `cancelled`, or what a run that wasn't under way any more had come to."""
 
     now: datetime
@@ -42,14 +42,14 @@ class CancelDocument(Document, frozen=True, kw_only=True):
     ended_at: datetime | None = None
 
 
-class StaleRow(Document, frozen=True, kw_only=True):
+class StaleRow(Response, frozen=True, kw_only=True):
     """Partitions of one node that are stale now, the newest at most a hundred."""
 
     node: str
     partitions: list[str]
 
 
-class WithdrawDocument(Document, frozen=True, kw_only=True):
+class WithdrawResponse(Response, frozen=True, kw_only=True):
     """`withdraw`: `state` is `withdrawn`; `rows` are those that readers saw, `stale` what was made of them."""
 
     now: datetime
@@ -67,7 +67,7 @@ class WithdrawDocument(Document, frozen=True, kw_only=True):
     """Who reads it."""
 
 
-class UndecidedRow(Document, frozen=True, kw_only=True):
+class UndecidedRow(Response, frozen=True, kw_only=True):
     """One of several partitions of which a decision failed."""
 
     partition: str
@@ -76,7 +76,7 @@ class UndecidedRow(Document, frozen=True, kw_only=True):
     hint: str
 
 
-class DecisionDocument(Document, frozen=True, kw_only=True):
+class DecisionResponse(Response, frozen=True, kw_only=True):
     """`quarantine accept` and `quarantine drop`: `state` is `published`, `dropped`, or what it came to
     where it could not be published; `partial` where several came to different states."""
 
@@ -109,7 +109,7 @@ class DecisionDocument(Document, frozen=True, kw_only=True):
     next: str | None = None
 
 
-class WaitingRow(Document, frozen=True, kw_only=True):
+class WaitingRow(Response, frozen=True, kw_only=True):
     """One thing that is waited for, in the order in which it helps to know it. `text` is the clause for people."""
 
     kind: str
@@ -134,7 +134,7 @@ class WaitingRow(Document, frozen=True, kw_only=True):
     """Of what failed, is held or was rejected: what repairs it. Where it names an incident, that one's repair does."""
 
 
-class SegmentRow(Document, frozen=True, kw_only=True):
+class SegmentRow(Response, frozen=True, kw_only=True):
     """Where some of the time went. `kind` is one of SEMANTICS §7; `incident` is what explains it, where that is known."""
 
     kind: str
@@ -151,7 +151,7 @@ class SegmentRow(Document, frozen=True, kw_only=True):
     """The node that kept it waiting as well, and that no command brings: nobody could have ended the wait then."""
 
 
-class ShareRow(Document, frozen=True, kw_only=True):
+class ShareRow(Response, frozen=True, kw_only=True):
     """What of a wait is an owner's (`headrace`: our own), and which part of it that is, 0 to 1. `kind` is that of the
     segments (`hold`, `approval`, `paused`) in which this owner could have ended the wait with one command, and `queue` of the time
     in Headrace's queue while no slot was free: their time is apart from the owner's other time, whose kind is null."""
@@ -162,7 +162,7 @@ class ShareRow(Document, frozen=True, kw_only=True):
     share: float
 
 
-class ComparedRow(Document, frozen=True, kw_only=True):
+class ComparedRow(Response, frozen=True, kw_only=True):
     """The wait of the week before, and by how many seconds each kind differs from it."""
 
     interval: str
@@ -170,7 +170,7 @@ class ComparedRow(Document, frozen=True, kw_only=True):
     changed: dict[str, float]
 
 
-class LedgerRow(Document, frozen=True, kw_only=True):
+class LedgerRow(Response, frozen=True, kw_only=True):
     """One wait: the segments follow each other and add up to it exactly."""
 
     subject: str
@@ -198,7 +198,7 @@ class LedgerRow(Document, frozen=True, kw_only=True):
     """The rows that it is made of have gone: this is what was kept of it."""
 
 
-class WhyDocument(Document, frozen=True, kw_only=True):
+class WhyResponse(Response, frozen=True, kw_only=True):
     """`why`: what a consumer's or an asset's interval waits for, and where the time went that it waited, or waits. `wait_seconds` and
     what follows it are of `interval`; null where no wait of it has begun."""
 

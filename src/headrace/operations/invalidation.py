@@ -14,7 +14,7 @@ from headrace.model.intervals import GRAINS, bounds_us, key_at_us
 from headrace.model.required import WHOLE
 from headrace.operations import estimates, standings
 from headrace.operations.backfills_ahead import planned_ahead
-from headrace.operations.documents import NeededRow, StaleRow
+from headrace.operations.responses import NeededRow, StaleRow
 from headrace.plan import Change, ChangeKind, Compiled
 from headrace.plan.backfills import Backfill, Chosen, Mode
 from headrace.plan.comparing import renames

@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.connect import SourceSchema
 from headrace.connect.deliveries import Disagreement
-from headrace.operations.documents import DisagreedRow, LearntColumnRow, LearntRow
+from headrace.operations.responses import DisagreedRow, LearntColumnRow, LearntRow
 from headrace.store import Transaction
 from headrace.store.queries import arriving
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from headrace.model import Asset, Source
 from headrace.operations import code_rows, targets
-from headrace.operations.documents import LineageDocument, LineageRow, PublishedCodeRow
+from headrace.operations.responses import LineageResponse, LineageRow, PublishedCodeRow
 from headrace.operations.session import Session, usable
 from headrace.plan import compile_lineage
 from headrace.plan.lineage import Step
 
 
-def lineage(session: Session, target: str, *, up: bool, down: bool) -> LineageDocument:
+def lineage(session: Session, target: str, *, up: bool, down: bool) -> LineageResponse:
     """Every step up and down from `ASSET[.COLUMN]`, nearest first; None for a side that wasn't asked for.
 
     Raises InvalidProject where the files have errors, UsageError for an asset or a column that there isn't.
@@ -20,7 +20,7 @@ def lineage(session: Session, target: str, *, up: bool, down: bool) -> LineageDo
     node, _ = targets.target(name, compiled.project, kinds=(Source, Asset))
     asked = column if dot else None
     found = compile_lineage(compiled, session.data_folder / "cache")
-    return LineageDocument(
+    return LineageResponse(
         column=f"{node}.{asked}" if asked is not None else node,
         upstream=_rows(found.upstream(node, asked)) if up else None,
         downstream=_rows(found.downstream(node, asked)) if down else None,

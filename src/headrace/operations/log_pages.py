@@ -8,13 +8,13 @@ from typing import Annotated
 import msgspec
 
 from headrace.operations.cursors import cursor, place
-from headrace.operations.documents import Document, ErrorRow, LogRow
 from headrace.operations.log_lines import START, Place
 from headrace.operations.logs import OPEN, lines_of
+from headrace.operations.responses import ErrorRow, LogRow, Response
 from headrace.operations.session import Session
 
 
-class LogsDocument(Document, frozen=True, kw_only=True):
+class LogsResponse(Response, frozen=True, kw_only=True):
     """Lines of an attempt, in the order in which they were written. `next` asks for those after them: of an attempt that is over it is
     null on the last page; of one that is `open` it is never, for more may come. Of a search a page can be empty, and there is a next one
     all the same: `looked` is the number of the last line that was looked at, `total` of the last there is by now."""
@@ -42,14 +42,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limit: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 1_000
 
 
-def log_page(session: Session, wanted: Wanted) -> LogsDocument:
+def log_page(session: Session, wanted: Wanted) -> LogsResponse:
     """One page of lines. UsageError for an attempt or a cursor that there isn't."""
     begin = wanted.line or START if wanted.cursor is None else place(wanted.cursor, Place)
     # an expression could take for ever, and keep the leader waiting meanwhile
     literally = None if wanted.grep is None else re.escape(wanted.grep)
     found = lines_of(session, wanted.attempt, grep=literally, begin=begin, limit=wanted.limit)
     under_way = found.attempt.state in OPEN
-    return LogsDocument(
+    return LogsResponse(
         attempt=found.attempt.id,
         node=found.attempt.node,
         partitions=list(found.attempt.partitions),

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from headrace.model import Asset, Source, StoreError, UnknownName, UsageError
 from headrace.model.export_links import Exported
 from headrace.operations import targets
-from headrace.operations.documents import ErrorRow, LogRow
 from headrace.operations.log_lines import START, Line, Place, count, lines, place_of
+from headrace.operations.responses import ErrorRow, LogRow
 from headrace.operations.runs import error_row, reason_of
 from headrace.operations.session import Session
 from headrace.store.queries import attempts

@@ -8,8 +8,8 @@ import msgspec
 
 from headrace.model import Asset, CommandBody, Consumer, PartitionSpec, Project, PythonBody, Source
 from headrace.operations import code_rows
-from headrace.operations.documents import NodeRow
 from headrace.operations.progress import Progress
+from headrace.operations.responses import NodeRow
 from headrace.operations.selection import selected
 from headrace.operations.session import InvalidProject, Session
 from headrace.plan.packages import Installed

@@ -26,7 +26,7 @@ from headrace.observe.notices.wording import clause
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import watched
 from headrace.operations.backfill_planning import BackfillArguments
-from headrace.operations.incident_documents import IncidentRepairRow
+from headrace.operations.incident_responses import IncidentRepairRow
 from headrace.operations.other_choices import other_choices
 from headrace.operations.repair_texts import repair_text
 from headrace.operations.repaired_together import repaired_together

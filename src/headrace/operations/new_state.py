@@ -8,13 +8,13 @@ from headrace.govern import identity
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
 from headrace.govern.secrets import Secrets
 from headrace.lake import catalog
-from headrace.operations.db.documents import BackupDocument
+from headrace.operations.db.responses import BackupResponse
 from headrace.operations.session import Session
 from headrace.operations.setting_aside import before, lake_aside, stamp
 from headrace.store import Clock, Store
 
 
-def new_state(session: Session, *, force: bool) -> BackupDocument:
+def new_state(session: Session, *, force: bool) -> BackupResponse:
     """Begin anew; with `force` although there is a state that can be used.
 
     Epochs go on after those of before: logs and files of attempts are named by them, and exports accept no earlier one.
@@ -42,7 +42,7 @@ def new_state(session: Session, *, force: bool) -> BackupDocument:
         identity.give(tx, given)
         append(tx, Clock.for_writing(tx, session.now_given).now_us(), event)
     identity.mark(session.folders.lake, given, session.settings.name)
-    return BackupDocument(
+    return BackupResponse(
         folder="",
         made_at=None,
         snapshot=0,

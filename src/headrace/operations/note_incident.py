@@ -7,7 +7,7 @@ import msgspec
 from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import ProjectError, UsageError
 from headrace.operations import reasons
-from headrace.operations.incident_documents import IncidentRow
+from headrace.operations.incident_responses import IncidentRow
 from headrace.operations.incidents import found_in, number_of, row_of
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress

@@ -11,7 +11,7 @@ import msgspec
 from headrace.model import Project, UnknownName
 from headrace.model.reporting import did_you_mean, shown
 from headrace.observe.notices.recipients import Recipients
-from headrace.operations.notify_documents import NotifyRow
+from headrace.operations.notify_responses import NotifyRow
 from headrace.operations.session import InvalidProject, Session
 from headrace.run.telling.channels import send
 from headrace.run.telling.message import Message, Unsent

@@ -21,7 +21,7 @@ from headrace.observe.open_items import (
     open_items,
 )
 from headrace.observe.states import ConsumerStatus
-from headrace.operations.documents import HoldingRow, OpenRow, ProposedRow
+from headrace.operations.responses import HoldingRow, OpenRow, ProposedRow
 from headrace.store import Transaction
 from headrace.store.queries import attending, failed_looks, failures, incidents, plans, quarantine, throttling
 from headrace.store.queries.arriving import THROTTLED

@@ -11,7 +11,7 @@ from headrace.model import ProjectError, UsageError
 from headrace.model.times import Duration
 from headrace.model.zones import to_us
 from headrace.operations import reasons
-from headrace.operations.interventions import PauseDocument
+from headrace.operations.interventions import PauseResponse
 from headrace.operations.paused import audited, listed, scheduled
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
@@ -35,25 +35,25 @@ class PauseArguments(msgspec.Struct, frozen=True):
 
 def pause(
     session: Session, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, until: str | None, progress: Progress
-) -> PauseDocument:
+) -> PauseResponse:
     """Pause the selected nodes. Refused without a reason, UsageError for a selection or a time that there isn't."""
     said = reasons.given(reason, "pause", "who finds it standing still at night has to know why")
     arguments = PauseArguments(list(select), list(exclude), said, until)
     return perform(session, "pause", arguments, progress)  # type: ignore[no-any-return]
 
 
-def paused(session: Session) -> PauseDocument:
+def paused(session: Session) -> PauseResponse:
     """What is paused now."""
     rows = []
     if session.store is not None:
         now_us, project = session.clock.now_us(), session.compiled.project if session.compiled is not None else None
         with session.store.read() as tx:
             rows = listed(session, project, tx, now_us)
-    return PauseDocument(now=session.now(), clock=session.clock.kind, changed=[], paused=rows)
+    return PauseResponse(now=session.now(), clock=session.clock.kind, changed=[], paused=rows)
 
 
-@leader_command("pause", PauseArguments, PauseDocument)
-def _pause(context: Context, arguments: PauseArguments, progress: Progress) -> PauseDocument:
+@leader_command("pause", PauseArguments, PauseResponse)
+def _pause(context: Context, arguments: PauseArguments, progress: Progress) -> PauseResponse:
     del progress
     applied = context.applied()
     if applied is None:
@@ -77,7 +77,7 @@ def _pause(context: Context, arguments: PauseArguments, progress: Progress) -> P
 
     context.tell(Paused(scheduled(project, names), arguments.reason, until), write=write)
     with context.store.read() as tx:
-        return PauseDocument(
+        return PauseResponse(
             now=context.now(), clock=context.clock.kind, changed=names, paused=listed(context.session, project, tx, context.clock.now_us())
         )
 

@@ -1,6 +1,6 @@
 """How a command that changes something is done: by this process as the leader, or by asking the leader that runs.
 
-A command registers what it does with `@command(name, Arguments, Document)`. Arguments and documents are msgspec structs, so
+A command registers what it does with `@command(name, Arguments, Response)`. Arguments and documents are msgspec structs, so
 that a request can travel through the store.
 """
 
@@ -19,11 +19,11 @@ from headrace.govern.audit import Actor, ActorType
 from headrace.govern.state import open_state
 from headrace.model import HeadraceError, NotBuilt, ProjectError, Refused, StoreError, UnknownName, UsageError
 from headrace.operations import automatic_backup
-from headrace.operations.documents import Document
 from headrace.operations.judging import note_commands
 from headrace.operations.progress import Progress, Silent
 from headrace.operations.repair_texts import repair_told
 from headrace.operations.request_handler import RequestHandler, Work, done
+from headrace.operations.responses import Response
 from headrace.operations.session import Session, usable
 from headrace.operations.telling import begin
 from headrace.plan import changes
@@ -43,7 +43,7 @@ FOLLOW_SECONDS = 1.0
 _BACKED_UP = ("tick", "run", "backfill")
 """After these the command makes the backup that is due; a server's maintenance does it by itself."""
 
-D = TypeVar("D", bound=Document)
+D = TypeVar("D", bound=Response)
 A = TypeVar("A", bound=msgspec.Struct)
 
 
@@ -149,8 +149,8 @@ class LeaderCommand(msgspec.Struct, frozen=True):
 
     name: str
     arguments: type[msgspec.Struct]
-    document: type[Document]
-    do: Callable[[Context, Any, Progress], Document | Work]
+    document: type[Response]
+    do: Callable[[Context, Any, Progress], Response | Work]
     """What takes long is given back as work to be waited for."""
 
 
@@ -203,7 +203,7 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
     return document
 
 
-def _do(wanted: LeaderCommand, context: Context, arguments: msgspec.Struct, progress: Progress) -> Document:
+def _do(wanted: LeaderCommand, context: Context, arguments: msgspec.Struct, progress: Progress) -> Response:
     """Do a command in this process, and what others ask for meanwhile."""
     handler = RequestHandler(context, answer)
     document = wanted.do(context, arguments, progress)
@@ -245,7 +245,7 @@ def _known(name: str) -> LeaderCommand:
     return COMMANDS[name]
 
 
-def answer(context: Context, request: Request) -> Document | Work:
+def answer(context: Context, request: Request) -> Response | Work:
     """Do what another process asked for. Raises what the command raises."""
     asked = _known(request.command)
     document = asked.do(context, msgspec.convert(request.arguments["arguments"], asked.arguments), Silent())

@@ -12,10 +12,10 @@ from headrace.model.contents import ProjectFiles
 from headrace.model.environments import PRODUCTION
 from headrace.model.zones import to_us
 from headrace.operations import invalidation, keeping, plan_refusals, policy, promotion
-from headrace.operations.documents import Affects, ChangeRow, CodeChangeRow, EffectRow, PlanDocument, PlannedFileRow, StepRow, WeakenedRow
 from headrace.operations.environment_diff import differences
 from headrace.operations.invalidation import Invalidated
 from headrace.operations.progress import Progress
+from headrace.operations.responses import Affects, ChangeRow, CodeChangeRow, EffectRow, PlannedFileRow, PlanResponse, StepRow, WeakenedRow
 from headrace.operations.session import Session, usable
 from headrace.plan import Change, Compiled, Lineage, changes, comparing, compile_lineage
 from headrace.plan.comparing import SETTINGS
@@ -37,7 +37,7 @@ class Base(msgspec.Struct, frozen=True):
     called: str | None
 
 
-def plan(session: Session, *, against: str | None, progress: Progress, keep: Sequence[str] = ()) -> PlanDocument:
+def plan(session: Session, *, against: str | None, progress: Progress, keep: Sequence[str] = ()) -> PlanResponse:
     """What the files change. In an environment they are compared with production, else with what is
     applied; `against` names a commit. `keep` selects assets as `apply --keep` does.
 
@@ -68,7 +68,7 @@ def plan(session: Session, *, against: str | None, progress: Progress, keep: Seq
     return document if session.production is None else msgspec.structs.replace(document, diff=differences(session))
 
 
-def _next(session: Session, document: PlanDocument, made: Plan, keep: Sequence[str]) -> str:
+def _next(session: Session, document: PlanResponse, made: Plan, keep: Sequence[str]) -> str:
     """Put it into force here, or, where an environment has it already, in production."""
     if made.steps or session.compiled is None:
         env = [] if session.production is None else ["--env", session.env]
@@ -95,7 +95,7 @@ def _base(session: Session) -> Base:
 class Looked(msgspec.Struct, frozen=True):
     """What putting files into force changes: for people, what becomes stale, and what environments have built of it."""
 
-    document: PlanDocument
+    document: PlanResponse
     effect: Invalidated
     offers: dict[str, list[Offer]]
 
@@ -108,7 +108,7 @@ def look_at(session: Session, compiled: Compiled, base: Base, found: Sequence[Ch
     effect = _staled(base, compiled, found, session)
     offers = promotion.offered(session, compiled, promotion.stales(found))
     known = base.store is not None and base.compiled is not None
-    document = PlanDocument(
+    document = PlanResponse(
         changes=[_row(compiled, base.compiled, one, effect if known else None) for one in meant],
         affects=_affects(compiled, base.compiled, meant, effect),
         estimate=None if effect.estimate is None else msgspec.to_builtins(effect.estimate),
@@ -162,7 +162,7 @@ def _approved_first(session: Session, compiled: Compiled, effect: Invalidated) -
     return frozenset(found)
 
 
-def with_plan(document: PlanDocument, plan: Plan) -> PlanDocument:
+def with_plan(document: PlanResponse, plan: Plan) -> PlanResponse:
     """The document with the plan that `apply` takes by its id."""
     return msgspec.structs.replace(
         document,

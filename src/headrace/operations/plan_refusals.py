@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from headrace.model import Refused, UsageError
-from headrace.operations.documents import Document, RefusedRow
+from headrace.operations.responses import RefusedRow, Response
 from headrace.operations.session import Session
 from headrace.plan.project_plan import PLAN_ID
 
@@ -36,7 +36,7 @@ class Decided(msgspec.Struct, frozen=True):
 class PlanRefused(Refused):
     """A plan isn't done. `row` says why, `response` is the document of what would have been done."""
 
-    def __init__(self, message: str, hint: str, row: RefusedRow, response: Document) -> None:
+    def __init__(self, message: str, hint: str, row: RefusedRow, response: Response) -> None:
         super().__init__(message, hint=hint)
         self.row, self.response = row, response
 
@@ -44,7 +44,7 @@ class PlanRefused(Refused):
 class PlanChanged(PlanRefused):
     """What would be done isn't what was agreed to."""
 
-    def __init__(self, asked: str, row: RefusedRow, response: Document, look: str) -> None:
+    def __init__(self, asked: str, row: RefusedRow, response: Response, look: str) -> None:
         said = "; ".join([*(f"{path} isn't as it was in the plan" for path in row.files), *row.changed])
         now = f", which is {row.plan_id_now}" if row.plan_id_now else ""
         super().__init__(
@@ -58,14 +58,14 @@ class PlanChanged(PlanRefused):
 class ValuesDiffer(PlanRefused):
     """Somebody has to say first what values mean that differ."""
 
-    def __init__(self, row: RefusedRow, response: Document) -> None:
+    def __init__(self, row: RefusedRow, response: Response) -> None:
         super().__init__(row.text, " or ".join(row.commands), row, response)
 
 
 class NeedsApproval(PlanRefused):
     """Policy asks for an approval that nobody gave."""
 
-    def __init__(self, row: RefusedRow, response: Document, hint: str) -> None:
+    def __init__(self, row: RefusedRow, response: Response, hint: str) -> None:
         super().__init__(row.text, hint, row, response)
 
 

@@ -11,9 +11,9 @@ from headrace.lake.querying import absolute
 from headrace.model import LakeError, StoreError
 from headrace.model.environments import PRODUCTION
 from headrace.model.ordering import order_of
-from headrace.operations.documents import PromotedRow
 from headrace.operations.performing import Context
 from headrace.operations.progress import Progress
+from headrace.operations.responses import PromotedRow
 from headrace.operations.session import Session
 from headrace.plan import Change, ChangeKind, Compiled
 from headrace.plan.steps import Promote, Range

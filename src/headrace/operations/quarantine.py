@@ -11,11 +11,11 @@ from headrace.model import Asset, Project, Source
 from headrace.model.commands import command_line, place
 from headrace.observe.wording import dated
 from headrace.operations import targets
-from headrace.operations.documents import CheckRow, QuarantineRow, RepairRow
 from headrace.operations.glimpse import glimpse
 from headrace.operations.held_by_incidents import decided_together
 from headrace.operations.other_choices import other_choices
 from headrace.operations.repairs import Broken, repairs
+from headrace.operations.responses import CheckRow, QuarantineRow, RepairRow
 from headrace.operations.session import Session
 from headrace.operations.unclassified import shown
 from headrace.store import Transaction

@@ -16,14 +16,14 @@ from headrace.model import Project, Refused, UsageError
 from headrace.model.required import WHOLE
 from headrace.operations import reasons, targets
 from headrace.operations.ahead_of_runs import announce, of_recomputing
-from headrace.operations.documents import CountsRow
 from headrace.operations.downstream import downstream
-from headrace.operations.interventions import DecisionDocument
+from headrace.operations.interventions import DecisionResponse
 from headrace.operations.pause import lapses_at
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import Work
-from headrace.operations.run_document import run_document
+from headrace.operations.responses import CountsRow
+from headrace.operations.run_response import run_response
 from headrace.operations.session import Session
 from headrace.run import taking_back
 from headrace.run.accepting import Accepting, Decision, decided, put_back, staged_of
@@ -59,7 +59,7 @@ class DecideArguments(msgspec.Struct, frozen=True):
     rewritten: tuple[Rewritten, ...] = ()
 
 
-def accept(session: Session, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionDocument:
+def accept(session: Session, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionResponse:
     """Publish what waits of one partition as an exception, and compute what is made of it. Refused without a reason, and for data that
     can't be published at all; UsageError where nothing waits."""
     said = reasons.given(reason, "quarantine accept", "readers will see data that was held back, and ask why")
@@ -74,7 +74,7 @@ def accept(session: Session, target: str, *, reason: str | None, until: str | No
     raise AssertionError
 
 
-def drop(session: Session, target: str, *, reason: str | None, progress: Progress) -> DecisionDocument:
+def drop(session: Session, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
     """What waits of one partition will never be published. Refused without a reason, UsageError where nothing waits."""
     said = reasons.given(reason, "quarantine drop", "who waits for the data has to know why it doesn't come")
     row = _waiting(session, target)
@@ -133,8 +133,8 @@ def _prepared(session: Session, target: str, reason: str, until: str | None) -> 
     return DecideArguments(ACCEPT, row.node, row.partition, row.id, reason, until, made)
 
 
-@leader_command(COMMAND, DecideArguments, DecisionDocument)
-def _decide(context: Context, arguments: DecideArguments, progress: Progress) -> DecisionDocument | Work:
+@leader_command(COMMAND, DecideArguments, DecisionResponse)
+def _decide(context: Context, arguments: DecideArguments, progress: Progress) -> DecisionResponse | Work:
     leader = context.leader(progress)
     if not arguments.waiting:
         return _renewed(context, leader, arguments)
@@ -170,7 +170,7 @@ def _decision(context: Context, arguments: DecideArguments) -> Decision:
     return Decision(tuple(rows), context.actor, arguments.reason, _until(context, arguments))
 
 
-def _renewed(context: Context, leader: Leader, arguments: DecideArguments) -> DecisionDocument:
+def _renewed(context: Context, leader: Leader, arguments: DecideArguments) -> DecisionResponse:
     with context.store.read() as tx:
         before = _in_force(tx, arguments.node, arguments.key)
         row = stored.get(tx, before.quarantine_id) if before is not None else None
@@ -195,7 +195,7 @@ def _until(context: Context, arguments: DecideArguments) -> int | None:
 # Dropped --------------------------------------------------------------------------------------------------------------
 
 
-def _drop(context: Context, leader: Leader, decision: Decision) -> DecisionDocument:
+def _drop(context: Context, leader: Leader, decision: Decision) -> DecisionResponse:
     said = f"dropped by {decision.actor.id}: {decision.reason}"
 
     def write(tx: Transaction, now: int) -> None:
@@ -245,7 +245,7 @@ def _work(context: Context, leader: Leader, decision: Decision, counts: CountsRo
     return Work(leader, order, "quarantine accept", partial(_done, context, leader, decision, counts))
 
 
-def _done(context: Context, leader: Leader, decision: Decision, counts: CountsRow, result: RunResult) -> DecisionDocument:
+def _done(context: Context, leader: Leader, decision: Decision, counts: CountsRow, result: RunResult) -> DecisionResponse:
     """What came of it. An exception of which nothing came doesn't wait for the next delivery."""
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
@@ -255,16 +255,16 @@ def _done(context: Context, leader: Leader, decision: Decision, counts: CountsRo
     state = states.pop() if len(states) == 1 else "partial"
     state = "held" if any(given_up) and state == "published" else state
     document = _document(context, leader, decision, state)
-    run = run_document(context.store, context.clock, context.session.zone, result)
+    run = run_response(context.store, context.clock, context.session.zone, result)
     return msgspec.structs.replace(document, run_id=run.run_id, counts=counts, published=run.published, rejected=run.rejected)
 
 
-def _document(context: Context, leader: Leader, decision: Decision, state: str) -> DecisionDocument:
+def _document(context: Context, leader: Leader, decision: Decision, state: str) -> DecisionResponse:
     project, zone = leader.applied.compiled.project, context.session.zone
     counts = [row.rows for row in decision.rows[:1]]
     with context.store.read() as tx:
         attempt = attempts.get(tx, decision.rows[0].epoch, decision.rows[0].n)
-    return DecisionDocument(
+    return DecisionResponse(
         now=context.now(), clock=context.clock.kind, asset=decision.node, partitions=list(decision.keys), state=state, rows=counts[0],
         by=decision.actor.id, reason=decision.reason,
         until=None if decision.until is None else instant(decision.until).astimezone(zone),

@@ -13,7 +13,7 @@ from headrace.model.required import WHOLE
 from headrace.operations import quarantine_deciding, reasons
 from headrace.operations.held_by_incidents import decided_together, waiting_for
 from headrace.operations.incidents import found_in, number_of
-from headrace.operations.interventions import DecisionDocument, UndecidedRow
+from headrace.operations.interventions import DecisionResponse, UndecidedRow
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.store.queries import drift, evidence, incidents, quarantine
@@ -22,11 +22,11 @@ _ID = re.compile(r"inc-\d{1,15}", re.IGNORECASE)
 _DECIDED = ("published", "dropped")
 
 
-def accept(session: Session, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionDocument:
+def accept(session: Session, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionResponse:
     """Publish as an exception what waits of one partition, or all that waits because of an incident.
     Raises as `quarantine_deciding.accept` does; UsageError where nothing waits because of it."""
 
-    def decide(place: str) -> DecisionDocument:
+    def decide(place: str) -> DecisionResponse:
         return quarantine_deciding.accept(
             session,
             place,
@@ -38,10 +38,10 @@ def accept(session: Session, target: str, *, reason: str | None, until: str | No
     return _decided(session, "accept", target, reason, decide)
 
 
-def drop(session: Session, target: str, *, reason: str | None, progress: Progress) -> DecisionDocument:
+def drop(session: Session, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
     """The same for what will never be published."""
 
-    def decide(place: str) -> DecisionDocument:
+    def decide(place: str) -> DecisionResponse:
         return quarantine_deciding.drop(session, place, reason=reason, progress=progress)
 
     return _decided(session, "drop", target, reason, decide)
@@ -64,8 +64,8 @@ def _decided(
     word: str,
     target: str,
     reason: str | None,
-    decide: Callable[[str], DecisionDocument],
-) -> DecisionDocument:
+    decide: Callable[[str], DecisionResponse],
+) -> DecisionResponse:
     if _ID.fullmatch(target.strip()) is None:
         return _with_others(session, word, decide(target))
     reasons.given(reason, f"quarantine {word}", "who waits for the data has to know why")
@@ -73,7 +73,7 @@ def _decided(
     if not places:
         hint = "headrace quarantine lists what does"
         raise UsageError(f"nothing waits in quarantine because of {target.upper()}", hint=hint)
-    documents, done, failed = list[DecisionDocument](), set[tuple[str, str]](), list[tuple[str, HeadraceError]]()
+    documents, done, failed = list[DecisionResponse](), set[tuple[str, str]](), list[tuple[str, HeadraceError]]()
     for node, key in places:
         if (node, key) in done:  # what one file brought is decided at once
             continue
@@ -101,7 +101,7 @@ def _places(session: Session, target: str, *, lapsed: bool) -> list[tuple[str, s
     return list(dict.fromkeys([*waiting, *again]))
 
 
-def _together(documents: list[DecisionDocument], failed: Sequence[tuple[str, HeadraceError]]) -> DecisionDocument:
+def _together(documents: list[DecisionResponse], failed: Sequence[tuple[str, HeadraceError]]) -> DecisionResponse:
     """One document of several decisions, with those that couldn't be made."""
     states = {one.state for one in documents} | {"partial" for _ in failed}
     nodes = list(dict.fromkeys(one.asset for one in documents))
@@ -129,7 +129,7 @@ def _next_of(failed: Sequence[tuple[str, HeadraceError]]) -> str:
     return error.hint if error.hint.startswith("headrace ") else command_line("quarantine", at)
 
 
-def _with_others(session: Session, word: str, document: DecisionDocument) -> DecisionDocument:
+def _with_others(session: Session, word: str, document: DecisionResponse) -> DecisionResponse:
     """With what else waits because of the same incident, and the command that decides about that."""
     if session.store is None or document.state not in _DECIDED:
         return document

@@ -18,9 +18,9 @@ from headrace.observe.freshness import freshnesses
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import watched
 from headrace.operations import damaged_files, targets
-from headrace.operations.documents import ColumnRow, ReadDocument
 from headrace.operations.encoding import encoded
 from headrace.operations.quarantine import shown_path
+from headrace.operations.responses import ColumnRow, ReadResponse
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
@@ -112,7 +112,7 @@ def columns_of(session: Session, wanted: Wanted) -> list[str]:
     return [column.name for column in table.columns if column.name != PARTITION_COLUMN] if table is not None else []
 
 
-def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None) -> ReadDocument:
+def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None) -> ReadResponse:
     """The rows as values that JSON holds, in partition order, at most `limit`, of all columns or some. UsageError as `find`, LakeError for
     lost files."""
     if _of_view(session, wanted):
@@ -123,7 +123,7 @@ def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None)
     noted(session, [found.node.name], usage.READ)
     with damaged_files.named(session, found.files):
         shown, rows, total = _rows(session, found, wanted.limit, columns)
-    return ReadDocument(
+    return ReadResponse(
         asset=found.node.name,
         snapshot=found.snapshot,
         columns=shown,

@@ -11,12 +11,12 @@ from headrace.observe.obligations import Scene
 from headrace.observe.watched import Watched, watched
 from headrace.observe.world import World
 from headrace.operations import sql, targets
-from headrace.operations.documents import ReadDocument
 from headrace.operations.read import Wanted
+from headrace.operations.responses import ReadResponse
 from headrace.operations.session import Session
 
 
-def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None) -> ReadDocument:
+def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None) -> ReadResponse:
     """The rows as values that JSON holds, at most `limit`; it stands as the worst of what it reads. UsageError and LakeError as
     `read`."""
     name = targets.target(wanted.asset, session.project()).node
@@ -24,7 +24,7 @@ def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None)
     question = _question(name, wanted, columns)
     total = sql.query(session, sql.Question(f"select count(*) as n from {quote(name)}", at=wanted.at, noted=False)).rows[0]["n"]
     found = sql.query(session, question)
-    return ReadDocument(
+    return ReadResponse(
         asset=name,
         snapshot=found.snapshot,
         columns=found.columns,

@@ -15,12 +15,12 @@ from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import Project, Refused, Source, UsageError
 from headrace.model.connectors import place_of
 from headrace.operations import targets
-from headrace.operations.documents import RunDocument
 from headrace.operations.downstream import downstream
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import Work
-from headrace.operations.run_document import run_document
+from headrace.operations.responses import RunResponse
+from headrace.operations.run_response import run_response
 from headrace.operations.session import Session
 from headrace.run.folders import Folders
 from headrace.run.orders import Order
@@ -39,7 +39,7 @@ class ReceiveArguments(msgspec.Struct, frozen=True):
     copy: str
 
 
-def receive(session: Session, source: str, file: Path, *, key: str | None, reason: str, progress: Progress) -> RunDocument:
+def receive(session: Session, source: str, file: Path, *, key: str | None, reason: str, progress: Progress) -> RunResponse:
     """Hand a file in for one partition of a source, and run what depends on it. It is copied first, so that what is taken in can't
     change meanwhile. Raises UsageError for a source, partition or file that there isn't, Refused without a reason."""
     if not reason.strip():
@@ -80,7 +80,7 @@ def _copied(file: Path, folders: Folders) -> str:
     return name
 
 
-@leader_command("receive", ReceiveArguments, RunDocument)
+@leader_command("receive", ReceiveArguments, RunResponse)
 def _receive(context: Context, arguments: ReceiveArguments, progress: Progress) -> Work:
     leader = context.leader(progress)
     compiled = leader.applied.compiled
@@ -95,7 +95,7 @@ def _receive(context: Context, arguments: ReceiveArguments, progress: Progress) 
         retry=frozenset([source.name]),
         received=(arrived,),
     )
-    return Work(leader, order, "receive", partial(run_document, context.store, context.clock, context.session.zone))
+    return Work(leader, order, "receive", partial(run_response, context.store, context.clock, context.session.zone))
 
 
 def _recorded(context: Context, source: Source, key: str | None, arguments: ReceiveArguments) -> Arrived:

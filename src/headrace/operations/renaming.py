@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from headrace.model import UsageError
-from headrace.operations.contract_documents import DiffersRow, MappingRow
-from headrace.operations.documents import RefusedRow
+from headrace.operations.contract_responses import DiffersRow, MappingRow
 from headrace.operations.plan_refusals import VALUES_DIFFER
+from headrace.operations.responses import RefusedRow
 from headrace.quality.facts import DriftKind, Measured, Policy
 from headrace.quality.renames import chosen, pooled
 from headrace.quality.value_changes import conversion as undone

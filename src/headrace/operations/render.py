@@ -9,15 +9,15 @@ from headrace.model import Asset, CommandBody, Grain, InputMode, InputSpec, Part
 from headrace.model.intervals import interval_of, key_at, previous_key
 from headrace.model.required import join, required, split
 from headrace.operations import targets
-from headrace.operations.documents import ColumnRow, RenderDocument, RenderInput
 from headrace.operations.ls import body_kind
 from headrace.operations.parameters import with_parameters
+from headrace.operations.responses import ColumnRow, RenderInput, RenderResponse
 from headrace.operations.session import Session, usable
 from headrace.plan import CompiledNode
 from headrace.store.queries import publications
 
 
-def render(session: Session, target: str, parameters: Mapping[str, str] | None = None) -> RenderDocument:
+def render(session: Session, target: str, parameters: Mapping[str, str] | None = None) -> RenderResponse:
     """What the files say that `ASSET[@K]` runs; without K, for the newest partition that has ended.
 
     Raises InvalidProject where the files have errors, UsageError for an asset or a partition that there isn't.
@@ -27,7 +27,7 @@ def render(session: Session, target: str, parameters: Mapping[str, str] | None =
     asset, node = compiled.project.assets[name], compiled.nodes[name]
     if key is None:
         key = newest_key(session, asset.partition, asset.timezone)
-    return RenderDocument(
+    return RenderResponse(
         asset=name,
         partition=key,
         body=body_kind(asset),

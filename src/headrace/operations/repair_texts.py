@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.operations.incident_documents import IncidentRepairRow
+from headrace.operations.incident_responses import IncidentRepairRow
 from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.queries.incidents import Incident

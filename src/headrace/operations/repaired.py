@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headrace.model.ordering import order_of
-from headrace.operations.documents import RepairedRow
+from headrace.operations.responses import RepairedRow
 from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.queries import attempts, failures

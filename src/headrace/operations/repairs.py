@@ -13,7 +13,7 @@ from headrace.model.commands import command_line, place, range_of
 from headrace.model.ordering import order_of
 from headrace.model.required import WHOLE
 from headrace.observe.diagnosis.details import Failure, failure_said, says_denied
-from headrace.operations.documents import ErrorRow, RepairRow
+from headrace.operations.responses import ErrorRow, RepairRow
 
 ROWS_MAX = 20
 NAMED_MAX = 5

@@ -8,7 +8,7 @@ from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import ProjectError, Refused, UsageError
 from headrace.observe.incidents.reports import reported
 from headrace.operations import reasons, targets
-from headrace.operations.incident_documents import IncidentRow
+from headrace.operations.incident_responses import IncidentRow
 from headrace.operations.incidents import found_in, row_of
 from headrace.operations.judging import judge_now
 from headrace.operations.performing import Context, leader_command, perform

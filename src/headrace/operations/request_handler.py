@@ -11,9 +11,9 @@ import msgspec
 
 from headrace.faults import Point, reached
 from headrace.model import HeadraceError
-from headrace.operations.documents import Document
 from headrace.operations.progress import Progress
 from headrace.operations.reporting import Reporting
+from headrace.operations.responses import Response
 from headrace.run.orders import Order, RunResult
 from headrace.store.requests import Request, finish, serve_by, take
 
@@ -32,7 +32,7 @@ class Work(msgspec.Struct, frozen=True):
     order: Order
     what: str
     """For people: the name of what goes on."""
-    document: Callable[[RunResult], Document]
+    document: Callable[[RunResult], Response]
     total: int | None = None
     """How many partitions it makes, where that is known before."""
     ahead: Callable[[], str] | None = None
@@ -42,7 +42,7 @@ class Work(msgspec.Struct, frozen=True):
 class RequestHandler:
     """Requests that are worked at."""
 
-    def __init__(self, context: Context, answer: Callable[[Context, Request], Document | Work]) -> None:
+    def __init__(self, context: Context, answer: Callable[[Context, Request], Response | Work]) -> None:
         self._context, self._answer = context, answer
         self._going_on: dict[int, tuple[Request, Work]] = {}
         """Run → the request that it serves."""
@@ -89,7 +89,7 @@ class RequestHandler:
             self._say(request, work.document(result))
         return bool(done)
 
-    def _say(self, request: Request, document: Document) -> None:
+    def _say(self, request: Request, document: Response) -> None:
         reached(Point.REQUEST_ANSWERING)
         with self._context.store.write(self._context.held.lease.epoch) as tx:
             finish(tx, request.id, msgspec.json.encode(document).decode())
@@ -100,7 +100,7 @@ class RequestHandler:
             finish(tx, request.id, msgspec.json.encode(told).decode(), failed=True)
 
 
-def done(work: Work, handler: RequestHandler, progress: Progress) -> Document:
+def done(work: Work, handler: RequestHandler, progress: Progress) -> Response:
     """Work at one thing until it has ended, and at what others ask for meanwhile."""
     with Reporting(progress, work.what, work.total) as report:
         run, next_said = work.leader.begin(work.order, report), time.monotonic() + AHEAD_SECONDS

@@ -12,8 +12,8 @@ from headrace.model import Source
 from headrace.model.commands import command_line, range_of
 from headrace.model.ordering import order_of
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.operations.documents import ProposedRow, RestatedRow
 from headrace.operations.remembering import of_version
+from headrace.operations.responses import ProposedRow, RestatedRow
 from headrace.operations.restatement_causes import Because, RestatementCauses
 from headrace.operations.session import Session
 from headrace.plan import Compiled

@@ -32,7 +32,7 @@ from headrace.operations.backup_files import (
     link_or_copy,
     read_saved,
 )
-from headrace.operations.db.documents import BackupDocument
+from headrace.operations.db.responses import BackupResponse
 from headrace.operations.session import Session
 from headrace.operations.setting_aside import Before, before, lake_aside, stamp
 from headrace.run import event_log, maintenance
@@ -44,7 +44,7 @@ from headrace.store.engines.sqlite import SqliteEngine
 from headrace.store.migrations import known
 
 
-def restore(session: Session, folder: Path, *, force: bool, new_state: bool = False) -> BackupDocument:
+def restore(session: Session, folder: Path, *, force: bool, new_state: bool = False) -> BackupResponse:
     """Put a backup in the project's place; with `force` a state that can be used is moved aside, with `new_state` the lake's files too.
 
     UsageError for a folder that is no backup, Refused for one that is damaged, newer or of another lake, where a state is there (and

@@ -9,7 +9,7 @@ import msgspec
 from headrace.govern.audit import Action
 from headrace.model import Project, ProjectError, UsageError
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.operations.interventions import PauseDocument
+from headrace.operations.interventions import PauseResponse
 from headrace.operations.judging import judge_now
 from headrace.operations.paused import audited, listed, scheduled
 from headrace.operations.performing import Context, leader_command, perform
@@ -31,14 +31,14 @@ class ResumeArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-def resume(session: Session, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, progress: Progress) -> PauseDocument:
+def resume(session: Session, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, progress: Progress) -> PauseResponse:
     """Let the selected nodes run again. UsageError for a selection of which nothing is paused."""
     arguments = ResumeArguments(list(select), list(exclude), (reason or "").strip())
     return perform(session, "resume", arguments, progress)  # type: ignore[no-any-return]
 
 
-@leader_command("resume", ResumeArguments, PauseDocument)
-def _resume(context: Context, arguments: ResumeArguments, progress: Progress) -> PauseDocument:
+@leader_command("resume", ResumeArguments, PauseResponse)
+def _resume(context: Context, arguments: ResumeArguments, progress: Progress) -> PauseResponse:
     del progress
     applied = context.applied()
     if applied is None:
@@ -58,7 +58,7 @@ def _resume(context: Context, arguments: ResumeArguments, progress: Progress) ->
     names = [one.node for one in ended]
     context.tell(Resumed(scheduled(project, names)), write=write)
     with context.store.read() as tx:
-        return PauseDocument(
+        return PauseResponse(
             now=context.now(), clock=context.clock.kind, changed=names, paused=listed(context.session, project, tx, context.clock.now_us())
         )
 

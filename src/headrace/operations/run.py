@@ -14,11 +14,11 @@ from headrace.model.export_links import Exported, exported
 from headrace.model.ordering import order_of
 from headrace.operations.ahead_of_runs import Span, announce, of_recomputing
 from headrace.operations.approvals import check_run
-from headrace.operations.documents import CountsRow, RunDocument
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import Work
-from headrace.operations.run_document import run_document
+from headrace.operations.responses import CountsRow, RunResponse
+from headrace.operations.run_response import run_response
 from headrace.operations.selection import selected
 from headrace.operations.session import Session, usable
 from headrace.operations.targets import partition as parse_partition
@@ -54,7 +54,7 @@ def run(  # noqa: PLR0913 - as many as the command has options
     again: bool,
     reason: str | None,
     progress: Progress,
-) -> RunDocument:
+) -> RunResponse:
     """Run the selected nodes, with progress. What is published stays unless its inputs or code changed, or `again`.
 
     Raises UsageError for a selection or a partition that there isn't, Refused for `again` without a reason.
@@ -75,7 +75,7 @@ def _check(session: Session, arguments: RunArguments, progress: Progress) -> Non
     check_run(session, compiled, names, partitions=arguments.partitions, first=arguments.first, last=arguments.last, again=arguments.again)
 
 
-@leader_command("run", RunArguments, RunDocument)
+@leader_command("run", RunArguments, RunResponse)
 def _run(context: Context, arguments: RunArguments, progress: Progress) -> Work:
     leader = context.leader(progress)
     compiled = leader.applied.compiled
@@ -97,7 +97,7 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> Work:
         again=frozenset(names if arguments.again else ()),
         together=tuple(together),
     )
-    return Work(leader, order, "run", partial(run_document, context.store, context.clock, context.session.zone, counts=counts))
+    return Work(leader, order, "run", partial(run_response, context.store, context.clock, context.session.zone, counts=counts))
 
 
 def _announced(context: Context, leader: Leader, names: Sequence[str], arguments: RunArguments, progress: Progress) -> CountsRow:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from headrace.operations.catalog.documents import CountedRow
+from headrace.operations.catalog.responses import CountedRow
 from headrace.operations.cursors import cursor, place
-from headrace.operations.documents import Document
+from headrace.operations.responses import Response
 from headrace.operations.session import Session
 from headrace.store import Transaction
 from headrace.store.queries import runs
 from headrace.store.queries.runs import Run
 
 
-class RunHead(Document, frozen=True, kw_only=True):
+class RunHead(Response, frozen=True, kw_only=True):
     """A run by itself."""
 
     run_id: str
@@ -33,7 +33,7 @@ class RunLine(RunHead, frozen=True, kw_only=True):
     attempts: list[CountedRow]
 
 
-class RunsDocument(Document, frozen=True, kw_only=True):
+class RunsResponse(Response, frozen=True, kw_only=True):
     """Runs, newest first; `next` is the cursor of older ones."""
 
     now: datetime
@@ -41,7 +41,7 @@ class RunsDocument(Document, frozen=True, kw_only=True):
     next: str | None
 
 
-def run_list(session: Session, *, failed: bool, before: str | None, limit: int) -> RunsDocument:
+def run_list(session: Session, *, failed: bool, before: str | None, limit: int) -> RunsResponse:
     """A page of runs; `failed` only those that didn't succeed. UsageError for a cursor that was never given."""
     older_than = None if before is None else place(before, int)
     found: list[RunLine] = []
@@ -51,7 +51,7 @@ def run_list(session: Session, *, failed: bool, before: str | None, limit: int) 
             page = runs.page(tx, limit=limit + 1, before=older_than, failed=failed)
             more = len(page) > limit
             found = [_line(session, tx, one) for one in page[:limit]]
-    return RunsDocument(now=session.now(), runs=found, next=cursor(int(found[-1].run_id)) if more else None)
+    return RunsResponse(now=session.now(), runs=found, next=cursor(int(found[-1].run_id)) if more else None)
 
 
 def _line(session: Session, tx: Transaction, one: Run) -> RunLine:

@@ -11,7 +11,7 @@ import msgspec
 from headrace.observe.ledger.records import Try
 from headrace.observe.ledger.stored import try_of
 from headrace.operations.cursors import cursor, place
-from headrace.operations.documents import Document, ErrorRow
+from headrace.operations.responses import ErrorRow, Response
 from headrace.operations.run_list import RunHead, head
 from headrace.operations.runs import error_row, number_of, rows_read, unknown_run
 from headrace.operations.session import Session
@@ -24,7 +24,7 @@ _UNDER_WAY = ("queued", "running")
 _NOT_ENDED = ("published", *_UNDER_WAY)
 
 
-class PhaseRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+class PhaseRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """A piece of an attempt's time: `retry` from the end of the try before it in the run, `queue` until a slot was free, `dispatch` until a
     worker came to it, then `run`, `audit` and `publish`. Of one under way `run` ends now."""
 
@@ -34,7 +34,7 @@ class PhaseRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
     seconds: float
 
 
-class TimedAttempt(Document, frozen=True, kw_only=True):
+class TimedAttempt(Response, frozen=True, kw_only=True):
     """One attempt; its phases follow each other."""
 
     id: str
@@ -51,7 +51,7 @@ class TimedAttempt(Document, frozen=True, kw_only=True):
     phases: list[PhaseRow]
 
 
-class NodePartsRow(Document, frozen=True, kw_only=True):
+class NodePartsRow(Response, frozen=True, kw_only=True):
     """Partitions of a node: how many, the first and the last."""
 
     node: str

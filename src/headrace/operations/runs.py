@@ -17,9 +17,9 @@ from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.loading import HISTORY
 from headrace.operations import targets
 from headrace.operations.code_rows import Versions
-from headrace.operations.documents import ErrorRow, RepairRow, RunRow
 from headrace.operations.other_choices import other_choices
 from headrace.operations.repairs import Broken, by_partition, repairs
+from headrace.operations.responses import ErrorRow, RepairRow, RunRow
 from headrace.operations.session import Session
 from headrace.schedule.events import failed_like
 from headrace.store import Transaction

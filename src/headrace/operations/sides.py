@@ -11,8 +11,8 @@ import msgspec
 from headrace.lake import PARTITION_COLUMN, Column, FileRef, Table, catalog
 from headrace.model import Asset, HeadraceError, Source, UsageError
 from headrace.model.reporting import did_you_mean
-from headrace.operations.documents import ColumnChange, RowChange
 from headrace.operations.inspections import MomentRow, PartitionChange
+from headrace.operations.responses import ColumnChange, RowChange
 from headrace.store import Transaction
 from headrace.store.queries.publications import Visible
 

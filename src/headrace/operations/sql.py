@@ -15,10 +15,10 @@ from headrace.model import Project, SqlBody, UsageError
 from headrace.model.files import FileKind, read_text, scan
 from headrace.model.reporting import Report, did_you_mean
 from headrace.operations import damaged_files
-from headrace.operations.documents import ColumnRow
-from headrace.operations.inspections import SqlDocument
+from headrace.operations.inspections import SqlResponse
 from headrace.operations.parameters import defaults, guessed, typed
 from headrace.operations.read import Wanted, noted, snapshot_of
+from headrace.operations.responses import ColumnRow
 from headrace.operations.session import Session
 from headrace.run import usage
 from headrace.store import Transaction
@@ -53,14 +53,14 @@ class _Snapshot(msgspec.Struct, frozen=True):
     """lake.querying.Named"""
 
 
-def query(session: Session, question: Question) -> SqlDocument:
+def query(session: Session, question: Question) -> SqlResponse:
     """The rows as JSON values. UsageError for a query that can't be run, and for a table or a time that there isn't."""
     from headrace.lake import querying
 
     started = time.perf_counter()
     with _prepared(session, question) as (duckdb, text, values, seen):
         answer = querying.ask(duckdb, text, values, limit=question.limit)
-    return SqlDocument(
+    return SqlResponse(
         snapshot=seen.id,
         at=seen.at,
         tables=[table.name for table in seen.tables],

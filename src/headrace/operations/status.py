@@ -20,7 +20,9 @@ from headrace.observe.world import Pausing
 from headrace.operations import opened, restatements
 from headrace.operations.availability import WINDOW, row_of, window_began
 from headrace.operations.damaged_files import again
-from headrace.operations.documents import (
+from headrace.operations.incidents import holds
+from headrace.operations.quarantine import shown_path
+from headrace.operations.responses import (
     AssetCounts,
     AvailabilityRow,
     ConsumerRow,
@@ -35,10 +37,8 @@ from headrace.operations.documents import (
     ReadRow,
     RemovedRow,
     RiskRow,
-    StatusDocument,
+    StatusResponse,
 )
-from headrace.operations.incidents import holds
-from headrace.operations.quarantine import shown_path
 from headrace.operations.runs import standing_repairs
 from headrace.operations.session import Session, usable
 from headrace.operations.standing import standing
@@ -55,7 +55,7 @@ UNDELIVERED_US = 7 * 86_400_000_000
 """Messages that couldn't be sent are told of for so long."""
 
 
-def status(session: Session, selection: Sequence[str] = (), *, window: str = WINDOW) -> StatusDocument:
+def status(session: Session, selection: Sequence[str] = (), *, window: str = WINDOW) -> StatusResponse:
     """How every consumer is served by what is applied; of a selection, the consumers in it and those that read from it.
 
     Before anything was applied all consumers are `never`. UsageError for a selection that names nothing,
@@ -66,7 +66,7 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
     return of_consumers(session, session.compiled, _chosen(session, session.compiled, selection), window=window)
 
 
-def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] | None, *, window: str = WINDOW) -> StatusDocument:
+def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] | None, *, window: str = WINDOW) -> StatusResponse:
     """The same of some consumers (None: all) of what is applied."""
     now_us = session.clock.now_us()
     began_us = window_began(window, now_us, session.timezone)
@@ -108,7 +108,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
             damaged=damaged,
         )
         wrong_visible = incidents.wrong_is_read(tx)
-    return StatusDocument(
+    return StatusResponse(
         project=compiled.project.settings.name,
         env=session.env,
         timezone=session.timezone,
@@ -307,7 +307,7 @@ def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, found: O
     return next((consumer.next for consumer in consumers if consumer.next), next(others, None))
 
 
-def _before_anything(session: Session, compiled: Compiled, selection: Sequence[str], window: str) -> StatusDocument:
+def _before_anything(session: Session, compiled: Compiled, selection: Sequence[str], window: str) -> StatusResponse:
     project = compiled.project
     chosen = _chosen(session, compiled, selection)
     consumers = [
@@ -319,7 +319,7 @@ def _before_anything(session: Session, compiled: Compiled, selection: Sequence[s
         for name, consumer in project.consumers.items()
         if chosen is None or name in chosen
     ]  # fmt: skip
-    return StatusDocument(
+    return StatusResponse(
         project=project.settings.name, env=session.env, timezone=session.timezone, now=session.now(), observed_at=None, runtime="stopped",
         clock=session.clock.kind.value, consumers=consumers, assets=AssetCounts(never=len(project.assets)),
         quarantine=QuarantineCounts(deliveries=0, partitions=0, rows=0), lake=None, files=[],

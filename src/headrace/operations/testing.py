@@ -13,10 +13,10 @@ from headrace.operations import targets
 from headrace.operations.bench.bench import Bench, Computed, Wanted
 from headrace.operations.bench.comparing import SHOWN_MAX, Comparison, compare
 from headrace.operations.bench.given import BadRows
-from headrace.operations.documents import CheckRow, ErrorRow
 from headrace.operations.inspections import CellRow, ChangedRow, TestRow
 from headrace.operations.parameters import with_parameters
 from headrace.operations.progress import Progress
+from headrace.operations.responses import CheckRow, ErrorRow
 from headrace.operations.selection import selected
 from headrace.operations.session import Session, usable
 from headrace.operations.try_asset import check_rows, error_row

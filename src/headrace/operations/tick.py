@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from headrace.lake.intact import DataCorrupted
-from headrace.operations.documents import RunDocument
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import Work
-from headrace.operations.run_document import run_document
+from headrace.operations.responses import RunResponse
+from headrace.operations.run_response import run_response
 from headrace.operations.session import Session
 from headrace.run.orders import Order, RunResult
 
@@ -18,21 +18,21 @@ class TickArguments(msgspec.Struct, frozen=True):
     """A tick takes nothing."""
 
 
-def tick(session: Session, *, progress: Progress) -> RunDocument:
+def tick(session: Session, *, progress: Progress) -> RunResponse:
     """Look at the sources, run what is due until nothing is, judge who is served, and say what was done."""
     return perform(session, "tick", TickArguments(), progress)  # type: ignore[no-any-return]
 
 
-@leader_command("tick", TickArguments, RunDocument)
+@leader_command("tick", TickArguments, RunResponse)
 def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Work:
     del arguments
     leader = context.leader(progress)
     damaged = leader.look_at_files()
 
-    def document(result: RunResult) -> RunDocument:
+    def document(result: RunResult) -> RunResponse:
         if (wrong := leader.maintain()) is not None:
             progress.note(wrong)
-        found = run_document(context.store, context.clock, context.session.zone, result)
+        found = run_response(context.store, context.clock, context.session.zone, result)
         opened = [*damaged, *found.incidents_opened]
         if any(one.error is not None and one.error.code == DataCorrupted.code for one in found.attempts):
             opened += leader.look_at_files()  # the rotation may not have come to what an attempt couldn't read

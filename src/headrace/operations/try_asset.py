@@ -18,8 +18,8 @@ from headrace.lake import FileRef, Table, catalog
 from headrace.lake.catalog import newest_snapshot
 from headrace.model import Asset, Settings, UsageError
 from headrace.operations import targets
-from headrace.operations.documents import CheckRow, ColumnRow, ErrorRow, TryDocument
 from headrace.operations.parameters import with_parameters
+from headrace.operations.responses import CheckRow, ColumnRow, ErrorRow, TryResponse
 from headrace.operations.session import Session, usable
 from headrace.plan import Compiled
 from headrace.quality import Audit
@@ -37,7 +37,7 @@ EPOCH = 0
 """No leader ever has it: what a try leaves behind can't be taken for an attempt's."""
 
 
-def try_asset(session: Session, target: str, *, limit: int, parameters: dict[str, str]) -> TryDocument:
+def try_asset(session: Session, target: str, *, limit: int, parameters: dict[str, str]) -> TryResponse:
     """One partition of one asset, from the files; without a partition, the newest whose inputs are published.
 
     Raises InvalidProject where the files have errors, UsageError for an asset, a partition or a parameter that there isn't.
@@ -77,7 +77,7 @@ def _newest(store: Store, compiled: Compiled, asset: Asset) -> str:
     raise UsageError(f"nothing that {asset.name} reads is published yet", hint=f"name a partition: {asset.name}@K, or `headrace run` first")
 
 
-def _tried(session: Session, store: Store, compiled: Compiled, name: str, key: str, limit: int) -> TryDocument:
+def _tried(session: Session, store: Store, compiled: Compiled, name: str, key: str, limit: int) -> TryResponse:
     folders = session.folders
     attempt = AttemptId(EPOCH, os.getpid())
     tasks = Tasks(Applied(0, "", compiled), str(session.root))
@@ -107,12 +107,12 @@ def _answer(pool: Pool, attempt: AttemptId, task: Task) -> Finished | Lost:
                 return answer
 
 
-def _lost(name: str, key: str, answer: Lost, log: list[str]) -> TryDocument:
+def _lost(name: str, key: str, answer: Lost, log: list[str]) -> TryResponse:
     error = ErrorRow(kind="lost_worker", message=f"the worker {answer.reason}")
-    return TryDocument(asset=name, partition=key, state="failed", rows_total=None, columns=[], rows=[], checks=[], error=error, log=log)
+    return TryResponse(asset=name, partition=key, state="failed", rows_total=None, columns=[], rows=[], checks=[], error=error, log=log)
 
 
-def _document(session: Session, lake: Path, data: Path, name: str, key: str, outcome: Outcome, log: list[str], limit: int) -> TryDocument:
+def _document(session: Session, lake: Path, data: Path, name: str, key: str, outcome: Outcome, log: list[str], limit: int) -> TryResponse:
     path = lake / outcome.staged.path if outcome.staged else None
     if outcome.quarantined is not None and outcome.state == "staged":  # rows that were taken out
         (data / outcome.quarantined).unlink(missing_ok=True)
@@ -126,7 +126,7 @@ def _document(session: Session, lake: Path, data: Path, name: str, key: str, out
             path.unlink(missing_ok=True)
         for deletes in outcome.replacement.deletes if outcome.replacement else ():
             (lake / deletes.path).unlink(missing_ok=True)
-    return TryDocument(
+    return TryResponse(
         asset=name,
         partition=key,
         state=_state(outcome),

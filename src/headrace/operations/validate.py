@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from headrace.model import HeadraceError, Level, Problem
 from headrace.operations.binding import VALIDATE_SECONDS, Binding, bind
-from headrace.operations.documents import BindingCounts, Counts, ProblemRow, ValidateDocument
 from headrace.operations.editable_packages import with_editable_packages
 from headrace.operations.programs import with_programs
 from headrace.operations.progress import Progress
+from headrace.operations.responses import BindingCounts, Counts, ProblemRow, ValidateResponse
 from headrace.operations.session import InvalidProject, Session
 from headrace.operations.short_secrets import short_secrets
 from headrace.plan import Compilation
 
 
-def validate(session: Session, *, progress: Progress, bind_all: bool = False) -> ValidateDocument:
+def validate(session: Session, *, progress: Progress, bind_all: bool = False) -> ValidateResponse:
     """All problems, errors first, then by file and line. Counts are 0 where nothing could be linked.
 
     DuckDB binds SQL statements for about a second, and the next call goes on from there; `bind_all` binds all of them.
@@ -25,7 +25,7 @@ def validate(session: Session, *, progress: Progress, bind_all: bool = False) ->
     project = compilation.project
     short = short_secrets(project, session.root) if project else []
     problems = sorted([*compilation.problems, *short], key=_order)
-    return ValidateDocument(
+    return ValidateResponse(
         ok=all(problem.level is not Level.ERROR for problem in problems),
         counts=Counts(
             sources=len(project.sources) if project else 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.model import StoreError, UsageError
 from headrace.model.contents import sha256_of
 from headrace.model.reporting import did_you_mean, shown
-from headrace.operations.documents import VersionFileRow, VersionRow
+from headrace.operations.responses import VersionFileRow, VersionRow
 from headrace.operations.session import Session
 from headrace.store.queries import applying
 from headrace.store.queries import versions as stored

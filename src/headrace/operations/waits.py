@@ -18,9 +18,9 @@ from headrace.observe.blockage import Blockage, next_command, promised_by, unloo
 from headrace.observe.obligations import Scene
 from headrace.observe.wording import ago, moment
 from headrace.operations.catalog.reach import reach_of
-from headrace.operations.documents import RepairRow
 from headrace.operations.interventions import WaitingRow
 from headrace.operations.repairs import of_withdrawn, repairs
+from headrace.operations.responses import RepairRow
 from headrace.operations.runs import BROKEN, broken_of, put_down
 from headrace.operations.session import Session
 from headrace.plan import Compiled

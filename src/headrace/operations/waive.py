@@ -15,10 +15,10 @@ from headrace.observe.facts import StoreWorld
 from headrace.observe.obligations import Scene, taken_back
 from headrace.observe.watched import watched
 from headrace.operations import reasons
-from headrace.operations.documents import Document
 from headrace.operations.judging import judge_now
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
+from headrace.operations.responses import Response
 from headrace.operations.session import Session
 from headrace.store import Transaction
 from headrace.store.queries import obligations
@@ -32,7 +32,7 @@ class WaiveArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-class WaiveDocument(Document, frozen=True, kw_only=True):
+class WaiveResponse(Response, frozen=True, kw_only=True):
     """`waive`: `backlog` are the consumer's intervals that are due and neither met nor waived."""
 
     now: datetime
@@ -45,7 +45,7 @@ class WaiveDocument(Document, frozen=True, kw_only=True):
     backlog: list[str]
 
 
-def waive(session: Session, target: str, *, reason: str | None, progress: Progress) -> WaiveDocument:
+def waive(session: Session, target: str, *, reason: str | None, progress: Progress) -> WaiveResponse:
     """Let an obligation go. Refused without a reason; UsageError for one that isn't due, or is met."""
     said = reasons.given(reason, "waive", "it counts as a promise that wasn't kept, and somebody will ask why")
     name, at, key = target.partition("@")
@@ -59,8 +59,8 @@ def waive(session: Session, target: str, *, reason: str | None, progress: Progre
     return perform(session, "waive", WaiveArguments(name, interval, said), progress)  # type: ignore[no-any-return]
 
 
-@leader_command("waive", WaiveArguments, WaiveDocument)
-def _waive(context: Context, arguments: WaiveArguments, progress: Progress) -> WaiveDocument:
+@leader_command("waive", WaiveArguments, WaiveResponse)
+def _waive(context: Context, arguments: WaiveArguments, progress: Progress) -> WaiveResponse:
     del progress
     applied = context.applied()
     if applied is None:
@@ -82,7 +82,7 @@ def _waive(context: Context, arguments: WaiveArguments, progress: Progress) -> W
     with context.store.read() as tx:
         now_us = context.clock.now_us()
         backlog = [one.interval for one in obligations.unmet(tx, arguments.consumer) if one.due_at <= now_us]
-    return WaiveDocument(
+    return WaiveResponse(
         now=context.now(), clock=context.clock.kind, consumer=arguments.consumer, interval=arguments.interval,
         due_at=context.session.instant(due[0]), reason=arguments.reason, by=context.actor.id, backlog=backlog,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from headrace.observe.states import AtRisk, ConsumerStatus, State
 from headrace.observe.watched import WHOLE, Terms
 from headrace.observe.wording import moment
 from headrace.operations import restatements, targets
-from headrace.operations.interventions import LedgerRow, SegmentRow, WaitingRow, WhyDocument
+from headrace.operations.interventions import LedgerRow, SegmentRow, WaitingRow, WhyResponse
 from headrace.operations.ledgers import Ledgers, owner_of
 from headrace.operations.session import Session
 from headrace.operations.standing import standing
@@ -37,7 +37,7 @@ NOTHING_DUE = "nothing_due"
 _NOTHING = WaitingRow(kind="", node=None, partition=None, state=None, text="")
 
 
-def why(session: Session, text: str) -> WhyDocument:
+def why(session: Session, text: str) -> WhyResponse:
     """What an interval waits for; of a consumer the oldest that is due and isn't met, else the next; of an asset the oldest that
     waits, else the newest. UsageError for a subject that there isn't."""
     project = session.project()
@@ -56,7 +56,7 @@ def why(session: Session, text: str) -> WhyDocument:
     return msgspec.structs.replace(document, restated=told) if told else document
 
 
-def _answered(session: Session, compiled: Compiled, name: str, key: str | None, now_us: int) -> WhyDocument:
+def _answered(session: Session, compiled: Compiled, name: str, key: str | None, now_us: int) -> WhyResponse:
     with standing(session, now_us) as found:
         tx, scene, declared = found.tx, found.scene, session.watched
         waits, ledgers = Waits(session, tx, compiled, scene, now_us, name), Ledgers(session, tx, compiled, scene, now_us)
@@ -91,7 +91,7 @@ def _answered(session: Session, compiled: Compiled, name: str, key: str | None, 
         return _with(document, ledgers.of_partition(name, document.interval) if document.interval is not None else None)
 
 
-def _with(document: WhyDocument, ledger: LedgerRow | None, last: LedgerRow | None = None) -> WhyDocument:
+def _with(document: WhyResponse, ledger: LedgerRow | None, last: LedgerRow | None = None) -> WhyResponse:
     """With where the time went."""
     if ledger is None:
         return msgspec.structs.replace(document, last=last)
@@ -100,9 +100,9 @@ def _with(document: WhyDocument, ledger: LedgerRow | None, last: LedgerRow | Non
 
 
 def _because(
-    session: Session, tx: Transaction, document: WhyDocument, status: ConsumerStatus, compiled: Compiled,
+    session: Session, tx: Transaction, document: WhyResponse, status: ConsumerStatus, compiled: Compiled,
     causes: Sequence[Incident], now_us: int,
-) -> WhyDocument:  # fmt: skip
+) -> WhyResponse:  # fmt: skip
     """Who waits, since when, and because of which incident, where one is known that explains it: one that isn't over."""
     found = _cause(tx, compiled, document.segments or ())
     other = found is not None and status.incident not in (None, found.incident)
@@ -138,12 +138,12 @@ def _others(causes: Sequence[Incident]) -> str:
     return f" {names}{more} {'holds' if len(causes) == 1 else 'hold'} it back, too."
 
 
-def _is_of(document: WhyDocument, deadline: AtRisk | None) -> bool:
+def _is_of(document: WhyResponse, deadline: AtRisk | None) -> bool:
     """Whether the interval that is explained is the one whose deadline is at risk."""
     return deadline is not None and deadline.interval == document.interval
 
 
-def _at_risk(session: Session, document: WhyDocument, status: ConsumerStatus, found: _Cause | None, now_us: int) -> WhyDocument:
+def _at_risk(session: Session, document: WhyResponse, status: ConsumerStatus, found: _Cause | None, now_us: int) -> WhyResponse:
     """Of a consumer that is at risk for something else than what the interval that is explained waits for, if it waits at all."""
     since = "" if status.since_us is None else f" since {moment(status.since_us, now_us, session.timezone)}"
     said = f"{status.name} is at risk{since}: {status.reason}."
@@ -153,9 +153,9 @@ def _at_risk(session: Session, document: WhyDocument, status: ConsumerStatus, fo
 
 
 def _and_waits(
-    session: Session, tx: Transaction, document: WhyDocument, status: ConsumerStatus, compiled: Compiled, waiting: LedgerRow | None,
+    session: Session, tx: Transaction, document: WhyResponse, status: ConsumerStatus, compiled: Compiled, waiting: LedgerRow | None,
     now_us: int,
-) -> WhyDocument:  # fmt: skip
+) -> WhyResponse:  # fmt: skip
     """Of a consumer whose wrong interval is explained: that it waits for another one besides."""
     found = None if waiting is None or not waiting.open else _cause(tx, compiled, waiting.segments)
     if waiting is None or found is None or status.since_us is None:
@@ -216,7 +216,7 @@ def _parsed(project: Project, text: str) -> tuple[str, str | None]:
 def _of_consumer(
     session: Session, waits: Waits, scene: Scene, terms: Terms, status: ConsumerStatus, key: str | None,
     wrong: Sequence[str], now_us: int,
-) -> WhyDocument:  # fmt: skip
+) -> WhyResponse:  # fmt: skip
     """`wrong` are the intervals that stand on what makes it wrong, of which the oldest is explained."""
     interval = key or next(iter(wrong), None) or _interval(scene, terms, now_us)
     if interval is None:
@@ -256,7 +256,7 @@ def _required(scene: Scene, terms: Terms, interval: str, waits: Waits) -> list[t
 # A source or an asset
 
 
-def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name: str, key: str | None, now_us: int) -> WhyDocument:
+def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name: str, key: str | None, now_us: int) -> WhyResponse:
     if name not in waits.nodes:
         return _document(session, name, None, "published", f"{name} is a view: it waits for nothing by itself", [], "headrace status")
     waiting = [one for node, one in waits.core.waiting(now_us) if node == name]
@@ -388,8 +388,8 @@ def _document(
     rows: Sequence[WaitingRow],
     command: str | None,
     also: int = 0,
-) -> WhyDocument:
-    return WhyDocument(
+) -> WhyResponse:
+    return WhyResponse(
         now=session.now(), clock=session.clock.kind, subject=subject, interval=interval, state=str(state), verdict=verdict,
         waiting_for=list(rows), waiting_limited=len(rows) >= ROWS_MAX, also_waiting=also, next=command,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from headrace.observe.obligations import Scene
 from headrace.observe.persist import settle
 from headrace.observe.watched import watched
 from headrace.operations import reasons, targets
-from headrace.operations.interventions import StaleRow, WithdrawDocument
+from headrace.operations.interventions import StaleRow, WithdrawResponse
 from headrace.operations.judging import judge_now
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
@@ -51,7 +51,7 @@ class WithdrawArguments(msgspec.Struct, frozen=True):
     rewritten: tuple[Rewritten, ...] = ()
 
 
-def withdraw(session: Session, target: str, *, reason: str | None, progress: Progress) -> WithdrawDocument:
+def withdraw(session: Session, target: str, *, reason: str | None, progress: Progress) -> WithdrawResponse:
     """Take back what is published of one partition.
 
     Refused without a reason, and for a materialisation of which a partition can't be taken out; UsageError for a partition that
@@ -82,8 +82,8 @@ def _prepared(session: Session, target: str, reason: str) -> WithdrawArguments:
     return WithdrawArguments(node, key, reason, made)
 
 
-@leader_command("withdraw", WithdrawArguments, WithdrawDocument)
-def _withdraw(context: Context, arguments: WithdrawArguments, progress: Progress) -> WithdrawDocument:
+@leader_command("withdraw", WithdrawArguments, WithdrawResponse)
+def _withdraw(context: Context, arguments: WithdrawArguments, progress: Progress) -> WithdrawResponse:
     applied = context.applied()
     if applied is None:
         raise _unpublished(arguments.node, arguments.key)
@@ -115,8 +115,8 @@ def _withdraw(context: Context, arguments: WithdrawArguments, progress: Progress
 
 def _document(
     context: Context, order: taking_back.Order, snapshot: int, publication: Publication, stale: list[StaleRow], readers: list[str]
-) -> WithdrawDocument:
-    return WithdrawDocument(
+) -> WithdrawResponse:
+    return WithdrawResponse(
         now=context.now(), clock=context.clock.kind, asset=order.node, partition=order.key, state="withdrawn", rows=publication.rows,
         snapshot=snapshot, published_at=instant(publication.published_at).astimezone(context.session.zone), reason=order.reason,
         stale=stale, consumers=readers,

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from headrace.model import HeadraceError
-from headrace.operations.documents import Document
-from headrace.web.problem import Problem, ProblemDocument, of_error
+from headrace.operations.responses import Response
+from headrace.web.problem import Problem, ProblemResponse, of_error
 
 UNDER_WAY_MAX = 16
 """More are refused: each waits in a thread."""
@@ -26,7 +26,7 @@ WAIT_SECONDS = 2.0
 """How long a request waits for its act before it is told where to ask."""
 
 
-class ActDocument(Document, frozen=True, kw_only=True):
+class ActResponse(Response, frozen=True, kw_only=True):
     """An act: `running`, `done` with its `document`, or `failed` with its `problem`. `done` of `total` is how far it is."""
 
     id: str
@@ -39,7 +39,7 @@ class ActDocument(Document, frozen=True, kw_only=True):
     ahead: str
     notes: list[str]
     document: Any
-    problem: ProblemDocument | None
+    problem: ProblemResponse | None
 
 
 class Act:
@@ -74,10 +74,10 @@ class Act:
         """The phase is over."""
         self._ahead = ""
 
-    def shown(self) -> ActDocument:
+    def shown(self) -> ActResponse:
         """How it stands."""
         state = "failed" if self.problem is not None else "done" if self.document is not None else "running"
-        return ActDocument(
+        return ActResponse(
             id=self.id, act=self._name, state=state, began_at=self._began, what=self._what, done=self._done, total=self._total,
             ahead=self._ahead, notes=self._notes, document=self.document, problem=None if self.problem is None else self.problem.document,
         )  # fmt: skip

@@ -11,17 +11,17 @@ from typing import Annotated
 from msgspec import Meta
 
 from headrace.operations.agreement import agreed_id
-from headrace.operations.backfill_documents import BackfillDocument
+from headrace.operations.backfill_responses import BackfillResponse
 from headrace.operations.challenge_apart import SECONDS_MAX, challenged
-from headrace.operations.checks_documents import ChallengedCheckRow
-from headrace.operations.contract_documents import AcceptDocument
-from headrace.operations.documents import ApplyDocument, RunDocument
-from headrace.operations.fix_documents import FixDocument
-from headrace.operations.incident_documents import IncidentRow
-from headrace.operations.interventions import CancelDocument, DecisionDocument, PauseDocument, WithdrawDocument
+from headrace.operations.checks_responses import ChallengedCheckRow
+from headrace.operations.contract_responses import AcceptResponse
+from headrace.operations.fix_responses import FixResponse
+from headrace.operations.incident_responses import IncidentRow
+from headrace.operations.interventions import CancelResponse, DecisionResponse, PauseResponse, WithdrawResponse
 from headrace.operations.progress import Progress
+from headrace.operations.responses import ApplyResponse, RunResponse
 from headrace.operations.session import Session
-from headrace.operations.waive import WaiveDocument
+from headrace.operations.waive import WaiveResponse
 from headrace.web.asking import Asked
 
 
@@ -34,7 +34,7 @@ class ApplyAsked(Asked, frozen=True, kw_only=True):
     reason: str = ""
 
 
-def do_apply(session: Session, asked: ApplyAsked, progress: Progress) -> ApplyDocument:
+def do_apply(session: Session, asked: ApplyAsked, progress: Progress) -> ApplyResponse:
     """`headrace apply PLAN_ID`: put what the files say into force, as it was planned."""
     from headrace.operations.apply import apply
     from headrace.operations.plan_refusals import NEEDS_APPROVAL, NeedsApproval, PlanChanged
@@ -61,7 +61,7 @@ class FixAsked(Asked, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-def do_fix(session: Session, asked: FixAsked, progress: Progress) -> FixDocument:
+def do_fix(session: Session, asked: FixAsked, progress: Progress) -> FixResponse:
     """`headrace fix`: repair an incident as it was planned."""
     from headrace.operations.contract_accept import Decision
     from headrace.operations.fix import fix
@@ -117,7 +117,7 @@ class NewBackfillAsked(Asked, frozen=True, kw_only=True, rename={"first": "from"
     agreed: str | None = None
 
 
-def do_backfill(session: Session, asked: NewBackfillAsked, progress: Progress) -> BackfillDocument:
+def do_backfill(session: Session, asked: NewBackfillAsked, progress: Progress) -> BackfillResponse:
     """`headrace backfill`: make partitions of the past beside production, and publish them at once."""
     from headrace.operations.backfill import backfill
 
@@ -135,22 +135,22 @@ class PlanActAsked(Asked, frozen=True, kw_only=True):
     reason: str
 
 
-def do_pause_backfill(session: Session, asked: PlanActAsked, progress: Progress) -> BackfillDocument:
+def do_pause_backfill(session: Session, asked: PlanActAsked, progress: Progress) -> BackfillResponse:
     """`headrace backfills pause`: begin nothing more of it."""
     return _of_plan(session, "pause", asked, progress)
 
 
-def do_resume_backfill(session: Session, asked: PlanActAsked, progress: Progress) -> BackfillDocument:
+def do_resume_backfill(session: Session, asked: PlanActAsked, progress: Progress) -> BackfillResponse:
     """`headrace backfills resume`: go on with it, to its end."""
     return _of_plan(session, "resume", asked, progress)
 
 
-def do_cancel_backfill(session: Session, asked: PlanActAsked, progress: Progress) -> BackfillDocument:
+def do_cancel_backfill(session: Session, asked: PlanActAsked, progress: Progress) -> BackfillResponse:
     """`headrace backfills cancel`: end it; nothing of what it made is left."""
     return _of_plan(session, "cancel", asked, progress)
 
 
-def _of_plan(session: Session, action: str, asked: PlanActAsked, progress: Progress) -> BackfillDocument:
+def _of_plan(session: Session, action: str, asked: PlanActAsked, progress: Progress) -> BackfillResponse:
     from headrace.operations import backfills
 
     return backfills.act(session, action, asked.plan, reason=asked.reason, progress=progress)
@@ -168,7 +168,7 @@ class NewRunAsked(Asked, frozen=True, kw_only=True, rename={"first": "from", "la
     reason: str | None = None
 
 
-def do_run(session: Session, asked: NewRunAsked, progress: Progress) -> RunDocument:
+def do_run(session: Session, asked: NewRunAsked, progress: Progress) -> RunResponse:
     """`headrace run`: run what is selected now."""
     from headrace.operations.run import run
 
@@ -185,7 +185,7 @@ class RetryAsked(Asked, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-def do_retry(session: Session, asked: RetryAsked, progress: Progress) -> RunDocument:
+def do_retry(session: Session, asked: RetryAsked, progress: Progress) -> RunResponse:
     """`headrace retry`: only what failed, again."""
     from headrace.operations.retry import retry
 
@@ -199,7 +199,7 @@ class CancelAsked(Asked, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-def do_cancel(session: Session, asked: CancelAsked, progress: Progress) -> CancelDocument:
+def do_cancel(session: Session, asked: CancelAsked, progress: Progress) -> CancelResponse:
     """`headrace cancel`: end a run; what is published stays."""
     from headrace.operations.cancel import cancel
 
@@ -215,7 +215,7 @@ class PauseAsked(Asked, frozen=True, kw_only=True):
     until: str | None = None
 
 
-def do_pause(session: Session, asked: PauseAsked, progress: Progress) -> PauseDocument:
+def do_pause(session: Session, asked: PauseAsked, progress: Progress) -> PauseResponse:
     """`headrace pause`: start nothing of these."""
     from headrace.operations.pause import pause
 
@@ -230,7 +230,7 @@ class ResumeAsked(Asked, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-def do_resume(session: Session, asked: ResumeAsked, progress: Progress) -> PauseDocument:
+def do_resume(session: Session, asked: ResumeAsked, progress: Progress) -> PauseResponse:
     """`headrace resume`: let what was paused run again."""
     from headrace.operations.resume import resume
 
@@ -245,7 +245,7 @@ class AcceptAsked(Asked, frozen=True, kw_only=True):
     until: str | None = None
 
 
-def do_accept(session: Session, asked: AcceptAsked, progress: Progress) -> DecisionDocument:
+def do_accept(session: Session, asked: AcceptAsked, progress: Progress) -> DecisionResponse:
     """`headrace quarantine accept`: publish held data as it is."""
     from headrace.operations.quarantine_of_incidents import accept
 
@@ -259,7 +259,7 @@ class TargetAsked(Asked, frozen=True, kw_only=True):
     reason: str
 
 
-def do_drop(session: Session, asked: TargetAsked, progress: Progress) -> DecisionDocument:
+def do_drop(session: Session, asked: TargetAsked, progress: Progress) -> DecisionResponse:
     """`headrace quarantine drop`: say that it will never be published."""
     from headrace.operations.quarantine_of_incidents import drop
 
@@ -277,7 +277,7 @@ class MapAsked(Asked, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-def do_accept_names(session: Session, asked: MapAsked, progress: Progress) -> AcceptDocument:
+def do_accept_names(session: Session, asked: MapAsked, progress: Progress) -> AcceptResponse:
     """`headrace contract accept`: the names that a vendor uses now are right."""
     from headrace.operations.contract_accept import Decision, accept
 
@@ -287,14 +287,14 @@ def do_accept_names(session: Session, asked: MapAsked, progress: Progress) -> Ac
     )  # fmt: skip
 
 
-def do_waive(session: Session, asked: TargetAsked, progress: Progress) -> WaiveDocument:
+def do_waive(session: Session, asked: TargetAsked, progress: Progress) -> WaiveResponse:
     """`headrace waive`: nobody needs that interval any more."""
     from headrace.operations.waive import waive
 
     return waive(session, asked.target, reason=asked.reason, progress=progress)
 
 
-def do_withdraw(session: Session, asked: TargetAsked, progress: Progress) -> WithdrawDocument:
+def do_withdraw(session: Session, asked: TargetAsked, progress: Progress) -> WithdrawResponse:
     """`headrace withdraw`: take a publication back."""
     from headrace.operations.withdraw import withdraw
 

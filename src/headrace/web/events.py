@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.model import HeadraceError
-from headrace.operations.changing import ChangesDocument, marks, marks_of
+from headrace.operations.changing import ChangesResponse, marks, marks_of
 from headrace.operations.encoding import encoded
 from headrace.operations.session import Session
 from headrace.store.queries.changes import Marks
@@ -62,7 +62,7 @@ class Events:
         self._begin()
         seen, until = self._moves, time.monotonic() + STREAM_SECONDS
         known, first = await self._reader.told(known)
-        nothing = ChangesDocument(id=first.id, changes=[])
+        nothing = ChangesResponse(id=first.id, changes=[])
         yield event("changes", first if given else nothing, first.id)
         while time.monotonic() < until:
             if not await self._wait(seen):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from headrace import __version__
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.incidents import arrivals
-from headrace.operations.documents import StatusDocument
+from headrace.operations.responses import StatusResponse
 from headrace.operations.session import Session
 from headrace.operations.status import status
 from headrace.run.figures import TURN_SECONDS
@@ -90,7 +90,7 @@ def _of_process(said: Text, session: Session, server: Server) -> None:
     said.counter("partitions_total", "What attempts came to, by partition, since it leads.", *(({"state": s}, n) for s, n in done))
 
 
-def _of_consumers(said: Text, document: StatusDocument) -> None:
+def _of_consumers(said: Text, document: StatusResponse) -> None:
     consumers = document.consumers
     said.gauge(
         "consumer_state", "1 for the state that a consumer is in, 0 for the others.",
@@ -115,7 +115,7 @@ def _of_consumers(said: Text, document: StatusDocument) -> None:
     said.gauge("consumer_obligations_kept", "Those of them that were met in time.", *((one, past.kept) for one, past in known))
 
 
-def _of_status(said: Text, document: StatusDocument) -> None:
+def _of_status(said: Text, document: StatusResponse) -> None:
     counts = document.assets
     states = {"fresh": counts.fresh, "behind": counts.behind, "stale": counts.stale, "never": counts.never}
     said.gauge("assets", "Assets by how they stand.", *(({"state": state}, n) for state, n in states.items()))

@@ -12,13 +12,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from headrace import __version__
-from headrace.operations.changing import ChangesDocument
-from headrace.operations.documents import ReadDocument
-from headrace.operations.figure_documents import ROWS
-from headrace.web.acting import ActDocument
+from headrace.operations.changing import ChangesResponse
+from headrace.operations.figure_responses import ROWS
+from headrace.operations.responses import ReadResponse
+from headrace.web.acting import ActResponse
 from headrace.web.data import PreviewAsked
 from headrace.web.endpoints import PREFIX, Endpoint, Get
-from headrace.web.problem import ProblemDocument
+from headrace.web.problem import ProblemResponse
 from headrace.web.table import TABLE
 
 Json: TypeAlias = dict[str, Any]
@@ -35,7 +35,7 @@ SECURITY: Json = {
 def document(table: Iterable[Endpoint] = TABLE) -> Json:
     """The whole description."""
     table = tuple(table)
-    given = [*(one.document for one in table), ProblemDocument, ActDocument, ChangesDocument, ReadDocument, *ROWS]
+    given = [*(one.document for one in table), ProblemResponse, ActResponse, ChangesResponse, ReadResponse, *ROWS]
     found, components = msgspec.json.schema_components([*given, *(one.asked for one in table)], ref_template=_REF)
     schemas = dict(zip(map(repr, given), found[: len(given)], strict=True))
     asked = dict(zip(table, found[len(given) :], strict=True))
@@ -62,7 +62,7 @@ def document(table: Iterable[Endpoint] = TABLE) -> Json:
 
 def _operation(one: Endpoint, asked: Json, schema: Json, schemas: dict[str, Json]) -> Json:
     in_path = _IN_PATH.findall(one.path)
-    problem = {"application/problem+json": {"schema": schemas[repr(ProblemDocument)]}}
+    problem = {"application/problem+json": {"schema": schemas[repr(ProblemResponse)]}}
     found: Json = {
         "operationId": one.name,
         "summary": one.said.partition("\n")[0],
@@ -77,7 +77,7 @@ def _operation(one: Endpoint, asked: Json, schema: Json, schemas: dict[str, Json
     fields = {name: field for name, field in asked["properties"].items() if name not in in_path}
     required = [name for name in asked.get("required", ()) if name not in in_path]
     body = {"type": "object", "properties": fields, "required": required, "additionalProperties": False}
-    under_way = {"description": "it is under way: ask `Location` how it stands", "content": {_JSON: {"schema": schemas[repr(ActDocument)]}}}
+    under_way = {"description": "it is under way: ask `Location` how it stands", "content": {_JSON: {"schema": schemas[repr(ActResponse)]}}}
     found["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
     found["responses"]["202"] = under_way
     return found
@@ -85,7 +85,7 @@ def _operation(one: Endpoint, asked: Json, schema: Json, schemas: dict[str, Json
 
 def _apart(name: str, said: str, document: type, parameters: list[Json], kind: str = _JSON) -> Json:
     """What answers with a document that no operation makes."""
-    problem = {"application/problem+json": {"schema": {"$ref": _REF.format(name=ProblemDocument.__name__)}}}
+    problem = {"application/problem+json": {"schema": {"$ref": _REF.format(name=ProblemResponse.__name__)}}}
     return {
         "operationId": name,
         "summary": said,
@@ -100,16 +100,16 @@ def _apart(name: str, said: str, document: type, parameters: list[Json], kind: s
 def _others() -> Iterator[tuple[str, Json]]:
     text = {"type": "string"}
     yield "/acts/{act}", _apart(
-        "act", "How an act stands: running, done with its document, or failed with its problem.", ActDocument,
+        "act", "How an act stands: running, done with its document, or failed with its problem.", ActResponse,
         [{"name": "act", "in": "path", "required": True, "schema": text}],
     )  # fmt: skip
     _, found = msgspec.json.schema_components([PreviewAsked])
     yield "/assets/{name}/preview", _apart(
-        "preview", "`headrace read --json`: some published rows, without classified columns (`masked` names them).", ReadDocument,
+        "preview", "`headrace read --json`: some published rows, without classified columns (`masked` names them).", ReadResponse,
         list(_parameters(found[PreviewAsked.__name__], ["name"], query=True)),
     )  # fmt: skip
     yield "/events", _apart(
-        "events", "Server-sent events: `changes` with this document in `data`, and `alive` every ten seconds.", ChangesDocument,
+        "events", "Server-sent events: `changes` with this document in `data`, and `alive` every ten seconds.", ChangesResponse,
         [{"name": "Last-Event-ID", "in": "header", "required": False, "schema": text}], "text/event-stream",
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from headrace.operations.documents import ConsumerRow, StatusDocument
+from headrace.operations.responses import ConsumerRow, StatusResponse
 
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color-scheme:light dark}"
@@ -15,7 +15,7 @@ _COLUMNS = ("consumer", "needs", "state", "since", "data through", "missing", "w
 REFRESH_SECONDS = 30
 
 
-def status_page(document: StatusDocument, role: str) -> str:
+def status_page(document: StatusResponse, role: str) -> str:
     """HTML. All that comes from files or data is escaped."""
     stands = " (replay stands still)" if document.clock == "replay" else ""
     assets = document.assets

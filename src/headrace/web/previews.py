@@ -6,10 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from headrace.operations.backfill_documents import BackfillDocument, PlannedPartitionsDocument
-from headrace.operations.contract_documents import AcceptDocument
-from headrace.operations.effects import EffectDocument
-from headrace.operations.fix_documents import FixDocument
+from headrace.operations.backfill_responses import BackfillResponse, PlannedPartitionsResponse
+from headrace.operations.contract_responses import AcceptResponse
+from headrace.operations.effects import EffectResponse
+from headrace.operations.fix_responses import FixResponse
 from headrace.operations.progress import Silent
 from headrace.operations.session import Session
 from headrace.web.asking import Asked
@@ -27,7 +27,7 @@ class RepairAsked(Asked, frozen=True, kw_only=True):
     as_is: bool = False
 
 
-def repair(session: Session, asked: RepairAsked) -> FixDocument:
+def repair(session: Session, asked: RepairAsked) -> FixResponse:
     """`headrace fix --dry-run`: what would be done about an incident."""
     from headrace.operations.contract_accept import Decision
     from headrace.operations.fix import fix
@@ -59,7 +59,7 @@ class BackfillListAsked(BackfillPreviewAsked, frozen=True, kw_only=True, rename=
     limit: Many = 1_000
 
 
-def backfill_preview_partitions(session: Session, asked: BackfillListAsked) -> PlannedPartitionsDocument:
+def backfill_preview_partitions(session: Session, asked: BackfillListAsked) -> PlannedPartitionsResponse:
     """The partitions that a backfill would make, one by one."""
     from headrace.operations.backfill_listing import of_preview
     from headrace.operations.backfill_planning import BackfillArguments
@@ -79,14 +79,14 @@ class PlanListAsked(Asked, frozen=True, kw_only=True):
     limit: Many = 1_000
 
 
-def backfill_partitions(session: Session, asked: PlanListAsked) -> PlannedPartitionsDocument:
+def backfill_partitions(session: Session, asked: PlanListAsked) -> PlannedPartitionsResponse:
     """The partitions of a backfill one by one, and what came of each."""
     from headrace.operations.backfill_listing import of_plan
 
     return of_plan(session, asked.plan, after=asked.cursor, limit=asked.limit)
 
 
-def backfill_preview(session: Session, asked: BackfillPreviewAsked) -> BackfillDocument:
+def backfill_preview(session: Session, asked: BackfillPreviewAsked) -> BackfillResponse:
     """`headrace backfill --dry-run`: what would be made, how long it would take, whom it reaches."""
     from headrace.operations.backfill import backfill
 
@@ -105,7 +105,7 @@ class NamesAsked(Asked, frozen=True, kw_only=True):
     as_is: bool = False
 
 
-def accepted_names(session: Session, asked: NamesAsked) -> AcceptDocument:
+def accepted_names(session: Session, asked: NamesAsked) -> AcceptResponse:
     """`headrace contract accept --patch`: what accepting a vendor's names would write."""
     from headrace.operations.contract_accept import Decision, accept
 
@@ -121,7 +121,7 @@ class EffectAsked(Asked, frozen=True, kw_only=True):
     exclude: tuple[str, ...] = ()
 
 
-def effect(session: Session, asked: EffectAsked) -> EffectDocument:
+def effect(session: Session, asked: EffectAsked) -> EffectResponse:
     """Whom an act on these nodes reaches."""
     from headrace.operations import effects
 

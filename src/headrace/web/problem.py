@@ -6,8 +6,8 @@ import msgspec
 from starlette.responses import Response
 
 from headrace.model import HeadraceError, Refused, StoreError, UnknownName, UsageError
-from headrace.operations.documents import RefusedRow
 from headrace.operations.plan_refusals import INPUTS_UNCHANGED, InputsUnchanged, PlanRefused
+from headrace.operations.responses import RefusedRow
 from headrace.operations.session import InvalidProject
 
 TITLES = {
@@ -27,7 +27,7 @@ TITLES = {
 TEXT_CHARACTERS_MAX = 500
 
 
-class ProblemDocument(msgspec.Struct, frozen=True):
+class ProblemResponse(msgspec.Struct, frozen=True):
     """What an error says of itself. `hint` is what to do about it."""
 
     title: str
@@ -54,9 +54,9 @@ class Problem(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     @property
-    def document(self) -> ProblemDocument:
+    def document(self) -> ProblemResponse:
         """What it says."""
-        return ProblemDocument(
+        return ProblemResponse(
             title=TITLES.get(self.status, "error"), status=self.status, detail=self.detail, hint=self.hint,
             code=self.code, refused=self.refused,
         )  # fmt: skip

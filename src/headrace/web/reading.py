@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from headrace.model import HeadraceError
-from headrace.operations.changing import ChangesDocument, told
+from headrace.operations.changing import ChangesResponse, told
 from headrace.operations.loading import WARMED, load
 from headrace.operations.session import Session
 from headrace.store.queries.changes import Marks
@@ -54,7 +54,7 @@ class Reader:
         """The project, opened for a reader."""
         return Session(self._root, self._env, None, ACTOR)
 
-    async def told(self, before: Marks | None) -> tuple[Marks, ChangesDocument]:
+    async def told(self, before: Marks | None) -> tuple[Marks, ChangesResponse]:
         """What changed since, read in a thread."""
         return await self.glance(lambda session: told(session.store, before))
 

@@ -6,18 +6,18 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from headrace.operations.audit import AuditRow, VerifyDocument, Wanted
+from headrace.operations.audit import AuditRow, VerifyResponse, Wanted
 from headrace.operations.availability import WINDOW
-from headrace.operations.backfill_documents import BackfillDocument, BackfillsDocument
-from headrace.operations.checks_documents import CheckStandingRow
-from headrace.operations.contract_history import ContractHistoryDocument, contract_history
-from headrace.operations.contract_showing import ContractDiffDocument, ContractShowDocument
+from headrace.operations.backfill_responses import BackfillResponse, BackfillsResponse
+from headrace.operations.checks_responses import CheckStandingRow
+from headrace.operations.contract_history import ContractHistoryResponse, contract_history
+from headrace.operations.contract_showing import ContractDiffResponse, ContractShowResponse
 from headrace.operations.deliveries import DeliveryRow
-from headrace.operations.documents import LineageDocument, NodeRow, PlanDocument, QuarantineRow, RunRow, StatusDocument, VersionRow
-from headrace.operations.figure_documents import FigureDocument
-from headrace.operations.incident_documents import IncidentFigureRow, IncidentRow
-from headrace.operations.interventions import PauseDocument, WhyDocument
+from headrace.operations.figure_responses import FigureResponse
+from headrace.operations.incident_responses import IncidentFigureRow, IncidentRow
+from headrace.operations.interventions import PauseResponse, WhyResponse
 from headrace.operations.progress import Silent
+from headrace.operations.responses import LineageResponse, NodeRow, PlanResponse, QuarantineRow, RunRow, StatusResponse, VersionRow
 from headrace.operations.session import Session
 from headrace.web.asking import Asked
 
@@ -31,7 +31,7 @@ class StatusAsked(Asked, frozen=True, kw_only=True):
     window: str = WINDOW
 
 
-def status(session: Session, asked: StatusAsked) -> StatusDocument:
+def status(session: Session, asked: StatusAsked) -> StatusResponse:
     """`headrace status`: consumers first, served or not, since when, why."""
     from headrace.operations import status as operation
 
@@ -46,7 +46,7 @@ class FigureAsked(Asked, frozen=True, kw_only=True):
     window: str | None = None
 
 
-def figure(session: Session, asked: FigureAsked) -> FigureDocument:
+def figure(session: Session, asked: FigureAsked) -> FigureResponse:
     """`headrace status --explain FIGURE`: a figure, opened down to the rows that it is made of."""
     from headrace.operations.figures import explain
 
@@ -90,7 +90,7 @@ class WhyAsked(Asked, frozen=True, kw_only=True):
     subject: str
 
 
-def why(session: Session, asked: WhyAsked) -> WhyDocument:
+def why(session: Session, asked: WhyAsked) -> WhyResponse:
     """`headrace why`: what an interval waits for, and where the time went that it waited."""
     from headrace.operations.why import why as operation
 
@@ -134,7 +134,7 @@ class BackfillsAsked(Asked, frozen=True, kw_only=True):
     """Nothing is asked."""
 
 
-def backfills(session: Session, asked: BackfillsAsked) -> BackfillsDocument:
+def backfills(session: Session, asked: BackfillsAsked) -> BackfillsResponse:
     """`headrace backfills`: the newest plans, newest first."""
     from headrace.operations import backfills as operation
 
@@ -148,7 +148,7 @@ class BackfillAsked(Asked, frozen=True, kw_only=True):
     plan: str
 
 
-def backfill(session: Session, asked: BackfillAsked) -> BackfillDocument:
+def backfill(session: Session, asked: BackfillAsked) -> BackfillResponse:
     """`headrace backfills ID`: one plan as it stands, with what it changed."""
     from headrace.operations import backfills as operation
 
@@ -205,7 +205,7 @@ class LineageAsked(Asked, frozen=True, kw_only=True):
     down: bool = True
 
 
-def lineage(session: Session, asked: LineageAsked) -> LineageDocument:
+def lineage(session: Session, asked: LineageAsked) -> LineageResponse:
     """`headrace lineage`: where a column comes from and goes to."""
     from headrace.operations import lineage as operation
 
@@ -220,7 +220,7 @@ class PlanAsked(Asked, frozen=True, kw_only=True):
     keep: tuple[str, ...] = ()
 
 
-def plan(session: Session, asked: PlanAsked) -> PlanDocument:
+def plan(session: Session, asked: PlanAsked) -> PlanResponse:
     """`headrace plan`: what the files change, for whom, and what becomes stale."""
     from headrace.operations import plan as operation
 
@@ -233,14 +233,14 @@ class ContractAsked(Asked, frozen=True, kw_only=True):
     node: str
 
 
-def contract(session: Session, asked: ContractAsked) -> ContractShowDocument:
+def contract(session: Session, asked: ContractAsked) -> ContractShowResponse:
     """`headrace contract show`: what a source or an asset is held to."""
     from headrace.operations import contract as operation
 
     return operation.show(session, asked.node)
 
 
-def contract_diff(session: Session, asked: ContractAsked) -> ContractDiffDocument:
+def contract_diff(session: Session, asked: ContractAsked) -> ContractDiffResponse:
     """`headrace contract diff`: how the newest delivery differs from what was expected, and what the files change of the contract."""
     from headrace.operations import contract as operation
 
@@ -255,7 +255,7 @@ class ContractHistoryAsked(Asked, frozen=True, kw_only=True):
     later: int | None = None
 
 
-def contract_versions(session: Session, asked: ContractHistoryAsked) -> ContractHistoryDocument:
+def contract_versions(session: Session, asked: ContractHistoryAsked) -> ContractHistoryResponse:
     """The versions of what a source or an asset is held to, and two of them compared."""
     return contract_history(session, asked.node, asked.earlier, asked.later)
 
@@ -296,7 +296,7 @@ class VerifyAsked(Asked, frozen=True, kw_only=True):
     head: str | None = None
 
 
-def audit_verify(session: Session, asked: VerifyAsked) -> VerifyDocument:
+def audit_verify(session: Session, asked: VerifyAsked) -> VerifyResponse:
     """`headrace audit verify`: whether anybody changed the record."""
     from headrace.operations.audit import verified
 
@@ -307,7 +307,7 @@ class PausedAsked(Asked, frozen=True, kw_only=True):
     """Nothing is asked."""
 
 
-def paused(session: Session, asked: PausedAsked) -> PauseDocument:
+def paused(session: Session, asked: PausedAsked) -> PauseResponse:
     """`headrace pause` without a selection: what is paused now."""
     from headrace.operations.pause import paused as operation
 

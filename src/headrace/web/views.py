@@ -14,16 +14,16 @@ from headrace.operations.catalog import code as codes
 from headrace.operations.catalog import listing, searching
 from headrace.operations.catalog import node as nodes
 from headrace.operations.catalog import partitions as days
-from headrace.operations.catalog.documents import CatalogDocument, CodeDocument, NodeDocument, PartitionsDocument, SearchDocument
 from headrace.operations.catalog.listing import Wanted as CatalogAsked
+from headrace.operations.catalog.responses import CatalogResponse, CodeResponse, NodeResponse, PartitionsResponse, SearchResponse
 from headrace.operations.checks import Wanted as ChecksAsked
-from headrace.operations.checks_documents import ChecksDocument
-from headrace.operations.consumer import ConsumerDocument
+from headrace.operations.checks_responses import ChecksResponse
+from headrace.operations.consumer import ConsumerResponse
 from headrace.operations.graph import view as views
-from headrace.operations.graph.documents import GraphView
-from headrace.operations.log_pages import LogsDocument, log_page
+from headrace.operations.graph.responses import GraphView
+from headrace.operations.log_pages import LogsResponse, log_page
 from headrace.operations.log_pages import Wanted as LogsAsked
-from headrace.operations.run_list import RunsDocument
+from headrace.operations.run_list import RunsResponse
 from headrace.operations.run_timeline import RunTimeline
 from headrace.operations.session import Session
 from headrace.web.asking import Asked
@@ -31,7 +31,7 @@ from headrace.web.asking import Asked
 Page = Annotated[int, Meta(ge=1, le=500)]
 
 
-def catalog(session: Session, asked: CatalogAsked) -> CatalogDocument:
+def catalog(session: Session, asked: CatalogAsked) -> CatalogResponse:
     """Sources and assets by what is searched for, in pages, with counts to narrow it by."""
     return listing.catalog(session, asked)
 
@@ -42,7 +42,7 @@ class NodeAsked(Asked, frozen=True, kw_only=True):
     name: str
 
 
-def node(session: Session, asked: NodeAsked) -> NodeDocument:
+def node(session: Session, asked: NodeAsked) -> NodeResponse:
     """A source or an asset: how it stands, its columns, what it reads and who reads it."""
     return nodes.node(session, asked.name)
 
@@ -57,7 +57,7 @@ class PartitionsAsked(Asked, frozen=True, kw_only=True, rename={"first": "from",
     limit: Annotated[int, Meta(ge=1, le=2_000)] = 400
 
 
-def partitions(session: Session, asked: PartitionsAsked) -> PartitionsDocument:
+def partitions(session: Session, asked: PartitionsAsked) -> PartitionsResponse:
     """The partitions of a source or an asset, newest first, as a calendar shows them."""
     return days.partitions(session, asked.name, days.Wanted(first=asked.first, last=asked.last, cursor=asked.cursor, limit=asked.limit))
 
@@ -69,7 +69,7 @@ class CodeAsked(Asked, frozen=True, kw_only=True):
     version: int | None = None
 
 
-def code(session: Session, asked: CodeAsked) -> CodeDocument:
+def code(session: Session, asked: CodeAsked) -> CodeResponse:
     """The file that declares a source or an asset, as it was applied, and the versions in which it changed."""
     return codes.code(session, asked.name, asked.version)
 
@@ -83,7 +83,7 @@ class ConsumerAsked(Asked, frozen=True, kw_only=True):
     ledgers: Annotated[int, Meta(ge=0, le=60)] = 10
 
 
-def consumer(session: Session, asked: ConsumerAsked) -> ConsumerDocument:
+def consumer(session: Session, asked: ConsumerAsked) -> ConsumerResponse:
     """A consumer: its deliveries over time against the deadline, each with where the time went, and what it needs."""
     return consumers.consumer(session, asked.name, before=asked.cursor, limit=asked.limit, ledgers=asked.ledgers)
 
@@ -96,7 +96,7 @@ class RunListAsked(Asked, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=200)] = 30
 
 
-def run_list(session: Session, asked: RunListAsked) -> RunsDocument:
+def run_list(session: Session, asked: RunListAsked) -> RunsResponse:
     """The runs in short, newest first, in pages."""
     return run_lists.run_list(session, failed=asked.failed, before=asked.cursor, limit=asked.limit)
 
@@ -115,12 +115,12 @@ def run(session: Session, asked: RunAsked) -> RunTimeline:
     return timelines.run_timeline(session, asked.run, asked.cursor, asked.limit, failed=asked.failed)
 
 
-def check_list(session: Session, asked: ChecksAsked) -> ChecksDocument:
+def check_list(session: Session, asked: ChecksAsked) -> ChecksResponse:
     """`headrace checks` in pages."""
     return checks.check_list(session, asked)
 
 
-def logs(session: Session, asked: LogsAsked) -> LogsDocument:
+def logs(session: Session, asked: LogsAsked) -> LogsResponse:
     """`headrace logs` in pages: the lines that an attempt wrote, and why it failed."""
     return log_page(session, asked)
 
@@ -132,7 +132,7 @@ class SearchAsked(Asked, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 
-def search(session: Session, asked: SearchAsked) -> SearchDocument:
+def search(session: Session, asked: SearchAsked) -> SearchResponse:
     """Everything by name: nodes, columns, checks, people, incidents, runs, backfills."""
     return searching.search(session, asked.q, asked.limit)
 

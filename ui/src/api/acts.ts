@@ -12,7 +12,7 @@ const FOLLOW_MS = 400;
 
 export type Planned<D> = { document: D; agreed: string | null };
 export type Progress = { id: string; state: string; what: string; done: number; total: number | null; ahead: string; notes: string[] };
-type Act = Progress & { document: unknown; problem: Schema["ProblemDocument"] | null };
+type Act = Progress & { document: unknown; problem: Schema["ProblemResponse"] | null };
 
 /** What an act would do, as it is now; it doesn't change while it is looked at. */
 export function usePlan<P extends GetPath>(path: P, params: Parameters<P>, enabled = true) {

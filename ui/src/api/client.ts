@@ -49,7 +49,7 @@ export async function ask<P extends GetPath>(path: P, params: Parameters<P>, sig
 }
 
 export function problemOf(response: Response, said: unknown): Problem {
-  const { detail, title, hint, code, refused } = (said ?? {}) as Partial<Schema["ProblemDocument"]>;
+  const { detail, title, hint, code, refused } = (said ?? {}) as Partial<Schema["ProblemResponse"]>;
   const message = detail ?? title ?? `The server answered ${response.status}.`;
   return new Problem(response.status, message, hint ?? "", code ?? "", refused ?? null);
 }

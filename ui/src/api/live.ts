@@ -56,7 +56,7 @@ function listen(): void {
   source.onopen = () => tell("live");
   source.addEventListener("alive", () => tell("live"));
   source.addEventListener("changes", (event) => {
-    const { changes } = JSON.parse(event.data) as Schema["ChangesDocument"];
+    const { changes } = JSON.parse(event.data) as Schema["ChangesResponse"];
     tell(changes.length ? "change" : "live"); // what a stream begins with says only how far it is
   });
   source.onerror = () => {

@@ -70,7 +70,7 @@ export function Shell() {
   );
 }
 
-function Where({ status }: { status: Schema["StatusDocument"] }) {
+function Where({ status }: { status: Schema["StatusResponse"] }) {
   return (
     <span className="project muted small">
       <span className="named">{status.project} · {status.env} · </span><Clock now={status.now} zone={status.timezone} /> {status.clock === "replay" && "(replay clock)"}

@@ -4,7 +4,7 @@ import type { Schema } from "../api/client";
 import { State } from "./State";
 import { many } from "./words";
 
-export function RunOutcome({ document, close }: { document: Schema["RunDocument"]; close: () => void }) {
+export function RunOutcome({ document, close }: { document: Schema["RunResponse"]; close: () => void }) {
   return (
     <div className="stack">
       <p className="row"><State of={document.state} /> {document.reason ?? `${many(document.published.length, "partition")} published${document.rejected.length ? `, ${document.rejected.length} not` : ""}.`}</p>

@@ -13,7 +13,7 @@ from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.text import plural
 from headrace.model.errors import Refused, UsageError
-from headrace.operations.documents import ApplyDocument, PlanDocument
+from headrace.operations.responses import ApplyResponse, PlanResponse
 
 REFUSED = ("declined", "refused")
 BACKFILLED = {"nothing_due": 0, "succeeded": 0, "declined": 3, "awaiting_approval": 3}
@@ -56,7 +56,7 @@ def command(
     return 3 if document.state in REFUSED else 0
 
 
-def _made_again(invocation: Invocation, document: ApplyDocument, reason: str) -> int:
+def _made_again(invocation: Invocation, document: ApplyResponse, reason: str) -> int:
     """Do the backfills that it asks for, and show what came of them."""
     from headrace.operations.apply import make_again
 
@@ -71,18 +71,18 @@ def _made_again(invocation: Invocation, document: ApplyDocument, reason: str) ->
     return max((BACKFILLED.get(one.state, 1) for one in done), default=0)
 
 
-def _confirm(invocation: Invocation, plan: PlanDocument, *, yes: bool) -> bool:
+def _confirm(invocation: Invocation, plan: PlanResponse, *, yes: bool) -> bool:
     said = f"this changes {plural(len(plan.changes), 'node')} and nobody is there to ask"
     refused = Refused(said, hint=f"headrace apply {plan.plan_id} --yes")
     return agreed(invocation, lambda page: _show(plan, page), "Apply this?", yes=yes, refused=refused)
 
 
-def _show(plan: PlanDocument, page: Page) -> None:
+def _show(plan: PlanResponse, page: Page) -> None:
     planning.show(plan, page)
     page.say(planning.identity(plan), "dim", indent=2)
 
 
-def _render(document: ApplyDocument, page: Page) -> None:
+def _render(document: ApplyResponse, page: Page) -> None:
     if document.refused is not None:
         planning.refused(document.refused, f"plan {document.plan_id} wasn't applied", "headrace plan", page)
         return
@@ -92,7 +92,7 @@ def _render(document: ApplyDocument, page: Page) -> None:
     page.next("headrace tick" if document.state == "applied" else "headrace status" if document.version else "headrace apply")
 
 
-def _applied(document: ApplyDocument, page: Page) -> None:
+def _applied(document: ApplyResponse, page: Page) -> None:
     said = {
         "applied": (
             f"✓ applied as version {document.version}: {plural(len(document.plan.changes), 'change')} ({document.plan_id})",

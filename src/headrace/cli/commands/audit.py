@@ -13,7 +13,7 @@ from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
-from headrace.operations.audit import AuditRow, CheckpointDocument, VerifyDocument, Wanted
+from headrace.operations.audit import AuditRow, CheckpointResponse, VerifyResponse, Wanted
 
 SHOWN_MAX = 20
 SHORT = 120
@@ -109,13 +109,13 @@ def _one(rows: list[AuditRow], page: Page) -> None:
     page.next("headrace audit verify")
 
 
-def _kept(document: CheckpointDocument, out: Path, page: Page) -> None:
+def _kept(document: CheckpointResponse, out: Path, page: Page) -> None:
     page.say(f"✓ {out}: entry {document.seq} and its hash", "good")
     page.say("keep it where whoever may write the database can't write")
     page.next(f"headrace audit verify --checkpoint {shlex.quote(str(out))}")
 
 
-def _verified(document: VerifyDocument, page: Page) -> None:
+def _verified(document: VerifyResponse, page: Page) -> None:
     counted = plural(document.entries, "entry", "entries")
     if document.ok:
         page.say(f"✓ {counted} as written: none was altered, removed, inserted or moved", "good")

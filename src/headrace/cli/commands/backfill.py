@@ -10,7 +10,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.parsing import Exclude, Option, Select, Selection
 from headrace.cli.text import plural
 from headrace.model.errors import Refused
-from headrace.operations.backfill_documents import BackfillDocument
+from headrace.operations.backfill_responses import BackfillResponse
 
 EXIT = {"planned": 0, "nothing_due": 0, "succeeded": 0, "declined": 3, "awaiting_approval": 3, "paused": 4, "cancelled": 4}
 
@@ -48,7 +48,7 @@ def command(
     return EXIT.get(document.state, 1)
 
 
-def _confirm(invocation: Invocation, document: BackfillDocument, *, yes: bool) -> bool:
+def _confirm(invocation: Invocation, document: BackfillResponse, *, yes: bool) -> bool:
     said = f"this makes {plural(document.partitions_total, 'partition')} again and nobody is there to ask"
     refused = Refused(said, hint=f"{document.command} --plan {document.plan_id} --yes")
     return agreed(invocation, lambda page: plan(document, page), "Do it?", yes=yes, refused=refused)

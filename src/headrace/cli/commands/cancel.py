@@ -8,7 +8,7 @@ from headrace.cli import states
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
-from headrace.operations.interventions import CancelDocument
+from headrace.operations.interventions import CancelResponse
 
 
 def command(
@@ -27,7 +27,7 @@ def command(
     return 0 if document.state == "cancelled" else 1
 
 
-def _render(document: CancelDocument, page: Page) -> None:
+def _render(document: CancelResponse, page: Page) -> None:
     at = page.reader.moment(document.ended_at)
     if document.state == "cancelled":
         why = f": {document.reason}" if document.reason else ""

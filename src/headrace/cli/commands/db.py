@@ -13,7 +13,7 @@ from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
-from headrace.operations.db.documents import BackupDocument, CheckDocument, Finding, GcDocument, UpgradeDocument
+from headrace.operations.db.responses import BackupResponse, CheckResponse, Finding, GcResponse, UpgradeResponse
 from headrace.store.event_log.guards import UNRECORDED
 
 REFUSED = 3
@@ -112,7 +112,7 @@ def _offer(invocation: Invocation, *, force: bool, yes: bool) -> int:
     return 0
 
 
-def _upgraded(document: UpgradeDocument, page: Page) -> None:
+def _upgraded(document: UpgradeResponse, page: Page) -> None:
     if document.before == document.after:
         page.say(f"✓ the state is up to date (version {document.after})", "good")
         return
@@ -121,7 +121,7 @@ def _upgraded(document: UpgradeDocument, page: Page) -> None:
         page.say(f"as it was: {document.backup}")
 
 
-def _checked(document: CheckDocument, page: Page) -> None:
+def _checked(document: CheckResponse, page: Page) -> None:
     if document.repaired:
         page.say(f"{plural(document.repaired, 'difference')} repaired from the event log")
     for one in document.findings:
@@ -144,7 +144,7 @@ def _finding(one: Finding, page: Page) -> None:
     page.say(f"to do: {one.todo}", indent=2)
 
 
-def _backed_up(document: BackupDocument, page: Page) -> None:
+def _backed_up(document: BackupResponse, page: Page) -> None:
     page.say(f"✓ {document.folder}: snapshot {document.snapshot}, {plural(document.files, 'file')}, {document.size_bytes:,} bytes", "good")
     if document.missing_files:
         files = plural(document.missing_files, "file")
@@ -152,14 +152,14 @@ def _backed_up(document: BackupDocument, page: Page) -> None:
     page.next(command_line("db", "restore", document.folder))
 
 
-def _offered(document: BackupDocument, page: Page) -> None:
+def _offered(document: BackupResponse, page: Page) -> None:
     made = "" if document.made_at is None else document.made_at.strftime(" was made at %Y-%m-%d %H:%M:%S UTC")
     page.say(f"the newest backup that fits the lake{made}: snapshot {document.snapshot}")
     _lost(document, page)
     page.next(command_line("db", "restore", document.folder))
 
 
-def _restored(document: BackupDocument, page: Page) -> None:
+def _restored(document: BackupResponse, page: Page) -> None:
     page.say(f"✓ restored snapshot {document.snapshot}: {plural(document.files, 'file')}, {document.size_bytes:,} bytes", "good")
     _lost(document, page)
     if document.aside:
@@ -169,7 +169,7 @@ def _restored(document: BackupDocument, page: Page) -> None:
     page.next("headrace db check")
 
 
-def _lost(document: BackupDocument, page: Page) -> None:
+def _lost(document: BackupResponse, page: Page) -> None:
     if document.lost_since is None:
         return
     since = document.lost_since.strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -179,7 +179,7 @@ def _lost(document: BackupDocument, page: Page) -> None:
         page.say(f"{files} of the lake aren't in it; deliveries that are still there are ingested again by the next tick")
 
 
-def _begun(document: BackupDocument, page: Page) -> None:
+def _begun(document: BackupResponse, page: Page) -> None:
     page.say("✓ a new state, beside a lake without files", "good")
     if document.aside:
         page.say(f"the state that was there is {document.aside} now")
@@ -191,7 +191,7 @@ def _begun(document: BackupDocument, page: Page) -> None:
 COLUMNS = [Column("what", least=10), Column("files", right=True), Column("bytes", right=True)]
 
 
-def _freed(document: GcDocument, page: Page) -> None:
+def _freed(document: GcResponse, page: Page) -> None:
     page.table(COLUMNS, [[one.kind, Cell(f"{one.files:,}"), Cell(f"{one.size_bytes:,}")] for one in document.freed])
     would = "would be freed" if document.dry_run else "freed"
     total = sum(one.size_bytes for one in document.freed)

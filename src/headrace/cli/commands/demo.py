@@ -18,7 +18,7 @@ from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.errors import UsageError
-from headrace.operations.documents import DemoDocument
+from headrace.operations.responses import DemoResponse
 
 
 class Fault(enum.StrEnum):
@@ -65,7 +65,7 @@ _COLUMNS = [Column("", least=11), Column("", gives=2, least=20), Column("", drop
 _EVENTS = [Column("", least=5), Column("", least=8), Column("", gives=1, least=8), Column("", gives=2, least=20)]
 
 
-def _render(document: DemoDocument, page: Page, *, serving: bool = False) -> None:
+def _render(document: DemoResponse, page: Page, *, serving: bool = False) -> None:
     counts = f"{counted(document.counts)}, {plural(document.owners, 'owner')}"
     lines: list[list[str | Cell]] = [[Cell("data", "bold"), document.data, seconds(document.data_seconds)]] if document.data else []
     lines.append([Cell("project", "bold"), f"{document.directory}: {counts}", "valid"])
@@ -80,7 +80,7 @@ def _render(document: DemoDocument, page: Page, *, serving: bool = False) -> Non
         page.screen.line(f"    {line}")
 
 
-def _render_rest(document: DemoDocument, page: Page) -> None:
+def _render_rest(document: DemoResponse, page: Page) -> None:
     """What the days came to that flowed since it stood still."""
     took = seconds(document.seconds) if document.went_on and not document.resumed else "as it was left"
     row: list[str | Cell] = [Cell("replay", "bold"), f"{document.first} → {document.last}, {plural(document.days, 'day')}", took]
@@ -92,13 +92,13 @@ def _render_rest(document: DemoDocument, page: Page) -> None:
     page.next(document.next)
 
 
-def _event(document: DemoDocument, i: int) -> list[str | Cell]:
+def _event(document: DemoResponse, i: int) -> list[str | Cell]:
     event = document.events[i]
     said = event.message + ("  (INJECTED BY THE DEMO)" if event.injected else "")
     return [event.partition[5:], Cell(event.state, "warn" if event.state == "warned" else "bad"), event.node, said]
 
 
-def _entering(document: DemoDocument, *, elsewhere: bool) -> list[str]:
+def _entering(document: DemoResponse, *, elsewhere: bool) -> list[str]:
     """The lines that bring a shell into the demo: activating this environment where its `headrace` isn't found. A shell `elsewhere`
     is in another folder."""
     activate = Path(sys.prefix, "bin", "activate")

@@ -11,7 +11,7 @@ from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.errors import UsageError
-from headrace.operations.inspections import DiffDocument, MomentRow, PartitionChange
+from headrace.operations.inspections import DiffResponse, MomentRow, PartitionChange
 
 PARTITIONS_SHOWN_MAX = 20
 PARTITIONS = [
@@ -45,7 +45,7 @@ def _words(texts: list[str] | None) -> tuple[str, ...]:
     return tuple(word.strip() for text in texts or [] for word in text.split(",") if word.strip())
 
 
-def _render(document: DiffDocument, page: Page) -> None:
+def _render(document: DiffResponse, page: Page) -> None:
     page.head(document.asset)
     page.say(f"{_moment(document.before, page)} → {_moment(document.after, page)}")
     for change in document.columns:
@@ -72,7 +72,7 @@ def _partition(one: PartitionChange) -> list[str | Cell]:
     return [one.partition, Cell(one.change, style), *rows]
 
 
-def _sum(document: DiffDocument) -> list[str]:
+def _sum(document: DiffResponse) -> list[str]:
     if not document.partitions:
         return ["nothing was published meanwhile"]
     counts = [f"{document.rows_added:,} added", f"{document.rows_removed:,} removed"]

@@ -8,8 +8,8 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page as Output
 from headrace.cli.parsing import Argument
 from headrace.cli.tables import Cell, Column
-from headrace.operations.documents import Page
 from headrace.operations.explain import explain
+from headrace.operations.responses import Page
 
 
 def command(invocation: Invocation, code: Annotated[str | None, Argument("[CODE]", help="as `headrace validate` prints it")] = None) -> int:

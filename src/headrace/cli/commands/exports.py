@@ -9,7 +9,7 @@ from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
-from headrace.operations.exports import TakeOverDocument
+from headrace.operations.exports import TakeOverResponse
 
 
 def command(
@@ -29,7 +29,7 @@ def command(
     return 0
 
 
-def _render(document: TakeOverDocument, page: Page) -> None:
+def _render(document: TakeOverResponse, page: Page) -> None:
     page.say(f"✓ {document.target} is taken over for {document.consumer}: {document.reason}", "good")
     page.clock_note()
     page.next(command_line("retry", document.consumer))

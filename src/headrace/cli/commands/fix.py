@@ -10,7 +10,7 @@ from headrace.cli.fixing import plan, render
 from headrace.cli.invocation import Invocation
 from headrace.cli.parsing import Argument, Option
 from headrace.model.errors import Refused
-from headrace.operations.fix_documents import FixDocument
+from headrace.operations.fix_responses import FixResponse
 
 EXIT = {"planned": 0, "done": 0, "declined": 3}
 
@@ -50,7 +50,7 @@ def command(
     return EXIT.get(document.fix, 1)
 
 
-def _confirm(invocation: Invocation, document: FixDocument, *, yes: bool) -> bool:
+def _confirm(invocation: Invocation, document: FixResponse, *, yes: bool) -> bool:
     refused = Refused(
         f"this repairs {document.id} and nobody is there to ask", hint=f"headrace fix {document.id} --plan {document.plan_id} --yes"
     )

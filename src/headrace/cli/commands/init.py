@@ -10,8 +10,8 @@ from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined
-from headrace.operations.documents import InitDocument
 from headrace.operations.init import init
+from headrace.operations.responses import InitResponse
 
 FILES_SHOWN_MAX = 12
 EDITOR = ".vscode/"
@@ -47,7 +47,7 @@ def command(
     return 0
 
 
-def _render(document: InitDocument, page: Page) -> None:
+def _render(document: InitResponse, page: Page) -> None:
     page.say(f"✓ a new project in {document.directory}", "good")
     kinds = [("sources", document.sources), ("assets", document.assets), ("consumers", document.consumers)]
     page.table(

@@ -10,8 +10,8 @@ from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
-from headrace.operations.documents import LineageDocument, LineageRow, PublishedCodeRow
 from headrace.operations.lineage import lineage
+from headrace.operations.responses import LineageResponse, LineageRow, PublishedCodeRow
 
 SHOWN_MAX = 100
 
@@ -39,7 +39,7 @@ def _versions(row: PublishedCodeRow) -> str:
     return f"version {row.versions[0]}" + (f" … {row.versions[-1]}" if len(row.versions) > 1 else "")
 
 
-def _render(document: LineageDocument, page: Page) -> None:
+def _render(document: LineageResponse, page: Page) -> None:
     page.say(document.column, "bold")
     _side(document.upstream, "←", "comes from nothing upstream", page)
     _side(document.downstream, "→", "goes into nothing downstream", page)

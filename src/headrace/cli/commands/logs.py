@@ -9,8 +9,8 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.running import error, span
-from headrace.operations.documents import LogRow
 from headrace.operations.logs import Lines, follow, logs
+from headrace.operations.responses import LogRow
 
 
 def command(

@@ -7,8 +7,8 @@ from headrace.cli.page import Page
 from headrace.cli.parsing import Exclude, Select, Selection
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
-from headrace.operations.documents import NodeRow
 from headrace.operations.ls import ls
+from headrace.operations.responses import NodeRow
 
 
 def command(invocation: Invocation, select: Selection = None, also: Select = None, exclude: Exclude = None) -> int:

@@ -10,7 +10,7 @@ from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.errors import UsageError
-from headrace.operations.notify_documents import NotifyRow
+from headrace.operations.notify_responses import NotifyRow
 
 MARKS = {"ok": Cell("✓ sent", "good"), "failed": Cell("✗ failed", "bad"), "skipped": Cell("· nobody", "dim")}
 COLUMNS = [

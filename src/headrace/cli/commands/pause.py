@@ -11,7 +11,7 @@ from headrace.cli.parsing import Exclude, Option, Select, Selection
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
 from headrace.model.errors import UsageError
-from headrace.operations.interventions import PauseDocument, PauseRow
+from headrace.operations.interventions import PauseResponse, PauseRow
 
 
 def command(
@@ -45,7 +45,7 @@ COLUMNS = [
 ]
 
 
-def render(document: PauseDocument, page: Page) -> None:
+def render(document: PauseResponse, page: Page) -> None:
     """What is paused now, and what this changed."""
     page.head("paused")
     held = {row.node for row in document.paused}

@@ -12,7 +12,7 @@ from headrace.cli import differing, planning
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.parsing import Option
-from headrace.operations.documents import PlanDocument
+from headrace.operations.responses import PlanResponse
 
 
 class Form(enum.StrEnum):
@@ -44,7 +44,7 @@ def command(
     return 1 if exit_code and worse else 0
 
 
-def _render(document: PlanDocument, page: Page) -> None:
+def _render(document: PlanResponse, page: Page) -> None:
     page.head(planning.identity(document) or "plan", f"against {document.against}" if document.against else "nothing is applied yet")
     if not document.changes and not document.steps:
         page.say("· nothing changes", "good")
@@ -56,7 +56,7 @@ def _render(document: PlanDocument, page: Page) -> None:
     page.next(document.next)
 
 
-def _write(document: PlanDocument, form: Form) -> None:
+def _write(document: PlanResponse, form: Form) -> None:
     from headrace.cli import plan_markdown
 
     text = plan_markdown.markdown(document)

@@ -14,9 +14,9 @@ from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line, place
 from headrace.model.errors import UsageError
-from headrace.operations.documents import ColumnRow, QuarantineRow
-from headrace.operations.interventions import DecisionDocument
+from headrace.operations.interventions import DecisionResponse
 from headrace.operations.quarantine import quarantine
+from headrace.operations.responses import ColumnRow, QuarantineRow
 
 DETAILED_MAX = 3
 """So many are shown with their rows; more are listed."""
@@ -131,7 +131,7 @@ def _detail(row: QuarantineRow, page: Page) -> None:
     page.say()
 
 
-def decided(document: DecisionDocument, page: Page) -> None:
+def decided(document: DecisionResponse, page: Page) -> None:
     """What was decided, and what came of it."""
     name = document.asset if document.partitions == ["*"] else f"{document.asset} {span(document.partitions)}"
     if document.state == "published":

@@ -12,8 +12,8 @@ from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.text import plural
 from headrace.model.errors import NotBuilt
-from headrace.operations.documents import ReadDocument
 from headrace.operations.read import Wanted, read, write
+from headrace.operations.responses import ReadResponse
 
 TABLE_ROWS = 100
 
@@ -58,7 +58,7 @@ def _write(invocation: Invocation, wanted: Wanted, form: str, out: Path | None) 
         invocation.note(invocation.reader.clock())
 
 
-def _json(invocation: Invocation, document: ReadDocument, out: Path | None) -> None:
+def _json(invocation: Invocation, document: ReadResponse, out: Path | None) -> None:
     if out is None:
         invocation.json(document)
         return
@@ -68,7 +68,7 @@ def _json(invocation: Invocation, document: ReadDocument, out: Path | None) -> N
     invocation.note(f"{out}: {document.asset} as json")
 
 
-def _render(document: ReadDocument, page: Page) -> None:
+def _render(document: ReadResponse, page: Page) -> None:
     page.head(document.asset, document.state)
     if document.published_at is None and not document.rows:
         page.say("nothing is published of what was asked: there are no rows", "warn")

@@ -11,8 +11,8 @@ from headrace.cli.parsing import Argument
 from headrace.cli.running import span
 from headrace.cli.tables import Cell, Column
 from headrace.model.commands import command_line, place
-from headrace.operations.documents import RenderDocument, RenderInput
 from headrace.operations.render import render
+from headrace.operations.responses import RenderInput, RenderResponse
 
 COLUMNS_SHOWN_MAX = 60
 
@@ -35,7 +35,7 @@ INPUTS = [
 ]
 
 
-def _render(document: RenderDocument, page: Page) -> None:
+def _render(document: RenderResponse, page: Page) -> None:
     page.head(f"{document.asset}@{document.partition}", f"{document.file}:{document.line}")
     page.say()
     page.raw(document.text)

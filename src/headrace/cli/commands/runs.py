@@ -14,7 +14,7 @@ from headrace.cli.running import ERRORS_SHOWN_MAX, REPAIRS_SHOWN_MAX, error, rep
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.commands import WHOLE, command_line, place
-from headrace.operations.documents import RunRow
+from headrace.operations.responses import RunRow
 from headrace.operations.runs import FAILED, runs
 
 ATTEMPTS_SHOWN_MAX = 200

@@ -16,7 +16,7 @@ from headrace.cli.parsing import Argument, Option
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
-from headrace.operations.inspections import AttachDocument, SqlDocument
+from headrace.operations.inspections import AttachResponse, SqlResponse
 
 if TYPE_CHECKING:
     from headrace.operations.sql import Question
@@ -94,7 +94,7 @@ def _write(invocation: Invocation, question: Question, form: str, out: Path | No
         invocation.note(f"{out}: as {form}")
 
 
-def _render(document: SqlDocument, page: Page) -> None:
+def _render(document: SqlResponse, page: Page) -> None:
     page.head(joined(document.tables))
     page.say()
     grid(page, document.columns, document.rows)
@@ -107,6 +107,6 @@ def _render(document: SqlDocument, page: Page) -> None:
     page.next(command_line("lineage", document.tables[0]) if document.tables else "headrace ls")
 
 
-def _statement(document: AttachDocument, page: Page) -> None:
+def _statement(document: AttachResponse, page: Page) -> None:
     """Alone on standard output: it is piped into DuckDB."""
     page.raw(document.statement)

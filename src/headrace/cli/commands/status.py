@@ -14,9 +14,9 @@ from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.commands import command_line
 from headrace.operations.availability import WINDOW
-from headrace.operations.documents import ConsumerRow, RepairRow, StatusDocument
-from headrace.operations.figure_documents import FIGURES
+from headrace.operations.figure_responses import FIGURES
 from headrace.operations.moved import CORRECT, elsewhere
+from headrace.operations.responses import ConsumerRow, RepairRow, StatusResponse
 from headrace.operations.status import status
 
 PATHS_SHOWN_MAX = 5
@@ -59,7 +59,7 @@ COLUMNS = [
 FACTS = [Column("", least=10), Column("", gives=1, least=20)]
 
 
-def _render(document: StatusDocument, page: Page) -> None:
+def _render(document: StatusResponse, page: Page) -> None:
     stands = " (replay stands still)" if document.clock == "replay" and document.runtime == "running" else ""
     page.facts(document.project, document.env, page.reader.clock(), f"runtime {document.runtime}{stands}", style="bold")
     page.say()
@@ -95,7 +95,7 @@ def _row(consumer: ConsumerRow, page: Page) -> list[str | Cell]:
     ]  # fmt: skip
 
 
-def _facts(document: StatusDocument, page: Page) -> list[list[str | Cell]]:
+def _facts(document: StatusResponse, page: Page) -> list[list[str | Cell]]:
     counts = document.assets
     said = [
         f"{n} {state}"
@@ -126,7 +126,7 @@ def _facts(document: StatusDocument, page: Page) -> list[list[str | Cell]]:
     return rows
 
 
-def _availability(document: StatusDocument) -> list[list[str | Cell]]:
+def _availability(document: StatusResponse) -> list[list[str | Cell]]:
     """Served, next to what other tools would say."""
     rows: list[list[str | Cell]] = []
     if document.availability_text:
@@ -140,7 +140,7 @@ def _availability(document: StatusDocument) -> list[list[str | Cell]]:
     return rows
 
 
-def _label_width(document: StatusDocument) -> int:
+def _label_width(document: StatusResponse) -> int:
     """Labels are as wide as the widest asset whose path is shown, so that what they say stands in one column."""
     labels = ["assets", *(files.asset for files in document.files)]
     labels += ["honest availability"] if document.availability_text else []
@@ -148,7 +148,7 @@ def _label_width(document: StatusDocument) -> int:
     return max(map(len, labels))
 
 
-def _files(document: StatusDocument, page: Page) -> None:
+def _files(document: StatusResponse, page: Page) -> None:
     """Where what was written can be opened; never cut, people paste it."""
     for files in document.files:
         for path in files.paths[:PATHS_SHOWN_MAX]:

@@ -15,7 +15,7 @@ from headrace.cli.running import error
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.commands import command_line, place
-from headrace.operations.documents import CheckRow, TryDocument
+from headrace.operations.responses import CheckRow, TryResponse
 
 FAILED = ("failed", "rejected", "held")
 
@@ -34,7 +34,7 @@ def command(
     return 1 if document.state in FAILED else 0
 
 
-def _render(document: TryDocument, page: Page) -> None:
+def _render(document: TryResponse, page: Page) -> None:
     page.head(f"{document.asset}@{document.partition}", "a try: nothing was published")
     page.say()
     if document.error is not None:
@@ -53,7 +53,7 @@ def _render(document: TryDocument, page: Page) -> None:
     page.next("headrace apply" if document.state not in FAILED else shown)
 
 
-def _style(document: TryDocument) -> str:
+def _style(document: TryResponse) -> str:
     return "bad" if document.state in FAILED else "good" if document.state == "passed" else "warn"
 
 

@@ -8,7 +8,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.parsing import Option
 from headrace.cli.text import plural
-from headrace.operations.documents import Counts, ProblemRow, ValidateDocument
+from headrace.operations.responses import Counts, ProblemRow, ValidateResponse
 from headrace.operations.validate import validate
 
 SHOWN_MAX = 100
@@ -28,7 +28,7 @@ def command(
     return 0 if document.ok else 1
 
 
-def _render(document: ValidateDocument, page: Page) -> None:
+def _render(document: ValidateResponse, page: Page) -> None:
     for problem in document.problems[:SHOWN_MAX]:
         _problem(problem, page)
     if len(document.problems) > SHOWN_MAX:

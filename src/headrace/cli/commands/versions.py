@@ -12,7 +12,7 @@ from headrace.cli.tables import Cell, Column, Row
 from headrace.cli.text import plural
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
-from headrace.operations.documents import VersionRow
+from headrace.operations.responses import VersionRow
 
 SHOWN_MAX = 40
 LISTED = [

@@ -8,7 +8,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.text import joined
-from headrace.operations.waive import WaiveDocument
+from headrace.operations.waive import WaiveResponse
 
 
 def command(
@@ -23,7 +23,7 @@ def command(
     return 0
 
 
-def _render(document: WaiveDocument, page: Page) -> None:
+def _render(document: WaiveResponse, page: Page) -> None:
     page.say(f"✓ {document.consumer}@{document.interval}, due {page.reader.moment(document.due_at)}, is waived: {document.reason}", "good")
     if document.backlog:
         page.say(f"still missing: {joined(document.backlog, 6)}", indent=2)

@@ -11,7 +11,7 @@ from headrace.cli.page import Page
 from headrace.cli.parsing import Argument
 from headrace.cli.running import REPAIRS_SHOWN_MAX, past, repair
 from headrace.cli.text import plural
-from headrace.operations.interventions import LedgerRow, WaitingRow, WhyDocument
+from headrace.operations.interventions import LedgerRow, WaitingRow, WhyResponse
 
 SHOWN_MAX = 12
 
@@ -27,7 +27,7 @@ def command(
     return 0
 
 
-def _render(document: WhyDocument, page: Page) -> None:
+def _render(document: WhyResponse, page: Page) -> None:
     page.head(document.subject, states.mark(document.state))
     page.say(document.verdict, "" if document.state in ("published", "served") else "warn")
     ledger = _ledger(document)
@@ -51,7 +51,7 @@ def _render(document: WhyDocument, page: Page) -> None:
     page.next(document.next)
 
 
-def _ledger(document: WhyDocument) -> LedgerRow | None:
+def _ledger(document: WhyResponse) -> LedgerRow | None:
     """The document's own wait; None where none has begun."""
     if document.segments is None:
         return None
@@ -59,7 +59,7 @@ def _ledger(document: WhyDocument) -> LedgerRow | None:
     return LedgerRow(interval=document.interval or "", **fields)
 
 
-def _waits(document: WhyDocument, page: Page, *, told: bool) -> None:
+def _waits(document: WhyResponse, page: Page, *, told: bool) -> None:
     """What it waits for; where a ledger tells of it already, only what is at the end of it, each once."""
     rows = document.waiting_for
     if told:

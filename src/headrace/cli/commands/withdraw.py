@@ -9,7 +9,7 @@ from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.running import span
 from headrace.cli.text import joined, plural
-from headrace.operations.interventions import WithdrawDocument
+from headrace.operations.interventions import WithdrawResponse
 
 
 def command(
@@ -25,7 +25,7 @@ def command(
     return 0
 
 
-def _render(document: WithdrawDocument, page: Page) -> None:
+def _render(document: WithdrawResponse, page: Page) -> None:
     rows = plural(document.rows, "row")
     name = f"{document.asset}@{document.partition}" if document.partition != "*" else document.asset
     page.say(

@@ -10,7 +10,7 @@ from headrace.model import Asset, HeadraceError
 from headrace.operations import targets
 from headrace.operations.bench.bench import Bench, Wanted
 from headrace.operations.bench.given import BadRows
-from headrace.operations.documents import ErrorRow
+from headrace.operations.responses import ErrorRow
 from headrace.operations.session import Session, usable
 from headrace.operations.try_asset import error_row
 

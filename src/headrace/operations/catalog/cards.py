@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from headrace.model import Asset, Project, Source
-from headrace.operations.catalog.documents import CardRow
+from headrace.operations.catalog.responses import CardRow
 from headrace.operations.ls import row
 from headrace.operations.remembering import remembered
 from headrace.operations.session import Session

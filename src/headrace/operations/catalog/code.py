@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from headrace.model import UsageError
 from headrace.operations import targets
-from headrace.operations.catalog.documents import CodeDocument, CodeVersionRow
+from headrace.operations.catalog.responses import CodeResponse, CodeVersionRow
 from headrace.operations.session import Session
 from headrace.store.queries import applied_files
 
@@ -16,7 +16,7 @@ VERSIONS_MAX = 200
 """So many of the newest versions are looked through."""
 
 
-def code(session: Session, name: str, version: int | None) -> CodeDocument:
+def code(session: Session, name: str, version: int | None) -> CodeResponse:
     """The newest text, or that of a version. UsageError for a node or a version that there isn't."""
     project = session.project()
     node, _ = targets.target(name, project)
@@ -39,6 +39,6 @@ def code(session: Session, name: str, version: int | None) -> CodeDocument:
     return _document(node, file, declared.place.line, None if chosen is None else chosen.version, text, rows)
 
 
-def _document(node: str, file: str, line: int, version: int | None, text: str | None, versions: list[CodeVersionRow]) -> CodeDocument:
+def _document(node: str, file: str, line: int, version: int | None, text: str | None, versions: list[CodeVersionRow]) -> CodeResponse:
     language = _LANGUAGES.get(PurePosixPath(file).suffix, "text")
-    return CodeDocument(node=node, file=file, line=line, language=language, version=version, text=text, versions=versions)
+    return CodeResponse(node=node, file=file, line=line, language=language, version=version, text=text, versions=versions)

@@ -11,7 +11,7 @@ import msgspec
 
 from headrace.model import Source, UsageError
 from headrace.operations.catalog.cards import Cards
-from headrace.operations.catalog.documents import CardRow, CatalogDocument, CountedRow
+from headrace.operations.catalog.responses import CardRow, CatalogResponse, CountedRow
 from headrace.operations.catalog.use import Used, use
 from headrace.operations.cursors import cursor, place
 from headrace.operations.remembering import of_version
@@ -38,7 +38,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
 
-def catalog(session: Session, wanted: Wanted) -> CatalogDocument:
+def catalog(session: Session, wanted: Wanted) -> CatalogResponse:
     """One page of what matches. UsageError for an order or a cursor that there isn't."""
     if wanted.sort not in SORTS:
         raise UsageError(f"{wanted.sort[:40]!r} is no order", hint=f"one of {', '.join(SORTS)}")
@@ -55,7 +55,7 @@ def catalog(session: Session, wanted: Wanted) -> CatalogDocument:
     def others(facet: str) -> Sequence[Entry]:
         return _holding(worded, [holds for name, holds in facets.items() if name != facet]) if facet in facets else found
 
-    return CatalogDocument(
+    return CatalogResponse(
         now=session.now(),
         total=len(found),
         nodes=[_with(card, used) for card in cards.of(one.name for one in page)],

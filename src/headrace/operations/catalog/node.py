@@ -7,16 +7,16 @@ from headrace.lake import catalog as lake
 from headrace.model import Asset, Consumer, Source
 from headrace.operations import lessons, targets
 from headrace.operations.catalog.cards import Cards
-from headrace.operations.catalog.documents import EdgeRow, NodeColumnRow, NodeDocument
 from headrace.operations.catalog.partitions import Wanted, counted
 from headrace.operations.catalog.reach import reach_of
-from headrace.operations.documents import LearntRow
+from headrace.operations.catalog.responses import EdgeRow, NodeColumnRow, NodeResponse
+from headrace.operations.responses import LearntRow
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.store.queries import partitions
 
 
-def node(session: Session, name: str) -> NodeDocument:
+def node(session: Session, name: str) -> NodeResponse:
     """A node as it stands. UsageError for one that there isn't."""
     cards = Cards(session)
     project = cards.project
@@ -26,7 +26,7 @@ def node(session: Session, name: str) -> NodeDocument:
     compiled = session.compiled
     oldest = _oldest(session, name)
     above = compiled.nodes.get(name) if compiled is not None else None
-    return NodeDocument(
+    return NodeResponse(
         now=session.now(),
         node=cards.of([name])[0],
         line=declared.place.line,

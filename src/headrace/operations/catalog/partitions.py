@@ -13,8 +13,8 @@ from headrace.observe.incidents.arrivals import expected_since
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import Node
 from headrace.operations import targets
-from headrace.operations.catalog.documents import CountedRow, PartitionRow, PartitionsDocument
 from headrace.operations.catalog.expected import absent, expected, within
+from headrace.operations.catalog.responses import CountedRow, PartitionRow, PartitionsResponse
 from headrace.operations.cursors import cursor, place
 from headrace.operations.session import Session
 from headrace.store import Transaction
@@ -31,14 +31,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 400
 
 
-def partitions(session: Session, name: str, wanted: Wanted) -> PartitionsDocument:
+def partitions(session: Session, name: str, wanted: Wanted) -> PartitionsResponse:
     """Those that anything was ever heard of, and those that there should be, newest first. UsageError for a node or a cursor that there
     isn't."""
     node, _ = targets.target(name, session.project())
     before = None if wanted.cursor is None else place(wanted.cursor, str)
     found = _found(session, node, wanted, before) if session.store is not None and session.compiled is not None else []
     page = found[: wanted.limit]
-    return PartitionsDocument(
+    return PartitionsResponse(
         now=session.now(),
         node=node,
         partitions=[_row(session, one) for one in page],

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from headrace.model import Asset, Consumer, Project, Source
-from headrace.operations.catalog.documents import FoundRow, SearchDocument
+from headrace.operations.catalog.responses import FoundRow, SearchResponse
 from headrace.operations.remembering import of_version
 from headrace.operations.session import Session
 from headrace.store.queries import incidents, plans, runs
@@ -16,17 +16,17 @@ COLUMNS_MAX = 200
 """So many columns are found, of projects that have tens of thousands."""
 
 
-def search(session: Session, query: str, limit: int) -> SearchDocument:
+def search(session: Session, query: str, limit: int) -> SearchResponse:
     """What has all words of the query in its name, those that begin with it first; nothing for an empty query."""
     words = query.lower().split()
     if not words:
-        return SearchDocument(query=query, found=[], more=False)
+        return SearchResponse(query=query, found=[], more=False)
     named, columns = _texts(session)
     found = [row for text, row in named if all(word in text for word in words)]
     found += islice((row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX)
     found += _kept(session, query.strip())
     found.sort(key=lambda row: _rank(row, words))
-    return SearchDocument(query=query, found=found[:limit], more=len(found) > limit)
+    return SearchResponse(query=query, found=found[:limit], more=len(found) > limit)
 
 
 _Texts = list[tuple[str, FoundRow]]

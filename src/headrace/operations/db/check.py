@@ -28,7 +28,7 @@ from headrace.operations.db.differences import (
     repairable,
     unchecked,
 )
-from headrace.operations.db.documents import CheckDocument, Difference, Finding, Source, Unchecked
+from headrace.operations.db.responses import CheckResponse, Difference, Finding, Source, Unchecked
 from headrace.operations.moved import CORRECT, moved
 from headrace.operations.reconciling import unknown_before
 from headrace.operations.session import Session
@@ -54,7 +54,7 @@ _MAGIC = b"PAR1"
 SHA256_DIGITS = 64
 
 
-def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckDocument:
+def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckResponse:
     """Look at everything; with `deep` into every file too. UsageError where there is no state, StoreError for one that can't be read."""
     session.lake_may_be_empty = True
     if session.store is None:
@@ -85,7 +85,7 @@ def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckDocument:
         differences = [*from_log, *(_difference(one, readers) for one in wrong)]
         before = unknown_before(tx) if compared_now.log.begins else None
     only_rows = not wrong
-    return CheckDocument(
+    return CheckResponse(
         ok=all(one.severity != "error" for one in found),
         version=len(known()),
         files=len(files),

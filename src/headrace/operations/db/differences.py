@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.watched import watched
-from headrace.operations.db.documents import Difference, Finding, Source, Unchecked
+from headrace.operations.db.responses import Difference, Finding, Source, Unchecked
 from headrace.operations.session import Session
 from headrace.run.event_log import DIFFERENCES_MAX, Compared
 from headrace.store import Transaction

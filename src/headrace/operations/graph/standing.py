@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import repeat
 
 from headrace.operations.catalog.cards import NEVER, Cards
-from headrace.operations.catalog.documents import CountedRow
 from headrace.operations.catalog.reach import reach_of
-from headrace.operations.graph.documents import CardView
+from headrace.operations.catalog.responses import CountedRow
+from headrace.operations.graph.responses import CardView
 from headrace.operations.remembering import of_version
 from headrace.operations.session import Session, usable
 

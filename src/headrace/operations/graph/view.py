@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from headrace.model import UsageError
-from headrace.operations.graph.documents import CardView, EdgeView, GraphView
+from headrace.operations.graph.responses import CardView, EdgeView, GraphView
 from headrace.operations.graph.standing import Whole, domains_of
 from headrace.operations.incidents import ID, incident
 from headrace.operations.session import Session

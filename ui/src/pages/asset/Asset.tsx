@@ -20,7 +20,7 @@ import { Preview } from "./Preview";
 import { Runs } from "./Runs";
 import "./asset.css";
 
-type Node = Schema["NodeDocument"];
+type Node = Schema["NodeResponse"];
 type Part = { part: string; name: string; of?: "source"; show: (document: Node) => React.ReactNode };
 
 const PARTS: readonly Part[] = [

@@ -8,7 +8,7 @@ import { AssetTable } from "./AssetTable";
 import "../../parts/filters.css";
 import "./asset.css";
 
-type Catalog = Schema["CatalogDocument"];
+type Catalog = Schema["CatalogResponse"];
 const ASKED = ["search", "kind", "state", "domain", "owner", "tag", "sort"] as const;
 type Asked = (typeof ASKED)[number];
 const FACETS: readonly { asked: Asked; name: string; of: (catalog: Catalog) => readonly Schema["CountedRow"][] }[] = [

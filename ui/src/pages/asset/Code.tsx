@@ -21,7 +21,7 @@ export function Code({ name }: { name: string }) {
   );
 }
 
-function Versions({ code, choose }: { code: Schema["CodeDocument"]; choose: (version: number) => void }) {
+function Versions({ code, choose }: { code: Schema["CodeResponse"]; choose: (version: number) => void }) {
   return (
     <ul className="body">
       {code.versions.map((one) => (

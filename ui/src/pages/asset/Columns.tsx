@@ -5,7 +5,7 @@ import { useDocument } from "../../api/documents";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 
-type Contract = Schema["ContractShowDocument"];
+type Contract = Schema["ContractShowResponse"];
 type Row = { name: string; published: Schema["NodeColumnRow"] | undefined; promised: Schema["ContractColumnRow"] | undefined };
 
 export function Columns({ name, columns }: { name: string; columns: readonly Schema["NodeColumnRow"][] }) {

@@ -8,7 +8,7 @@ import { Refusal } from "../../parts/Page";
 import { many } from "../../parts/words";
 import { Decision, UNDECIDED, VALUES_DIFFER, type Decided } from "../incident/Decision";
 
-type Accepted = Schema["AcceptDocument"];
+type Accepted = Schema["AcceptResponse"];
 
 export function Names({ place, close }: { place: string; close: () => void }) {
   const [decided, decide] = useState<Decided>(UNDECIDED);

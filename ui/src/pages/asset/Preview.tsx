@@ -6,7 +6,7 @@ import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 import { many } from "../../parts/words";
 
-type Read = Schema["ReadDocument"];
+type Read = Schema["ReadResponse"];
 type Row = { index: number; values: Record<string, unknown> };
 const ROWS = 50;
 

@@ -10,7 +10,7 @@ import { State } from "../../parts/State";
 import { Time } from "../../parts/Time";
 import { Names } from "./Names";
 
-type Run = Schema["RunDocument"];
+type Run = Schema["RunResponse"];
 export type ActName = "run" | "again" | "retry" | "pause" | "resume" | "names" | "accept" | "drop";
 type Props = { act: ActName; node: string; partition?: string; close: () => void };
 
@@ -86,7 +86,7 @@ function Resume({ node, close }: Props) {
   return <Confirm<Paused> title={`Resume ${node}`} verb="Resume it" path="/api/v1/resume" body={{ select: [node] }} effect={effect} done={(document) => <Changed node={node} document={document} />} close={close} />;
 }
 
-type Paused = Schema["PauseDocument"];
+type Paused = Schema["PauseResponse"];
 
 function Changed({ node, document }: { node: string; document: Paused }) {
   const paused = document.paused.find((one) => one.node === node);
@@ -107,7 +107,7 @@ function Decide({ act, node, partition, close }: Props) {
       <Reaches select={[node]} />
     </>
   );
-  const done = (document: Schema["DecisionDocument"]) => (
+  const done = (document: Schema["DecisionResponse"]) => (
     <div className="stack">
       <p className="row"><State of={document.state} /> {document.asset} {document.partitions.join(", ")}{document.until && <span>as an exception until <Time at={document.until} /></span>}</p>
       {document.rejected.map((one) => <p key={`${one.asset}@${one.partition}`}><State of={one.state} /> {one.asset} {one.partition}: {one.reason}</p>)}

@@ -14,7 +14,7 @@ import { Facts } from "./Facts";
 import { PlannedPartitions } from "./Partitions";
 import { Changes, Failures, Made, Planned, Skipped } from "./tables";
 
-export type Row = Schema["BackfillDocument"];
+export type Row = Schema["BackfillResponse"];
 
 export function Backfill() {
   const { plan = "" } = useParams();

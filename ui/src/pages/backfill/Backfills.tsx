@@ -7,7 +7,7 @@ import { Table, type Column } from "../../parts/Table";
 import { lasting } from "../../parts/durations";
 import { Time } from "../../parts/Time";
 
-type Row = Schema["PlanRowDocument"];
+type Row = Schema["PlanRowResponse"];
 const page = (row: Row) => `/backfills/${encodeURIComponent(row.id)}`;
 
 const COLUMNS: readonly Column<Row>[] = [

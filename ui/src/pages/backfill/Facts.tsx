@@ -5,7 +5,7 @@ import { Panel } from "../../parts/Page";
 import { lasting, likely } from "../../parts/durations";
 
 /** Whom a backfill reaches, how long it takes and by what that is known, and whether somebody has to approve of it. */
-export function Facts({ row }: { row: Schema["BackfillDocument"] }) {
+export function Facts({ row }: { row: Schema["BackfillResponse"] }) {
   const { consumers, owners } = row.affects;
   return (
     <Panel title="Whom it reaches, what it takes">

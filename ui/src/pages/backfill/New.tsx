@@ -121,7 +121,7 @@ function Plan({ said }: { said: Said }) {
   );
 }
 
-function Nothing({ row }: { row: Schema["BackfillDocument"] }) {
+function Nothing({ row }: { row: Schema["BackfillResponse"] }) {
   return (
     <>
       <Empty><strong>Nothing of it has to be made.</strong> {row.mode === "missing" ? "All of it is published and fresh; “all of it, again” makes it anew nevertheless." : "Nothing of it is like that."}</Empty>

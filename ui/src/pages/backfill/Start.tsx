@@ -10,7 +10,7 @@ import { Refusal } from "../../parts/Page";
 import { likely } from "../../parts/durations";
 import { many } from "../../parts/words";
 
-type Row = Schema["BackfillDocument"];
+type Row = Schema["BackfillResponse"];
 type Props = { row: Row; body: object; anew: () => void; close: () => void };
 const CHANGED = 409;
 

@@ -31,7 +31,7 @@ export function Consumer() {
 /** What a consumer that isn't served is said to be, where it doesn't only wait. */
 const NOT_SERVED: Partial<Record<string, string>> = { at_risk: "At risk", wrong: "Wrong", late: "Late", unknown: "Unknown" };
 
-function About({ document }: { document: Schema["ConsumerDocument"] }) {
+function About({ document }: { document: Schema["ConsumerResponse"] }) {
   const row = document.consumer;
   return (
     <>
@@ -89,7 +89,7 @@ function Deliveries({ consumer, deliveries, older }: Props) {
 }
 
 /** Where the time of the chosen delivery went; where none is chosen, of the one that `headrace why` answers with. */
-function Where({ why }: { why: UseQueryResult<Schema["WhyDocument"], Problem> }) {
+function Where({ why }: { why: UseQueryResult<Schema["WhyResponse"], Problem> }) {
   const interval = why.isPlaceholderData ? null : why.data?.interval;
   return (
     <Panel title={interval ? `Where the time of ${interval} went` : "Where the time went"} aside={why.data?.frozen ? "as kept at the time" : undefined}>

@@ -10,8 +10,8 @@ import { many } from "../../parts/words";
 import "../../parts/filters.css";
 import "./contract.css";
 
-type Shown = Schema["ContractShowDocument"];
-type History = Schema["ContractHistoryDocument"];
+type Shown = Schema["ContractShowResponse"];
+type History = Schema["ContractHistoryResponse"];
 type Promised = Schema["ContractColumnRow"];
 
 /** Of those who use a column; the lineage of the asset shows all. */

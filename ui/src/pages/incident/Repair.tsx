@@ -13,7 +13,7 @@ import { Made } from "../backfill/tables";
 import { Decision, UNDECIDED, VALUES_DIFFER, type Decided } from "./Decision";
 import "./repair.css";
 
-type Fix = Schema["FixDocument"];
+type Fix = Schema["FixResponse"];
 /** What a step does, for who doesn't know its name. */
 const STEPS: Record<string, string> = {
   map: "Take the new names for the old ones, in", read: "Re-ingest:", look: "Look again at", build: "Recompute:", publish: "Publish", resume: "Resume", retry: "Try again:",

@@ -11,7 +11,7 @@ const FOLLOW_MS = 1_500;
 /** Shown above a line that a link means. */
 const ABOVE = 100;
 
-type Page = Schema["LogsDocument"];
+type Page = Schema["LogsResponse"];
 type Line = Schema["LogRow"];
 type Place = { cursor: string } | { line: number };
 type Held = { page: Page; lines: readonly Line[]; next: Place | null };

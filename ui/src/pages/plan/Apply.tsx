@@ -9,7 +9,7 @@ import { many } from "../../parts/words";
 import type { Row } from "./Plan";
 import { Again } from "./tables";
 
-type Applied = Schema["ApplyDocument"];
+type Applied = Schema["ApplyResponse"];
 type Props = {
   row: Row;
   keep: readonly string[];

@@ -10,7 +10,7 @@ import { Facts } from "./Facts";
 import { Kept } from "./Kept";
 import { Again, Changes, Code, Files, Stale, Steps, Weakened } from "./tables";
 
-export type Row = Schema["PlanDocument"];
+export type Row = Schema["PlanResponse"];
 
 export function Plan() {
   usePageTitle("Plan");

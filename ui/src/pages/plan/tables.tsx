@@ -7,7 +7,7 @@ import { Table, type Column } from "../../parts/Table";
 import { many } from "../../parts/words";
 import "../backfill/backfill.css";
 
-type Plan = Schema["PlanDocument"];
+type Plan = Schema["PlanResponse"];
 type StaleRow = Plan["stale"][number];
 type Change = Plan["changes"][number];
 

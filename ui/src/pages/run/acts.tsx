@@ -23,7 +23,7 @@ export function Retry({ run, close }: Props) {
       <Reaches select={nodesOf(run.retries)} />
     </>
   );
-  const done = (document: Schema["RunDocument"]) => <RunOutcome document={document} close={close} />;
+  const done = (document: Schema["RunResponse"]) => <RunOutcome document={document} close={close} />;
   return <Confirm title={`Retry what failed in run ${run.run_id}`} verb="Retry" path="/api/v1/retry" body={{ target: run.run_id }} effect={effect} done={done} close={close} />;
 }
 
@@ -35,7 +35,7 @@ export function Cancel({ run, close }: Props) {
       <Reaches select={nodesOf(run.cancels)} />
     </>
   );
-  const done = (document: Schema["CancelDocument"]) => <p className="row"><State of={document.state} /> {document.state === "cancelled" ? "It has ended." : "It wasn’t under way any more."}</p>;
+  const done = (document: Schema["CancelResponse"]) => <p className="row"><State of={document.state} /> {document.state === "cancelled" ? "It has ended." : "It wasn’t under way any more."}</p>;
   return <Confirm title={`Cancel run ${run.run_id}`} verb="Cancel the run" path={`/api/v1/runs/${encodeURIComponent(run.run_id)}/cancel`} effect={effect} done={done} close={close} />;
 }
 

@@ -5,7 +5,7 @@ import type { Schema } from "../../api/client";
 import { many, windowOf } from "../../parts/words";
 import "./figures.css";
 
-export function Figures({ document }: { document: Schema["StatusDocument"] }) {
+export function Figures({ document }: { document: Schema["StatusResponse"] }) {
   const percent = (figure: string | null, otherwise: string) => (figure === null ? otherwise : `${figure} %`);
   const minutes = (count: number | null) => (count === null ? "no data" : `${count.toLocaleString("en")} min`);
   const days = `the last ${windowOf(document.window)}`;

@@ -16,7 +16,7 @@ export function Today() {
   return <Loaded document={status} heading="Today">{(document) => <TodayOf document={document} />}</Loaded>;
 }
 
-function TodayOf({ document }: { document: Schema["StatusDocument"] }) {
+function TodayOf({ document }: { document: Schema["StatusResponse"] }) {
   const incidents = useDocument("/api/v1/incidents", {});
   const risks = document.consumers.filter((one) => one.risk);
   if (!document.consumers.length) return <NoConsumers />;
@@ -52,7 +52,7 @@ function mostHeldFirst(rows: readonly Schema["IncidentRow"][]): Schema["Incident
   return rows.toSorted((a, b) => b.affected.consumers.length - a.affected.consumers.length || b.opened_at.localeCompare(a.opened_at));
 }
 
-function Said({ document }: { document: Schema["StatusDocument"] }) {
+function Said({ document }: { document: Schema["StatusResponse"] }) {
   return (
     <>
       {document.runtime !== "running" && document.clock === "live" && "The runtime is stopped: nothing runs until headrace serve or headrace tick does. "}
@@ -76,7 +76,7 @@ function Risks({ consumers }: { consumers: readonly Schema["ConsumerRow"][] }) {
   );
 }
 
-function Holdings({ document }: { document: Schema["StatusDocument"] }) {
+function Holdings({ document }: { document: Schema["StatusResponse"] }) {
   const { assets, quarantine } = document;
   return (
     <Panel title="Assets and data held back">

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.operations.backfill_documents import BackfillDocument
-from headrace.operations.contract_documents import MappingRow
-from headrace.operations.documents import Document, RefusedRow
-from headrace.operations.incident_documents import IncidentRow
+from headrace.operations.backfill_responses import BackfillResponse
+from headrace.operations.contract_responses import MappingRow
+from headrace.operations.incident_responses import IncidentRow
+from headrace.operations.responses import RefusedRow, Response
 
 
-class FixStep(Document, frozen=True, kw_only=True):
+class FixStep(Response, frozen=True, kw_only=True):
     """One step: `map` names in a contract, `read` deliveries again, `look` at a source, `build` partitions, `publish` them, `resume` a
     node, `retry` what failed, `give_up` a damaged file, compute partitions `again`. `what` is what it is done to, `text` how much of
     it; `partitions` are those that are computed again."""
@@ -21,7 +21,7 @@ class FixStep(Document, frozen=True, kw_only=True):
     partitions: list[str] = msgspec.field(default_factory=list)
 
 
-class StillRow(Document, frozen=True, kw_only=True):
+class StillRow(Response, frozen=True, kw_only=True):
     """A consumer that the incident affects and that isn't served (`what` is its name, `state` that of `status`), a partition whose
     wrong rows are still read, or one that the repair failed at (`command` shows the incident of that)."""
 
@@ -31,7 +31,7 @@ class StillRow(Document, frozen=True, kw_only=True):
     command: str | None
 
 
-class RecomputedRow(Document, frozen=True, kw_only=True):
+class RecomputedRow(Response, frozen=True, kw_only=True):
     """How many partitions of the incident's node have the same rows as before the repair, and how many others."""
 
     node: str
@@ -39,7 +39,7 @@ class RecomputedRow(Document, frozen=True, kw_only=True):
     differ: int
 
 
-class FixDocument(IncidentRow, frozen=True, kw_only=True):
+class FixResponse(IncidentRow, frozen=True, kw_only=True):
     """The incident as it is now. `fix` is `planned`, `declined`, `done` (the repair ran to its end and the incident is resolved) or
     `open` (a part of it failed, or the incident isn't over); `backfill` is the plan, and what came of it once it ran."""
 
@@ -53,7 +53,7 @@ class FixDocument(IncidentRow, frozen=True, kw_only=True):
     mappings: list[MappingRow]
     file: str | None
     """The contract that was edited."""
-    backfill: BackfillDocument | None
+    backfill: BackfillResponse | None
     still: list[StillRow]
     """After a repair: what isn't as it should be, by the evaluation that `status` prints."""
     recomputed: RecomputedRow | None

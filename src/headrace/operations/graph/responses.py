@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headrace.operations.catalog.documents import CountedRow
-from headrace.operations.documents import Document
+from headrace.operations.catalog.responses import CountedRow
+from headrace.operations.responses import Response
 
 
-class CardView(Document, frozen=True, kw_only=True):
+class CardView(Response, frozen=True, kw_only=True):
     """One card. `kind` is `source`, `asset`, `consumer`, `domain`, or `more`: nodes of a domain that aren't shown one by one."""
 
     id: str
@@ -36,7 +36,7 @@ class CardView(Document, frozen=True, kw_only=True):
     """Neighbours that aren't in the view, not even rolled up."""
 
 
-class EdgeView(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+class EdgeView(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """Between cards; `weight` is how many of the graph's edges it stands for."""
 
     from_: str
@@ -44,7 +44,7 @@ class EdgeView(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
     weight: int
 
 
-class GraphView(Document, frozen=True, kw_only=True):
+class GraphView(Response, frozen=True, kw_only=True):
     """A view. `total` is how many nodes the whole graph has, `shown` how many stand in cards of their own."""
 
     now: datetime

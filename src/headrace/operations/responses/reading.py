@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from headrace.operations.documents.base import CheckRow, ColumnRow, Document, ErrorRow
-from headrace.operations.documents.code import PublishedCodeRow
+from headrace.operations.responses.base import CheckRow, ColumnRow, ErrorRow, Response
+from headrace.operations.responses.code import PublishedCodeRow
 
 
-class ReadDocument(Document, frozen=True, kw_only=True):
+class ReadResponse(Response, frozen=True, kw_only=True):
     """`read`: published rows, and of which snapshot. An asset that was never published has no rows."""
 
     asset: str
@@ -23,7 +23,7 @@ class ReadDocument(Document, frozen=True, kw_only=True):
     rows_total: int | None = None
 
 
-class TryDocument(Document, frozen=True, kw_only=True):
+class TryResponse(Response, frozen=True, kw_only=True):
     """`try`: computed and audited, nothing published. `state` is `passed`, `warned`, `unchecked`, `held`, `rejected` or `failed`."""
 
     asset: str
@@ -40,7 +40,7 @@ class TryDocument(Document, frozen=True, kw_only=True):
     log: list[str] = []
 
 
-class RenderInput(Document, frozen=True, kw_only=True):
+class RenderInput(Response, frozen=True, kw_only=True):
     """Which partitions of an input a body will see; null partitions mean all that is published."""
 
     node: str
@@ -50,7 +50,7 @@ class RenderInput(Document, frozen=True, kw_only=True):
     """How many of them are there to be read."""
 
 
-class RenderDocument(Document, frozen=True, kw_only=True):
+class RenderResponse(Response, frozen=True, kw_only=True):
     """`render`: what will run, with its bound values. `text` is SQL for SQL, the function's source for Python, and so on."""
 
     asset: str
@@ -64,7 +64,7 @@ class RenderDocument(Document, frozen=True, kw_only=True):
     line: int
 
 
-class LineageRow(Document, frozen=True, kw_only=True):
+class LineageRow(Response, frozen=True, kw_only=True):
     """One column that the asked one comes from, or goes into. `via` is the column on the way that is next to the
     asked one's side; `transformation` is that of the step between `column` and `via`."""
 
@@ -73,7 +73,7 @@ class LineageRow(Document, frozen=True, kw_only=True):
     transformation: str
 
 
-class LineageDocument(Document, frozen=True, kw_only=True):
+class LineageResponse(Response, frozen=True, kw_only=True):
     """`lineage`: `column` is `asset.column`, or the asset where all its columns were asked for."""
 
     column: str

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from headrace.operations.documents.base import Document
+from headrace.operations.responses.base import Response
 
 
-class EffectRow(Document, frozen=True, kw_only=True):
+class EffectRow(Response, frozen=True, kw_only=True):
     """What becomes of one column: `added`, `dropped`, another `type`, or another `meaning`; and who reads it, one step downstream."""
 
     column: str
@@ -18,7 +18,7 @@ class EffectRow(Document, frozen=True, kw_only=True):
     read_by: list[str] = []
 
 
-class CodeChangeRow(Document, frozen=True, kw_only=True):
+class CodeChangeRow(Response, frozen=True, kw_only=True):
     """A changed file of an asset's code that isn't its own: `change` is `added`, `changed` or `removed`, `via` through which lines the
     asset uses it. Of a changed package in `code_packages`: `path` is its name, `via` has both versions."""
 
@@ -27,7 +27,7 @@ class CodeChangeRow(Document, frozen=True, kw_only=True):
     via: str
 
 
-class ChangeRow(Document, frozen=True, kw_only=True):
+class ChangeRow(Response, frozen=True, kw_only=True):
     """One change between what is applied and what the files say. `breaking`: somebody reads a column that goes, has another type, or
     means something else. `partitions_stale` of the node itself."""
 
@@ -47,14 +47,14 @@ class ChangeRow(Document, frozen=True, kw_only=True):
     """Of a changed body: the imported modules, scripts and `code_files` that changed."""
 
 
-class Affects(Document, frozen=True, kw_only=True):
+class Affects(Response, frozen=True, kw_only=True):
     """Whom a change or a plan touches."""
 
     consumers: list[str] = []
     owners: list[str] = []
 
 
-class CountsRow(Document, frozen=True, kw_only=True):
+class CountsRow(Response, frozen=True, kw_only=True):
     """How many partitions a plan makes, or has made, everywhere by one definition: of sources those that
     are ingested, of assets those that are computed, of exports those that are sent. Views and checks
     have none. `nodes` and `text` say it in words."""
@@ -70,7 +70,7 @@ class CountsRow(Document, frozen=True, kw_only=True):
     text: str
 
 
-class StaleRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+class StaleRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """Partitions of one node that a change concerns: so many, from the first to the last."""
 
     node: str
@@ -80,7 +80,7 @@ class StaleRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
     why: str
 
 
-class WeakenedRow(Document, frozen=True, kw_only=True):
+class WeakenedRow(Response, frozen=True, kw_only=True):
     """A promise that becomes less, with both as they are declared."""
 
     node: str
@@ -91,7 +91,7 @@ class WeakenedRow(Document, frozen=True, kw_only=True):
     line: int | None = None
 
 
-class NeededRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+class NeededRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """A backfill that a change asks for, as `headrace backfill` takes it: from the first to the last partition, both included."""
 
     select: list[str]
@@ -103,7 +103,7 @@ class NeededRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
     """What it would make if it were started now; null where that isn't planned ahead."""
 
 
-class PromotedRow(Document, frozen=True, kw_only=True):
+class PromotedRow(Response, frozen=True, kw_only=True):
     """Partitions that an environment has built: published in production as they are, instead of being computed again."""
 
     environment: str
@@ -111,7 +111,7 @@ class PromotedRow(Document, frozen=True, kw_only=True):
     partitions: int
 
 
-class ColumnChange(Document, frozen=True, kw_only=True):
+class ColumnChange(Response, frozen=True, kw_only=True):
     """A column that isn't the same on both sides: `added`, `removed` or `type`."""
 
     column: str
@@ -120,7 +120,7 @@ class ColumnChange(Document, frozen=True, kw_only=True):
     after: str | None
 
 
-class RowChange(Document, frozen=True, kw_only=True):
+class RowChange(Response, frozen=True, kw_only=True):
     """An example: `added` has only `after`, `removed` only `before`, `changed` both."""
 
     change: str
@@ -128,7 +128,7 @@ class RowChange(Document, frozen=True, kw_only=True):
     after: dict[str, Any] | None
 
 
-class SpreadRow(Document, frozen=True, kw_only=True):
+class SpreadRow(Response, frozen=True, kw_only=True):
     """How the values of one column are distributed in production (`before`) and in the environment (`after`): rows, nulls, distinct values
     (estimated), minimum, maximum and mean as text, null where the type has none."""
 
@@ -137,7 +137,7 @@ class SpreadRow(Document, frozen=True, kw_only=True):
     after: dict[str, Any]
 
 
-class DifferenceRow(Document, frozen=True, kw_only=True):
+class DifferenceRow(Response, frozen=True, kw_only=True):
     """What an environment has built of a node, against what production has: of the newest partitions that differ, `compared` in all."""
 
     node: str
@@ -161,7 +161,7 @@ class DifferenceRow(Document, frozen=True, kw_only=True):
     """Of columns whose values are distributed otherwise."""
 
 
-class PlannedFileRow(Document, frozen=True, kw_only=True):
+class PlannedFileRow(Response, frozen=True, kw_only=True):
     """A file that would be applied: `change` is `added`, `changed`, `removed` (then `sha256` is null) or `unchanged`."""
 
     path: str
@@ -169,7 +169,7 @@ class PlannedFileRow(Document, frozen=True, kw_only=True):
     change: str
 
 
-class StepRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+class StepRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """One step of a plan, `n` from 1. `kind` is `declare`, `weaken`, `unpin`, `rename`, `repartition`, `remap`, `invalidate`, `retire` or
     `promote`; `partitions` is null for a step that touches none by itself."""
 
@@ -183,7 +183,7 @@ class StepRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
     needs_approval: bool
 
 
-class RefusedRow(Document, frozen=True, kw_only=True):
+class RefusedRow(Response, frozen=True, kw_only=True):
     """Why nothing was done: `code` is `plan_changed`, `plan_id_now` the plan that would be done instead, `files` those that aren't as
     they were in the plan that was agreed to, `changed` what else differs. With `values_differ`, `text` says
     which values, and one of `commands` decides it."""
@@ -196,7 +196,7 @@ class RefusedRow(Document, frozen=True, kw_only=True):
     commands: list[str] = msgspec.field(default_factory=list)
 
 
-class PlanDocument(Document, frozen=True, kw_only=True):
+class PlanResponse(Response, frozen=True, kw_only=True):
     """What `apply` will do. Counts are null where nothing is known of what is published. `plan_id` is null with `--against`: what is
     compared with a commit isn't what `apply` does."""
 
@@ -230,7 +230,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     """In an environment: how what is built there differs from production, node by node."""
 
 
-class ApplyDocument(Document, frozen=True, kw_only=True):
+class ApplyResponse(Response, frozen=True, kw_only=True):
     """`apply`. `state` is `applied`, `nothing`, `refused` (the plan isn't the one that was agreed to) or `declined`; `version` is the one
     in force afterwards, `plan_id` what was done, or asked for."""
 
@@ -240,7 +240,7 @@ class ApplyDocument(Document, frozen=True, kw_only=True):
     refused: RefusedRow | None = None
     steps_done: int = 0
     version: int | None
-    plan: PlanDocument
+    plan: PlanResponse
     clock: str = "live"
     promoted: list[PromotedRow] = []
     """What environments had built, published as they built it."""

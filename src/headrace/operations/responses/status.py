@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headrace.operations.documents.base import Document, RepairRow
-from headrace.operations.documents.running import ProposedRow, RestatedRow
+from headrace.operations.responses.base import RepairRow, Response
+from headrace.operations.responses.running import ProposedRow, RestatedRow
 
 
-class ReadRow(Document, frozen=True, kw_only=True):
+class ReadRow(Response, frozen=True, kw_only=True):
     """How one asset that a consumer reads stands."""
 
     asset: str
@@ -16,7 +16,7 @@ class ReadRow(Document, frozen=True, kw_only=True):
     data_through: str | None
 
 
-class ExportRow(Document, frozen=True, kw_only=True):
+class ExportRow(Response, frozen=True, kw_only=True):
     """The newest interval of a consumer's export that is due or was written: `exported`, `superseded` (what can be read was corrected
     since), `running`, `waiting`, `failed` or `missing`. `at` is when it was written last, `target` the file or table."""
 
@@ -28,7 +28,7 @@ class ExportRow(Document, frozen=True, kw_only=True):
     """Intervals that were corrected after they had been written, and weren't written again."""
 
 
-class RiskRow(Document, frozen=True, kw_only=True):
+class RiskRow(Response, frozen=True, kw_only=True):
     """What will make a consumer late: the node and partition that cause it, the interval, when that is due, and when it will be met
     (null where nothing says when)."""
 
@@ -40,7 +40,7 @@ class RiskRow(Document, frozen=True, kw_only=True):
     reason: str
 
 
-class PausedRow(Document, frozen=True, kw_only=True):
+class PausedRow(Response, frozen=True, kw_only=True):
     """Who paused something, why, and until when; null: until somebody resumes it."""
 
     node: str
@@ -49,7 +49,7 @@ class PausedRow(Document, frozen=True, kw_only=True):
     until: datetime | None
 
 
-class AvailabilityRow(Document, frozen=True, kw_only=True):
+class AvailabilityRow(Response, frozen=True, kw_only=True):
     """How a consumer was served over a window, since its first deadline in it. Percentages are rounded down, minutes that are lost up;
     null: nothing was due yet."""
 
@@ -74,7 +74,7 @@ class AvailabilityRow(Document, frozen=True, kw_only=True):
     """The same in a sentence, with the part of the window that counts."""
 
 
-class ConsumerRow(Document, frozen=True, kw_only=True):
+class ConsumerRow(Response, frozen=True, kw_only=True):
     """How one consumer is served. `state` is the first that holds of `states`."""
 
     name: str
@@ -103,14 +103,14 @@ class ConsumerRow(Document, frozen=True, kw_only=True):
     availability: AvailabilityRow | None = None
 
 
-class RemovedRow(Document, frozen=True, kw_only=True):
+class RemovedRow(Response, frozen=True, kw_only=True):
     """A consumer that was removed within the window: it stays in the figures until the window is past."""
 
     name: str
     availability: AvailabilityRow
 
 
-class AssetCounts(Document, frozen=True, kw_only=True):
+class AssetCounts(Response, frozen=True, kw_only=True):
     """How many assets are in each state. A quarantined or unchecked one is counted under its state as well."""
 
     fresh: int = 0
@@ -121,7 +121,7 @@ class AssetCounts(Document, frozen=True, kw_only=True):
     unchecked: int = 0
 
 
-class FilesRow(Document, frozen=True, kw_only=True):
+class FilesRow(Response, frozen=True, kw_only=True):
     """Where a `files` asset that consumers read can be opened: paths relative to the project."""
 
     asset: str
@@ -129,7 +129,7 @@ class FilesRow(Document, frozen=True, kw_only=True):
     paths: list[str]
 
 
-class LakeFilesRow(Document, frozen=True, kw_only=True):
+class LakeFilesRow(Response, frozen=True, kw_only=True):
     """The data files that readers see: how many there are, at how many somebody looked within 24 hours, and how many are damaged.
     `elsewhere`: at how many of them nobody can look, because another writer registered them by a URL."""
 
@@ -139,7 +139,7 @@ class LakeFilesRow(Document, frozen=True, kw_only=True):
     elsewhere: int = 0
 
 
-class QuarantineCounts(Document, frozen=True, kw_only=True):
+class QuarantineCounts(Response, frozen=True, kw_only=True):
     """What waits in quarantine."""
 
     deliveries: int
@@ -147,7 +147,7 @@ class QuarantineCounts(Document, frozen=True, kw_only=True):
     rows: int
 
 
-class HoldingRow(Document, frozen=True, kw_only=True):
+class HoldingRow(Response, frozen=True, kw_only=True):
     """The causes that consumers wait for: how many, how many assets and consumers they hold back, and what repairs the first (null:
     Headrace does it by itself)."""
 
@@ -157,7 +157,7 @@ class HoldingRow(Document, frozen=True, kw_only=True):
     command: str | None
 
 
-class OpenRow(Document, frozen=True, kw_only=True):
+class OpenRow(Response, frozen=True, kw_only=True):
     """One kind of open things: `consumer`, `data_corrupted`, `incident`, `quarantine`, `failing`,
     `source_unreachable`, `source_throttled`, `gap`, `superseded_upstream`, `approval` or
     `not_applied`. `text` is a noun phrase with the count."""
@@ -169,7 +169,7 @@ class OpenRow(Document, frozen=True, kw_only=True):
     command: str
 
 
-class OutageRow(Document, frozen=True, kw_only=True):
+class OutageRow(Response, frozen=True, kw_only=True):
     """A time in which Headrace wasn't there and deadlines were missed through it. It ended within the last 24 hours."""
 
     incident: str
@@ -177,7 +177,7 @@ class OutageRow(Document, frozen=True, kw_only=True):
     ended_at: datetime
 
 
-class ObservedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+class ObservedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """What the figures about the past really cover: from the first deadline of the worst consumer in
     the window on. `unobserved` are the minutes in it in which nobody observed its sources."""
 
@@ -187,7 +187,7 @@ class ObservedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"})
     unobserved: int
 
 
-class StatusDocument(Document, frozen=True, kw_only=True):
+class StatusResponse(Response, frozen=True, kw_only=True):
     """`status`: consumers first. Of figures about the past null means that there is no data; `honest_availability` and
     `claimed_availability` are those of the worst consumer, `minutes_lost` are all consumers' together."""
 

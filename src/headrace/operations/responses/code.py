@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from headrace.operations.documents.base import Document
+from headrace.operations.responses.base import Response
 
 
-class CodeFileRow(Document, frozen=True, kw_only=True):
+class CodeFileRow(Response, frozen=True, kw_only=True):
     """A file of an asset's code. `sha256` is of its bytes; `via` are the lines through which the asset uses it, null for its own."""
 
     path: str
@@ -13,14 +13,14 @@ class CodeFileRow(Document, frozen=True, kw_only=True):
     via: str | None
 
 
-class PackageRow(Document, frozen=True, kw_only=True):
+class PackageRow(Response, frozen=True, kw_only=True):
     """An installed package. `version` is null for one that isn't installed."""
 
     name: str
     version: str | None
 
 
-class ProgramRow(Document, frozen=True, kw_only=True):
+class ProgramRow(Response, frozen=True, kw_only=True):
     """A program that an attempt ran, what interprets it, or its script. `name` is how it is called; `path` is
     where it lies (links followed; relative for a file of the project), null for one that wasn't there;
     `version` is a Python's."""
@@ -31,7 +31,7 @@ class ProgramRow(Document, frozen=True, kw_only=True):
     version: str | None
 
 
-class CodeRow(Document, frozen=True, kw_only=True):
+class CodeRow(Response, frozen=True, kw_only=True):
     """The code of an asset, or of an attempt at it. `packages` are those that the code imports and those of `code_packages`; of an attempt
     as they were installed where it ran, with its `interpreter`, and with the `programs` of a command."""
 
@@ -44,7 +44,7 @@ class CodeRow(Document, frozen=True, kw_only=True):
     programs: list[ProgramRow] = []
 
 
-class PublishedCodeRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+class PublishedCodeRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """Partitions in a table that one version of the code computed. `fingerprint` is null where the version isn't known any more;
     `versions` are those of the project that published them."""
 

@@ -6,10 +6,10 @@ from datetime import datetime
 
 import msgspec
 
-from headrace.operations.documents import Document
+from headrace.operations.responses import Response
 
 
-class EvidenceRow(Document, frozen=True, kw_only=True):
+class EvidenceRow(Response, frozen=True, kw_only=True):
     """One thing that was seen. Names and figures, never values of classified columns."""
 
     what: str
@@ -21,7 +21,7 @@ class EvidenceRow(Document, frozen=True, kw_only=True):
     before it, one after the other, since the evidence above."""
 
 
-class CauseRow(Document, frozen=True, kw_only=True):
+class CauseRow(Response, frozen=True, kw_only=True):
     """What an incident is put down to. `node` is a source, an asset, a consumer (its export), or `headrace` itself."""
 
     kind: str
@@ -38,7 +38,7 @@ class CauseRow(Document, frozen=True, kw_only=True):
     """The confidence in a word: `established`, `likely` or `not established`."""
 
 
-class MeasuredRow(Document, frozen=True, kw_only=True):
+class MeasuredRow(Response, frozen=True, kw_only=True):
     """What one partition came to; `value` is null where it has no such figure. `odd`: the incident is about it."""
 
     partition: str
@@ -46,7 +46,7 @@ class MeasuredRow(Document, frozen=True, kw_only=True):
     odd: bool
 
 
-class IncidentFigureRow(Document, frozen=True, kw_only=True):
+class IncidentFigureRow(Response, frozen=True, kw_only=True):
     """A figure that an incident's evidence is of, over time, oldest first. `figure` is a family of metrics (`nulls`, `rows`,
     `location`: the size of the values, …), `category` the value whose share it is, `unit` one of share (0 to 1), number and hours.
     `expected` and `observed` are of `partition`, the first that is odd."""
@@ -62,7 +62,7 @@ class IncidentFigureRow(Document, frozen=True, kw_only=True):
     points: list[MeasuredRow]
 
 
-class AffectedRow(Document, frozen=True, kw_only=True):
+class AffectedRow(Response, frozen=True, kw_only=True):
     """What it holds back or makes wrong; `partitions` are the cause's own."""
 
     assets: list[str]
@@ -70,7 +70,7 @@ class AffectedRow(Document, frozen=True, kw_only=True):
     partitions: list[str]
 
 
-class IncidentRepairRow(Document, frozen=True, kw_only=True):
+class IncidentRepairRow(Response, frozen=True, kw_only=True):
     """What repairs it; `automatic`: Headrace does it by itself. `first` is what a person does before
     the command, `commands` all that is typed then, in order: the first of them is `command`.
 
@@ -88,7 +88,7 @@ class IncidentRepairRow(Document, frozen=True, kw_only=True):
     repairs this one."""
 
 
-class SymptomRow(Document, frozen=True, kw_only=True):
+class SymptomRow(Response, frozen=True, kw_only=True):
     """What it brought about elsewhere."""
 
     node: str
@@ -97,7 +97,7 @@ class SymptomRow(Document, frozen=True, kw_only=True):
     at: datetime
 
 
-class HappenedRow(Document, frozen=True, kw_only=True):
+class HappenedRow(Response, frozen=True, kw_only=True):
     """One line of its timeline."""
 
     at: datetime
@@ -105,7 +105,7 @@ class HappenedRow(Document, frozen=True, kw_only=True):
     by: str
 
 
-class RecurrenceRow(Document, frozen=True, kw_only=True):
+class RecurrenceRow(Response, frozen=True, kw_only=True):
     """The time before: when that was, and what was done then."""
 
     id: str
@@ -114,7 +114,7 @@ class RecurrenceRow(Document, frozen=True, kw_only=True):
     done: list[str]
 
 
-class IncidentRow(Document, frozen=True, kw_only=True):
+class IncidentRow(Response, frozen=True, kw_only=True):
     """One cause. `began_at` is the earliest evidence, `restored_at` when those affected were served again."""
 
     id: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from headrace.operations.documents import Affects, CheckRow, CountsRow, Document, RefusedRow
+from headrace.operations.responses import Affects, CheckRow, CountsRow, RefusedRow, Response
 
 
-class BackfillRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+class BackfillRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """What is made of one node: so many partitions, from the first to the last, in `ranges` where there are gaps between."""
 
     asset: str
@@ -27,7 +27,7 @@ class BackfillRow(Document, frozen=True, kw_only=True, rename={"from_": "from"})
     rows: int | None = None
 
 
-class SkippedRow(Document, frozen=True, kw_only=True):
+class SkippedRow(Response, frozen=True, kw_only=True):
     """Partitions that were asked for, or read what is made, and aren't made."""
 
     asset: str
@@ -35,7 +35,7 @@ class SkippedRow(Document, frozen=True, kw_only=True):
     why: str
 
 
-class EstimateRow(Document, frozen=True, kw_only=True):
+class EstimateRow(Response, frozen=True, kw_only=True):
     """How long it will take, in seconds: most probably, at best, at worst, and what that rests on."""
 
     seconds: float
@@ -49,7 +49,7 @@ class EstimateRow(Document, frozen=True, kw_only=True):
     """Before it was corrected by what backfills that have ended took here."""
 
 
-class ApprovalRow(Document, frozen=True, kw_only=True):
+class ApprovalRow(Response, frozen=True, kw_only=True):
     """The line of policy that asks for an approval."""
 
     rule: str
@@ -57,7 +57,7 @@ class ApprovalRow(Document, frozen=True, kw_only=True):
     line: int
 
 
-class ChangedTotals(Document, frozen=True, kw_only=True):
+class ChangedTotals(Response, frozen=True, kw_only=True):
     """What is different now for readers: partitions whose content changed, and rows."""
 
     partitions: int
@@ -66,7 +66,7 @@ class ChangedTotals(Document, frozen=True, kw_only=True):
     rows_changed: int
 
 
-class ChangedRow(Document, frozen=True, kw_only=True):
+class ChangedRow(Response, frozen=True, kw_only=True):
     """The same of one node."""
 
     asset: str
@@ -76,7 +76,7 @@ class ChangedRow(Document, frozen=True, kw_only=True):
     rows_changed: int
 
 
-class FailureRow(Document, frozen=True, kw_only=True):
+class FailureRow(Response, frozen=True, kw_only=True):
     """A partition that couldn't be made: `state` is `failed`, `held` or `rejected`, or `waiting` for one that is. `checks` are those that
     failed, `sample` some rows that broke them, `first` what has to be done before the backfill is gone on with."""
 
@@ -90,7 +90,7 @@ class FailureRow(Document, frozen=True, kw_only=True):
     first: str | None
 
 
-class BackfillDocument(Document, frozen=True, kw_only=True):
+class BackfillResponse(Response, frozen=True, kw_only=True):
     """A backfill: what it makes, and where it stands. `id` is the number that `backfills` lists it by, null for what was only looked at;
     `plan_id` stands for what is done, and two backfills that do the same have the same one."""
 
@@ -136,7 +136,7 @@ class BackfillDocument(Document, frozen=True, kw_only=True):
     notes: list[str]
 
 
-class PlanRowDocument(Document, frozen=True, kw_only=True):
+class PlanRowResponse(Response, frozen=True, kw_only=True):
     """One line of `backfills`; `id` is its number."""
 
     id: str
@@ -153,15 +153,15 @@ class PlanRowDocument(Document, frozen=True, kw_only=True):
     finished_at: datetime | None
 
 
-class BackfillsDocument(Document, frozen=True, kw_only=True):
+class BackfillsResponse(Response, frozen=True, kw_only=True):
     """`backfills`: the newest plans, newest first."""
 
     now: datetime
     clock: str
-    backfills: list[PlanRowDocument]
+    backfills: list[PlanRowResponse]
 
 
-class PlannedPartitionRow(Document, frozen=True, kw_only=True):
+class PlannedPartitionRow(Response, frozen=True, kw_only=True):
     """A partition of a backfill. `state` is as in a calendar, for a plan that is only looked at; of one that is kept `published`,
     `staged` (made, not visible yet), how it ended where it couldn't be made, or `planned`. `attempt` made it for this plan."""
 
@@ -171,7 +171,7 @@ class PlannedPartitionRow(Document, frozen=True, kw_only=True):
     attempt: str | None
 
 
-class PlannedPartitionsDocument(Document, frozen=True, kw_only=True):
+class PlannedPartitionsResponse(Response, frozen=True, kw_only=True):
     """Partitions of a backfill, asset by asset in the order in which they are made; `next` is the cursor of later ones."""
 
     now: datetime

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from headrace.operations.documents import Document, LearntRow, NodeRow
+from headrace.operations.responses import LearntRow, NodeRow, Response
 
 
 class CardRow(NodeRow, frozen=True, kw_only=True):
@@ -34,14 +34,14 @@ class CardRow(NodeRow, frozen=True, kw_only=True):
     """What its attempts took in that window; likewise."""
 
 
-class CountedRow(Document, frozen=True, kw_only=True):
+class CountedRow(Response, frozen=True, kw_only=True):
     """A value, and how many of what was searched for have it."""
 
     value: str
     count: int
 
 
-class CatalogDocument(Document, frozen=True, kw_only=True):
+class CatalogResponse(Response, frozen=True, kw_only=True):
     """Sources and assets that were searched for, one page of them. The counts are of all that match, without the filter that they are
     about; `next` is the cursor of the next page, null on the last."""
 
@@ -56,7 +56,7 @@ class CatalogDocument(Document, frozen=True, kw_only=True):
     next: str | None
 
 
-class EdgeRow(Document, frozen=True, kw_only=True):
+class EdgeRow(Response, frozen=True, kw_only=True):
     """A node beside another, and how it is read: `required`, `all`, `previous`, `within`, or `depends` for an order without data."""
 
     node: str
@@ -66,7 +66,7 @@ class EdgeRow(Document, frozen=True, kw_only=True):
     """Null for consumers."""
 
 
-class NodeColumnRow(Document, frozen=True, kw_only=True):
+class NodeColumnRow(Response, frozen=True, kw_only=True):
     """A column as it is published, or, before that, as it is understood. `classification` is the contract's."""
 
     name: str
@@ -74,7 +74,7 @@ class NodeColumnRow(Document, frozen=True, kw_only=True):
     classification: str | None
 
 
-class NodeDocument(Document, frozen=True, kw_only=True):
+class NodeResponse(Response, frozen=True, kw_only=True):
     """A source or an asset with what surrounds it."""
 
     now: datetime
@@ -97,7 +97,7 @@ class NodeDocument(Document, frozen=True, kw_only=True):
     """Of a source: how it is read, and which deliveries that was learnt from."""
 
 
-class PartitionRow(Document, frozen=True, kw_only=True):
+class PartitionRow(Response, frozen=True, kw_only=True):
     """A partition as a calendar shows it. `state` is the first that holds of `running`, `dropped`,
     `rejected`, `held`, `failed`, `withdrawn`, `stale`, `warned`, `unchecked`, `published`,
     `waiting`, `missing`. `rows` and what follows are of what readers see, null where that is
@@ -117,7 +117,7 @@ class PartitionRow(Document, frozen=True, kw_only=True):
     published_at: datetime | None
 
 
-class PartitionsDocument(Document, frozen=True, kw_only=True):
+class PartitionsResponse(Response, frozen=True, kw_only=True):
     """Partitions of one node, newest first; `next` is the cursor of older ones."""
 
     now: datetime
@@ -128,7 +128,7 @@ class PartitionsDocument(Document, frozen=True, kw_only=True):
     """On the first page: how many of all that were asked for, not of the page, are in each state."""
 
 
-class CodeVersionRow(Document, frozen=True, kw_only=True):
+class CodeVersionRow(Response, frozen=True, kw_only=True):
     """A version of the project in which the file changed."""
 
     version: int
@@ -136,7 +136,7 @@ class CodeVersionRow(Document, frozen=True, kw_only=True):
     by: str
 
 
-class CodeDocument(Document, frozen=True, kw_only=True):
+class CodeResponse(Response, frozen=True, kw_only=True):
     """The file that declares a node, as it was applied; `text` is null where it was never applied or is no text."""
 
     node: str
@@ -149,7 +149,7 @@ class CodeDocument(Document, frozen=True, kw_only=True):
     """Newest first."""
 
 
-class FoundRow(Document, frozen=True, kw_only=True):
+class FoundRow(Response, frozen=True, kw_only=True):
     """Something of a name like that. `kind` is `source`, `asset`, `consumer`, `column`, `owner`, `domain`, `tag`, `check`, `incident`,
     `run` or `backfill`; `name` is what it is opened by, `of` the node of a column or a check."""
 
@@ -159,7 +159,7 @@ class FoundRow(Document, frozen=True, kw_only=True):
     said: str
 
 
-class SearchDocument(Document, frozen=True, kw_only=True):
+class SearchResponse(Response, frozen=True, kw_only=True):
     """What a search found, the best first."""
 
     query: str

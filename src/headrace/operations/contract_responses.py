@@ -6,10 +6,10 @@ from datetime import datetime
 
 import msgspec
 
-from headrace.operations.documents import CountsRow, Document, NeededRow, RefusedRow, StaleRow
+from headrace.operations.responses import CountsRow, NeededRow, RefusedRow, Response, StaleRow
 
 
-class DiffersRow(Document, frozen=True, kw_only=True):
+class DiffersRow(Response, frozen=True, kw_only=True):
     """How the values of a renamed column are other than they were. `kind` is `type`, `scale`, `sign` or
     `nulls`; `factor` is a decimal, of a scale."""
 
@@ -18,7 +18,7 @@ class DiffersRow(Document, frozen=True, kw_only=True):
     factor: str | None = None
 
 
-class MappingRow(Document, frozen=True, kw_only=True):
+class MappingRow(Response, frozen=True, kw_only=True):
     """A column, and what files call it from the first interval on. `score` is None where a person named the pair.
 
     Where the values differ, `proposed` is the expression that undoes it, if one is known; `convert` is the
@@ -34,7 +34,7 @@ class MappingRow(Document, frozen=True, kw_only=True):
     convert: str | None = None
 
 
-class AcceptDocument(Document, frozen=True, kw_only=True):
+class AcceptResponse(Response, frozen=True, kw_only=True):
     """`contract accept`. `state` is `accepted`, `patch` (nothing was written), `refused` or `declined`;
     `diff` is what changes in `file`."""
 
@@ -64,7 +64,7 @@ class AcceptDocument(Document, frozen=True, kw_only=True):
     something that was published is recomputed, for that depends on how old it is."""
 
 
-class InferDocument(Document, frozen=True, kw_only=True):
+class InferResponse(Response, frozen=True, kw_only=True):
     """`contract infer`: a contract's text, by what was observed. `written` says whether it is in `file` now."""
 
     now: datetime

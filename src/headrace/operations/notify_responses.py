@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headrace.operations.documents import Document
+from headrace.operations.responses import Response
 
 
-class NotifyRow(Document, frozen=True, kw_only=True):
+class NotifyRow(Response, frozen=True, kw_only=True):
     """`notify`: one owner over one contact, as declared. `told` is who is written to for it (a vendor's manager), null where nobody is;
     `wrong` says why that contact can't be written to. `sent`, `last_at`, `undelivered` (given up, or tried in vain until now) and `error`
     are of the messages of the last 30 days. Of `notify test` only: `state` (`ok`, `failed`, `skipped`), `seconds`, `error`."""

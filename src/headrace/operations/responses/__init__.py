@@ -4,17 +4,17 @@ Field names are INTERFACE's. Every field is always there: what isn't built or is
 Times are aware datetimes (ISO 8601 with offset in JSON); partition keys are text.
 """
 
-from headrace.operations.documents.base import CheckRow, ColumnRow, Document, ErrorRow, RepairRow
-from headrace.operations.documents.code import (
+from headrace.operations.responses.base import CheckRow, ColumnRow, ErrorRow, RepairRow, Response
+from headrace.operations.responses.code import (
     CodeFileRow,
     CodeRow,
     PackageRow,
     ProgramRow,
     PublishedCodeRow,
 )
-from headrace.operations.documents.planning import (
+from headrace.operations.responses.planning import (
     Affects,
-    ApplyDocument,
+    ApplyResponse,
     ChangeRow,
     CodeChangeRow,
     ColumnChange,
@@ -22,8 +22,8 @@ from headrace.operations.documents.planning import (
     DifferenceRow,
     EffectRow,
     NeededRow,
-    PlanDocument,
     PlannedFileRow,
+    PlanResponse,
     PromotedRow,
     RefusedRow,
     RowChange,
@@ -32,19 +32,19 @@ from headrace.operations.documents.planning import (
     StepRow,
     WeakenedRow,
 )
-from headrace.operations.documents.project import (
+from headrace.operations.responses.project import (
     BindingCounts,
     Counts,
-    DemoDocument,
     DemoEvent,
-    InitDocument,
+    DemoResponse,
+    InitResponse,
     NodeRow,
     Page,
     ProblemRow,
-    ValidateDocument,
+    ValidateResponse,
 )
-from headrace.operations.documents.reading import LineageDocument, LineageRow, ReadDocument, RenderDocument, RenderInput, TryDocument
-from headrace.operations.documents.running import (
+from headrace.operations.responses.reading import LineageResponse, LineageRow, ReadResponse, RenderInput, RenderResponse, TryResponse
+from headrace.operations.responses.running import (
     AttemptRow,
     DisagreedRow,
     LearntColumnRow,
@@ -56,10 +56,10 @@ from headrace.operations.documents.running import (
     RejectedRow,
     RepairedRow,
     RestatedRow,
-    RunDocument,
+    RunResponse,
     RunRow,
 )
-from headrace.operations.documents.status import (
+from headrace.operations.responses.status import (
     AssetCounts,
     AvailabilityRow,
     ConsumerRow,
@@ -75,13 +75,13 @@ from headrace.operations.documents.status import (
     ReadRow,
     RemovedRow,
     RiskRow,
-    StatusDocument,
+    StatusResponse,
 )
-from headrace.operations.documents.versions import VersionFileRow, VersionRow
+from headrace.operations.responses.versions import VersionFileRow, VersionRow
 
 __all__ = [
     "Affects",
-    "ApplyDocument",
+    "ApplyResponse",
     "AssetCounts",
     "AttemptRow",
     "AvailabilityRow",
@@ -96,21 +96,20 @@ __all__ = [
     "ConsumerRow",
     "Counts",
     "CountsRow",
-    "DemoDocument",
     "DemoEvent",
+    "DemoResponse",
     "DifferenceRow",
     "DisagreedRow",
-    "Document",
     "EffectRow",
     "ErrorRow",
     "ExportRow",
     "FilesRow",
     "HoldingRow",
-    "InitDocument",
+    "InitResponse",
     "LakeFilesRow",
     "LearntColumnRow",
     "LearntRow",
-    "LineageDocument",
+    "LineageResponse",
     "LineageRow",
     "LogRow",
     "NeededRow",
@@ -121,7 +120,7 @@ __all__ = [
     "PackageRow",
     "Page",
     "PausedRow",
-    "PlanDocument",
+    "PlanResponse",
     "PlannedFileRow",
     "ProblemRow",
     "ProgramRow",
@@ -131,26 +130,27 @@ __all__ = [
     "PublishedRow",
     "QuarantineCounts",
     "QuarantineRow",
-    "ReadDocument",
+    "ReadResponse",
     "ReadRow",
     "RefusedRow",
     "RejectedRow",
     "RemovedRow",
-    "RenderDocument",
     "RenderInput",
+    "RenderResponse",
     "RepairRow",
     "RepairedRow",
+    "Response",
     "RestatedRow",
     "RiskRow",
     "RowChange",
-    "RunDocument",
+    "RunResponse",
     "RunRow",
     "SpreadRow",
     "StaleRow",
-    "StatusDocument",
+    "StatusResponse",
     "StepRow",
-    "TryDocument",
-    "ValidateDocument",
+    "TryResponse",
+    "ValidateResponse",
     "VersionFileRow",
     "VersionRow",
     "WeakenedRow",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headrace.operations.documents.base import Document
-from headrace.operations.documents.code import CodeRow
+from headrace.operations.responses.base import Response
+from headrace.operations.responses.code import CodeRow
 
 
-class Counts(Document, frozen=True, kw_only=True):
+class Counts(Response, frozen=True, kw_only=True):
     """How many of each kind a project declares."""
 
     sources: int
@@ -17,7 +17,7 @@ class Counts(Document, frozen=True, kw_only=True):
     contracts: int
 
 
-class ProblemRow(Document, frozen=True, kw_only=True):
+class ProblemRow(Response, frozen=True, kw_only=True):
     """One problem of a declaration. `severity` is `error` or `warning`, `line` counts from 1."""
 
     severity: str
@@ -28,7 +28,7 @@ class ProblemRow(Document, frozen=True, kw_only=True):
     line: int
 
 
-class BindingCounts(Document, frozen=True, kw_only=True):
+class BindingCounts(Response, frozen=True, kw_only=True):
     """How many SQL statements DuckDB has bound, of bodies, checks and conditions; `left` are bound by the next `validate`."""
 
     statements: int
@@ -36,7 +36,7 @@ class BindingCounts(Document, frozen=True, kw_only=True):
     left: int
 
 
-class ValidateDocument(Document, frozen=True, kw_only=True):
+class ValidateResponse(Response, frozen=True, kw_only=True):
     """`validate`: every problem at once; `ok` is false as soon as one of them is an error."""
 
     ok: bool
@@ -45,7 +45,7 @@ class ValidateDocument(Document, frozen=True, kw_only=True):
     binding: BindingCounts | None = None
 
 
-class NodeRow(Document, frozen=True, kw_only=True):
+class NodeRow(Response, frozen=True, kw_only=True):
     """One line of `ls`. `kind` is `source`, `asset` or `consumer`, `body` is `sql`, `python`, `command` or null."""
 
     name: str
@@ -61,7 +61,7 @@ class NodeRow(Document, frozen=True, kw_only=True):
     """Of an asset: its code as the files are now."""
 
 
-class InitDocument(Document, frozen=True, kw_only=True):
+class InitResponse(Response, frozen=True, kw_only=True):
     """`init`: what was written, and what to type next."""
 
     directory: str
@@ -73,7 +73,7 @@ class InitDocument(Document, frozen=True, kw_only=True):
     next: str
 
 
-class DemoEvent(Document, frozen=True, kw_only=True):
+class DemoEvent(Response, frozen=True, kw_only=True):
     """One thing of the replay that a person should know. `injected` marks what the demo itself did wrong on purpose."""
 
     partition: str
@@ -83,7 +83,7 @@ class DemoEvent(Document, frozen=True, kw_only=True):
     injected: bool = False
 
 
-class DemoDocument(Document, frozen=True, kw_only=True):
+class DemoResponse(Response, frozen=True, kw_only=True):
     """`demo`: where it is, what the replay did, where its clock stands. Of `demo resume`: what the days came to that flowed since."""
 
     directory: str
@@ -113,7 +113,7 @@ class DemoDocument(Document, frozen=True, kw_only=True):
     next: str | None = None
 
 
-class Page(Document, frozen=True, kw_only=True):
+class Page(Response, frozen=True, kw_only=True):
     """One page of `explain`."""
 
     code: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from headrace.operations.documents import Document
+from headrace.operations.responses import Response
 
 
-class CheckOutcomeRow(Document, frozen=True, kw_only=True):
+class CheckOutcomeRow(Response, frozen=True, kw_only=True):
     """What a check came to once: `passed`, `failed`, or `unchecked` where there were no rows."""
 
     partition: str
@@ -18,7 +18,7 @@ class CheckOutcomeRow(Document, frozen=True, kw_only=True):
     attempt: str
 
 
-class CheckStandingRow(Document, frozen=True, kw_only=True):
+class CheckStandingRow(Response, frozen=True, kw_only=True):
     """`checks`: one declared check and what it came to last. `state` is the outcome, or `never`; `verdict` is what that meant for
     the partition. `runs` and `failures` count the outcomes in `history`, newest first."""
 
@@ -41,7 +41,7 @@ class CheckStandingRow(Document, frozen=True, kw_only=True):
     history: list[CheckOutcomeRow]
 
 
-class ChecksDocument(Document, frozen=True, kw_only=True):
+class ChecksResponse(Response, frozen=True, kw_only=True):
     """One page of all checks, by node and in the order of the files; `next` is the cursor of the next page, null on the last."""
 
     now: datetime
@@ -50,7 +50,7 @@ class ChecksDocument(Document, frozen=True, kw_only=True):
     next: str | None
 
 
-class ChallengedCheckRow(Document, frozen=True, kw_only=True):
+class ChallengedCheckRow(Response, frozen=True, kw_only=True):
     """`checks challenge`: one check put to the test. `verdict` is null where the time was over before one was found; `partition` is
     whose rows were changed. `caught` says what it noticed."""
 
@@ -70,7 +70,7 @@ class ChallengedCheckRow(Document, frozen=True, kw_only=True):
     line: int
 
 
-class SuggestedCheckRow(Document, frozen=True, kw_only=True):
+class SuggestedCheckRow(Response, frozen=True, kw_only=True):
     """`checks suggest`: a check that would notice what none does. `check` is what is written, `yaml` the same as text.
     `written` is the file that it was added to, null unless that was asked for."""
 
@@ -84,7 +84,7 @@ class SuggestedCheckRow(Document, frozen=True, kw_only=True):
     written: str | None = None
 
 
-class UnnoticedRow(Document, frozen=True, kw_only=True):
+class UnnoticedRow(Response, frozen=True, kw_only=True):
     """`checks challenge --unnoticed`: a fault that no check of its asset notices, with whom it would reach, and the check to add."""
 
     asset: str
@@ -99,7 +99,7 @@ class UnnoticedRow(Document, frozen=True, kw_only=True):
     suggestion: str | None
 
 
-class ChallengeDocument(Document, frozen=True, kw_only=True):
+class ChallengeResponse(Response, frozen=True, kw_only=True):
     """Everything that a challenge found out. `unfinished` names what was left when the time was over, `skipped` what has no rows."""
 
     checks: list[ChallengedCheckRow]

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from headrace.operations.documents import Document
+from headrace.operations.responses import Response
 
 
-class UpgradeDocument(Document, frozen=True, kw_only=True):
+class UpgradeResponse(Response, frozen=True, kw_only=True):
     """`db upgrade`: the state's version before and after; `backup` is the copy of the SQLite file that was made first."""
 
     before: int
@@ -19,7 +19,7 @@ class UpgradeDocument(Document, frozen=True, kw_only=True):
     backup: str | None
 
 
-class Finding(Document, frozen=True, kw_only=True):
+class Finding(Response, frozen=True, kw_only=True):
     """One thing that isn't as it should be. `severity` is `error`, or `note` where nothing is wrong yet."""
 
     severity: str
@@ -37,7 +37,7 @@ class Source(enum.StrEnum):
     AUDIT = "audit"
 
 
-class Difference(Document, frozen=True, kw_only=True):
+class Difference(Response, frozen=True, kw_only=True):
     """A row or a file that isn't as it should be. Without `field` it is missing (`stored` is null), or one too many (`expected` is
     null). A value that is known by its hash alone is `sha256:…`. `consumers` read what depends on it."""
 
@@ -50,14 +50,14 @@ class Difference(Document, frozen=True, kw_only=True):
     consumers: list[str]
 
 
-class Unchecked(Document, frozen=True, kw_only=True):
+class Unchecked(Response, frozen=True, kw_only=True):
     """What `db check` can't say anything about."""
 
     what: str
     why: str
 
 
-class CheckDocument(Document, frozen=True, kw_only=True):
+class CheckResponse(Response, frozen=True, kw_only=True):
     """`db check`: `ok` is false as soon as one finding is an error. Counts say what was looked at; `checked` has the rows of each table
     that were compared with the event log. `repair` is the command that puts right all that differs, if there is one. `repaired` counts
     the rows that `--repair` has put right."""
@@ -76,7 +76,7 @@ class CheckDocument(Document, frozen=True, kw_only=True):
     repaired: int = 0
 
 
-class BackupDocument(Document, frozen=True, kw_only=True):
+class BackupResponse(Response, frozen=True, kw_only=True):
     """`db backup` and `db restore`: the folder, and what is in it. `db restore --new-state` has no folder."""
 
     folder: str
@@ -106,7 +106,7 @@ class BackupDocument(Document, frozen=True, kw_only=True):
     """`restore --new-state`: the folder that the lake's files were moved to."""
 
 
-class Freed(Document, frozen=True, kw_only=True):
+class Freed(Response, frozen=True, kw_only=True):
     """How much of one kind."""
 
     kind: str
@@ -114,7 +114,7 @@ class Freed(Document, frozen=True, kw_only=True):
     size_bytes: int
 
 
-class GcDocument(Document, frozen=True, kw_only=True):
+class GcResponse(Response, frozen=True, kw_only=True):
     """`db gc`: what was freed, or with `--dry-run` would be."""
 
     dry_run: bool

@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 from headrace.model import Project
 from headrace.model.commands import command_line, place
 from headrace.operations import lessons, repaired, restatements
-from headrace.operations.documents import (
+from headrace.operations.other_choices import other_choices
+from headrace.operations.repairs import Broken, repairs
+from headrace.operations.responses import (
     AttemptRow,
     CountsRow,
     LearntRow,
@@ -19,10 +21,8 @@ from headrace.operations.documents import (
     RepairedRow,
     RepairRow,
     RestatedRow,
-    RunDocument,
+    RunResponse,
 )
-from headrace.operations.other_choices import other_choices
-from headrace.operations.repairs import Broken, repairs
 from headrace.operations.runs import error_row, listed, path_of, put_down_to_code, reason_of, rows_of
 from headrace.run.applying import newest
 from headrace.run.orders import PROPOSED, RunResult
@@ -40,7 +40,7 @@ WAITING_NAMED_MAX = 3
 ATTEMPTS_MAX = 1_000_000
 
 
-def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, *, counts: CountsRow | None = None) -> RunDocument:
+def run_response(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, *, counts: CountsRow | None = None) -> RunResponse:
     """What a run did. `counts` is what it announced."""
     with store.read() as tx:
         found = attempts.of_run(tx, result.run_id, limit=ATTEMPTS_MAX)
@@ -57,7 +57,7 @@ def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, 
     ]  # fmt: skip
     restated, proposed = _past(store, zone, result.run_id, {p.id for p in visible})
     mended = _repaired(store, result.run_id, [(p.node, p.partition) for p in visible])
-    return RunDocument(
+    return RunResponse(
         now=clock.now().astimezone(zone),
         run_id=str(result.run_id),
         state=result.state,

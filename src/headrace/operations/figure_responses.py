@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from headrace.operations.documents import AvailabilityRow, Document
+from headrace.operations.responses import AvailabilityRow, Response
 
 FIGURES = ("availability", "promises", "nodes", "owners", "domains", "uptime", "weakened", "goodput", "incidents", "sources", "use")
 """What can be explained."""
 
 
-class SpanRow(Document, frozen=True, kw_only=True):
+class SpanRow(Response, frozen=True, kw_only=True):
     """How a consumer was served from one moment to another, as known now; `claimed` is what was said at the time."""
 
     consumer: str
@@ -26,7 +26,7 @@ class SpanRow(Document, frozen=True, kw_only=True):
     """It was served only by an exception of others than the consumer's owner: not honestly available."""
 
 
-class ServedRow(Document, frozen=True, kw_only=True):
+class ServedRow(Response, frozen=True, kw_only=True):
     """How a consumer, an asset, a source, or all of an owner or a domain was served. Of a node it is what its strictest consumer needed
     of it; of an owner or domain the worst, with the mean beside it."""
 
@@ -43,7 +43,7 @@ class ServedRow(Document, frozen=True, kw_only=True):
     detail: AvailabilityRow | None = None
 
 
-class RunCountRow(Document, frozen=True, kw_only=True):
+class RunCountRow(Response, frozen=True, kw_only=True):
     """Runs of one kind and state that started in the window, and how many of them other tools would count as successes."""
 
     kind: str
@@ -52,7 +52,7 @@ class RunCountRow(Document, frozen=True, kw_only=True):
     succeeded: int
 
 
-class PromiseRow(Document, frozen=True, kw_only=True):
+class PromiseRow(Response, frozen=True, kw_only=True):
     """An obligation that fell due in the window."""
 
     consumer: str
@@ -64,7 +64,7 @@ class PromiseRow(Document, frozen=True, kw_only=True):
     waived: bool
 
 
-class WeakenedPromiseRow(Document, frozen=True, kw_only=True):
+class WeakenedPromiseRow(Response, frozen=True, kw_only=True):
     """A promise that was made less in the window, by whom."""
 
     node: str
@@ -75,7 +75,7 @@ class WeakenedPromiseRow(Document, frozen=True, kw_only=True):
     at: datetime
 
 
-class GoodputRow(Document, frozen=True, kw_only=True):
+class GoodputRow(Response, frozen=True, kw_only=True):
     """Of one node: rows that were delivered to it, or that attempts staged, in the window, and where they went; `goodput` is the share
     that is good. Never summed over nodes: the same rows pass through many."""
 
@@ -107,7 +107,7 @@ class GoodputRow(Document, frozen=True, kw_only=True):
     """The same as `goodput`: percent of what was delivered."""
 
 
-class IncidentTimesRow(Document, frozen=True, kw_only=True):
+class IncidentTimesRow(Response, frozen=True, kw_only=True):
     """How long one cause took to be noticed, and until all were served again; an open one until now."""
 
     id: str
@@ -122,7 +122,7 @@ class IncidentTimesRow(Document, frozen=True, kw_only=True):
     found_by_people: bool
 
 
-class SourceScoreRow(Document, frozen=True, kw_only=True):
+class SourceScoreRow(Response, frozen=True, kw_only=True):
     """What a source is worth, and how far it can be relied on: lower bounds, null with fewer than ten deliveries."""
 
     source: str
@@ -141,7 +141,7 @@ class SourceScoreRow(Document, frozen=True, kw_only=True):
     rows_missing: int
 
 
-class UseRow(Document, frozen=True, kw_only=True):
+class UseRow(Response, frozen=True, kw_only=True):
     """Who reads a node. A node that nobody was seen to read has one row without a reader, with what it cost all the same."""
 
     node: str
@@ -158,7 +158,7 @@ ROWS = (SpanRow, ServedRow, RunCountRow, PromiseRow, WeakenedPromiseRow, Goodput
 """What figures are made of; a schema says so by references, because JSON doesn't say which of them a row is."""
 
 
-class FigureDocument(Document, frozen=True, kw_only=True):
+class FigureResponse(Response, frozen=True, kw_only=True):
     """One figure of a window, what it says, and the rows that it is made of: all of one kind of ROWS."""
 
     figure: str

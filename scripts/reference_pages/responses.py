@@ -1,4 +1,4 @@
-"""The JSON documents, from the classes that define them: their fields, types, and what is said below each."""
+"""The JSON responses of commands, from the classes that define them: their fields, types, and what is said below each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scripts.reference_pages.markdown import page as written
 
 
 class Field(NamedTuple):
-    """One field of a document."""
+    """One field of a response."""
 
     name: str
     kind: str
@@ -28,13 +28,13 @@ class Struct(NamedTuple):
 
 
 def page(package: Path) -> str:
-    """The page: every class of `headrace.operations` that derives from `Document`."""
+    """The page: every class of `headrace.operations` that derives from `Response`."""
     lead = (
         "What `--json` prints, and what `headrace.Session` gives. Every field is always there: what isn't known is null, never left out."
         " Times are ISO 8601 with offset, decimals are text. Fields may be added; none is renamed or dropped without a deprecation."
     )
     structs = [struct for path in sorted((package / "operations").rglob("*.py")) for struct in _structs(path)]
-    return written("JSON documents", lead, *map(_part, structs))
+    return written("JSON responses", lead, *map(_part, structs))
 
 
 def _part(struct: Struct) -> list[str]:
@@ -45,7 +45,7 @@ def _part(struct: Struct) -> list[str]:
 def _structs(path: Path) -> Iterator[Struct]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id == "Document" for base in node.bases):
+        if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id == "Response" for base in node.bases):
             meaning = "\n".join(line.strip() for line in (ast.get_docstring(node) or "").splitlines())
             yield Struct(node.name, meaning, tuple(_fields(node)))
 

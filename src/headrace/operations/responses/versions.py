@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headrace.operations.documents.base import Document
+from headrace.operations.responses.base import Response
 
 
-class VersionFileRow(Document, frozen=True, kw_only=True):
+class VersionFileRow(Response, frozen=True, kw_only=True):
     """A file of a version, with the SHA-256 of the bytes that are stored."""
 
     path: str
     sha256: str
 
 
-class VersionRow(Document, frozen=True, kw_only=True):
+class VersionRow(Response, frozen=True, kw_only=True):
     """A version of the project: who put it into force, when, by which plan (null: before plans had ids), and its files."""
 
     version: int

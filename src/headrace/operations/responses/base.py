@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
+class Response(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all documents: immutable, encodable as JSON, no field is ever left out."""
 
 
-class ErrorRow(Document, frozen=True, kw_only=True):
+class ErrorRow(Response, frozen=True, kw_only=True):
     """Why an attempt failed, in the user's terms. `code` has a page (`headrace explain CODE`) where it isn't null."""
 
     kind: str
@@ -22,14 +22,14 @@ class ErrorRow(Document, frozen=True, kw_only=True):
     code: str | None = None
 
 
-class ColumnRow(Document, frozen=True, kw_only=True):
+class ColumnRow(Response, frozen=True, kw_only=True):
     """A column by name and DuckDB type."""
 
     name: str
     type: str
 
 
-class CheckRow(Document, frozen=True, kw_only=True):
+class CheckRow(Response, frozen=True, kw_only=True):
     """What one check came to. `outcome` is `passed`, `failed` or `unchecked`."""
 
     name: str
@@ -42,7 +42,7 @@ class CheckRow(Document, frozen=True, kw_only=True):
     sample: list[dict[str, Any]] = []
 
 
-class RepairRow(Document, frozen=True, kw_only=True):
+class RepairRow(Response, frozen=True, kw_only=True):
     """What repairs partitions of one node that didn't get through: what a person does before (null: nothing), and what is typed then,
     one command after the other."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from headrace.operations.documents.base import CheckRow, Document, ErrorRow, RepairRow
-from headrace.operations.documents.code import CodeRow
-from headrace.operations.documents.planning import CountsRow
+from headrace.operations.responses.base import CheckRow, ErrorRow, RepairRow, Response
+from headrace.operations.responses.code import CodeRow
+from headrace.operations.responses.planning import CountsRow
 
 
-class AttemptRow(Document, frozen=True, kw_only=True):
+class AttemptRow(Response, frozen=True, kw_only=True):
     """One attempt of a run. `asset` is the node: an asset, or the source that was taken in."""
 
     id: str
@@ -27,7 +27,7 @@ class AttemptRow(Document, frozen=True, kw_only=True):
     error: ErrorRow | None = None
 
 
-class PublishedRow(Document, frozen=True, kw_only=True):
+class PublishedRow(Response, frozen=True, kw_only=True):
     """One partition that a run made visible, with the lake snapshot that did it."""
 
     asset: str
@@ -39,7 +39,7 @@ class PublishedRow(Document, frozen=True, kw_only=True):
     """Same content as the publication before, so nothing that depends on it was computed again."""
 
 
-class RejectedRow(Document, frozen=True, kw_only=True):
+class RejectedRow(Response, frozen=True, kw_only=True):
     """One partition that didn't get through: `state` is `held`, `rejected` or `failed`."""
 
     asset: str
@@ -49,7 +49,7 @@ class RejectedRow(Document, frozen=True, kw_only=True):
     rows: int | None = None
 
 
-class RestatedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+class RestatedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """The past changed: partitions of a node that readers had seen were published again with other rows. `cause` is
     `restatement` (`because` names the sources that delivered again), `correction` (the same, of an exception, or of what an incident
     says was wrong), `arrival` (`because` names what was optional and came only then), `code`, or `again`
@@ -68,7 +68,7 @@ class RestatedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"})
     """Who reads it."""
 
 
-class ProposedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+class ProposedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """Partitions of a node that are stale and are made again only if somebody asks, with the command that asks. `own_code`: because
     the node's own code changed; else something that it reads was published again. `incident`: that code has only failed so far, and is
     corrected first, as `command` says."""
@@ -82,7 +82,7 @@ class ProposedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"})
     incident: str | None = None
 
 
-class RepairedRow(Document, frozen=True, kw_only=True):
+class RepairedRow(Response, frozen=True, kw_only=True):
     """Partitions of a node that a run published and that had failed, been held, rejected or lost before. `still_wrong` is how many others
     of the node stand wrong; `assets` and `consumers` are all that reads it, through others too."""
 
@@ -93,14 +93,14 @@ class RepairedRow(Document, frozen=True, kw_only=True):
     consumers: list[str]
 
 
-class LearntColumnRow(Document, frozen=True, kw_only=True):
+class LearntColumnRow(Response, frozen=True, kw_only=True):
     """A column of a source, with the type that its values are read as."""
 
     name: str
     type: str
 
 
-class DisagreedRow(Document, frozen=True, kw_only=True):
+class DisagreedRow(Response, frozen=True, kw_only=True):
     """A delivery that doesn't show what the others show: of a column, the first value that isn't of their type and its line; without
     a column, another header."""
 
@@ -112,7 +112,7 @@ class DisagreedRow(Document, frozen=True, kw_only=True):
     text: str
 
 
-class LearntRow(Document, frozen=True, kw_only=True):
+class LearntRow(Response, frozen=True, kw_only=True):
     """What was learnt at a source's first publication, and from which deliveries. `by` is `contract` where a contract says the types,
     else `deliveries`; `header` says whether the names of the columns are the delivery's own."""
 
@@ -138,7 +138,7 @@ class LearntRow(Document, frozen=True, kw_only=True):
     attempt: str
 
 
-class RunDocument(Document, frozen=True, kw_only=True):
+class RunResponse(Response, frozen=True, kw_only=True):
     """`run` and `tick`. `state` is `succeeded`, `failed`, `partial`, `nothing_due`, or `cancelled` by somebody meanwhile."""
 
     now: datetime
@@ -165,7 +165,7 @@ class RunDocument(Document, frozen=True, kw_only=True):
     """How many partitions `run --again` and `retry` announced before they began; null for others."""
 
 
-class RunRow(Document, frozen=True, kw_only=True):
+class RunRow(Response, frozen=True, kw_only=True):
     """One partition of one attempt of one run; a run that attempted nothing has one row whose node is null."""
 
     run_id: str
@@ -197,7 +197,7 @@ class RunRow(Document, frozen=True, kw_only=True):
     """Of an attempt at an asset, where one run was asked for: the code that it ran."""
 
 
-class LogRow(Document, frozen=True, kw_only=True):
+class LogRow(Response, frozen=True, kw_only=True):
     """One captured line of one attempt, with what became of the attempt; `number` is the line's in the whole log."""
 
     node: str
@@ -213,7 +213,7 @@ class LogRow(Document, frozen=True, kw_only=True):
     text: str
 
 
-class QuarantineRow(Document, frozen=True, kw_only=True):
+class QuarantineRow(Response, frozen=True, kw_only=True):
     """Held or rejected data that waits, readable, with the reason."""
 
     node: str

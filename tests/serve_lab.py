@@ -113,7 +113,7 @@ def headrace(root: Path, *arguments: str, code: int = 0) -> str:
     return out.getvalue()
 
 
-def document(root: Path, *arguments: str) -> Any:
+def response(root: Path, *arguments: str) -> Any:
     return json.loads(headrace(root, *arguments, "--json"))
 
 

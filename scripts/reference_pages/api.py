@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from headrace.web.openapi import document
+from headrace.web.openapi import description
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
 
@@ -28,7 +28,7 @@ ACTS = (
 
 def page() -> str:
     """The page."""
-    found = [(path, method, one) for path, methods in document()["paths"].items() for method, one in methods.items()]
+    found = [(path, method, one) for path, methods in description()["paths"].items() for method, one in methods.items()]
     looked = [_row(path, one) for path, method, one in found if method == "get"]
     done = [_row(path, one) for path, method, one in found if method == "post"]
     head = ("path", "parameters", "document", "what it is")

@@ -39,9 +39,9 @@ def test_one_entry_shows_all_that_it_says(shop: Project) -> None:
 
 def test_a_changed_entry_is_named(shop: Project) -> None:
     """Would catch: a trail that somebody with the database's file altered, and that still verifies."""
-    document = shop.json("audit", "verify")
-    assert document["ok"]
-    assert document["broken_at"] is None
+    response = shop.json("audit", "verify")
+    assert response["ok"]
+    assert response["broken_at"] is None
     assert "as written" in shop.text("audit", "verify")
     with sqlite3.connect(shop.root / ".headrace/state.db") as db:
         db.execute("drop trigger audit_no_update")
@@ -53,13 +53,13 @@ def test_a_changed_entry_is_named(shop: Project) -> None:
 
 def test_an_end_that_was_cut_off_shows_by_the_head_that_was_noted(shop: Project) -> None:
     """Would catch: the last entries taken away, which a chain alone can't show."""
-    document = shop.json("audit", "verify")
-    assert shop.json("audit", "verify", "--head", document["head"])["ok"]
+    response = shop.json("audit", "verify")
+    assert shop.json("audit", "verify", "--head", response["head"])["ok"]
     with sqlite3.connect(shop.root / ".headrace/state.db") as db:
         db.execute("drop trigger audit_no_delete")
-        db.execute("delete from audit where seq > ?", (document["entries"] - 2,))
+        db.execute("delete from audit where seq > ?", (response["entries"] - 2,))
     assert "those after entry" in " ".join(shop.json("audit", "verify")["missing"]), "the event log knows the last entry"
-    cut = shop.json("audit", "verify", "--head", document["head"])
+    cut = shop.json("audit", "verify", "--head", response["head"])
     assert not cut["ok"]
     assert "cut off" in cut["reason"]
     assert "no hash" in shop.refused("audit", "verify", "--head", "beef")

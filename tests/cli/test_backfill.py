@@ -27,21 +27,21 @@ def content(root: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def made(document: dict[str, Any]) -> dict[str, tuple[int, str, str]]:
-    return {row["asset"]: (row["partitions"], row["from"], row["to"]) for row in document["assets"]}
+def made(response: dict[str, Any]) -> dict[str, tuple[int, str, str]]:
+    return {row["asset"]: (row["partitions"], row["from"], row["to"]) for row in response["assets"]}
 
 
 def test_a_dry_run_says_what_would_be_made_and_writes_nothing(shop: Project) -> None:
     """Would catch a look that is written down, a plan that is kept, and a day chosen whose delivery was rejected or never came."""
     before = content(shop.root)
-    document = shop.json("backfill", "orders_clean", *RANGE, "--mode", "all", "--dry-run")
+    response = shop.json("backfill", "orders_clean", *RANGE, "--mode", "all", "--dry-run")
     assert content(shop.root) == before
-    assert set(document) >= PLANNED
-    assert document["id"] is None and re.fullmatch("p-[0-9a-f]{16}", document["plan_id"])
-    assert made(document)["orders_clean"] == (4, "2025-03-01", "2025-03-04")
-    assert made(document)["revenue"] == (4, "2025-03-01", "2025-03-04")
-    assert document["affects"]["consumers"] == ["dashboard", "morning-report"]
-    assert document["command"].startswith("headrace backfill orders_clean --from 2025-03-01 --to 2025-03-05 --mode all")
+    assert set(response) >= PLANNED
+    assert response["id"] is None and re.fullmatch("p-[0-9a-f]{16}", response["plan_id"])
+    assert made(response)["orders_clean"] == (4, "2025-03-01", "2025-03-04")
+    assert made(response)["revenue"] == (4, "2025-03-01", "2025-03-04")
+    assert response["affects"]["consumers"] == ["dashboard", "morning-report"]
+    assert response["command"].startswith("headrace backfill orders_clean --from 2025-03-01 --to 2025-03-05 --mode all")
     assert shop.json("backfills")["backfills"] == []
 
 
@@ -51,11 +51,11 @@ def test_a_new_project_is_planned_without_being_touched(new: Project) -> None:
     for day in (1, 2, 4):
         (new.root / "landing" / f"orders_2025-03-0{day}.csv").write_text(f"id,customer,amount,day\n1,Ada,1.00,2025-03-0{day}\n")
     before = content(new.root)
-    document = new.json("backfill", "+revenue", *RANGE, "--dry-run", "--now", "2025-03-06T08:00+01:00")
+    response = new.json("backfill", "+revenue", *RANGE, "--dry-run", "--now", "2025-03-06T08:00+01:00")
     assert content(new.root) == before
-    assert made(document)["orders"] == made(document)["revenue"] == (3, "2025-03-01", "2025-03-04")
-    assert next(row for row in document["assets"] if row["asset"] == "revenue")["ranges"] == 2
-    assert {"asset": "orders", "partitions": 2, "why": "nothing was delivered"} in document["skipped"]
+    assert made(response)["orders"] == made(response)["revenue"] == (3, "2025-03-01", "2025-03-04")
+    assert next(row for row in response["assets"] if row["asset"] == "revenue")["ranges"] == 2
+    assert {"asset": "orders", "partitions": 2, "why": "nothing was delivered"} in response["skipped"]
 
 
 def test_what_has_no_partitions_needs_no_range(shop: Project) -> None:
@@ -63,8 +63,8 @@ def test_what_has_no_partitions_needs_no_range(shop: Project) -> None:
     whole = shop.root / "assets/customers.sql"
     whole.write_text("/* headrace\nowner: core\n*/\nselect customer, count(*) as orders from orders_clean group by customer\n")
     shop.json("apply", "--yes")
-    document = shop.json("backfill", "customers", "--mode", "all", "--dry-run")
-    assert made(document) == {"customers": (1, "*", "*")}
+    response = shop.json("backfill", "customers", "--mode", "all", "--dry-run")
+    assert made(response) == {"customers": (1, "*", "*")}
     assert "revenue needs a range" in shop.refused("backfill", "customers", "revenue", "--reason", "x")
 
 
@@ -74,12 +74,12 @@ def test_only_what_was_named(shop: Project) -> None:
 
 def test_what_failed_is_found_without_a_range(shop: Project) -> None:
     """Would catch a mode that takes everything missing for something that failed, and times that are read in another zone."""
-    document = shop.json("backfill", "--mode", "failed", "--since", "30d", "--dry-run")
+    response = shop.json("backfill", "--mode", "failed", "--since", "30d", "--dry-run")
     reads = ("2025-03-04", "2025-03-04")
-    assert made(document) == {
+    assert made(response) == {
         "orders_clean": (1, *reads), "revenue": (1, *reads), "page": (1, *reads), "fails": (4, "2025-03-01", "2025-03-04"),
     }  # fmt: skip
-    why = {row["asset"]: row["why"] for row in document["assets"]}
+    why = {row["asset"]: row["why"] for row in response["assets"]}
     assert why == {
         "orders_clean": "failed", "revenue": "reads orders_clean", "page": "reads revenue", "fails": "3 failed, 1 because of revenue",
     }  # fmt: skip
@@ -140,9 +140,9 @@ def test_a_reason_and_somebody_to_agree(shop: Project) -> None:
 
 
 def test_nothing_to_do_is_no_failure_and_no_plan(shop: Project) -> None:
-    document = shop.json("backfill", "revenue", "--from", "2025-03-01", "--to", "2025-03-02", "--only", "--reason", "x", "--yes")
-    assert document["state"] == "nothing_due"
-    assert document["skipped"] == [{"asset": "revenue", "partitions": 2, "why": "published, and not stale"}]
+    response = shop.json("backfill", "revenue", "--from", "2025-03-01", "--to", "2025-03-02", "--only", "--reason", "x", "--yes")
+    assert response["state"] == "nothing_due"
+    assert response["skipped"] == [{"asset": "revenue", "partitions": 2, "why": "published, and not stale"}]
     assert shop.json("backfills")["backfills"] == []
 
 
@@ -204,9 +204,9 @@ def test_one_that_runs_is_shown_with_what_is_to_come_paused_and_gone_on_with(sho
     said = json.loads(going_on.communicate(timeout=60)[0])
     assert (said["state"], said["published"], going_on.returncode) == ("paused", 0, 4)
     assert shop.json("backfills", "resume", "1", "--reason", "back")["state"] == "succeeded"
-    document = shop.json("backfills", "1")
-    assert (document["state"], document["published"], document["failed"]) == ("succeeded", 3, 0)
-    assert document["changed"] == {"partitions": 3, "rows_added": 3, "rows_removed": 0, "rows_changed": 0}
+    response = shop.json("backfills", "1")
+    assert (response["state"], response["published"], response["failed"]) == ("succeeded", 3, 0)
+    assert response["changed"] == {"partitions": 3, "rows_added": 3, "rows_removed": 0, "rows_changed": 0}
 
 
 def test_what_fails_anyway_is_left_out_unless_it_is_named(shop: Project) -> None:
@@ -215,10 +215,10 @@ def test_what_fails_anyway_is_left_out_unless_it_is_named(shop: Project) -> None
     changed.write_text(changed.read_text().replace("cast(amount", "cast(2 * amount"))
     shop.text("apply", "--yes")
     asked = ("backfill", "orders_clean", "--from", "2025-03-01", "--to", "2025-03-03", "--reason", "units")
-    document = shop.json(*asked, "--yes")
-    assert (document["state"], document["failed"]) == ("succeeded", 0)
-    assert set(made(document)) == {"orders_clean", "revenue", "page"}
-    left = [row for row in document["skipped"] if row["asset"] == "fails"]
+    response = shop.json(*asked, "--yes")
+    assert (response["state"], response["failed"]) == ("succeeded", 0)
+    assert set(made(response)) == {"orders_clean", "revenue", "page"}
+    left = [row for row in response["skipped"] if row["asset"] == "fails"]
     assert [(row["partitions"], "headrace backfill fails" in row["why"]) for row in left] == [(3, True)]
     named = ("backfill", "fails", "--from", "2025-03-01", "--to", "2025-03-03", "--reason", "units", "--dry-run")
     assert made(shop.json(*named))["fails"] == (3, "2025-03-01", "2025-03-03")
@@ -242,16 +242,16 @@ def test_what_a_backfill_couldnt_make_can_be_looked_at(shop: Project) -> None:
     shop.text("apply", "--yes")
     code, _, _ = shop.call(shop.root, "backfill", "orders_clean", *RANGE, "--mode", "all", "--reason", "units", "--yes")
     assert code != 0
-    document = shop.json("backfills", "1")
-    assert document["state"] == "failed"
-    rejected = [row for row in document["failures"] if row["state"] == "rejected"]
+    response = shop.json("backfills", "1")
+    assert response["state"] == "failed"
+    rejected = [row for row in response["failures"] if row["state"] == "rejected"]
     assert rejected
     for row in rejected:
         assert [check["outcome"] for check in row["checks"]] == ["failed"], row
         assert row["sample"] and all(sample["id"] not in (1, 2) for sample in row["sample"])
         assert "orders_clean.sql" in row["first"]
     text = shop.text("backfills", "1")
-    for said in ("check ", "for example:", "to do: correct assets/orders_clean.sql", f"headrace logs {document['failures'][0]['attempt']}",
+    for said in ("check ", "for example:", "to do: correct assets/orders_clean.sql", f"headrace logs {response['failures'][0]['attempt']}",
                  "headrace apply", "headrace backfills resume 1 --reason TEXT"):  # fmt: skip
         assert said in text, text
 

@@ -152,8 +152,8 @@ def test_validate_binds_what_fits_and_says_what_is_left(shop: Project, tmp_path:
     monkeypatch.setattr(binding, "VALIDATE_SECONDS", 0.0)
     monkeypatch.setattr("headrace.operations.validate.VALIDATE_SECONDS", 0.0)
     write(shop, "later", "select id, day from orders_clean where id > 1")
-    document = shop.json("validate")
-    assert document["binding"]["left"] >= 1
+    response = shop.json("validate")
+    assert response["binding"]["left"] >= 1
     assert "not bound yet: headrace validate --bind" in shop.text("validate")
     assert shop.json("validate", "--bind")["binding"]["left"] == 0
     assert shop.json("validate")["binding"]["left"] == 0

@@ -18,12 +18,12 @@ def corrected(shop: Project) -> int:
 
 def test_by_declared_keys_changed_rows_are_one_change(shop: Project) -> None:
     before = corrected(shop)
-    document = shop.json("diff", "orders_clean", "--at", str(before))
-    assert document["keys"] == ["id"] or document["keys"] is None
-    document = shop.json("diff", "orders_clean@2025-03-02", "--at", str(before), "--keys", "id,day")
-    assert [document[name] for name in ("rows_added", "rows_removed", "rows_changed")] == [1, 1, 1]
-    assert document["cells"] == {"amount": 1}
-    assert {row["change"]: (row["before"], row["after"]) for row in document["sample"]} == {
+    response = shop.json("diff", "orders_clean", "--at", str(before))
+    assert response["keys"] == ["id"] or response["keys"] is None
+    response = shop.json("diff", "orders_clean@2025-03-02", "--at", str(before), "--keys", "id,day")
+    assert [response[name] for name in ("rows_added", "rows_removed", "rows_changed")] == [1, 1, 1]
+    assert response["cells"] == {"amount": 1}
+    assert {row["change"]: (row["before"], row["after"]) for row in response["sample"]} == {
         "changed": (
             {"id": 1, "customer": "Ada", "amount": "19.90", "day": "2025-03-02"},
             {"id": 1, "customer": "Ada", "amount": "20.90", "day": "2025-03-02"},
@@ -31,14 +31,14 @@ def test_by_declared_keys_changed_rows_are_one_change(shop: Project) -> None:
         "added": (None, {"id": 4, "customer": "Edsger", "amount": "1.00", "day": "2025-03-02"}),
         "removed": ({"id": 3, "customer": "Linus", "amount": "7.10", "day": "2025-03-02"}, None),
     }
-    assert document["partitions"] == [{"partition": "2025-03-02", "change": "republished", "rows_before": 3, "rows_after": 3}]
+    assert response["partitions"] == [{"partition": "2025-03-02", "change": "republished", "rows_before": 3, "rows_after": 3}]
 
 
 def test_without_keys_rows_are_compared_whole(shop: Project) -> None:
     """revenue declares no key: a changed row is one removed and one added."""
     before = corrected(shop)
-    document = shop.json("diff", "revenue", "--at", str(before))
-    assert (document["keys"], document["rows_added"], document["rows_removed"], document["rows_changed"]) == (None, 1, 1, None)
+    response = shop.json("diff", "revenue", "--at", str(before))
+    assert (response["keys"], response["rows_added"], response["rows_removed"], response["rows_changed"]) == (None, 1, 1, None)
     text = shop.text("diff", "revenue", "--at", str(before))
     assert "- day=2025-03-02  revenue=32.00" in text
     assert "there are no keys" in text
@@ -60,9 +60,9 @@ def test_a_new_column_is_told_and_only_common_ones_are_compared(shop: Project) -
     path.write_text(path.read_text().replace("select day,", "select day, max(customer) as best,"))
     shop.text("apply", "--yes", "--now", LATER)
     shop.json("run", "revenue", "--partition", "2025-03-01", "--now", LATER)
-    document = shop.json("diff", "revenue", "--at", str(before))
-    assert document["columns"] == [{"column": "best", "change": "added", "before": None, "after": "VARCHAR"}]
-    assert (document["rows_added"], document["rows_removed"]) == (0, 0)
+    response = shop.json("diff", "revenue", "--at", str(before))
+    assert response["columns"] == [{"column": "best", "change": "added", "before": None, "after": "VARCHAR"}]
+    assert (response["rows_added"], response["rows_removed"]) == (0, 0)
 
 
 def test_what_cannot_be_compared_is_said(shop: Project, new: Project) -> None:
@@ -86,5 +86,5 @@ def test_rows_of_a_hostile_source_do_no_harm(shop: Project) -> None:
         "id,customer,amount,day\n" + GOOD.format("2025-03-03").replace("Ada", "x' or 1=1 --")
     )
     shop.json("tick", "--now", LATER)
-    document = shop.json("diff", "orders", "--at", str(before), "--keys", "id,day")
-    assert (document["rows_changed"], document["cells"]) == (1, {"customer": 1})
+    response = shop.json("diff", "orders", "--at", str(before), "--keys", "id,day")
+    assert (response["rows_changed"], response["cells"]) == (1, {"customer": 1})

@@ -29,8 +29,8 @@ def test_a_rebuilt_project_is_told_what_to_type_and_goes_on(new: Project) -> Non
     assert exported() == 6
     shutil.rmtree(new.root / ".headrace")
     (new.root / "landing/orders_2025-03-01.csv").write_text("id,customer,amount,day\n1,Ada,1.00,2025-03-01\n")
-    document = new.json("tick", "--now", LATER)
-    errors = [row["error"] for row in document["attempts"] if row["asset"] == "extract"]
+    response = new.json("tick", "--now", LATER)
+    errors = [row["error"] for row in response["attempts"] if row["asset"] == "extract"]
     assert errors
     assert all("another project" in error["message"] for error in errors), errors
     assert exported() == 6, "nothing of the other project is replaced"

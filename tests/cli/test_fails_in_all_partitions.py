@@ -18,9 +18,9 @@ def partitions(project: Project, node: str) -> list[tuple[str, str, str]]:
         return connection.execute("select partition, state, reason from partition where node = ? order by partition", (node,)).fetchall()
 
 
-def failed_attempts(document: object) -> list[dict[str, object]]:
-    assert isinstance(document, dict)
-    return [row for row in document["attempts"] if row["asset"] == "broken" and row["state"] == "failed"]
+def failed_attempts(response: object) -> list[dict[str, object]]:
+    assert isinstance(response, dict)
+    return [row for row in response["attempts"] if row["asset"] == "broken" and row["state"] == "failed"]
 
 
 @pytest.mark.parametrize("batch", ["off", "auto"])
@@ -32,8 +32,8 @@ def test_it_fails_once_and_the_others_say_like_which(new: Project, batch: str) -
     (new.root / "landing").mkdir()
     for day in DAYS:
         (new.root / f"landing/orders_{day}.csv").write_text(f"id,customer,amount,day\n1,Ada,1.00,{day}\n")
-    document = new.json("tick", "--now", LATER)
-    attempts = failed_attempts(document)
+    response = new.json("tick", "--now", LATER)
+    attempts = failed_attempts(response)
     assert 1 <= len(attempts) <= 2, "the one worker may have the next one in hand already"
     found = partitions(new, "broken")
     assert [state for _, state, _ in found] == ["failed"] * len(DAYS)

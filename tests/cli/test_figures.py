@@ -187,19 +187,19 @@ def test_all_views_say_what_the_raw_tables_say(shop: Project, seed: int) -> None
     dice = random.Random(seed)
     with tables(shop) as db:
         made_up(db, dice)
-        document = shop.json("status")
-        until = datetime.fromisoformat(document["now"]).astimezone(ZONE)
+        response = shop.json("status")
+        until = datetime.fromisoformat(response["now"]).astimezone(ZONE)
         window = (us(until - timedelta(30)), us(until))
         runs, good = uptime_of(db, window)
-        assert (document["runs_started"], document["classic_uptime"]) == (runs, floored(good, runs))
+        assert (response["runs_started"], response["classic_uptime"]) == (runs, floored(good, runs))
         assert sum(one["runs"] for one in shop.json("status", "--explain", "uptime")["rows"]) == runs
         goodput_agrees(shop, goodput_of(db, window))
         incidents_agree(shop, db, window)
-        for consumer in document["consumers"]:
+        for consumer in response["consumers"]:
             served_agrees(shop, consumer, *served_of(db, consumer["name"]))
-    worst = min(document["consumers"], key=lambda one: float(one["availability"]["honest"]))
-    assert document["honest_availability"] == worst["availability"]["honest"]
-    assert document["minutes_lost"] == sum(one["availability"]["lost_minutes"] for one in document["consumers"])
+    worst = min(response["consumers"], key=lambda one: float(one["availability"]["honest"]))
+    assert response["honest_availability"] == worst["availability"]["honest"]
+    assert response["minutes_lost"] == sum(one["availability"]["lost_minutes"] for one in response["consumers"])
 
 
 def test_a_run_with_nothing_due_doesnt_raise_the_uptime(shop: Project) -> None:
@@ -212,9 +212,9 @@ def test_a_run_with_nothing_due_doesnt_raise_the_uptime(shop: Project) -> None:
         same = ("runs_started", "classic_uptime", "uptime_text")
         assert [after[name] for name in same] == [before[name] for name in same]
         db.execute("update run set state = 'nothing_due'")
-    document = shop.json("status")
-    assert (document["runs_started"], document["classic_uptime"]) == (0, None)
-    assert document["uptime_text"] == "no data: no run had anything due"
+    response = shop.json("status")
+    assert (response["runs_started"], response["classic_uptime"]) == (0, None)
+    assert response["uptime_text"] == "no data: no run had anything due"
     assert shop.json("status", "--explain", "uptime")["rows"] == []
 
 
@@ -267,14 +267,14 @@ def test_what_is_promised_less_and_who_is_removed_stay_in_the_figures(shop: Proj
     path.write_text("- {consumer: morning-report, owner: core, reads: [revenue, page], due: '09:00'}\n")
     before = {row["consumer"] + row["interval"]: row for row in shop.json("status", "--explain", "promises")["rows"]}
     shop.json("apply", "--yes", *LATER)
-    document = shop.json("status")
-    assert document["promises_weakened"] == 2
+    response = shop.json("status")
+    assert response["promises_weakened"] == 2
     weakened = shop.json("status", "--explain", "weakened")["rows"]
     assert [(row["node"], row["what"], row["before"]) for row in weakened] == [
         ("dashboard", "promise", "no older than 30h"), ("morning-report", "due", "by 07:00"),
     ]  # fmt: skip
-    assert [row["name"] for row in document["removed"]] == ["dashboard"]
-    assert document["removed"][0]["availability"]["lost_minutes"] > 0
+    assert [row["name"] for row in response["removed"]] == ["dashboard"]
+    assert response["removed"][0]["availability"]["lost_minutes"] > 0
     after = {row["consumer"] + row["interval"]: row for row in shop.json("status", "--explain", "promises")["rows"]}
     assert {key: row for key, row in after.items() if key in before} == before
 

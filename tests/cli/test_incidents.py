@@ -29,14 +29,14 @@ def test_status_names_the_incident_that_a_consumer_waits_for(shop: Project) -> N
     """A reason without its incident can't be followed to who repairs it. Would also catch: "1 cause
     holds" where one interval waits for the first incident and another one for the second."""
     numbers = {one["cause"]["node"]: one["id"] for one in shop.json("incidents")}
-    document = shop.json("status")
-    assert document["incidents_open"] == 3
-    waits = {one["name"]: one["incident"] for one in document["consumers"]}
+    response = shop.json("status")
+    assert response["incidents_open"] == 3
+    waits = {one["name"]: one["incident"] for one in response["consumers"]}
     assert waits["morning-report"] == numbers["orders"]
-    report = next(one for one in document["consumers"] if one["name"] == "morning-report")
+    report = next(one for one in response["consumers"] if one["name"] == "morning-report")
     assert report["reason"].startswith(f"{waits['morning-report']} ")
-    assert document["next"] == "headrace why morning-report"
-    assert document["holding"] == {"causes": 2, "assets": 4, "consumers": 2, "command": f"headrace fix {numbers['orders']}"}
+    assert response["next"] == "headrace why morning-report"
+    assert response["holding"] == {"causes": 2, "assets": 4, "consumers": 2, "command": f"headrace fix {numbers['orders']}"}
     last = shop.text("status").splitlines()[-2:]
     assert last[0].startswith("2 causes hold 4 assets and 2 consumers.")
     assert last[1].startswith(f"next: headrace why morning-report      then: headrace fix {numbers['orders']}")

@@ -78,10 +78,10 @@ def test_a_repair_that_fails_names_the_incident_of_its_own_failure(shop: Callabl
     deliver(project, 10, rows(10, "till,total,city"))
     project.json("tick", "--now", at(10))
     now = ("--now", at(10, "07:30"))
-    document = project.json("fix", "INC-1", "--yes", *now)
+    response = project.json("fix", "INC-1", "--yes", *now)
     (code,) = [one for one in project.json("incidents", *now) if one["cause"]["kind"] == "code_error"]
     assert code["cause"]["node"] == "takings" and code["affected"]["partitions"] == ["2026-03-11"]
-    (named,) = [row for row in document["still"] if row["what"] == "takings@2026-03-11"]
+    (named,) = [row for row in response["still"] if row["what"] == "takings@2026-03-11"]
     assert named["command"] == f"headrace incident {code['id']}" and "no till may have more than 20" in named["text"]
     page = project.text("backfills", "1", *now)
     assert "is what readers saw before" not in page
@@ -113,13 +113,13 @@ def test_a_rejected_delivery_is_checked_again_once_the_reference_has_its_keys(sh
     assert "if stores.till lacks keys, ask hq for them: it is checked again as soon as stores has other rows" in page
 
     (project.root / "landing/stores.csv").write_text(stores(8) + "10,Store 10\n")
-    document = project.json("tick", "--now", at(10, "07:00"))
-    assert [(row["asset"], row["state"]) for row in document["attempts"]] == [("stores", "published"), ("sales", "rejected")]
+    response = project.json("tick", "--now", at(10, "07:00"))
+    assert [(row["asset"], row["state"]) for row in response["attempts"]] == [("stores", "published"), ("sales", "rejected")]
     assert project.json("tick", "--now", at(10, "07:10"))["attempts"] == [], "once for each publication of the reference"
 
     (project.root / "landing/stores.csv").write_text(stores(10))
-    document = project.json("tick", "--now", at(10, "07:30"))
-    assert {row["asset"]: row["state"] for row in document["attempts"]} == dict.fromkeys(("stores", "sales", "takings"), "published")
+    response = project.json("tick", "--now", at(10, "07:30"))
+    assert {row["asset"]: row["state"] for row in response["attempts"]} == dict.fromkeys(("stores", "sales", "takings"), "published")
     (over,) = [one for one in project.json("incidents", "--all") if one["id"] == incident["id"]]
     assert over["state"] == "resolved"
     assert [line["what"] for line in over["timeline"] if "checked again" in line["what"]] == [

@@ -17,9 +17,9 @@ Call = Callable[..., Any]
 def test_the_starter_runs_and_is_served(tmp_path: Path, call: Call) -> None:
     assert call(tmp_path, "init", "shop")[0] == 0
     shop = Project(tmp_path / "shop", call)
-    document = shop.json("validate")
-    assert (document["ok"], document["problems"]) == (True, [])
-    assert document["counts"] == {"sources": 1, "assets": 2, "consumers": 1, "contracts": 0}
+    response = shop.json("validate")
+    assert (response["ok"], response["problems"]) == (True, [])
+    assert response["counts"] == {"sources": 1, "assets": 2, "consumers": 1, "contracts": 0}
     assert shop.json("tick")["state"] == "succeeded"
     assert shop.json("status")["consumers"][0]["state"] == "served"
     assert len(shop.json("read", "daily_revenue")["rows"]) == 3

@@ -28,7 +28,7 @@ def deliver(project: Project, *contents: str) -> None:
 def test_a_tie_is_said_in_the_run_and_shown_ever_after(project: Project) -> None:
     """Would catch: a column that is text for ever because one of two first deliveries had a bad value, in silence."""
     deliver(project, GOOD, BAD)
-    (row,) = (document := project.json("tick", "--now", NOW))["learnt"]
+    (row,) = (response := project.json("tick", "--now", NOW))["learnt"]
     assert [(one["name"], one["type"]) for one in row["columns"]] == [
         ("id", "BIGINT"), ("amount", "VARCHAR"), ("day", "DATE"),
     ]  # fmt: skip
@@ -39,9 +39,9 @@ def test_a_tie_is_said_in_the_run_and_shown_ever_after(project: Project) -> None
     assert row["undecided"] == ["amount"]
     (disagreed,) = row["disagreed"]
     assert (disagreed["value"], disagreed["line"], disagreed["text"]) == ("x", 3, SAID)
-    warned = [one for one in document["published"] if one["verdict"] == "warned"]
+    warned = [one for one in response["published"] if one["verdict"] == "warned"]
     assert len(warned) == 1
-    assert any(SAID in (one["reason"] or "") for one in document["attempts"])
+    assert any(SAID in (one["reason"] or "") for one in response["attempts"])
 
     assert project.json("contract", "show", "orders")["learnt"] == row
     listed = [one["learnt"] for one in project.json("deliveries", "orders")]
@@ -70,11 +70,11 @@ def test_a_value_that_makes_a_column_text_is_said_with_its_line(project: Project
     rows = "".join(f"{n},{n}.50,2025-03-01\n" for n in range(2, 40))
     deliver(project, f"id,amount,day\n1,abc,2025-03-01\n{rows}")
     said = "amount 'abc' isn't a number (line 2 of landing/orders_2025-03-01.csv), 38 of 39 values are: read as text"
-    document = project.json("tick", "--now", NOW)
-    (row,) = document["learnt"]
+    response = project.json("tick", "--now", NOW)
+    (row,) = response["learnt"]
     assert [one for one in row["warnings"] if said in one] == row["warnings"] != []
-    assert [one["verdict"] for one in document["published"]] == ["warned"], "published all the same"
-    assert any(said in (one["reason"] or "") for one in document["attempts"])
+    assert [one["verdict"] for one in response["published"]] == ["warned"], "published all the same"
+    assert any(said in (one["reason"] or "") for one in response["attempts"])
     assert project.json("incidents") == [], "a column of text harms nobody by itself"
     for command in (["deliveries", "orders"], ["contract", "show", "orders"]):
         assert said in " ".join(project.text(*command).split())
@@ -84,10 +84,10 @@ def test_a_declared_encoding_that_the_first_delivery_has_not_is_said(project: Pr
     with (project.root / "sources/orders.yaml").open("a") as file:
         file.write("csv: {encoding: cp1252}\n")
     deliver(project, "id,name\n1,café\n")
-    document = project.json("tick", "--now", NOW)
-    (row,) = document["learnt"]
+    response = project.json("tick", "--now", NOW)
+    (row,) = response["learnt"]
     assert (row["encoding"], row["declared_encoding"]) == ("utf-8", "cp1252")
-    assert "though CP1252 is declared" in document["attempts"][0]["reason"]
+    assert "though CP1252 is declared" in response["attempts"][0]["reason"]
     assert project.json("read", "orders")["rows"] == [{"id": 1, "name": "café"}]
 
 

@@ -6,12 +6,12 @@ from clilab import Project
 
 
 def test_up_and_down_with_transformations(new: Project) -> None:
-    document = new.json("lineage", "revenue.revenue")
-    assert set(document) == {"column", "upstream", "downstream", "code"}
-    assert document["column"] == "revenue.revenue"
-    assert {"column": "orders_clean.amount", "via": "revenue.revenue", "transformation": "aggregate"} in document["upstream"]
-    assert any(row["column"] == "orders.amount" for row in document["upstream"])
-    assert {row["column"].split(".")[0] for row in document["downstream"]} == {"page", "fails"}
+    response = new.json("lineage", "revenue.revenue")
+    assert set(response) == {"column", "upstream", "downstream", "code"}
+    assert response["column"] == "revenue.revenue"
+    assert {"column": "orders_clean.amount", "via": "revenue.revenue", "transformation": "aggregate"} in response["upstream"]
+    assert any(row["column"] == "orders.amount" for row in response["upstream"])
+    assert {row["column"].split(".")[0] for row in response["downstream"]} == {"page", "fails"}
 
 
 def test_one_side_only(new: Project) -> None:
@@ -32,10 +32,10 @@ def test_columns_that_only_data_has_shown_are_known_afterwards(new: Project, sho
 
 
 def test_render_binds_the_partition(shop: Project) -> None:
-    document = shop.json("render", "revenue@2025-03-02")
-    assert document["parameters"] == {"threshold": 15, "partition_start": "2025-03-02", "partition_end": "2025-03-03"}
-    assert document["inputs"] == [{"node": "orders_clean", "mode": "required", "partitions": ["2025-03-02"], "published": 1}]
-    assert document["text"].startswith("select day")
+    response = shop.json("render", "revenue@2025-03-02")
+    assert response["parameters"] == {"threshold": 15, "partition_start": "2025-03-02", "partition_end": "2025-03-03"}
+    assert response["inputs"] == [{"node": "orders_clean", "mode": "required", "partitions": ["2025-03-02"], "published": 1}]
+    assert response["text"].startswith("select day")
     assert shop.json("render", "revenue")["partition"] == "2025-03-05", "the newest that has ended"
     assert "def page" in shop.json("render", "page")["text"] or "page" in shop.json("render", "page")["text"]
     assert "source" in shop.refused("render", "orders")

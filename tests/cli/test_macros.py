@@ -89,9 +89,9 @@ def test_a_check_that_fails_to_run_leaves_no_macro_behind(shop: Project) -> None
 def test_what_is_wrong_has_its_file_and_line(new: Project, text: str, line: int, said: str) -> None:
     with_macros(new, text)
     for _ in range(2):
-        document = new.json("validate")
-        assert not document["ok"]
-        problem = next(problem for problem in document["problems"] if problem["code"] == "bad_macro")
+        response = new.json("validate")
+        assert not response["ok"]
+        problem = next(problem for problem in response["problems"] if problem["code"] == "bad_macro")
         assert (problem["file"], problem["line"], said in problem["message"]) == ("macros/more.sql", line, True), problem
     assert not (new.root / "written.csv").exists()
     with_macros(new, "create macro fine(a) as a;\n")

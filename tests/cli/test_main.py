@@ -190,8 +190,8 @@ def test_output_for_an_ascii_terminal_has_no_traceback(tmp_path: Path) -> None:
 
 def test_init_prints_json_alone(tmp_path: Path) -> None:
     done = headrace("--json", "init", "shop", cwd=tmp_path)
-    document = json.loads(done.stdout)
-    assert document["next"] == "cd shop && headrace tick"
+    response = json.loads(done.stdout)
+    assert response["next"] == "cd shop && headrace tick"
     assert (tmp_path / "shop/headrace.toml").exists()
 
 

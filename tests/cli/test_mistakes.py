@@ -89,9 +89,9 @@ def test_the_mistake_is_an_error_with_line_and_hint(new: Project, name: str) -> 
     for path, text in files.items():
         (new.root / path).parent.mkdir(exist_ok=True)
         (new.root / path).write_text(text)
-    document = new.json("validate", "--bind")
-    found = [row for row in document["problems"] if row["severity"] == "error" and row["code"] == code]
-    assert len(found) == 1, document["problems"]
+    response = new.json("validate", "--bind")
+    found = [row for row in response["problems"] if row["severity"] == "error" and row["code"] == code]
+    assert len(found) == 1, response["problems"]
     assert (found[0]["file"], found[0]["line"]) == (next(iter(files)), line), found
     assert hint in found[0]["hint"], found
     assert "Token" not in found[0]["message"], "what the parser holds in memory is nobody's business"
@@ -117,9 +117,9 @@ def test_what_is_no_mistake_stays_none(new: Project) -> None:
     }
     for name, text in fine.items():
         (new.root / f"assets/{name}.sql").write_text(HEAD + text)
-    document = new.json("validate", "--bind")
-    assert document["problems"] == []
-    assert document["binding"]["left"] == 0
+    response = new.json("validate", "--bind")
+    assert response["problems"] == []
+    assert response["binding"]["left"] == 0
 
 
 def test_a_contact_that_names_no_channel_holds_no_secret(new: Project) -> None:

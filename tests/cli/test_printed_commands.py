@@ -84,21 +84,21 @@ def printed(project: Project) -> Iterator[str]:
                 yield from re.split(r" {6}then: ", line.removeprefix("next: "))
             elif line.strip().startswith("headrace "):
                 yield line.strip()
-        _, document, _ = project.call(project.root, *words, "--json")
-        yield from commands_in(json.loads(document or "[]"))
+        _, response, _ = project.call(project.root, *words, "--json")
+        yield from commands_in(json.loads(response or "[]"))
 
 
-def commands_in(document: Any) -> Iterator[str]:
-    if isinstance(document, dict):
-        for name, value in document.items():
+def commands_in(response: Any) -> Iterator[str]:
+    if isinstance(response, dict):
+        for name, value in response.items():
             if name in ("command", "next") and isinstance(value, str):
                 yield value
             elif name == "commands":
                 yield from value
             else:
                 yield from commands_in(value)
-    elif isinstance(document, list):
-        for one in document:
+    elif isinstance(response, list):
+        for one in response:
             yield from commands_in(one)
 
 

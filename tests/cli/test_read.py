@@ -18,12 +18,12 @@ HEADRACE = str(Path(sys.executable).with_name("headrace"))
 DAYS = ["2025-03-01", "2025-03-02", "2025-03-03"]
 
 
-def test_the_document_has_every_field_of_the_interface(shop: Project) -> None:
-    document = shop.json("read", "revenue")
-    assert set(document) >= {"asset", "snapshot", "columns", "rows", "data_through", "published_at", "state", "masked"}
-    assert sorted(document["rows"], key=lambda row: row["day"]) == [{"day": day, "revenue": "32.00", "orders": 3} for day in DAYS]
-    assert document["columns"][1] == {"name": "revenue", "type": "DECIMAL(38,2)"}
-    assert (document["data_through"], document["state"], document["masked"]) == ("2025-03-03", "behind", [])
+def test_the_response_has_every_field_of_the_interface(shop: Project) -> None:
+    response = shop.json("read", "revenue")
+    assert set(response) >= {"asset", "snapshot", "columns", "rows", "data_through", "published_at", "state", "masked"}
+    assert sorted(response["rows"], key=lambda row: row["day"]) == [{"day": day, "revenue": "32.00", "orders": 3} for day in DAYS]
+    assert response["columns"][1] == {"name": "revenue", "type": "DECIMAL(38,2)"}
+    assert (response["data_through"], response["state"], response["masked"]) == ("2025-03-03", "behind", [])
 
 
 def test_rejected_rows_are_not_there(shop: Project) -> None:

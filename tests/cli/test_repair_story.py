@@ -37,7 +37,7 @@ class Operator:
         self.folder, self.now = folder, ""
 
     def types(self, *command: str, code: int = 0) -> Any:
-        """The document of a command that ends with this code."""
+        """The response of a command that ends with this code."""
         now = ["--now", self.now] if self.now else []
         done = subprocess.run(
             [COMMAND, *command, *now, "--json", "--project", str(self.folder)], capture_output=True, text=True, timeout=120, check=False

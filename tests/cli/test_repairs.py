@@ -98,12 +98,12 @@ def test_a_redelivery_says_what_it_repaired_and_for_whom(shop: Project) -> None:
     """Would catch: a repair that says how many partitions were published, and not what is right again and for whom."""
     good = shop.root / "again.csv"
     good.write_text("id,customer,amount,day\n1,Ada,19.90,2025-03-05\n")
-    document = shop.json("receive", "orders", str(good), "--for", "2025-03-05", "--reason", "the vendor sent it again", "--now", NOW)
-    repaired = of(document["repaired"], "orders")
+    response = shop.json("receive", "orders", str(good), "--for", "2025-03-05", "--reason", "the vendor sent it again", "--now", NOW)
+    repaired = of(response["repaired"], "orders")
     assert repaired["partitions"] == ["2025-03-05"]
     assert repaired["consumers"] == ["dashboard", "morning-report"]
     assert "orders_clean" in repaired["assets"]
-    assert [row["node"] for row in document["repaired"]] == ["orders"]
+    assert [row["node"] for row in response["repaired"]] == ["orders"]
     corrected = shop.root / "landing/orders_2025-03-04.csv"
     corrected.write_text("id,customer,amount,day\n1,Ada,19.90,2025-03-04\n2,Grace,1.00,2025-03-04\n")
     text = shop.text("tick", "--now", "2025-03-06T09:00+01:00")

@@ -20,19 +20,19 @@ HEADRACE = str(Path(sys.executable).with_name("headrace"))
 INTERFACE = {"now", "run_id", "state", "attempts", "published", "rejected", "incidents_opened"}
 
 
-def test_tick_gives_the_document_of_the_interface(shop: Project) -> None:
-    document = shop.json("tick")
-    assert set(document) >= INTERFACE
-    assert document["state"] == "nothing_due"
+def test_tick_gives_the_response_of_the_interface(shop: Project) -> None:
+    response = shop.json("tick")
+    assert set(response) >= INTERFACE
+    assert response["state"] == "nothing_due"
     assert "nothing is due" in shop.text("tick")
 
 
 def test_run_again_needs_a_reason_and_replaces(shop: Project) -> None:
     assert "needs --reason" in shop.refused("run", "revenue", "--again")
     assert "needs --reason" in shop.refused("run", "revenue", "--again", "--reason", " ")
-    document = shop.json("run", "revenue", "--partition", "2025-03-01,2025-03-02", "--again", "--reason", "to see it")
-    assert {row["partition"] for row in document["published"] if row["asset"] == "revenue"} == {"2025-03-01", "2025-03-02"}
-    attempt = document["attempts"][0]
+    response = shop.json("run", "revenue", "--partition", "2025-03-01,2025-03-02", "--again", "--reason", "to see it")
+    assert {row["partition"] for row in response["published"] if row["asset"] == "revenue"} == {"2025-03-01", "2025-03-02"}
+    attempt = response["attempts"][0]
     assert set(attempt) >= {"id", "asset", "partitions", "state", "rows", "queued_at", "started_at", "finished_at", "published_at", "error"}
 
 
@@ -71,11 +71,11 @@ def test_apply_refuses_where_nobody_can_answer(shop: Project) -> None:
 def test_apply_with_yes(shop: Project) -> None:
     assert shop.json("apply")["state"] == "nothing"
     changed(shop)
-    document = shop.json("apply", "--yes")
-    assert document["state"] == "applied"
-    assert [change["node"] for change in document["plan"]["changes"]] == ["revenue"]
-    assert document["plan"]["changes"][0]["partitions_stale"] == 3
-    assert document["plan"]["affects"]["consumers"] == ["morning-report"]
+    response = shop.json("apply", "--yes")
+    assert response["state"] == "applied"
+    assert [change["node"] for change in response["plan"]["changes"]] == ["revenue"]
+    assert response["plan"]["changes"][0]["partitions_stale"] == 3
+    assert response["plan"]["affects"]["consumers"] == ["morning-report"]
     assert shop.json("status")["not_applied"] == 0
 
 
@@ -100,9 +100,9 @@ def test_apply_asks_on_a_terminal(shop: Project, answer: str, code: int, state: 
 
 def test_try_publishes_nothing(shop: Project) -> None:
     before = shop.json("read", "revenue")["snapshot"]
-    document = shop.json("try", "revenue@2025-03-01", "--limit", "1")
-    assert document["rows"] == [{"day": "2025-03-01", "revenue": "32.00", "orders": 3}]
-    assert document["state"] in ("passed", "unchecked")
+    response = shop.json("try", "revenue@2025-03-01", "--limit", "1")
+    assert response["rows"] == [{"day": "2025-03-01", "revenue": "32.00", "orders": 3}]
+    assert response["state"] in ("passed", "unchecked")
     assert shop.json("read", "revenue")["snapshot"] == before
     code, out, _ = shop.call(shop.root, "try", "fails@2025-03-01")
     assert code == 1
@@ -129,8 +129,8 @@ def test_a_try_before_anything_ran_leaves_no_state_behind(new: Project) -> None:
     (new.root / "assets/alone.py").write_text(
         "from headrace import asset\nimport pyarrow as pa\n\n@asset(owner='core')\ndef alone():\n    return pa.table({'n': [1, 2]})\n"
     )
-    document = new.json("try", "alone")
-    assert (document["state"], document["rows_total"]) == ("unchecked", 2)
+    response = new.json("try", "alone")
+    assert (response["state"], response["rows_total"]) == ("unchecked", 2)
     assert "nothing that revenue reads is published yet" in new.refused("try", "revenue")
     assert not (new.root / ".headrace/state.db").exists()
 

@@ -81,7 +81,7 @@ def consumer(
     )
 
 
-def status_document(**changed: Any) -> d.StatusResponse:
+def status_response(**changed: Any) -> d.StatusResponse:
     fields: dict[str, Any] = {
         "project": "flights",
         "env": "prod",
@@ -117,11 +117,11 @@ AVAILABILITY = d.AvailabilityRow(
     kept=27,
     incidents=["INC-3"],
 )
-HONEST = status_document(
-    consumers=[msgspec.structs.replace(one, availability=AVAILABILITY) for one in status_document().consumers],
+HONEST = status_response(
+    consumers=[msgspec.structs.replace(one, availability=AVAILABILITY) for one in status_response().consumers],
     availability_text="93.1 % of 30 days, worst of 3 consumers (mean 93.3 %); 8,640 minutes lost",
     corrections=[
-        f"{one.name}: 93.9 % was claimed; 345 minutes corrected since (INC-3)" for one in status_document().consumers
+        f"{one.name}: 93.9 % was claimed; 345 minutes corrected since (INC-3)" for one in status_response().consumers
     ],
     uptime_text="100.0 % of started runs succeeded; held work never starts, so it never fails",
     honest_availability="93.1", honest_mean="93.3", minutes_lost=8640, claimed_availability="93.9", classic_uptime="100.0",
@@ -130,15 +130,15 @@ HONEST = status_document(
 PUT_DOWN = d.RepairRow(
     node="flights", partitions=["2013-02-11"], first="accept the new names", commands=["headrace tick"], incident="INC-1",
 )  # fmt: skip
-ONE_CAUSE = status_document(
+ONE_CAUSE = status_response(
     consumers=[
-        msgspec.structs.replace(one, incident="INC-1", reason="INC-1 flights: 2 columns renamed") for one in status_document().consumers
+        msgspec.structs.replace(one, incident="INC-1", reason="INC-1 flights: 2 columns renamed") for one in status_response().consumers
     ],
     incidents_open=2, holding=d.HoldingRow(causes=1, assets=8, consumers=3, command="headrace fix INC-1"), repairs=[PUT_DOWN],
     headline="1 cause holds 8 assets and 3 consumers. Nothing wrong was published. Also open: 1 other incident.",
     next="headrace why morning-report",
 )  # fmt: skip
-SERVED = status_document(
+SERVED = status_response(
     consumers=[consumer("morning-report", "07:00 daily", "served", "all that is due can be read")],
     quarantine=d.QuarantineCounts(deliveries=0, partitions=0, rows=0),
     headline="The consumer is served.",
@@ -703,19 +703,19 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
         backfilling.render,
     ),
     "backfills": (BACKFILLS, backfilling.listed),
-    "status_late": (status_document(), status._render),
+    "status_late": (status_response(), status._render),
     "status_honest": (HONEST, status._render),
     "status_one_cause": (ONE_CAUSE, status._render),
     "status_served": (SERVED, status._render),
     "status_paused": (
-        status_document(
+        status_response(
             paused=[d.PausedRow(node="flights_clean", reason="the vendor sends it again", by="ada", until=NOW + timedelta(hours=3))],
             next="headrace resume flights_clean",
         ),
         status._render,
     ),
     "status_nobody": (
-        status_document(
+        status_response(
             consumers=[],
             not_applied=None,
             next="headrace validate",
@@ -805,7 +805,7 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
         diff._render,
     ),
     "doctor": (DOCTOR, doctor._render),
-    "schema": ([i.SchemaRow(name="sources", files=["sources/**/*.yaml"], description="Sources", document={})], schema._all),
+    "schema": ([i.SchemaRow(name="sources", files=["sources/**/*.yaml"], description="Sources", response={})], schema._all),
 }
 
 
@@ -816,11 +816,11 @@ def _in_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def printed(name: str, width: int) -> str:
-    document, render_it = SCREENS[name]
+    response, render_it = SCREENS[name]
     stream = io.StringIO()
     screen = Screen(stream)
     screen.width = width
-    render_it(document, Page(screen, Reader.at(NOW, "America/New_York", replay=True)))
+    render_it(response, Page(screen, Reader.at(NOW, "America/New_York", replay=True)))
     return stream.getvalue()
 
 

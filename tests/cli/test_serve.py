@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from serve_lab import FILES, ask, deliver, document, headrace, project, serving, until, write
+from serve_lab import FILES, ask, deliver, headrace, project, response, serving, until, write
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -42,17 +42,17 @@ def test_a_file_that_lands_is_worked_at_at_once_and_so_is_what_another_process_a
         assert told.recv(100) == b"READY=1\nSTATUS=leader"
         deliver(root, "2026-03-02")
         until(lambda: server.ran("revenue"))
-        assert {(row["run_kind"], row["run_state"], row["node"]) for row in document(root, "runs")} == {
+        assert {(row["run_kind"], row["run_state"], row["node"]) for row in response(root, "runs")} == {
             ("serve", "succeeded", "orders"), ("serve", "succeeded", "revenue"),
         }  # fmt: skip
         write(root / "assets/orders_count.sql", FILES["assets/revenue.sql"].replace("sum(amount) as revenue", "count(*) as orders"))
         headrace(root, "apply", "--yes")
         assert until(lambda: server.ran("orders_count"))[0]["state"] == "published"
-        assert document(root, "status")["runtime"] == "running"
+        assert response(root, "status")["runtime"] == "running"
         assert server.get("/api/v1/status").json["runtime"] == "running"
         assert server.stop() == 0
         assert told.recv(100) == b"STOPPING=1"
-    assert document(root, "status")["runtime"] == "stopped"
+    assert response(root, "status")["runtime"] == "stopped"
     assert "run 1 succeeded: 2 partitions" in server.said
 
 
@@ -76,7 +76,7 @@ def test_what_runs_ends_before_a_server_stops_but_a_second_signal_ends_it_at_onc
         until(lambda: "stopping" in server.said)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(10) == 4
-    assert document(root, "read", "waits")["rows"] == []
+    assert response(root, "read", "waits")["rows"] == []
     (tmp_path / "began").unlink()
     with serving(root) as server:
         until((tmp_path / "began").exists)
@@ -84,8 +84,8 @@ def test_what_runs_ends_before_a_server_stops_but_a_second_signal_ends_it_at_onc
         until(lambda: "stopping" in server.said)
         (tmp_path / "go").touch()
         assert server.process.wait(20) == 0
-    assert len(document(root, "read", "waits")["rows"]) == 1
-    assert document(root, "read", "after")["rows"] == []
+    assert len(response(root, "read", "waits")["rows"]) == 1
+    assert response(root, "read", "after")["rows"] == []
 
 
 def test_a_second_server_stands_by_and_takes_over(tmp_path: Path) -> None:
@@ -107,9 +107,9 @@ def test_a_replay_stands_still_until_somebody_asks(tmp_path: Path) -> None:
     headrace(root, "tick", "--now", "2026-03-03T06:00")
     with serving(root) as server:
         deliver(root, "2026-03-02")
-        assert document(root, "status")["clock"] == "replay"
-        assert document(root, "read", "revenue")["rows"] == []
-        assert document(root, "tick", "--now", "2026-03-03T07:00")["state"] == "succeeded"
+        assert response(root, "status")["clock"] == "replay"
+        assert response(root, "read", "revenue")["rows"] == []
+        assert response(root, "tick", "--now", "2026-03-03T07:00")["state"] == "succeeded"
         assert server.get("/api/v1/status").json["now"].startswith("2026-03-03T07:00")
         assert [row["run_kind"] for row in server.get("/api/v1/runs").json] == ["tick", "tick", "tick"]
         assert server.stop() == 0
@@ -134,8 +134,8 @@ def test_dev_applies_what_is_saved_and_keeps_the_last_good_version(tmp_path: Pat
         until(lambda: "assets/broken.sql:1" in server.said)
         assert server.leads()
         assert server.stop(signal.SIGINT) == 0
-    assert document(root, "--env", "dev", "read", "revenue")["rows"][0]["revenue"] in (11, "11")
-    assert document(root, "read", "revenue")["rows"][0]["revenue"] in (10, "10")
+    assert response(root, "--env", "dev", "read", "revenue")["rows"][0]["revenue"] in (11, "11")
+    assert response(root, "read", "revenue")["rows"][0]["revenue"] in (10, "10")
     headrace(root, "--env", "prod", "dev", "--port", "0", code=3)
 
 

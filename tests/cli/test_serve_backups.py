@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from serve_lab import FILES, deliver, document, project, serving, until, write
+from serve_lab import FILES, deliver, project, response, serving, until, write
 
 from headrace.govern.identity import FILE
 
@@ -33,7 +33,7 @@ def test_a_server_makes_the_backup_that_is_due(tmp_path: Path) -> None:
         assert backups(root) == [made]
         assert "no backup was made" not in server.said
         assert server.stop() == 0
-    assert document(root, "db", "check")["ok"]
+    assert response(root, "db", "check")["ok"]
 
 
 def test_a_server_says_why_no_backup_is_made(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_server_says_why_no_backup_is_made(tmp_path: Path) -> None:
     with serving(root) as server:
         until(lambda: "no backup was made: " in server.said, SECONDS)
         assert str(root / "taken/backups") in server.said
-        found = {row["name"]: row for row in document(root, "doctor")}
+        found = {row["name"]: row for row in response(root, "doctor")}
         assert found["backups"]["state"] == "warn"
         assert server.stop() == 0
 
@@ -57,11 +57,11 @@ def test_db_backup_does_not_ask_the_leader(tmp_path: Path) -> None:
         until(lambda: server.ran("revenue"), SECONDS)
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            made = document(root, "db", "backup", str(tmp_path / "kept"))
+            made = response(root, "db", "backup", str(tmp_path / "kept"))
         finally:
             os.kill(server.pid, signal.SIGCONT)
         assert made["tables"]["publication"] == 2
         assert server.stop() == 0
-    restored = document(root, "db", "restore", str(tmp_path / "kept"), "--force")
+    restored = response(root, "db", "restore", str(tmp_path / "kept"), "--force")
     assert restored["tables"]["publication"] == 2
-    assert document(root, "db", "check")["ok"]
+    assert response(root, "db", "check")["ok"]

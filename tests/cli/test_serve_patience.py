@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from http_server_lab import Asked, Reply, reply
 from http_server_lab import Server as HttpServer
-from serve_lab import FILES, Server, deliver, document, project, serving, until, write
+from serve_lab import FILES, Server, deliver, project, response, serving, until, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 DAYS = [(dt.datetime.now(dt.UTC).date() - dt.timedelta(days=n)).isoformat() for n in (3, 2, 1)]
@@ -90,18 +90,18 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
         assert str(disk) in incident["cause"]["evidence"][0]["observed"]
         assert incident["repair"]["automatic"] is False
         assert incident["repair"]["first"] == "make room on the disk that the evidence names"
-        (consumer,) = document(root, "status")["consumers"]
+        (consumer,) = response(root, "status")["consumers"]
         assert consumer["incident"] == incident["id"]
         assert "failed" not in {row["state"] for row in runs(server)}
         until(lambda: len(skipped(server)) > 1, SECONDS)  # it is tried again and again, and that is one run
         assert {row["run_state"] for row in skipped(server)} == {"running"}
         assert len({row["run_id"] for row in skipped(server)}) == 1
-        assert document(root, "status")["classic_uptime"] == "100.0"
+        assert response(root, "status")["classic_uptime"] == "100.0"
 
         (disk / "ballast").unlink()
         until(lambda: len([row for row in server.ran("revenue") if row["state"] == "published"]) == 2, SECONDS)
         until(lambda: not [one for one in server.get("/api/v1/incidents").json if one["state"] != "resolved"], SECONDS)
-        assert document(root, "status")["consumers"][0]["state"] == "served"
+        assert response(root, "status")["consumers"][0]["state"] == "served"
         assert len({row["run_id"] for row in skipped(server)}) == 1
         assert {row["run_state"] for row in skipped(server)} == {"succeeded"}
         assert server.stop() == 0
@@ -133,7 +133,7 @@ def test_a_server_that_asks_for_a_pause_is_waited_for(tmp_path: Path, monkeypatc
             for one in server.get("/api/v1/incidents").json:
                 assert one["cause"]["summary"].endswith(": the server asked for a pause"), one
             assert {row["run_state"] for row in runs(server)} <= {"succeeded", "nothing_due", "running"}
-            until(lambda: document(root, "status")["consumers"][0]["state"] == "served", SECONDS)
+            until(lambda: response(root, "status")["consumers"][0]["state"] == "served", SECONDS)
             assert throttled() == []
             assert {row["state"] for row in runs(server)} <= {"published", "skipped"}
             assert server.stop() == 0

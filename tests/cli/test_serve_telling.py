@@ -7,7 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from serve_lab import deliver, document, project, serving, until, write
+from serve_lab import deliver, project, response, serving, until, write
 
 
 @pytest.mark.slow
@@ -22,10 +22,10 @@ def test_a_server_tells_while_it_works_and_tries_again(tmp_path: Path) -> None:
     for day in days[:2]:
         deliver(root, day)
     with serving(root):
-        until(lambda: any(row["state"] == "published" for row in document(root, "runs")) or None)
+        until(lambda: any(row["state"] == "published" for row in response(root, "runs")) or None)
         path = root / f"landing/orders_{days[2]}.csv"
         path.write_text(f"day,total\n{days[2]},10\n")
-        tried = until(lambda: [row for row in document(root, "notify") if row["undelivered"]])
+        tried = until(lambda: [row for row in response(root, "notify") if row["undelivered"]])
         assert "outbox" in tried[0]["error"]
         (root / "outbox").unlink()
         said = until(lambda: next((one.read_text() for one in (root / "outbox").glob("INC-*.core.txt")), None))

@@ -73,8 +73,8 @@ def test_hours_are_backfilled_from_a_day_without_an_offset(project: Project) -> 
     project.json("tick", "--now", "2025-03-02T08:00+01:00")
     ranges = (["2025-03-01", "2025-03-01"], ["2025-03-01T05:00", "2025-03-01T06:00"], ["2015-01-01", "2025-03"])
     for first, last in ranges:
-        document = project.json("backfill", "load", "--from", first, "--to", last, "--reason", "again", "--mode", "all", "--dry-run")
-        assert document["partitions_total"] == 2, (first, last)
+        response = project.json("backfill", "load", "--from", first, "--to", last, "--reason", "again", "--mode", "all", "--dry-run")
+        assert response["partitions_total"] == 2, (first, last)
 
 
 def test_no_proposed_command_has_a_star_that_a_shell_expands() -> None:

@@ -28,13 +28,13 @@ except duckdb.Error as error:
 
 
 def test_a_query_joins_sources_and_assets_of_one_snapshot(shop: Project) -> None:
-    document = shop.json(
+    response = shop.json(
         "sql", "select r.day, revenue, count(*) as n from revenue r join orders o on o.day = r.day group by all order by 1"
     )
-    assert document["rows"] == [{"day": f"2025-03-0{n}", "revenue": "32.00", "n": 3} for n in (1, 2, 3)]
-    assert document["columns"][1] == {"name": "revenue", "type": "DECIMAL(38,2)"}
-    assert document["tables"] == ["revenue", "orders"]
-    assert document["snapshot"] == shop.json("read", "revenue")["snapshot"]
+    assert response["rows"] == [{"day": f"2025-03-0{n}", "revenue": "32.00", "n": 3} for n in (1, 2, 3)]
+    assert response["columns"][1] == {"name": "revenue", "type": "DECIMAL(38,2)"}
+    assert response["tables"] == ["revenue", "orders"]
+    assert response["snapshot"] == shop.json("read", "revenue")["snapshot"]
     text = shop.text("sql", "from revenue order by day", "--limit", "2")
     assert "2025-03-02" in text
     assert "2025-03-03" not in text
@@ -118,10 +118,10 @@ def test_what_was_never_published_is_empty_or_said(new: Project) -> None:
 
 def test_attach_gives_statements_that_duckdb_runs(shop: Project, tmp_path: Path) -> None:
     """A statement that nobody ever ran; one that could write."""
-    document = shop.json("sql", "--attach")
-    assert document["catalog"] == "sqlite"
+    response = shop.json("sql", "--attach")
+    assert response["catalog"] == "sqlite"
     done = subprocess.run(
-        [sys.executable, "-c", ATTACHED], input=document["statement"], capture_output=True, text=True, check=False, cwd=tmp_path
+        [sys.executable, "-c", ATTACHED], input=response["statement"], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.stdout.split() == ["96.00", "read-only"], done.stderr
 

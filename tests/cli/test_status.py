@@ -22,26 +22,26 @@ CONSUMER = {
 }  # fmt: skip
 
 
-def test_the_document_has_every_field_of_the_interface(shop: Project) -> None:
+def test_the_response_has_every_field_of_the_interface(shop: Project) -> None:
     """Programs read these names; what isn't built is null, not left out."""
-    document = shop.json("status")
-    assert set(document) >= INTERFACE
-    assert set(document) == set(StatusResponse.__struct_fields__)
-    for consumer in document["consumers"]:
+    response = shop.json("status")
+    assert set(response) >= INTERFACE
+    assert set(response) == set(StatusResponse.__struct_fields__)
+    for consumer in response["consumers"]:
         assert set(consumer) >= CONSUMER
         assert {"asset", "state", "data_through"} == set(consumer["reads"][0])
-    assert set(document["assets"]) == {"fresh", "behind", "stale", "quarantined", "never", "unchecked"}
+    assert set(response["assets"]) == {"fresh", "behind", "stale", "quarantined", "never", "unchecked"}
 
 
 def test_who_is_late_since_when_and_why(shop: Project) -> None:
-    document = shop.json("status")
-    report = next(one for one in document["consumers"] if one["name"] == "morning-report")
+    response = shop.json("status")
+    report = next(one for one in response["consumers"] if one["name"] == "morning-report")
     assert report["state"] == "late"
     assert report["since"] == "2025-03-05T07:00:00+01:00"
     assert report["data_through"] == "2025-03-03"
     assert report["next"] == "headrace quarantine orders@2025-03-05", "what stands in the way of the newest day"
-    assert document["clock"] == "replay"
-    assert document["quarantine"] == {"deliveries": 1, "partitions": 2, "rows": 7}
+    assert response["clock"] == "replay"
+    assert response["quarantine"] == {"deliveries": 1, "partitions": 2, "rows": 7}
 
 
 def test_assets_add_up(shop: Project) -> None:
@@ -60,9 +60,9 @@ def test_the_path_of_the_page_can_be_opened(shop: Project) -> None:
 
 
 def test_before_anything_ran_nothing_is_claimed(new: Project) -> None:
-    document = new.json("status")
-    assert [consumer["state"] for consumer in document["consumers"]] == ["never", "never"]
-    assert document["next"] == "headrace tick"
+    response = new.json("status")
+    assert [consumer["state"] for consumer in response["consumers"]] == ["never", "never"]
+    assert response["next"] == "headrace tick"
     assert not (new.root / ".headrace/state.db").exists(), "a command that reports makes no store"
 
 
@@ -75,8 +75,8 @@ def test_a_selection_narrows_to_consumers(shop: Project) -> None:
 def test_files_that_are_not_applied_are_counted_without_touching_what_runs(shop: Project) -> None:
     path = shop.root / "assets/revenue.sql"
     path.write_text(path.read_text().replace("count(*)", "count(id)"))
-    document = shop.json("status")
-    assert document["not_applied"] == 1
+    response = shop.json("status")
+    assert response["not_applied"] == 1
     path.write_text(path.read_text() + "-- a comment changes nothing\n")
     path.write_text(path.read_text().replace("count(id)", "count(*)"))
     assert shop.json("status")["not_applied"] == 0

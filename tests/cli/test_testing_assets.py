@@ -169,9 +169,9 @@ def test_a_python_body_that_ends_its_process_is_only_its_own_failure(new: Projec
 def test_mistakes_in_tests_are_errors_of_validate(new: Project, fields: str, said: str) -> None:
     (new.root / "tests").mkdir()
     (new.root / "tests/them.yaml").write_text(f"- {{test: t, {fields}}}\n")
-    document = new.json("validate")
-    assert not document["ok"]
-    assert any(said in problem["message"] and problem["file"] == "tests/them.yaml" for problem in document["problems"]), document[
+    response = new.json("validate")
+    assert not response["ok"]
+    assert any(said in problem["message"] and problem["file"] == "tests/them.yaml" for problem in response["problems"]), response[
         "problems"
     ]
 

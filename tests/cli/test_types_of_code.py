@@ -79,9 +79,9 @@ def test_declared_types_hold_and_the_hint_is_in_the_language_of_the_code(sales: 
     (sales.root / "assets/total.py").write_text(
         PANDAS.format(declared=", on_anomaly='ignore', columns={'day': 'date', 'amount': 'decimal(9,2)', 'n': 'smallint'}")
     )
-    document = sales.json("tick", "--now", LATER)
+    response = sales.json("tick", "--now", LATER)
     assert types(sales, "total") == {"day": "DATE", "amount": "DECIMAL(9,2)", "n": "SMALLINT"}
-    errors = [row["error"] for row in document["attempts"] if row["asset"] == "total" and row["state"] == "failed"]
+    errors = [row["error"] for row in response["attempts"] if row["asset"] == "total" and row["state"] == "failed"]
     assert len(errors) == DAYS - 6, "seven digits before the point are what the declared type holds; nothing is tried twice"
     for error in errors:
         assert "`amount` of table `total` is DECIMAL(9,2)" in error["message"]

@@ -7,18 +7,18 @@ from clilab import Project
 
 
 def test_a_valid_project(new: Project) -> None:
-    document = new.json("validate")
-    assert document["ok"] is True
-    assert document["counts"] == {"sources": 1, "assets": 4, "consumers": 2, "contracts": 0}
+    response = new.json("validate")
+    assert response["ok"] is True
+    assert response["counts"] == {"sources": 1, "assets": 4, "consumers": 2, "contracts": 0}
     assert new.text("validate").startswith("✓ valid")
 
 
 def test_every_problem_at_once_with_place_and_hint(new: Project) -> None:
     (new.root / "consumers.yaml").write_text("- {consumer: morning-report, owner: cor, reads: [revenu], due: '07:00'}\n")
     (new.root / "assets/revenue.sql").write_text("/* headrace\nowner: core\n*/\nselect nothing from orders_clea\n")
-    document = new.json("validate")
-    assert document["ok"] is False
-    errors = [problem for problem in document["problems"] if problem["severity"] == "error"]
+    response = new.json("validate")
+    assert response["ok"] is False
+    errors = [problem for problem in response["problems"] if problem["severity"] == "error"]
     assert {problem["file"] for problem in errors} == {"consumers.yaml", "assets/revenue.sql"}
     for problem in errors:
         assert set(problem) == {"severity", "code", "message", "hint", "file", "line"}
@@ -93,5 +93,5 @@ def test_errors_of_the_settings_are_problems_like_any_other(new: Project) -> Non
     settings = new.root / "headrace.toml"
     settings.write_text(settings.read_text() + '\n[connections.wh]\nurl = "postgresql://a:literal@db/x"\n')
     (new.root / "consumers.yaml").write_text("- {consumer: x, owner: nobody, reads: [revenue], due: '07:00'}\n")
-    document = new.json("validate")
-    assert {"literal_secret", "unknown_owner"} <= {problem["code"] for problem in document["problems"]}
+    response = new.json("validate")
+    assert {"literal_secret", "unknown_owner"} <= {problem["code"] for problem in response["problems"]}

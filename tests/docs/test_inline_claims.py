@@ -27,7 +27,7 @@ from headrace.cli.options import FLAGS, VALUES
 from headrace.cli.parsing import Option, parameters
 from headrace.model.described import SECTIONS
 from headrace.operations.explain import codes
-from headrace.web.openapi import document
+from headrace.web.openapi import description
 
 SOURCE = ROOT / "src" / "headrace"
 EVERYWHERE = {*FLAGS, *VALUES, "--help", "--version", "--install-completion"}
@@ -303,7 +303,7 @@ def test_extras_exist() -> None:
 def test_routes_exist() -> None:
     """Would catch: an address that answers 404."""
     served = "".join(path.read_text(encoding="utf-8") for path in (SOURCE / "web").glob("*.py"))
-    described = {re.sub(r"\{\w+\}", "{}", path) for path in document()["paths"]}
+    described = {re.sub(r"\{\w+\}", "{}", path) for path in description()["paths"]}
     for page, span in of_kind("/(api|data|healthz|readyz|metrics)"):
         path = re.sub(r"\{\w+\}", "{}", span.partition("?")[0])
         assert path in described or f"/api/v1{path}" in described or path == "/api/v1" or f'"{path}' in served, (page, span)

@@ -12,7 +12,7 @@ from test_inline_claims import options_of
 from headrace.cli.command_table import NOT_BUILT
 from headrace.govern.secrets import SecretMissing, Secrets
 from headrace.web.data import DataAsked
-from headrace.web.openapi import document
+from headrace.web.openapi import description
 
 PAGE = " ".join((ROOT / "docs" / "limits.md").read_text(encoding="utf-8").split())
 PROJECT = {
@@ -90,7 +90,7 @@ def test_there_are_no_approvals() -> None:
     """Would catch: the same, of commands."""
     said("There are no approvals yet")
     assert {"approve", "approvals", "reject"} <= set(NOT_BUILT)
-    assert not any("approv" in path for path in document()["paths"])
+    assert not any("approv" in path for path in description()["paths"])
 
 
 def test_there_are_no_roles(tmp_path: Path) -> None:

@@ -180,9 +180,9 @@ def _checked(session: Any, same: bool) -> None:
     from headrace.operations.audit import verified
     from headrace.operations.db.check import check
 
-    document = check(session, deep=False)
-    assert document.ok or document.findings
-    assert document.ok or not same
+    response = check(session, deep=False)
+    assert response.ok or response.findings
+    assert response.ok or not same
     verified(session, None)
 
 
@@ -194,7 +194,7 @@ UNNOTICED = (
 )
 
 
-def test_what_is_not_compared_stands_in_the_documents(lab: Lab) -> None:
+def test_what_is_not_compared_stands_in_the_responses(lab: Lab) -> None:
     """The limits of docs/explanation/durability.md: whoever mends one takes it out there."""
     for sql in UNNOTICED:
         change(lab, sql)

@@ -52,32 +52,32 @@ def change(lab: Lab, *statements: str, unguarded: bool = False) -> None:
 
 
 def test_a_whole_trail_agrees_and_says_what_it_cannot_know(lab: Lab) -> None:
-    document = lab.headrace("audit", "verify")
-    assert (document["ok"], document["reconciled"], document["missing"]) == (True, True, [])
-    assert document["proven_to"] is None
-    assert "checkpoint" in document["notes"][0]
+    response = lab.headrace("audit", "verify")
+    assert (response["ok"], response["reconciled"], response["missing"]) == (True, True, [])
+    assert response["proven_to"] is None
+    assert "checkpoint" in response["notes"][0]
 
 
 def test_an_emptied_trail_is_found(lab: Lab) -> None:
     change(lab, "delete from audit", unguarded=True)
-    document = lab.headrace("audit", "verify", code=1)
-    assert not document["reconciled"] and document["entries"] == 0
-    missing = " ".join(document["missing"])
+    response = lab.headrace("audit", "verify", code=1)
+    assert not response["reconciled"] and response["entries"] == 0
+    missing = " ".join(response["missing"])
     assert "audit_no_update" in missing and "all of them are gone" in missing
     assert "partition.published" in missing and "project.applied" in missing
 
 
 def test_a_trail_whose_end_was_cut_is_found_though_its_chain_fits(lab: Lab) -> None:
     change(lab, "delete from audit where seq > 4", unguarded=True)
-    document = lab.headrace("audit", "verify", code=1)
-    assert document["broken_at"] is None, "the chain alone shows nothing"
-    assert "those after entry 4 are gone" in " ".join(document["missing"])
+    response = lab.headrace("audit", "verify", code=1)
+    assert response["broken_at"] is None, "the chain alone shows nothing"
+    assert "those after entry 4 are gone" in " ".join(response["missing"])
 
 
 def test_dropped_triggers_alone_are_found(lab: Lab) -> None:
     change(lab, unguarded=True)
-    document = lab.headrace("audit", "verify", code=1)
-    assert len(document["missing"]) == (3 if lab.database is None else 2)
+    response = lab.headrace("audit", "verify", code=1)
+    assert len(response["missing"]) == (3 if lab.database is None else 2)
     found = lab.headrace("db", "check", code=1)
     assert {one["source"] for one in found["differences"]} == {"audit"}
 
@@ -117,8 +117,8 @@ def test_triggers_that_refuse_nothing_any_more_are_found(lab: Lab) -> None:
 )
 def test_what_the_trail_and_the_state_say_is_compared(lab: Lab, statement: str, said: str) -> None:
     change(lab, statement)
-    document = lab.headrace("audit", "verify", code=1)
-    assert said in " ".join(document["missing"]), document
+    response = lab.headrace("audit", "verify", code=1)
+    assert said in " ".join(response["missing"]), response
 
 
 def test_an_entry_that_headrace_did_not_write_is_found_though_its_chain_fits(lab: Lab) -> None:
@@ -127,8 +127,8 @@ def test_an_entry_that_headrace_did_not_write_is_found_though_its_chain_fits(lab
     forged = chain_hash(seq + 1, head, event)
     values = f"({seq + 1}, {at}, '{event}', '{head}', '{forged}')"
     change(lab, f"insert into audit (seq, at, event, prev_hash, hash) values {values}")
-    document = lab.headrace("audit", "verify", code=1)
-    assert "written without Headrace" in " ".join(document["missing"])
+    response = lab.headrace("audit", "verify", code=1)
+    assert "written without Headrace" in " ".join(response["missing"])
 
 
 def test_a_checkpoint_kept_elsewhere_proves_and_finds(lab: Lab, tmp_path: Path) -> None:
@@ -137,9 +137,9 @@ def test_a_checkpoint_kept_elsewhere_proves_and_finds(lab: Lab, tmp_path: Path) 
     assert json.loads(kept.read_text()) == {"seq": made["seq"], "head": made["head"], "signature": None}
     lab.orders(DAYS[3])
     lab.tick()
-    document = lab.headrace("audit", "verify", "--checkpoint", str(kept))
-    assert (document["ok"], document["proven_to"]) == (True, made["seq"])
-    (note,) = document["notes"]
+    response = lab.headrace("audit", "verify", "--checkpoint", str(kept))
+    assert (response["ok"], response["proven_to"]) == (True, made["seq"])
+    (note,) = response["notes"]
     assert note.endswith("the checkpoint proves the trail alone")
     kept.write_text(json.dumps({"seq": made["seq"], "head": "0" * 64, "signature": None}))
     assert "written anew" in lab.headrace("audit", "verify", "--checkpoint", str(kept), code=1)["reason"]

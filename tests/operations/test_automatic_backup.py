@@ -160,8 +160,8 @@ def test_a_new_state_adopts_nothing(lab: Lab) -> None:
     assert refused.returncode == 3
     assert "--force" in refused.stderr
     lose(lab)
-    document = lab.headrace("db", "restore", "--new-state")
-    aside = Path(document["lake_aside"])
+    response = lab.headrace("db", "restore", "--new-state")
+    aside = Path(response["lake_aside"])
     assert len(list(aside.rglob("lake/main/**/*.parquet"))) == 2
     assert json.loads((lab.root / ".headrace/lake" / FILE).read_text())["identity"] != before
     assert lab.headrace("read", "clean")["rows"] == []
@@ -179,9 +179,9 @@ def test_a_state_of_another_project_makes_way_for_the_backup_that_fits(sqlite: L
     other.headrace("tick")
     lose(sqlite)
     (other.root / ".headrace/state.db").rename(sqlite.root / ".headrace/state.db")
-    document = sqlite.headrace("db", "restore", "--yes")
-    assert document["aside"]
-    assert Path(document["aside"]).exists()
+    response = sqlite.headrace("db", "restore", "--yes")
+    assert response["aside"]
+    assert Path(response["aside"]).exists()
     assert sqlite.headrace("db", "check")["ok"]
     assert "of state" in command(sqlite, "db", "restore", str(backups(other)[0]), "--force").stderr
 

@@ -40,9 +40,9 @@ def files(lab: Lab, folder: str = "lake/main") -> list[Path]:
 
 
 def test_a_whole_state_has_no_finding(lab: Lab) -> None:
-    document = lab.headrace("db", "check", "--deep")
-    assert (document["ok"], document["findings"]) == (True, [])
-    assert document["files"] == 6 and document["audit_entries"] > 6
+    response = lab.headrace("db", "check", "--deep")
+    assert (response["ok"], response["findings"]) == (True, [])
+    assert response["files"] == 6 and response["audit_entries"] > 6
 
 
 def test_each_kind_of_damage_is_found_with_what_to_do(lab: Lab) -> None:
@@ -257,6 +257,6 @@ def test_a_state_of_a_newer_version_is_refused_and_stays(lab: Lab) -> None:
 
 
 def test_upgrade_of_what_is_up_to_date_does_nothing(lab: Lab) -> None:
-    document: Any = lab.headrace("db", "upgrade")
-    assert document["before"] == document["after"] and document["backup"] is None
-    assert json.dumps(document)
+    response: Any = lab.headrace("db", "upgrade")
+    assert response["before"] == response["after"] and response["backup"] is None
+    assert json.dumps(response)

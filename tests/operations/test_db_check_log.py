@@ -44,9 +44,9 @@ def change(lab: Lab, *statements: str) -> None:
 
 
 def differences(lab: Lab) -> list[dict[str, Any]]:
-    document = lab.headrace("db", "check", code=1)
-    assert not document["ok"]
-    found: list[dict[str, Any]] = document["differences"]
+    response = lab.headrace("db", "check", code=1)
+    assert not response["ok"]
+    found: list[dict[str, Any]] = response["differences"]
     return found
 
 
@@ -69,8 +69,8 @@ def test_a_value_that_was_edited_is_named_and_repaired(lab: Lab, column: str) ->
     assert (found["table"], found["field"]) == (table, field)
     assert found["stored"] != found["expected"]
     assert found["source"] == ("catalog" if table.startswith("ducklake") else "event_log")
-    document = lab.headrace("db", "check", "--repair", "--reason", "edited by hand")
-    assert (document["ok"], document["repaired"], document["differences"]) == (True, 1, [])
+    response = lab.headrace("db", "check", "--repair", "--reason", "edited by hand")
+    assert (response["ok"], response["repaired"], response["differences"]) == (True, 1, [])
     assert lab.headrace("db", "check")["ok"]
     (entry,) = lab.headrace("audit", "show", "--action", "state.repaired")
     assert (entry["after"], entry["reason"]) == ({table: 1}, "edited by hand")
@@ -116,9 +116,9 @@ def test_an_emptied_log_is_no_new_one(lab: Lab) -> None:
 
 def test_maintenance_shortens_the_log_and_what_follows_is_still_compared(lab: Lab) -> None:
     lab.headrace("db", "gc")
-    document = lab.headrace("db", "check")
-    assert document["ok"] and document["checked"]["publication"] == 6
-    assert "ducklake_data_file" in document["checked"]
+    response = lab.headrace("db", "check")
+    assert response["ok"] and response["checked"]["publication"] == 6
+    assert "ducklake_data_file" in response["checked"]
     assert lab.rows("select count(*) < 6 from event_log") == [(True,)]
     lab.orders(DAYS[3])
     lab.tick()

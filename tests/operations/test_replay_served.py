@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from serve_lab import document, headrace, project
+from serve_lab import headrace, project, response
 
 from headrace.operations.performing import Context
 from headrace.operations.progress import Silent
@@ -49,4 +49,4 @@ def test_a_replay_does_not_move_while_it_is_served(tmp_path: Path, monkeypatch: 
 
 
 def _now(root: Path) -> datetime:
-    return datetime.fromisoformat(document(root, "status")["now"])
+    return datetime.fromisoformat(response(root, "status")["now"])

@@ -41,7 +41,7 @@ class Old:
         line = [*arguments, "--project", str(self.root)]
         return headrace(line, Path.cwd(), os.environ, 50, fault)
 
-    def document(self, *arguments: str, code: int = 0) -> Any:
+    def response(self, *arguments: str, code: int = 0) -> Any:
         import json
 
         done = self.run(*arguments, "--json")
@@ -59,44 +59,44 @@ def old(tmp_path: Path) -> Old:
     return Old(tmp_path / "p")
 
 
-def unchecked(document: dict[str, Any]) -> dict[str, str]:
-    return {one["what"]: one["why"] for one in document["unchecked"]}
+def unchecked(response: dict[str, Any]) -> dict[str, str]:
+    return {one["what"]: one["why"] for one in response["unchecked"]}
 
 
 def test_it_is_compared_from_the_first_leader_on_and_says_so(old: Old) -> None:
     """Catches: rows that are called compared and weren't, and a trail that is called incomplete for what an earlier Headrace wrote."""
     assert "headrace db upgrade" in old.run("db", "check").stderr
-    old.document("db", "upgrade")
-    before = old.document("db", "check", code=1)
+    old.response("db", "upgrade")
+    before = old.response("db", "check", code=1)
     assert [one["table"] for one in before["differences"]] == ["lake"], "it was unpacked elsewhere"
     assert before["checked"] == {}
     assert "before there was an event log" in unchecked(before)["state"]
-    verified = old.document("audit", "verify")
+    verified = old.response("audit", "verify")
     assert (verified["ok"], verified["missing"]) == (True, [])
     assert "before there was an event log" in verified["notes"][1]
 
-    old.document("tick", "--now", NOW)
-    after = old.document("db", "check", "--deep")
+    old.response("tick", "--now", NOW)
+    after = old.response("db", "check", "--deep")
     assert after["ok"] and after["checked"]["publication"] >= 12
     assert "state" not in unchecked(after)
-    (entry,) = old.document("audit", "show", "--action", "event_log.begun")
+    (entry,) = old.response("audit", "show", "--action", "event_log.begun")
     assert f"(entry {entry['seq']} of the trail)" in unchecked(after)["history"]
     assert WHY in unchecked(after)["history"]
-    verified = old.document("audit", "verify")
+    verified = old.response("audit", "verify")
     assert verified["ok"] and verified["notes"][1] == unchecked(after)["history"]
 
-    old.document("db", "gc")
-    assert WHY in unchecked(old.document("db", "check"))["history"], "a checkpoint makes it no older"
+    old.response("db", "gc")
+    assert WHY in unchecked(old.response("db", "check"))["history"], "a checkpoint makes it no older"
 
 
 def test_what_was_edited_before_is_taken_for_true_and_what_is_edited_later_is_found(old: Old) -> None:
     """The limit, and its end."""
-    old.document("db", "upgrade")
+    old.response("db", "upgrade")
     old.change("update publication set content_hash = 'edited before' where id = 1")
-    old.document("tick", "--now", NOW)
-    assert old.document("db", "check")["ok"]
+    old.response("tick", "--now", NOW)
+    assert old.response("db", "check")["ok"]
     old.change("update publication set content_hash = 'edited later' where id = 2")
-    (found,) = old.document("db", "check", code=1)["differences"]
+    (found,) = old.response("db", "check", code=1)["differences"]
     assert (found["table"], found["field"], found["stored"]) == (
         "publication",
         "content_hash",
@@ -109,27 +109,27 @@ def test_a_leader_that_is_killed_while_the_log_begins_is_followed_by_one_that_le
     """Catches: a file that nothing names yet, for which the log never began."""
     killed = old.run("tick", "--now", NOW, fault=f"{point}=kill")
     assert killed.returncode == -signal.SIGKILL
-    old.document("tick", "--now", NOW)
-    found = old.document("db", "check")
+    old.response("tick", "--now", NOW)
+    found = old.response("db", "check")
     assert found["checked"]["publication"] >= 12
-    assert old.document("audit", "verify")["ok"]
+    assert old.response("audit", "verify")["ok"]
     old.change("update publication set rows = rows + 1 where id = 2")
-    assert not old.document("db", "check", code=1)["ok"]
+    assert not old.response("db", "check", code=1)["ok"]
 
 
 def test_a_log_that_is_made_to_look_as_if_it_had_never_begun_is_found(old: Old) -> None:
     """Somebody puts the record of the upgrade back: no leader adopts what the tables hold now."""
-    old.document("db", "upgrade")
+    old.response("db", "upgrade")
     with closing(sqlite3.connect(old.root / ".headrace/state.db")) as db:
         ((content, digest),) = db.execute("select content, hash from event_log").fetchall()
-    old.document("tick", "--now", NOW)
+    old.response("tick", "--now", NOW)
     with closing(sqlite3.connect(old.root / ".headrace/state.db")) as db, db:
         db.execute("delete from event_log")
         db.execute("insert into event_log (seq, content, hash) values (1, ?, ?)", (content, digest))
         db.execute("delete from event_statement")
     for path in (old.root / ".headrace/checkpoints").glob("*.db"):
         path.rename(path.with_name(f"000000000900-{path.name[13:]}"))  # of a longer log than this
-    found = old.document("db", "check", code=1)
+    found = old.response("db", "check", code=1)
     assert [(one["table"], one["field"]) for one in found["differences"]] == [("event_log", "seq")]
     old.run("tick", "--now", NOW)
-    assert not old.document("db", "check", code=1)["ok"]
+    assert not old.response("db", "check", code=1)["ok"]

@@ -130,5 +130,5 @@ def three_days(root: Path, settings: str, *, consumers: str = "[]\n", **assets: 
     return lab
 
 
-def published(document: RunResponse) -> list[tuple[str, str]]:
-    return sorted((p.asset, p.partition) for p in document.published)
+def published(response: RunResponse) -> list[tuple[str, str]]:
+    return sorted((p.asset, p.partition) for p in response.published)

@@ -77,8 +77,8 @@ def test_one_bad_day_is_rejected_alone(lab: Lab) -> None:
     rows = [f"7,c1,1.00,{MANY[13]}", f"8,c2,1.00,{MANY[13]}"]
     lab.deliver(MANY[13], [rows[0], *rows])
     lab.now = datetime.fromisoformat("2025-03-10T12:00:00+00:00")
-    document = tick_when_all_is_there(lab)
-    assert [(one.asset, one.partition) for one in document.rejected] == [("clean", MANY[13])]
+    response = tick_when_all_is_there(lab)
+    assert [(one.asset, one.partition) for one in response.rejected] == [("clean", MANY[13])]
     assert sorted(key for node, key in lab.rows("select node, partition from publication") if node == "clean") == [
         day for day in MANY[:20] if day != MANY[13]
     ]

@@ -32,8 +32,8 @@ def state(lab: Lab, node: str) -> dict[str, str]:
 
 def test_the_target_comes_first(lab: Lab) -> None:
     """Catches: a check evaluated before its target was ever published, rejected for good."""
-    document = lab.tick()
-    assert not document.rejected
+    response = lab.tick()
+    assert not response.rejected
     assert state(lab, "a_sales") == dict.fromkeys(DAYS[:3], "published")
     assert lab.rows("select distinct outcome from check_result where node = 'a_sales'") == [("passed",)]
 

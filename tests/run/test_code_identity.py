@@ -70,8 +70,8 @@ def commit(root: Path) -> None:
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words], cwd=root, check=True)
 
 
-def changed(document: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    return {one["node"]: [(file["path"], file["via"]) for file in one["code"]] for one in document["changes"] if one["change"] == "body"}
+def changed(response: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    return {one["node"]: [(file["path"], file["via"]) for file in one["code"]] for one in response["changes"] if one["change"] == "body"}
 
 
 def values(lab: Lab, asset: str, column: str) -> list[str]:
@@ -141,10 +141,10 @@ def test_new_code_may_leave_what_is_published_as_it_is(project: Lab) -> None:
     for refused in (["--keep", "totals"], ["--keep", "exported", "--reason", "x"], ["--keep", "totals", "--reason", " "]):
         project.headrace("apply", "--yes", *refused, code=2)
     planned = project.headrace("plan")["plan_id"]
-    document = project.headrace("apply", "--yes", "--keep", "totals", "--reason", "from 2025-01-03 on")
-    assert document["state"] == "applied" and document["stale"] == [] and document["backfills"] == []
-    assert document["plan_id"] != planned  # what is agreed to is another plan
-    assert [(one["kind"], one["detail"]) for one in document["plan"]["steps"]] == [("declare", "body, what is published is kept")]
+    response = project.headrace("apply", "--yes", "--keep", "totals", "--reason", "from 2025-01-03 on")
+    assert response["state"] == "applied" and response["stale"] == [] and response["backfills"] == []
+    assert response["plan_id"] != planned  # what is agreed to is another plan
+    assert [(one["kind"], one["detail"]) for one in response["plan"]["steps"]] == [("declare", "body, what is published is kept")]
     project.orders(DAYS[2])
     project.tick()
     assert values(project, "totals", "total") == ["20", "20", "30"]

@@ -59,8 +59,8 @@ def test_a_project_runs_on_a_cluster(lab: Lab, cluster: Cluster) -> None:
     )
     for day in DAYS[:3]:
         lab.orders(day)
-    document = lab.tick()
-    assert len(published(document)) == 9, document
+    response = lab.tick()
+    assert len(published(response)) == 9, response
     logs = "".join(path.read_text() for path in (lab.root / ".headrace/logs").rglob("*.jsonl"))
     assert logs.count("hello") == 3
     assert not list((lab.root / ".headrace/tmp/dask").iterdir()), "what says which attempt may begin is left behind"
@@ -87,9 +87,9 @@ def test_a_dask_worker_killed_in_the_middle_costs_an_attempt_and_the_next_one_su
         lab.orders(DAYS[0])
         killer = threading.Thread(target=_kill_who_began, args=(tmp_path / "began", cluster))
         killer.start()
-        document = lab.tick()
+        response = lab.tick()
         killer.join()
-    attempts = [one for one in document.attempts if one.asset == "slow"]
+    attempts = [one for one in response.attempts if one.asset == "slow"]
     assert [one.state for one in attempts] == ["lost", "published"], attempts
     assert "ended in the middle" in (attempts[0].reason or "")
     assert len((tmp_path / "began").read_text().split()) == 2, "a body that was begun was done again by Dask"

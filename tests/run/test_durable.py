@@ -57,9 +57,9 @@ def test_a_staged_file_that_vanished_is_not_published(lab: Lab, monkeypatch: pyt
     monkeypatch.setattr(module, "make_durable", losing)
     lab.sql("clean", "select order_id, cast(day as date) as day from orders")
     lab.orders(DAYS[0])
-    document = lab.tick()
+    response = lab.tick()
     assert removed
-    assert [a.state for a in document.attempts if a.asset == "clean"] == ["failed", "published"]
+    assert [a.state for a in response.attempts if a.asset == "clean"] == ["failed", "published"]
     assert len(lab.read("clean")) == 10
 
 

@@ -57,10 +57,10 @@ def test_a_rejected_partition_is_never_seen_and_its_dependents_wait(lab: Lab) ->
     pipeline(lab)
     lab.orders(DAYS[0])
     lab.deliver(DAYS[1], [f"7,c1,1.00,{DAYS[1]}"] * 2)
-    document = lab.tick()
-    assert document.state == "partial"
-    assert [(r.asset, r.partition, r.state) for r in document.rejected] == [("clean", DAYS[1], "rejected")]
-    assert ("total", DAYS[1]) not in published(document)
+    response = lab.tick()
+    assert response.state == "partial"
+    assert [(r.asset, r.partition, r.state) for r in response.rejected] == [("clean", DAYS[1], "rejected")]
+    assert ("total", DAYS[1]) not in published(response)
     assert {r["day"] for r in lab.read("clean")} == {DAYS[0]}
     ((state, rows, sample),) = lab.rows("select state, rows, sample from quarantine")
     assert (state, rows) == ("rejected", 2)
@@ -110,10 +110,10 @@ def test_a_renamed_column_holds_the_delivery(lab: Lab) -> None:
     lab.orders(DAYS[0])
     lab.tick()
     lab.deliver(DAYS[1], [f"1,c1,1.00,{DAYS[1]}"], header="order_id,client,amount,day")
-    document = lab.tick()
-    assert [(r.asset, r.state) for r in document.rejected] == [("orders", "held")]
-    assert "customer" in (document.rejected[0].reason or "")
-    assert "client" in (document.rejected[0].reason or "")
+    response = lab.tick()
+    assert [(r.asset, r.state) for r in response.rejected] == [("orders", "held")]
+    assert "customer" in (response.rejected[0].reason or "")
+    assert "client" in (response.rejected[0].reason or "")
     lab.orders(DAYS[1])
     assert ("total", DAYS[1]) in published(lab.tick())
 
@@ -183,9 +183,9 @@ def test_every_number_of_a_run_is_in_the_store(lab: Lab) -> None:
     """One derivation: the document's rows are those of the publications."""
     pipeline(lab)
     lab.orders(DAYS[0], n=7)
-    document = lab.tick()
+    response = lab.tick()
     stored = dict(lab.rows("select node, rows from publication"))
-    assert {p.asset: p.rows for p in document.published} == stored == {"orders": 7, "clean": 7, "total": 1}
+    assert {p.asset: p.rows for p in response.published} == stored == {"orders": 7, "clean": 7, "total": 1}
 
 
 def test_the_audit_trail_tells_of_every_publication_and_verifies(lab: Lab) -> None:
@@ -221,9 +221,9 @@ def test_asking_for_one_asset_again_leaves_what_is_held_above_it_alone(lab: Lab)
     lab.orders(DAYS[0])
     lab.deliver(DAYS[1], ["1"], header="something_else")
     lab.tick()
-    document = lab.run("total", partitions=[DAYS[0]], again=True, reason="to see")
-    assert document.state == "succeeded"
-    assert [a.asset for a in document.attempts] == ["total"]
+    response = lab.run("total", partitions=[DAYS[0]], again=True, reason="to see")
+    assert response.state == "succeeded"
+    assert [a.asset for a in response.attempts] == ["total"]
 
 
 def test_what_a_contract_promises_is_checked_on_every_delivery(lab: Lab) -> None:

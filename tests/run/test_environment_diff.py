@@ -40,8 +40,8 @@ def test_what_is_built_apart_is_compared_row_by_row(tmp_path: Path) -> None:
     (spread,) = [one for one in row.spreads if one.column == "total"]
     assert (spread.before["minimum"], spread.after["minimum"]) == ("1.5", "-1.0")
     assert spread.before["nulls"] == spread.after["nulls"] == 0
-    document = plan(Session.open(lab.root, "dev", None, "tester"), against=None, progress=Silent())
-    assert [one.node for one in document.diff or []] == ["total"]
+    response = plan(Session.open(lab.root, "dev", None, "tester"), against=None, progress=Silent())
+    assert [one.node for one in response.diff or []] == ["total"]
     assert "total against production" in page(lab)
 
 

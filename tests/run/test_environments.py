@@ -92,8 +92,8 @@ def test_a_change_of_checks_is_run_apart(lab: Lab) -> None:
     """Borrowed data wouldn't be audited by what the environment says."""
     lab.sql("total", "select day, sum(amount) as total from clean group by day",
             "partition: {by: day, column: day}\nchecks: [{range: {column: total, max: 1}}]")  # fmt: skip
-    document = tick(opened(lab), progress=Silent())
-    assert {(a.asset, a.state) for a in document.attempts} == {("total", "rejected")}
+    response = tick(opened(lab), progress=Silent())
+    assert {(a.asset, a.state) for a in response.attempts} == {("total", "rejected")}
 
 
 def test_parameters_of_an_environment_count(lab: Lab) -> None:
@@ -107,8 +107,8 @@ def test_parameters_of_an_environment_count(lab: Lab) -> None:
 def test_other_folders_make_other_deliveries(lab: Lab) -> None:
     (lab.root / "samples").mkdir()
     (lab.root / f"samples/orders_{DAYS[5]}.csv").write_text(f"order_id,customer,amount,day\n1,c,2.50,{DAYS[5]}\n")
-    document = tick(opened(lab, "small"), progress=Silent())
-    assert published(document) == [(node, DAYS[5]) for node in ("clean", "orders", "total")]
+    response = tick(opened(lab, "small"), progress=Silent())
+    assert published(response) == [(node, DAYS[5]) for node in ("clean", "orders", "total")]
 
 
 def test_an_environment_goes_back_to_borrowing(lab: Lab) -> None:

@@ -63,8 +63,8 @@ def line(day: str, amount: str = "1.50") -> str:
 
 def test_a_tick_exports_what_is_due_once(exporting: Lab) -> None:
     """Catches intervals that are never written, written twice, or with another interval's rows."""
-    document = exporting.tick()
-    assert [one for one in published(document) if one[0] == "extract-1"] == [("extract-1", day) for day in DAYS[:3]]
+    response = exporting.tick()
+    assert [one for one in published(response) if one[0] == "extract-1"] == [("extract-1", day) for day in DAYS[:3]]
     files = exports(exporting)
     assert list(files) == [f"clean_{day}.csv" for day in DAYS[:3]]
     assert all(line(day) in files[f"clean_{day}.csv"] for day in DAYS[:3])
@@ -377,8 +377,8 @@ def test_nothing_is_exported_from_an_environment(exporting: Lab) -> None:
     settings.write_text(settings.read_text() + "[environments.dev]\n")
     exporting.headrace("tick", "--env", "dev", "--now", exporting.now.isoformat())
     assert exports(exporting) == {}
-    document: Any = exporting.headrace("status", "--env", "dev", "--now", exporting.now.isoformat())
-    assert [(one["state"], one["export"]) for one in document["consumers"]] == [("served", None)]
+    response: Any = exporting.headrace("status", "--env", "dev", "--now", exporting.now.isoformat())
+    assert [(one["state"], one["export"]) for one in response["consumers"]] == [("served", None)]
 
 
 def test_a_view_is_exported_by_day(exporting: Lab) -> None:

@@ -12,8 +12,8 @@ from headrace.operations.responses import AttemptRow, RunResponse
 SQL_CLEAN = "select order_id, cast(day as date) as day from orders"
 
 
-def only(document: RunResponse, node: str) -> AttemptRow:
-    return [a for a in document.attempts if a.asset == node][-1]
+def only(response: RunResponse, node: str) -> AttemptRow:
+    return [a for a in response.attempts if a.asset == node][-1]
 
 
 def with_body(lab: Lab, body: str, **declared: object) -> RunResponse:
@@ -21,10 +21,10 @@ def with_body(lab: Lab, body: str, **declared: object) -> RunResponse:
     lab.sql("good", SQL_CLEAN)
     lab.python("bad", body, partition="day", inputs=["orders"], **declared)
     lab.orders(DAYS[0])
-    document = lab.tick()
-    assert ("good", DAYS[0]) in published(document), "the good one must not suffer"
-    assert ("bad", DAYS[0]) not in published(document)
-    return document
+    response = lab.tick()
+    assert ("good", DAYS[0]) in published(response), "the good one must not suffer"
+    assert ("bad", DAYS[0]) not in published(response)
+    return response
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_python_that_fails_says_where(lab: Lab, body: str, said: str) -> None:
     ],
 )
 def test_a_body_that_ends_its_worker_three_times_is_poison(lab: Lab, body: str) -> None:
-    document = with_body(lab, body)
-    states = [a.state for a in document.attempts if a.asset == "bad"]
+    response = with_body(lab, body)
+    states = [a.state for a in response.attempts if a.asset == "bad"]
     assert states == ["lost"] * 3
     ((state, failures),) = lab.rows("select state, failures from partition where node = 'bad'")
     assert (state, failures) == ("failed", 3)
@@ -69,9 +69,9 @@ def test_a_body_that_ends_its_worker_three_times_is_poison(lab: Lab, body: str) 
 
 def test_a_body_that_never_returns_is_ended_at_its_timeout(lab: Lab) -> None:
     began = time.monotonic()
-    document = with_body(lab, "def bad(orders):\n    while True: pass", timeout="1s")
+    response = with_body(lab, "def bad(orders):\n    while True: pass", timeout="1s")
     assert time.monotonic() - began < 40
-    attempts = [a for a in document.attempts if a.asset == "bad"]
+    attempts = [a for a in response.attempts if a.asset == "bad"]
     assert [a.state for a in attempts] == ["lost", "lost"], "a timeout is tried once more, then it is an incident"
     assert "timeout" in (attempts[0].reason or "")
 
@@ -79,8 +79,8 @@ def test_a_body_that_never_returns_is_ended_at_its_timeout(lab: Lab) -> None:
 def test_a_body_that_forks_leaves_no_second_worker(lab: Lab) -> None:
     lab.python("forks", "def forks(orders):\n    import os\n    os.fork()\n    return orders", partition="day", inputs=["orders"])
     lab.orders(DAYS[0])
-    document = lab.tick()
-    assert [(a.state, a.rows) for a in document.attempts if a.asset == "forks"] == [("published", 10)]
+    response = lab.tick()
+    assert [(a.state, a.rows) for a in response.attempts if a.asset == "forks"] == [("published", 10)]
 
 
 def test_a_body_that_prints_without_end_is_cut_and_goes_on(lab: Lab) -> None:
@@ -97,12 +97,12 @@ def test_sql_that_fails_says_its_line(lab: Lab) -> None:
     lab.sql("good", SQL_CLEAN)
     lab.sql("bad", "select order_id,\n  cast(customer as integer) as n,\n  cast(day as date) as day\nfrom orders")
     lab.orders(DAYS[0])
-    document = lab.tick()
-    attempt = only(document, "bad")
+    response = lab.tick()
+    attempt = only(response, "bad")
     assert attempt.error is not None
     assert attempt.error.file == "assets/bad.sql"
     assert "c0" in attempt.error.message
-    assert ("good", DAYS[0]) in published(document)
+    assert ("good", DAYS[0]) in published(response)
 
 
 def test_a_command_s_exit_75_is_tried_again_and_others_are_not(lab: Lab) -> None:
@@ -111,9 +111,9 @@ def test_a_command_s_exit_75_is_tried_again_and_others_are_not(lab: Lab) -> None
     lab.write("assets/later.yaml", f"asset: later\n{front}command: [sh, assets/later.sh]\n")
     lab.write("assets/wrong.yaml", f"asset: wrong\n{front}command: [sh, -c, 'echo oh no >&2; exit 3']\n")
     lab.orders(DAYS[0])
-    document = lab.tick()
-    assert len([a for a in document.attempts if a.asset == "later"]) > 1
-    (wrong,) = [a for a in document.attempts if a.asset == "wrong"]
+    response = lab.tick()
+    assert len([a for a in response.attempts if a.asset == "later"]) > 1
+    (wrong,) = [a for a in response.attempts if a.asset == "wrong"]
     assert wrong.error is not None
     assert "3" in wrong.error.message
     ((state, not_before),) = lab.rows("select state, not_before from partition where node = 'later'")

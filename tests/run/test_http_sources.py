@@ -72,8 +72,8 @@ def prices(server: Server, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Prices:
 
 def test_pages_become_an_asset_and_a_second_pass_asks_for_nothing_again(lab: Lab, prices: Prices, server: Server) -> None:
     """Would catch: pages that are lost or doubled on the way, and days that are fetched at every pass."""
-    document = lab.tick()
-    assert published(document) == sorted((name, day) for name in ("prices", "total") for day in DAYS)
+    response = lab.tick()
+    assert published(response) == sorted((name, day) for name in ("prices", "total") for day in DAYS)
     assert sorted((row["day"], row["total"], row["n"]) for row in lab.read("total")) == [(day, 300, 3) for day in DAYS]
     before = len(server.asked)
     assert lab.tick().state == "nothing_due"
@@ -140,8 +140,8 @@ def test_a_source_that_breaks_between_look_and_fetch_fails_with_its_code_and_hea
 def test_an_answer_that_isnt_json_is_rejected_and_said(lab: Lab, prices: Prices) -> None:
     """Would catch: noise that is published, or an attempt that is repeated for ever over the same noise."""
     prices.wrong = reply('{"items": [{"id": 1,')
-    document = lab.tick()
-    assert [(one.asset, one.state) for one in document.rejected] == [("prices", "rejected")] * 2
+    response = lab.tick()
+    assert [(one.asset, one.state) for one in response.rejected] == [("prices", "rejected")] * 2
     assert all("isn't JSON" in reason for (reason,) in lab.rows("select reason from delivery"))
 
 
@@ -161,15 +161,15 @@ def test_a_first_day_without_records_is_complete_with_none(lab: Lab, prices: Pri
     prices.wrong = reply('{"items": [], "next": null}')
     assert published(lab.tick()) == [("prices", day) for day in DAYS]
     prices.wrong, prices.days = None, {"2025-01-10": 5}
-    document = lab.headrace("tick", "--now", "2025-01-11T12:00:00+00:00", code=None)
-    assert ("prices", "2025-01-10") in [(one["asset"], one["partition"]) for one in document["published"]]
+    response = lab.headrace("tick", "--now", "2025-01-11T12:00:00+00:00", code=None)
+    assert ("prices", "2025-01-10") in [(one["asset"], one["partition"]) for one in response["published"]]
 
 
 def test_types_are_learnt_from_more_than_the_first_day(lab: Lab, prices: Prices) -> None:
     """Would catch: a price that is whole on the first day and held on the second, because it isn't any more."""
     prices.days[DAYS[1]] = 2.5
-    document = lab.tick()
-    assert ("prices", DAYS[1]) in published(document)
+    response = lab.tick()
+    assert ("prices", DAYS[1]) in published(response)
     assert {row["price"] for row in lab.read("prices")} == {100, 2.5}
 
 

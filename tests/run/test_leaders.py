@@ -93,7 +93,7 @@ def test_workers_end_with_their_leader(lab: Lab) -> None:
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "a worker outlived its leader")
 
 
-def test_a_second_command_asks_the_leader_and_gets_its_own_document(lab: Lab) -> None:
+def test_a_second_command_asks_the_leader_and_gets_its_own_response(lab: Lab) -> None:
     flag, go = slow_project(lab)
     first = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
     wait_for(flag)

@@ -39,10 +39,10 @@ def tick(lab: Lab, now: str) -> None:
 
 
 def ask(lab: Lab, subject: str, now: str) -> WhyResponse:
-    document = why(Session.open(lab.root, "prod", now, "tester"), subject)
-    if document.segments is not None:
-        check(document)
-    return document
+    response = why(Session.open(lab.root, "prod", now, "tester"), subject)
+    if response.segments is not None:
+        check(response)
+    return response
 
 
 def check(ledger: WhyResponse | LedgerRow) -> None:
@@ -210,10 +210,10 @@ def test_a_long_chain_costs_little(tmp_path: Path) -> None:
     session = Session.open(lab.root, "prod", "2025-01-02T08:00:00+00:00", "tester")
     why(session, "report@2025-01-01")
     began = time.process_time()
-    document: Any = why(session, "report@2025-01-01")
+    response: Any = why(session, "report@2025-01-01")
     spent = time.process_time() - began
-    check(document)
-    assert len({one.node for one in document.segments}) == 51
+    check(response)
+    assert len({one.node for one in response.segments}) == 51
     assert spent < 0.3, f"{spent:.3f} s"
 
 

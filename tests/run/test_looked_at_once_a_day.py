@@ -47,5 +47,5 @@ def test_a_table_that_is_read_whole_is_read_by_each_daily_pass(tmp_path: Path) -
             bank.execute("insert into shops values (?)", [f"s{number}"])
         for hour in (0, 12):
             lab.now = begun + timedelta(days=number, hours=hour)
-            document = lab.tick()
-            assert [one.state for one in document.attempts] == (["published"] if hour == 0 else [])
+            response = lab.tick()
+            assert [one.state for one in response.attempts] == (["published"] if hour == 0 else [])

@@ -29,11 +29,11 @@ def test_a_merge_holds_the_newest_of_each_key_and_each_partition_as_it_left_it(l
     lab.sql("latest", CHANGES, MERGE)
     deliver(lab, DAYS[0], {"1": "1.5", "2": "2.5"})
     deliver(lab, DAYS[1], {"2": "9.5", "3": "3.5"})
-    document = lab.tick()
-    assert document.state == "succeeded", document.attempts
+    response = lab.tick()
+    assert response.state == "succeeded", response.attempts
     assert amounts(lab) == {"1": "1.5", "2": "9.5", "3": "3.5"}
     assert amounts(lab, partition=DAYS[0]) == {"1": "1.5", "2": "2.5"}
-    assert [(p.asset, p.partition, p.rows) for p in document.published if p.asset == "latest"] == [
+    assert [(p.asset, p.partition, p.rows) for p in response.published if p.asset == "latest"] == [
         ("latest", DAYS[0], 2),
         ("latest", DAYS[1], 3),
     ]
@@ -91,8 +91,8 @@ def test_a_restatement_that_is_taken_back_ends_where_it_began(lab: Lab) -> None:
 def test_keys_that_say_nothing_fail_with_their_name_and_the_next_delivery_goes_on(lab: Lab) -> None:
     lab.sql("latest", CHANGES, MERGE)
     lab.deliver(DAYS[0], [f"5,c1,1.5,{DAYS[0]}", f"5,c2,2.5,{DAYS[0]}"])
-    document = lab.tick()
-    (failed,) = [a for a in document.attempts if a.state == "failed"]
+    response = lab.tick()
+    (failed,) = [a for a in response.attempts if a.state == "failed"]
     assert failed.error is not None
     assert (failed.asset, failed.error.code) == ("latest", "merge_key")
     assert "order_id = '5'" in failed.error.message
@@ -168,9 +168,9 @@ def test_a_view_is_computed_where_it_is_read_over_what_the_reader_requires(lab: 
     lab.python("seen", "def seen(big):\n    return big.group_by([]).aggregate([([], 'count_all')])", partition="day", inputs=["big"])
     deliver(lab, DAYS[0], {"1": "0.5", "2": "1.5", "3": "2.5"})
     deliver(lab, DAYS[1], {"4": "5.5", "5": "6.5"})
-    document = lab.tick()
-    assert document.state == "succeeded", [a.error for a in document.attempts]
-    assert published(document) == sorted((n, d) for n in ("orders", "daily", "seen") for d in DAYS[:2])
+    response = lab.tick()
+    assert response.state == "succeeded", [a.error for a in response.attempts]
+    assert published(response) == sorted((n, d) for n in ("orders", "daily", "seen") for d in DAYS[:2])
     assert [(row["day"], row["n"]) for row in lab.read("daily")] == [(DAYS[0], 1), (DAYS[1], 2)]
     assert [list(row.values()) for row in lab.read("seen")] == [[2], [2]]
     deliver(lab, DAYS[0], {"3": "2.5", "4": "2.5"})
@@ -196,8 +196,8 @@ def test_a_views_blocking_check_rejects_what_it_reads(lab: Lab) -> None:
     lab.sql("daily", "select $partition_start as day, sum(amount * rate) as n from joined", "partition: {by: day, column: day}")
     deliver(lab, DAYS[0], {"1": "1.5"})
     lab.write(f"landing/vat_{DAYS[0]}.csv", f"day,rate\n{DAYS[0]},0.2\n{DAYS[0]},0.3\n")
-    document = lab.tick()
-    ((source, reason),) = {(r.asset, r.reason) for r in document.rejected if r.state == "rejected"}
+    response = lab.tick()
+    ((source, reason),) = {(r.asset, r.reason) for r in response.rejected if r.state == "rejected"}
     assert source in ("orders", "vat")
     assert "view joined, check unique" in (reason or "")
     assert lab.rows("select 1 from publication where node = 'daily'") == []
@@ -389,9 +389,9 @@ def test_a_merge_takes_the_deliveries_of_what_it_follows_in_their_order(lab: Lab
     people(lab, "1,a", "2,b")
     lab.tick()
     people(lab, "2,B", "3,c", "4,d")
-    document = lab.tick()
+    response = lab.tick()
     keys = [key for (key,) in lab.rows("select partition from publication where node = 'known' order by id")]
     assert keys == [key for (key,) in lab.rows("select partition from publication where node = 'log' order by id")]
-    assert ("known", keys[1]) in published(document)
+    assert ("known", keys[1]) in published(response)
     assert lab.read("names") == [{"n": 4, "names": "aBcd"}]
     assert lab.tick().state == "nothing_due"

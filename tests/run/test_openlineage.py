@@ -173,8 +173,8 @@ def test_an_endpoint_that_hangs_fails_or_refuses_delays_nothing_and_misses_nothi
         declared = f'[openlineage]\nurl = "{server.url}/v1"\ntoken = "secret://env/LINEAGE_TOKEN"\nnamespace = "acme"\n'
         shop(lab, declared)
         server.answers["/v1"] = Reply(hang=True)
-        document = lab.tick()
-        assert len(document.published) == 4 and server.count("/v1") == 0
+        response = lab.tick()
+        assert len(response.published) == 4 and server.count("/v1") == 0
         assert "LINEAGE_TOKEN isn't set" in lab.rows("select content from told_lineage")[0][0]
         monkeypatch.setenv("LINEAGE_TOKEN", "hush-hush-hush")
         lab.tick()

@@ -367,11 +367,11 @@ def test_a_wait_over_our_own_declaration_is_charged_to_its_owner(lab: Lab, edit:
 
     def told() -> None:
         for subject in ("report@", "orders@"):
-            document = lab.headrace("why", subject + DAYS[1], "--now", lab.now.isoformat())
-            (hold,) = [one for one in document["segments"] if one["kind"] == "hold"]
+            response = lab.headrace("why", subject + DAYS[1], "--now", lab.now.isoformat())
+            (hold,) = [one for one in response["segments"] if one["kind"] == "hold"]
             assert (hold["incident"], hold["note"].startswith(summary)) == ("INC-1", True)
-            charged = sum(one["seconds"] for one in document["shares"] if one["owner"] == "core")
-            assert charged == pytest.approx(hold["seconds"], abs=5), (subject, document["shares"])
+            charged = sum(one["seconds"] for one in response["shares"] if one["owner"] == "core")
+            assert charged == pytest.approx(hold["seconds"], abs=5), (subject, response["shares"])
 
     told()
     lab.write(path, right)

@@ -82,20 +82,20 @@ class Shop:
         return int(self.lab.rows("select max(id) from publication")[0][0])
 
 
-def agrees(document: Mapping[str, Any], made: Mapping[str, int]) -> None:
+def agrees(response: Mapping[str, Any], made: Mapping[str, int]) -> None:
     """All numbers of a backfill that succeeded are one set."""
-    assert document["state"] == "succeeded", document["failures"]
-    planned = {row["asset"]: row["partitions"] for row in document["assets"]}
+    assert response["state"] == "succeeded", response["failures"]
+    planned = {row["asset"]: row["partitions"] for row in response["assets"]}
     assert planned == dict(made)
-    assert {row["asset"]: row["published"] for row in document["assets"]} == planned
+    assert {row["asset"]: row["published"] for row in response["assets"]} == planned
     total = sum(planned.values())
-    counts = document["counts"]
-    assert (document["partitions_total"], document["published"], counts["partitions"]) == (total, total, total)
-    assert document["made"] == counts
+    counts = response["counts"]
+    assert (response["partitions_total"], response["published"], counts["partitions"]) == (total, total, total)
+    assert response["made"] == counts
     assert counts["of_sources"] + counts["of_assets"] + counts["of_exports"] == total
     assert counts["sources"] + counts["assets"] + counts["exports"] == len(planned)
     kinds = {"orders": "source", "extract": "export"}
-    assert {row["kind"] == kinds.get(row["asset"], "asset") for row in document["assets"]} == {True}
+    assert {row["kind"] == kinds.get(row["asset"], "asset") for row in response["assets"]} == {True}
 
 
 def backfilled(shop: Shop) -> None:
@@ -162,17 +162,17 @@ def missing(shop: Shop) -> None:
     assert planned["counts"] == done["counts"]
 
 
-def ran(document: Mapping[str, Any]) -> Counter[str]:
+def ran(response: Mapping[str, Any]) -> Counter[str]:
     """Node → partitions that a run says it published; its list and its attempts say the same."""
-    listed = {(one["asset"], one["partition"]) for one in document["published"]}
-    attempts = {(one["asset"], key) for one in document["attempts"] if one["state"] == "published" for key in one["partitions"]}
+    listed = {(one["asset"], one["partition"]) for one in response["published"]}
+    attempts = {(one["asset"], key) for one in response["attempts"] if one["state"] == "published" for key in one["partitions"]}
     assert listed == attempts
     return Counter(node for node, _ in listed)
 
 
-def announced(document: Mapping[str, Any], made: Mapping[str, int]) -> None:
+def announced(response: Mapping[str, Any], made: Mapping[str, int]) -> None:
     """What a command said before it began is what the state holds."""
-    counts = document["counts"]
+    counts = response["counts"]
     assert counts["partitions"] == sum(made.values()), (counts["text"], made)
     assert counts["sources"] + counts["assets"] + counts["exports"] == len(made)
     assert counts["of_sources"] == made.get("orders", 0)

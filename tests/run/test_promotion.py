@@ -38,13 +38,13 @@ def applied(lab: Lab) -> ApplyResponse:
     return apply(lab.session(), confirm=lambda _: True, progress=Silent())
 
 
-def promoted(document: ApplyResponse) -> dict[str, int]:
-    return {row.node: row.partitions for row in document.promoted}
+def promoted(response: ApplyResponse) -> dict[str, int]:
+    return {row.node: row.partitions for row in response.promoted}
 
 
 def rows(lab: Lab, name: str, env: str = "prod") -> list[tuple[tuple[str, str], ...]]:
-    document = read(Session.open(lab.root, env, None, "tester"), Wanted(name))
-    return sorted(tuple(sorted((key, str(value)) for key, value in row.items())) for row in document.rows)
+    response = read(Session.open(lab.root, env, None, "tester"), Wanted(name))
+    return sorted(tuple(sorted((key, str(value)) for key, value in row.items())) for row in response.rows)
 
 
 def attempts(lab: Lab) -> int:
@@ -57,8 +57,8 @@ def test_what_was_built_is_published_and_nothing_is_computed(lab: Lab) -> None:
     lab.sql("total", DOUBLED, "partition: {by: day, column: day}\nchecks: [{not_null: [total]}]")
     tick(dev(lab), progress=Silent())
     before = attempts(lab)
-    document = applied(lab)
-    assert promoted(document) == {"total": 3, "best": 3}
+    response = applied(lab)
+    assert promoted(response) == {"total": 3, "best": 3}
     assert attempts(lab) == before
     assert rows(lab, "total") == rows(lab, "total", "dev")
     assert rows(lab, "best") == rows(lab, "best", "dev")
@@ -97,8 +97,8 @@ def test_what_isnt_what_was_audited_isnt_published(lab: Lab) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"copy (select * replace (total + 1 as total) from '{file}') to '{changed}' (format parquet)")
     changed.replace(file)
-    document = applied(lab)
-    assert promoted(document) == {"total": 2, "best": 2}
+    response = applied(lab)
+    assert promoted(response) == {"total": 2, "best": 2}
 
 
 @pytest.mark.slow

@@ -37,9 +37,9 @@ def test_a_file_handed_in_is_taken_in_published_and_marked(lab: Lab) -> None:
     """Would catch: a file outside the project refused, a delivery by hand that looks like the vendor's, one that nothing follows."""
     lab.orders(DAYS[0])
     lab.tick()
-    document = headrace(lab, "receive", "orders", str(by_hand(lab)), "--for", DAYS[0], "--reason", "the vendor mailed it")
-    assert document["state"] == "succeeded"
-    assert sorted(one["asset"] for one in document["published"]) == ["clean", "orders"]
+    response = headrace(lab, "receive", "orders", str(by_hand(lab)), "--for", DAYS[0], "--reason", "the vendor mailed it")
+    assert response["state"] == "succeeded"
+    assert sorted(one["asset"] for one in response["published"]) == ["clean", "orders"]
     assert [row["amount"] for row in lab.read("clean")] == ["9.00"]
     newest, first = headrace(lab, "deliveries", "orders")
     assert newest["received"]["reason"] == "the vendor mailed it"
@@ -104,9 +104,9 @@ def test_a_running_leader_is_asked_to_receive(lab: Lab) -> None:
     asking = begin(lab, *command, "--now", lab.now.isoformat())
     until(lambda: lab.rows("select 1 from request"), "it never asked")
     go.touch()
-    document = answer(asking)
+    response = answer(asking)
     assert answer(leader)["state"] == "succeeded"
-    assert ("orders", DAYS[0]) in [(one["asset"], one["partition"]) for one in document["published"]]
+    assert ("orders", DAYS[0]) in [(one["asset"], one["partition"]) for one in response["published"]]
     assert lab.rows("select epoch from lease") == [(1,)], "the second command led itself"
 
 
@@ -116,5 +116,5 @@ def test_a_delivery_by_hand_for_a_source_that_is_no_folder(lab: Lab) -> None:
         "sources/orders.yaml",
         "source: orders\nowner: acme\npartition: day\nstart: '2025-01-01'\nhttp: 'http://127.0.0.1:9/{date:%Y-%m-%d}.csv'\n",
     )
-    document = headrace(lab, "receive", "orders", str(by_hand(lab)), "--for", DAYS[0], "--reason", "the server is gone")
-    assert ("orders", DAYS[0]) in [(one["asset"], one["partition"]) for one in document["published"]]
+    response = headrace(lab, "receive", "orders", str(by_hand(lab)), "--for", DAYS[0], "--reason", "the server is gone")
+    assert ("orders", DAYS[0]) in [(one["asset"], one["partition"]) for one in response["published"]]

@@ -19,7 +19,7 @@ from headrace.cli.page import Page
 from headrace.cli.screen import Screen
 from headrace.model import Refused
 from headrace.operations.fix import fix
-from headrace.operations.incidents import incident as document_of
+from headrace.operations.incidents import incident as response_of
 from headrace.operations.progress import Silent
 
 SOURCE = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
@@ -70,7 +70,7 @@ def shown(lab: Lab, incident: str) -> list[str]:
     """The lines of an incident's page."""
     session, out = lab.session(), io.StringIO()
     page = Page(Screen(out, no_color=True), Reader.at(session.now(), "UTC", replay=True))
-    incident_pages.one(document_of(session, incident), page)
+    incident_pages.one(response_of(session, incident), page)
     return out.getvalue().splitlines()
 
 
@@ -146,7 +146,7 @@ def test_a_long_timeline_begins_with_its_beginning(lab: Lab) -> None:
     """Would catch: an incident that doesn't say when it was opened, nor that it leaves anything out."""
     lab.headrace("incidents", "report", "orders", "--from", DAYS[0], "--reason", "wrong", "--now", lab.now.isoformat())
     session, out = lab.session(), io.StringIO()
-    row = document_of(session, "INC-1")
+    row = response_of(session, "INC-1")
     lines = [msgspec.structs.replace(row.timeline[0], what=f"line {number}") for number in range(40)]
     page = Page(Screen(out, no_color=True), Reader.at(session.now(), "UTC", replay=True))
     incident_pages.one(msgspec.structs.replace(row, timeline=lines), page)

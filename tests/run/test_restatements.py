@@ -39,9 +39,9 @@ def test_inside_the_window_what_changes_follows_and_readers_are_told(lab: Lab) -
     """Would catch: a past that changes without a word; or one that is told of although it is what it was."""
     assert status(lab.session()).restated == []
     lab.orders(DAYS[3], n=3)
-    document = lab.tick()
-    assert published(document) == [(node, DAYS[3]) for node in ("clean", "orders", "total")]
-    told = {row.node: row for row in document.restated}
+    response = lab.tick()
+    assert published(response) == [(node, DAYS[3]) for node in ("clean", "orders", "total")]
+    told = {row.node: row for row in response.restated}
     assert {name: (row.partitions, row.from_, row.rows_before, row.rows_after, row.because) for name, row in told.items()} == {
         "orders": (1, DAYS[3], 2, 3, ["orders"]),
         "clean": (1, DAYS[3], 2, 3, ["orders"]),
@@ -74,19 +74,19 @@ def test_a_past_that_is_again_what_it_was_isnt_told_of(lab: Lab) -> None:
     lab.orders(DAYS[3], n=3)
     lab.tick()
     lab.orders(DAYS[3], n=2)
-    document = lab.tick()
-    assert {(row.rows_before, row.rows_after) for row in document.restated} == {(3, 2)}, "of this run it is told"
+    response = lab.tick()
+    assert {(row.rows_before, row.rows_after) for row in response.restated} == {(3, 2)}, "of this run it is told"
     assert status(lab.session()).restated == []
 
 
 def test_beyond_it_a_command_is_proposed_that_does_it(lab: Lab) -> None:
     """Would catch: an old restatement that rebuilds by itself, that is forgotten, or whose command doesn't run."""
     lab.orders(DAYS[0], n=3)
-    document = lab.tick()
-    assert published(document) == [("orders", DAYS[0])]
-    (waits,) = document.proposed
+    response = lab.tick()
+    assert published(response) == [("orders", DAYS[0])]
+    (waits,) = response.proposed
     assert (waits.node, waits.partitions, waits.from_) == ("clean", 1, DAYS[0])
-    assert "headrace run" not in (document.reason or ""), "one command is proposed, the backfill's"
+    assert "headrace run" not in (response.reason or ""), "one command is proposed, the backfill's"
     assert status(lab.session()).proposed == [waits]
     assert lab.tick().proposed == [waits]
     words = [word if word != "TEXT" else "the vendor corrected it" for word in shlex.split(waits.command)[1:]]
@@ -180,9 +180,9 @@ def test_an_optional_input_that_came_later_is_why_it_was_recomputed(tmp_path: Pa
     assert ("total", DAYS[1]) in published(lab.tick())
     _weather(lab, DAYS[1])
     lab.now += timedelta(hours=2)
-    document = lab.tick()
-    assert ("total", DAYS[1]) in published(document)
-    (total,) = [row for row in document.restated if row.node == "total"]
+    response = lab.tick()
+    assert ("total", DAYS[1]) in published(response)
+    (total,) = [row for row in response.restated if row.node == "total"]
     assert (total.cause, total.because) == ("arrival", ["weather"])
     assert "because weather came after it was computed without; read by report" in changed(total)
 

@@ -48,9 +48,9 @@ def test_a_file_of_many_days_is_one_attempt_and_a_partition_a_day(lab: Lab) -> N
     source(lab, MANY_DAYS)
     lab.sql("daily", "select day, count(*) as n from orders where day >= $partition_start and day < $partition_end group by day")
     put(lab, "landing/orders.csv", lines(DAYS[0], DAYS[0], DAYS[1], DAYS[4]))
-    document = lab.tick()
-    assert published(document) == sorted((n, d) for n in ("daily", "orders") for d in (DAYS[0], DAYS[1], DAYS[4]))
-    taken = [one for one in document.attempts if one.asset == "orders"]
+    response = lab.tick()
+    assert published(response) == sorted((n, d) for n in ("daily", "orders") for d in (DAYS[0], DAYS[1], DAYS[4]))
+    taken = [one for one in response.attempts if one.asset == "orders"]
     assert [sorted(one.partitions) for one in taken] == [[DAYS[0], DAYS[1], DAYS[4]]]
     assert len(rows(lab, DAYS[0])) == 2
     assert lab.tick().state == "nothing_due"
@@ -92,9 +92,9 @@ def test_rows_of_no_day_keep_the_whole_file_back(lab: Lab, bad: str) -> None:
     put(lab, "landing/orders.csv", lines(DAYS[0], DAYS[1]))
     lab.tick()
     put(lab, "landing/orders.csv", lines(DAYS[0], DAYS[2]) + f"9,c,1.00,{bad}\n", age=1800)
-    document = lab.tick()
-    assert document.published == []
-    assert {one.state for one in document.attempts} == (set() if bad else {"rejected"})
+    response = lab.tick()
+    assert response.published == []
+    assert {one.state for one in response.attempts} == (set() if bad else {"rejected"})
     if bad:
         assert "'not a day' at line 4" in last_look(lab)[0]
     assert len(rows(lab)) == 2
@@ -120,10 +120,10 @@ def test_ten_thousand_days_in_one_file(lab: Lab) -> None:
     source(lab, MANY_DAYS)
     days = [(date(1990, 1, 1) + timedelta(days=n)).isoformat() for n in range(10_000)]
     put(lab, "landing/orders.csv", lines(*days))
-    document = lab.tick()
-    assert document.state == "succeeded"
-    assert len(document.published) == 10_000
-    assert len(document.attempts) == 1
+    response = lab.tick()
+    assert response.state == "succeeded"
+    assert len(response.published) == 10_000
+    assert len(response.attempts) == 1
 
 
 KEYS = ["emea", "EMEA", "a'; drop table x; --", "..", "naïve ☃", "$self", "%41", "{date:%Y}", "-rf", "x" * 200]
@@ -134,8 +134,8 @@ def test_keys_in_names_are_data(lab: Lab) -> None:
     source(lab, "partition: {key: region}\nfiles: landing/r_{key}.csv")
     for n, key in enumerate(KEYS):
         put(lab, f"landing/r_{key}.csv", f"order_id,amount\n{n},1.50\n")
-    document = lab.tick()
-    assert published(document) == sorted(("orders", key) for key in KEYS)
+    response = lab.tick()
+    assert published(response) == sorted(("orders", key) for key in KEYS)
     for n, key in enumerate(KEYS):
         assert [row["order_id"] for row in rows(lab, key)] == [n]
 
@@ -154,9 +154,9 @@ def test_days_and_keys_in_names(lab: Lab) -> None:
     put(lab, f"landing/EMEA/{DAYS[0]}.csv", "order_id,region\n1,EMEA\n")
     put(lab, f"landing/APAC/{DAYS[0]}.csv", "order_id,region\n2,APAC\n")
     put(lab, f"landing/LATAM/{DAYS[0]}.csv", "order_id,region\n3,EMEA\n")
-    document = lab.tick()
-    assert published(document) == [("orders", f"{DAYS[0]}/APAC"), ("orders", f"{DAYS[0]}/EMEA")]
-    assert {one.state for one in document.attempts if one.partitions == [f"{DAYS[0]}/LATAM"]} == {"rejected"}
+    response = lab.tick()
+    assert published(response) == [("orders", f"{DAYS[0]}/APAC"), ("orders", f"{DAYS[0]}/EMEA")]
+    assert {one.state for one in response.attempts if one.partitions == [f"{DAYS[0]}/LATAM"]} == {"rejected"}
 
 
 @pytest.mark.parametrize(("cut", "files", "name"), [
@@ -171,9 +171,9 @@ def test_keys_of_rows(lab: Lab, cut: str, files: str, name: str) -> None:
     days = [DAYS[0]] if "{date" in files else [DAYS[0], DAYS[1]]
     body = "".join(f"{n},{region},{day}\n" for n, (region, day) in enumerate((r, d) for r in quoted for d in days))
     put(lab, f"landing/{name}.csv", "order_id,region,day\n" + body)
-    document = lab.tick()
+    response = lab.tick()
     keyed = {f"{d}/{r}" for r in quoted for d in days} if "day" in cut else set(quoted)
-    assert {key for _, key in published(document)} == keyed
+    assert {key for _, key in published(response)} == keyed
     for key in keyed:
         assert {(f"{row['day']}/" if "day" in cut else "") + row["region"] for row in rows(lab, key)} == {key}
 

@@ -45,10 +45,10 @@ def hour(number: float) -> datetime:
 
 
 def told(world: World, subject: str, now: datetime) -> Told:
-    document = why(world.session(now), subject)
-    if document.segments:
-        check(document)
-    return [(one.kind, one.node, round(one.seconds / 3600, 1)) for one in document.segments or [] if one.seconds > MINUTE]
+    response = why(world.session(now), subject)
+    if response.segments:
+        check(response)
+    return [(one.kind, one.node, round(one.seconds / 3600, 1)) for one in response.segments or [] if one.seconds > MINUTE]
 
 
 def delivered(world: World) -> None:
@@ -195,13 +195,13 @@ def test_a_wait_says_what_it_was_for(healthy: World, name: str) -> None:
     """Catches: time that goes to another cause, or is lost, once the wait is over; and a decision that nobody is named for."""
     history, world = HISTORIES[name], healthy.copy(name.replace(" ", "_").replace(",", ""))
     history.begin(world)
-    document = why(world.session(hour(5)), history.subject)
+    response = why(world.session(hour(5)), history.subject)
     assert told(world, history.subject, hour(5)) == history.open
-    last = next(iter(reversed([one for one in document.segments or [] if one.seconds > MINUTE])), None)
+    last = next(iter(reversed([one for one in response.segments or [] if one.seconds > MINUTE])), None)
     if last is not None:
         assert (last.decider, last.incident is not None) == (history.decider, history.incident)
     if history.decider is not None:
-        assert (history.decider, last and last.kind) in {(one.owner, one.kind) for one in document.shares or []}
+        assert (history.decider, last and last.kind) in {(one.owner, one.kind) for one in response.shares or []}
     history.end(world)
     assert told(world, history.subject, hour(10)) == history.over
     assert why(world.session(hour(10)), history.subject).open is False

@@ -169,10 +169,10 @@ def test_stale_partitions_whose_code_fails_arent_proposed_before_it_is_corrected
     assert (row["incident"], row["command"].split()[:3]) == (None, ["headrace", "backfill", "clean"])
     served.orders("2025-01-10")
     served.now += timedelta(days=1)
-    document = served.tick()
+    response = served.tick()
     (incident,) = [one for one in served.headrace("incidents") if one["cause"]["kind"] == "code_error"]
     found = served.headrace("status")
-    for row in (found["proposed"][0], builtins(document.proposed[0])):
+    for row in (found["proposed"][0], builtins(response.proposed[0])):
         assert (row["incident"], row["command"]) == (incident["id"], f"headrace incident {incident['id']}")
     shown = headrace(["status", "--project", str(served.root)], Path.cwd(), os.environ, 150).stdout
     assert f"is stale; its code fails and is corrected first ({incident['id']}):" in " ".join(shown.split())

@@ -181,11 +181,11 @@ def test_before_anything_has_run(lab: Lab) -> None:
     assert ask(lab, "report").verdict == "report waits for the first pass: no source was looked at yet, and nothing has run"
 
 
-def test_the_document_is_the_one_that_was_promised(lab: Lab) -> None:
+def test_the_response_is_the_one_that_was_promised(lab: Lab) -> None:
     """A field of the interface that is called otherwise."""
-    document: dict[str, Any] = lab.headrace("why", "report")
+    response: dict[str, Any] = lab.headrace("why", "report")
     promised = {"subject", "interval", "wait_seconds", "from", "to", "segments", "overhead_seconds", "shortest_possible_seconds", "verdict"}
-    assert promised | {"waiting_for"} <= document.keys()
+    assert promised | {"waiting_for"} <= response.keys()
     lab.headrace("why", "nobody", code=2)
     lab.headrace("why", "report@x", code=2)
 

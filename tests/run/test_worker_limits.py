@@ -17,8 +17,8 @@ from headrace.operations.responses import RunResponse
 pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 
 
-def again(document: RunResponse, name: str) -> str:
-    return f"headrace backfill {name} --from {DAYS[0]} --to {DAYS[0]} --reason 'repair of run {document.run_id}'"
+def again(response: RunResponse, name: str) -> str:
+    return f"headrace backfill {name} --from {DAYS[0]} --to {DAYS[0]} --reason 'repair of run {response.run_id}'"
 
 
 def test_too_much_memory_is_an_error_that_says_how_much(lab: Lab) -> None:
@@ -32,9 +32,9 @@ def test_too_much_memory_is_an_error_that_says_how_much(lab: Lab) -> None:
     )
     lab.sql("good", "select order_id, cast(day as date) as day from orders")
     lab.orders(DAYS[0])
-    document = lab.tick()
-    attempts = [one for one in document.attempts if one.asset == "eats"]
-    assert ("good", DAYS[0]) in published(document)
+    response = lab.tick()
+    attempts = [one for one in response.attempts if one.asset == "eats"]
+    assert ("good", DAYS[0]) in published(response)
     assert [one.state for one in attempts] == ["failed", "failed"], "once more, and then it is an incident"
     error = attempts[-1].error
     assert error is not None and error.kind == "resources" and error.code == "out_of_memory" and "300 MiB" in error.message
@@ -42,8 +42,8 @@ def test_too_much_memory_is_an_error_that_says_how_much(lab: Lab) -> None:
     repair = incident["repair"]
     assert (repair["automatic"], repair["first"]) == (False, "make eats (assets/eats.py:4) use less memory, or raise its memory_max")
     assert repair["commands"] == ["headrace apply", f"headrace fix {incident['id']}"]
-    (row,) = document.repairs
-    assert (row.first, row.commands) == (repair["first"], ["headrace apply", again(document, "eats")])
+    (row,) = response.repairs
+    assert (row.first, row.commands) == (repair["first"], ["headrace apply", again(response, "eats")])
     seen = incident["cause"]["evidence"]
     assert sorted(one["attempts"] for one in seen) == [[one.id] for one in attempts], "each attempt is counted once"
     lab.write("assets/eats.py", (lab.root / "assets/eats.py").read_text().replace("600_000_000", "6"))
@@ -58,11 +58,11 @@ def test_code_that_ends_each_worker_is_counted_and_told_what_to_look_at(lab: Lab
     `headrace fix` again and again, which loses three more workers each time."""
     lab.python("dies", f"def dies(orders):\n    import os\n    {ends}", inputs=["orders"], partition="day")
     lab.orders(DAYS[0])
-    document = lab.tick()
-    assert [(one.asset, one.partition, one.state) for one in document.rejected] == [("dies", DAYS[0], "failed")]
+    response = lab.tick()
+    assert [(one.asset, one.partition, one.state) for one in response.rejected] == [("dies", DAYS[0], "failed")]
     first = "look at the machine that runs Headrace, and at dies (assets/dies.py:4): its code, and the memory that it takes"
-    (row,) = document.repairs
-    assert (row.first, row.commands) == (first, ["headrace apply", again(document, "dies")])
+    (row,) = response.repairs
+    assert (row.first, row.commands) == (first, ["headrace apply", again(response, "dies")])
     (incident,) = lab.headrace("incidents")
     assert incident["cause"]["kind"] == "worker_lost"
     repair = incident["repair"]
@@ -121,10 +121,10 @@ def test_open_files_that_run_out_name_the_limit(lab: Lab) -> None:
     body = "def opens(orders):\n    held = []\n    while True:\n        held.append(open('/dev/null'))"
     lab.python("opens", body, inputs=["orders"], partition="day")
     lab.orders(DAYS[0])
-    document = lab.tick()
+    response = lab.tick()
     first = "look at opens (assets/opens.py:4): raise the limit (`ulimit -n`), or open fewer files at once"
-    (row,) = document.repairs
-    assert (row.first, row.commands) == (first, ["headrace apply", again(document, "opens")])
+    (row,) = response.repairs
+    assert (row.first, row.commands) == (first, ["headrace apply", again(response, "opens")])
     (incident,) = lab.headrace("incidents")
     assert (incident["cause"]["kind"], incident["repair"]["first"]) == ("resource_exhausted", first)
     assert incident["repair"]["commands"] == ["headrace apply", f"headrace fix {incident['id']}"]

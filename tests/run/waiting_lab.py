@@ -198,15 +198,15 @@ class World:
             assert row.incident in {one.incident for one in told.segments or []}, (row, told.segments)
 
 
-def check(document: WhyResponse) -> None:
+def check(response: WhyResponse) -> None:
     """It adds up to the microsecond."""
-    segments = document.segments or []
-    assert document.wait_seconds is not None and segments
-    assert sum(round(one.seconds * 1e6) for one in segments) == round(document.wait_seconds * 1e6)
+    segments = response.segments or []
+    assert response.wait_seconds is not None and segments
+    assert sum(round(one.seconds * 1e6) for one in segments) == round(response.wait_seconds * 1e6)
     assert all(one.note for one in segments), "each says in words what it was"
     assert all(one.to == after.from_ for one, after in pairwise(segments))
-    assert (segments[0].from_, segments[-1].to) == (document.from_, document.to)
-    assert sum(one.seconds for one in document.shares or []) == pytest.approx(document.wait_seconds)
+    assert (segments[0].from_, segments[-1].to) == (response.from_, response.to)
+    assert sum(one.seconds for one in response.shares or []) == pytest.approx(response.wait_seconds)
 
 
 def at(day: str) -> datetime:

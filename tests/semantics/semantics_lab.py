@@ -77,7 +77,7 @@ class World:
         self.zone = "UTC"
         self.now = datetime(2013, 1, 1, tzinfo=ZoneInfo("UTC"))
         self.cuts: dict[str, Cut] = {}
-        self.document: RunResponse | None = None
+        self.response: RunResponse | None = None
         for folder in ("assets", "sources", "landing"):
             (root / folder).mkdir(parents=True)
         (root / "owners.yaml").write_text("core: {kind: team, contact: ['mailto:core@example.com']}\n")
@@ -135,12 +135,12 @@ class World:
             os.utime(path, (past, past))
 
     def do_tick(self, _: str) -> None:
-        self.document = tick(self._session(), progress=Silent())
+        self.response = tick(self._session(), progress=Silent())
 
     def do_run(self, text: str) -> None:
         name, *keys = text.split(" ")
         chosen = self._keys(name, keys)
-        self.document = run(
+        self.response = run(
             self._session(), [name], exclude=[], partitions=chosen, first=None, last=None, again=False, reason=None, progress=Silent()
         )  # fmt: skip
 
@@ -152,16 +152,16 @@ class World:
     # What must be so
 
     def do_ran(self, text: str) -> None:
-        assert self.document is not None
-        ran = sorted(f"{one.asset}@{one.partition}" for one in self.document.published)
-        said = "".join(f"\n{one.asset}@{one.partition}: {one.state}: {one.reason}" for one in self.document.rejected)
-        assert ran == sorted(self._named(text)), f"it ran: {', '.join(ran) or 'nothing'}{said}\n{self.document.reason}"
+        assert self.response is not None
+        ran = sorted(f"{one.asset}@{one.partition}" for one in self.response.published)
+        said = "".join(f"\n{one.asset}@{one.partition}: {one.state}: {one.reason}" for one in self.response.rejected)
+        assert ran == sorted(self._named(text)), f"it ran: {', '.join(ran) or 'nothing'}{said}\n{self.response.reason}"
 
     def do_waits(self, text: str) -> None:
-        assert self.document is not None
+        assert self.response is not None
         node, _, why = text.partition(" for ")
         waits = f"{node} waits for {why}"
-        assert waits in (self.document.reason or ""), self.document.reason
+        assert waits in (self.response.reason or ""), self.response.reason
 
     def do_stale(self, text: str) -> None:
         stale = {f"{node}@{key}" for node, key in self._rows("select node, partition from partition where stale <> 0")}
@@ -179,9 +179,9 @@ class World:
 
         named, value = text.split(" = ")
         node, key = named.split("@", 1)
-        document = read(self._session(), Wanted(asset=node, partitions=(key,) if key != "*" else ()))
-        at = [column.name for column in document.columns].index("v")
-        assert sum(int(row[at] if isinstance(row, list | tuple) else row["v"]) for row in document.rows) == int(value), document.rows
+        response = read(self._session(), Wanted(asset=node, partitions=(key,) if key != "*" else ()))
+        at = [column.name for column in response.columns].index("v")
+        assert sum(int(row[at] if isinstance(row, list | tuple) else row["v"]) for row in response.rows) == int(value), response.rows
 
     # Keys
 

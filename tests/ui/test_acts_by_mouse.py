@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from browser_lab import MARKUP, Site, axed, browser, open_page
 from playwright.sync_api import Locator, Page, Route, expect
-from serve_lab import ME, deliver, document, headrace, project, serving, write
+from serve_lab import ME, deliver, headrace, project, response, serving, write
 
 pytestmark = pytest.mark.timeout(300)
 NOW = "2025-03-06T08:00"
@@ -80,7 +80,7 @@ def close(page: Page) -> None:
 
 def trail(root: Path, action: str) -> tuple[str, str]:
     """Who did that last, and why."""
-    entry = document(root, "audit", "show", "--action", action, "--limit", "1")[0]
+    entry = response(root, "audit", "show", "--action", action, "--limit", "1")[0]
     return entry["actor"], entry["reason"]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from browser_lab import Site, browser, open_page
 from playwright.sync_api import expect
-from serve_lab import deliver, document, headrace, project, serving
+from serve_lab import deliver, headrace, project, response, serving
 
 pytestmark = pytest.mark.timeout(300)
 DAYS = [(date(2025, 3, 1) + timedelta(days=number)).isoformat() for number in range(14)]
@@ -32,7 +32,7 @@ def test_the_ledger_of_any_delivery_opens(fortnight: tuple[Site, Path]) -> None:
     site, root = fortnight
     with site.page() as page:
         for day in (DAYS[0], DAYS[-1]):
-            told = document(root, "why", f"report@{day}")
+            told = response(root, "why", f"report@{day}")
             assert told["segments"]
             open_page(page, f"/consumers/report?interval={day}")
             panel = page.get_by_role("group", name="Delay ledger")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from browser_lab import MARKUP, Site, axed, browser, open_page
 from playwright.sync_api import Locator, Page, expect
-from serve_lab import ME, deliver, document, headrace, project, serving, write
+from serve_lab import ME, deliver, headrace, project, response, serving, write
 
 pytestmark = pytest.mark.timeout(300)
 NOW = "2025-03-05T08:00"
@@ -46,7 +46,7 @@ def close(page: Page) -> None:
 
 def applied(root: Path) -> str:
     """The id of the plan that the newest version was applied by."""
-    return str(document(root, "versions")[0]["plan_id"])
+    return str(response(root, "versions")[0]["plan_id"])
 
 
 def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
@@ -56,7 +56,7 @@ def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
     the file, or that agrees to the new plan in somebody's place."""
     site, root = shop
     edit(root, "sum(amount)", "sum(amount) * 2")
-    planned = document(root, "plan")
+    planned = response(root, "plan")
     with site.page() as page:
         open_page(page, "/")
         expect(page.get_by_role("region", name="Assets and data held back")).to_contain_text("1 node; the plan")
@@ -79,8 +79,8 @@ def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
         alert = page.get_by_role("alert")
         expect(alert).to_contain_text("Nothing was applied.")
         expect(alert).to_contain_text(f"{REVENUE} isn’t as it was in the plan")
-        now = document(root, "plan")["plan_id"]
-        assert now != planned["plan_id"] and len(document(root, "versions")) == 1
+        now = response(root, "plan")["plan_id"]
+        assert now != planned["plan_id"] and len(response(root, "versions")) == 1
         expect(alert).to_contain_text(now)
         expect(page.get_by_role("region", name="Reach and cost")).to_contain_text(now)
         assert axed(page) == []
@@ -93,9 +93,9 @@ def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
         expect(page.get_by_role("heading", level=1)).to_contain_text("Nothing to apply")
         expect(page.get_by_role("link", name="Plan", exact=True)).to_be_visible()
     assert applied(root) == now
-    files = {one["path"]: one["sha256"] for one in document(root, "versions", "2")[0]["files"]}
+    files = {one["path"]: one["sha256"] for one in response(root, "versions", "2")[0]["files"]}
     assert files[REVENUE] == hashlib.sha256((root / REVENUE).read_bytes()).hexdigest()
-    entry = document(root, "audit", "show", "--action", "project.applied", "--limit", "1")[0]
+    entry = response(root, "audit", "show", "--action", "project.applied", "--limit", "1")[0]
     assert (entry["actor"], entry["after"]["plan_id"]) == (ME, now)
     assert [one for one in site.problems if "409" not in one] == []
 
@@ -104,7 +104,7 @@ def test_published_data_is_kept_under_new_code(shop: tuple[Site, Path]) -> None:
     """Would catch: a choice on the page that makes another plan than `apply --keep`, or needs no reason."""
     site, root = shop
     edit(root, "sum(amount)", "sum(amount) * 2")
-    plain = document(root, "plan")["plan_id"]
+    plain = response(root, "plan")["plan_id"]
     with site.page() as page:
         open_page(page, "/plan")
         page.get_by_label("revenue: 4 partitions").click()
@@ -119,9 +119,9 @@ def test_published_data_is_kept_under_new_code(shop: tuple[Site, Path]) -> None:
         dialog(page).get_by_role("button", name="Apply this").click()
         expect(dialog(page)).to_contain_text("Applied as version 2")
         close(page)
-    entry = document(root, "audit", "show", "--action", "project.applied", "--limit", "1")[0]
+    entry = response(root, "audit", "show", "--action", "project.applied", "--limit", "1")[0]
     assert (entry["reason"], entry["after"]["plan_id"]) == (MARKUP, applied(root))
-    assert document(root, "status")["assets"]["stale"] == 0
+    assert response(root, "status")["assets"]["stale"] == 0
 
 
 def test_files_with_errors_are_named_instead_of_a_plan(shop: tuple[Site, Path]) -> None:
@@ -156,7 +156,7 @@ def test_values_that_differ_are_converted_as_somebody_decides(cents: tuple[Site,
     """Would catch: a page that publishes a hundred times too much, or that can't decide what the command
     line can."""
     site, root = cents
-    (incident,) = (one["id"] for one in document(root, "incidents") if one["cause"]["kind"] == "schema_change")
+    (incident,) = (one["id"] for one in response(root, "incidents") if one["cause"]["kind"] == "schema_change")
     with site.page() as page:
         open_page(page, f"/incidents/{incident}")
         page.get_by_role("button", name="Repair…").click()
@@ -176,9 +176,9 @@ def test_values_that_differ_are_converted_as_somebody_decides(cents: tuple[Site,
         dialog(page).get_by_role("button", name="Do this").click()
         expect(dialog(page)).to_contain_text("partitions published")
         close(page)
-    entry = document(root, "audit", "show", "--action", "contract.accepted", "--limit", "1")[0]
+    entry = response(root, "audit", "show", "--action", "contract.accepted", "--limit", "1")[0]
     assert (entry["reason"], entry["after"]["convert"]) == ("the shop says cents", {"amount": "amount_cents / 100"})
-    found = document(root, "read", "orders", "--partition", "2025-03-05")["rows"]
+    found = response(root, "read", "orders", "--partition", "2025-03-05")["rows"]
     assert max(float(row["amount"]) for row in found) < CENTS
 
 
@@ -198,7 +198,7 @@ def test_a_held_delivery_s_names_are_accepted_on_its_page(cents: tuple[Site, Pat
         dialog(page).get_by_role("button", name="Accept", exact=True).click()
         expect(dialog(page)).to_contain_text("re-ingested")
         close(page)
-    entry = document(root, "audit", "show", "--action", "contract.accepted", "--limit", "1")[0]
+    entry = response(root, "audit", "show", "--action", "contract.accepted", "--limit", "1")[0]
     assert entry["after"]["convert"] == {"amount": '"amount_cents"'}
 
 
@@ -206,7 +206,7 @@ def test_what_was_reported_is_computed_again_although_nothing_changed(shop: tupl
     """Would catch: a page on which nothing can be done about data that somebody says is wrong, or one
     that doesn't say that the same came out."""
     site, root = shop
-    reported = document(root, "incidents", "report", "revenue", "--from", DAYS[0], "--reason", "too low")
+    reported = response(root, "incidents", "report", "revenue", "--from", DAYS[0], "--reason", "too low")
     with site.page() as page:
         open_page(page, f"/incidents/{reported['id']}")
         expect(page.locator("main")).to_contain_text("A person does this first:")

@@ -42,9 +42,9 @@ def many_deliveries(page: Page) -> None:
 
     def fulfil(route: Route) -> None:
         answer = route.fetch()
-        document: dict[str, Any] = json.loads(answer.body())
-        newest = document["deliveries"][0]
-        document["deliveries"] = [
+        response: dict[str, Any] = json.loads(answer.body())
+        newest = response["deliveries"][0]
+        response["deliveries"] = [
             {
                 **newest,
                 "interval": f"2025-{1 + n // 28:02}-{1 + n % 28:02}",
@@ -53,7 +53,7 @@ def many_deliveries(page: Page) -> None:
             }
             for n in range(DELIVERIES - 1, -1, -1)
         ]
-        route.fulfill(response=answer, json=document)
+        route.fulfill(response=answer, json=response)
 
     page.route(re.compile("/api/v1/consumers/report"), fulfil)
 
@@ -148,9 +148,9 @@ def test_no_text_of_a_card_is_squeezed_on_a_phone(shop: Site) -> None:
 
     def renamed(route: Route) -> None:
         answer = route.fetch()
-        document: dict[str, Any] = json.loads(answer.body())
-        document["changes"] = [{**document["changes"][0], "score": "0.9900", "evidence": ["the names have words in common"] * 5}]
-        route.fulfill(response=answer, json=document)
+        response: dict[str, Any] = json.loads(answer.body())
+        response["changes"] = [{**response["changes"][0], "score": "0.9900", "evidence": ["the names have words in common"] * 5}]
+        route.fulfill(response=answer, json=response)
 
     with shop.page(width=390) as page:
         page.route(re.compile("/api/v1/contract/orders/diff"), renamed)
@@ -200,7 +200,7 @@ def test_a_page_that_hears_nothing_looks_stale_after_thirty_seconds(shop: Site, 
         assert axed(page) == []
 
 
-def test_a_page_whose_documents_still_come_isnt_called_stale(shop: Site) -> None:
+def test_a_page_whose_responses_still_come_isnt_called_stale(shop: Site) -> None:
     """Would catch: figures of this second that are called old, because a proxy lets no stream through."""
     with shop.page() as page:
         page.route(re.compile("/api/v1/events"), lambda route: route.abort())

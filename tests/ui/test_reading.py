@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from browser_lab import AXE, MARKUP, RULES, Site, browser, open_page
 from playwright.sync_api import Page, expect
-from serve_lab import CONTRACT, deliver, document, headrace, project, serving, write
+from serve_lab import CONTRACT, deliver, headrace, project, response, serving, write
 
 from headrace.model import Settings
 from headrace.operations.run_timeline import NodePartsRow, run_timeline
@@ -59,7 +59,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path]
 
 def long_log(root: Path) -> str:
     """Gives an attempt many lines, one of them with markup; where its log is."""
-    row = next(one for one in document(root, "runs") if one["node"] == "revenue")
+    row = next(one for one in response(root, "runs") if one["node"] == "revenue")
     epoch, n = row["attempt"].split(".")
     path = root / f".headrace/logs/{epoch}/{n}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -272,8 +272,8 @@ def test_what_isnt_there_is_marked_day_by_day(seen: tuple[Site, Path], tmp_path:
     for day in ("02", "03", "04", "05"):
         headrace(root, "tick", "--now", f"2025-03-{day}T08:00")
     with serving(root) as server, Site(seen[0].browser, server).page() as page:
-        told = document(root, "why", "report")
-        incident = document(root, "incidents")[0]
+        told = response(root, "why", "report")
+        incident = response(root, "incidents")[0]
         assert incident["affected"]["partitions"] == ["2025-03-03", "2025-03-04"]
         open_page(page, f"/incidents/{incident['id']}")
         chart = page.get_by_role("group", name="Arrivals against expectation")

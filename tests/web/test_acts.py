@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serve_lab import ME, Answer, Server, ask, deliver, document, headrace, project, serving, until
+from serve_lab import ME, Answer, Server, ask, deliver, headrace, project, response, serving, until
 
 NOW = "2025-03-04T08:00"
 
@@ -91,7 +91,7 @@ def test_pausing_is_done_as_by_the_command_and_stands_in_the_trail(server: tuple
     assert act(found, "pause", {"select": ["revenue"], "reason": " "}).status == 409
     changed = done(found, "pause", {"select": ["revenue"], "reason": "<b>because</b>"})
     assert changed["changed"] == ["revenue"] and changed["paused"] == found.get("/api/v1/paused").json["paused"]
-    entry = document(root, "audit", "show", "--action", "node.paused", "--limit", "1")[0]
+    entry = response(root, "audit", "show", "--action", "node.paused", "--limit", "1")[0]
     assert (entry["actor"], entry["reason"]) == (ME, "<b>because</b>")
     assert done(found, "resume", {"select": ["revenue"]})["paused"] == []
 
@@ -101,14 +101,14 @@ def test_a_repair_is_done_only_as_it_was_agreed_to(server: tuple[Server, Path]) 
     found, root = server
     (incident,) = found.get("/api/v1/incidents").json
     shown = found.get(f"/api/v1/incidents/{incident['id']}/repair")
-    planned = document(root, "fix", incident["id"], "--dry-run")
+    planned = response(root, "fix", incident["id"], "--dry-run")
     assert shown.json["steps"] == planned["steps"] and shown.json["fix"] == "planned"
     assert act(found, f"incidents/{incident['id']}/fix", {"agreed": "something else"}).status == 409
     assert found.get("/api/v1/incidents").json[0]["state"] == "open"
     fixed = done(found, f"incidents/{incident['id']}/fix", {"agreed": shown.headers["x-headrace-agree"]})
     assert fixed["fix"] == "done"
     assert found.get("/api/v1/assets/revenue/partitions").json["partitions"][0]["state"] == "unchecked"
-    assert found.get("/api/v1/incidents").json == document(root, "incidents")
+    assert found.get("/api/v1/incidents").json == response(root, "incidents")
 
 
 def test_a_backfill_is_planned_and_then_done(server: tuple[Server, Path]) -> None:
@@ -121,7 +121,7 @@ def test_a_backfill_is_planned_and_then_done(server: tuple[Server, Path]) -> Non
     made = done(found, "backfills", {**asked, "agreed": shown.headers["x-headrace-agree"]})
     assert made["state"] == "succeeded" and made["published"] == 2
     assert act(found, f"backfills/{made['plan_id']}/cancel", {"reason": "x"}).status == 400
-    listed = document(root, "backfills")["backfills"]
+    listed = response(root, "backfills")["backfills"]
     assert listed == found.get("/api/v1/backfills").json["backfills"] and listed[0]["plan_id"] == made["plan_id"]
 
 
@@ -180,6 +180,6 @@ def test_files_are_applied_as_they_were_planned(server: tuple[Server, Path]) -> 
     now = found.get("/api/v1/plan").json["plan_id"]
     applied = done(found, "apply", {"plan_id": now})
     assert (applied["state"], applied["plan_id"], applied["version"]) == ("applied", now, before[0]["version"] + 1)
-    assert found.get("/api/v1/versions").json == document(root, "versions")
+    assert found.get("/api/v1/versions").json == response(root, "versions")
     assert found.get("/api/v1/versions").json[0]["plan_id"] == now
     assert done(found, "apply", {"plan_id": now})["state"] == "nothing"

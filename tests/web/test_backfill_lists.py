@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from door_lab import Opened, opened
-from serve_lab import deliver, document, headrace, project
+from serve_lab import deliver, headrace, project, response
 
 NOW = "2025-03-06T08:00"
 DAYS = [f"2025-03-0{day}" for day in range(1, 6)]
@@ -29,7 +29,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
 def test_a_plan_is_listed_as_it_would_be_made_page_by_page(door: Opened) -> None:
     """Would catch: a list that says another thing than the plan, leaves something out between two pages, or says it twice."""
     path = f"/api/v1/backfills/preview/partitions?select=revenue&mode=all&{RANGE}"
-    plan = document(door.root, "backfill", "revenue", "--from", DAYS[0], "--to", DAYS[4], "--mode", "all", "--reason", "x", "--dry-run")
+    plan = response(door.root, "backfill", "revenue", "--from", DAYS[0], "--to", DAYS[4], "--mode", "all", "--reason", "x", "--dry-run")
     whole = door.get(path).json
     assert (len(whole["partitions"]), whole["next"]) == (plan["partitions_total"], None)
     stands = {one["partition"]: one["state"] for one in door.get("/api/v1/assets/revenue/partitions").json["partitions"]}
@@ -43,7 +43,7 @@ def test_a_plan_is_listed_as_it_would_be_made_page_by_page(door: Opened) -> None
 
 def test_a_kept_plan_says_what_came_of_each_and_by_which_attempt(door: Opened) -> None:
     """Would catch: a partition whose log nobody finds, or one that is said to be made because something else made it."""
-    kept = document(door.root, "backfills")["backfills"][0]["plan_id"]
+    kept = response(door.root, "backfills")["backfills"][0]["plan_id"]
     rows = door.get(f"/api/v1/backfills/{kept}/partitions").json["partitions"]
     assert [(one["partition"], one["state"]) for one in rows] == [(day, "published") for day in DAYS[:3]]
     for one in rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from serve_lab import deliver, document, headrace, project, write
+from serve_lab import deliver, headrace, project, response, write
 
 from headrace.model import UsageError
 from headrace.operations.challenge_apart import challenged
@@ -32,6 +32,6 @@ def test_it_says_what_the_command_says(tmp_path: Path) -> None:
             challenged(session, ("--write",), 1, Silent())
     finally:
         session.close()
-    said = document(root, "checks", "challenge", "revenue", "--seconds", "20")
+    said = response(root, "checks", "challenge", "revenue", "--seconds", "20")
     assert found == {one["check"]: (one["verdict"], one["mutations_caught"]) for one in said}
     assert {verdict for verdict, _ in found.values()} == {"effective", "cannot_fail"}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from door_lab import Opened, opened
-from serve_lab import document, headrace, project, write
+from serve_lab import headrace, project, response, write
 
 NOW = "2025-03-04T08:00"
 CONTRACT = """apiVersion: v3.1.0
@@ -47,7 +47,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
 def test_rows_are_those_of_the_command(door: Opened) -> None:
     """Would catch: a download that has other rows than what people see, or another word for its state."""
     answer = door.get("/data/loud.json?partition=2025-03-03")
-    said = document(door.root, "read", "loud@2025-03-03")
+    said = response(door.root, "read", "loud@2025-03-03")
     kept = {**said, "masked": ["shout"], "columns": [one for one in said["columns"] if one["name"] != "shout"],
             "rows": [{name: value for name, value in row.items() if name != "shout"} for row in said["rows"]]}  # fmt: skip
     assert answer.status == 200 and answer.json == kept
@@ -110,7 +110,7 @@ def test_a_large_table_passes_through_in_parts(door: Opened) -> None:
     assert grown_kib < rows * 200 // 1024 // 2
 
 
-def test_json_in_parts_is_the_document_of_the_command(door: Opened) -> None:
+def test_json_in_parts_is_the_response_of_the_command(door: Opened) -> None:
     """Would catch: rows at the borders of parts that are lost or doubled, or text that breaks JSON."""
     write(door.root / "sources/odd.yaml", "source: odd\nowner: core\nfiles: landing/odd.csv\n")
     lines = "".join(f'{n},"""rows"":[] ü {n}"\n' for n in range(25_001))
@@ -118,7 +118,7 @@ def test_json_in_parts_is_the_document_of_the_command(door: Opened) -> None:
     headrace(door.root, "apply", "--yes")
     headrace(door.root, "run", "odd")
     served = door.get("/data/odd.json").json
-    assert served == document(door.root, "read", "odd", "--limit", "30000")
+    assert served == response(door.root, "read", "odd", "--limit", "30000")
     assert len(served["rows"]) == served["rows_total"] == 25_001
 
 

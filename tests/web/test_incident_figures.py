@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from door_lab import Opened, opened
-from serve_lab import document, headrace, project, write
+from serve_lab import headrace, project, response, write
 
 FIRST = date(2025, 1, 1)
 SOUND, EMPTIED, SCALED = 30, 30, 31
@@ -44,7 +44,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
 
 
 def figures(door: Opened, kind: str) -> Any:
-    known = {row["cause"]["kind"]: row["id"] for row in document(door.root, "incidents")}
+    known = {row["cause"]["kind"]: row["id"] for row in response(door.root, "incidents")}
     return door.get(f"/api/v1/incidents/{known[kind]}/figures").json
 
 

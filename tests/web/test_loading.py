@@ -29,7 +29,7 @@ def test_a_project_is_loaded_once_however_many_ask_at_first(tmp_path: Path, monk
     reader = Reader(root, "prod")
 
     async def ask() -> list[int | None]:
-        return await asyncio.gather(*(reader.document(lambda session: session.version) for _ in range(8)))
+        return await asyncio.gather(*(reader.response(lambda session: session.version) for _ in range(8)))
 
     assert asyncio.run(ask()) == [1] * 8 and len(loads) == 1
 

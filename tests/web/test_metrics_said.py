@@ -12,7 +12,7 @@ from typing import Any
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from serve_lab import document, project, write
+from serve_lab import project, response, write
 
 from headrace.operations.session import Session
 from headrace.run.figures import TURN_SECONDS, Figures
@@ -53,9 +53,9 @@ def test_metrics_are_what_status_says(tmp_path: Path) -> None:
         path = root / f"landing/orders_2025-01-0{day}.csv"
         write(path, f"{header if day < 5 else header.replace('amount', 'sum')}\n1,2.5,2025-01-0{day}\n")
         os.utime(path, (time.time() - 60,) * 2)
-        document(root, "tick", "--now", f"2025-01-0{day + 1}T0{day}:00+01:00")
+        response(root, "tick", "--now", f"2025-01-0{day + 1}T0{day}:00+01:00")
     now = "2025-01-07T12:00+01:00"
-    told = document(root, "status", "--now", now)
+    told = response(root, "status", "--now", now)
     counted = Leads.figures
     for took in (0, 3, 12):
         counted.turns[took] += 2
@@ -102,7 +102,7 @@ def test_a_late_delivery_is_counted_until_it_comes(tmp_path: Path) -> None:
         path = root / f"landing/orders_2025-01-0{day}.csv"
         write(path, f"order_id,amount,day\n1,2.5,2025-01-0{day}\n")
         os.utime(path, (time.time() - 60,) * 2)
-        document(root, "tick", "--now", now)
+        response(root, "tick", "--now", now)
         (said,) = families(root, now, Leads())["source_deliveries_late"].samples
         return said.value
 

@@ -65,51 +65,51 @@ LISTED = [
 ]
 
 
-def plan(document: BackfillResponse, page: Page) -> None:
+def plan(response: BackfillResponse, page: Page) -> None:
     """What would be done, before anybody is asked."""
-    page.table(MADE, [_made(row) for row in document.assets[:NODES_SHOWN_MAX]])
-    if len(document.assets) > NODES_SHOWN_MAX:
-        page.say(f"and {plural(len(document.assets) - NODES_SHOWN_MAX, 'more asset')}", indent=2)
-    _skipped(document, page)
-    page.say(f"in all {document.counts.text}, {_published(document)}", indent=2)
-    page.say(cost(document), indent=2)
-    touched = [*(f"consumer {name}" for name in document.affects.consumers), *(f"owner {name}" for name in document.affects.owners)]
+    page.table(MADE, [_made(row) for row in response.assets[:NODES_SHOWN_MAX]])
+    if len(response.assets) > NODES_SHOWN_MAX:
+        page.say(f"and {plural(len(response.assets) - NODES_SHOWN_MAX, 'more asset')}", indent=2)
+    _skipped(response, page)
+    page.say(f"in all {response.counts.text}, {_published(response)}", indent=2)
+    page.say(cost(response), indent=2)
+    touched = [*(f"consumer {name}" for name in response.affects.consumers), *(f"owner {name}" for name in response.affects.owners)]
     if touched:
         page.say(f"touches {joined(touched)}", indent=2)
-    if document.approval is not None:
-        said = document.approval
+    if response.approval is not None:
+        said = response.approval
         page.say(f"needs an approval: {said.file}:{said.line} backfill_approval = {said.rule!r}", "warn", indent=2)
-    if document.id is None and document.plan_id is not None:
-        page.say(f"plan {document.plan_id}", "dim", indent=2)
+    if response.id is None and response.plan_id is not None:
+        page.say(f"plan {response.plan_id}", "dim", indent=2)
 
 
-def render(document: BackfillResponse, page: Page) -> None:
+def render(response: BackfillResponse, page: Page) -> None:
     """One backfill: its plan where nothing has begun, and what has come of it."""
-    page.head(f"backfill {document.id}" if document.id else "backfill", document.reason)
-    if document.assets and document.started_at is None:
+    page.head(f"backfill {response.id}" if response.id else "backfill", response.reason)
+    if response.assets and response.started_at is None:
         page.say()
-        plan(document, page)
-    elif document.assets:
+        plan(response, page)
+    elif response.assets:
         page.say()
-        _progress(document, page)
+        _progress(response, page)
     else:
-        _skipped(document, page)
-    page.facts(*_facts(document), style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(document.state, ""))
-    for note in document.notes:
+        _skipped(response, page)
+    page.facts(*_facts(response), style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(response.state, ""))
+    for note in response.notes:
         page.say(note, "dim")
-    page.next(*_next(document))
+    page.next(*_next(response))
 
 
-def listed(document: BackfillsResponse, page: Page) -> None:
+def listed(response: BackfillsResponse, page: Page) -> None:
     """The newest backfills."""
     page.head("backfills")
-    if not document.backfills:
+    if not response.backfills:
         page.say("nothing was backfilled yet")
         page.next("headrace backfill ASSET --from A --to B --reason TEXT --dry-run")
         return
     page.say()
-    page.table(LISTED, [_line(row, page) for row in document.backfills])
-    page.next(f"headrace backfills {document.backfills[0].id}")
+    page.table(LISTED, [_line(row, page) for row in response.backfills])
+    page.next(f"headrace backfills {response.backfills[0].id}")
 
 
 def _made(row: BackfillRow) -> list[str | Cell]:
@@ -117,26 +117,26 @@ def _made(row: BackfillRow) -> list[str | Cell]:
     return [Cell(row.asset, "bold"), f"{row.partitions:,}", row.from_, to, HOW[row.how], row.why]
 
 
-def _skipped(document: BackfillResponse, page: Page) -> None:
-    rows = document.skipped[:SKIPPED_SHOWN_MAX]
+def _skipped(response: BackfillResponse, page: Page) -> None:
+    rows = response.skipped[:SKIPPED_SHOWN_MAX]
     page.table(NOT_MADE, [[Cell(row.asset, "bold"), f"{row.partitions:,}", row.why] for row in rows])
-    if len(document.skipped) > len(rows):
-        page.say(f"and {plural(len(document.skipped) - len(rows), 'more reason')}", indent=2)
+    if len(response.skipped) > len(rows):
+        page.say(f"and {plural(len(response.skipped) - len(rows), 'more reason')}", indent=2)
 
 
-def _published(document: BackfillResponse) -> str:
-    if document.publishes == "in_steps":
-        return f"published in {document.steps} steps, some intervals of all assets at a time"
-    later = ", but for what is made afterwards" if any(row.how == "afterwards" for row in document.assets) else ""
-    return PUBLISHES[document.publishes] + (later if document.publishes == "atomically" else "")
+def _published(response: BackfillResponse) -> str:
+    if response.publishes == "in_steps":
+        return f"published in {response.steps} steps, some intervals of all assets at a time"
+    later = ", but for what is made afterwards" if any(row.how == "afterwards" for row in response.assets) else ""
+    return PUBLISHES[response.publishes] + (later if response.publishes == "atomically" else "")
 
 
-def cost(document: BackfillResponse) -> str:
+def cost(response: BackfillResponse) -> str:
     """How long it takes and how much it writes, or that this isn't known."""
-    size = f", {_size(document.bytes_estimate)}" if document.bytes_estimate else ""
-    if document.estimate is None or not document.estimate.known:
+    size = f", {_size(response.bytes_estimate)}" if response.bytes_estimate else ""
+    if response.estimate is None or not response.estimate.known:
         return f"how long it takes isn't known yet: too little like it has run here{size}"
-    return f"about {span(document.estimate)}{size} ({document.estimate.basis})"
+    return f"about {span(response.estimate)}{size} ({response.estimate.basis})"
 
 
 def span(estimate: EstimateRow) -> str:
@@ -152,44 +152,44 @@ def _size(count: int) -> str:
     return f"{count:,} TB"
 
 
-def _progress(document: BackfillResponse, page: Page) -> None:
-    made(document, page)
-    _nothing_new(document, page)
-    for number, row in enumerate(document.failures[:FAILURES_SHOWN_MAX]):
+def _progress(response: BackfillResponse, page: Page) -> None:
+    made(response, page)
+    _nothing_new(response, page)
+    for number, row in enumerate(response.failures[:FAILURES_SHOWN_MAX]):
         page.say(f"{row.asset}@{row.partition} {row.state}: {row.reason}", "bad", indent=2)
         if number < DETAILED_MAX:
             _evidence(row, page)
-    for said in dict.fromkeys(row.first for row in document.failures if row.first is not None):
+    for said in dict.fromkeys(row.first for row in response.failures if row.first is not None):
         page.say(f"to do: {said}", indent=2)
-    if document.failed > FAILURES_SHOWN_MAX:
-        page.say(f"and {plural(document.failed - FAILURES_SHOWN_MAX, 'more failure')}", indent=2)
+    if response.failed > FAILURES_SHOWN_MAX:
+        page.say(f"and {plural(response.failed - FAILURES_SHOWN_MAX, 'more failure')}", indent=2)
 
 
-def _nothing_new(document: BackfillResponse, page: Page) -> None:
+def _nothing_new(response: BackfillResponse, page: Page) -> None:
     """That what was published has the rows that readers saw before, or that nothing was published of what is computed alongside
     production. Where nothing at all was, the line of facts says it."""
-    staged = [row for row in document.assets if row.how == "staged"]
-    if not document.published or document.changes or document.made is None:
+    staged = [row for row in response.assets if row.how == "staged"]
+    if not response.published or response.changes or response.made is None:
         return
     if any(row.published for row in staged):
         page.say("what was computed is what readers saw before", indent=2)
-    elif staged and document.state in ("failed", "partial", "cancelled"):
+    elif staged and response.state in ("failed", "partial", "cancelled"):
         names = joined([row.asset for row in staged], NAMED_MAX)
         page.say(f"nothing of {names} was published: readers see what they saw before", indent=2)
 
 
-def made(document: BackfillResponse, page: Page) -> None:
+def made(response: BackfillResponse, page: Page) -> None:
     """What was published of each node, of how many that were planned; and what is different for readers."""
-    if document.made is None:
+    if response.made is None:
         page.table(CHANGED, [
             [Cell(row.asset, "bold"), f"{row.partitions:,}", f"{row.rows_added:,}", f"{row.rows_removed:,}", f"{row.rows_changed:,}"]
-            for row in document.changes
+            for row in response.changes
         ])  # fmt: skip
         return
-    changes = {row.asset: row for row in document.changes}
-    page.table(PUBLISHED, [_published_row(row, changes.get(row.asset)) for row in document.assets[:NODES_SHOWN_MAX]])
-    if len(document.assets) > NODES_SHOWN_MAX:
-        page.say(f"and {plural(len(document.assets) - NODES_SHOWN_MAX, 'more node')}", indent=2)
+    changes = {row.asset: row for row in response.changes}
+    page.table(PUBLISHED, [_published_row(row, changes.get(row.asset)) for row in response.assets[:NODES_SHOWN_MAX]])
+    if len(response.assets) > NODES_SHOWN_MAX:
+        page.say(f"and {plural(len(response.assets) - NODES_SHOWN_MAX, 'more node')}", indent=2)
 
 
 def _published_row(row: BackfillRow, change: ChangedRow | None) -> list[str | Cell]:
@@ -209,35 +209,35 @@ def _evidence(row: FailureRow, page: Page) -> None:
         grid(page, [ColumnRow(name=name, type="") for name in names], row.sample)
 
 
-def _facts(document: BackfillResponse) -> list[str]:
-    if document.state == "nothing_due":
+def _facts(response: BackfillResponse) -> list[str]:
+    if response.state == "nothing_due":
         return ["· nothing to do"]
-    if document.state in ("planned", "declined", "awaiting_approval"):
+    if response.state in ("planned", "declined", "awaiting_approval"):
         said = {"planned": "· planned, nothing was done", "declined": "· nothing was done", "awaiting_approval": "· waits for an approval"}
-        return [said[document.state]]
-    facts = [states.mark(document.state), *published(document)]
-    facts += [f"{document.failed:,} failed"] if document.failed else []
-    facts += [f"{document.redone:,} recomputed, for their inputs changed meanwhile"] if document.redone else []
-    if document.state in ("failed", "cancelled") and not document.published:
+        return [said[response.state]]
+    facts = [states.mark(response.state), *published(response)]
+    facts += [f"{response.failed:,} failed"] if response.failed else []
+    facts += [f"{response.redone:,} recomputed, for their inputs changed meanwhile"] if response.redone else []
+    if response.state in ("failed", "cancelled") and not response.published:
         facts.append("readers see what they saw before")
-    left = document.partitions_total - document.published
-    facts += [f"the other {left:,} didn't have to be made: what they read is as it was"] if document.state == "succeeded" and left else []
-    facts += [f"{span(document.remaining)} to go"] if document.remaining is not None else []
+    left = response.partitions_total - response.published
+    facts += [f"the other {left:,} didn't have to be made: what they read is as it was"] if response.state == "succeeded" and left else []
+    facts += [f"{span(response.remaining)} to go"] if response.remaining is not None else []
     return facts
 
 
-def published(document: BackfillResponse) -> list[str]:
+def published(response: BackfillResponse) -> list[str]:
     """`30 of 30 partitions published`, and once it has ended `3 of 1 source, 24 of 8 assets, 3 of 1 export`."""
-    parts = "" if document.made is None else document.made.text.partition(": ")[2]
-    said = f"{document.published:,} of {plural(document.partitions_total, 'partition')} published"
+    parts = "" if response.made is None else response.made.text.partition(": ")[2]
+    said = f"{response.published:,} of {plural(response.partitions_total, 'partition')} published"
     return [said, parts] if parts else [said]
 
 
-def _next(document: BackfillResponse) -> list[str]:
-    number = document.id
-    match document.state:
+def _next(response: BackfillResponse) -> list[str]:
+    number = response.id
+    match response.state:
         case "planned" if number is None:
-            return [document.command + (f" --plan {document.plan_id}" if document.plan_id is not None else "")]
+            return [response.command + (f" --plan {response.plan_id}" if response.plan_id is not None else "")]
         case "running":
             return [f"headrace backfills {number}"]
         case "paused":
@@ -246,10 +246,10 @@ def _next(document: BackfillResponse) -> list[str]:
             return [f"headrace backfills cancel {number} --reason TEXT"]
         case "failed" | "partial":
             again = f"headrace backfills resume {number} --reason TEXT"
-            first = next(iter(document.failures), None)
+            first = next(iter(response.failures), None)
             if first is None:
                 return [again]
-            mended = ["headrace apply"] if any(row.first is not None for row in document.failures) else []
+            mended = ["headrace apply"] if any(row.first is not None for row in response.failures) else []
             return [command_line("logs", first.attempt or place(first.asset, first.partition)), *mended, again]
     return ["headrace status"]
 

@@ -67,29 +67,29 @@ CHALLENGED = [
 ]
 
 
-def challenged(document: ChallengeResponse, page: Page) -> None:
+def challenged(response: ChallengeResponse, page: Page) -> None:
     """The verdicts, what notices how many faults, and the first of those that nothing notices."""
-    page.table(CHALLENGED, [_challenged(row) for row in document.checks])
-    if not document.checks:
+    page.table(CHALLENGED, [_challenged(row) for row in response.checks])
+    if not response.checks:
         page.say("no check is declared here")
-    if document.noticed:
+    if response.noticed:
         page.say()
-        page.say(f"noticed: {_noticed(document)}")
-    if document.unnoticed:
+        page.say(f"noticed: {_noticed(response)}")
+    if response.unnoticed:
         page.say()
-        page.say(f"{plural(len(document.unnoticed), 'fault')} that nothing here notices, those that reach most consumers first", "bold")
-        _faults(document.unnoticed[:UNNOTICED_SHOWN], page)
-        if len(document.unnoticed) > UNNOTICED_SHOWN:
+        page.say(f"{plural(len(response.unnoticed), 'fault')} that nothing here notices, those that reach most consumers first", "bold")
+        _faults(response.unnoticed[:UNNOTICED_SHOWN], page)
+        if len(response.unnoticed) > UNNOTICED_SHOWN:
             page.say("all of them: headrace checks challenge --unnoticed", "dim", indent=2)
-    _left(document, page)
-    page.next("headrace checks suggest" if document.suggestions else "headrace checks")
+    _left(response, page)
+    page.next("headrace checks suggest" if response.suggestions else "headrace checks")
 
 
-def _noticed(document: ChallengeResponse) -> str:
+def _noticed(response: ChallengeResponse) -> str:
     """`112 of 140 faults: 60 by checks, 32 as null_spike, 20 by the contract`."""
-    by = ", ".join(f"{count} {_BY.get(what, f'as {what}')}" for what, count in document.noticed.items())
-    noticed = sum(document.noticed.values())
-    return f"{noticed} of {plural(noticed + len(document.unnoticed), 'fault')}: {by}"
+    by = ", ".join(f"{count} {_BY.get(what, f'as {what}')}" for what, count in response.noticed.items())
+    noticed = sum(response.noticed.values())
+    return f"{noticed} of {plural(noticed + len(response.unnoticed), 'fault')}: {by}"
 
 
 _BY = {
@@ -103,21 +103,21 @@ _BY = {
 """How it is said what notices faults; kinds of cause stand for themselves."""
 
 
-def unnoticed(document: ChallengeResponse, page: Page) -> None:
+def unnoticed(response: ChallengeResponse, page: Page) -> None:
     """All that nothing notices."""
-    _faults(document.unnoticed, page)
-    if not document.unnoticed:
-        page.say("every fault that was made was noticed" if document.checks else "nothing was challenged")
-    _left(document, page)
-    page.next("headrace checks suggest" if document.suggestions else "headrace checks challenge")
+    _faults(response.unnoticed, page)
+    if not response.unnoticed:
+        page.say("every fault that was made was noticed" if response.checks else "nothing was challenged")
+    _left(response, page)
+    page.next("headrace checks suggest" if response.suggestions else "headrace checks challenge")
 
 
-def _left(document: ChallengeResponse, page: Page) -> None:
+def _left(response: ChallengeResponse, page: Page) -> None:
     page.say()
-    if document.unfinished:
-        page.say(f"the time was over before all was tried of {', '.join(document.unfinished)}: --seconds N", "warn")
-    if document.skipped:
-        page.say(f"without published rows: {', '.join(document.skipped)}", "dim")
+    if response.unfinished:
+        page.say(f"the time was over before all was tried of {', '.join(response.unfinished)}: --seconds N", "warn")
+    if response.skipped:
+        page.say(f"without published rows: {', '.join(response.skipped)}", "dim")
     page.say("faults are made in copies of published rows; nothing was changed", "dim")
 
 

@@ -27,26 +27,26 @@ CHANGES = [
 _DOES = {"block": "holds", "map": "read so", "allow": "allowed", "warn": "warned"}
 
 
-def shown(document: ContractShowResponse, page: Page) -> None:
+def shown(response: ContractShowResponse, page: Page) -> None:
     """What a node is held to."""
-    page.head(f"{document.node}, {document.kind}")
-    if document.version is not None:
-        page.say(f"contract {document.contract} {document.version}, {document.status}: {document.file}")
-    elif document.columns:
-        page.say(f"no contract: held to what {document.pinned_by or 'the first delivery'} had", "dim")
+    page.head(f"{response.node}, {response.kind}")
+    if response.version is not None:
+        page.say(f"contract {response.contract} {response.version}, {response.status}: {response.file}")
+    elif response.columns:
+        page.say(f"no contract: held to what {response.pinned_by or 'the first delivery'} had", "dim")
     else:
         page.say("no contract, and nothing was delivered yet", "dim")
-    if document.columns:
-        page.table(COLUMNS, [_column(row) for row in document.columns[:SHOWN_MAX]])
-    if len(document.columns) > SHOWN_MAX:
-        page.say(f"and {len(document.columns) - SHOWN_MAX} more; --json has all", "dim")
-    if document.learnt is not None:
-        lesson(document.learnt, page, columns=False)
-    for rule in document.rules:
+    if response.columns:
+        page.table(COLUMNS, [_column(row) for row in response.columns[:SHOWN_MAX]])
+    if len(response.columns) > SHOWN_MAX:
+        page.say(f"and {len(response.columns) - SHOWN_MAX} more; --json has all", "dim")
+    if response.learnt is not None:
+        lesson(response.learnt, page, columns=False)
+    for rule in response.rules:
         page.say(f"rule {rule.name}: {rule.kind.replace('_', ' ')}, {rule.severity}", indent=2)
-    for one in document.service:
+    for one in response.service:
         page.say(f"{one.property}: {one.value} {one.unit}".rstrip(), indent=2)
-    page.next(f"headrace contract diff {document.node}" if document.version else f"headrace contract infer {document.node}")
+    page.next(f"headrace contract diff {response.node}" if response.version else f"headrace contract infer {response.node}")
 
 
 def _column(row: ContractColumnRow) -> list[str | Cell]:
@@ -56,23 +56,23 @@ def _column(row: ContractColumnRow) -> list[str | Cell]:
     return [Cell(row.name, "bold"), row.type or "any", ", ".join(promised), ", ".join(names), ", ".join(row.used_by)]
 
 
-def differing(document: ContractDiffResponse, page: Page) -> None:
+def differing(response: ContractDiffResponse, page: Page) -> None:
     """What differs from it."""
-    delivered = [row for row in document.changes if row.takes is None]
-    written = [row for row in document.changes if row.takes is not None]
-    page.head(document.source if document.partition is None else f"{document.source}@{document.partition}")
-    if not document.changes:
+    delivered = [row for row in response.changes if row.takes is None]
+    written = [row for row in response.changes if row.takes is not None]
+    page.head(response.source if response.partition is None else f"{response.source}@{response.partition}")
+    if not response.changes:
         page.say("✓ nothing differs from what is expected", "good")
-    if delivered and document.at is not None:
-        page.say(f"read {page.reader.moment(document.at)}: {plural(len(delivered), 'change')}")
+    if delivered and response.at is not None:
+        page.say(f"read {page.reader.moment(response.at)}: {plural(len(delivered), 'change')}")
         page.table(CHANGES, [_change(row, _DOES.get(row.policy or "", "")) for row in delivered[:SHOWN_MAX]])
     if written:
-        page.say(f"the files change the contract from {document.applied} to {document.declared}; it takes {document.needs}")
+        page.say(f"the files change the contract from {response.applied} to {response.declared}; it takes {response.needs}")
         page.table(CHANGES, [_change(row, row.takes or "") for row in written[:SHOWN_MAX]])
-    if document.breaking and any(row.kind == "renamed" and row.policy == "block" for row in delivered):
-        page.next(command_line("contract", "accept", place(document.source, document.partition or WHOLE)))
+    if response.breaking and any(row.kind == "renamed" and row.policy == "block" for row in delivered):
+        page.next(command_line("contract", "accept", place(response.source, response.partition or WHOLE)))
     else:
-        page.next("headrace plan" if written else f"headrace contract show {document.source}")
+        page.next("headrace plan" if written else f"headrace contract show {response.source}")
 
 
 def _change(row: ContractChangeRow, does: str) -> list[str | Cell]:

@@ -12,21 +12,21 @@ AS_IS = "take values that differ as they are"
 REASON = "why; kept in the audit trail"
 
 
-def accepted(document: AcceptResponse, page: Page) -> None:
+def accepted(response: AcceptResponse, page: Page) -> None:
     """What holds from when on, and what follows."""
-    page.say(f"✓ {document.file} says what {document.source} calls its columns from {document.partition} on", "good")
-    for one in document.mappings:
+    page.say(f"✓ {response.file} says what {response.source} calls its columns from {response.partition} on", "good")
+    for one in response.mappings:
         page.say(_mapping(one), indent=2)
-    page.say(f"in force as version {document.version}")
-    if document.reread:
-        page.say(f"re-ingested by the next tick: {document.source} {span(document.reread)}")
-    if document.counts is not None:
-        page.say(f"the next tick makes {document.counts.text}", indent=2)
-    for row in document.stale:
+    page.say(f"in force as version {response.version}")
+    if response.reread:
+        page.say(f"re-ingested by the next tick: {response.source} {span(response.reread)}")
+    if response.counts is not None:
+        page.say(f"the next tick makes {response.counts.text}", indent=2)
+    for row in response.stale:
         page.say(f"follows: {row.node} {row.from_} … {row.to} ({plural(row.partitions, 'partition')})", indent=2)
-    if document.backfills:
+    if response.backfills:
         page.say("what is too old to follow by itself is recomputed by")
-        for needed in document.backfills:
+        for needed in response.backfills:
             page.command(needed.command, indent=4)
     page.clock_note()
     page.next("headrace tick")
@@ -38,9 +38,9 @@ def _mapping(one: MappingRow) -> str:
     return f"{one.column} ← {one.convert or one.to}{score}{users}"
 
 
-def inferred(document: InferResponse, page: Page) -> None:
+def inferred(response: InferResponse, page: Page) -> None:
     """Where the contract was written."""
     page.say(
-        f"✓ {document.file}, by {plural(document.rows, 'row')} of {plural(document.partitions, 'partition')} of {document.source}", "good"
+        f"✓ {response.file}, by {plural(response.rows, 'row')} of {plural(response.partitions, 'partition')} of {response.source}", "good"
     )
     page.next("headrace plan", "headrace apply")

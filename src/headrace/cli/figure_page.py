@@ -47,19 +47,19 @@ _PERCENT = frozenset({"honest", "mean", "classic", "goodput"})
 _NAMED = frozenset({"consumer", "of", "node", "id", "source"})
 
 
-def render(document: FigureResponse, page: Page) -> None:
+def render(response: FigureResponse, page: Page) -> None:
     """The figure, its window, and the table."""
-    began, until = page.reader.moment(document.began), page.reader.moment(document.until)
-    page.head(document.figure, f"{document.window}: {began} to {until}")
-    for said in document.said:
+    began, until = page.reader.moment(response.began), page.reader.moment(response.until)
+    page.head(response.figure, f"{response.window}: {began} to {until}")
+    for said in response.said:
         page.say(said, indent=2)
     page.say()
-    fields = _SHOWN[document.figure]
-    page.table([_column(place, field) for place, field in enumerate(fields)], [_row(row, fields, page) for row in document.rows[:ROWS_MAX]])
-    if not document.rows:
+    fields = _SHOWN[response.figure]
+    page.table([_column(place, field) for place, field in enumerate(fields)], [_row(row, fields, page) for row in response.rows[:ROWS_MAX]])
+    if not response.rows:
         page.say("no data", indent=2)
-    if len(document.rows) > ROWS_MAX:
-        page.say(f"and {plural(len(document.rows) - ROWS_MAX, 'more row')}; --json has all", "dim", indent=2)
+    if len(response.rows) > ROWS_MAX:
+        page.say(f"and {plural(len(response.rows) - ROWS_MAX, 'more row')}; --json has all", "dim", indent=2)
 
 
 def _column(place: int, field: str) -> Column:

@@ -55,16 +55,16 @@ class Invocation:
         session = self.session
         return Reader.at(session.now(), session.timezone, replay=session.replay, utc=self.options.utc)
 
-    def show(self, document: D, render: Callable[[D, Page], None], *, clock: bool = True) -> None:
+    def show(self, response: D, render: Callable[[D, Page], None], *, clock: bool = True) -> None:
         """Prints the document as JSON, or hands it to `render` for people. Without `clock` the page has no times, and
         only a replay's clock is said."""
         if self.options.json:
-            self.json(document)
+            self.json(response)
             return
         page = Page(self.screen, self.reader if clock else None, self.suffix)
         if not clock and (said := self._replay_clock()):
             page.say(said, "dim")
-        render(document, page)
+        render(response, page)
 
     def _replay_clock(self) -> str:
         """Where a replay's clock stands; nothing for a live store, none, or one that can't be used."""
@@ -74,12 +74,12 @@ class Invocation:
         except HeadraceError:
             return ""
 
-    def json(self, document: Any) -> None:
+    def json(self, response: Any) -> None:
         """The document, and nothing else, on standard output; a replay's clock beside it, where it doesn't say it."""
         from headrace.operations.encoding import encoded  # who prints a page doesn't pay for it
 
-        sys.stdout.write(encoded(document).decode() + "\n")
-        if not hasattr(document, "clock") and (said := self._replay_clock()):
+        sys.stdout.write(encoded(response).decode() + "\n")
+        if not hasattr(response, "clock") and (said := self._replay_clock()):
             self.note(said)
 
     def note(self, text: str) -> None:

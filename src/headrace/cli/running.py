@@ -27,22 +27,22 @@ COLUMNS = [
 ]
 
 
-def render(document: RunResponse, page: Page) -> None:
+def render(response: RunResponse, page: Page) -> None:
     """The attempts, then a sentence that adds up."""
-    page.head(f"run {document.run_id}" if document.run_id else "")
-    if document.attempts:
+    page.head(f"run {response.run_id}" if response.run_id else "")
+    if response.attempts:
         page.say()
-        page.table(COLUMNS, [_row(list(group)) for group in _groups(document.attempts)])
-        _errors(document, page)
-        for row in document.repairs[:REPAIRS_SHOWN_MAX]:
+        page.table(COLUMNS, [_row(list(group)) for group in _groups(response.attempts)])
+        _errors(response, page)
+        for row in response.repairs[:REPAIRS_SHOWN_MAX]:
             repair(row, page)
-        lessons(document.learnt, page)
-        past(document.restated, document.proposed, page)
-        for one in document.repaired[:PAST_SHOWN_MAX]:
+        lessons(response.learnt, page)
+        past(response.restated, response.proposed, page)
+        for one in response.repaired[:PAST_SHOWN_MAX]:
             page.say(mended(one), "good", indent=2)
         page.say()
-    page.facts(*_sum(document), style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(document.state, ""))
-    page.next(*_next(document))
+    page.facts(*_sum(response), style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(response.state, ""))
+    page.next(*_next(response))
 
 
 def _groups(attempts: list[AttemptRow]) -> list[list[AttemptRow]]:
@@ -85,11 +85,11 @@ def why(attempt: AttemptRow) -> str:
     return attempt.reason or ""
 
 
-def _errors(document: RunResponse, page: Page) -> None:
-    last = {(attempt.asset, key): attempt.id for attempt in document.attempts for key in attempt.partitions}
+def _errors(response: RunResponse, page: Page) -> None:
+    last = {(attempt.asset, key): attempt.id for attempt in response.attempts for key in attempt.partitions}
     failed = [
         attempt
-        for attempt in document.attempts  # what was tried again says it again
+        for attempt in response.attempts  # what was tried again says it again
         if attempt.error is not None and any(last[attempt.asset, key] == attempt.id for key in attempt.partitions)
     ]
     for attempt in failed[:ERRORS_SHOWN_MAX]:
@@ -97,7 +97,7 @@ def _errors(document: RunResponse, page: Page) -> None:
         page.say()
         error(attempt.error, page, f"{attempt.asset}@{span(attempt.partitions)} (attempt {attempt.id})")
     if len(failed) > ERRORS_SHOWN_MAX:
-        page.say(f"and {plural(len(failed) - ERRORS_SHOWN_MAX, 'more error')}: headrace runs {document.run_id} --failed")
+        page.say(f"and {plural(len(failed) - ERRORS_SHOWN_MAX, 'more error')}: headrace runs {response.run_id} --failed")
 
 
 def error(row: ErrorRow, page: Page, of: str) -> None:
@@ -166,32 +166,32 @@ def _from_to(row: RestatedRow | ProposedRow) -> str:
     return row.from_ if row.partitions == 1 else f"{row.from_} … {row.to} ({row.partitions:,})"
 
 
-def _sum(document: RunResponse) -> list[str]:
-    opened = f"opened {joined(document.incidents_opened, 5)}" if document.incidents_opened else ""
-    if document.state == "nothing_due":
-        because = f": {document.reason}" if document.reason else ""
+def _sum(response: RunResponse) -> list[str]:
+    opened = f"opened {joined(response.incidents_opened, 5)}" if response.incidents_opened else ""
+    if response.state == "nothing_due":
+        because = f": {response.reason}" if response.reason else ""
         return [f"· nothing is due{because}{'; ' if opened else ''}{opened}"]
-    counts = {state: sum(row.state == state for row in document.rejected) for state in ("held", "rejected", "failed")}
-    said = [f"{states.mark(document.state)}: {plural(len(document.published), 'partition')} published"]
+    counts = {state: sum(row.state == state for row in response.rejected) for state in ("held", "rejected", "failed")}
+    said = [f"{states.mark(response.state)}: {plural(len(response.published), 'partition')} published"]
     said += [f"{n} {state}" for state, n in counts.items() if n]
     if any(counts[state] for state in ("held", "rejected")):
         said.append("nothing wrong was published")
-    return [*said, opened, document.reason or ""]
+    return [*said, opened, response.reason or ""]
 
 
-def _next(document: RunResponse) -> list[str]:
-    waiting = next((row for row in document.rejected if row.state in ("held", "rejected")), None)
+def _next(response: RunResponse) -> list[str]:
+    waiting = next((row for row in response.rejected if row.state in ("held", "rejected")), None)
     if waiting:
         return [command_line("quarantine", place(waiting.asset, waiting.partition))]
-    given_up = {(row.asset, row.partition) for row in document.rejected}
+    given_up = {(row.asset, row.partition) for row in response.rejected}
     failed = next(
         (
             attempt
-            for attempt in document.attempts
+            for attempt in response.attempts
             if attempt.state == "failed"
             or (attempt.state == "lost" and any((attempt.asset, key) in given_up for key in attempt.partitions))
         ),
         None,
     )  # fmt: skip
-    opened = [command_line("incident", one) for one in document.incidents_opened[:1]]
+    opened = [command_line("incident", one) for one in response.incidents_opened[:1]]
     return [f"headrace logs {failed.id}"] if failed else opened or ["headrace status"]

@@ -66,12 +66,12 @@ def serve(invocation: Invocation, at: At, beside: Beside | None = None) -> int:
     return 0
 
 
-def _render(document: ServeResponse, page: Page) -> None:
-    if document.wanted not in (0, document.port):
-        page.say(f"port {document.wanted} is taken; this is the next free one", "warn")
-    if not is_private(document.host):
+def _render(response: ServeResponse, page: Page) -> None:
+    if response.wanted not in (0, response.port):
+        page.say(f"port {response.wanted} is taken; this is the next free one", "warn")
+    if not is_private(response.host):
         page.say("others can reach this address: put a proxy that speaks TLS in front of it", "warn")
-    page.screen.line(f"Open  {document.url}")
+    page.screen.line(f"Open  {response.url}")
     page.say("leave this running (Ctrl-C stops it, nothing is lost)", "dim")
 
 

@@ -23,27 +23,27 @@ Planned = FixResponse | BackfillResponse | AcceptResponse
 P = TypeVar("P", FixResponse, BackfillResponse, AcceptResponse)
 
 
-def identified(session: Session, document: P, version: int | None, files: Mapping[str, str] | None = None) -> P:
+def identified(session: Session, response: P, version: int | None, files: Mapping[str, str] | None = None) -> P:
     """The document with the id of the plan that it shows, of what is done from `version` on; `files` are the SHA-256 of what is written.
     It is kept, so that a refusal can name what differs."""
-    decided = decided_of(session, document, version, files or {})
+    decided = decided_of(session, response, version, files or {})
     plan_id = plan_id_of(decided)
     plan_refusals.keep(session, plan_id, decided)
-    return msgspec.structs.replace(document, plan_id=plan_id)
+    return msgspec.structs.replace(response, plan_id=plan_id)
 
 
-def decided_of(session: Session, document: Planned, version: int | None, files: Mapping[str, str]) -> dict[str, Any]:
+def decided_of(session: Session, response: Planned, version: int | None, files: Mapping[str, str]) -> dict[str, Any]:
     """What is decided by agreeing. How long it takes, and when it was shown, are no part of it."""
-    return {"environment": session.env, "base_version": version, "files": dict(files), "steps": _steps(document)}
+    return {"environment": session.env, "base_version": version, "files": dict(files), "steps": _steps(response)}
 
 
-def _steps(document: Planned) -> list[dict[str, Any]]:
-    match document:
+def _steps(response: Planned) -> list[dict[str, Any]]:
+    match response:
         case FixResponse():
-            acts = [_act(document.id, step) for step in document.steps]
-            return [*acts, *map(_mapped, document.mappings), *(_steps(document.backfill) if document.backfill is not None else [])]
+            acts = [_act(response.id, step) for step in response.steps]
+            return [*acts, *map(_mapped, response.mappings), *(_steps(response.backfill) if response.backfill is not None else [])]
         case BackfillResponse():
-            how = {"mode": document.mode, "publishes": document.publishes}
+            how = {"mode": response.mode, "publishes": response.publishes}
             return [
                 {
                     "kind": row.how,
@@ -54,11 +54,11 @@ def _steps(document: Planned) -> list[dict[str, Any]]:
                     "partitions": row.partitions,
                     **how,
                 }
-                for row in document.assets
+                for row in response.assets
             ]
         case AcceptResponse():
-            begins = {"kind": "remap", "node": document.source, "from": document.partition}
-            return [begins, *map(_mapped, document.mappings)]
+            begins = {"kind": "remap", "node": response.source, "from": response.partition}
+            return [begins, *map(_mapped, response.mappings)]
 
 
 def _act(incident: str, step: FixStep) -> dict[str, Any]:
@@ -73,12 +73,12 @@ def _mapped(row: Any) -> dict[str, Any]:
 
 
 def changed(
-    session: Session, document: Planned, asked: str | None, version: int | None, files: Mapping[str, str] | None = None
+    session: Session, response: Planned, asked: str | None, version: int | None, files: Mapping[str, str] | None = None
 ) -> RefusedRow | None:
     """Why the plan that was asked for isn't done; None where it is the one that is shown, or none was asked for."""
-    if asked is None or asked == document.plan_id:
+    if asked is None or asked == response.plan_id:
         return None
-    return plan_refusals.refused(session, asked, document.plan_id or "", decided_of(session, document, version, files or {}))
+    return plan_refusals.refused(session, asked, response.plan_id or "", decided_of(session, response, version, files or {}))
 
 
 def agreed_id(agreed: str | None) -> str | None:

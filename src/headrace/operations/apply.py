@@ -48,7 +48,7 @@ class _Wanted(msgspec.Struct, frozen=True):
     compiled: Compiled
     looked: Looked
     plan: Plan
-    document: PlanResponse
+    response: PlanResponse
 
 
 def apply(session: Session, *, confirm: Callable[[PlanResponse], bool], progress: Progress, plan_id: str | None = None,
@@ -68,16 +68,16 @@ def apply(session: Session, *, confirm: Callable[[PlanResponse], bool], progress
     plan = wanted.plan
     plan_refusals.keep(session, plan.plan_id, decisions(plan))
     if session.compiled is not None and not plan.steps and plan_id in (None, plan.plan_id, _applied_by(session.store)):
-        return _document(session, "nothing", wanted.document, plan_id or plan.plan_id)
+        return _response(session, "nothing", wanted.response, plan_id or plan.plan_id)
     if plan_id is not None and plan_id != plan.plan_id:
         refusal = plan_refusals.refused(session, plan_id, plan.plan_id, decisions(plan))
-        return msgspec.structs.replace(_document(session, "refused", wanted.document, plan_id), refused=refusal)
+        return msgspec.structs.replace(_response(session, "refused", wanted.response, plan_id), refused=refusal)
     unapproved = _unapproved(session, plan)
     if unapproved is not None:
-        refused = _document(session, "refused", wanted.document, plan.plan_id)
+        refused = _response(session, "refused", wanted.response, plan.plan_id)
         return msgspec.structs.replace(refused, refused=unapproved)
-    if session.compiled is not None and not confirm(wanted.document):
-        return _document(session, "declined", wanted.document, plan.plan_id)
+    if session.compiled is not None and not confirm(wanted.response):
+        return _response(session, "declined", wanted.response, plan.plan_id)
     offers = wanted.looked.offers
     copied = msgspec.msgpack.encode(promotion.prepared(session, offers)) if offers else b""
     return perform(session, "apply", ApplyArguments(copied, plan.plan_id, kept, reason), progress)  # type: ignore[no-any-return]
@@ -88,7 +88,7 @@ def _wanted(session: Session, base: Base, progress: Progress, keep: Sequence[str
     compiled = usable(compilation)
     looked = look_at(session, compiled, base, comparing.keeping(changes(base.compiled, compiled), keep))
     plan = plan_of_apply(session, files, compiled, looked, base, keep)
-    return _Wanted(compiled, looked, plan, with_plan(looked.document, plan))
+    return _Wanted(compiled, looked, plan, with_plan(looked.response, plan))
 
 
 def _applied_by(store: Store | None) -> str | None:
@@ -177,10 +177,10 @@ def _steps_done(plan: Plan, promoted: Sequence[PromotedRow]) -> int:
 
 
 def _done(context: Context, wanted: _Wanted, state: str, version: int | None, plan_id: str | None) -> ApplyResponse:
-    return ApplyResponse(now=context.now(), state=state, version=version, plan=wanted.document, clock=context.clock.kind, plan_id=plan_id)
+    return ApplyResponse(now=context.now(), state=state, version=version, plan=wanted.response, clock=context.clock.kind, plan_id=plan_id)
 
 
-def _document(session: Session, state: str, plan: PlanResponse, plan_id: str) -> ApplyResponse:
+def _response(session: Session, state: str, plan: PlanResponse, plan_id: str) -> ApplyResponse:
     """Nothing is put into force; where there was nothing to apply, what is stale all the same."""
     stale = Invalidated()
     if state == "nothing" and session.compiled is not None and session.store is not None and session.version is not None:

@@ -64,24 +64,24 @@ def backfill(  # noqa: PLR0913 - as many as the command has options
         compiled = usable(compilation)
         files = manifest_of(contents_of(contents, compiled))
     planned = plan(session, session.store, compiled, session.version, arguments, now=session.now())
-    document = of_planned(session, planned, arguments, state=_state(planned), now=session.now(), clock=session.clock.kind)
-    document = identified(session, document, session.version, files)
-    _same(document, changed(session, document, plan_id, session.version, files), plan_id)
-    if dry_run or document.state == "nothing_due":
-        return document
-    if planned.approval is None and not confirm(document):
-        return msgspec.structs.replace(document, state="declined")
-    agreed = msgspec.structs.replace(arguments, estimate=planned.estimate, plan_id=document.plan_id)
+    response = of_planned(session, planned, arguments, state=_state(planned), now=session.now(), clock=session.clock.kind)
+    response = identified(session, response, session.version, files)
+    _same(response, changed(session, response, plan_id, session.version, files), plan_id)
+    if dry_run or response.state == "nothing_due":
+        return response
+    if planned.approval is None and not confirm(response):
+        return msgspec.structs.replace(response, state="declined")
+    agreed = msgspec.structs.replace(arguments, estimate=planned.estimate, plan_id=response.plan_id)
     done: BackfillResponse = perform(session, "backfill", agreed, progress)
-    _same(done, done.refused, document.plan_id)
+    _same(done, done.refused, response.plan_id)
     return done
 
 
-def _same(document: BackfillResponse, row: RefusedRow | None, asked: str | None) -> None:
+def _same(response: BackfillResponse, row: RefusedRow | None, asked: str | None) -> None:
     """Raises PlanChanged where something else would be done than what was asked for."""
     if row is not None:
-        refused = msgspec.structs.replace(document, state="refused", refused=row, plan_id=asked)
-        raise PlanChanged(asked or "", row, refused, f"{document.command} --dry-run")
+        refused = msgspec.structs.replace(response, state="refused", refused=row, plan_id=asked)
+        raise PlanChanged(asked or "", row, refused, f"{response.command} --dry-run")
 
 
 def _state(planned: Planned) -> str:
@@ -109,14 +109,14 @@ def _backfill(context: Context, arguments: BackfillArguments, progress: Progress
     return working(context, order(context, arguments, planned.backfill, number), planned.backfill)
 
 
-def _of_new_project(context: Context, document: BackfillResponse, version: int) -> BackfillResponse | None:
+def _of_new_project(context: Context, response: BackfillResponse, version: int) -> BackfillResponse | None:
     """The plan as it was shown before anything was applied: of the files that the first version now
     consists of. None where another version came before."""
     with context.store.read() as tx:
         found = versions.first(tx)
     if found is None or found.id != version:
         return None
-    return identified(context.session, document, None, found.manifest)
+    return identified(context.session, response, None, found.manifest)
 
 
 def working(context: Context, wanted: Order, backfill: Backfill) -> Work:
@@ -185,8 +185,8 @@ def order(context: Context, arguments: BackfillArguments, backfill: Backfill, nu
 
 
 def _done(context: Context, compiled: Compiled, number: int, result: RunResult) -> BackfillResponse:
-    document = kept(context, compiled, number)
-    return msgspec.structs.replace(document, notes=list(result.notes))
+    response = kept(context, compiled, number)
+    return msgspec.structs.replace(response, notes=list(result.notes))
 
 
 def kept(context: Context, compiled: Compiled, number: int) -> BackfillResponse:
@@ -195,6 +195,6 @@ def kept(context: Context, compiled: Compiled, number: int) -> BackfillResponse:
         row = plans.get(tx, number)
         assert row is not None  # plans are never deleted
         published = published_of(tx, row)
-    document = of_row(context.session, row, compiled, now=context.now(), clock=context.clock.kind, published=published)
+    response = of_row(context.session, row, compiled, now=context.now(), clock=context.clock.kind, published=published)
     with context.store.read() as tx:
-        return with_attempts(tx, compiled.project, document)
+        return with_attempts(tx, compiled.project, response)

@@ -44,7 +44,7 @@ def of_planned(
 ) -> BackfillResponse:
     """Of a plan that isn't kept, or isn't yet."""
     return msgspec.structs.replace(
-        _document(planned.backfill, planned.compiled, arguments, planned.estimate, planned.approval, now=now, clock=clock),
+        _response(planned.backfill, planned.compiled, arguments, planned.estimate, planned.approval, now=now, clock=clock),
         state=state, by=session.actor, bytes_estimate=planned.size or None,
     )  # fmt: skip
 
@@ -70,11 +70,11 @@ def of_row(
     arguments = msgspec.json.decode(row.request, type=BackfillArguments)
     estimate = None if row.estimate is None else _estimated(row.estimate)
     approval = None if row.needs is None else msgspec.json.decode(row.needs, type=Approval)
-    document = _document(content(row), compiled, arguments, estimate, approval, now=now, clock=clock)
+    response = _response(content(row), compiled, arguments, estimate, approval, now=now, clock=clock)
     outcome = PlanOutcome.read(row.outcome)
-    document = _with_published(document, compiled, published.nodes)
+    response = _with_published(response, compiled, published.nodes)
     return msgspec.structs.replace(
-        document, id=str(row.id), plan_id=arguments.plan_id or str(row.id), state=row.state, by=row.actor, steps_done=row.steps_done,
+        response, id=str(row.id), plan_id=arguments.plan_id or str(row.id), state=row.state, by=row.actor, steps_done=row.steps_done,
         published=outcome.published + published.taken_in, failed=outcome.failed, redone=outcome.redone, remaining=remaining,
         changed=_totals(outcome.changed) if outcome.published else None, changes=_changes(outcome.changed),
         failures=_failures(outcome),
@@ -100,14 +100,14 @@ def line_of(session: Session, row: PlanRow, taken_in: int, remaining: EstimateRo
     )  # fmt: skip
 
 
-def _with_published(document: BackfillResponse, compiled: Compiled, nodes: Mapping[str, Sums] | None) -> BackfillResponse:
+def _with_published(response: BackfillResponse, compiled: Compiled, nodes: Mapping[str, Sums] | None) -> BackfillResponse:
     """The same, with what was published of each node, where that is known."""
     if nodes is None:
-        return document
-    found = [(row, nodes.get(row.asset, Sums(0, 0))) for row in document.assets]
+        return response
+    found = [(row, nodes.get(row.asset, Sums(0, 0))) for row in response.assets]
     rows = [msgspec.structs.replace(row, published=sums.partitions, rows=sums.rows) for row, sums in found]
     made = counted(compiled.project, ((row.asset, sums.partitions) for row, sums in found))
-    return msgspec.structs.replace(document, assets=rows, made=made)
+    return msgspec.structs.replace(response, assets=rows, made=made)
 
 
 def published_of(tx: Transaction, row: PlanRow) -> Published:
@@ -126,7 +126,7 @@ def taken_in(tx: Transaction, row: PlanRow) -> int:
     return plan_figures.published(tx, row.id, [one.node for one in content(row).chosen if one.how == TAKEN_IN])
 
 
-def _document(
+def _response(
     backfill: Backfill,
     compiled: Compiled,
     arguments: BackfillArguments,
@@ -192,10 +192,10 @@ def _failures(outcome: PlanOutcome) -> list[FailureRow]:
     return found
 
 
-def with_attempts(tx: Transaction, project: Project, document: BackfillResponse) -> BackfillResponse:
+def with_attempts(tx: Transaction, project: Project, response: BackfillResponse) -> BackfillResponse:
     """The same, with what the attempts that failed say: the checks that broke, and what to do first."""
     rows = []
-    for row in document.failures:
+    for row in response.failures:
         attempt = attempts.get(tx, *map(int, row.attempt.split("."))) if row.attempt else None
         if attempt is None:
             rows.append(row)
@@ -207,7 +207,7 @@ def with_attempts(tx: Transaction, project: Project, document: BackfillResponse)
         ]
         first = first_of(project, Broken(row.asset, row.partition, row.state, error_row(attempt.error)))
         rows.append(msgspec.structs.replace(row, checks=broken, first=first))
-    return msgspec.structs.replace(document, failures=rows)
+    return msgspec.structs.replace(response, failures=rows)
 
 
 def _at(session: Session, at: int | None) -> datetime | None:

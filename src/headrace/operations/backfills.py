@@ -59,9 +59,9 @@ def one(session: Session, text: str) -> BackfillResponse:
             raise unknown(text)
         remaining, published = _remaining(session, tx, row, now_us), published_of(tx, row)
     now, clock = session.now(), session.clock.kind
-    document = of_row(session, row, session.compiled, now=now, clock=clock, published=published, remaining=remaining)
+    response = of_row(session, row, session.compiled, now=now, clock=clock, published=published, remaining=remaining)
     with session.store.read() as tx:
-        return with_attempts(tx, session.compiled.project, document)
+        return with_attempts(tx, session.compiled.project, response)
 
 
 def act(session: Session, action: str, text: str, *, reason: str | None, progress: Progress) -> BackfillResponse:

@@ -61,10 +61,10 @@ def _cancel(context: Context, arguments: CancelArguments, progress: Progress) ->
             f"run {arguments.run} is what the server does by itself: it would begin anew",
             hint="headrace pause SELECT --reason TEXT keeps what hasn't begun from it; stopping the server ends all",
         )
-    return _document(context, found)
+    return _response(context, found)
 
 
-def _document(context: Context, run: Run) -> CancelResponse:
+def _response(context: Context, run: Run) -> CancelResponse:
     ended = None if run.finished_at is None else instant(run.finished_at).astimezone(context.session.zone)
     return CancelResponse(
         now=context.now(), clock=context.clock.kind, run_id=str(run.id), state=run.shown_state, by=run.cancelled_by, reason=run.reason,

@@ -111,7 +111,7 @@ def challenge(session: Session, wanted: Wanted, progress: Progress) -> Challenge
     plan = _Plan(compiled, compile_lineage(compiled, session.data_folder / "cache"), suggest=wanted.suggest)
     found.sort(key=lambda one: compiled.order.index(one.node.name) if one.node.name in compiled.order else -1, reverse=True)
     done = {one.node.name: _challenged(session, plan, one, share, progress) for one, share in _shares(found, wanted.seconds, started)}
-    return _document(plan, names, done, past, time.monotonic() - started)
+    return _response(plan, names, done, past, time.monotonic() - started)
 
 
 def _names(session: Session, wanted: Wanted, compiled: Compiled) -> list[str]:
@@ -210,7 +210,7 @@ def _rows(one: Found, data: InputData) -> str:
     return relation_sql(data.files, data.columns, with_partition=True)
 
 
-def _document(
+def _response(
     plan: _Plan, names: Sequence[str], done: Mapping[str, _Done], past: Mapping[tuple[str, str], Past], seconds: float
 ) -> ChallengeResponse:
     unnoticed = [(one, tried) for one in done.values() for tried in one.unnoticed]

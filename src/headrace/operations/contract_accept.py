@@ -142,7 +142,7 @@ def _files(session: Session, made: Accepted, progress: Progress) -> dict[str, st
 
 def _shown(session: Session, made: Accepted, files: Mapping[str, str], asked: str | None) -> AcceptResponse:
     """What is about to be written, with the plan's id. Raises PlanChanged where it isn't the plan that was asked for."""
-    shown = identified(session, _document(session, made, "patch"), session.version, files)
+    shown = identified(session, _response(session, made, "patch"), session.version, files)
     row = changed(session, shown, asked, session.version, files)
     if row is not None:
         raise _other(made, msgspec.structs.replace(shown, plan_id=asked), row)
@@ -346,7 +346,7 @@ def _diff(made: Accepted) -> str:
     return "".join(difflib.unified_diff(before, after, f"a/{name}" if made.before is not None else "/dev/null", f"b/{name}", n=2))
 
 
-def _document(session: Session, made: Accepted, state: str) -> AcceptResponse:
+def _response(session: Session, made: Accepted, state: str) -> AcceptResponse:
     return AcceptResponse(
         now=session.now(), clock=session.clock.kind, source=made.source.name, partition=made.first, state=state, file=made.path.as_posix(),
         made=made.before is None, mappings=list(made.mappings), diff=_diff(made), version=session.version,

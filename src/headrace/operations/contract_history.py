@@ -65,7 +65,7 @@ def contract_history(session: Session, target: str, earlier: int | None, later: 
     node = project.node(name)
     contract = project.contracts.get(getattr(node, "contract", None) or "")
     if contract is None or session.store is None:
-        return _document(name, contract, [], (None, None), (None, None), ("", ""))
+        return _response(name, contract, [], (None, None), (None, None), ("", ""))
     with session.store.read() as tx:
         kept = _changed(tx, contract.place.file)
         chosen = _pair(kept, earlier, later)
@@ -74,10 +74,10 @@ def contract_history(session: Session, target: str, earlier: int | None, later: 
     rows = [_row(session, one, read[one.version]) for one in kept]
     was, now = chosen
     pair = (read.get(was) if was is not None else None, read.get(now) if now is not None else None)
-    return _document(name, contract, rows, chosen, pair, (texts.get(was or 0, ""), texts.get(now or 0, "")))
+    return _response(name, contract, rows, chosen, pair, (texts.get(was or 0, ""), texts.get(now or 0, "")))
 
 
-def _document(
+def _response(
     name: str, contract: Contract | None, rows: list[ContractVersionRow], chosen: tuple[int | None, int | None],
     pair: tuple[Contract | None, Contract | None], texts: tuple[str, str],
 ) -> ContractHistoryResponse:  # fmt: skip

@@ -64,10 +64,10 @@ def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress
     data_seconds = time.monotonic() - began
     progress.finish()
     last = FIRST_DAY + timedelta(days=days - 1) if days else LAST_DELIVERED
-    document = _replay(directory, last, Fault(fault), progress)
-    document = msgspec.structs.replace(document, data=SOURCE_OF_DATA, data_seconds=data_seconds)
-    kept.write_bytes(msgspec.json.encode(document))
-    return document
+    response = _replay(directory, last, Fault(fault), progress)
+    response = msgspec.structs.replace(response, data=SOURCE_OF_DATA, data_seconds=data_seconds)
+    kept.write_bytes(msgspec.json.encode(response))
+    return response
 
 
 def go_on(directory: Path | None, *, progress: Progress) -> DemoResponse:
@@ -82,9 +82,9 @@ def go_on(directory: Path | None, *, progress: Progress) -> DemoResponse:
     first = date.fromisoformat(before.last) + timedelta(days=1)
     if first > LAST_RESUMED:
         return msgspec.structs.replace(before, next=AFTERWARDS)
-    document = _flowed(root, first, before, progress)
-    kept.write_bytes(msgspec.json.encode(document))
-    return document
+    response = _flowed(root, first, before, progress)
+    kept.write_bytes(msgspec.json.encode(response))
+    return response
 
 
 def _flowed(directory: Path, first: date, before: DemoResponse, progress: Progress) -> DemoResponse:
@@ -161,10 +161,10 @@ def _incidents(session: Session) -> int:
 
 def _resumed(directory: Path, kept: Path) -> DemoResponse:
     try:
-        document = msgspec.json.decode(kept.read_bytes(), type=DemoResponse)
+        response = msgspec.json.decode(kept.read_bytes(), type=DemoResponse)
     except (OSError, msgspec.MsgspecError) as error:
         raise ProjectError(f"the demo in {directory} is damaged", hint="headrace demo --fresh makes it anew") from error
-    return msgspec.structs.replace(document, resumed=True, directory=str(directory), data="", data_seconds=None)
+    return msgspec.structs.replace(response, resumed=True, directory=str(directory), data="", data_seconds=None)
 
 
 def _clear(directory: Path, kept: Path, *, fresh: bool) -> None:

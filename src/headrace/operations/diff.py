@@ -49,7 +49,7 @@ def diff(session: Session, target: str, asked: Asked) -> DiffResponse:
     if before.table is None and after.table is None:
         raise UsageError(f"nothing of {name} was published at either moment", hint=f"headrace runs, or headrace read {name}")
     session.close()
-    return _document(node, partitions, before, after, compared(node, session.timezone, asked.keys, asked.sample, (before, after), files))
+    return _response(node, partitions, before, after, compared(node, session.timezone, asked.keys, asked.sample, (before, after), files))
 
 
 def _side(session: Session, tx: Transaction, name: str, moment: str | None) -> Side:
@@ -62,7 +62,7 @@ def _side(session: Session, tx: Transaction, name: str, moment: str | None) -> S
     return Side(row, catalog.table(tx, name, snapshot), publications.visible(tx, name, snapshot), session.folders.lake)
 
 
-def _document(node: Source | Asset, partitions: list[PartitionChange], before: Side, after: Side, found: Compared) -> DiffResponse:
+def _response(node: Source | Asset, partitions: list[PartitionChange], before: Side, after: Side, found: Compared) -> DiffResponse:
     counted = found.counted
     return DiffResponse(
         asset=node.name,

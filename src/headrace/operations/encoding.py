@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 
-def encoded(document: Any) -> bytes:
+def encoded(response: Any) -> bytes:
     """A document as JSON. File names that aren't UTF-8 become lone escapes, which JSON can hold."""
     try:
-        return msgspec.json.encode(document)
+        return msgspec.json.encode(response)
     except UnicodeEncodeError:
         import json
 
-        return json.dumps(msgspec.to_builtins(document)).encode()
+        return json.dumps(msgspec.to_builtins(response)).encode()

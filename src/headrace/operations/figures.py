@@ -41,16 +41,16 @@ def explain(session: Session, figure: str, selection: Sequence[str] = (), *, win
     now_us = to_us(session.now()) if session.store is None else session.clock.now_us()
     began_us = window_began(span, now_us, session.timezone)
     if session.store is None or session.compiled is None:
-        return _document(session, figure, span, (began_us, now_us), ["nothing has run yet: no data"], ())
+        return _response(session, figure, span, (began_us, now_us), ["nothing has run yet: no data"], ())
     names = _names(session, selection)
     compiled = session.compiled
     with standing(session, now_us) as found:
         figuring = Figuring(session, found, compiled, Window(span, began_us, now_us, session.timezone), names)
         said, rows = WORKED[figure](figuring)
-    return _document(session, figure, span, (began_us, now_us), said, rows)
+    return _response(session, figure, span, (began_us, now_us), said, rows)
 
 
-def _document(session: Session, figure: str, span: str, window: tuple[int, int], said: list[str], rows: Sequence[Any]) -> FigureResponse:
+def _response(session: Session, figure: str, span: str, window: tuple[int, int], said: list[str], rows: Sequence[Any]) -> FigureResponse:
     began, until = map(session.instant, window)
     return FigureResponse(figure=figure, window=span, began=began, until=until, said=said, rows=list(rows))
 

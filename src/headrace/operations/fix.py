@@ -106,34 +106,34 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
             f"{planned.incident.shown} is resolved, so nothing is decided about its values",
             hint=f"change the contract of {planned.incident.node}, then headrace apply",
         )
-    document = _shown(session, planned)
+    response = _shown(session, planned)
     if planned.incident.state != "resolved":
-        _same(document, _changed(session, planned, document, plan_id), plan_id)
+        _same(response, _changed(session, planned, response, plan_id), plan_id)
     if dry_run or planned.incident.state == "resolved":
-        return document
-    if document.refused is not None:
-        refused = msgspec.structs.replace(document, fix="refused")
-        raise ValuesDiffer(document.refused, refused)
+        return response
+    if response.refused is not None:
+        refused = msgspec.structs.replace(response, fix="refused")
+        raise ValuesDiffer(response.refused, refused)
     if planned.build is not None and planned.build.approval is not None:
         rule = planned.build.approval
         raise Refused(
             f"this repair needs an approval: {rule.file}:{rule.line} backfill_approval = {rule.rule!r}",
             hint=f"nobody can approve it yet: change {rule.file}:{rule.line}, then headrace fix {planned.incident.shown}",
         )
-    if not confirm(document):
-        return msgspec.structs.replace(document, fix="declined")
+    if not confirm(response):
+        return msgspec.structs.replace(response, fix="declined")
     before = _hashes(session, planned) if again else {}
     acts = [act.value for act in planned.how.acts]
-    asked = FixArguments(planned.incident.id, acts, again, document.plan_id, (reason or "").strip(), decision)
+    asked = FixArguments(planned.incident.id, acts, again, response.plan_id, (reason or "").strip(), decision)
     noted: FixNoted = perform(session, "fix", asked, progress)
-    _same(document, noted.refused, document.plan_id)
+    _same(response, noted.refused, response.plan_id)
     try:
         built = _do(session, planned, progress)
     except HeadraceError:
         _note_end(session, planned, progress, f"tried to repair it with {_command(planned)}: it was stopped by an error", failed=True)
         raise
-    after = _after(session, planned, document, built, before if again else None)
-    if document.repair is None or not document.repair.automatic:
+    after = _after(session, planned, response, built, before if again else None)
+    if response.repair is None or not response.repair.automatic:
         after = msgspec.structs.replace(after, waited_seconds=_waited(after))
     if after.fix != "done":
         failed = after.state == "open" or _part_failed(built)
@@ -166,21 +166,21 @@ def _note_end(session: Session, planned: _Planned, progress: Progress, said: str
         fresh.close()
 
 
-def _waited(document: FixResponse) -> float | None:
+def _waited(response: FixResponse) -> float | None:
     """From when the incident was opened, or opened again, to when its last repair was begun."""
-    begun = next((line.at for line in reversed(document.timeline) if line.what.startswith(REPAIR_BEGUN)), None)
+    begun = next((line.at for line in reversed(response.timeline) if line.what.startswith(REPAIR_BEGUN)), None)
     if begun is None:
         return None
-    opened = (line.at for line in document.timeline if line.what.startswith(BEGINS) and line.at <= begun)
-    return (begun - max(opened, default=document.opened_at)).total_seconds()
+    opened = (line.at for line in response.timeline if line.what.startswith(BEGINS) and line.at <= begun)
+    return (begun - max(opened, default=response.opened_at)).total_seconds()
 
 
-def _with_timeline(session: Session, planned: _Planned, document: FixResponse) -> FixResponse:
+def _with_timeline(session: Session, planned: _Planned, response: FixResponse) -> FixResponse:
     """With what was written down since."""
     fresh = session.again(session.actor)
     try:
         row = _plan(fresh, planned.incident.shown, resolved_only=True).row
-        return msgspec.structs.replace(document, timeline=row.timeline)
+        return msgspec.structs.replace(response, timeline=row.timeline)
     finally:
         fresh.close()
 
@@ -188,11 +188,11 @@ def _with_timeline(session: Session, planned: _Planned, document: FixResponse) -
 def _shown(session: Session, planned: _Planned) -> FixResponse:
     """The plan with its id; of an incident that is resolved what it is."""
     if planned.incident.state == "resolved":
-        return _document(planned, "done")
-    document = identified(session, _document(planned, "planned"), session.version, _written(planned))
+        return _response(planned, "done")
+    response = identified(session, _response(planned, "planned"), session.version, _written(planned))
     command = f"headrace fix {planned.incident.shown}"
-    refused = undecided(document.mappings, command, document.plan_id)
-    return msgspec.structs.replace(document, refused=refused)
+    refused = undecided(response.mappings, command, response.plan_id)
+    return msgspec.structs.replace(response, refused=refused)
 
 
 def _written(planned: _Planned) -> dict[str, str]:
@@ -202,19 +202,19 @@ def _written(planned: _Planned) -> dict[str, str]:
     return {planned.accepted.path.as_posix(): hashlib.sha256(planned.accepted.after.encode()).hexdigest()}
 
 
-def _changed(session: Session, planned: _Planned, document: FixResponse, asked: str | None) -> RefusedRow | None:
-    return changed(session, document, asked, session.version, _written(planned))
+def _changed(session: Session, planned: _Planned, response: FixResponse, asked: str | None) -> RefusedRow | None:
+    return changed(session, response, asked, session.version, _written(planned))
 
 
-def _same(document: FixResponse, row: RefusedRow | None, asked: str | None) -> None:
+def _same(response: FixResponse, row: RefusedRow | None, asked: str | None) -> None:
     """Raises PlanChanged where something else would be done than what was agreed to."""
     if row is not None:
-        refused = msgspec.structs.replace(document, fix="refused", refused=row, plan_id=asked)
-        raise PlanChanged(asked or "", row, refused, f"headrace fix {document.id} --dry-run")
+        refused = msgspec.structs.replace(response, fix="refused", refused=row, plan_id=asked)
+        raise PlanChanged(asked or "", row, refused, f"headrace fix {response.id} --dry-run")
 
 
 def _after(
-    session: Session, planned: _Planned, document: FixResponse, built: BackfillResponse | None, before: Mapping[str, str | None] | None
+    session: Session, planned: _Planned, response: FixResponse, built: BackfillResponse | None, before: Mapping[str, str | None] | None
 ) -> FixResponse:
     """What came of it, by the evaluation that `status` prints."""
     fresh = session.again(session.actor)
@@ -227,8 +227,8 @@ def _after(
     over = after.incident.state == "resolved" or (_ends_by_itself(after.row) and not still)
     state = "done" if over and not _part_failed(built) else "open"
     return msgspec.structs.replace(
-        _document(after, state), steps=document.steps, mappings=document.mappings, file=document.file, backfill=built, still=still,
-        recomputed=recomputed, plan_id=document.plan_id,
+        _response(after, state), steps=response.steps, mappings=response.mappings, file=response.file, backfill=built, still=still,
+        recomputed=recomputed, plan_id=response.plan_id,
     )  # fmt: skip
 
 
@@ -356,7 +356,7 @@ def _preview(session: Session, incident: Incident, how: Mending) -> BackfillResp
 # What is said of it
 
 
-def _document(planned: _Planned, state: str) -> FixResponse:
+def _response(planned: _Planned, state: str) -> FixResponse:
     mappings = [] if planned.accepted is None else list(planned.accepted.mappings)
     fields = {name: getattr(planned.row, name) for name in planned.row.__struct_fields__}
     return FixResponse(
@@ -408,15 +408,15 @@ def _given_up(path: str) -> FixStep:
     return FixStep(act="give_up", what=path, text=text)
 
 
-def _built(project: Project, document: BackfillResponse) -> Sequence[FixStep]:
+def _built(project: Project, response: BackfillResponse) -> Sequence[FixStep]:
     """What is computed and sent; what is re-ingested besides has a step of its own, and `counts` has all."""
-    made = [row for row in document.assets if row.how != TAKEN_IN]
+    made = [row for row in response.assets if row.how != TAKEN_IN]
     if not made:
         return ()
     counts = counted(project, ((row.asset, row.partitions) for row in made))
     count = f"{counts.partitions:,} {'partition' if counts.partitions == 1 else 'partitions'}"
     build = FixStep(act="build", what=counts.nodes, text=count)
-    return (build, FixStep(act="publish", what=document.publishes, text=document.reason))
+    return (build, FixStep(act="publish", what=response.publishes, text=response.reason))
 
 
 # Doing it

@@ -1,4 +1,4 @@
-"""The document of `fix`: the incident (INTERFACE §3), what is done about it step by step, and what came of it."""
+"""The response of `fix`: the incident (INTERFACE §3), what is done about it step by step, and what came of it."""
 
 from __future__ import annotations
 

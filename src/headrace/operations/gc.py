@@ -27,7 +27,7 @@ def gc(session: Session, *, dry_run: bool, progress: Progress) -> GcResponse:
     if session.store is None:
         return GcResponse(dry_run=True, snapshots=0, lake_files=0, freed=[])
     keep = Keep.declared(session.project())
-    return _document(collectable(session.store, session.folders, keep, session.clock.now_us()), dry_run=True)
+    return _response(collectable(session.store, session.folders, keep, session.clock.now_us()), dry_run=True)
 
 
 @leader_command("gc", GcArguments, GcResponse)
@@ -37,9 +37,9 @@ def _gc(context: Context, arguments: GcArguments, progress: Progress) -> GcRespo
     keep = Keep.declared(applied.compiled.project) if applied else Keep(context.session.settings.retention)
     with context.store.write(context.held.lease.epoch) as tx:
         standings.drop_checkpoint(tx)  # it is made of what stays
-    return _document(collect(context.store, context.held.lease.epoch, context.held.folders, keep, context.clock.now_us()), dry_run=False)
+    return _response(collect(context.store, context.held.lease.epoch, context.held.folders, keep, context.clock.now_us()), dry_run=False)
 
 
-def _document(found: Collected, *, dry_run: bool) -> GcResponse:
+def _response(found: Collected, *, dry_run: bool) -> GcResponse:
     freed = [Freed(kind=one.kind, files=len(one.paths), size_bytes=one.size_bytes) for one in found.waste if one.paths]
     return GcResponse(dry_run=dry_run, snapshots=found.snapshots, lake_files=found.lake_files, freed=freed, retired=found.retired)

@@ -149,7 +149,7 @@ class LeaderCommand(msgspec.Struct, frozen=True):
 
     name: str
     arguments: type[msgspec.Struct]
-    document: type[Response]
+    response: type[Response]
     do: Callable[[Context, Any, Progress], Response | Work]
     """What takes long is given back as work to be waited for."""
 
@@ -167,27 +167,27 @@ REQUESTABLE = (
 Doing: TypeAlias = Callable[[Context, A, Progress], D | Work]
 
 
-def leader_command(name: str, arguments: type[A], document: type[D]) -> Callable[[Doing[A, D]], Doing[A, D]]:
+def leader_command(name: str, arguments: type[A], response: type[D]) -> Callable[[Doing[A, D]], Doing[A, D]]:
     """Register what a command does while this process leads."""
 
     def register(do: Doing[A, D]) -> Doing[A, D]:
-        COMMANDS[name] = LeaderCommand(name, arguments, document, do)
+        COMMANDS[name] = LeaderCommand(name, arguments, response, do)
         return do
 
     return register
 
 
 def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Progress) -> Any:
-    """Do a command: as the leader where none runs, else by asking the one that does. Its document, or what went wrong."""
+    """Do a command: as the leader where none runs, else by asking the one that does. Its response, or what went wrong."""
     wanted = COMMANDS[name]
     if not session.leads:
         return _ask(session, wanted, arguments, progress)
     try:
         with led(session) as held:
             context = Context(session, held)
-            closed, document = held.closed, None
+            closed, response = held.closed, None
             if closed is None:
-                document = _do(wanted, context, arguments, progress)
+                response = _do(wanted, context, arguments, progress)
             else:
                 context.note_closed()
             sent = begin(session, held)
@@ -200,19 +200,19 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
         raise closed
     if copied:
         _back_up(session, progress)
-    return document
+    return response
 
 
 def _do(wanted: LeaderCommand, context: Context, arguments: msgspec.Struct, progress: Progress) -> Response:
     """Do a command in this process, and what others ask for meanwhile."""
     handler = RequestHandler(context, answer)
-    document = wanted.do(context, arguments, progress)
-    if isinstance(document, Work):
-        document = done(document, handler, progress)
+    response = wanted.do(context, arguments, progress)
+    if isinstance(response, Work):
+        response = done(response, handler, progress)
     else:
         note_commands(context)
     _close(handler, context)
-    return document
+    return response
 
 
 def _back_up(session: Session, progress: Progress) -> None:
@@ -248,10 +248,10 @@ def _known(name: str) -> LeaderCommand:
 def answer(context: Context, request: Request) -> Response | Work:
     """Do what another process asked for. Raises what the command raises."""
     asked = _known(request.command)
-    document = asked.do(context, msgspec.convert(request.arguments["arguments"], asked.arguments), Silent())
-    if not isinstance(document, Work):
+    response = asked.do(context, msgspec.convert(request.arguments["arguments"], asked.arguments), Silent())
+    if not isinstance(response, Work):
         note_commands(context)
-    return document
+    return response
 
 
 def _ask(session: Session, wanted: LeaderCommand, arguments: msgspec.Struct, progress: Progress) -> Any:
@@ -269,7 +269,7 @@ def _ask(session: Session, wanted: LeaderCommand, arguments: msgspec.Struct, pro
                 if held.closed is not None:
                     raise held.closed
                 _close(RequestHandler(context, answer), context)
-    return _document(wanted, answered)
+    return _response(wanted, answered)
 
 
 def submit_request(session: Session, name: str, arguments: msgspec.Struct) -> int:
@@ -296,11 +296,11 @@ def _person(session: Session) -> Actor:
     return Actor(ActorType.PERSON, session.actor)
 
 
-def _document(wanted: LeaderCommand, request: Request) -> Any:
+def _response(wanted: LeaderCommand, request: Request) -> Any:
     assert request.document is not None
     if request.state is RequestState.FAILED:
         said = msgspec.json.decode(request.document)
         known = (UnknownName, UsageError, Refused, NotBuilt, ProjectError, StoreError)
         kinds: dict[str, type[HeadraceError]] = {kind.__name__: kind for kind in known}
         raise kinds.get(said["kind"], HeadraceError)(said["message"], hint=said["hint"])
-    return msgspec.json.decode(request.document, type=wanted.document)
+    return msgspec.json.decode(request.document, type=wanted.response)

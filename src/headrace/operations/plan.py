@@ -59,24 +59,24 @@ def plan(session: Session, *, against: str | None, progress: Progress, keep: Seq
     if session.production is not None:  # an environment has settings of its own; what of them bears on data is in the bodies
         found = [one for one in found if one.node != SETTINGS]
     looked = look_at(session, compiled, base, comparing.keeping(found, kept))
-    document = looked.document
+    response = looked.response
     made = plan_of_apply(session, files, compiled, looked, base, kept)
     if against is None:
         plan_refusals.keep(session, made.plan_id, decisions(made))
-        document = with_plan(document, made)
-    document = msgspec.structs.replace(document, next=_next(session, document, made, keep))
-    return document if session.production is None else msgspec.structs.replace(document, diff=differences(session))
+        response = with_plan(response, made)
+    response = msgspec.structs.replace(response, next=_next(session, response, made, keep))
+    return response if session.production is None else msgspec.structs.replace(response, diff=differences(session))
 
 
-def _next(session: Session, document: PlanResponse, made: Plan, keep: Sequence[str]) -> str:
+def _next(session: Session, response: PlanResponse, made: Plan, keep: Sequence[str]) -> str:
     """Put it into force here, or, where an environment has it already, in production."""
     if made.steps or session.compiled is None:
         env = [] if session.production is None else ["--env", session.env]
-        plan_id = [] if document.plan_id is None else [document.plan_id]
+        plan_id = [] if response.plan_id is None else [response.plan_id]
         kept = [word for one in keep for word in ("--keep", one)]
         because = ["--reason", "TEXT"] if kept else []
         return shlex.join(["headrace", *env, "apply", *plan_id, *kept, *because])
-    return f"headrace --env {PRODUCTION} apply" if session.production is not None and document.changes else "headrace status"
+    return f"headrace --env {PRODUCTION} apply" if session.production is not None and response.changes else "headrace status"
 
 
 def applied(session: Session) -> Base:
@@ -95,7 +95,7 @@ def _base(session: Session) -> Base:
 class Looked(msgspec.Struct, frozen=True):
     """What putting files into force changes: for people, what becomes stale, and what environments have built of it."""
 
-    document: PlanResponse
+    response: PlanResponse
     effect: Invalidated
     offers: dict[str, list[Offer]]
 
@@ -108,7 +108,7 @@ def look_at(session: Session, compiled: Compiled, base: Base, found: Sequence[Ch
     effect = _staled(base, compiled, found, session)
     offers = promotion.offered(session, compiled, promotion.stales(found))
     known = base.store is not None and base.compiled is not None
-    document = PlanResponse(
+    response = PlanResponse(
         changes=[_row(compiled, base.compiled, one, effect if known else None) for one in meant],
         affects=_affects(compiled, base.compiled, meant, effect),
         estimate=None if effect.estimate is None else msgspec.to_builtins(effect.estimate),
@@ -123,7 +123,7 @@ def look_at(session: Session, compiled: Compiled, base: Base, found: Sequence[Ch
         now=session.now(),
         clock=session.clock.kind,
     )
-    return Looked(document, effect, offers)
+    return Looked(response, effect, offers)
 
 
 def plan_of_apply(
@@ -162,10 +162,10 @@ def _approved_first(session: Session, compiled: Compiled, effect: Invalidated) -
     return frozenset(found)
 
 
-def with_plan(document: PlanResponse, plan: Plan) -> PlanResponse:
+def with_plan(response: PlanResponse, plan: Plan) -> PlanResponse:
     """The document with the plan that `apply` takes by its id."""
     return msgspec.structs.replace(
-        document,
+        response,
         plan_id=plan.plan_id,
         base_version=plan.base_version,
         files=[PlannedFileRow(path=file.path, sha256=file.sha256, change=file.change or "unchanged") for file in plan.files],

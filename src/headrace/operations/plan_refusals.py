@@ -34,7 +34,7 @@ class Decided(msgspec.Struct, frozen=True):
 
 
 class PlanRefused(Refused):
-    """A plan isn't done. `row` says why, `response` is the document of what would have been done."""
+    """A plan isn't done. `row` says why, `response` is the response of what would have been done."""
 
     def __init__(self, message: str, hint: str, row: RefusedRow, response: Response) -> None:
         super().__init__(message, hint=hint)

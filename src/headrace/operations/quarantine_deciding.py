@@ -185,7 +185,7 @@ def _renewed(context: Context, leader: Leader, arguments: DecideArguments) -> De
 
     leader.tell(write=write)
     leader.settle()
-    return _document(context, leader, decision, "published")
+    return _response(context, leader, decision, "published")
 
 
 def _until(context: Context, arguments: DecideArguments) -> int | None:
@@ -207,7 +207,7 @@ def _drop(context: Context, leader: Leader, decision: Decision) -> DecisionRespo
         decided(tx, decision, Action.QUARANTINE_DROPPED, now)
 
     leader.tell(write=write)
-    return _document(context, leader, decision, "dropped")
+    return _response(context, leader, decision, "dropped")
 
 
 # Accepted, and made once more -----------------------------------------------------------------------------------------
@@ -254,12 +254,12 @@ def _done(context: Context, leader: Leader, decision: Decision, counts: CountsRo
     states = {one.state for one in standing if one is not None}
     state = states.pop() if len(states) == 1 else "partial"
     state = "held" if any(given_up) and state == "published" else state
-    document = _document(context, leader, decision, state)
+    response = _response(context, leader, decision, state)
     run = run_response(context.store, context.clock, context.session.zone, result)
-    return msgspec.structs.replace(document, run_id=run.run_id, counts=counts, published=run.published, rejected=run.rejected)
+    return msgspec.structs.replace(response, run_id=run.run_id, counts=counts, published=run.published, rejected=run.rejected)
 
 
-def _document(context: Context, leader: Leader, decision: Decision, state: str) -> DecisionResponse:
+def _response(context: Context, leader: Leader, decision: Decision, state: str) -> DecisionResponse:
     project, zone = leader.applied.compiled.project, context.session.zone
     counts = [row.rows for row in decision.rows[:1]]
     with context.store.read() as tx:

@@ -129,21 +129,21 @@ def _next_of(failed: Sequence[tuple[str, HeadraceError]]) -> str:
     return error.hint if error.hint.startswith("headrace ") else command_line("quarantine", at)
 
 
-def _with_others(session: Session, word: str, document: DecisionResponse) -> DecisionResponse:
+def _with_others(session: Session, word: str, response: DecisionResponse) -> DecisionResponse:
     """With what else waits because of the same incident, and the command that decides about that."""
-    if session.store is None or document.state not in _DECIDED:
-        return document
+    if session.store is None or response.state not in _DECIDED:
+        return response
     with session.store.read() as tx:
-        found = (incidents.open_at(tx, document.asset, key) for key in document.partitions)
+        found = (incidents.open_at(tx, response.asset, key) for key in response.partitions)
         incident = next((one for one in found if one is not None), None)
         rows = waiting_for(tx, incident) if incident is not None else []
         together = decided_together(tx, incident, word) if incident is not None else []
     if incident is None or not rows:
-        return document
+        return response
     waiting = list(dict.fromkeys(place(row.node, row.partition) for row in rows))
-    decide = command_line("quarantine", word, incident.shown, "--reason", document.reason)
+    decide = command_line("quarantine", word, incident.shown, "--reason", response.reason)
     return msgspec.structs.replace(
-        document,
+        response,
         still_waiting=waiting,
         next=decide if together else command_line("contract", "accept", waiting[0]),
     )

@@ -164,17 +164,17 @@ def write_json(
     columns: Sequence[str] | None,
     masked: Sequence[str],
 ) -> None:
-    """The document of `read` as JSON, with its rows written as they are read: `limit` None takes no
+    """The response of `read` as JSON, with its rows written as they are read: `limit` None takes no
     more memory than a few thousand rows do. Views are read whole. Raises as `read`."""
     found = None if _of_view(session, wanted) else find(session, wanted)
     if found is None or found.table is None or not found.files or found.manifest:
-        document = read(session, wanted, columns)
-        out.write(encoded(msgspec.structs.replace(document, masked=list(masked))))
+        response = read(session, wanted, columns)
+        out.write(encoded(msgspec.structs.replace(response, masked=list(masked))))
         return
     empty = read(session, msgspec.structs.replace(wanted, limit=0), columns)
-    document = msgspec.structs.replace(empty, masked=list(masked))
+    response = msgspec.structs.replace(empty, masked=list(masked))
     # No JSON text holds these bytes in another place: in a string its quotes would be escaped.
-    before, rows, after = encoded(document).partition(b'"rows":[]')
+    before, rows, after = encoded(response).partition(b'"rows":[]')
     assert rows, "a document of rows has the field `rows`"
     out.write(before + rows[:-1])
     from headrace.lake import reading

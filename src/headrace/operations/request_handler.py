@@ -32,7 +32,7 @@ class Work(msgspec.Struct, frozen=True):
     order: Order
     what: str
     """For people: the name of what goes on."""
-    document: Callable[[RunResult], Response]
+    response: Callable[[RunResult], Response]
     total: int | None = None
     """How many partitions it makes, where that is known before."""
     ahead: Callable[[], str] | None = None
@@ -86,13 +86,13 @@ class RequestHandler:
         done = [(run, result) for run in self._going_on if (result := self._going_on[run][1].leader.result(run)) is not None]
         for run, result in done:
             request, work = self._going_on.pop(run)
-            self._say(request, work.document(result))
+            self._say(request, work.response(result))
         return bool(done)
 
-    def _say(self, request: Request, document: Response) -> None:
+    def _say(self, request: Request, response: Response) -> None:
         reached(Point.REQUEST_ANSWERING)
         with self._context.store.write(self._context.held.lease.epoch) as tx:
-            finish(tx, request.id, msgspec.json.encode(document).decode())
+            finish(tx, request.id, msgspec.json.encode(response).decode())
 
     def _refuse(self, request: Request, error: Exception) -> None:
         told = {"kind": type(error).__name__, "message": str(error), "hint": getattr(error, "hint", "")}
@@ -110,7 +110,7 @@ def done(work: Work, handler: RequestHandler, progress: Progress) -> Response:
             work.leader.step()
             if handler.asked():
                 handler.look()
-    return work.document(result)
+    return work.response(result)
 
 
 def _said(ahead: Callable[[], str], progress: Progress) -> float:

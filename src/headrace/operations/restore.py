@@ -65,9 +65,9 @@ def restore(session: Session, folder: Path, *, force: bool, new_state: bool = Fa
     _place_files(folder, manifest, session.folders)
     epoch = max(was.epoch, manifest.epoch) + 1
     _place_state(session, folder, manifest, epoch, lost)
-    document = described(folder, manifest)
+    response = described(folder, manifest)
     return msgspec.structs.replace(
-        document,
+        response,
         epoch=epoch,
         restored=True,
         aside=aside,

@@ -1,4 +1,4 @@
-"""The document of a run, read back from what the store kept of it: what a run says and what `runs` says is one thing."""
+"""The response of a run, read back from what the store kept of it: what a run says and what `runs` says is one thing."""
 
 from __future__ import annotations
 

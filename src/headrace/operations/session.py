@@ -336,8 +336,8 @@ def _settings(root: Path) -> Settings:
 
     report = Report(SETTINGS_FILE)
     text = read_text(root, ProjectFile(path=SETTINGS_FILE, kind=FileKind.SETTINGS, size=0, mtime_ns=0, ctime_ns=0, inode=0), report)
-    document = None if text is None else toml.load(text, report)
-    settings = None if document is None else read_settings(document, report)
+    response = None if text is None else toml.load(text, report)
+    settings = None if response is None else read_settings(response, report)
     if settings is None or any(problem.level is Level.ERROR for problem in report.problems):
         raise InvalidProject(report.problems)
     return settings

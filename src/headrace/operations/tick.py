@@ -29,7 +29,7 @@ def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Wor
     leader = context.leader(progress)
     damaged = leader.look_at_files()
 
-    def document(result: RunResult) -> RunResponse:
+    def response(result: RunResult) -> RunResponse:
         if (wrong := leader.maintain()) is not None:
             progress.note(wrong)
         found = run_response(context.store, context.clock, context.session.zone, result)
@@ -38,4 +38,4 @@ def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Wor
             opened += leader.look_at_files()  # the rotation may not have come to what an attempt couldn't read
         return msgspec.structs.replace(found, incidents_opened=opened)
 
-    return Work(leader, Order(kind="tick", targets=leader.everything, actor=context.actor), "tick", document)
+    return Work(leader, Order(kind="tick", targets=leader.everything, actor=context.actor), "tick", response)

@@ -89,7 +89,7 @@ def _tried(session: Session, store: Store, compiled: Compiled, name: str, key: s
         log = [line.text for line in logs.read(folders.log(*attempt))]
         if isinstance(answer, Lost):
             return _lost(name, key, answer, log)
-        return _document(session, folders.lake, Path(folders.data), name, key, answer.outcome, log, limit)
+        return _response(session, folders.lake, Path(folders.data), name, key, answer.outcome, log, limit)
     finally:
         shutil.rmtree(folders.log(*attempt).parent, ignore_errors=True)
 
@@ -112,7 +112,7 @@ def _lost(name: str, key: str, answer: Lost, log: list[str]) -> TryResponse:
     return TryResponse(asset=name, partition=key, state="failed", rows_total=None, columns=[], rows=[], checks=[], error=error, log=log)
 
 
-def _document(session: Session, lake: Path, data: Path, name: str, key: str, outcome: Outcome, log: list[str], limit: int) -> TryResponse:
+def _response(session: Session, lake: Path, data: Path, name: str, key: str, outcome: Outcome, log: list[str], limit: int) -> TryResponse:
     path = lake / outcome.staged.path if outcome.staged else None
     if outcome.quarantined is not None and outcome.state == "staged":  # rows that were taken out
         (data / outcome.quarantined).unlink(missing_ok=True)

@@ -43,17 +43,17 @@ def why(session: Session, text: str) -> WhyResponse:
     project = session.project()
     name, key = _parsed(project, text)
     if session.store is None or session.compiled is None:
-        return _document(
+        return _response(
             session, at(name, key or WHOLE), key, "never",
             f"{text} waits for the first pass: no source was looked at yet, and nothing has run",
             [], "headrace tick",
         )  # fmt: skip
     compiled, now_us = session.compiled, session.clock.now_us()
-    document = _answered(session, compiled, name, key, now_us)
+    response = _answered(session, compiled, name, key, now_us)
     with session.store.read() as tx:
         rows = restatements.lately(session, tx, compiled, now_us)
     told = [row for row in rows if row.node == name] if name not in project.consumers else restatements.read_by(rows, name)
-    return msgspec.structs.replace(document, restated=told) if told else document
+    return msgspec.structs.replace(response, restated=told) if told else response
 
 
 def _answered(session: Session, compiled: Compiled, name: str, key: str | None, now_us: int) -> WhyResponse:
@@ -66,12 +66,12 @@ def _answered(session: Session, compiled: Compiled, name: str, key: str | None, 
             status = evaluation.consumer(name)
             assert status is not None
             wrong = evaluation.wrong_intervals(status) if status.state is State.WRONG else []
-            document = _of_consumer(session, waits, scene, terms, status, key, wrong, now_us)
-            never = ledgers.never_promised(terms, document.interval) if document.interval is not None else None
+            response = _of_consumer(session, waits, scene, terms, status, key, wrong, now_us)
+            never = ledgers.never_promised(terms, response.interval) if response.interval is not None else None
             if never is not None:
-                return msgspec.structs.replace(document, verdict=f"{never}; {document.verdict}" if document.waiting_for else never)
-            ledger = ledgers.of_consumer(terms, document.interval) if document.interval is not None else None
-            told = _with(document, ledger, ledgers.newest_met(terms) if ledger is None and key is None else None)
+                return msgspec.structs.replace(response, verdict=f"{never}; {response.verdict}" if response.waiting_for else never)
+            ledger = ledgers.of_consumer(terms, response.interval) if response.interval is not None else None
+            told = _with(response, ledger, ledgers.newest_met(terms) if ledger is None and key is None else None)
             ended = ledgers.ended(terms, ledger) if ledger is not None else None
             causes = evaluation.causes([status]) if key is None and status.state in (State.LATE, State.NEVER) else []
             if ended is not None:
@@ -82,51 +82,51 @@ def _answered(session: Session, compiled: Compiled, name: str, key: str | None, 
             else:
                 told = _because(session, tx, told, status, compiled, causes, now_us)
             late = _interval(scene, terms, now_us) if key is None and wrong and State.LATE in status.states else None
-            if late is None or late == document.interval:
+            if late is None or late == response.interval:
                 return told
             return _and_waits(session, tx, told, status, compiled, ledgers.of_consumer(terms, late), now_us)
-        document = _of_node(session, tx, scene, waits, name, key, now_us)
-        if document.state == NOTHING_DUE:
-            return document
-        return _with(document, ledgers.of_partition(name, document.interval) if document.interval is not None else None)
+        response = _of_node(session, tx, scene, waits, name, key, now_us)
+        if response.state == NOTHING_DUE:
+            return response
+        return _with(response, ledgers.of_partition(name, response.interval) if response.interval is not None else None)
 
 
-def _with(document: WhyResponse, ledger: LedgerRow | None, last: LedgerRow | None = None) -> WhyResponse:
+def _with(response: WhyResponse, ledger: LedgerRow | None, last: LedgerRow | None = None) -> WhyResponse:
     """With where the time went."""
     if ledger is None:
-        return msgspec.structs.replace(document, last=last)
+        return msgspec.structs.replace(response, last=last)
     told = {name: getattr(ledger, name) for name in ledger.__struct_fields__ if name not in ("subject", "interval")}
-    return msgspec.structs.replace(document, **told)
+    return msgspec.structs.replace(response, **told)
 
 
 def _because(
-    session: Session, tx: Transaction, document: WhyResponse, status: ConsumerStatus, compiled: Compiled,
+    session: Session, tx: Transaction, response: WhyResponse, status: ConsumerStatus, compiled: Compiled,
     causes: Sequence[Incident], now_us: int,
 ) -> WhyResponse:  # fmt: skip
     """Who waits, since when, and because of which incident, where one is known that explains it: one that isn't over."""
-    found = _cause(tx, compiled, document.segments or ())
+    found = _cause(tx, compiled, response.segments or ())
     other = found is not None and status.incident not in (None, found.incident)
-    if status.state is State.AT_RISK and (other or not _is_of(document, status.deadline)):
-        return _at_risk(session, document, status, found if document.open else None, now_us)
-    if not document.open or found is None or status.since_us is None or str(status.state) not in ("late", "never", "wrong", "at_risk"):
-        return document
+    if status.state is State.AT_RISK and (other or not _is_of(response, status.deadline)):
+        return _at_risk(session, response, status, found if response.open else None, now_us)
+    if not response.open or found is None or status.since_us is None or str(status.state) not in ("late", "never", "wrong", "at_risk"):
+        return response
     since = moment(status.since_us, now_us, session.timezone)
     state = f"{status.name} is {str(status.state).replace('_', ' ')} since {since}"
     said = f"{state} because of {found.text}."
     began = moment(found.began_us, now_us, session.timezone)
     if status.state in WAITING and found.began_us > status.since_us and began != since:
         # what made it late is over
-        said = f"{state}. {document.interval} waits since {began} because of {found.text}."
+        said = f"{state}. {response.interval} waits since {began} because of {found.text}."
     if found.is_over and status.state in WAITING and status.incident not in (None, found.incident):
         # what took the most time is mended where it waits now, and something else isn't
         said = f"{said} Now it waits for {status.reason}."
-        return msgspec.structs.replace(document, verdict=said, next=f"headrace incident {status.incident}")
+        return msgspec.structs.replace(response, verdict=said, next=f"headrace incident {status.incident}")
     if status.state is State.WRONG and status.incident != found.incident:
         # what is there is wrong for another reason than the one for which the next isn't
-        said = f"{_wrong_since(status, since)} {document.interval} waits because of {found.text}."
-        return msgspec.structs.replace(document, verdict=said, next=status.next or document.next)
+        said = f"{_wrong_since(status, since)} {response.interval} waits because of {found.text}."
+        return msgspec.structs.replace(response, verdict=said, next=status.next or response.next)
     others = _others([one for one in causes if one.shown != found.incident])
-    return msgspec.structs.replace(document, verdict=f"{said}{others}", next=f"headrace incident {found.incident}")
+    return msgspec.structs.replace(response, verdict=f"{said}{others}", next=f"headrace incident {found.incident}")
 
 
 def _others(causes: Sequence[Incident]) -> str:
@@ -138,30 +138,30 @@ def _others(causes: Sequence[Incident]) -> str:
     return f" {names}{more} {'holds' if len(causes) == 1 else 'hold'} it back, too."
 
 
-def _is_of(document: WhyResponse, deadline: AtRisk | None) -> bool:
+def _is_of(response: WhyResponse, deadline: AtRisk | None) -> bool:
     """Whether the interval that is explained is the one whose deadline is at risk."""
-    return deadline is not None and deadline.interval == document.interval
+    return deadline is not None and deadline.interval == response.interval
 
 
-def _at_risk(session: Session, document: WhyResponse, status: ConsumerStatus, found: _Cause | None, now_us: int) -> WhyResponse:
+def _at_risk(session: Session, response: WhyResponse, status: ConsumerStatus, found: _Cause | None, now_us: int) -> WhyResponse:
     """Of a consumer that is at risk for something else than what the interval that is explained waits for, if it waits at all."""
     since = "" if status.since_us is None else f" since {moment(status.since_us, now_us, session.timezone)}"
     said = f"{status.name} is at risk{since}: {status.reason}."
-    besides = document.verdict if found is None else f"{document.interval} waits because of {found.text}."
+    besides = response.verdict if found is None else f"{response.interval} waits because of {found.text}."
     verdict = said if status.reason in besides else f"{said} {besides}"
-    return msgspec.structs.replace(document, verdict=verdict, next=status.next or document.next)
+    return msgspec.structs.replace(response, verdict=verdict, next=status.next or response.next)
 
 
 def _and_waits(
-    session: Session, tx: Transaction, document: WhyResponse, status: ConsumerStatus, compiled: Compiled, waiting: LedgerRow | None,
+    session: Session, tx: Transaction, response: WhyResponse, status: ConsumerStatus, compiled: Compiled, waiting: LedgerRow | None,
     now_us: int,
 ) -> WhyResponse:  # fmt: skip
     """Of a consumer whose wrong interval is explained: that it waits for another one besides."""
     found = None if waiting is None or not waiting.open else _cause(tx, compiled, waiting.segments)
     if waiting is None or found is None or status.since_us is None:
-        return document
+        return response
     wrong = _wrong_since(status, moment(status.since_us, now_us, session.timezone))
-    return msgspec.structs.replace(document, verdict=f"{wrong} {waiting.interval} waits because of {found.text}.")
+    return msgspec.structs.replace(response, verdict=f"{wrong} {waiting.interval} waits because of {found.text}.")
 
 
 def _wrong_since(status: ConsumerStatus, since: str) -> str:
@@ -220,16 +220,16 @@ def _of_consumer(
     """`wrong` are the intervals that stand on what makes it wrong, of which the oldest is explained."""
     interval = key or next(iter(wrong), None) or _interval(scene, terms, now_us)
     if interval is None:
-        return _document(session, terms.consumer, None, status.state, status.reason, [], status.next)
+        return _response(session, terms.consumer, None, status.state, status.reason, [], status.next)
     rows = [row for node, one in _required(scene, terms, interval, waits) for row in waits.of(node, one)]
     subject = f"{terms.consumer} {interval}"
     if interval in wrong and not rows:
         verdict = f"{subject} is wrong: {status.reason}"
-        return _document(session, terms.consumer, interval, status.state, verdict, rows, status.next)
+        return _response(session, terms.consumer, interval, status.state, verdict, rows, status.next)
     verdict = _verdict(subject, rows) if rows else f"{subject} waits for nothing: {status.reason}"
     if status.state is State.WRONG:
         verdict = f"{status.reason}; {verdict}" if rows else verdict
-    return _document(session, terms.consumer, interval, status.state, verdict, rows, _next(rows) or status.next)
+    return _response(session, terms.consumer, interval, status.state, verdict, rows, _next(rows) or status.next)
 
 
 def _interval(scene: Scene, terms: Terms, now_us: int) -> str | None:
@@ -258,19 +258,19 @@ def _required(scene: Scene, terms: Terms, interval: str, waits: Waits) -> list[t
 
 def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name: str, key: str | None, now_us: int) -> WhyResponse:
     if name not in waits.nodes:
-        return _document(session, name, None, "published", f"{name} is a view: it waits for nothing by itself", [], "headrace status")
+        return _response(session, name, None, "published", f"{name} is a view: it waits for nothing by itself", [], "headrace status")
     waiting = [one for node, one in waits.core.waiting(now_us) if node == name]
     chosen = key or _partition(tx, scene, name, waiting, now_us)
     if chosen is None:
-        return _document(session, name, None, "never", f"nothing of {name} was ever heard of", [], "headrace tick")
+        return _response(session, name, None, "never", f"nothing of {name} was ever heard of", [], "headrace tick")
     standing = partitions.get(tx, name, chosen)
     subject = at(name, chosen)
     if standing is None and (source := without_data(scene, name, chosen)) is not None:
         verdict = f"{subject} waits for nothing: no data of {source} is due then, as declared"
-        return _document(session, subject, chosen, NOTHING_DUE, verdict, [], None)
+        return _response(session, subject, chosen, NOTHING_DUE, verdict, [], None)
     rows = waits.of(name, chosen)
     if rows and rows[0].kind == "running" and rows[0].waiter == subject:
-        return _document(session, subject, chosen, "running", _verdict(subject, rows[:1]), rows, rows[0].next)
+        return _response(session, subject, chosen, "running", _verdict(subject, rows[:1]), rows, rows[0].next)
     state = "missing" if standing is None else "stale" if standing.stale and standing.state == "published" else standing.state
     if any((row.node, row.partition) == (name, chosen) and row.state == "dropped" for row in rows):
         state = "dropped"
@@ -281,12 +281,12 @@ def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name
         if (damage := damage_of(scene, name, chosen)) is not None and damage.since_us is not None:
             since = moment(damage.since_us, now_us, session.timezone)
             verdict = f"{subject} was published {published}, and can't be read since {since}: {damage.reason}"
-            return _document(session, subject, chosen, state, verdict, rows, next_command(damage))
+            return _response(session, subject, chosen, state, verdict, rows, next_command(damage))
         verdict = f"{subject} waits for nothing: it is published, since {published}"
     else:
         verdict = f"{subject} waits for nothing that is known"
     others = len([one for one in waiting if one != chosen]) if key is None else 0
-    return _document(session, subject, chosen, state, verdict, rows, _next(rows), also=others)
+    return _response(session, subject, chosen, state, verdict, rows, _next(rows), also=others)
 
 
 def without_data(scene: Scene, name: str, key: str) -> str | None:
@@ -379,7 +379,7 @@ def _rank(row: WaitingRow) -> tuple[int, float, int, str, str]:
     return kind, since, block_of(row.state or ""), row.node or "", row.partition or ""
 
 
-def _document(
+def _response(
     session: Session,
     subject: str,
     interval: str | None,

@@ -108,12 +108,12 @@ def _withdraw(context: Context, arguments: WithdrawArguments, progress: Progress
     if context.working is not None:
         context.working.settle()
     snapshot, publication = told[0]
-    return _document(
+    return _response(
         context, order, snapshot, publication, _newly(before, _stale(context, below)), _readers(applied.compiled.project, order.node)
     )
 
 
-def _document(
+def _response(
     context: Context, order: taking_back.Order, snapshot: int, publication: Publication, stale: list[StaleRow], readers: list[str]
 ) -> WithdrawResponse:
     return WithdrawResponse(

@@ -39,14 +39,14 @@ def do_apply(session: Session, asked: ApplyAsked, progress: Progress) -> ApplyRe
     from headrace.operations.apply import apply
     from headrace.operations.plan_refusals import NEEDS_APPROVAL, NeedsApproval, PlanChanged
 
-    document = apply(
+    response = apply(
         session, confirm=lambda _: True, progress=progress, plan_id=asked.plan_id, keep=asked.keep, reason=asked.reason
     )  # fmt: skip
-    if document.refused is None:
-        return document
-    if document.refused.code == NEEDS_APPROVAL:
-        raise NeedsApproval(document.refused, document, "; ".join(document.refused.changed))
-    raise PlanChanged(asked.plan_id, document.refused, document, "look at /api/v1/plan again, and agree to that")
+    if response.refused is None:
+        return response
+    if response.refused.code == NEEDS_APPROVAL:
+        raise NeedsApproval(response.refused, response, "; ".join(response.refused.changed))
+    raise PlanChanged(asked.plan_id, response.refused, response, "look at /api/v1/plan again, and agree to that")
 
 
 class FixAsked(Asked, frozen=True, kw_only=True):

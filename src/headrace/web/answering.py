@@ -27,19 +27,19 @@ AGREE = "x-headrace-agree"
 """The id of a plan that is shown: who agrees to it sends it back."""
 
 
-def as_json(document: Any, status: int = 200) -> Response:
+def as_json(response: Any, status: int = 200) -> Response:
     """The document as an answer."""
-    return Response(encoded(document), status, media_type=JSON)
+    return Response(encoded(response), status, media_type=JSON)
 
 
 def looking(reader: Reader, endpoint: Get) -> Answering:
-    """Answers with the document of an endpoint, or that who asks has it already."""
+    """Answers with the response of an endpoint, or that who asks has it already."""
     kept = Answers()
 
     async def answer(request: Request) -> Response:
         asked = of_query(endpoint.asked, request.path_params, request.query_params)
         sent = request.headers.get("if-none-match", "")
-        found = await reader.document(lambda session: _answered(session, endpoint, asked, kept, sent))
+        found = await reader.response(lambda session: _answered(session, endpoint, asked, kept, sent))
         headers = {} if found.tag is None else {"etag": found.tag, "cache-control": "private, no-cache"}
         if found.tag is not None and knows(sent, found.tag):
             return Response(status_code=304, headers=headers)
@@ -57,15 +57,15 @@ def _answered(session: Session, endpoint: Get, asked: Struct, kept: Answers, sen
             return Answered(tag, b"")
         if (before := kept.get(question, tag)) is not None:
             return before
-    document = endpoint.make(session, asked)
-    found = Answered(tag, encoded(document), document.plan_id if isinstance(document, Planned) else None)
+    response = endpoint.make(session, asked)
+    found = Answered(tag, encoded(response), response.plan_id if isinstance(response, Planned) else None)
     if tag is not None:
         kept.put(question, found)
     return found
 
 
 def acting(reader: Reader, acts: Acts, endpoint: Endpoint) -> Answering:
-    """Does what an endpoint does, and answers with its document; where that takes long, with where to ask for it."""
+    """Does what an endpoint does, and answers with its response; where that takes long, with where to ask for it."""
 
     async def answer(request: Request) -> Response:
         asked = of_body(endpoint.asked, request.path_params, await json_of(request))

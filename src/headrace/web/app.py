@@ -67,7 +67,7 @@ class Answers:
         del request
         async with self._scraping:  # however many ask: one reads, and not more often than worth it
             if time.monotonic() - self._scraped_at >= metrics.FRESH_SECONDS:
-                self._scraped = await self._reader.document(lambda session: metrics.text(session, self._server))
+                self._scraped = await self._reader.response(lambda session: metrics.text(session, self._server))
                 self._scraped_at = time.monotonic()
         return Response(self._scraped, media_type=metrics.MEDIA_TYPE)
 
@@ -81,7 +81,7 @@ class Answers:
         if self.bundle.built:
             return self.bundle.page(request, 200 if self._guard.lets_look(request) else 401)
         self._guard.check_token(request)
-        found = await self._reader.document(lambda session: page.status_page(status(session), self._server.role))
+        found = await self._reader.response(lambda session: page.status_page(status(session), self._server.role))
         return Response(found, media_type="text/html; charset=utf-8")
 
     async def hook(self, request: Request) -> Response:
@@ -89,7 +89,7 @@ class Answers:
         await body_of(request)
         asset = request.path_params["asset"]
         try:
-            return as_json(await self._reader.document(lambda session: fire(session, asset)), 202)
+            return as_json(await self._reader.response(lambda session: fire(session, asset)), 202)
         except NoHook as error:
             raise Problem(404, str(error), error.hint) from None
 

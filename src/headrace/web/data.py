@@ -97,7 +97,7 @@ class Data:
         columns: tuple[str, ...] | None,
         turns: asyncio.Semaphore,
     ) -> Response:
-        found = await self._reader.document(lambda session: None if is_view(session.project(), wanted.asset) else find(session, wanted))
+        found = await self._reader.response(lambda session: None if is_view(session.project(), wanted.asset) else find(session, wanted))
         headers = _headers(found, wanted, form, columns)
         if "etag" in headers and knows(request.headers.get("if-none-match", ""), headers["etag"]):
             return Response(status_code=304, headers=headers)

@@ -26,7 +26,7 @@ class Endpoint:
         return get_type_hints(self.make)
 
     @property
-    def document(self) -> Any:
+    def response(self) -> Any:
         """The type of what it gives."""
         return self._hints["return"]
 

@@ -137,7 +137,7 @@ class Watch:
         self._session, self._version = None, -1
 
 
-def event(name: str, document: object, event_id: str | None) -> bytes:
+def event(name: str, response: object, event_id: str | None) -> bytes:
     """One event as it goes over the wire; JSON has no line breaks of its own."""
     head = b"" if event_id is None else b"id: " + event_id.encode() + b"\n"
-    return head + b"event: " + name.encode() + b"\ndata: " + encoded(document) + b"\n\n"
+    return head + b"event: " + name.encode() + b"\ndata: " + encoded(response) + b"\n\n"

@@ -67,9 +67,9 @@ def text(session: Session, server: Server) -> str:
     """All metrics. What isn't known is left out, never zero."""
     said = Text()
     _of_process(said, session, server)
-    document = status(session)
-    _of_consumers(said, document)
-    _of_status(said, document)
+    response = status(session)
+    _of_consumers(said, response)
+    _of_status(said, response)
     _of_store(said, session)
     return str(said)
 
@@ -90,15 +90,15 @@ def _of_process(said: Text, session: Session, server: Server) -> None:
     said.counter("partitions_total", "What attempts came to, by partition, since it leads.", *(({"state": s}, n) for s, n in done))
 
 
-def _of_consumers(said: Text, document: StatusResponse) -> None:
-    consumers = document.consumers
+def _of_consumers(said: Text, response: StatusResponse) -> None:
+    consumers = response.consumers
     said.gauge(
         "consumer_state", "1 for the state that a consumer is in, 0 for the others.",
         *(({"consumer": c.name, "owner": c.owner, "state": state}, int(c.state == state)) for c in consumers for state in STATES),
     )  # fmt: skip
     said.gauge("consumer_backlog", "Older obligations that aren't met.", *(({"consumer": c.name}, len(c.backlog)) for c in consumers))
-    window = f"over the last {document.window}"
-    removed = [(one.name, one.availability) for one in document.removed]
+    window = f"over the last {response.window}"
+    removed = [(one.name, one.availability) for one in response.removed]
     shown = [(c.name, c.availability) for c in consumers if c.availability is not None]
     known = [({"consumer": name}, past) for name, past in (*shown, *removed)]
     due = [(one, past) for one, past in known if past.honest is not None]
@@ -115,19 +115,19 @@ def _of_consumers(said: Text, document: StatusResponse) -> None:
     said.gauge("consumer_obligations_kept", "Those of them that were met in time.", *((one, past.kept) for one, past in known))
 
 
-def _of_status(said: Text, document: StatusResponse) -> None:
-    counts = document.assets
+def _of_status(said: Text, response: StatusResponse) -> None:
+    counts = response.assets
     states = {"fresh": counts.fresh, "behind": counts.behind, "stale": counts.stale, "never": counts.never}
     said.gauge("assets", "Assets by how they stand.", *(({"state": state}, n) for state, n in states.items()))
     said.gauge("assets_unchecked", "Assets whose newest publication nothing has checked.", ({}, counts.unchecked))
-    said.gauge("quarantine_deliveries", "Deliveries that wait in quarantine.", ({}, document.quarantine.deliveries))
-    said.gauge("quarantine_rows", "Their rows.", ({}, document.quarantine.rows))
-    said.gauge("not_applied", "Nodes whose files differ from what is applied.", ({}, document.not_applied))
-    window = f"over the last {document.window}"
-    said.gauge("honest_availability_ratio", f"Of the worst consumer, {window}.", ({}, _ratio(document.honest_availability)))
-    lost = document.minutes_lost
+    said.gauge("quarantine_deliveries", "Deliveries that wait in quarantine.", ({}, response.quarantine.deliveries))
+    said.gauge("quarantine_rows", "Their rows.", ({}, response.quarantine.rows))
+    said.gauge("not_applied", "Nodes whose files differ from what is applied.", ({}, response.not_applied))
+    window = f"over the last {response.window}"
+    said.gauge("honest_availability_ratio", f"Of the worst consumer, {window}.", ({}, _ratio(response.honest_availability)))
+    lost = response.minutes_lost
     said.gauge("lost_seconds", f"Not served, of all consumers together, {window}.", ({}, None if lost is None else lost * 60))
-    said.gauge("classic_uptime_ratio", f"Runs that succeeded of those that started, {window}.", ({}, _ratio(document.classic_uptime)))
+    said.gauge("classic_uptime_ratio", f"Runs that succeeded of those that started, {window}.", ({}, _ratio(response.classic_uptime)))
 
 
 def _of_store(said: Text, session: Session) -> None:

@@ -32,17 +32,17 @@ SECURITY: Json = {
 }
 
 
-def document(table: Iterable[Endpoint] = TABLE) -> Json:
+def description(table: Iterable[Endpoint] = TABLE) -> Json:
     """The whole description."""
     table = tuple(table)
-    given = [*(one.document for one in table), ProblemResponse, ActResponse, ChangesResponse, ReadResponse, *ROWS]
+    given = [*(one.response for one in table), ProblemResponse, ActResponse, ChangesResponse, ReadResponse, *ROWS]
     found, components = msgspec.json.schema_components([*given, *(one.asked for one in table)], ref_template=_REF)
     schemas = dict(zip(map(repr, given), found[: len(given)], strict=True))
     asked = dict(zip(table, found[len(given) :], strict=True))
     paths: dict[str, Json] = {}
     for one in table:
         fields = components[_name(asked[one])]
-        paths.setdefault(_plain(one.path), {})[_method(one)] = _operation(one, fields, schemas[repr(one.document)], schemas)
+        paths.setdefault(_plain(one.path), {})[_method(one)] = _operation(one, fields, schemas[repr(one.response)], schemas)
     paths |= {f"{PREFIX}{path}": {"get": operation} for path, operation in _others()}
     parameters = {_name(schema) for schema in asked.values()}
     return {
@@ -83,7 +83,7 @@ def _operation(one: Endpoint, asked: Json, schema: Json, schemas: dict[str, Json
     return found
 
 
-def _apart(name: str, said: str, document: type, parameters: list[Json], kind: str = _JSON) -> Json:
+def _apart(name: str, said: str, response: type, parameters: list[Json], kind: str = _JSON) -> Json:
     """What answers with a document that no operation makes."""
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(name=ProblemResponse.__name__)}}}
     return {
@@ -91,7 +91,7 @@ def _apart(name: str, said: str, document: type, parameters: list[Json], kind: s
         "summary": said,
         "parameters": parameters,
         "responses": {
-            "200": {"description": "the document", "content": {kind: {"schema": {"$ref": _REF.format(name=document.__name__)}}}},
+            "200": {"description": "the document", "content": {kind: {"schema": {"$ref": _REF.format(name=response.__name__)}}}},
             "default": {"description": "what was refused, why, and what to do", "content": problem},
         },
     }
@@ -100,7 +100,7 @@ def _apart(name: str, said: str, document: type, parameters: list[Json], kind: s
 def _others() -> Iterator[tuple[str, Json]]:
     text = {"type": "string"}
     yield "/acts/{act}", _apart(
-        "act", "How an act stands: running, done with its document, or failed with its problem.", ActResponse,
+        "act", "How an act stands: running, done with its response, or failed with its problem.", ActResponse,
         [{"name": "act", "in": "path", "required": True, "schema": text}],
     )  # fmt: skip
     _, found = msgspec.json.schema_components([PreviewAsked])
@@ -152,7 +152,7 @@ def _method(one: Endpoint) -> str:
 
 def text() -> str:
     """As the file has it."""
-    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(description(), indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

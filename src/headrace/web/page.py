@@ -15,26 +15,26 @@ _COLUMNS = ("consumer", "needs", "state", "since", "data through", "missing", "w
 REFRESH_SECONDS = 30
 
 
-def status_page(document: StatusResponse, role: str) -> str:
+def status_page(response: StatusResponse, role: str) -> str:
     """HTML. All that comes from files or data is escaped."""
-    stands = " (replay stands still)" if document.clock == "replay" else ""
-    assets = document.assets
-    now = f"{document.now:%a %Y-%m-%d %H:%M} {document.timezone}{' (replay clock)' if stands else ''}"
+    stands = " (replay stands still)" if response.clock == "replay" else ""
+    assets = response.assets
+    now = f"{response.now:%a %Y-%m-%d %H:%M} {response.timezone}{' (replay clock)' if stands else ''}"
     states = f"{assets.fresh} fresh · {assets.behind} behind · {assets.stale} stale · {assets.never} never · {assets.unchecked} unchecked"
-    waiting = f"{document.quarantine.deliveries} deliveries, {document.quarantine.rows:,} rows"
+    waiting = f"{response.quarantine.deliveries} deliveries, {response.quarantine.rows:,} rows"
     lines = [
-        f"<h1>{escape(document.project)} · {escape(document.env)}</h1>",
-        f"<p>{escape(now)} · runtime {escape(document.runtime)}{stands} · this process: {escape(role)}</p>",
+        f"<h1>{escape(response.project)} · {escape(response.env)}</h1>",
+        f"<p>{escape(now)} · runtime {escape(response.runtime)}{stands} · this process: {escape(role)}</p>",
         "<table><thead><tr>" + "".join(f"<th>{name}</th>" for name in _COLUMNS) + "</tr></thead><tbody>",
-        *(_row(one) for one in document.consumers),
+        *(_row(one) for one in response.consumers),
         "</tbody></table>",
         f"<p>assets: {states}; quarantine: {waiting}</p>",
     ]
-    if document.next:
-        lines.append(f"<p>next: <code>{escape(document.next)}</code></p>")
+    if response.next:
+        lines.append(f"<p>next: <code>{escape(response.next)}</code></p>")
     lines.append('<p>the same as <code>headrace status</code>; <a href="/api/v1/status">as JSON</a>, <a href="/metrics">metrics</a></p>')
     lines.append("<p>the web UI isn't built: <code>make ui</code> builds it, then serve again</p>")
-    return _whole(document.project, "\n".join(lines))
+    return _whole(response.project, "\n".join(lines))
 
 
 def missing_page(path: str) -> str:

@@ -33,7 +33,7 @@ class Reader:
         self._loading = threading.Lock()
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="headrace reader")
 
-    async def document(self, make: Callable[[Session], D]) -> D:
+    async def response(self, make: Callable[[Session], D]) -> D:
         """What `make` reads in a session, made in a thread. The first ones wait until the project is loaded."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._made, make)
 
@@ -80,12 +80,12 @@ class Reader:
             if self._last is not None:
                 with suppress(HeadraceError):
                     session.know(self._last)
-            document = make(session)
+            response = make(session)
             if "compiled" in session.__dict__:
                 self._last = session
         finally:
             session.close()
-        return document
+        return response
 
     def _warm(self) -> None:
         for make in WARMED:

@@ -1,4 +1,4 @@
-"""What can be looked at that a command shows too: the same documents, made by the same operations."""
+"""What can be looked at that a command shows too: the same responses, made by the same operations."""
 
 from __future__ import annotations
 

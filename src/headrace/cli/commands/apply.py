@@ -42,29 +42,29 @@ def command(
         raise UsageError("--backfill needs --reason", hint="say why published data is computed again: --reason TEXT")
     if keep and not (reason or "").strip():
         raise UsageError("--keep needs --reason", hint="say why the new code leaves published data as it is: --reason TEXT")
-    document = apply(
+    response = apply(
         invocation.session, confirm=lambda plan: _confirm(invocation, plan, yes=yes),
         progress=invocation.progress(), plan_id=plan_id, keep=keep or (), reason=reason or "",
     )  # fmt: skip
-    if backfill and document.state not in REFUSED:
-        return _made_again(invocation, document, reason or "")
-    invocation.show(document, _render)
-    if document.backfills and not yes and not invocation.options.json and asking.somebody_there():
+    if backfill and response.state not in REFUSED:
+        return _made_again(invocation, response, reason or "")
+    invocation.show(response, _render)
+    if response.backfills and not yes and not invocation.options.json and asking.somebody_there():
         said = asking.text("To make that again now, say why (nothing: not now): ")
         if said:
-            return _made_again(invocation, document, said)
-    return 3 if document.state in REFUSED else 0
+            return _made_again(invocation, response, said)
+    return 3 if response.state in REFUSED else 0
 
 
-def _made_again(invocation: Invocation, document: ApplyResponse, reason: str) -> int:
+def _made_again(invocation: Invocation, response: ApplyResponse, reason: str) -> int:
     """Do the backfills that it asks for, and show what came of them."""
     from headrace.operations.apply import make_again
 
     if not invocation.options.json:
-        invocation.show(document, _applied)
-    done = make_again(invocation.session, document.backfills, reason=reason, progress=invocation.progress())
+        invocation.show(response, _applied)
+    done = make_again(invocation.session, response.backfills, reason=reason, progress=invocation.progress())
     if invocation.options.json:
-        invocation.show(msgspec.structs.replace(document, backfill=done[-1] if done else None), _render)
+        invocation.show(msgspec.structs.replace(response, backfill=done[-1] if done else None), _render)
     for one in done:
         if not invocation.options.json:
             invocation.show(one, backfilling.render)
@@ -82,25 +82,25 @@ def _show(plan: PlanResponse, page: Page) -> None:
     page.say(planning.identity(plan), "dim", indent=2)
 
 
-def _render(document: ApplyResponse, page: Page) -> None:
-    if document.refused is not None:
-        planning.refused(document.refused, f"plan {document.plan_id} wasn't applied", "headrace plan", page)
+def _render(response: ApplyResponse, page: Page) -> None:
+    if response.refused is not None:
+        planning.refused(response.refused, f"plan {response.plan_id} wasn't applied", "headrace plan", page)
         return
-    _applied(document, page)
-    planning.asked_for(document.backfills, {one.node for one in document.stale}, page)
+    _applied(response, page)
+    planning.asked_for(response.backfills, {one.node for one in response.stale}, page)
     page.clock_note()
-    page.next("headrace tick" if document.state == "applied" else "headrace status" if document.version else "headrace apply")
+    page.next("headrace tick" if response.state == "applied" else "headrace status" if response.version else "headrace apply")
 
 
-def _applied(document: ApplyResponse, page: Page) -> None:
+def _applied(response: ApplyResponse, page: Page) -> None:
     said = {
         "applied": (
-            f"✓ applied as version {document.version}: {plural(len(document.plan.changes), 'change')} ({document.plan_id})",
+            f"✓ applied as version {response.version}: {plural(len(response.plan.changes), 'change')} ({response.plan_id})",
             "good",
         ),
-        "nothing": (f"· nothing to apply: the files are what version {document.version} is", ""),
+        "nothing": (f"· nothing to apply: the files are what version {response.version} is", ""),
         "declined": ("· nothing was applied", "warn"),
     }
-    page.say(*said.get(document.state, (document.state, "")))
-    for one in document.promoted:
+    page.say(*said.get(response.state, (response.state, "")))
+    for one in response.promoted:
         page.say(f"{one.node}: {plural(one.partitions, 'partition')} published as {one.environment} built them, nothing computed", indent=2)

@@ -51,9 +51,9 @@ def command(
     from headrace.operations import audit
 
     if action == "verify":
-        document = audit.verified(invocation.session, head, None if kept is None else audit.read_checkpoint(kept))
-        invocation.show(document, _verified, clock=False)
-        return int(not document.ok)
+        response = audit.verified(invocation.session, head, None if kept is None else audit.read_checkpoint(kept))
+        invocation.show(response, _verified, clock=False)
+        return int(not response.ok)
     if action == "checkpoint":
         if out is None:
             raise UsageError("headrace audit checkpoint needs a file", hint="headrace audit checkpoint --out FILE")
@@ -109,28 +109,28 @@ def _one(rows: list[AuditRow], page: Page) -> None:
     page.next("headrace audit verify")
 
 
-def _kept(document: CheckpointResponse, out: Path, page: Page) -> None:
-    page.say(f"✓ {out}: entry {document.seq} and its hash", "good")
+def _kept(response: CheckpointResponse, out: Path, page: Page) -> None:
+    page.say(f"✓ {out}: entry {response.seq} and its hash", "good")
     page.say("keep it where whoever may write the database can't write")
     page.next(f"headrace audit verify --checkpoint {shlex.quote(str(out))}")
 
 
-def _verified(document: VerifyResponse, page: Page) -> None:
-    counted = plural(document.entries, "entry", "entries")
-    if document.ok:
+def _verified(response: VerifyResponse, page: Page) -> None:
+    counted = plural(response.entries, "entry", "entries")
+    if response.ok:
         page.say(f"✓ {counted} as written: none was altered, removed, inserted or moved", "good")
-        if document.proven_to is not None:
-            page.say(f"proven up to entry {document.proven_to} by the checkpoint", indent=2)
-    elif document.broken_at is not None:
-        page.say(f"✗ broken at entry {document.broken_at}: {document.reason}", "bad")
+        if response.proven_to is not None:
+            page.say(f"proven up to entry {response.proven_to} by the checkpoint", indent=2)
+    elif response.broken_at is not None:
+        page.say(f"✗ broken at entry {response.broken_at}: {response.reason}", "bad")
         page.say(f"{counted} before it fit", indent=2)
     else:
-        page.say(f"✗ {document.reason}", "bad")
-    for missing in document.missing[:SHOWN_MAX]:
+        page.say(f"✗ {response.reason}", "bad")
+    for missing in response.missing[:SHOWN_MAX]:
         page.say(f"missing: {missing}", indent=2)
-    if len(document.missing) > SHOWN_MAX:
-        page.say(f"and {len(document.missing) - SHOWN_MAX:,} more", indent=2)
-    for note in document.notes:
+    if len(response.missing) > SHOWN_MAX:
+        page.say(f"and {len(response.missing) - SHOWN_MAX:,} more", indent=2)
+    for note in response.notes:
         page.say(f"not known: {note}", "dim")
-    page.say(f"head {document.head}", "dim")
-    page.next("headrace audit show" if document.ok else "headrace db check")
+    page.say(f"head {response.head}", "dim")
+    page.next("headrace audit show" if response.ok else "headrace db check")

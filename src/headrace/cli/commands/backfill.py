@@ -38,17 +38,17 @@ def command(
     from headrace.operations.backfill import backfill
 
     with refused_as_shown(invocation, render):
-        document = backfill(
+        response = backfill(
         invocation.session, [*(select or []), *(also or [])], exclude=exclude or [], first=first, last=last, since=since, mode=mode,
         reason=reason, only=only, allow_partial=allow_partial, dry_run=dry_run,
         confirm=lambda found: _confirm(invocation, found, yes=yes), progress=invocation.progress(),
         plan_id=plan_id,
     )  # fmt: skip
-    invocation.show(document, render)
-    return EXIT.get(document.state, 1)
+    invocation.show(response, render)
+    return EXIT.get(response.state, 1)
 
 
-def _confirm(invocation: Invocation, document: BackfillResponse, *, yes: bool) -> bool:
-    said = f"this makes {plural(document.partitions_total, 'partition')} again and nobody is there to ask"
-    refused = Refused(said, hint=f"{document.command} --plan {document.plan_id} --yes")
-    return agreed(invocation, lambda page: plan(document, page), "Do it?", yes=yes, refused=refused)
+def _confirm(invocation: Invocation, response: BackfillResponse, *, yes: bool) -> bool:
+    said = f"this makes {plural(response.partitions_total, 'partition')} again and nobody is there to ask"
+    refused = Refused(said, hint=f"{response.command} --plan {response.plan_id} --yes")
+    return agreed(invocation, lambda page: plan(response, page), "Do it?", yes=yes, refused=refused)

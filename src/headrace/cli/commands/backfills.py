@@ -24,9 +24,9 @@ def command(
     if what in ACTIONS:
         if plan is None:
             raise UsageError(f"headrace backfills {what} needs the backfill's number", hint="headrace backfills lists them")
-        document = backfills.act(invocation.session, what, plan, reason=reason, progress=invocation.progress())
-        invocation.show(document, render)
-        return int(what == "resume" and document.state != "succeeded")
+        response = backfills.act(invocation.session, what, plan, reason=reason, progress=invocation.progress())
+        invocation.show(response, render)
+        return int(what == "resume" and response.state != "succeeded")
     if plan is not None:
         raise UsageError(f"`headrace backfills {(what or '')[:40]}` isn't known", hint=f"one of {', '.join(ACTIONS)}, and a number")
     if what is None:

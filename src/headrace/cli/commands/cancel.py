@@ -22,20 +22,20 @@ def command(
     """
     from headrace.operations.cancel import cancel
 
-    document = cancel(invocation.session, run, reason=reason, progress=invocation.progress())
-    invocation.show(document, _render)
-    return 0 if document.state == "cancelled" else 1
+    response = cancel(invocation.session, run, reason=reason, progress=invocation.progress())
+    invocation.show(response, _render)
+    return 0 if response.state == "cancelled" else 1
 
 
-def _render(document: CancelResponse, page: Page) -> None:
-    at = page.reader.moment(document.ended_at)
-    if document.state == "cancelled":
-        why = f": {document.reason}" if document.reason else ""
-        page.say(f"✓ run {document.run_id} was cancelled by {document.by or 'somebody'} at {at}{why}", "good")
-    elif document.state == "running":
-        page.say(f"! run {document.run_id} isn't this leader's: it can't be cancelled", "warn")
+def _render(response: CancelResponse, page: Page) -> None:
+    at = page.reader.moment(response.ended_at)
+    if response.state == "cancelled":
+        why = f": {response.reason}" if response.reason else ""
+        page.say(f"✓ run {response.run_id} was cancelled by {response.by or 'somebody'} at {at}{why}", "good")
+    elif response.state == "running":
+        page.say(f"! run {response.run_id} isn't this leader's: it can't be cancelled", "warn")
     else:
-        ended = f" at {at}" if document.ended_at else ""
-        page.say(f"· run {document.run_id} isn't under way: it ended{ended}, {states.mark(document.state)}")
+        ended = f" at {at}" if response.ended_at else ""
+        page.say(f"· run {response.run_id} isn't under way: it ended{ended}, {states.mark(response.state)}")
     page.clock_note()
-    page.next(f"headrace runs {document.run_id}")
+    page.next(f"headrace runs {response.run_id}")

@@ -46,9 +46,9 @@ def command(
     from headrace.operations.challenging import Wanted, challenge
 
     wanted = Wanted(select, exclude or [], seconds, suggest=action == "suggest" or only_unnoticed or not invocation.options.json)
-    document = challenge(invocation.session, wanted, invocation.progress())
+    response = challenge(invocation.session, wanted, invocation.progress())
     if action == "suggest":
-        found = document.suggestions
+        found = response.suggestions
         if write:
             from headrace.operations.declaring import declare
 
@@ -56,10 +56,10 @@ def command(
         invocation.show(found, suggested, clock=False)
         return int(exit_code and bool(found))
     if invocation.options.json:
-        invocation.json(document.unnoticed if only_unnoticed else document.checks)
+        invocation.json(response.unnoticed if only_unnoticed else response.checks)
     else:
-        invocation.show(document, unnoticed if only_unnoticed else challenged, clock=False)
-    return int(exit_code and any(row.verdict != "effective" for row in document.checks))
+        invocation.show(response, unnoticed if only_unnoticed else challenged, clock=False)
+    return int(exit_code and any(row.verdict != "effective" for row in response.checks))
 
 
 def _said(words: list[str]) -> tuple[str | None, list[str]]:

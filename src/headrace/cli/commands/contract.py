@@ -40,7 +40,7 @@ def command(
     from headrace.operations.contract_accept import Decision, accept
 
     with refused_as_shown(invocation, accepted):
-        document = accept(
+        response = accept(
             invocation.session,
             target,
             pairs=map_ or (),
@@ -51,9 +51,9 @@ def command(
             decision=Decision(tuple(convert or ()), as_is, reason),
         )
     if patch and not invocation.options.json:
-        sys.stdout.write(document.diff)
+        sys.stdout.write(response.diff)
         return 0
-    invocation.show(document, accepted)
+    invocation.show(response, accepted)
     return 0
 
 
@@ -71,9 +71,9 @@ def _looked_at(invocation: Invocation, action: str, target: str) -> int:
 def _infer(invocation: Invocation, target: str, *, write: bool) -> int:
     from headrace.operations.contract_infer import infer
 
-    document = infer(invocation.session, target, write=write)
+    response = infer(invocation.session, target, write=write)
     if not write and not invocation.options.json:
-        sys.stdout.write(document.text)
+        sys.stdout.write(response.text)
         return 0
-    invocation.show(document, inferred)
+    invocation.show(response, inferred)
     return 0

@@ -70,9 +70,9 @@ def _check(invocation: Invocation, *, deep: bool, repair: bool, reason: str) -> 
 
         repaired = repair_state(session, reason)
         session = session.again(session.actor)
-    document = check(session, deep=deep, repaired=repaired)
-    invocation.show(document, _checked)
-    return int(not document.ok)
+    response = check(session, deep=deep, repaired=repaired)
+    invocation.show(response, _checked)
+    return int(not response.ok)
 
 
 def _move(invocation: Invocation, what: str, folder: str | None, *, force: bool, new_state: bool, yes: bool) -> int:
@@ -107,36 +107,36 @@ def _offer(invocation: Invocation, *, force: bool, yes: bool) -> int:
             if invocation.options.json:
                 invocation.json(offered)
             return REFUSED
-    document = restore(invocation.session, Path(offered.folder), force=force)
-    invocation.show(document, _restored, clock=False)
+    response = restore(invocation.session, Path(offered.folder), force=force)
+    invocation.show(response, _restored, clock=False)
     return 0
 
 
-def _upgraded(document: UpgradeResponse, page: Page) -> None:
-    if document.before == document.after:
-        page.say(f"✓ the state is up to date (version {document.after})", "good")
+def _upgraded(response: UpgradeResponse, page: Page) -> None:
+    if response.before == response.after:
+        page.say(f"✓ the state is up to date (version {response.after})", "good")
         return
-    page.say(f"✓ brought from version {document.before} to {document.after}", "good")
-    if document.backup:
-        page.say(f"as it was: {document.backup}")
+    page.say(f"✓ brought from version {response.before} to {response.after}", "good")
+    if response.backup:
+        page.say(f"as it was: {response.backup}")
 
 
-def _checked(document: CheckResponse, page: Page) -> None:
-    if document.repaired:
-        page.say(f"{plural(document.repaired, 'difference')} repaired from the event log")
-    for one in document.findings:
+def _checked(response: CheckResponse, page: Page) -> None:
+    if response.repaired:
+        page.say(f"{plural(response.repaired, 'difference')} repaired from the event log")
+    for one in response.findings:
         _finding(one, page)
-    rows = sum(document.checked.values())
+    rows = sum(response.checked.values())
     looked = (
-        f"{plural(document.files, 'file')}, {document.size_bytes:,} bytes, {plural(document.audit_entries, 'audit entry', 'audit entries')}"
+        f"{plural(response.files, 'file')}, {response.size_bytes:,} bytes, {plural(response.audit_entries, 'audit entry', 'audit entries')}"
     )
-    if document.ok:
+    if response.ok:
         page.say(f"✓ state, catalog and files agree: {looked}, {plural(rows, 'row')} compared with the event log", "good")
-    for given in (one for one in document.unchecked if one.what not in ALWAYS_UNCHECKED):
+    for given in (one for one in response.unchecked if one.what not in ALWAYS_UNCHECKED):
         page.say(f"not checked: {given.what}: {given.why}", "dim")
-    page.say(f"audit head {document.audit_head}", "dim")
-    if document.repair:
-        page.next(document.repair)
+    page.say(f"audit head {response.audit_head}", "dim")
+    if response.repair:
+        page.next(response.repair)
 
 
 def _finding(one: Finding, page: Page) -> None:
@@ -144,58 +144,58 @@ def _finding(one: Finding, page: Page) -> None:
     page.say(f"to do: {one.todo}", indent=2)
 
 
-def _backed_up(document: BackupResponse, page: Page) -> None:
-    page.say(f"✓ {document.folder}: snapshot {document.snapshot}, {plural(document.files, 'file')}, {document.size_bytes:,} bytes", "good")
-    if document.missing_files:
-        files = plural(document.missing_files, "file")
+def _backed_up(response: BackupResponse, page: Page) -> None:
+    page.say(f"✓ {response.folder}: snapshot {response.snapshot}, {plural(response.files, 'file')}, {response.size_bytes:,} bytes", "good")
+    if response.missing_files:
+        files = plural(response.missing_files, "file")
         page.say(f"{files} of earlier snapshots only: gone from the lake, and so not in it; nothing reads them now", "warn")
-    page.next(command_line("db", "restore", document.folder))
+    page.next(command_line("db", "restore", response.folder))
 
 
-def _offered(document: BackupResponse, page: Page) -> None:
-    made = "" if document.made_at is None else document.made_at.strftime(" was made at %Y-%m-%d %H:%M:%S UTC")
-    page.say(f"the newest backup that fits the lake{made}: snapshot {document.snapshot}")
-    _lost(document, page)
-    page.next(command_line("db", "restore", document.folder))
+def _offered(response: BackupResponse, page: Page) -> None:
+    made = "" if response.made_at is None else response.made_at.strftime(" was made at %Y-%m-%d %H:%M:%S UTC")
+    page.say(f"the newest backup that fits the lake{made}: snapshot {response.snapshot}")
+    _lost(response, page)
+    page.next(command_line("db", "restore", response.folder))
 
 
-def _restored(document: BackupResponse, page: Page) -> None:
-    page.say(f"✓ restored snapshot {document.snapshot}: {plural(document.files, 'file')}, {document.size_bytes:,} bytes", "good")
-    _lost(document, page)
-    if document.aside:
-        page.say(f"what was there is {document.aside} now")
-    if document.lake_aside:
-        page.say(f"the lake that was there is in {document.lake_aside} now")
+def _restored(response: BackupResponse, page: Page) -> None:
+    page.say(f"✓ restored snapshot {response.snapshot}: {plural(response.files, 'file')}, {response.size_bytes:,} bytes", "good")
+    _lost(response, page)
+    if response.aside:
+        page.say(f"what was there is {response.aside} now")
+    if response.lake_aside:
+        page.say(f"the lake that was there is in {response.lake_aside} now")
     page.next("headrace db check")
 
 
-def _lost(document: BackupResponse, page: Page) -> None:
-    if document.lost_since is None:
+def _lost(response: BackupResponse, page: Page) -> None:
+    if response.lost_since is None:
         return
-    since = document.lost_since.strftime("%Y-%m-%d %H:%M:%S UTC")
+    since = response.lost_since.strftime("%Y-%m-%d %H:%M:%S UTC")
     page.say(f"lost: what was published and decided after {since}", "warn")
-    if document.lost_files:
-        files = plural(document.lost_files, "file")
+    if response.lost_files:
+        files = plural(response.lost_files, "file")
         page.say(f"{files} of the lake aren't in it; deliveries that are still there are ingested again by the next tick")
 
 
-def _begun(document: BackupResponse, page: Page) -> None:
+def _begun(response: BackupResponse, page: Page) -> None:
     page.say("✓ a new state, beside a lake without files", "good")
-    if document.aside:
-        page.say(f"the state that was there is {document.aside} now")
-    if document.lake_aside:
-        page.say(f"the lake's files are in {document.lake_aside} now; nothing of them is adopted")
+    if response.aside:
+        page.say(f"the state that was there is {response.aside} now")
+    if response.lake_aside:
+        page.say(f"the lake's files are in {response.lake_aside} now; nothing of them is adopted")
     page.next("headrace tick")
 
 
 COLUMNS = [Column("what", least=10), Column("files", right=True), Column("bytes", right=True)]
 
 
-def _freed(document: GcResponse, page: Page) -> None:
-    page.table(COLUMNS, [[one.kind, Cell(f"{one.files:,}"), Cell(f"{one.size_bytes:,}")] for one in document.freed])
-    would = "would be freed" if document.dry_run else "freed"
-    total = sum(one.size_bytes for one in document.freed)
-    page.say(f"{plural(document.snapshots, 'snapshot')}, {plural(document.lake_files, 'file')} of the lake, {total:,} bytes else {would}")
-    if document.retired:
-        told = ", ".join(f"{count:,} of {kind}" for kind, count in sorted(document.retired.items()))
-        page.say(f"rows of old history {'that would go' if document.dry_run else 'that went'}: {told}")
+def _freed(response: GcResponse, page: Page) -> None:
+    page.table(COLUMNS, [[one.kind, Cell(f"{one.files:,}"), Cell(f"{one.size_bytes:,}")] for one in response.freed])
+    would = "would be freed" if response.dry_run else "freed"
+    total = sum(one.size_bytes for one in response.freed)
+    page.say(f"{plural(response.snapshots, 'snapshot')}, {plural(response.lake_files, 'file')} of the lake, {total:,} bytes else {would}")
+    if response.retired:
+        told = ", ".join(f"{count:,} of {kind}" for kind, count in sorted(response.retired.items()))
+        page.say(f"rows of old history {'that would go' if response.dry_run else 'that went'}: {told}")

@@ -47,9 +47,9 @@ def command(
         return 0
     if resumed is not None:
         raise UsageError("the demo is made in one folder", hint="headrace demo DIR, headrace demo resume DIR")
-    document = demo(directory, days=days, fault=fault.value, fresh=fresh, progress=invocation.progress())
+    response = demo(directory, days=days, fault=fault.value, fresh=fresh, progress=invocation.progress())
     serving = not no_serve and not invocation.options.json
-    invocation.show(document, partial(_render, serving=serving), clock=False)
+    invocation.show(response, partial(_render, serving=serving), clock=False)
     return _serve(invocation, directory) if serving else 0
 
 
@@ -65,45 +65,45 @@ _COLUMNS = [Column("", least=11), Column("", gives=2, least=20), Column("", drop
 _EVENTS = [Column("", least=5), Column("", least=8), Column("", gives=1, least=8), Column("", gives=2, least=20)]
 
 
-def _render(document: DemoResponse, page: Page, *, serving: bool = False) -> None:
-    counts = f"{counted(document.counts)}, {plural(document.owners, 'owner')}"
-    lines: list[list[str | Cell]] = [[Cell("data", "bold"), document.data, seconds(document.data_seconds)]] if document.data else []
-    lines.append([Cell("project", "bold"), f"{document.directory}: {counts}", "valid"])
-    took = "as it was left" if document.resumed else seconds(document.seconds)
-    lines.append([Cell("replay", "bold"), f"{document.first} → {document.last}, {plural(document.days, 'day')}", took])
+def _render(response: DemoResponse, page: Page, *, serving: bool = False) -> None:
+    counts = f"{counted(response.counts)}, {plural(response.owners, 'owner')}"
+    lines: list[list[str | Cell]] = [[Cell("data", "bold"), response.data, seconds(response.data_seconds)]] if response.data else []
+    lines.append([Cell("project", "bold"), f"{response.directory}: {counts}", "valid"])
+    took = "as it was left" if response.resumed else seconds(response.seconds)
+    lines.append([Cell("replay", "bold"), f"{response.first} → {response.last}, {plural(response.days, 'day')}", took])
     page.table(_COLUMNS, lines, header=False)
-    page.table(_EVENTS, [_event(document, i) for i in range(len(document.events))], header=False)
-    page.say(f"{document.days_published} of {document.days} days published · {document.rows:,} flights", indent=2)
+    page.table(_EVENTS, [_event(response, i) for i in range(len(response.events))], header=False)
+    page.say(f"{response.days_published} of {response.days} days published · {response.rows:,} flights", indent=2)
     page.say()
     page.say("In a second terminal:" if serving else "Now, in this shell:")
-    for line in _entering(document, elsewhere=serving):
+    for line in _entering(response, elsewhere=serving):
         page.screen.line(f"    {line}")
 
 
-def _render_rest(document: DemoResponse, page: Page) -> None:
+def _render_rest(response: DemoResponse, page: Page) -> None:
     """What the days came to that flowed since it stood still."""
-    took = seconds(document.seconds) if document.went_on and not document.resumed else "as it was left"
-    row: list[str | Cell] = [Cell("replay", "bold"), f"{document.first} → {document.last}, {plural(document.days, 'day')}", took]
+    took = seconds(response.seconds) if response.went_on and not response.resumed else "as it was left"
+    row: list[str | Cell] = [Cell("replay", "bold"), f"{response.first} → {response.last}, {plural(response.days, 'day')}", took]
     page.table(_COLUMNS, [row], header=False)
-    page.table(_EVENTS, [_event(document, i) for i in range(len(document.events))], header=False)
-    header = f"the vendor's new header on all {document.days} days · " if document.fault == Fault.RENAME else ""
-    published = f"{document.days_published} of {document.days} published"
-    page.say(f"{header}{published} · {plural(document.incidents, 'new incident')}", indent=2)
-    page.next(document.next)
+    page.table(_EVENTS, [_event(response, i) for i in range(len(response.events))], header=False)
+    header = f"the vendor's new header on all {response.days} days · " if response.fault == Fault.RENAME else ""
+    published = f"{response.days_published} of {response.days} published"
+    page.say(f"{header}{published} · {plural(response.incidents, 'new incident')}", indent=2)
+    page.next(response.next)
 
 
-def _event(document: DemoResponse, i: int) -> list[str | Cell]:
-    event = document.events[i]
+def _event(response: DemoResponse, i: int) -> list[str | Cell]:
+    event = response.events[i]
     said = event.message + ("  (INJECTED BY THE DEMO)" if event.injected else "")
     return [event.partition[5:], Cell(event.state, "warn" if event.state == "warned" else "bad"), event.node, said]
 
 
-def _entering(document: DemoResponse, *, elsewhere: bool) -> list[str]:
+def _entering(response: DemoResponse, *, elsewhere: bool) -> list[str]:
     """The lines that bring a shell into the demo: activating this environment where its `headrace` isn't found. A shell `elsewhere`
     is in another folder."""
     activate = Path(sys.prefix, "bin", "activate")
     found = shutil.which("headrace")
     needed = activate.exists() and (found is None or not Path(found).resolve().is_relative_to(Path(sys.prefix).resolve()))
-    folder = str(Path(document.directory).absolute()) if elsewhere else document.directory
+    folder = str(Path(response.directory).absolute()) if elsewhere else response.directory
     enter = f"cd {shlex.quote(folder)}"
-    return [*([f". {shlex.quote(str(activate))} && {enter}"] if needed else [enter]), document.next or "headrace status"]
+    return [*([f". {shlex.quote(str(activate))} && {enter}"] if needed else [enter]), response.next or "headrace status"]

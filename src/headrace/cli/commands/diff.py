@@ -36,30 +36,30 @@ def command(
     from headrace.operations.diff import Asked, diff
 
     asked = Asked(at[0], at[1] if len(at) == 2 else None, _words(partition), _words(keys))
-    document = diff(invocation.session, target, asked)
-    invocation.show(document, _render)
-    return 1 if exit_code and (document.partitions or document.columns) else 0
+    response = diff(invocation.session, target, asked)
+    invocation.show(response, _render)
+    return 1 if exit_code and (response.partitions or response.columns) else 0
 
 
 def _words(texts: list[str] | None) -> tuple[str, ...]:
     return tuple(word.strip() for text in texts or [] for word in text.split(",") if word.strip())
 
 
-def _render(document: DiffResponse, page: Page) -> None:
-    page.head(document.asset)
-    page.say(f"{_moment(document.before, page)} → {_moment(document.after, page)}")
-    for change in document.columns:
+def _render(response: DiffResponse, page: Page) -> None:
+    page.head(response.asset)
+    page.say(f"{_moment(response.before, page)} → {_moment(response.after, page)}")
+    for change in response.columns:
         types = " → ".join(kind for kind in (change.before, change.after) if kind)
         page.say(f"column {change.column} {'has another type' if change.change == 'type' else change.change}: {types}", "warn", indent=2)
     page.say()
-    page.table(PARTITIONS, [_partition(one) for one in document.partitions[:PARTITIONS_SHOWN_MAX]])
-    if len(document.partitions) > PARTITIONS_SHOWN_MAX:
-        page.say(f"and {plural(len(document.partitions) - PARTITIONS_SHOWN_MAX, 'more partition')}; --json has all", "dim", indent=2)
-    for row in document.sample:
+    page.table(PARTITIONS, [_partition(one) for one in response.partitions[:PARTITIONS_SHOWN_MAX]])
+    if len(response.partitions) > PARTITIONS_SHOWN_MAX:
+        page.say(f"and {plural(len(response.partitions) - PARTITIONS_SHOWN_MAX, 'more partition')}; --json has all", "dim", indent=2)
+    for row in response.sample:
         sample(row, page)
     page.say()
-    page.facts(*_sum(document))
-    page.next(f"headrace lineage {document.asset}")
+    page.facts(*_sum(response))
+    page.next(f"headrace lineage {response.asset}")
 
 
 def _moment(row: MomentRow, page: Page) -> str:
@@ -72,11 +72,11 @@ def _partition(one: PartitionChange) -> list[str | Cell]:
     return [one.partition, Cell(one.change, style), *rows]
 
 
-def _sum(document: DiffResponse) -> list[str]:
-    if not document.partitions:
+def _sum(response: DiffResponse) -> list[str]:
+    if not response.partitions:
         return ["nothing was published meanwhile"]
-    counts = [f"{document.rows_added:,} added", f"{document.rows_removed:,} removed"]
-    if document.rows_changed is not None:
-        counts.append(f"{document.rows_changed:,} changed")
-    by = f"by {', '.join(document.keys)}" if document.keys else "whole rows compared: there are no keys"
-    return [plural(len(document.partitions), "partition"), f"rows: {', '.join(counts)}", by]
+    counts = [f"{response.rows_added:,} added", f"{response.rows_removed:,} removed"]
+    if response.rows_changed is not None:
+        counts.append(f"{response.rows_changed:,} changed")
+    by = f"by {', '.join(response.keys)}" if response.keys else "whole rows compared: there are no keys"
+    return [plural(len(response.partitions), "partition"), f"rows: {', '.join(counts)}", by]

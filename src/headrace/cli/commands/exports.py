@@ -29,7 +29,7 @@ def command(
     return 0
 
 
-def _render(document: TakeOverResponse, page: Page) -> None:
-    page.say(f"✓ {document.target} is taken over for {document.consumer}: {document.reason}", "good")
+def _render(response: TakeOverResponse, page: Page) -> None:
+    page.say(f"✓ {response.target} is taken over for {response.consumer}: {response.reason}", "good")
     page.clock_note()
-    page.next(command_line("retry", document.consumer))
+    page.next(command_line("retry", response.consumer))

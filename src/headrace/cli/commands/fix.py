@@ -35,7 +35,7 @@ def command(
     from headrace.operations.fix import fix
 
     with refused_as_shown(invocation, render):
-        document = fix(
+        response = fix(
             invocation.session,
             target,
             dry_run=dry_run,
@@ -46,12 +46,12 @@ def command(
             reason=reason,
             decision=Decision(tuple(convert or ()), as_is, reason),
         )
-    invocation.show(document, render)
-    return EXIT.get(document.fix, 1)
+    invocation.show(response, render)
+    return EXIT.get(response.fix, 1)
 
 
-def _confirm(invocation: Invocation, document: FixResponse, *, yes: bool) -> bool:
+def _confirm(invocation: Invocation, response: FixResponse, *, yes: bool) -> bool:
     refused = Refused(
-        f"this repairs {document.id} and nobody is there to ask", hint=f"headrace fix {document.id} --plan {document.plan_id} --yes"
+        f"this repairs {response.id} and nobody is there to ask", hint=f"headrace fix {response.id} --plan {response.plan_id} --yes"
     )
-    return agreed(invocation, lambda page: plan(document, page), "Do this?", yes=yes, refused=refused)
+    return agreed(invocation, lambda page: plan(response, page), "Do this?", yes=yes, refused=refused)

@@ -42,24 +42,24 @@ def command(
 
     Write the folder before --from: everything after it is a file.
     """
-    document = init(directory or Path(), files or [])
-    invocation.show(document, _render, clock=False)
+    response = init(directory or Path(), files or [])
+    invocation.show(response, _render, clock=False)
     return 0
 
 
-def _render(document: InitResponse, page: Page) -> None:
-    page.say(f"✓ a new project in {document.directory}", "good")
-    kinds = [("sources", document.sources), ("assets", document.assets), ("consumers", document.consumers)]
+def _render(response: InitResponse, page: Page) -> None:
+    page.say(f"✓ a new project in {response.directory}", "good")
+    kinds = [("sources", response.sources), ("assets", response.assets), ("consumers", response.consumers)]
     page.table(
         [Column("", least=9), Column("", gives=1, least=20)], [[Cell(kind, "dim"), joined(names, 8)] for kind, names in kinds], header=False
     )
-    files = [file for file in document.files if not file.startswith(EDITOR)]
+    files = [file for file in response.files if not file.startswith(EDITOR)]
     for file in files[:FILES_SHOWN_MAX]:
         page.say(file, indent=4)
     if len(files) > FILES_SHOWN_MAX:
         page.say(f"and {len(files) - FILES_SHOWN_MAX} more files", indent=4)
-    if len(files) < len(document.files):
+    if len(files) < len(response.files):
         page.say(f"{EDITOR} (schemas of these files, for an editor)", "dim", indent=4)
-    for note in document.notes:
+    for note in response.notes:
         page.say(f"! {note}", "warn", indent=2)
-    page.next(document.next)
+    page.next(response.next)

@@ -39,14 +39,14 @@ def _versions(row: PublishedCodeRow) -> str:
     return f"version {row.versions[0]}" + (f" … {row.versions[-1]}" if len(row.versions) > 1 else "")
 
 
-def _render(document: LineageResponse, page: Page) -> None:
-    page.say(document.column, "bold")
-    _side(document.upstream, "←", "comes from nothing upstream", page)
-    _side(document.downstream, "→", "goes into nothing downstream", page)
-    if len(document.code) > 1:
-        page.say(f"{len(document.code)} versions of its code computed what readers see:", "warn", indent=2)
-        page.table(CODE, [[_versions(row), f"{row.partitions:,}", row.from_, row.to] for row in document.code[:SHOWN_MAX]])
-    page.next(command_line("read", document.column.partition(".")[0]))
+def _render(response: LineageResponse, page: Page) -> None:
+    page.say(response.column, "bold")
+    _side(response.upstream, "←", "comes from nothing upstream", page)
+    _side(response.downstream, "→", "goes into nothing downstream", page)
+    if len(response.code) > 1:
+        page.say(f"{len(response.code)} versions of its code computed what readers see:", "warn", indent=2)
+        page.table(CODE, [[_versions(row), f"{row.partitions:,}", row.from_, row.to] for row in response.code[:SHOWN_MAX]])
+    page.next(command_line("read", response.column.partition(".")[0]))
 
 
 def _side(rows: list[LineageRow] | None, arrow: str, nothing: str, page: Page) -> None:

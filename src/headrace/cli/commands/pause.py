@@ -31,8 +31,8 @@ def command(
     if not chosen:
         invocation.show(paused(invocation.session), render)
         return 0
-    document = pause(invocation.session, chosen, exclude=exclude or [], reason=reason, until=until, progress=invocation.progress())
-    invocation.show(document, render)
+    response = pause(invocation.session, chosen, exclude=exclude or [], reason=reason, until=until, progress=invocation.progress())
+    invocation.show(response, render)
     return 0
 
 
@@ -45,21 +45,21 @@ COLUMNS = [
 ]
 
 
-def render(document: PauseResponse, page: Page) -> None:
+def render(response: PauseResponse, page: Page) -> None:
     """What is paused now, and what this changed."""
     page.head("paused")
-    held = {row.node for row in document.paused}
-    ended = [name for name in document.changed if name not in held]
+    held = {row.node for row in response.paused}
+    ended = [name for name in response.changed if name not in held]
     if ended:
         page.say(f"✓ resumed: {joined(ended)}", "good")
-    if not document.paused:
+    if not response.paused:
         page.say("✓ nothing is paused", "good")
         page.next("headrace tick" if ended else "headrace status")
         return
     page.say()
-    page.table(COLUMNS, [_row(row, page) for row in document.paused])
-    page.say(f"{plural(len(document.paused), 'node')} paused: nothing of {'it' if len(document.paused) == 1 else 'them'} is started")
-    page.next(f"headrace resume {shlex.quote(document.paused[0].node)}")
+    page.table(COLUMNS, [_row(row, page) for row in response.paused])
+    page.say(f"{plural(len(response.paused), 'node')} paused: nothing of {'it' if len(response.paused) == 1 else 'them'} is started")
+    page.next(f"headrace resume {shlex.quote(response.paused[0].node)}")
 
 
 def _row(row: PauseRow, page: Page) -> list[str | Cell]:

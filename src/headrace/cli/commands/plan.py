@@ -35,35 +35,35 @@ def command(
     """
     from headrace.operations.plan import plan
 
-    document = plan(invocation.session, against=against, progress=invocation.progress())
+    response = plan(invocation.session, against=against, progress=invocation.progress())
     if form is Form.TEXT or invocation.options.json:
-        invocation.show(document, _render)
+        invocation.show(response, _render)
     else:
-        _write(document, form)
-    worse = any(one.breaking for one in document.changes) or bool(document.weakens)
+        _write(response, form)
+    worse = any(one.breaking for one in response.changes) or bool(response.weakens)
     return 1 if exit_code and worse else 0
 
 
-def _render(document: PlanResponse, page: Page) -> None:
-    page.head(planning.identity(document) or "plan", f"against {document.against}" if document.against else "nothing is applied yet")
-    if not document.changes and not document.steps:
+def _render(response: PlanResponse, page: Page) -> None:
+    page.head(planning.identity(response) or "plan", f"against {response.against}" if response.against else "nothing is applied yet")
+    if not response.changes and not response.steps:
         page.say("· nothing changes", "good")
-        page.next(document.next)
+        page.next(response.next)
         return
     page.say()
-    planning.show(document, page)
-    differing.show(document.diff or [], page)
-    page.next(document.next)
+    planning.show(response, page)
+    differing.show(response.diff or [], page)
+    page.next(response.next)
 
 
-def _write(document: PlanResponse, form: Form) -> None:
+def _write(response: PlanResponse, form: Form) -> None:
     from headrace.cli import plan_markdown
 
-    text = plan_markdown.markdown(document)
+    text = plan_markdown.markdown(response)
     if form is Form.MARKDOWN:
         sys.stdout.write(text)
         return
-    sys.stdout.write(plan_markdown.annotated(document))
+    sys.stdout.write(plan_markdown.annotated(response))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with Path(summary).open("a", encoding="utf-8") as file:

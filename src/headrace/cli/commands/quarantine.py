@@ -49,15 +49,15 @@ def _decide(invocation: Invocation, what: str, target: str, reason: str | None, 
     from headrace.operations import quarantine_of_incidents as deciding
 
     if what == "accept":
-        document = deciding.accept(invocation.session, target, reason=reason, until=until, progress=invocation.progress())
+        response = deciding.accept(invocation.session, target, reason=reason, until=until, progress=invocation.progress())
     elif until is not None:
         raise UsageError(
             "what is dropped stays dropped: there is no --until", hint=command_line("quarantine", "drop", target, "--reason", "TEXT")
         )
     else:
-        document = deciding.drop(invocation.session, target, reason=reason, progress=invocation.progress())
-    invocation.show(document, decided)
-    return int(document.state not in ("published", "dropped"))
+        response = deciding.drop(invocation.session, target, reason=reason, progress=invocation.progress())
+    invocation.show(response, decided)
+    return int(response.state not in ("published", "dropped"))
 
 
 COLUMNS = [
@@ -131,35 +131,35 @@ def _detail(row: QuarantineRow, page: Page) -> None:
     page.say()
 
 
-def decided(document: DecisionResponse, page: Page) -> None:
+def decided(response: DecisionResponse, page: Page) -> None:
     """What was decided, and what came of it."""
-    name = document.asset if document.partitions == ["*"] else f"{document.asset} {span(document.partitions)}"
-    if document.state == "published":
-        lapses = f" until {page.reader.moment(document.until)}" if document.until is not None else ""
-        page.say(f"✓ {name} is published as an exception of {document.by}{lapses}", "good")
-    elif document.state == "dropped":
+    name = response.asset if response.partitions == ["*"] else f"{response.asset} {span(response.partitions)}"
+    if response.state == "published":
+        lapses = f" until {page.reader.moment(response.until)}" if response.until is not None else ""
+        page.say(f"✓ {name} is published as an exception of {response.by}{lapses}", "good")
+    elif response.state == "dropped":
         page.say(f"✓ {name} is dropped: readers will never see it", "good")
-    elif document.undecided:
-        page.say(f"! {name}: decided; {plural(len(document.undecided), 'partition')} could not be:", "warn")
-        for failed in document.undecided:
+    elif response.undecided:
+        page.say(f"! {name}: decided; {plural(len(response.undecided), 'partition')} could not be:", "warn")
+        for failed in response.undecided:
             page.say(f"✗ {failed.partition}: {failed.reason}", "bad", indent=2)
             if failed.hint:
                 page.say(f"hint: {failed.hint}", indent=4)
-    elif document.state == "partial":
+    elif response.state == "partial":
         page.say(f"✗ {name}: not all of it can be published even so", "bad")
     else:
-        page.say(f"✗ {name} can't be published even so: it is {document.state}", "bad")
-    page.say(f"it waited because: {document.why}", indent=2)
-    for row in document.published:
-        if row.asset != document.asset:
+        page.say(f"✗ {name} can't be published even so: it is {response.state}", "bad")
+    page.say(f"it waited because: {response.why}", indent=2)
+    for row in response.published:
+        if row.asset != response.asset:
             page.say(f"computed from it: {row.asset}@{row.partition}, {plural(row.rows, 'row')}", indent=2)
-    for one in document.rejected:
+    for one in response.rejected:
         page.say(f"{states.mark(one.state)}  {one.asset}@{one.partition}: {one.reason}", "warn", indent=2)
-    if document.consumers:
-        page.say(f"read by {joined(document.consumers)}", indent=2)
-    if document.still_waiting:
-        rest = document.still_waiting
+    if response.consumers:
+        page.say(f"read by {joined(response.consumers)}", indent=2)
+    if response.still_waiting:
+        rest = response.still_waiting
         named = joined(rest[:3]) + (" …" if len(rest) > 3 else "")
         page.say(f"of the same incident still waiting: {plural(len(rest), 'partition')} ({named})", "warn")
     page.clock_note()
-    page.next(document.next or "headrace status")
+    page.next(response.next or "headrace status")

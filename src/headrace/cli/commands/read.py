@@ -42,11 +42,11 @@ def command(
     shown = (
         wanted if chosen == "json" or limit is not None else Wanted(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
     )
-    document = read(invocation.session, shown)
+    response = read(invocation.session, shown)
     if chosen == "json":
-        _json(invocation, document, out)
+        _json(invocation, response, out)
     else:
-        _render(document, Page(invocation.screen, invocation.reader, invocation.suffix))
+        _render(response, Page(invocation.screen, invocation.reader, invocation.suffix))
     return 0
 
 
@@ -58,30 +58,30 @@ def _write(invocation: Invocation, wanted: Wanted, form: str, out: Path | None) 
         invocation.note(invocation.reader.clock())
 
 
-def _json(invocation: Invocation, document: ReadResponse, out: Path | None) -> None:
+def _json(invocation: Invocation, response: ReadResponse, out: Path | None) -> None:
     if out is None:
-        invocation.json(document)
+        invocation.json(response)
         return
     from headrace.operations.encoding import encoded
 
-    replace_file(out, lambda file: file.write(encoded(document) + b"\n"))
-    invocation.note(f"{out}: {document.asset} as json")
+    replace_file(out, lambda file: file.write(encoded(response) + b"\n"))
+    invocation.note(f"{out}: {response.asset} as json")
 
 
-def _render(document: ReadResponse, page: Page) -> None:
-    page.head(document.asset, document.state)
-    if document.published_at is None and not document.rows:
+def _render(response: ReadResponse, page: Page) -> None:
+    page.head(response.asset, response.state)
+    if response.published_at is None and not response.rows:
         page.say("nothing is published of what was asked: there are no rows", "warn")
         page.next("headrace status")
         return
     page.say()
-    grid(page, document.columns, document.rows)
+    grid(page, response.columns, response.rows)
     page.say()
-    total = document.rows_total if document.rows_total is not None else len(document.rows)
-    rows = plural(total, "row") if len(document.rows) == total else f"{len(document.rows):,} of {plural(total, 'row')}"
-    facts = [rows, f"snapshot {document.snapshot}", f"published {page.reader.moment(document.published_at)}"]
-    if document.data_through is not None:
-        facts.append(f"data through {page.reader.partition(document.data_through)}")
+    total = response.rows_total if response.rows_total is not None else len(response.rows)
+    rows = plural(total, "row") if len(response.rows) == total else f"{len(response.rows):,} of {plural(total, 'row')}"
+    facts = [rows, f"snapshot {response.snapshot}", f"published {page.reader.moment(response.published_at)}"]
+    if response.data_through is not None:
+        facts.append(f"data through {page.reader.partition(response.data_through)}")
     page.facts(*facts)
-    more = len(document.rows) < total
-    page.next(f"headrace read {document.asset} --format csv --out {document.asset}.csv" if more else f"headrace lineage {document.asset}")
+    more = len(response.rows) < total
+    page.next(f"headrace read {response.asset} --format csv --out {response.asset}.csv" if more else f"headrace lineage {response.asset}")

@@ -23,6 +23,6 @@ def command(
         raise UsageError("receive needs --reason", hint="say why the file comes by hand: --reason TEXT")
     from headrace.operations.receive import receive
 
-    document = receive(invocation.session, source, Path(file).absolute(), key=key, reason=reason or "", progress=invocation.progress())
-    invocation.show(document, render)
-    return 0 if document.state in ("succeeded", "nothing_due") else 1
+    response = receive(invocation.session, source, Path(file).absolute(), key=key, reason=reason or "", progress=invocation.progress())
+    invocation.show(response, render)
+    return 0 if response.state in ("succeeded", "nothing_due") else 1

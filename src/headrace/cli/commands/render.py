@@ -35,22 +35,22 @@ INPUTS = [
 ]
 
 
-def _render(document: RenderResponse, page: Page) -> None:
-    page.head(f"{document.asset}@{document.partition}", f"{document.file}:{document.line}")
+def _render(response: RenderResponse, page: Page) -> None:
+    page.head(f"{response.asset}@{response.partition}", f"{response.file}:{response.line}")
     page.say()
-    page.raw(document.text)
+    page.raw(response.text)
     page.say()
-    for name, value in document.parameters.items():
+    for name, value in response.parameters.items():
         page.say(f"${name} = {value}", indent=2)
-    page.table(INPUTS, [_input(one) for one in document.inputs])
-    if document.columns is not None:
+    page.table(INPUTS, [_input(one) for one in response.inputs])
+    if response.columns is not None:
         page.table(
             [Column("column", gives=1, least=10), Column("type", gives=2, least=8)],
-            [[column.name, column.type] for column in document.columns[:COLUMNS_SHOWN_MAX]],
+            [[column.name, column.type] for column in response.columns[:COLUMNS_SHOWN_MAX]],
         )
     else:
         page.say("its columns are known once it has run", "dim", indent=2)
-    page.next(command_line("try", place(document.asset, document.partition)))
+    page.next(command_line("try", place(response.asset, response.partition)))
 
 
 def _input(one: RenderInput) -> list[str | Cell]:

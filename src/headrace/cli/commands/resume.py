@@ -23,6 +23,6 @@ def command(
         raise UsageError("resume needs a selection", hint="headrace pause lists what is paused; `headrace resume '*'` resumes all")
     from headrace.operations.resume import resume
 
-    document = resume(invocation.session, chosen, exclude=exclude or [], reason=reason, progress=invocation.progress())
-    invocation.show(document, render)
+    response = resume(invocation.session, chosen, exclude=exclude or [], reason=reason, progress=invocation.progress())
+    invocation.show(response, render)
     return 0

@@ -17,6 +17,6 @@ def command(
     """Run again only what failed, was rejected or lost, and hasn't been published since."""
     from headrace.operations.retry import retry
 
-    document = retry(invocation.session, target, reason=reason, progress=invocation.progress())
-    invocation.show(document, render)
-    return 0 if document.state in ("succeeded", "nothing_due") else 1
+    response = retry(invocation.session, target, reason=reason, progress=invocation.progress())
+    invocation.show(response, render)
+    return 0 if response.state in ("succeeded", "nothing_due") else 1

@@ -41,12 +41,12 @@ def command(
         raise UsageError("--again needs --reason", hint="say why published data is computed again: --reason TEXT")
     from headrace.operations.run import run
 
-    document = run(
+    response = run(
         invocation.session, [*(select or []), *(also or [])], exclude=exclude or [], partitions=keys, first=first, last=last,
         again=again, reason=reason, progress=invocation.progress(),
     )  # fmt: skip
-    invocation.show(document, render)
-    return 0 if document.state in ("succeeded", "nothing_due") else 1
+    invocation.show(response, render)
+    return 0 if response.state in ("succeeded", "nothing_due") else 1
 
 
 def _keys(partition: list[str] | None) -> list[str]:

@@ -50,27 +50,27 @@ def command(
         return 0
     from headrace.operations.sql import query as ask
 
-    document = ask(invocation.session, question)
+    response = ask(invocation.session, question)
     if chosen == "json" and out is not None:
         from headrace.operations.encoding import encoded
 
-        replace_file(out, lambda file: file.write(encoded(document) + b"\n"))
+        replace_file(out, lambda file: file.write(encoded(response) + b"\n"))
     elif chosen == "json":
-        invocation.json(document)
+        invocation.json(response)
     else:
-        _render(document, Page(invocation.screen, invocation.reader, invocation.suffix))
+        _render(response, Page(invocation.screen, invocation.reader, invocation.suffix))
     return 0
 
 
 def _attach(invocation: Invocation) -> int:
     from headrace.operations.attach import attach
 
-    document = attach(invocation.session)
+    response = attach(invocation.session)
     if invocation.options.json:
-        invocation.json(document)
+        invocation.json(response)
         return 0
-    _statement(document, Page(invocation.screen, None))
-    invocation.note(document.note)
+    _statement(response, Page(invocation.screen, None))
+    invocation.note(response.note)
     return 0
 
 
@@ -94,19 +94,19 @@ def _write(invocation: Invocation, question: Question, form: str, out: Path | No
         invocation.note(f"{out}: as {form}")
 
 
-def _render(document: SqlResponse, page: Page) -> None:
-    page.head(joined(document.tables))
+def _render(response: SqlResponse, page: Page) -> None:
+    page.head(joined(response.tables))
     page.say()
-    grid(page, document.columns, document.rows)
+    grid(page, response.columns, response.rows)
     page.say()
-    rows = plural(len(document.rows), "row")
-    snapshot = "nothing is published" if document.snapshot is None else f"snapshot {document.snapshot}"
-    made = "" if document.at is None else f"of {page.reader.moment(document.at)}"
-    shown = f"the first {rows}; --limit N shows more" if document.truncated else rows
-    page.facts(shown, f"{snapshot} {made}".strip(), seconds(document.seconds))
-    page.next(command_line("lineage", document.tables[0]) if document.tables else "headrace ls")
+    rows = plural(len(response.rows), "row")
+    snapshot = "nothing is published" if response.snapshot is None else f"snapshot {response.snapshot}"
+    made = "" if response.at is None else f"of {page.reader.moment(response.at)}"
+    shown = f"the first {rows}; --limit N shows more" if response.truncated else rows
+    page.facts(shown, f"{snapshot} {made}".strip(), seconds(response.seconds))
+    page.next(command_line("lineage", response.tables[0]) if response.tables else "headrace ls")
 
 
-def _statement(document: AttachResponse, page: Page) -> None:
+def _statement(response: AttachResponse, page: Page) -> None:
     """Alone on standard output: it is piped into DuckDB."""
-    page.raw(document.statement)
+    page.raw(response.statement)

@@ -40,11 +40,11 @@ def command(
 
         invocation.show(figures.explain(invocation.session, explain, chosen, window=window), figure_page.render)
         return 0
-    document = status(invocation.session, chosen, window=window or WINDOW)
-    invocation.show(document, _render)
+    response = status(invocation.session, chosen, window=window or WINDOW)
+    invocation.show(response, _render)
     if said := elsewhere(invocation.session):
         invocation.note(f"{said}; {CORRECT}")
-    return int(exit_code and any(consumer.state != "served" for consumer in document.consumers))
+    return int(exit_code and any(consumer.state != "served" for consumer in response.consumers))
 
 
 COLUMNS = [
@@ -59,21 +59,21 @@ COLUMNS = [
 FACTS = [Column("", least=10), Column("", gives=1, least=20)]
 
 
-def _render(document: StatusResponse, page: Page) -> None:
-    stands = " (replay stands still)" if document.clock == "replay" and document.runtime == "running" else ""
-    page.facts(document.project, document.env, page.reader.clock(), f"runtime {document.runtime}{stands}", style="bold")
+def _render(response: StatusResponse, page: Page) -> None:
+    stands = " (replay stands still)" if response.clock == "replay" and response.runtime == "running" else ""
+    page.facts(response.project, response.env, page.reader.clock(), f"runtime {response.runtime}{stands}", style="bold")
     page.say()
-    page.table(COLUMNS, [_row(consumer, page) for consumer in document.consumers])
-    if not document.consumers:
+    page.table(COLUMNS, [_row(consumer, page) for consumer in response.consumers])
+    if not response.consumers:
         page.say("no consumers: nobody has said who needs what by when (consumers.yaml)", indent=2)
     page.say()
-    page.table(FACTS, _facts(document, page), header=False)
-    _files(document, page)
-    _repairs([row for row in document.repairs if row.incident is None], page)
-    past(document.restated, document.proposed, page)
+    page.table(FACTS, _facts(response, page), header=False)
+    _files(response, page)
+    _repairs([row for row in response.repairs if row.incident is None], page)
+    past(response.restated, response.proposed, page)
     page.say()
-    page.say(document.headline)
-    page.next(document.next, None if document.holding is None else document.holding.command)
+    page.say(response.headline)
+    page.next(response.next, None if response.holding is None else response.holding.command)
 
 
 def _repairs(rows: Sequence[RepairRow], page: Page) -> None:
@@ -95,64 +95,64 @@ def _row(consumer: ConsumerRow, page: Page) -> list[str | Cell]:
     ]  # fmt: skip
 
 
-def _facts(document: StatusResponse, page: Page) -> list[list[str | Cell]]:
-    counts = document.assets
+def _facts(response: StatusResponse, page: Page) -> list[list[str | Cell]]:
+    counts = response.assets
     said = [
         f"{n} {state}"
         for state, n in (("fresh", counts.fresh), ("behind", counts.behind), ("stale", counts.stale), ("never", counts.never))
         if n
     ]
     said += [f"{n} {state}" for state, n in (("in quarantine", counts.quarantined), ("unchecked", counts.unchecked)) if n]
-    assets: list[str | Cell] = [Cell("assets".ljust(_label_width(document)), "dim"), " · ".join(said) or "none"]
-    rows = [*_availability(document), assets]
-    waiting = document.quarantine
+    assets: list[str | Cell] = [Cell("assets".ljust(_label_width(response)), "dim"), " · ".join(said) or "none"]
+    rows = [*_availability(response), assets]
+    waiting = response.quarantine
     if waiting.partitions:
         rows.append([Cell("quarantine", "dim"), _waiting(waiting.deliveries, waiting.partitions, waiting.rows)])
-    if document.incidents_open > (0 if document.holding is None else document.holding.causes):
-        rows.append([Cell("incidents", "dim"), f"{document.incidents_open} open: headrace incidents"])
-    for outage in document.outages:
+    if response.incidents_open > (0 if response.holding is None else response.holding.causes):
+        rows.append([Cell("incidents", "dim"), f"{response.incidents_open} open: headrace incidents"])
+    for outage in response.outages:
         over = f"{outage.text} (over; {command_line('incident', outage.incident)})"
         rows.append([Cell("outage", "dim"), Cell(over, "warn")])
-    if document.lake is not None and document.lake.damaged:
-        looked = f"{document.lake.looked_at_24h} of {plural(document.lake.files, 'file')} looked at within 24 h"
-        rows.append([Cell("lake", "dim"), Cell(f"{document.lake.damaged} damaged; {looked}", "bad")])
-    if document.undelivered:
-        rows.append([Cell("messages", "dim"), Cell(f"{document.undelivered} couldn't be sent: headrace notify", "warn")])
-    for one in document.paused[:PAUSED_SHOWN_MAX]:
+    if response.lake is not None and response.lake.damaged:
+        looked = f"{response.lake.looked_at_24h} of {plural(response.lake.files, 'file')} looked at within 24 h"
+        rows.append([Cell("lake", "dim"), Cell(f"{response.lake.damaged} damaged; {looked}", "bad")])
+    if response.undelivered:
+        rows.append([Cell("messages", "dim"), Cell(f"{response.undelivered} couldn't be sent: headrace notify", "warn")])
+    for one in response.paused[:PAUSED_SHOWN_MAX]:
         until = f", until {page.reader.moment(one.until)}" if one.until else ""
         rows.append([Cell("paused", "dim"), f"{one.node}: {one.reason} (by {one.by}{until})"])
-    if len(document.paused) > PAUSED_SHOWN_MAX:
-        rows.append([Cell("", "dim"), f"and {len(document.paused) - PAUSED_SHOWN_MAX} more: headrace pause"])
+    if len(response.paused) > PAUSED_SHOWN_MAX:
+        rows.append([Cell("", "dim"), f"and {len(response.paused) - PAUSED_SHOWN_MAX} more: headrace pause"])
     return rows
 
 
-def _availability(document: StatusResponse) -> list[list[str | Cell]]:
+def _availability(response: StatusResponse) -> list[list[str | Cell]]:
     """Served, next to what other tools would say."""
     rows: list[list[str | Cell]] = []
-    if document.availability_text:
-        rows.append([Cell("honest availability", "dim"), document.availability_text])
-        rows += [[Cell("", "dim"), said] for said in document.corrections]
-    if document.classic_uptime is not None:
-        rows.append([Cell("classic uptime", "dim"), document.uptime_text])
-    if document.promises_weakened:
-        said = f"{plural(document.promises_weakened, 'promise')} weakened within {document.window}; the past is evaluated by those before"
+    if response.availability_text:
+        rows.append([Cell("honest availability", "dim"), response.availability_text])
+        rows += [[Cell("", "dim"), said] for said in response.corrections]
+    if response.classic_uptime is not None:
+        rows.append([Cell("classic uptime", "dim"), response.uptime_text])
+    if response.promises_weakened:
+        said = f"{plural(response.promises_weakened, 'promise')} weakened within {response.window}; the past is evaluated by those before"
         rows.append([Cell("promises", "dim"), said])
     return rows
 
 
-def _label_width(document: StatusResponse) -> int:
+def _label_width(response: StatusResponse) -> int:
     """Labels are as wide as the widest asset whose path is shown, so that what they say stands in one column."""
-    labels = ["assets", *(files.asset for files in document.files)]
-    labels += ["honest availability"] if document.availability_text else []
-    labels += ["quarantine"] if document.quarantine.partitions else []
+    labels = ["assets", *(files.asset for files in response.files)]
+    labels += ["honest availability"] if response.availability_text else []
+    labels += ["quarantine"] if response.quarantine.partitions else []
     return max(map(len, labels))
 
 
-def _files(document: StatusResponse, page: Page) -> None:
+def _files(response: StatusResponse, page: Page) -> None:
     """Where what was written can be opened; never cut, people paste it."""
-    for files in document.files:
+    for files in response.files:
         for path in files.paths[:PATHS_SHOWN_MAX]:
-            page.raw(f"  {files.asset.ljust(_label_width(document))}  {path}")
+            page.raw(f"  {files.asset.ljust(_label_width(response))}  {path}")
         if len(files.paths) > PATHS_SHOWN_MAX:
             page.say(f"and {len(files.paths) - PATHS_SHOWN_MAX} more files", indent=4)
 

@@ -13,6 +13,6 @@ def command(invocation: Invocation) -> int:
     """
     from headrace.operations.tick import tick
 
-    document = tick(invocation.session, progress=invocation.progress())
-    invocation.show(document, render)
+    response = tick(invocation.session, progress=invocation.progress())
+    invocation.show(response, render)
     return 0

@@ -29,32 +29,32 @@ def command(
     """Compute and audit one partition as the files stand, and publish nothing."""
     from headrace.operations.try_asset import try_asset
 
-    document = try_asset(invocation.session, target, limit=limit, parameters=parameters(setting))
-    invocation.show(document, _render)
-    return 1 if document.state in FAILED else 0
+    response = try_asset(invocation.session, target, limit=limit, parameters=parameters(setting))
+    invocation.show(response, _render)
+    return 1 if response.state in FAILED else 0
 
 
-def _render(document: TryResponse, page: Page) -> None:
-    page.head(f"{document.asset}@{document.partition}", "a try: nothing was published")
+def _render(response: TryResponse, page: Page) -> None:
+    page.head(f"{response.asset}@{response.partition}", "a try: nothing was published")
     page.say()
-    if document.error is not None:
-        error(document.error, page, f"{document.asset}@{document.partition}")
-    if document.rows:
-        grid(page, document.columns, document.rows)
+    if response.error is not None:
+        error(response.error, page, f"{response.asset}@{response.partition}")
+    if response.rows:
+        grid(page, response.columns, response.rows)
         page.say()
-    if document.checks:
-        page.table(CHECKS, [_check(check) for check in document.checks])
+    if response.checks:
+        page.table(CHECKS, [_check(check) for check in response.checks])
         page.say()
-    for line in document.log:
+    for line in response.log:
         page.say(line, "dim", indent=2)
-    rows = "" if document.rows_total is None else plural(document.rows_total, "row")
-    page.facts(states.mark(document.state), rows, seconds(document.seconds), document.reason or "", style=_style(document))
-    shown = command_line("render", place(document.asset, document.partition))
-    page.next("headrace apply" if document.state not in FAILED else shown)
+    rows = "" if response.rows_total is None else plural(response.rows_total, "row")
+    page.facts(states.mark(response.state), rows, seconds(response.seconds), response.reason or "", style=_style(response))
+    shown = command_line("render", place(response.asset, response.partition))
+    page.next("headrace apply" if response.state not in FAILED else shown)
 
 
-def _style(document: TryResponse) -> str:
-    return "bad" if document.state in FAILED else "good" if document.state == "passed" else "warn"
+def _style(response: TryResponse) -> str:
+    return "bad" if response.state in FAILED else "good" if response.state == "passed" else "warn"
 
 
 CHECKS = [

@@ -23,28 +23,28 @@ def command(
 
     DuckDB binds the SQL statements for about a second; the next `validate` goes on from there.
     """
-    document = validate(invocation.session, progress=invocation.progress(), bind_all=bind)
-    invocation.show(document, _render, clock=False)
-    return 0 if document.ok else 1
+    response = validate(invocation.session, progress=invocation.progress(), bind_all=bind)
+    invocation.show(response, _render, clock=False)
+    return 0 if response.ok else 1
 
 
-def _render(document: ValidateResponse, page: Page) -> None:
-    for problem in document.problems[:SHOWN_MAX]:
+def _render(response: ValidateResponse, page: Page) -> None:
+    for problem in response.problems[:SHOWN_MAX]:
         _problem(problem, page)
-    if len(document.problems) > SHOWN_MAX:
-        page.say(f"and {plural(len(document.problems) - SHOWN_MAX, 'more problem')}; headrace validate --json lists all")
-    if document.binding is not None and document.binding.left:
-        left = plural(document.binding.left, "SQL statement")
-        page.say(f"{left} of {document.binding.statements:,} not bound yet: headrace validate --bind", "warn")
-    errors = sum(problem.severity == "error" for problem in document.problems)
-    warnings = len(document.problems) - errors
+    if len(response.problems) > SHOWN_MAX:
+        page.say(f"and {plural(len(response.problems) - SHOWN_MAX, 'more problem')}; headrace validate --json lists all")
+    if response.binding is not None and response.binding.left:
+        left = plural(response.binding.left, "SQL statement")
+        page.say(f"{left} of {response.binding.statements:,} not bound yet: headrace validate --bind", "warn")
+    errors = sum(problem.severity == "error" for problem in response.problems)
+    warnings = len(response.problems) - errors
     said = [plural(errors, "error")] * bool(errors) + [plural(warnings, "warning")] * bool(warnings)
-    if document.ok:
-        page.facts("✓ valid", counted(document.counts), *said, style="good")
+    if response.ok:
+        page.facts("✓ valid", counted(response.counts), *said, style="good")
         page.next("headrace status")
     else:
         page.facts("✗ not valid", *said, style="bad")
-        page.next(f"headrace explain {document.problems[0].code}")
+        page.next(f"headrace explain {response.problems[0].code}")
 
 
 def _problem(problem: ProblemRow, page: Page) -> None:

@@ -23,9 +23,9 @@ def command(
     return 0
 
 
-def _render(document: WaiveResponse, page: Page) -> None:
-    page.say(f"✓ {document.consumer}@{document.interval}, due {page.reader.moment(document.due_at)}, is waived: {document.reason}", "good")
-    if document.backlog:
-        page.say(f"still missing: {joined(document.backlog, 6)}", indent=2)
+def _render(response: WaiveResponse, page: Page) -> None:
+    page.say(f"✓ {response.consumer}@{response.interval}, due {page.reader.moment(response.due_at)}, is waived: {response.reason}", "good")
+    if response.backlog:
+        page.say(f"still missing: {joined(response.backlog, 6)}", indent=2)
     page.clock_note()
     page.next("headrace status")

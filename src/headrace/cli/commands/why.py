@@ -27,48 +27,48 @@ def command(
     return 0
 
 
-def _render(document: WhyResponse, page: Page) -> None:
-    page.head(document.subject, states.mark(document.state))
-    page.say(document.verdict, "" if document.state in ("published", "served") else "warn")
-    ledger = _ledger(document)
+def _render(response: WhyResponse, page: Page) -> None:
+    page.head(response.subject, states.mark(response.state))
+    page.say(response.verdict, "" if response.state in ("published", "served") else "warn")
+    ledger = _ledger(response)
     if ledger is not None:
         ledgering.show(ledger, page)
-    _waits(document, page, told=ledger is not None and ledger.open)
-    if document.last is not None:
+    _waits(response, page, told=ledger is not None and ledger.open)
+    if response.last is not None:
         page.say()
-        page.say(f"{document.last.subject} {document.last.interval} was there {page.reader.moment(document.last.to)}.")
-        ledgering.show(document.last, page)
-    if document.also_waiting:
+        page.say(f"{response.last.subject} {response.last.interval} was there {page.reader.moment(response.last.to)}.")
+        ledgering.show(response.last, page)
+    if response.also_waiting:
         page.say(
-            f"{plural(document.also_waiting, 'other partition')} of it {'waits' if document.also_waiting == 1 else 'wait'} too", indent=2
+            f"{plural(response.also_waiting, 'other partition')} of it {'waits' if response.also_waiting == 1 else 'wait'} too", indent=2
         )
-    past(document.restated, [], page)
+    past(response.restated, [], page)
     repairs = {
-        (row.node, row.partition): row.repair for row in document.waiting_for if row.repair is not None and row.repair.incident is None
+        (row.node, row.partition): row.repair for row in response.waiting_for if row.repair is not None and row.repair.incident is None
     }
     for one in list(repairs.values())[:REPAIRS_SHOWN_MAX]:
         repair(one, page)
-    page.next(document.next)
+    page.next(response.next)
 
 
-def _ledger(document: WhyResponse) -> LedgerRow | None:
+def _ledger(response: WhyResponse) -> LedgerRow | None:
     """The document's own wait; None where none has begun."""
-    if document.segments is None:
+    if response.segments is None:
         return None
-    fields = {name: getattr(document, name) for name in LedgerRow.__struct_fields__ if name != "interval"}
-    return LedgerRow(interval=document.interval or "", **fields)
+    fields = {name: getattr(response, name) for name in LedgerRow.__struct_fields__ if name != "interval"}
+    return LedgerRow(interval=response.interval or "", **fields)
 
 
-def _waits(document: WhyResponse, page: Page, *, told: bool) -> None:
+def _waits(response: WhyResponse, page: Page, *, told: bool) -> None:
     """What it waits for; where a ledger tells of it already, only what is at the end of it, each once."""
-    rows = document.waiting_for
+    rows = response.waiting_for
     if told:
         rows = list({(row.node, row.partition): row for row in rows if row.kind not in ("partition", "stopped")}.values())
     for row in rows[:SHOWN_MAX]:
-        _waiting(row, page, document.verdict)
+        _waiting(row, page, response.verdict)
     if len(rows) > SHOWN_MAX:
         more = plural(len(rows) - SHOWN_MAX, "more thing")
-        if document.waiting_limited:
+        if response.waiting_limited:
             page.say(f"and at least {more}; --json has the first {len(rows):,}", indent=2)
         else:
             page.say(f"and {more}; --json has all", indent=2)

@@ -20,20 +20,20 @@ def command(
     """Take a publication back: readers see nothing of that partition any more, and what was made of it is stale."""
     from headrace.operations.withdraw import withdraw
 
-    document = withdraw(invocation.session, target, reason=reason, progress=invocation.progress())
-    invocation.show(document, _render)
+    response = withdraw(invocation.session, target, reason=reason, progress=invocation.progress())
+    invocation.show(response, _render)
     return 0
 
 
-def _render(document: WithdrawResponse, page: Page) -> None:
-    rows = plural(document.rows, "row")
-    name = f"{document.asset}@{document.partition}" if document.partition != "*" else document.asset
+def _render(response: WithdrawResponse, page: Page) -> None:
+    rows = plural(response.rows, "row")
+    name = f"{response.asset}@{response.partition}" if response.partition != "*" else response.asset
     page.say(
-        f"✓ {name} is withdrawn: readers see none of its {rows} any more (published {page.reader.moment(document.published_at)})", "good"
+        f"✓ {name} is withdrawn: readers see none of its {rows} any more (published {page.reader.moment(response.published_at)})", "good"
     )
-    for row in document.stale[:10]:
+    for row in response.stale[:10]:
         page.say(f"stale now: {row.node} {span(row.partitions)}", indent=2)
-    if document.consumers:
-        page.say(f"read by {joined(document.consumers)}", indent=2)
+    if response.consumers:
+        page.say(f"read by {joined(response.consumers)}", indent=2)
     page.clock_note()
     page.next(f"headrace why {name}")

@@ -24,7 +24,7 @@ def code(session: Session, name: str, version: int | None) -> CodeResponse:
     assert declared is not None
     file = declared.place.file
     if session.store is None:
-        return _document(node, file, declared.place.line, None, None, [])
+        return _response(node, file, declared.place.line, None, None, [])
     with session.store.read() as tx:
         found = applied_files.of_file(tx, file, VERSIONS_MAX)
         changed = [one for one, older in pairwise([*found, None]) if one is not None and (older is None or one.hash != older.hash)]
@@ -36,9 +36,9 @@ def code(session: Session, name: str, version: int | None) -> CodeResponse:
             )
         text = applied_files.text(tx, chosen.hash) if chosen is not None and chosen.hash is not None else None
     rows = [CodeVersionRow(version=one.version, at=session.instant(one.applied_at), by=one.actor) for one in kept]
-    return _document(node, file, declared.place.line, None if chosen is None else chosen.version, text, rows)
+    return _response(node, file, declared.place.line, None if chosen is None else chosen.version, text, rows)
 
 
-def _document(node: str, file: str, line: int, version: int | None, text: str | None, versions: list[CodeVersionRow]) -> CodeResponse:
+def _response(node: str, file: str, line: int, version: int | None, text: str | None, versions: list[CodeVersionRow]) -> CodeResponse:
     language = _LANGUAGES.get(PurePosixPath(file).suffix, "text")
     return CodeResponse(node=node, file=file, line=line, language=language, version=version, text=text, versions=versions)

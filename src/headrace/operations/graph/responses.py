@@ -1,4 +1,4 @@
-"""The document of a view of the graph."""
+"""The response of a view of the graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The document of `status`: consumers first, then what holds them up."""
+"""The response of `status`: consumers first, then what holds them up."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def daily_report(
         ]
     )
     title = f"New York departures, {day.day} {day:%B %Y}"
-    (ctx.output_directory / "report.html").write_text(_document(title, page), encoding="utf-8")
+    (ctx.output_directory / "report.html").write_text(_response(title, page), encoding="utf-8")
 
 
 def _headline(day: date, carriers: list[dict], threshold: int) -> str:
@@ -150,7 +150,7 @@ def _table(columns: list[str], body: str, numbers: range) -> str:
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _document(title: str, body: str) -> str:
+def _response(title: str, body: str) -> str:
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>\n"

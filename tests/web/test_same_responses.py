@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 from door_lab import Opened, opened
-from serve_lab import deliver, document, headrace, project, write
+from serve_lab import deliver, headrace, project, response, write
 
 from headrace.operations.runs import FAILED
 from headrace.web import openapi
@@ -79,7 +79,7 @@ def test_an_endpoint_says_what_the_command_says(door: Opened, path: str) -> None
     """Would catch: a page that shows another number than the command, because it was worked out a second time."""
     answer = door.get(f"/api/v1/{path}")
     assert answer.status == 200, answer.body
-    assert answer.json == document(door.root, *SAME[path])
+    assert answer.json == response(door.root, *SAME[path])
 
 
 @pytest.mark.parametrize("path", [*SAME, *ALONE])
@@ -87,7 +87,7 @@ def test_an_answer_is_as_it_is_described(door: Opened, path: str) -> None:
     """Would catch: a type that a client was generated from, and that the answer hasn't."""
     answer = door.get(f"/api/v1/{path}")
     assert answer.status == 200, answer.body
-    found = openapi.document()
+    found = openapi.description()
     jsonschema.Draft202012Validator({**_schema_of(found, path), "components": found["components"]}).validate(answer.json)
 
 

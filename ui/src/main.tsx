@@ -2,7 +2,7 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { RouterProvider } from "react-router/dom";
-import { queries } from "./api/documents";
+import { queries } from "./api/responses";
 import { beginLive } from "./api/live";
 import { router } from "./app/routes";
 import { applyTheme } from "./app/theme";

@@ -2,8 +2,8 @@
 // is done than what was shown. An act that takes long is followed until it is over.
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { ask, Problem, problemOf, type Document, type GetPath, type Parameters, type Schema } from "./client";
-import { queries } from "./documents";
+import { ask, Problem, problemOf, type ResponseOf, type GetPath, type Parameters, type Schema } from "./client";
+import { queries } from "./responses";
 
 const AGREE = "x-headrace-agree";
 /** A page of another site, or a form, can't send it. */
@@ -16,7 +16,7 @@ type Act = Progress & { document: unknown; problem: Schema["ProblemResponse"] | 
 
 /** What an act would do, as it is now; it doesn't change while it is looked at. */
 export function usePlan<P extends GetPath>(path: P, params: Parameters<P>, enabled = true) {
-  return useQuery<Planned<Document<P>>, Problem>({
+  return useQuery<Planned<ResponseOf<P>>, Problem>({
     queryKey: [path, params, "plan"],
     queryFn: async ({ signal }) => {
       const { document, headers } = await ask(path, params, signal);

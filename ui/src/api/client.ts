@@ -1,4 +1,4 @@
-// Documents of the API, typed by the server's own description: paths and parameters that it doesn't have don't compile.
+// Responses of the API, typed by the server's own description: paths and parameters that it doesn't have don't compile.
 import createClient from "openapi-fetch";
 import type { components, paths } from "./schema";
 
@@ -6,7 +6,7 @@ export type Schema = components["schemas"];
 export type GetPath = { [P in keyof paths]: paths[P] extends { get: { responses: { 200: unknown } } } ? P : never }[keyof paths];
 type Operation<P extends GetPath> = paths[P] extends { get: infer O } ? O : never;
 export type Parameters<P extends GetPath> = Operation<P> extends { parameters: infer A } ? Omit<A, "header" | "cookie"> : never;
-export type Document<P extends GetPath> = Operation<P> extends { responses: { 200: { content: { "application/json": infer D } } } } ? D : never;
+export type ResponseOf<P extends GetPath> = Operation<P> extends { responses: { 200: { content: { "application/json": infer D } } } } ? D : never;
 
 type Refused = Schema["RefusedRow"];
 
@@ -31,14 +31,14 @@ export const client = createClient<paths>({ baseUrl: "/" });
 /** When the server last gave a document, by the browser's clock. */
 export const answered = { at: Date.now() };
 
-/** The document at a path. Throws Problem, also where the server can't be reached (status 0). */
-export async function read<P extends GetPath>(path: P, params: Parameters<P>, signal?: AbortSignal): Promise<Document<P>> {
+/** The response at a path. Throws Problem, also where the server can't be reached (status 0). */
+export async function read<P extends GetPath>(path: P, params: Parameters<P>, signal?: AbortSignal): Promise<ResponseOf<P>> {
   return (await ask(path, params, signal)).document;
 }
 
 /** The same with the answer's headers. */
-export async function ask<P extends GetPath>(path: P, params: Parameters<P>, signal?: AbortSignal): Promise<{ document: Document<P>; headers: Headers }> {
-  const get = client.GET as unknown as (path: string, init: unknown) => Promise<{ data?: Document<P>; error?: unknown; response: Response }>;
+export async function ask<P extends GetPath>(path: P, params: Parameters<P>, signal?: AbortSignal): Promise<{ document: ResponseOf<P>; headers: Headers }> {
+  const get = client.GET as unknown as (path: string, init: unknown) => Promise<{ data?: ResponseOf<P>; error?: unknown; response: Response }>;
   const found = await get(path, { params, signal }).catch((error: unknown) => {
     if (signal?.aborted) throw error;
     throw new Problem(0, "The server can’t be reached.", "Is it still running? headrace serve starts it.");

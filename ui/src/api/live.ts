@@ -2,7 +2,7 @@
 // on the screen be fetched again, at most once in COALESCE_MS; the server answers "not changed" for those that it doesn't concern.
 import { useSyncExternalStore } from "react";
 import { answered, type Schema } from "./client";
-import { queries } from "./documents";
+import { queries } from "./responses";
 
 /** `since` is when the server was last heard before it became so. */
 export type Live = { state: "live" | "connecting" | "stale"; since: number };

@@ -1,7 +1,7 @@
 // Find anything: pages at once, everything else as the server finds it.
 import { useDeferredValue, useEffect, useState, type KeyboardEvent } from "react";
 import { useNavigate } from "react-router";
-import { useDocument } from "../api/documents";
+import { useResponse } from "../api/responses";
 import { Dialog } from "../parts/Dialog";
 import { addressOf } from "../parts/addresses";
 import { NAVIGATION } from "./navigation";
@@ -12,7 +12,7 @@ export function Palette({ close }: { close: () => void }) {
   const [typed, setTyped] = useState("");
   const [at, setAt] = useState(0);
   const query = useDeferredValue(typed.trim());
-  const found = useDocument("/api/v1/search", { query: { q: query, limit: 20 } }, query !== "");
+  const found = useResponse("/api/v1/search", { query: { q: query, limit: 20 } }, query !== "");
   const navigate = useNavigate();
 
   const pages = NAVIGATION.filter((entry) => entry.name.toLowerCase().includes(typed.trim().toLowerCase()));

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "react";
 import { Link, NavLink, Outlet, useLocation, useNavigate } from "react-router";
 import type { Problem, Schema } from "../api/client";
-import { useStatus } from "../api/documents";
+import { useStatus } from "../api/responses";
 import { useLive } from "../api/live";
 import { lasting } from "../parts/durations";
 import { Clock } from "../parts/Time";

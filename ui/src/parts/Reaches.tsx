@@ -1,5 +1,5 @@
 // Whom an act on these nodes reaches, said before it is done.
-import { useDocument } from "../api/documents";
+import { useResponse } from "../api/responses";
 import { Refusal } from "./Page";
 import { many } from "./words";
 
@@ -7,7 +7,7 @@ import { many } from "./words";
 const NAMED_MAX = 8;
 
 export function Reaches({ select }: { select: readonly string[] }) {
-  const found = useDocument("/api/v1/effect", { query: { select: [...select] } }, select.length > 0);
+  const found = useResponse("/api/v1/effect", { query: { select: [...select] } }, select.length > 0);
   if (!select.length) return null;
   if (found.error) return <Refusal problem={found.error} />;
   if (!found.data || found.isPlaceholderData) return <p role="status" className="muted">Looking whom it reaches…</p>;

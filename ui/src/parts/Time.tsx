@@ -1,5 +1,5 @@
 // Times are of the project's zone, as on the command line and in the server's sentences; the header names it once.
-import { useStatus } from "../api/documents";
+import { useStatus } from "../api/responses";
 import { lasting } from "./durations";
 
 function parts(at: Date, zone: string | undefined): Partial<Record<Intl.DateTimeFormatPartTypes, string>> {

@@ -1,7 +1,7 @@
 // One source or asset: how it stands and why, and its parts, each fetched when it is opened.
 import { Link, useParams, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { addressOf } from "../../parts/addresses";
 import { Command } from "../../parts/Command";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
@@ -39,7 +39,7 @@ const PARTS: readonly Part[] = [
 export function Asset() {
   const { name = "" } = useParams();
   usePageTitle(name);
-  return <Loaded document={useDocument("/api/v1/assets/{name}", { path: { name } })} heading={name}>{(document) => <AssetOf key={name} document={document} />}</Loaded>;
+  return <Loaded document={useResponse("/api/v1/assets/{name}", { path: { name } })} heading={name}>{(document) => <AssetOf key={name} document={document} />}</Loaded>;
 }
 
 function AssetOf({ document }: { document: Node }) {
@@ -86,7 +86,7 @@ function actsOf({ node, partitions }: Node): readonly ActName[] {
 
 function Why({ name, incident }: { name: string; incident: string | null }) {
   return (
-    <Loaded document={useDocument("/api/v1/why/{subject}", { path: { subject: name } })}>
+    <Loaded document={useResponse("/api/v1/why/{subject}", { path: { subject: name } })}>
       {(why) => (
         <div className="notice tone-warn">
           <div>

@@ -1,7 +1,7 @@
 // The catalog: sources and assets by what is searched for. What is asked stands in the address.
 import { useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { usePages } from "../../api/documents";
+import { usePages } from "../../api/responses";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { wordOf } from "../../parts/State";
 import { AssetTable } from "./AssetTable";

@@ -1,7 +1,7 @@
 // What is checked before anybody sees the data, and what it came to.
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Shape, State, toneOf, wordOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
@@ -25,7 +25,7 @@ export function Checks({ name }: { name: string }) {
   const [params] = useSearchParams();
   const wanted = params.get("check");
   return (
-    <Loaded document={useDocument("/api/v1/checks", { query: { select: [name], history: HISTORY } })}>
+    <Loaded document={useResponse("/api/v1/checks", { query: { select: [name], history: HISTORY } })}>
       {(all) => {
         const rows = wanted ? all.filter((one) => one.check === wanted) : all;
         return (

@@ -1,7 +1,7 @@
 // The file that declares a node, as it was applied, and its versions.
 import { useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Time } from "../../parts/Time";
 
@@ -10,7 +10,7 @@ export function Code({ name }: { name: string }) {
   const version = Number(params.get("version")) || null;
   const choose = (wanted: number) => setParams({ part: "code", version: `${wanted}` }, { replace: true, preventScrollReset: true });
   return (
-    <Loaded document={useDocument("/api/v1/assets/{name}/code", { path: { name }, query: version ? { version } : {} })}>
+    <Loaded document={useResponse("/api/v1/assets/{name}/code", { path: { name }, query: version ? { version } : {} })}>
       {(code) => (
         <Panel title={`${code.file}:${code.line}`} aside={`${code.language}${code.version === null ? "" : `, as of version ${code.version} of the project`}`}>
           {code.text === null ? <Empty>It was never applied, or is no text. <code>headrace apply</code> puts it into force.</Empty> : <pre className="code" tabIndex={0} role="group" aria-label="Code"><code>{code.text}</code></pre>}

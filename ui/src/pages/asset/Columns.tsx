@@ -1,7 +1,7 @@
 // The columns as they are published beside what the contract promises of them.
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 
@@ -10,7 +10,7 @@ type Row = { name: string; published: Schema["NodeColumnRow"] | undefined; promi
 
 export function Columns({ name, columns }: { name: string; columns: readonly Schema["NodeColumnRow"][] }) {
   return (
-    <Loaded document={useDocument("/api/v1/contract/{node}", { path: { node: name } })}>
+    <Loaded document={useResponse("/api/v1/contract/{node}", { path: { node: name } })}>
       {(contract) => {
         const rows = joined(columns, contract.columns);
         return (

@@ -1,7 +1,7 @@
 // What arrived at a source: when, against when it was expected; and what became of it.
 import { useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Against } from "../../parts/Against";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { State } from "../../parts/State";
@@ -20,7 +20,7 @@ const keyOf = (row: Row) => `${row.partition} ${row.path} ${row.observed_at}`;
 export function Deliveries({ name, learnt }: { name: string; learnt: Schema["LearntRow"] | null }) {
   return (
     <>
-      <Loaded document={useDocument("/api/v1/deliveries/{source}", { path: { source: name }, query: { limit: SHOWN } })}>
+      <Loaded document={useResponse("/api/v1/deliveries/{source}", { path: { source: name }, query: { limit: SHOWN } })}>
         {(rows) => rows.length ? <Arrivals rows={rows} /> : <Panel title="Deliveries"><Empty><strong>Nothing has arrived yet.</strong> <code>{`headrace why ${name}`}</code> says where it is looked for, and when last.</Empty></Panel>}
       </Loaded>
       {learnt && <Learnt row={learnt} />}

@@ -1,7 +1,7 @@
 // How the newest delivery that differed did so from what was expected, and what the files change of the contract.
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
@@ -18,7 +18,7 @@ const COLUMNS: readonly Column<Change>[] = [
 export function Drift({ name }: { name: string }) {
   const history = <Link to={`/contracts/${encodeURIComponent(name)}`}>What it is held to, and how that changed</Link>;
   return (
-    <Loaded document={useDocument("/api/v1/contract/{node}/diff", { path: { node: name } })}>
+    <Loaded document={useResponse("/api/v1/contract/{node}/diff", { path: { node: name } })}>
       {({ changes, partition, at }) => (
         <Panel title="Schema against what was expected" aside={history}>
           {changes.length ? (

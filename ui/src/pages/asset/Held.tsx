@@ -1,6 +1,6 @@
 // A partition that waits in quarantine: why, and some of its rows.
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Table, type Column } from "../../parts/Table";
 
 type Row = Schema["QuarantineRow"];
@@ -8,7 +8,7 @@ const SAID: Record<string, string> = { dropped: "Dropped", accepted: "An excepti
 
 /** What waits of a partition. */
 export function useHeld(node: string, partition: string, enabled: boolean): readonly Row[] {
-  const found = useDocument("/api/v1/quarantine", { query: { target: partition === "*" ? node : `${node}@${partition}` } }, enabled);
+  const found = useResponse("/api/v1/quarantine", { query: { target: partition === "*" ? node : `${node}@${partition}` } }, enabled);
   return enabled && found.data && !found.isPlaceholderData ? found.data : [];
 }
 

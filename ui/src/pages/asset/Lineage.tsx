@@ -1,7 +1,7 @@
 // Where columns come from and go to; one column, or all of them.
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 
@@ -17,7 +17,7 @@ const keyOf = (row: Row) => `${row.column} ${row.via} ${row.transformation}`;
 export function Lineage({ name, columns }: { name: string; columns: readonly Schema["NodeColumnRow"][] }) {
   const [params, setParams] = useSearchParams();
   const column = params.get("column") ?? "";
-  const found = useDocument("/api/v1/lineage/{column}", { path: { column: column ? `${name}.${column}` : name } });
+  const found = useResponse("/api/v1/lineage/{column}", { path: { column: column ? `${name}.${column}` : name } });
   const choose = (wanted: string) => setParams(wanted ? { part: "lineage", column: wanted } : { part: "lineage" }, { replace: true, preventScrollReset: true });
   return (
     <>

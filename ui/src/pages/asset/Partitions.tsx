@@ -1,7 +1,7 @@
 // What there is of a node: its partitions as a calendar and as a list, and the chosen one in full.
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument, usePages } from "../../api/documents";
+import { useResponse, usePages } from "../../api/responses";
 import { Command } from "../../parts/Command";
 import { Ledger, type Ledgered } from "../../parts/Ledger";
 import { Empty, Loaded, Panel, Refusal } from "../../parts/Page";
@@ -71,7 +71,7 @@ const acceptsNames = (command: string) => command.startsWith("headrace contract 
 
 function Chosen({ name, source, one }: { name: string; source: boolean; one: Partition }) {
   const seen = one.seen && !one.stale;
-  const why = useDocument("/api/v1/why/{subject}", { path: { subject: `${name}@${one.partition}` } });
+  const why = useResponse("/api/v1/why/{subject}", { path: { subject: `${name}@${one.partition}` } });
   const held = useHeld(name, one.partition, WAITING.includes(one.state));
   const names: ActName[] = [];
   if (AGAIN.includes(one.state)) names.push("retry");
@@ -107,7 +107,7 @@ function Chosen({ name, source, one }: { name: string; source: boolean; one: Par
 /** From one to another: what they are together, and what can be done about all of them. */
 function Several({ name, chosen }: { name: string; chosen: Range }) {
   const { from, to } = ordered(chosen);
-  const found = useDocument("/api/v1/assets/{name}/partitions", { path: { name }, query: { from, to } });
+  const found = useResponse("/api/v1/assets/{name}/partitions", { path: { name }, query: { from, to } });
   return (
     <div className="body chosen" role="region" aria-label="Chosen partitions">
       <h3 className="mono">{from} – {to}</h3>

@@ -1,7 +1,7 @@
 // The first rows as readers see them; what is classified is masked by the server.
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 import { many } from "../../parts/words";
@@ -13,7 +13,7 @@ const ROWS = 50;
 export function Preview({ name }: { name: string }) {
   const [params] = useSearchParams();
   const partition = params.get("partition");
-  const found = useDocument("/api/v1/assets/{name}/preview", { path: { name }, query: { limit: ROWS, ...(partition ? { partition } : {}) } });
+  const found = useResponse("/api/v1/assets/{name}/preview", { path: { name }, query: { limit: ROWS, ...(partition ? { partition } : {}) } });
   return <Loaded document={found}>{(read) => <Data read={read} partition={partition} />}</Loaded>;
 }
 

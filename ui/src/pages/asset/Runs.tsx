@@ -1,7 +1,7 @@
 // What was attempted of a node.
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { addressOf } from "../../parts/addresses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { State } from "../../parts/State";
@@ -25,7 +25,7 @@ const RUNS: readonly Column<Run>[] = [
 
 export function Runs({ name }: { name: string }) {
   return (
-    <Loaded document={useDocument("/api/v1/runs", { query: { node: name, limit: SHOWN } })}>
+    <Loaded document={useResponse("/api/v1/runs", { query: { node: name, limit: SHOWN } })}>
       {(rows) => (
         <Panel title="Runs" aside={rows.length < SHOWN ? `${rows.length}` : `the newest ${SHOWN}`}>
           {rows.length ? <Table label="Runs" columns={RUNS} rows={rows} keyOf={(row) => `${row.attempt} ${row.partition}`} /> : <Empty>Nothing of it was attempted lately. <code>{`headrace run ${name}`}</code> does it now.</Empty>}

@@ -1,7 +1,7 @@
 // How far a source can be relied on, each score beside what it is made of; never blended into one.
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { many } from "../../parts/words";
 
@@ -9,7 +9,7 @@ type Row = Schema["SourceScoreRow"];
 
 export function Scores({ name }: { name: string }) {
   return (
-    <Loaded document={useDocument("/api/v1/figures/{figure}", { path: { figure: "sources" }, query: { select: [name] } })}>
+    <Loaded document={useResponse("/api/v1/figures/{figure}", { path: { figure: "sources" }, query: { select: [name] } })}>
       {({ rows, said, window }) => {
         const row = (rows as Row[]).find((one) => one.source === name);
         return (

@@ -1,7 +1,7 @@
 // What can be done about a node or one of its partitions: what it comes to and whom it reaches is said before.
 import { useState } from "react";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Confirm } from "../../parts/Confirm";
 import { Loaded } from "../../parts/Page";
 import { Reaches } from "../../parts/Reaches";
@@ -75,7 +75,7 @@ function Pause({ node, close }: Props) {
 }
 
 function Resume({ node, close }: Props) {
-  const paused = useDocument("/api/v1/paused", {}).data?.paused.find((one) => one.node === node);
+  const paused = useResponse("/api/v1/paused", {}).data?.paused.find((one) => one.node === node);
   const effect = (
     <>
       {paused && <p>Paused by {paused.by}, <Time at={paused.since} />: {paused.reason}{paused.until && <>. It ends by itself <Time at={paused.until} /></>}</p>}
@@ -118,7 +118,7 @@ function Decide({ act, node, partition, close }: Props) {
 
 function Waiting({ place }: { place: string }) {
   return (
-    <Loaded document={useDocument("/api/v1/quarantine", { query: { target: place } })}>
+    <Loaded document={useResponse("/api/v1/quarantine", { query: { target: place } })}>
       {([row]) => row ? (
         <dl className="facts">
           <dt>Waits because</dt><dd>{row.reason}</dd>

@@ -2,7 +2,7 @@
 import { useState } from "react";
 import { useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
@@ -42,7 +42,7 @@ export function Audit() {
         {Object.entries(ASKED).map(([name, said]) => <label key={name}>{said}<input className="input" type="search" key={query[name] ?? ""} defaultValue={query[name] ?? ""} onBlur={(event) => ask(name, event.target.value)} onKeyDown={(event) => event.key === "Enter" && ask(name, event.currentTarget.value)} placeholder="all, or a pattern with *" /></label>)}
         <label>Since<select className="input" value={query.since ?? ""} onChange={(event) => ask("since", event.target.value)}>{Object.entries(SPANS).map(([span, said]) => <option key={span} value={span}>{said}</option>)}</select></label>
       </search>
-      <Loaded document={useDocument("/api/v1/audit", { query: { ...query, limit } })}>
+      <Loaded document={useResponse("/api/v1/audit", { query: { ...query, limit } })}>
         {(rows) => (
           <Panel title="Entries" aside={<span role="status">{rows.length < limit ? many(rows.length, "entry", "entries") : `the newest ${limit}`}</span>}>
             {rows.length ? <Table label="Entries" columns={COLUMNS} rows={rows} keyOf={(one) => String(one.seq)} keys /> : Object.keys(query).length ? <Empty>No entry is like that. <code>*</code> stands for any text: <code>node.*</code>.</Empty> : <Empty><strong>Nothing was done yet.</strong> What people and programs decide stands here: applied versions, repairs, backfills, exceptions, pauses.</Empty>}
@@ -57,7 +57,7 @@ export function Audit() {
 
 function Verified() {
   const [asked, ask] = useState(false);
-  const found = useDocument("/api/v1/audit/verify", {}, asked);
+  const found = useResponse("/api/v1/audit/verify", {}, asked);
   if (!asked) return <p><button type="button" className="button" onClick={() => ask(true)}>Has anybody changed the record?</button></p>;
   return (
     <Loaded document={found}>

@@ -2,7 +2,7 @@
 import { useState } from "react";
 import { useParams, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { likely } from "../../parts/durations";
@@ -19,7 +19,7 @@ export type Row = Schema["BackfillResponse"];
 export function Backfill() {
   const { plan = "" } = useParams();
   usePageTitle(`Backfill ${plan}`);
-  return <Loaded document={useDocument("/api/v1/backfills/{plan}", { path: { plan } })} heading={`Backfill ${plan}`}>{(row) => <BackfillOf plan={plan} row={row} />}</Loaded>;
+  return <Loaded document={useResponse("/api/v1/backfills/{plan}", { path: { plan } })} heading={`Backfill ${plan}`}>{(row) => <BackfillOf plan={plan} row={row} />}</Loaded>;
 }
 
 function BackfillOf({ plan, row }: { plan: string; row: Row }) {

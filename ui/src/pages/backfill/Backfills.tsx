@@ -1,6 +1,6 @@
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
@@ -25,7 +25,7 @@ export function Backfills() {
     <div className="stack">
       <Heading title="Backfills" said="The past recomputed, alongside production, and published at once. Readers see the old until then."><Link className="button main" to="/backfills/new">New backfill</Link></Heading>
       <Panel title="The newest first">
-        <Loaded document={useDocument("/api/v1/backfills", {})}>
+        <Loaded document={useResponse("/api/v1/backfills", {})}>
           {({ backfills }) => backfills.length ? <Table label="Backfills" columns={COLUMNS} rows={backfills} keyOf={(row) => row.id} opens={page} keys /> : (
             <Empty><strong>There is none.</strong> <Link to="/backfills/new">Plan one</Link>, or <code>headrace backfill ASSET --from DAY --to DAY --reason TEXT</code>: what would be made, how long it takes and whom it reaches is said before anything is done (<code>--dry-run</code>: only said).</Empty>
           )}

@@ -3,7 +3,7 @@ import { useState, type FormEvent } from "react";
 import { useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { usePlan } from "../../api/acts";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { many } from "../../parts/words";
 import { HeatMap } from "../asset/HeatMap";
@@ -47,7 +47,7 @@ export function New() {
 /** Of one asset: the first click begins a range, the second ends it. */
 function Calendar({ said, choose }: { said: Said; choose: (from: string, to: string) => void }) {
   const name = said.select.trim();
-  const found = useDocument("/api/v1/assets/{name}/partitions", { path: { name } }, /^[^\s,*+:@]+$/.test(name));
+  const found = useResponse("/api/v1/assets/{name}/partitions", { path: { name } }, /^[^\s,*+:@]+$/.test(name));
   const partitions = found.data && !found.isPlaceholderData && found.data.node === name ? found.data.partitions : [];
   if (!partitions.length) return null;
   const chosen = said.from && said.to ? { from: said.from, to: said.to } : null;
@@ -66,7 +66,7 @@ function Form({ draft, set, plan }: { draft: Said; set: (name: keyof Said, value
     plan();
   };
   const since = draft.mode === "failed" ? draft.since.trim() : "";
-  const names = useDocument("/api/v1/ls", {}).data?.filter((one) => one.kind === "asset") ?? [];
+  const names = useResponse("/api/v1/ls", {}).data?.filter((one) => one.kind === "asset") ?? [];
   return (
     <form className="body plan" onSubmit={submit}>
       <label className="wide">Assets<input className="input" required value={draft.select} list="assets" autoComplete="off" placeholder="name, name+, tag:…, owner:…" onChange={(event) => set("select", event.target.value)} /></label>
@@ -95,7 +95,7 @@ function Plan({ said }: { said: Said }) {
   const without = said.exclude.trim();
   const asked = { select: said.select.trim().split(/\s+/), ...(without ? { exclude: without.split(/\s+/) } : {}), ...range, mode: said.mode, only: !!said.only, allow_partial: !!said.partial };
   const plan = usePlan("/api/v1/backfills/preview", { query: asked });
-  const listed = useDocument("/api/v1/backfills", {}); // what is there before: the new one is known by it (`Start`)
+  const listed = useResponse("/api/v1/backfills", {}); // what is there before: the new one is known by it (`Start`)
   const refused = plan.error ?? (listed.data ? null : listed.error);
   if (refused) return <Refusal problem={refused} />;
   if (!plan.data || !listed.data) return <p role="status" className="empty">Working out what would be made…</p>;

@@ -1,7 +1,7 @@
 // The exact list of a backfill's partitions: as each stands before it is begun, and what came of it after.
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
-import { usePages } from "../../api/documents";
+import { usePages } from "../../api/responses";
 import { Panel, Refusal } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";

@@ -3,7 +3,7 @@ import { useEffect, useId, useRef, useState } from "react";
 import { useNavigate } from "react-router";
 import type { Schema } from "../../api/client";
 import { useAct } from "../../api/acts";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Dialog } from "../../parts/Dialog";
 import { Doing } from "../../parts/Doing";
 import { Refusal } from "../../parts/Page";
@@ -59,7 +59,7 @@ export function Start({ row, body, anew, close }: Props) {
 /** The plan that was written down since it was begun, for the reason that was given: the act itself is over only when all is made. Whoever shows
  * the dialog has the list already: else a person who is quicker than the server would wait here until the end. */
 function useKept(begun: boolean, reason: string): string | undefined {
-  const plans = useDocument("/api/v1/backfills", {}).data?.backfills;
+  const plans = useResponse("/api/v1/backfills", {}).data?.backfills;
   const before = useRef<ReadonlySet<string> | null>(null);
   if (!begun) before.current = plans ? new Set(plans.map((one) => one.id)) : null;
   return begun && before.current ? plans?.find((one) => one.reason === reason && !before.current!.has(one.id))?.id : undefined;

@@ -2,7 +2,7 @@
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useAct } from "../../api/acts";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Heading, Loaded, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { Name } from "../../parts/Name";
 import { State, wordOf } from "../../parts/State";
@@ -48,7 +48,7 @@ export function Checks() {
   return (
     <div className="stack">
       <Heading title="Checks" said={`What is checked before anybody sees the data, and what it came to the last ${HISTORY} times.`} />
-      <Loaded document={useDocument("/api/v1/checks", { query: { history: HISTORY } })}>{(rows) => (rows.length ? <All checks={rows} /> : <Nothing />)}</Loaded>
+      <Loaded document={useResponse("/api/v1/checks", { query: { history: HISTORY } })}>{(rows) => (rows.length ? <All checks={rows} /> : <Nothing />)}</Loaded>
     </div>
   );
 }

@@ -2,7 +2,7 @@
 import { Link, useParams, useSearchParams } from "react-router";
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { Problem, Schema } from "../../api/client";
-import { useDocument, usePages } from "../../api/documents";
+import { useResponse, usePages } from "../../api/responses";
 import { Against } from "../../parts/Against";
 import { Empty, Heading, Instead, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
@@ -55,7 +55,7 @@ type Props = { consumer: string; deliveries: readonly Delivery[]; older?: () => 
 function Deliveries({ consumer, deliveries, older }: Props) {
   const [params, setParams] = useSearchParams();
   const interval = params.get("interval");
-  const why = useDocument("/api/v1/why/{subject}", { path: { subject: interval ? `${consumer}@${interval}` : consumer } });
+  const why = useResponse("/api/v1/why/{subject}", { path: { subject: interval ? `${consumer}@${interval}` : consumer } });
   const shown = interval ?? why.data?.interval ?? null;
   const choose = (interval: string) => setParams((last) => ({ ...Object.fromEntries(last), interval }), { replace: true, preventScrollReset: true });
   const marks = deliveries.map((one) => ({ key: one.interval, name: one.interval, state: one.state, seconds: one.late_seconds }));

@@ -1,4 +1,4 @@
-import { useStatus } from "../../api/documents";
+import { useStatus } from "../../api/responses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { ConsumerTable } from "./ConsumerTable";
 

@@ -1,7 +1,7 @@
 // What a source or an asset is held to, and how that changed: any two versions beside each other.
 import { Link, useParams, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { addressOf } from "../../parts/addresses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
@@ -45,8 +45,8 @@ export function Contract() {
   return (
     <div className="stack">
       <Heading title={`Contract of ${node}`} said={<Link to={addressOf("asset", node)}>All of {node}</Link>} />
-      <Loaded document={useDocument("/api/v1/contract/{node}", { path: { node } })}>{(shown) => <Promises shown={shown} />}</Loaded>
-      <Loaded document={useDocument("/api/v1/contract/{node}/versions", { path: { node }, query: chosen })}>{(history) => (history.contract ? <Versions history={history} /> : null)}</Loaded>
+      <Loaded document={useResponse("/api/v1/contract/{node}", { path: { node } })}>{(shown) => <Promises shown={shown} />}</Loaded>
+      <Loaded document={useResponse("/api/v1/contract/{node}/versions", { path: { node }, query: chosen })}>{(history) => (history.contract ? <Versions history={history} /> : null)}</Loaded>
     </div>
   );
 }

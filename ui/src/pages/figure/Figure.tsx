@@ -1,6 +1,6 @@
 // A figure opened down to the rows that it is made of.
 import { Link, useParams, useSearchParams } from "react-router";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { addressOf } from "../../parts/addresses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
@@ -21,7 +21,7 @@ export function Figure() {
   const window = params.get("window");
   usePageTitle(figure);
   return (
-    <Loaded document={useDocument("/api/v1/figures/{figure}", { path: { figure }, query: window ? { window } : {} })} heading={`What ${figure} is made of`}>
+    <Loaded document={useResponse("/api/v1/figures/{figure}", { path: { figure }, query: window ? { window } : {} })} heading={`What ${figure} is made of`}>
       {(document) => (
         <div className="stack">
           <Heading title={`What ${figure} is made of`} said={<><Time at={document.began} /> to <Time at={document.until} /></>} />

@@ -2,7 +2,7 @@
 import { ReactFlowProvider } from "@xyflow/react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { useKeys } from "../../app/keys";
 import { Heading, Loaded, usePageTitle } from "../../parts/Page";
 import { Shape, toneOf } from "../../parts/State";
@@ -20,7 +20,7 @@ export function Graph() {
   const mode = params.get("mode") ?? "domains";
   const root = params.get("root");
   const hops = Math.min(Math.max(Number(params.get("hops") ?? 2) || 0, 0), HOPS_MAX);
-  const found = useDocument("/api/v1/graph/view", { query: { mode, hops, ...(root ? { root } : {}) } });
+  const found = useResponse("/api/v1/graph/view", { query: { mode, hops, ...(root ? { root } : {}) } });
   const column = mode === "focus" ? (params.get("column") ?? "") : "";
   const carried = useCarried(root ?? "", column);
   const setHops = (wanted: number) => setParams({ ...Object.fromEntries(params), hops: `${Math.min(Math.max(wanted, 0), HOPS_MAX)}` }, { replace: true });
@@ -60,7 +60,7 @@ export function Graph() {
 
 /** Which column to follow; nothing of a consumer, which has none. */
 function Columns({ root, column, choose }: { root: string; column: string; choose: (column: string) => void }) {
-  const columns = useDocument("/api/v1/assets/{name}", { path: { name: root } }).data?.columns ?? [];
+  const columns = useResponse("/api/v1/assets/{name}", { path: { name: root } }).data?.columns ?? [];
   if (!columns.length) return null;
   return (
     <label>Follow <select className="input inline" value={column} onChange={(event) => choose(event.target.value)}>

@@ -1,12 +1,12 @@
 // Which nodes carry a column: what it comes from and what it goes into, asked for once somebody chooses one.
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 
 /** Node → the columns of it that are made of the chosen one, or it of them. */
 export type Carried = ReadonlyMap<string, readonly string[]>;
 
 /** Null while no column is chosen, or nothing is known of it yet. */
 export function useCarried(root: string, column: string): Carried | null {
-  const found = useDocument("/api/v1/lineage/{column}", { path: { column: `${root}.${column}` } }, !!column);
+  const found = useResponse("/api/v1/lineage/{column}", { path: { column: `${root}.${column}` } }, !!column);
   if (!column || !found.data || found.isPlaceholderData) return null;
   const carried = new Map<string, string[]>([[root, [column]]]);
   for (const row of [...(found.data.upstream ?? []), ...(found.data.downstream ?? [])]) {

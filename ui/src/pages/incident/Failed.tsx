@@ -1,7 +1,7 @@
 // The attempt that failed: its error with the line of code, and the end of its log, which holds the traceback.
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Loaded, Panel } from "../../parts/Page";
 import { many } from "../../parts/words";
 import { Why } from "../log/Log";
@@ -20,7 +20,7 @@ export function Failed({ row }: { row: Row }) {
 function FailedOf({ row: { cause, affected } }: { row: Row }) {
   const keys = new Set([cause.partition ?? "*", ...affected.partitions]);
   return (
-    <Loaded document={useDocument("/api/v1/runs", { query: { node: cause.node, failed: true, limit: 50 } })}>
+    <Loaded document={useResponse("/api/v1/runs", { query: { node: cause.node, failed: true, limit: 50 } })}>
       {(rows) => {
         const found = rows.find((one) => one.attempt && one.error && keys.has(one.partition ?? "*"));
         return found && <Attempt run={found} />;
@@ -30,7 +30,7 @@ function FailedOf({ row: { cause, affected } }: { row: Row }) {
 }
 
 function Attempt({ run }: { run: Run }) {
-  const log = useDocument("/api/v1/attempts/{attempt}/logs", { path: { attempt: run.attempt! }, query: { line: -LINES, limit: LINES } });
+  const log = useResponse("/api/v1/attempts/{attempt}/logs", { path: { attempt: run.attempt! }, query: { line: -LINES, limit: LINES } });
   const whole = `/runs/${encodeURIComponent(run.run_id)}?${new URLSearchParams({ attempt: run.attempt! })}`;
   return (
     <Panel title="What failed" aside={<>{run.node} {run.partition}, <Link to={whole}>attempt {run.attempt}, the whole log</Link></>}>

@@ -1,7 +1,7 @@
 // What was usual before: the history that a cause stands out from, with the partitions that it is about marked.
 import { useNavigate } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Against } from "../../parts/Against";
 import { Loaded, Panel } from "../../parts/Page";
 import { Series } from "../../parts/Series";
@@ -28,7 +28,7 @@ function Arrivals({ row: { cause, affected } }: { row: Row }) {
   const navigate = useNavigate();
   const awaited = [...new Set([...(cause.partition === null ? [] : [cause.partition]), ...affected.partitions])].toSorted().toReversed();
   return (
-    <Loaded document={useDocument("/api/v1/deliveries/{source}", { path: { source: cause.node }, query: { limit: POINTS } })}>
+    <Loaded document={useResponse("/api/v1/deliveries/{source}", { path: { source: cause.node }, query: { limit: POINTS } })}>
       {(rows) => {
         const marks = rows.flatMap((one) => (one.expected_at ? [{ key: `${one.partition} ${one.path} ${one.observed_at}`, name: one.partition, state: one.state, seconds: (Date.parse(one.at) - Date.parse(one.expected_at)) / 1000 }] : []));
         const missing = awaited.filter((key) => !rows.some((one) => one.partition === key)).map((key) => ({ key, name: key, state: "missing", seconds: null }));
@@ -44,7 +44,7 @@ function Arrivals({ row: { cause, affected } }: { row: Row }) {
 function Rows({ row: { cause, affected } }: { row: Row }) {
   const marked = new Set([cause.partition, ...affected.partitions]);
   return (
-    <Loaded document={useDocument("/api/v1/assets/{name}/partitions", { path: { name: cause.node }, query: { limit: POINTS } })}>
+    <Loaded document={useResponse("/api/v1/assets/{name}/partitions", { path: { name: cause.node }, query: { limit: POINTS } })}>
       {({ partitions }) => partitions.length > 1 && (
         <Panel title="Rows before" aside="of what readers see">
           <Series label={`Rows of ${cause.node}`} of="Rows" said={(value) => many(value, "row")} points={partitions.toReversed().map((one) => ({ name: one.partition, value: one.rows, marked: marked.has(one.partition) }))} />
@@ -67,7 +67,7 @@ const UNITS: Record<string, (value: number) => string> = {
 /** What the evidence is of: the history, what was expected of the odd partition, and what it came to. */
 function Figures({ row: { id } }: { row: Row }) {
   return (
-    <Loaded document={useDocument("/api/v1/incidents/{incident}/figures", { path: { incident: id } })}>
+    <Loaded document={useResponse("/api/v1/incidents/{incident}/figures", { path: { incident: id } })}>
       {(rows) => <>{rows.map((one) => <Figure key={one.column} one={one} />)}</>}
     </Loaded>
   );
@@ -88,7 +88,7 @@ function Figure({ one }: { one: Schema["IncidentFigureRow"] }) {
 function Seconds({ row: { cause, affected } }: { row: Row }) {
   const marked = new Set([cause.partition, ...affected.partitions]);
   return (
-    <Loaded document={useDocument("/api/v1/runs", { query: { node: cause.node, limit: POINTS } })}>
+    <Loaded document={useResponse("/api/v1/runs", { query: { node: cause.node, limit: POINTS } })}>
       {(rows) => rows.length > 1 && (
         <Panel title="How long it took before">
           <Series label={`How long ${cause.node} took`} of="Took" said={lasting} points={rows.toReversed().map((one) => ({ name: `${one.partition} (${one.attempt})`, value: one.seconds, marked: marked.has(one.partition) }))} />

@@ -2,7 +2,7 @@
 import { useState } from "react";
 import { Link, useParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument, useStatus } from "../../api/documents";
+import { useResponse, useStatus } from "../../api/responses";
 import { Command } from "../../parts/Command";
 import { Confirm } from "../../parts/Confirm";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
@@ -20,7 +20,7 @@ type Row = Schema["IncidentRow"];
 export function Incident() {
   const { incident = "" } = useParams();
   usePageTitle(incident);
-  return <Loaded document={useDocument("/api/v1/incidents/{incident}", { path: { incident } })} heading={incident}>{(row) => <IncidentOf row={row} />}</Loaded>;
+  return <Loaded document={useResponse("/api/v1/incidents/{incident}", { path: { incident } })} heading={incident}>{(row) => <IncidentOf row={row} />}</Loaded>;
 }
 
 function IncidentOf({ row }: { row: Row }) {

@@ -1,5 +1,5 @@
 import { useSearchParams } from "react-router";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { IncidentTable } from "./IncidentTable";
 
@@ -7,7 +7,7 @@ export function Incidents() {
   usePageTitle("Incidents");
   const [params, setParams] = useSearchParams();
   const all = params.has("all");
-  const found = useDocument("/api/v1/incidents", { query: { all } });
+  const found = useResponse("/api/v1/incidents", { query: { all } });
   return (
     <div className="stack">
       <Heading title="Incidents" said="One for each cause. Only service closes one: nobody can turn it green by hand.">

@@ -2,7 +2,7 @@
 import { useId, useState } from "react";
 import { useAct, usePlan } from "../../api/acts";
 import type { Schema } from "../../api/client";
-import { useStatus } from "../../api/documents";
+import { useStatus } from "../../api/responses";
 import { Dialog } from "../../parts/Dialog";
 import { Doing } from "../../parts/Doing";
 import { Refusal } from "../../parts/Page";

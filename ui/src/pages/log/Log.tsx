@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useRef } from "react";
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useStatus } from "../../api/documents";
+import { useStatus } from "../../api/responses";
 import { Empty, Panel, Refusal } from "../../parts/Page";
 import { secondOf } from "../../parts/Time";
 import { many } from "../../parts/words";

@@ -2,7 +2,7 @@
 import { useState } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { usePages } from "../../api/documents";
+import { usePages } from "../../api/responses";
 import { Empty, Heading, Instead, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { lasting } from "../../parts/durations";

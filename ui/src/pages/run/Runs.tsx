@@ -1,6 +1,6 @@
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { usePages } from "../../api/documents";
+import { usePages } from "../../api/responses";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { State, wordOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";

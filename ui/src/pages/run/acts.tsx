@@ -1,6 +1,6 @@
 // Retry and cancel: whom they reach is said before.
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { Command } from "../../parts/Command";
 import { Confirm } from "../../parts/Confirm";
 import { Reaches } from "../../parts/Reaches";
@@ -46,7 +46,7 @@ function Parts({ rows }: { rows: Run["retries"] }) {
 
 /** What a person has to do before, or it fails again. */
 function First({ run }: { run: string }) {
-  const rows = useDocument("/api/v1/runs", { query: { run, failed: true } }).data ?? [];
+  const rows = useResponse("/api/v1/runs", { query: { run, failed: true } }).data ?? [];
   const repairs = [...new Map(rows.filter((row) => AGAIN.includes(row.state)).flatMap((row) => (row.repair?.first ? [[row.repair.first, row.repair] as const] : []))).values()];
   if (!repairs.length) return null;
   return (

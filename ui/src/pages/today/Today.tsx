@@ -1,7 +1,7 @@
 // The first screen: who waits, since when, why, and what to do about it.
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument, useStatus } from "../../api/documents";
+import { useResponse, useStatus } from "../../api/responses";
 import { Command } from "../../parts/Command";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { Time } from "../../parts/Time";
@@ -17,7 +17,7 @@ export function Today() {
 }
 
 function TodayOf({ document }: { document: Schema["StatusResponse"] }) {
-  const incidents = useDocument("/api/v1/incidents", {});
+  const incidents = useResponse("/api/v1/incidents", {});
   const risks = document.consumers.filter((one) => one.risk);
   if (!document.consumers.length) return <NoConsumers />;
   return (

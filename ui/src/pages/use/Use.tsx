@@ -1,7 +1,7 @@
 // Who reads what, and what is computed although nobody was seen to read it.
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useDocument } from "../../api/documents";
+import { useResponse } from "../../api/responses";
 import { addressOf } from "../../parts/addresses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
@@ -43,7 +43,7 @@ export function Use() {
         <label>Of <select className="input inline" value={window} onChange={(event) => ask("window", event.target.value)}>{Object.entries(WINDOWS).map(([one, said]) => <option key={one} value={one}>{said}</option>)}</select></label>
         <label>Order <select className="input inline" value={sort} onChange={(event) => ask("sort", event.target.value)}>{Object.entries(ORDERS).map(([one, { said }]) => <option key={one} value={one}>{said}</option>)}</select></label>
       </Heading>
-      <Loaded document={useDocument("/api/v1/figures/{figure}", { path: { figure: "use" }, query: { window } })}>
+      <Loaded document={useResponse("/api/v1/figures/{figure}", { path: { figure: "use" }, query: { window } })}>
         {(figure) => <Nodes used={byNode(figure.rows as Row[]).toSorted(ORDERS[sort]!.before)} said={figure.said} />}
       </Loaded>
     </div>
@@ -54,7 +54,7 @@ export function Use() {
 export function UsedBy({ name }: { name: string }) {
   return (
     <Panel title="Who read it, and what it costs" aside={<>of 30 days; <Link to="/use">all nodes</Link></>}>
-      <Loaded document={useDocument("/api/v1/figures/{figure}", { path: { figure: "use" }, query: { select: [name] } })}>
+      <Loaded document={useResponse("/api/v1/figures/{figure}", { path: { figure: "use" }, query: { select: [name] } })}>
         {(figure) => {
           const one = byNode(figure.rows as Row[]).find(({ node }) => node === name);
           return one ? <Table label="Use" columns={COLUMNS} rows={[one]} keyOf={() => name} /> : <Empty>Nobody was seen to read it, and nothing of it ran.</Empty>;

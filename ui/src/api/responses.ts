@@ -1,6 +1,6 @@
-// Documents as pages use them: kept, shared between parts of a page, fetched again when the live stream says that something changed.
+// Responses as pages use them: kept, shared between parts of a page, fetched again when the live stream says that something changed.
 import { QueryClient, useInfiniteQuery, useQuery, type UseQueryResult } from "@tanstack/react-query";
-import { Problem, read, type Document, type GetPath, type Parameters } from "./client";
+import { Problem, read, type ResponseOf, type GetPath, type Parameters } from "./client";
 
 export const queries = new QueryClient({
   defaultOptions: {
@@ -14,14 +14,14 @@ export const queries = new QueryClient({
   },
 });
 
-/** A document, kept up to date. While another one is fetched the last is shown (`isPlaceholderData`). */
-export function useDocument<P extends GetPath>(
+/** A response, kept up to date. While another one is fetched the last is shown (`isPlaceholderData`). */
+export function useResponse<P extends GetPath>(
   path: P,
   params: Parameters<P>,
   enabled = true,
   refetchInterval: number | false = false,
-): UseQueryResult<Document<P>, Problem> {
-  return useQuery<Document<P>, Problem>({
+): UseQueryResult<ResponseOf<P>, Problem> {
+  return useQuery<ResponseOf<P>, Problem>({
     queryKey: [path, params],
     queryFn: ({ signal }) => read(path, params, signal),
     enabled,
@@ -31,7 +31,7 @@ export function useDocument<P extends GetPath>(
 
 type Paged = { next: string | null };
 
-/** A document that comes in pages by a cursor in `next`; `pages` are those fetched so far. `plan`: of a plan that somebody looks at, which stays as it is. */
+/** A response that comes in pages by a cursor in `next`; `pages` are those fetched so far. `plan`: of a plan that somebody looks at, which stays as it is. */
 export function usePages<P extends GetPath>(path: P, params: (cursor: string | null) => Parameters<P>, plan = false) {
   const found = useInfiniteQuery({
     ...(plan ? { gcTime: 0, staleTime: Infinity, meta: { plan } } : {}),
@@ -46,7 +46,7 @@ export function usePages<P extends GetPath>(path: P, params: (cursor: string | n
 /** Edited files and the clock change the status without an event. */
 const STATUS_MS = 15_000;
 
-/** The status document: the header, Today and consumers share it. */
+/** The response of status: the header, Today and consumers share it. */
 export function useStatus() {
-  return useDocument("/api/v1/status", {}, true, STATUS_MS);
+  return useResponse("/api/v1/status", {}, true, STATUS_MS);
 }

@@ -37,7 +37,7 @@ from headrace.schedule import (
     Graph,
     GraphNode,
     Loaded,
-    LoadedCell,
+    LoadedPartition,
     PartitionState,
     Published,
     Requested,
@@ -83,12 +83,12 @@ def days(count: int) -> list[str]:
     return [(LAST - timedelta(days=back)).isoformat() for back in range(count - 1, -1, -1)]
 
 
-def published(nodes: Graph, keys: Iterable[str]) -> Iterator[LoadedCell]:
+def published(nodes: Graph, keys: Iterable[str]) -> Iterator[LoadedPartition]:
     """All partitions of all nodes, published."""
     keys = list(keys)
     for node in nodes.nodes:
         for key in keys:
-            yield LoadedCell(node=node.name, key=key, state=PartitionState.PUBLISHED, published=True)
+            yield LoadedPartition(node=node.name, key=key, state=PartitionState.PUBLISHED, published=True)
 
 
 def measured(assets: int, partitions: int) -> dict[str, float]:

@@ -84,7 +84,7 @@ def test_whatever_changes_is_seen_by_who_starts_from_a_checkpoint(what: str, sto
         loaded = stored(tx, GRAPH, version=1)
         resumed = loaded.checkpoint is not None and loaded.checkpoint.complete
         assert resumed == (what not in ("taken back", "renamed"))
-        assert len(loaded.cells) <= 5
+        assert len(loaded.tracked_partitions) <= 5
         whole = stored(tx, GRAPH, version=None).checkpoint
         assert whole is not None and list(checkpoint.differing(loaded, whole)) == []
 
@@ -129,7 +129,7 @@ def test_a_leader_leaves_what_the_next_one_starts_from(any_lab: Lab, monkeypatch
     assert len(published(any_lab.tick())) == 6
     (kept,) = any_lab.rows("select revision, content from checkpoint")
     found = checkpoint.decode(bytes(kept[1]))
-    assert found is not None and found.complete and not found.cells
+    assert found is not None and found.complete and not found.tracked_partitions
     assert any_lab.rows("select max(revision) from partition") == [(kept[0],)]
     monkeypatch.setattr(standings, "standings", only_after(kept[0]))
     any_lab.orders(DAYS[3])

@@ -19,7 +19,7 @@ from headrace.schedule import (
     GraphNode,
     Kill,
     Loaded,
-    LoadedCell,
+    LoadedPartition,
     Mark,
     PartitionState,
     Published,
@@ -50,7 +50,9 @@ def asset(name: str, *inputs: InputSpec | str, partition: PartitionSpec = DAY, *
 class Driver:
     """A core with a clock that moves one second an event. `hash_of` says what content a partition comes to."""
 
-    def __init__(self, *nodes: GraphNode, slots: int = 2, cells: tuple[LoadedCell, ...] = (), pools: dict[str, int] | None = None) -> None:
+    def __init__(
+        self, *nodes: GraphNode, slots: int = 2, tracked_partitions: tuple[LoadedPartition, ...] = (), pools: dict[str, int] | None = None
+    ) -> None:
         self.core = Core(epoch=1, slots=slots)
         self.nodes = nodes
         self.now = 0
@@ -63,11 +65,11 @@ class Driver:
         """What readers see."""
         self.fired: dict[str, int] = {}
         self.marked: dict[tuple[str, str], int] = {}
-        self.start(cells, pools)
+        self.start(tracked_partitions, pools)
 
-    def start(self, cells: tuple[LoadedCell, ...] = (), pools: dict[str, int] | None = None) -> None:
+    def start(self, tracked_partitions: tuple[LoadedPartition, ...] = (), pools: dict[str, int] | None = None) -> None:
         """A leader starts from these; `now` may be set before."""
-        self.give(Loaded(Graph(self.nodes, pools or {}), cells, fired=tuple(self.fired.items())))
+        self.give(Loaded(Graph(self.nodes, pools or {}), tracked_partitions, fired=tuple(self.fired.items())))
 
     def give(self, event: object) -> None:
         self.now += 1_000_000
@@ -98,13 +100,13 @@ class Driver:
         self.now = local_us(day, clock, ZONE) - 1_000_000
         self.give(Clock())
 
-    def stored(self, mark: Mark) -> LoadedCell:
+    def stored(self, mark: Mark) -> LoadedPartition:
         """What a mark leaves in the store."""
-        return LoadedCell(node=mark.node, key=mark.key, state=mark.state, stale=mark.stale, since=self.marked[mark.node, mark.key])
+        return LoadedPartition(node=mark.node, key=mark.key, state=mark.state, stale=mark.stale, since=self.marked[mark.node, mark.key])
 
-    def published(self, node: str, key: str) -> LoadedCell:
+    def published(self, node: str, key: str) -> LoadedPartition:
         """A partition at rest in the store."""
-        return LoadedCell(node=node, key=key, state=PartitionState.PUBLISHED, published=True)
+        return LoadedPartition(node=node, key=key, state=PartitionState.PUBLISHED, published=True)
 
     def attempt(self, node: str, key: str) -> AttemptId:
         return next(a for a, d in self.running.items() if (d.node, d.keys) == (node, (key,)))

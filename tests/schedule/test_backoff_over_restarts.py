@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from driver import Driver, asset, source
 
-from headrace.schedule import Clock, LoadedCell
+from headrace.schedule import Clock, LoadedPartition
 from headrace.schedule import PartitionState as S
 
 DAY = "2025-01-01"
@@ -12,11 +12,11 @@ DAY = "2025-01-01"
 
 def test_a_new_leader_tries_what_the_last_one_left_to_be_tried_again() -> None:
     """Would catch: a transient failure that is never tried again, because its alarm ended with its leader."""
-    cells = (
-        LoadedCell(node="flights", key=DAY, state=S.PUBLISHED, published=True),
-        LoadedCell(node="clean", key=DAY, state=S.WAITING, failures=2, not_before=5_000_000),
+    tracked_partitions = (
+        LoadedPartition(node="flights", key=DAY, state=S.PUBLISHED, published=True),
+        LoadedPartition(node="clean", key=DAY, state=S.WAITING, failures=2, not_before=5_000_000),
     )
-    d = Driver(source("flights"), asset("clean", "flights"), cells=cells)
+    d = Driver(source("flights"), asset("clean", "flights"), tracked_partitions=tracked_partitions)
     d.ask()
     due = d.core.next_try()
     assert due == 5_000_000

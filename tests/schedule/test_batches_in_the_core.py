@@ -20,7 +20,7 @@ from headrace.schedule import (
     Graph,
     GraphNode,
     Loaded,
-    LoadedCell,
+    LoadedPartition,
     PartitionState,
     Paused,
     Published,
@@ -29,12 +29,12 @@ from headrace.schedule import (
     Target,
 )
 from headrace.schedule.batching import bearable
-from headrace.schedule.board import Span
 from headrace.schedule.commands import Settled
 from headrace.schedule.covering import Covering
 from headrace.schedule.dispatching import YOUNG
 from headrace.schedule.events import Event
 from headrace.schedule.fitting import Group
+from headrace.schedule.partition_states import Span
 
 DAYS = list(keys_between("2013-02-01", "2013-04-11", Grain.DAY, "America/New_York"))
 S = PartitionState
@@ -47,13 +47,13 @@ def clean(name: str = "clean", *inputs: str, **fields: Any) -> GraphNode:
 def ready(*nodes: GraphNode, days: int = 70, slots: int = 2) -> Driver:
     """The source's days are published, nothing else is, and everything is asked for."""
     flights = source("flights")
-    d = Driver(flights, *nodes, slots=slots, cells=tuple(_there(day) for day in DAYS[:days]))
+    d = Driver(flights, *nodes, slots=slots, tracked_partitions=tuple(_there(day) for day in DAYS[:days]))
     d.ask()
     return d
 
 
-def _there(day: str) -> LoadedCell:
-    return LoadedCell(node="flights", key=day, state=S.PUBLISHED, published=True)
+def _there(day: str) -> LoadedPartition:
+    return LoadedPartition(node="flights", key=day, state=S.PUBLISHED, published=True)
 
 
 def sizes(d: Driver) -> list[int]:
@@ -168,8 +168,8 @@ def test_thousands_of_ranges_are_asked_at_once() -> None:
 
 def test_gaps_end_a_batch() -> None:
     """Catches a batch over a day that isn't there: `$partition_start` and `$partition_end` would span it."""
-    cells = tuple(_there(day) for day in DAYS[:5] + DAYS[6:9])
-    d = Driver(source("flights"), clean(), slots=1, cells=cells)
+    tracked_partitions = tuple(_there(day) for day in DAYS[:5] + DAYS[6:9])
+    d = Driver(source("flights"), clean(), slots=1, tracked_partitions=tracked_partitions)
     d.ask()
     assert [one.keys for one in d.running.values()] == [tuple(DAYS[:5]), tuple(DAYS[6:9])]
 
@@ -178,8 +178,8 @@ def test_what_does_without_an_input_is_alone() -> None:
     """Catches an optional input's absence that is told of all days of a batch, or of none."""
     weather = source("weather")
     node = asset("clean", "flights", reads("weather", optional=True), batch_max=64)
-    there = tuple(LoadedCell(node="weather", key=day, state=S.PUBLISHED, published=True) for day in DAYS[:6] if day != DAYS[2])
-    d = Driver(source("flights"), weather, node, slots=1, cells=(*(_there(day) for day in DAYS[:6]), *there))
+    there = tuple(LoadedPartition(node="weather", key=day, state=S.PUBLISHED, published=True) for day in DAYS[:6] if day != DAYS[2])
+    d = Driver(source("flights"), weather, node, slots=1, tracked_partitions=(*(_there(day) for day in DAYS[:6]), *there))
     d.ask()
     seen = []
     while d.running:
@@ -192,8 +192,10 @@ def test_what_does_without_an_input_is_alone() -> None:
 def test_while_more_is_about_to_be_ready_nothing_is_given_out_ahead() -> None:
     """Catches catching up day by day: each delivery that is taken in would be computed at once, behind others in the workers' pipes."""
     before = [f"2012-12-{day:02d}" for day in range(1, YOUNG + 1)]  # a young source is taken in one by one
-    cells = [LoadedCell(node=node, key=day, state=S.PUBLISHED, published=True) for day in before for node in ("flights", "clean")]
-    d = Driver(source("flights"), clean(), slots=2, cells=tuple(cells))
+    tracked_partitions = [
+        LoadedPartition(node=node, key=day, state=S.PUBLISHED, published=True) for day in before for node in ("flights", "clean")
+    ]
+    d = Driver(source("flights"), clean(), slots=2, tracked_partitions=tuple(tracked_partitions))
     d.ask()
     for _ in range(15):  # so that everything is known to take milliseconds
         d.arrive("flights", DAYS[0])
@@ -314,7 +316,7 @@ def test_a_pause_and_a_batch_in_the_queue() -> None:
 
 def test_a_run_ends_once_its_batches_have() -> None:
     """Catches partitions that are counted twice or never: a run that ends early, or that never does."""
-    d = Driver(source("flights"), clean(), slots=2, cells=tuple(_there(day) for day in DAYS[:30]))
+    d = Driver(source("flights"), clean(), slots=2, tracked_partitions=tuple(_there(day) for day in DAYS[:30]))
     d.ask()
     d.give(Paused(("clean",), "so that entries are left behind"))
     d.give(Resumed(("clean",)))

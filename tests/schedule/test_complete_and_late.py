@@ -242,14 +242,16 @@ def test_what_comes_for_the_first_time_is_no_restatement_however_late() -> None:
 def test_a_restart_remembers_what_is_proposed() -> None:
     d = restated("2013-02-20 00:00")
     d.work()
-    from headrace.schedule import LoadedCell
+    from headrace.schedule import LoadedPartition
 
-    cells = tuple(
-        LoadedCell(node=name, key=key, state=S.PUBLISHED, stale=(late := (name, key) == ("clean", D[0])), published=True, proposed=late)
+    tracked_partitions = tuple(
+        LoadedPartition(
+            node=name, key=key, state=S.PUBLISHED, stale=(late := (name, key) == ("clean", D[0])), published=True, proposed=late
+        )
         for name in ("flights", "clean", "ranking")
         for key in D[:3]
     )
-    again = Watch(*d.nodes, cells=cells)
+    again = Watch(*d.nodes, tracked_partitions=tracked_partitions)
     again.ask()
     assert not again.running
     assert again.core.proposed() == [("clean", D[0])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from driver import DAY, MONTH, WHOLE, Driver, asset, reads, source
 
-from headrace.schedule import Clock, FailureKind, LoadedCell, PartitionState, Target
+from headrace.schedule import Clock, FailureKind, LoadedPartition, PartitionState, Target
 
 DAYS = [f"2013-02-{d:02d}" for d in range(1, 29)]
 S = PartitionState
@@ -249,14 +249,14 @@ def test_depends_orders_without_data() -> None:
 
 def test_a_restart_goes_on_where_the_store_stands() -> None:
     """What was running is put back; what was published isn't computed again; what failed waits for a person."""
-    cells = (
-        LoadedCell(node="flights", key=DAYS[0], state=S.PUBLISHED, published=True),
-        LoadedCell(node="flights", key=DAYS[1], state=S.PUBLISHED, published=True),
-        LoadedCell(node="flights", key=DAYS[2], state=S.PUBLISHED, published=True),
-        LoadedCell(node="clean", key=DAYS[0], state=S.PUBLISHED, stale=True, published=True),
-        LoadedCell(node="clean", key=DAYS[1], state=S.FAILED, failures=1),
+    tracked_partitions = (
+        LoadedPartition(node="flights", key=DAYS[0], state=S.PUBLISHED, published=True),
+        LoadedPartition(node="flights", key=DAYS[1], state=S.PUBLISHED, published=True),
+        LoadedPartition(node="flights", key=DAYS[2], state=S.PUBLISHED, published=True),
+        LoadedPartition(node="clean", key=DAYS[0], state=S.PUBLISHED, stale=True, published=True),
+        LoadedPartition(node="clean", key=DAYS[1], state=S.FAILED, failures=1),
     )
-    d = Driver(source("flights"), asset("clean", "flights"), cells=cells)
+    d = Driver(source("flights"), asset("clean", "flights"), tracked_partitions=tracked_partitions)
     d.ask()
     assert d.work() == [("clean", DAYS[0]), ("clean", DAYS[2])]
 

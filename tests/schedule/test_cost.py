@@ -10,9 +10,9 @@ import pytest
 from driver import DAY, WHOLE, Driver, asset, source
 
 from headrace.model import PartitionSpec
-from headrace.schedule import Arrived, Clock, Core, Graph, GraphNode, Loaded, LoadedCell, PartitionState, Requested, Target, checkpoint
-from headrace.schedule.board import Board
-from headrace.schedule.cells import AT_REST
+from headrace.schedule import Arrived, Clock, Core, Graph, GraphNode, Loaded, LoadedPartition, PartitionState, Requested, Target, checkpoint
+from headrace.schedule.partition_states import PartitionStates
+from headrace.schedule.tracked import AT_REST
 
 FIRST = date(2013, 3, 1)
 NOW = 1_800_000_000_000_000
@@ -31,8 +31,8 @@ def layers(assets: int) -> list[GraphNode]:
     return nodes
 
 
-def at_rest(nodes: list[GraphNode], keys: list[str]) -> Iterator[LoadedCell]:
-    return (LoadedCell(node=n.name, key=key, state=PartitionState.PUBLISHED, published=True) for n in nodes for key in keys)
+def at_rest(nodes: list[GraphNode], keys: list[str]) -> Iterator[LoadedPartition]:
+    return (LoadedPartition(node=n.name, key=key, state=PartitionState.PUBLISHED, published=True) for n in nodes for key in keys)
 
 
 def loaded(nodes: list[GraphNode], keys: list[str]) -> Core:
@@ -43,16 +43,16 @@ def loaded(nodes: list[GraphNode], keys: list[str]) -> Core:
 
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often partitions are looked at on any board, by what is called."""
+    """How often partitions are looked at in any partition states, by method."""
     counts: Counter[str] = Counter()
-    for name in ("get", "known", "cell", "add", "published", "_heard"):
-        method = getattr(Board, name)
+    for name in ("get", "known", "tracked", "add", "published", "_heard"):
+        method = getattr(PartitionStates, name)
 
         def counted(*args: object, _name: str = name, _method: object = method, **named: object) -> object:
             counts[_name] += 1
             return _method(*args, **named)  # type: ignore[operator]
 
-        monkeypatch.setattr(Board, name, counted)
+        monkeypatch.setattr(PartitionStates, name, counted)
     return counts
 
 
@@ -60,7 +60,7 @@ def everything(nodes: list[GraphNode], run: int, *, standing: bool = False) -> R
     return Requested(tuple(Target(n.name) for n in nodes), run=run, standing=standing)
 
 
-def test_what_is_published_leaves_no_cell_behind() -> None:
+def test_what_is_published_leaves_no_partition_behind() -> None:
     """Of 6,000 partitions that were really made, one after another. Catches a field that nobody clears."""
     nodes = layers(20)
     d = Driver(*nodes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from driver import Driver, asset, source
 
-from headrace.schedule import Clock, Ended, FailureKind, Graph, Loaded, LoadedCell, PartitionState, Target
+from headrace.schedule import Clock, Ended, FailureKind, Graph, Loaded, LoadedPartition, PartitionState, Target
 from headrace.schedule.events import FailsAlike
 from headrace.schedule.retry import INSTALLED_WAIT_US
 
@@ -15,9 +15,9 @@ SAID = "no function nope"
 
 def started() -> Driver:
     """All days of `a` are there, and nothing of `b`."""
-    cells = [LoadedCell(node="a", key=day, state=S.PUBLISHED, published=True) for day in D]
-    cells += [LoadedCell(node="b", key=day, state=S.WAITING) for day in D]
-    d = Driver(source("a"), asset("b", "a"), cells=tuple(cells), slots=2)
+    tracked_partitions = [LoadedPartition(node="a", key=day, state=S.PUBLISHED, published=True) for day in D]
+    tracked_partitions += [LoadedPartition(node="b", key=day, state=S.WAITING) for day in D]
+    d = Driver(source("a"), asset("b", "a"), tracked_partitions=tuple(tracked_partitions), slots=2)
     d.at("2013-02-09 06:00")
     d.ask()
     return d
@@ -60,13 +60,13 @@ def test_who_asks_again_sees_it_tried_again() -> None:
 
 def restarted(until: int | None) -> Driver:
     """A core that starts from a store in which the first day has failed as all would."""
-    cells = [LoadedCell(node="a", key=day, state=S.PUBLISHED, published=True) for day in D]
-    cells += [LoadedCell(node="b", key=D[0], state=S.FAILED, failures=1)]
-    cells += [LoadedCell(node="b", key=day, state=S.WAITING) for day in D[1:]]
+    tracked_partitions = [LoadedPartition(node="a", key=day, state=S.PUBLISHED, published=True) for day in D]
+    tracked_partitions += [LoadedPartition(node="b", key=D[0], state=S.FAILED, failures=1)]
+    tracked_partitions += [LoadedPartition(node="b", key=day, state=S.WAITING) for day in D[1:]]
     d = Driver(source("a"), asset("b", "a"), slots=2)
     d.at("2013-02-09 06:00")
     alike = (FailsAlike("b", D[0], SAID, None if until is None else d.now + until),)
-    d.give(Loaded(Graph(d.nodes), tuple(cells), alike=alike))
+    d.give(Loaded(Graph(d.nodes), tuple(tracked_partitions), alike=alike))
     d.ask()
     return d
 

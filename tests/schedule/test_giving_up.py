@@ -5,7 +5,7 @@ from __future__ import annotations
 from driver import WHOLE, Driver, asset, reads, source
 
 from headrace.model import InputMode
-from headrace.schedule import GivenUp, GraphNode, LoadedCell, PartitionState, Refreshed
+from headrace.schedule import GivenUp, GraphNode, LoadedPartition, PartitionState, Refreshed
 
 D = [f"2013-02-{d:02}" for d in range(1, 4)]
 S = PartitionState
@@ -15,9 +15,9 @@ def plan(*nodes: GraphNode, made: tuple[tuple[str, str], ...] = (), **unmade: st
     """A plan's core over `a`, which isn't the plan's. What was made is staged; what wasn't stands as it is said, or waits."""
     there = [("a", day) for day in D] + list(made)
     waiting = [(node.name, key) for node in nodes for key in (D if node.partition.grain else ["*"]) if (node.name, key) not in made]
-    cells = [LoadedCell(node=name, key=key, state=S.PUBLISHED, published=True) for name, key in there]
-    cells += [LoadedCell(node=name, key=key, state=S(unmade.get(name, "waiting"))) for name, key in waiting]
-    d = Driver(source("a"), *nodes, cells=tuple(cells), slots=6)
+    tracked_partitions = [LoadedPartition(node=name, key=key, state=S.PUBLISHED, published=True) for name, key in there]
+    tracked_partitions += [LoadedPartition(node=name, key=key, state=S(unmade.get(name, "waiting"))) for name, key in waiting]
+    d = Driver(source("a"), *nodes, tracked_partitions=tuple(tracked_partitions), slots=6)
     d.at("2013-03-01 06:00")
     d.ask()
     return d

@@ -6,7 +6,7 @@ import pytest
 from driver import DAY, MONTH, WHOLE, Driver, asset, source
 
 from headrace.model import Grain, PartitionSpec
-from headrace.schedule import LoadedCell, PartitionState, Published, Target
+from headrace.schedule import LoadedPartition, PartitionState, Published, Target
 
 S = PartitionState
 KEY = PartitionSpec(key="region")
@@ -151,11 +151,11 @@ def test_each_new_content_of_a_whole_input_is_appended() -> None:
     assert d.work() == [("stock", "*")]
     d.arrive("stock", "*", content="b")
     assert d.work() == [("stock", "*"), ("history", "000000000004")]
-    cells = (
-        LoadedCell(node="stock", key="*", state=S.PUBLISHED, published=True, publication=4),
-        LoadedCell(node="history", key="000000000001", state=S.PUBLISHED, published=True),
+    tracked_partitions = (
+        LoadedPartition(node="stock", key="*", state=S.PUBLISHED, published=True, publication=4),
+        LoadedPartition(node="history", key="000000000001", state=S.PUBLISHED, published=True),
     )
-    again = Publishing(*nodes, cells=cells)
+    again = Publishing(*nodes, tracked_partitions=tracked_partitions)
     again.ask()
     assert again.work() == [("history", "000000000004")]
 

@@ -9,7 +9,7 @@ from driver import Driver, asset, reads, source
 
 from headrace.model import PartitionSpec
 from headrace.model.zones import local_us
-from headrace.schedule import Clock, Elsewhere, LoadedCell, PartitionState, Promoted, Take, Trigger
+from headrace.schedule import Clock, Elsewhere, LoadedPartition, PartitionState, Promoted, Take, Trigger
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.why import Kind
 
@@ -18,18 +18,18 @@ WHOLE = PartitionSpec()
 S = PartitionState
 
 
-def chain(*cells: LoadedCell, days: int = 5, more: tuple[GraphNode, ...] = ()) -> Driver:
+def chain(*tracked_partitions: LoadedPartition, days: int = 5, more: tuple[GraphNode, ...] = ()) -> Driver:
     """flights → clean → total, whose days are published; everything is asked for."""
     nodes = (source("flights"), asset("clean", "flights"), asset("total", "clean"), *more)
     there = [_there(node.name, day) for node in nodes[:3] for day in DAYS[:days]]
-    own = {(cell.node, cell.key) for cell in cells}
-    d = Driver(*nodes, cells=(*cells, *(cell for cell in there if (cell.node, cell.key) not in own)))
+    own = {(tracked.node, tracked.key) for tracked in tracked_partitions}
+    d = Driver(*nodes, tracked_partitions=(*tracked_partitions, *(tracked for tracked in there if (tracked.node, tracked.key) not in own)))
     d.ask()
     return d
 
 
-def _there(node: str, key: str) -> LoadedCell:
-    return LoadedCell(node=node, key=key, state=S.PUBLISHED, published=True)
+def _there(node: str, key: str) -> LoadedPartition:
+    return LoadedPartition(node=node, key=key, state=S.PUBLISHED, published=True)
 
 
 def both(*days: str, changed: bool = True) -> Promoted:
@@ -59,9 +59,9 @@ def test_what_reads_it_and_isnt_part_of_it_is_stale() -> None:
 
 def test_what_was_missing_failed_or_waited_is_there_now() -> None:
     """Catches partitions that are computed although a plan has made them, and failures that stay."""
-    failed = LoadedCell(node="clean", key=DAYS[0], state=S.FAILED, failures=1, reason="it broke")
-    held = LoadedCell(node="clean", key=DAYS[1], state=S.HELD)
-    late = LoadedCell(node="clean", key=DAYS[2], state=S.WAITING, failures=1, not_before=10**15)
+    failed = LoadedPartition(node="clean", key=DAYS[0], state=S.FAILED, failures=1, reason="it broke")
+    held = LoadedPartition(node="clean", key=DAYS[1], state=S.HELD)
+    late = LoadedPartition(node="clean", key=DAYS[2], state=S.WAITING, failures=1, not_before=10**15)
     d = chain(failed, held, late)
     d.work()
     d.give(both(*DAYS[:3], DAYS[7]))
@@ -76,7 +76,7 @@ def test_what_was_missing_failed_or_waited_is_there_now() -> None:
 def test_what_is_queued_is_taken_out_of_the_queue() -> None:
     """Catches a partition that is computed again right after, and a run that never ends for it."""
     nodes = (source("flights"), asset("clean", "flights"), asset("total", "clean"))
-    d = Driver(*nodes, cells=tuple(_there("flights", day) for day in DAYS[:6]))
+    d = Driver(*nodes, tracked_partitions=tuple(_there("flights", day) for day in DAYS[:6]))
     d.ask()
     running = {key for one in d.running.values() for key in one.keys}
     rest = [day for day in DAYS[:6] if day not in running and d.state("clean", day) is S.WAITING]
@@ -112,7 +112,7 @@ def test_what_is_too_old_is_proposed() -> None:
     """Catches `--only` over a year, after which production computes a year of everything below."""
     flights = GraphNode("flights", True, source("x").partition, "America/New_York", restate_within="7d")
     nodes = (flights, asset("clean", "flights"), asset("total", "clean"))
-    d = Driver(*nodes, cells=tuple(_there(node.name, day) for node in nodes for day in DAYS))
+    d = Driver(*nodes, tracked_partitions=tuple(_there(node.name, day) for node in nodes for day in DAYS))
     d.now = local_us(date(2013, 2, 13), time(), "America/New_York")
     d.ask()
     d.give(Promoted((("clean", DAYS[0], True), ("clean", DAYS[8], True))))

@@ -20,7 +20,7 @@ from headrace.schedule import (
     Graph,
     GraphNode,
     Loaded,
-    LoadedCell,
+    LoadedPartition,
     Mark,
     PartitionState,
     Published,
@@ -63,7 +63,7 @@ class Stored(Driver):
 
     def __init__(self, *nodes: GraphNode, rng: random.Random) -> None:
         self.rng = rng
-        self.rows: dict[tuple[str, str], tuple[int, LoadedCell]] = {}
+        self.rows: dict[tuple[str, str], tuple[int, LoadedPartition]] = {}
         self.deliveries: dict[tuple[str, str], str] = {}
         self.revision = 0
         self.kept: tuple[int, Checkpoint] | None = None
@@ -106,13 +106,15 @@ class Stored(Driver):
             node = running[event.attempt].node
             before = self.rows.get((node, key))
             shown = self.publication if changed or before is None else before[1].publication
-            at_rest = LoadedCell(node=node, key=key, state=PartitionState.PUBLISHED, published=True, publication=shown if key == "*" else 0)
+            at_rest = LoadedPartition(
+                node=node, key=key, state=PartitionState.PUBLISHED, published=True, publication=shown if key == "*" else 0
+            )
             self.rows[node, key] = (self.revision, at_rest)
             self.deliveries.pop((node, key), None)
         for one in commands:
             if isinstance(one, Mark):
                 before = self.rows.get((one.node, one.key))
-                row = LoadedCell(
+                row = LoadedPartition(
                     node=one.node, key=one.key, state=one.state, stale=one.stale, failures=one.failures, not_before=one.not_before,
                     proposed=one.proposed, reason=one.reason, published=before is not None and before[1].published,
                     publication=before[1].publication if before is not None else 0,

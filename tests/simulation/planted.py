@@ -131,16 +131,16 @@ def delivery_lost_on_a_crash(patch: pytest.MonkeyPatch) -> type[Leader]:
 @planted
 def waiting_forgotten_on_a_restart(patch: pytest.MonkeyPatch) -> type[Leader]:
     """What is stale stands as published for the next leader."""
-    cells = loading._cells
+    tracked_partitions = loading._tracked_partitions
 
     def forgetful(store: Any) -> Iterator[Any]:
         import msgspec
 
-        for cell in cells(store):
-            stale = cell.state is PartitionState.WAITING and cell.published
-            yield msgspec.structs.replace(cell, state=PartitionState.PUBLISHED, stale=False) if stale else cell
+        for tracked in tracked_partitions(store):
+            stale = tracked.state is PartitionState.WAITING and tracked.published
+            yield msgspec.structs.replace(tracked, state=PartitionState.PUBLISHED, stale=False) if stale else tracked
 
-    patch.setattr(loading, "_cells", forgetful)
+    patch.setattr(loading, "_tracked_partitions", forgetful)
     return Leader
 
 
@@ -219,7 +219,7 @@ def staleness_dropped(patch: pytest.MonkeyPatch) -> type[Leader]:
     """What was made of something that has changed isn't made again."""
 
     def touch(self: Any, child: Any, key: str, link: Any, *, changed: bool, late: bool) -> None:
-        if self._board.get(child.name, key) is None and self._all.needs.expected(child, key):
+        if self._partition_states.get(child.name, key) is None and self._all.needs.expected(child, key):
             self._queue.expect(child, key)
         self._queue.consider(child, key)
 
@@ -233,7 +233,7 @@ def dirty_flag_lost(patch: pytest.MonkeyPatch) -> type[Leader]:
     want = Queue.want
 
     def forgetful(self: Any, node: Any, key: str, **how: Any) -> None:
-        if self._board.cell(node.name, key).state is not PartitionState.RUNNING:
+        if self._partition_states.tracked(node.name, key).state is not PartitionState.RUNNING:
             want(self, node, key, **how)
 
     patch.setattr(Queue, "want", forgetful)
@@ -368,7 +368,7 @@ def batches_never_halved(patch: pytest.MonkeyPatch) -> type[Leader]:
     def whole(self: Any, node: Any, keys: tuple[str, ...], event: Any) -> None:
         halved(self, node, keys, event)
         for key in keys:
-            self._board.cell(node.name, key).cap = 0
+            self._partition_states.tracked(node.name, key).cap = 0
 
     patch.setattr(Endings, "_together_ended", whole)
     return Leader
@@ -410,7 +410,7 @@ def batches_over_gaps(patch: pytest.MonkeyPatch) -> type[Leader]:
 @planted
 def batches_without_inputs(patch: pytest.MonkeyPatch) -> type[Leader]:
     """Days that something isn't there for are computed with others."""
-    patch.setattr(Batches, "_together", lambda self, node, key, cell: not cell.failures and cell.cap != 1)
+    patch.setattr(Batches, "_together", lambda self, node, key, tracked: not tracked.failures and tracked.cap != 1)
     return Leader
 
 

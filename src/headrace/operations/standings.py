@@ -132,7 +132,7 @@ def _together(graph: Graph, later: Mapping[str, Standing], content: Checkpoint) 
         graph,
         (
             Brief(cell.node, cell.key, cell.state, cell.stale or cell.proposed, cell.failures > 0, cell.published)
-            for cell in content.cells
+            for cell in content.tracked_partitions
             if cell.published or cell.state is not PartitionState.WAITING or cell.failures
         ),
     )

@@ -28,7 +28,7 @@ from headrace.run.graph import graph_of
 from headrace.run.loading import part
 from headrace.run.pausing import paused
 from headrace.run.unchanged import unchanged
-from headrace.schedule import Arrived, Core, Graph, GraphNode, LoadedCell, PartitionState, Requested, Target, Waiting
+from headrace.schedule import Arrived, Core, Graph, GraphNode, LoadedPartition, PartitionState, Requested, Target, Waiting
 from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import arriving, attempts, attending, borrowing, durations, failed_looks, incidents, partitions, pauses
@@ -64,7 +64,7 @@ class Waits:
         self._zone, self._project, self._compiled = session.timezone, compiled.project, compiled
         self._running = attempts.running(tx)
         asked = _above(session, compiled, (subject, *(one.node for one in self._running)))
-        loaded = part(tx, graph_of(asked), version=session.version, borrowed=session.borrowed, cells=_borrowed(session, tx))
+        loaded = part(tx, graph_of(asked), version=session.version, borrowed=session.borrowed, tracked_partitions=_borrowed(session, tx))
         self.graph: Graph = loaded.graph
         self.nodes: dict[str, GraphNode] = {node.name: node for node in loaded.graph.nodes}
         self._paused = {one.node: one for one in pauses.in_force(tx, now_us)}
@@ -386,11 +386,11 @@ def _above(session: Session, compiled: Compiled, names: Iterable[str]) -> Compil
     )
 
 
-def _borrowed(session: Session, tx: Transaction) -> tuple[LoadedCell, ...]:
+def _borrowed(session: Session, tx: Transaction) -> tuple[LoadedPartition, ...]:
     """In an environment: what its last leader saw of production."""
     seen = borrowing.remembered(tx).items() if session.borrowed else ()
     return tuple(
-        LoadedCell(node=node, key=key, state=PartitionState.PUBLISHED, published=True, publication=one.publication_id)
+        LoadedPartition(node=node, key=key, state=PartitionState.PUBLISHED, published=True, publication=one.publication_id)
         for (node, key), one in seen
         if node in session.borrowed
     )

@@ -19,7 +19,7 @@ from headrace.plan import Compiled
 from headrace.plan.borrowing import borrowed
 from headrace.run.applying import newest
 from headrace.run.folders import Folders
-from headrace.schedule import LoadedCell, PartitionState, Refreshed
+from headrace.schedule import LoadedPartition, PartitionState, Refreshed
 from headrace.store import Clock, ClockKind, Store, Transaction
 from headrace.store.queries import borrowing
 
@@ -27,7 +27,7 @@ from headrace.store.queries import borrowing
 class Taken(msgspec.Struct, frozen=True):
     """What the core of an environment is told: where borrowed partitions stood when it last looked, and what is new since."""
 
-    cells: tuple[LoadedCell, ...] = ()
+    tracked_partitions: tuple[LoadedPartition, ...] = ()
     news: tuple[Refreshed, ...] = ()
 
 
@@ -70,10 +70,10 @@ class Production:
             now = {key: seen for key, seen in borrowing.published(theirs).items() if key[0] in self.nodes}
         before = {key: seen for key, seen in borrowing.remembered(tx).items() if key[0] in self.nodes}
         borrowing.remember(tx, self.nodes, now)
-        cells = (_cell(key, seen) for key, seen in before.items())
+        tracked_partitions = (_tracked(key, seen) for key, seen in before.items())
         rank = {name: place for place, name in enumerate(compiled.order)}  # sources first: they say when what follows starts
         moved = sorted((key for key, seen in now.items() if before.get(key) != seen), key=lambda key: (rank[key[0]], key[1]))
-        return Taken(tuple(cells), tuple(Refreshed(*key, changed=_changed(before.get(key), now[key])) for key in moved))
+        return Taken(tuple(tracked_partitions), tuple(Refreshed(*key, changed=_changed(before.get(key), now[key])) for key in moved))
 
     def absolute(self, file: FileRef) -> FileRef:
         """A file of production's lake, to be read from elsewhere."""
@@ -90,5 +90,5 @@ def _changed(before: borrowing.Borrowed | None, now: borrowing.Borrowed) -> bool
     return before is None or now.content_hash is None or now.content_hash != before.content_hash
 
 
-def _cell(key: tuple[str, str], seen: borrowing.Borrowed) -> LoadedCell:
-    return LoadedCell(node=key[0], key=key[1], state=PartitionState.PUBLISHED, published=True, publication=seen.publication_id)
+def _tracked(key: tuple[str, str], seen: borrowing.Borrowed) -> LoadedPartition:
+    return LoadedPartition(node=key[0], key=key[1], state=PartitionState.PUBLISHED, published=True, publication=seen.publication_id)

@@ -27,7 +27,7 @@ class Checkpoints:
     def begun(self, loaded: Loaded) -> None:
         """A core starts from this; what it reads one by one, the next needn't."""
         whole = loaded.checkpoint is None or loaded.checkpoint.complete
-        self._changed = len(loaded.cells) + (0 if whole or loaded.checkpoint is None else checkpoint.size(loaded.checkpoint))
+        self._changed = len(loaded.tracked_partitions) + (0 if whole or loaded.checkpoint is None else checkpoint.size(loaded.checkpoint))
 
     def maintain(self, tx: Transaction, core: Core, events: Iterable[Event], commands: Iterable[Command], version: int, now: int) -> None:
         """Count what a turn has written for these, and write a checkpoint if it is time. Writing one costs as much as partitions aren't at

@@ -93,7 +93,7 @@ class Leader(Turning):
         taken = self._take(applied)
         with self.store.read() as tx:
             code = unpack(tx, applied, self._folders.code)
-            loaded = load(tx, applied.compiled, version=applied.id, borrowed=self._borrowed, cells=taken.cells)
+            loaded = load(tx, applied.compiled, version=applied.id, borrowed=self._borrowed, tracked_partitions=taken.tracked_partitions)
             arrived = arriving.waiting_deliveries(tx)
             held = paused(tx, {node.name for node in loaded.graph.nodes}, self.clock.now_us())
             self._publication_id = leading.last_publication_id(tx)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from headrace.engine import BodyError
 from headrace.plan import Compiled
 from headrace.run.graph import graph_of
-from headrace.schedule import Checkpoint, Graph, Loaded, LoadedCell, PartitionState, checkpoint
+from headrace.schedule import Checkpoint, Graph, Loaded, LoadedPartition, PartitionState, checkpoint
 from headrace.schedule.events import FailsAlike
 from headrace.schedule.retry import INSTALLED_WAIT_US
 from headrace.store import Transaction
@@ -23,27 +23,34 @@ def load(
     *,
     version: int | None = None,
     borrowed: frozenset[str] = frozenset(),
-    cells: tuple[LoadedCell, ...] = (),
+    tracked_partitions: tuple[LoadedPartition, ...] = (),
 ) -> Loaded:
     """The event that the core starts from: the checkpoint and what has changed since, if one was taken of `version`, else all that the
-    store says. In an environment the partitions of `borrowed` nodes stand as `cells` say."""
+    store says. In an environment the partitions of `borrowed` nodes stand as `tracked_partitions` say."""
     graph = graph_of(compiled, _seconds(tx, compiled), apart(tx, compiled))
-    return stored(tx, graph, version=version, borrowed=borrowed, cells=cells)
+    return stored(tx, graph, version=version, borrowed=borrowed, tracked_partitions=tracked_partitions)
 
 
 def stored(
-    tx: Transaction, graph: Graph, *, version: int | None, borrowed: frozenset[str] = frozenset(), cells: tuple[LoadedCell, ...] = ()
+    tx: Transaction,
+    graph: Graph,
+    *,
+    version: int | None,
+    borrowed: frozenset[str] = frozenset(),
+    tracked_partitions: tuple[LoadedPartition, ...] = (),
 ) -> Loaded:
     """`load`, of a graph."""
     fired = tuple(firings.last(tx))
     alike = _alike(tx, version, borrowed)
     if not borrowed and version is not None and (found := _resumed(tx, graph, version)) is not None:
         return replace(found, fired=fired, alike=alike)
-    own = (cell for cell in _cells(tx) if cell.node not in borrowed)
-    return Loaded(graph, cells, fired=fired, checkpoint=checkpoint.gathered(graph, own), alike=alike)
+    own = (tracked for tracked in _tracked_partitions(tx) if tracked.node not in borrowed)
+    return Loaded(graph, tracked_partitions, fired=fired, checkpoint=checkpoint.gathered(graph, own), alike=alike)
 
 
-def part(tx: Transaction, graph: Graph, *, version: int | None, borrowed: frozenset[str], cells: tuple[LoadedCell, ...] = ()) -> Loaded:
+def part(
+    tx: Transaction, graph: Graph, *, version: int | None, borrowed: frozenset[str], tracked_partitions: tuple[LoadedPartition, ...] = ()
+) -> Loaded:
     """`stored`, of a part of the graph that holds all that its nodes read: only what the store says of these is read."""
     names = {node.name for node in graph.nodes}
     fired = tuple(one for one in firings.last(tx) if one[0] in names)
@@ -52,12 +59,14 @@ def part(tx: Transaction, graph: Graph, *, version: int | None, borrowed: frozen
     if kept is not None and content is not None:
         own = replace(
             content,
-            cells=tuple(one for one in content.cells if one.node in names),
+            tracked_partitions=tuple(one for one in content.tracked_partitions if one.node in names),
             nodes={name: one for name, one in content.nodes.items() if name in names},
         )
-        return Loaded(graph, tuple(one for one in _cells(tx, kept.revision) if one.node in names), fired=fired, checkpoint=own)
-    made = (cell for name in sorted(names - borrowed) for cell in _cells(tx, node=name))
-    return Loaded(graph, tuple(one for one in cells if one.node in names), fired=fired, checkpoint=checkpoint.gathered(graph, made))
+        return Loaded(graph, tuple(one for one in _tracked_partitions(tx, kept.revision) if one.node in names), fired=fired, checkpoint=own)
+    made = (tracked for name in sorted(names - borrowed) for tracked in _tracked_partitions(tx, node=name))
+    return Loaded(
+        graph, tuple(one for one in tracked_partitions if one.node in names), fired=fired, checkpoint=checkpoint.gathered(graph, made)
+    )
 
 
 def _alike(tx: Transaction, version: int | None, borrowed: frozenset[str]) -> tuple[FailsAlike, ...]:
@@ -92,13 +101,13 @@ def _resumed(tx: Transaction, graph: Graph, version: int) -> Loaded | None:
     if kept is None or kept.version != version:
         return None
     content: Checkpoint | None = checkpoint.decode(kept.content)
-    return None if content is None else Loaded(graph, tuple(_cells(tx, kept.revision)), checkpoint=content)
+    return None if content is None else Loaded(graph, tuple(_tracked_partitions(tx, kept.revision)), checkpoint=content)
 
 
-def _cells(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[LoadedCell]:
+def _tracked_partitions(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[LoadedPartition]:
     for row in standings.standings(tx, after, node):
         state = PartitionState(row.state)
-        yield LoadedCell(
+        yield LoadedPartition(
             node=row.node, key=row.partition, state=state, stale=row.stale, failures=row.failures, not_before=row.not_before,
             published=row.published, proposed=row.proposed, publication=row.publication, reason=row.reason,
             since=row.since if state is PartitionState.WAITING and not row.failures else 0,

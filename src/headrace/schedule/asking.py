@@ -6,27 +6,29 @@ from collections.abc import Iterable
 
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.required import SEPARATOR, join
-from headrace.schedule.board import Board
 from headrace.schedule.events import Target
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.needs import Needs
 from headrace.schedule.network import Network
+from headrace.schedule.partition_states import PartitionStates
 
 
-def unprompted(node: GraphNode, target: Target, now: int, network: Network, needs: Needs, board: Board) -> Iterable[str]:
+def unprompted(
+    node: GraphNode, target: Target, now: int, network: Network, needs: Needs, partition_states: PartitionStates
+) -> Iterable[str]:
     """Partitions that no input announced: those of an asset that follows no input, and those that were asked for by name,
-    so that it can be said what they wait for. What time alone brings is brought once, to be remembered by the board."""
+    so that it can be said what they wait for. What time alone brings is brought once, to be remembered by the partition states."""
     if node.is_source or node.partition.by_delivery:
         return ()
     announced = network.paced(node)
     if node.partition.grain is None:
         return () if node.partition.key is None else _listed(node, target, announced=announced or bool(node.inputs))
-    first = target.first or (None if announced else board.expanded.get(node.name, node.start))
+    first = target.first or (None if announced else partition_states.expanded.get(node.name, node.start))
     last = target.last or (None if announced else _newest_ended(node, now))
     if first is None or last is None:
         return ()
     if target == Target(node.name):
-        board.expanded[node.name] = last
+        partition_states.expanded[node.name] = last
     return [key for key in _between(node, first, last) if needs.expected(node, key)]
 
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from headrace.model.intervals import next_key
 from headrace.schedule.admission import Slots
-from headrace.schedule.board import Cell
 from headrace.schedule.fitting import Group, fitted
 from headrace.schedule.graph import GraphNode
-from headrace.schedule.situation import Situation
+from headrace.schedule.partition_states import TrackedPartition
+from headrace.schedule.scheduler_state import SchedulerState
 
 SECONDS = 1.0
 """What an attempt at several partitions should take: short enough to be cancelled, paused and lost without regret."""
@@ -39,20 +39,20 @@ def bearable(seen: Sequence[Group], batch_max: int) -> int:
 
 
 class Batches:
-    """Gathers partitions of a situation that are queued."""
+    """Gathers partitions of a state of the scheduler that are queued."""
 
-    def __init__(self, situation: Situation) -> None:
-        self._all, self._board = situation, situation.board
+    def __init__(self, scheduler_state: SchedulerState) -> None:
+        self._all, self._partition_states = scheduler_state, scheduler_state.partition_states
 
     def complete(self, node: GraphNode) -> bool:
         """Whether no more of a node's partitions are about to be ready: what it reads is at rest."""
         if self._one_by_one(node):
             return True
-        return not any(link.input.name in self._board.busy for link in self._all.network.links[node.name] if not link.newest)
+        return not any(link.input.name in self._partition_states.busy for link in self._all.network.links[node.name] if not link.newest)
 
     def most(self, node: GraphNode, key: str, slots: Slots) -> int:
         """How many partitions an attempt may be given that begins with one."""
-        if self._one_by_one(node) or not self._together(node, key, self._board.cell(node.name, key)):
+        if self._one_by_one(node) or not self._together(node, key, self._partition_states.tracked(node.name, key)):
             return 1
         most = bearable(self._all.durations.seen(node.name), node.batch_max)
         return max(1, min(most, -(-self._queued(node) // slots.free)))
@@ -61,19 +61,19 @@ class Batches:
         """The partition after one, if it is queued and may be computed with it."""
         assert node.partition.grain is not None
         key = next_key(key, node.partition.grain, node.timezone)
-        cell = self._board.get(node.name, key)
-        return key if cell is not None and cell.queued and self._together(node, key, cell) else None
+        tracked = self._partition_states.get(node.name, key)
+        return key if tracked is not None and tracked.queued and self._together(node, key, tracked) else None
 
     def _one_by_one(self, node: GraphNode) -> bool:
         return node.batch_max <= 1 or node.name in self._all.apart
 
-    def _together(self, node: GraphNode, key: str, cell: Cell) -> bool:
+    def _together(self, node: GraphNode, key: str, tracked: TrackedPartition) -> bool:
         """Whether a partition may be computed with others: not one that failed alone, nor one that something isn't there for."""
-        if cell.cap == 1:
+        if tracked.cap == 1:
             return False
         return next(self._all.needs.done_without(node, key, self._all.now), None) is None
 
     def _queued(self, node: GraphNode) -> int:
         """How many partitions of a node are ready."""
         running = sum(len(one.keys) for one in self._all.running.values() if one.node == node.name)
-        return self._board.busy.get(node.name, 0) - running
+        return self._partition_states.busy.get(node.name, 0) - running

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from headrace.schedule.admission import Durations
-from headrace.schedule.board import Board
-from headrace.schedule.cells import AT_REST, Cell
-from headrace.schedule.events import Checkpoint, KeptCell, KeptNode, Loaded, LoadedCell
+from headrace.schedule.events import Checkpoint, KeptNode, Loaded, LoadedPartition, SavedPartition
 from headrace.schedule.graph import Graph
+from headrace.schedule.partition_states import PartitionStates
 from headrace.schedule.ranges import Resting, Runs
 from headrace.schedule.states import PartitionState
+from headrace.schedule.tracked import AT_REST, TrackedPartition
 
 FORM = 2
 """Of what is written: another release may write and understand another."""
@@ -35,118 +35,144 @@ def decode(content: bytes) -> Checkpoint | None:
     return found if found.form == FORM else None
 
 
-def gathered(graph: Graph, rows: Iterable[LoadedCell]) -> Checkpoint:
+def gathered(graph: Graph, rows: Iterable[LoadedPartition]) -> Checkpoint:
     """What the rows of all partitions say; what else is expected isn't known yet."""
-    board = Board({node.name: node for node in graph.nodes})
+    partition_states = PartitionStates({node.name: node for node in graph.nodes})
     for row in rows:
-        if row.node in board.nodes:
-            place(board, row)
-    return taken(board, Durations(), complete=False)
+        if row.node in partition_states.nodes:
+            place(partition_states, row)
+    return taken(partition_states, Durations(), complete=False)
 
 
-def place(board: Board, row: LoadedCell) -> None:
+def place(partition_states: PartitionStates, row: LoadedPartition) -> None:
     """A partition stands as the store says. What ran there runs no more."""
-    board.place(row.node, row.key, AT_REST if _rests(row) else _loaded(row))
+    partition_states.place(row.node, row.key, AT_REST if _rests(row) else _loaded(row))
     if row.publication:
-        board.publications[row.node] = row.publication
+        partition_states.publications[row.node] = row.publication
 
 
-def _rests(row: LoadedCell) -> bool:
+def _rests(row: LoadedPartition) -> bool:
     flawless = row.published and row.state is PartitionState.PUBLISHED and row.not_before is None
     return flawless and not (row.stale or row.proposed or row.failures or row.reason)
 
 
-def _loaded(row: LoadedCell) -> Cell:
-    cell = Cell(PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state)
-    cell.stale, cell.failures, cell.not_before, cell.proposed = row.stale, row.failures, row.not_before, row.proposed
-    cell.published, cell.since, cell.reason = row.published, row.since, row.reason
-    cell.cap = 1 if row.failures else 0  # with whom it failed isn't in the store
-    if cell.stale and not cell.proposed and cell.state is PartitionState.PUBLISHED:
-        cell.state = PartitionState.WAITING
-    return cell
+def _loaded(row: LoadedPartition) -> TrackedPartition:
+    tracked = TrackedPartition(PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state)
+    tracked.stale, tracked.failures, tracked.not_before, tracked.proposed = row.stale, row.failures, row.not_before, row.proposed
+    tracked.published, tracked.since, tracked.reason = row.published, row.since, row.reason
+    tracked.cap = 1 if row.failures else 0  # with whom it failed isn't in the store
+    if tracked.stale and not tracked.proposed and tracked.state is PartitionState.PUBLISHED:
+        tracked.state = PartitionState.WAITING
+    return tracked
 
 
-def taken(board: Board, durations: Durations, *, complete: bool = True) -> Checkpoint:
+def taken(partition_states: PartitionStates, durations: Durations, *, complete: bool = True) -> Checkpoint:
     """What is known now. What is queued or runs is kept as waiting: whoever starts from this runs nothing yet."""
-    nodes = {name: _node(board, name) for name in board.nodes if not board.empty(name) or name in board.expanded}
-    cells = tuple(_kept(name, key, cell) for name, found in board.cells.items() for key, cell in found.items())
-    return Checkpoint(FORM, nodes, cells, durations.means, complete, durations.paces)
+    nodes = {
+        name: _node(partition_states, name)
+        for name in partition_states.nodes
+        if not partition_states.empty(name) or name in partition_states.expanded
+    }
+    tracked_partitions = tuple(
+        _kept(name, key, tracked) for name, found in partition_states.tracked_partitions.items() for key, tracked in found.items()
+    )
+    return Checkpoint(FORM, nodes, tracked_partitions, durations.means, complete, durations.paces)
 
 
 def size(checkpoint: Checkpoint) -> int:
     """How many partitions it knows."""
     numbered = (Runs(edges) for node in checkpoint.nodes.values() for edges in node.runs.values())
-    return sum(map(len, numbered)) + sum(len(node.named) for node in checkpoint.nodes.values()) + len(checkpoint.cells)
+    return sum(map(len, numbered)) + sum(len(node.named) for node in checkpoint.nodes.values()) + len(checkpoint.tracked_partitions)
 
 
-def restore(checkpoint: Checkpoint, board: Board, durations: Durations) -> None:
-    """Make an empty board stand as it stood."""
-    durations.means.update({name: mean for name, mean in checkpoint.durations.items() if name in board.nodes})
-    durations.paces.update({name: pace for name, pace in checkpoint.paces.items() if name in board.nodes})
+def restore(checkpoint: Checkpoint, partition_states: PartitionStates, durations: Durations) -> None:
+    """Make an empty partition states stand as it stood."""
+    durations.means.update({name: mean for name, mean in checkpoint.durations.items() if name in partition_states.nodes})
+    durations.paces.update({name: pace for name, pace in checkpoint.paces.items() if name in partition_states.nodes})
     for name, node in checkpoint.nodes.items():
-        if name in board.nodes:
-            _restore_node(board, name, node)
-    for kept in checkpoint.cells:
-        if kept.node in board.nodes:
-            board.put(kept.node, kept.key, _cell(kept))
+        if name in partition_states.nodes:
+            _restore_node(partition_states, name, node)
+    for kept in checkpoint.tracked_partitions:
+        if kept.node in partition_states.nodes:
+            partition_states.put(kept.node, kept.key, _tracked(kept))
             if kept.published:
-                board.visible.add(kept.node)
+                partition_states.visible.add(kept.node)
 
 
-def _node(board: Board, name: str) -> KeptNode:
-    resting = board.resting[name]
+def _node(partition_states: PartitionStates, name: str) -> KeptNode:
+    resting = partition_states.resting[name]
     return KeptNode(
         runs={data: tuple(runs.edges) for data, runs in resting.runs.items()},
         named=tuple(resting.named),
-        oldest=board.oldest.get(name),
-        newest=board.newest.get(name),
-        publication=board.publications.get(name, 0),
-        expanded=board.expanded.get(name, ""),
+        oldest=partition_states.oldest.get(name),
+        newest=partition_states.newest.get(name),
+        publication=partition_states.publications.get(name, 0),
+        expanded=partition_states.expanded.get(name, ""),
     )
 
 
-def _restore_node(board: Board, name: str, node: KeptNode) -> None:
-    resting = board.resting[name]
+def _restore_node(partition_states: PartitionStates, name: str, node: KeptNode) -> None:
+    resting = partition_states.resting[name]
     resting.runs = {data: Runs(edges) for data, edges in node.runs.items()}
     resting.named = dict.fromkeys(node.named)
     if resting:
-        board.visible.add(name)
+        partition_states.visible.add(name)
     if node.oldest is not None and node.newest is not None:
-        board.oldest[name], board.newest[name] = node.oldest, node.newest
+        partition_states.oldest[name], partition_states.newest[name] = node.oldest, node.newest
     if node.publication:
-        board.publications[name] = node.publication
+        partition_states.publications[name] = node.publication
     if node.expanded:
-        board.expanded[name] = node.expanded
+        partition_states.expanded[name] = node.expanded
 
 
-def _kept(name: str, key: str, cell: Cell) -> KeptCell:
-    state = PartitionState.WAITING if cell.state is PartitionState.RUNNING else cell.state
-    return KeptCell(
-        name, key, state, cell.stale, cell.proposed, cell.late, cell.published, cell.failures, cell.not_before, cell.reason, cell.since,
-        cell.cap,
-    )  # fmt: skip
+def _kept(name: str, key: str, tracked: TrackedPartition) -> SavedPartition:
+    state = PartitionState.WAITING if tracked.state is PartitionState.RUNNING else tracked.state
+    return SavedPartition(
+        name,
+        key,
+        state,
+        tracked.stale,
+        tracked.proposed,
+        tracked.late,
+        tracked.published,
+        tracked.failures,
+        tracked.not_before,
+        tracked.reason,
+        tracked.since,
+        tracked.cap,
+    )
 
 
-def _cell(kept: KeptCell) -> Cell:
-    cell = Cell(kept.state)
-    cell.stale, cell.proposed, cell.late, cell.published = kept.stale, kept.proposed, kept.late, kept.published
-    cell.failures, cell.not_before, cell.reason, cell.since, cell.cap = kept.failures, kept.not_before, kept.reason, kept.since, kept.cap
-    return cell
+def _tracked(kept: SavedPartition) -> TrackedPartition:
+    tracked = TrackedPartition(kept.state)
+    tracked.stale, tracked.proposed, tracked.late, tracked.published = kept.stale, kept.proposed, kept.late, kept.published
+    tracked.failures, tracked.not_before, tracked.reason, tracked.since, tracked.cap = (
+        kept.failures,
+        kept.not_before,
+        kept.reason,
+        kept.since,
+        kept.cap,
+    )
+    return tracked
 
 
 def differing(loaded: Loaded, whole: Checkpoint) -> Iterator[tuple[str, str]]:
     """The partitions that a checkpoint, with what has changed since, says otherwise than all rows do; what only inputs make expected,
     rows don't know."""
     nodes = {node.name: node for node in loaded.graph.nodes}
-    one, other = Board(nodes), Board(nodes)
+    one, other = PartitionStates(nodes), PartitionStates(nodes)
     restore(whole, other, Durations())
     if loaded.checkpoint is not None:
         restore(loaded.checkpoint, one, Durations())
-    for row in loaded.cells:
+    for row in loaded.tracked_partitions:
         if row.node in nodes:
             place(one, row)
     for name in nodes:
-        suspects = {*_differing_at_rest(one.resting[name], other.resting[name]), *one.cells[name], *other.cells[name]}
+        suspects = {
+            *_differing_at_rest(one.resting[name], other.resting[name]),
+            *one.tracked_partitions[name],
+            *other.tracked_partitions[name],
+        }
         yield from ((name, key) for key in sorted(suspects) if _shown(one.get(name, key)) != _shown(other.get(name, key)))
 
 
@@ -157,8 +183,8 @@ def _differing_at_rest(one: Resting, other: Resting) -> Iterator[str]:
         yield from (one.key(number, data) for number in (*mine.minus(theirs), *theirs.minus(mine)))
 
 
-def _shown(cell: Cell | None) -> tuple[object, ...]:
+def _shown(tracked: TrackedPartition | None) -> tuple[object, ...]:
     """What rows say of a partition, too; one that only waits may have none."""
-    if cell is None:
+    if tracked is None:
         return (PartitionState.WAITING, False, False, False, 0)
-    return (cell.state, cell.published, cell.stale, cell.proposed, cell.failures)
+    return (tracked.state, tracked.published, tracked.stale, tracked.proposed, tracked.failures)

@@ -45,7 +45,7 @@ from headrace.schedule.queueing import Queue
 from headrace.schedule.releasing import Releases
 from headrace.schedule.requesting import Requests
 from headrace.schedule.retry import ENVIRONMENT_WAIT_US
-from headrace.schedule.situation import Running, Situation
+from headrace.schedule.scheduler_state import Running, SchedulerState
 from headrace.schedule.starting import begin_earlier, start
 from headrace.schedule.states import PartitionState
 from headrace.schedule.why import Reason, why
@@ -63,8 +63,8 @@ class Core:
         self._build(Graph(()))
 
     def _build(self, graph: Graph) -> None:
-        self._all = Situation(graph)
-        self._board = self._all.board
+        self._all = SchedulerState(graph)
+        self._partition_states = self._all.partition_states
         self._queue = Queue(self._all)
         self._waves = Waves(self._all, self._queue)
         self._endings = Endings(self._all, self._queue, self._waves)
@@ -125,13 +125,13 @@ class Core:
 
     def waits_for_machine(self, name: str, key: str) -> bool:
         """Whether a partition was put back without a failure being counted, and is tried again in a few seconds."""
-        cell = self._board.get(name, key)
+        tracked = self._partition_states.get(name, key)
         return (
-            cell is not None
-            and cell.state is PartitionState.WAITING
-            and cell.not_before is not None
-            and cell.failures == 0
-            and cell.not_before - self._all.now <= ENVIRONMENT_WAIT_US
+            tracked is not None
+            and tracked.state is PartitionState.WAITING
+            and tracked.not_before is not None
+            and tracked.failures == 0
+            and tracked.not_before - self._all.now <= ENVIRONMENT_WAIT_US
         )
 
     def next_event(self) -> int | None:
@@ -166,8 +166,8 @@ class Core:
 
     def state_of(self, node: str, key: str) -> PartitionState:
         """Where a partition stands; `missing` for one that nothing was ever heard of."""
-        cell = self._board.get(node, key) if node in self._all.nodes else None
-        return cell.state if cell else PartitionState.MISSING
+        tracked = self._partition_states.get(node, key) if node in self._all.nodes else None
+        return tracked.state if tracked else PartitionState.MISSING
 
     def waiting(self, now: int, run: int | None = None) -> Iterator[tuple[str, str]]:
         """What is wanted, by one run or any, and waits for something else than a slot, though its interval has ended."""
@@ -183,23 +183,23 @@ class Core:
 
     def proposed(self) -> list[tuple[str, str]]:
         """The partitions that are stale and wait for a person to ask."""
-        return [(name, key) for name in self._all.nodes for key, cell in self._board.open(name) if cell.proposed]
+        return [(name, key) for name in self._all.nodes for key, tracked in self._partition_states.open(name) if tracked.proposed]
 
     def outdated(self) -> list[tuple[str, str]]:
         """The partitions that were made once and wait to be made again, or came to nothing since."""
-        opened = ((name, key, cell) for name in self._all.nodes for key, cell in self._board.open(name))
-        return [(name, key) for name, key, cell in opened if cell.published and cell.state is not PartitionState.PUBLISHED]
+        opened = ((name, key, tracked) for name in self._all.nodes for key, tracked in self._partition_states.open(name))
+        return [(name, key) for name, key, tracked in opened if tracked.published and tracked.state is not PartitionState.PUBLISHED]
 
     def checkpoint(self) -> Checkpoint:
         """What is known of all partitions: another core that starts from it decides as this one would."""
-        return taken(self._board, self._all.durations)
+        return taken(self._partition_states, self._all.durations)
 
     def unsettled(self) -> int:
         """How many partitions aren't at rest: something is to be done, or to be said, about them."""
-        return sum(map(len, self._board.cells.values()))
+        return sum(map(len, self._partition_states.tracked_partitions.values()))
 
     def _dirty(self, one: Running) -> tuple[str, ...]:
-        return tuple(key for key in one.keys if (cell := self._board.get(one.node, key)) is not None and cell.dirty)
+        return tuple(key for key in one.keys if (tracked := self._partition_states.get(one.node, key)) is not None and tracked.dirty)
 
     # Events
 

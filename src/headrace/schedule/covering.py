@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from headrace.schedule.board import Span
+from headrace.schedule.partition_states import Span
 
 
 class Covering:

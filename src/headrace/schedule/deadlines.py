@@ -11,9 +11,9 @@ from headrace.model import Grain
 from headrace.model.days_off import DaysOff
 from headrace.model.intervals import bounds_us, key_at_us
 from headrace.model.times import Duration, Offset
-from headrace.schedule.board import Board, bounds
 from headrace.schedule.graph import Graph, GraphNode, Promise
 from headrace.schedule.network import Network
+from headrace.schedule.partition_states import PartitionStates, bounds
 
 DAY_US = 86_400_000_000
 REMEMBERED_MAX = 1 << 14
@@ -21,7 +21,7 @@ REMEMBERED_MAX = 1 << 14
 
 def network_of(graph: Graph) -> Network:
     """The links of a graph, for forecasts outside of a core."""
-    return Network(graph, Board({node.name: node for node in graph.nodes}))
+    return Network(graph, PartitionStates({node.name: node for node in graph.nodes}))
 
 
 def latest_safe_start(node: GraphNode, key: str, now: int) -> int | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headrace.schedule.board import Board, Span, span_of
 from headrace.schedule.covering import Covering
 from headrace.schedule.events import Requested
+from headrace.schedule.partition_states import PartitionStates, Span, span_of
 
 WAITED_US = 2_500_000
 """A run waits so long for a partition that is to be tried again; what takes longer is left to the next one."""
@@ -15,7 +15,7 @@ WAITED_US = 2_500_000
 class Demand:
     """What one run wants, and how much of it is under way."""
 
-    def __init__(self, event: Requested, board: Board) -> None:
+    def __init__(self, event: Requested, partition_states: PartitionStates) -> None:
         self.run, self.standing = event.run, event.standing
         self.named = event.retry
         """The nodes that a person named: what is only proposed otherwise runs."""
@@ -23,7 +23,7 @@ class Demand:
         """Of what it wants, how many partitions are queued or running."""
         spans: dict[str, list[Span]] = {}
         for target in event.targets:
-            spans.setdefault(target.node, []).append(span_of(board.nodes[target.node], target))
+            spans.setdefault(target.node, []).append(span_of(partition_states.nodes[target.node], target))
         self._spans = {node: Covering(found) for node, found in spans.items()}
 
     @property
@@ -35,17 +35,17 @@ class Demand:
         """Whether all of a node is wanted for as long as the leader runs."""
         return self.standing and node in self._spans and self._spans[node].everything
 
-    def covers(self, board: Board, node: str, key: str) -> bool:
+    def covers(self, partition_states: PartitionStates, node: str, key: str) -> bool:
         """Whether a partition is wanted."""
         spans = self._spans.get(node)
-        return spans is not None and (spans.everything or spans.covers(board.order(board.nodes[node], key)))
+        return spans is not None and (spans.everything or spans.covers(partition_states.order(partition_states.nodes[node], key)))
 
 
 class Demands:
     """All that is wanted now, oldest run first."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, partition_states: PartitionStates) -> None:
+        self._partition_states = partition_states
         self._demands: dict[int, Demand] = {}
 
     def add(self, demand: Demand) -> None:
@@ -67,20 +67,20 @@ class Demands:
 
     def wanting(self, node: str, key: str) -> list[Demand]:
         """The runs that want a partition."""
-        return [demand for demand in self._demands.values() if demand.covers(self._board, node, key)]
+        return [demand for demand in self._demands.values() if demand.covers(self._partition_states, node, key)]
 
     def wanted(self, node: str, key: str, run: int | None = None) -> bool:
         """Whether any run wants a partition, or that one."""
         demands = self._demands.values()
-        return any(demand.covers(self._board, node, key) for demand in demands if run is None or demand.run == run)
+        return any(demand.covers(self._partition_states, node, key) for demand in demands if run is None or demand.run == run)
 
     def asked_for(self, node: str, key: str) -> bool:
         """Whether any run wants a partition that somebody asked for, besides what a server does by itself."""
-        return any(demand.covers(self._board, node, key) for demand in self._demands.values() if not demand.standing)
+        return any(demand.covers(self._partition_states, node, key) for demand in self._demands.values() if not demand.standing)
 
     def named(self, node: str, key: str) -> bool:
         """Whether a person asked for a partition by its node's name."""
-        return any(node in demand.named and demand.covers(self._board, node, key) for demand in self._demands.values())
+        return any(node in demand.named and demand.covers(self._partition_states, node, key) for demand in self._demands.values())
 
     def begun(self, node: str, key: str) -> None:
         """A partition is queued, that wasn't queued nor running."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import heapq
 
-from headrace.schedule.board import Cell
 from headrace.schedule.commands import Kill
 from headrace.schedule.events import Ended, FailsAlike, WorkerLost
 from headrace.schedule.graph import GraphNode
+from headrace.schedule.partition_states import TrackedPartition
 from headrace.schedule.publishing import Waves
 from headrace.schedule.queueing import Queue
 from headrace.schedule.retry import ENVIRONMENT_WAIT_US, INSTALLED_WAIT_US, draw, retry_after_us
-from headrace.schedule.situation import Situation
+from headrace.schedule.scheduler_state import SchedulerState
 from headrace.schedule.states import WAITS, Change, FailureKind, PartitionState, step
 
 TIMED_OUT = "was ended because it ran past its timeout"
@@ -22,9 +22,9 @@ _CHANGES = {PartitionState.HELD: Change.HELD, PartitionState.REJECTED: Change.RE
 class Endings:
     """Takes in how attempts ended."""
 
-    def __init__(self, situation: Situation, queue: Queue, waves: Waves) -> None:
-        self._all, self._queue, self._waves = situation, queue, waves
-        self._board, self._network = situation.board, situation.network
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue, waves: Waves) -> None:
+        self._all, self._queue, self._waves = scheduler_state, queue, waves
+        self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
 
     def ended(self, event: Ended) -> None:
         """An attempt was held, rejected or failed."""
@@ -47,7 +47,7 @@ class Endings:
     def _fail_alike(self, node: GraphNode, alike: FailsAlike) -> None:
         """The code can't work in any partition: those that are queued fail without an attempt, and so do others that become ready."""
         self._all.alike[node.name] = alike
-        queued = tuple(other for other, cell in self._board.open(node.name) if cell.queued)
+        queued = tuple(other for other, tracked in self._partition_states.open(node.name) if tracked.queued)
         for other in queued:
             self._queue.fails_alike(node, other)
         self._waves.passed(node, queued)
@@ -57,10 +57,10 @@ class Endings:
         """Nothing is wrong with the partitions: they are tried again when what they wait for may be over, and nothing is counted."""
         wait = ENVIRONMENT_WAIT_US if event.after_us is None else event.after_us
         for key in keys:
-            cell = self._board.cell(node.name, key)
-            cell.state = step(cell.state, Change.PUT_BACK)
-            cell.reason, cell.dirty = event.reason, False
-            self._again(node, key, cell, wait)
+            tracked = self._partition_states.tracked(node.name, key)
+            tracked.state = step(tracked.state, Change.PUT_BACK)
+            tracked.reason, tracked.dirty = event.reason, False
+            self._again(node, key, tracked, wait)
 
     def _together_ended(self, node: GraphNode, keys: tuple[str, ...], event: Ended) -> None:
         """Several partitions at once came to nothing: that isn't any one's failure yet. They are tried again in halves, or one by one
@@ -71,36 +71,36 @@ class Endings:
             self._all.apart.add(node.name)
             cap = 1
         for key in keys:
-            cell = self._board.cell(node.name, key)
-            cell.cap, cell.dirty = cap or cell.cap, False
-            cell.state = step(cell.state, Change.PUT_BACK)
-            cell.reason = f"computed with {len(keys) - 1} others: {event.reason}"
-            self._again(node, key, cell, wait)
+            tracked = self._partition_states.tracked(node.name, key)
+            tracked.cap, tracked.dirty = cap or tracked.cap, False
+            tracked.state = step(tracked.state, Change.PUT_BACK)
+            tracked.reason = f"computed with {len(keys) - 1} others: {event.reason}"
+            self._again(node, key, tracked, wait)
 
     def _passing(self, node: GraphNode, keys: tuple[str, ...]) -> int | None:
         """Count one more try of several partitions; how long the next is waited for, None if there were enough."""
-        cells = [self._board.cell(node.name, key) for key in keys]
-        tries = 1 + max(cell.failures for cell in cells)
+        tracked_partitions = [self._partition_states.tracked(node.name, key) for key in keys]
+        tries = 1 + max(tracked.failures for tracked in tracked_partitions)
         wait = retry_after_us(FailureKind.TRANSIENT, tries, node.attempts_max, draw(node.name, keys[0], tries))
-        for cell in cells if wait is not None else ():
-            cell.failures = tries
+        for tracked in tracked_partitions if wait is not None else ():
+            tracked.failures = tries
         return wait
 
     def _each_ended(self, node: GraphNode, keys: tuple[str, ...], event: Ended) -> None:
         change = _CHANGES.get(event.state, Change.FAILED)
         for key in keys:
-            cell = self._board.cell(node.name, key)
-            cell.reason = event.reason
-            if cell.dirty:
-                cell.state = step(cell.state, Change.PUT_BACK)
-                cell.dirty = False
-                self._all.mark(node.name, key, cell)
+            tracked = self._partition_states.tracked(node.name, key)
+            tracked.reason = event.reason
+            if tracked.dirty:
+                tracked.state = step(tracked.state, Change.PUT_BACK)
+                tracked.dirty = False
+                self._all.mark(node.name, key, tracked)
                 self._queue.consider(node, key)
             elif change is Change.FAILED:
-                self._failed(node, key, cell, event.kind or FailureKind.DETERMINISTIC, keys[0])
+                self._failed(node, key, tracked, event.kind or FailureKind.DETERMINISTIC, keys[0])
             else:
-                cell.state = step(cell.state, change)
-                self._all.mark(node.name, key, cell)
+                tracked.state = step(tracked.state, change)
+                self._all.mark(node.name, key, tracked)
 
     def lost(self, event: WorkerLost) -> None:
         """A worker died, with what it was at and what lay ahead of it."""
@@ -108,8 +108,8 @@ class Endings:
             running = self._all.running.pop(attempt)
             self._all.rest(running.node, *running.keys)
             for key in running.keys:
-                cell = self._board.cell(running.node, key)
-                cell.state = step(cell.state, Change.PUT_BACK)
+                tracked = self._partition_states.tracked(running.node, key)
+                tracked.state = step(tracked.state, Change.PUT_BACK)
                 self._queue.consider(self._all.nodes[running.node], key)
             self._waves.passed(self._all.nodes[running.node], running.keys)
             self._tell(self._all.nodes[running.node], running.keys)
@@ -134,32 +134,32 @@ class Endings:
         for child, link in self._network.children[node.name]:
             for wanted in {one: None for key in keys for one in link.touches(key)} if link.optional else ():
                 self._queue.consider(child, wanted)
-        busy = node.name in self._board.busy  # then they wait on
+        busy = node.name in self._partition_states.busy  # then they wait on
         for child, link in self._network.children[node.name] if not busy else ():
-            if (link.newest and not link.gathers) or node.name not in self._board.visible:
+            if (link.newest and not link.gathers) or node.name not in self._partition_states.visible:
                 self._waves.reference_moved(child, stales=False)
-        if node.name not in self._board.visible:
+        if node.name not in self._partition_states.visible:
             self._queue.next_delivery(node)
 
-    def _failed(self, node: GraphNode, key: str, cell: Cell, kind: FailureKind, first: str) -> None:
+    def _failed(self, node: GraphNode, key: str, tracked: TrackedPartition, kind: FailureKind, first: str) -> None:
         """`first` is the first of the attempt's partitions: all of them are tried again at the same time."""
-        cell.failures += 1
+        tracked.failures += 1
         # A delivery over which workers died is given out once more, to be kept and rejected without being read.
-        failures = cell.failures - 1 if node.is_source and kind is FailureKind.LOST_WORKER else cell.failures
-        wait = retry_after_us(kind, failures, node.attempts_max, draw(node.name, first, cell.failures))
+        failures = tracked.failures - 1 if node.is_source and kind is FailureKind.LOST_WORKER else tracked.failures
+        wait = retry_after_us(kind, failures, node.attempts_max, draw(node.name, first, tracked.failures))
         if wait is None:
-            cell.state = step(cell.state, Change.FAILED)
+            tracked.state = step(tracked.state, Change.FAILED)
         else:
-            cell.state = step(cell.state, Change.PUT_BACK)
+            tracked.state = step(tracked.state, Change.PUT_BACK)
         if node.batch_max > 1:
-            cell.cap = 1  # whatever it was, others have nothing to do with it
-        self._again(node, key, cell, wait)
+            tracked.cap = 1  # whatever it was, others have nothing to do with it
+        self._again(node, key, tracked, wait)
 
-    def _again(self, node: GraphNode, key: str, cell: Cell, wait: int | None) -> None:
+    def _again(self, node: GraphNode, key: str, tracked: TrackedPartition, wait: int | None) -> None:
         """A partition runs again after so long, if it is one that waits."""
-        cell.not_before = self._all.now + wait if wait else None
-        self._all.mark(node.name, key, cell)
-        if cell.not_before is not None:
-            heapq.heappush(self._all.later, (cell.not_before, node.name, key))
-        elif cell.state is PartitionState.WAITING:
+        tracked.not_before = self._all.now + wait if wait else None
+        self._all.mark(node.name, key, tracked)
+        if tracked.not_before is not None:
+            heapq.heappush(self._all.later, (tracked.not_before, node.name, key))
+        elif tracked.state is PartitionState.WAITING:
             self._queue.consider(node, key)

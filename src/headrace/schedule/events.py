@@ -20,7 +20,7 @@ class AttemptId(NamedTuple):
         return f"{self.epoch}.{self.n}"
 
 
-class LoadedCell(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class LoadedPartition(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A partition as the store has it. `published` says whether readers see a publication of it."""
 
     node: str
@@ -39,7 +39,7 @@ class LoadedCell(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Why it stands so, for whoever asks."""
 
 
-class KeptCell(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class SavedPartition(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A partition of a checkpoint that wasn't at rest."""
 
     node: str
@@ -78,7 +78,7 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     form: int
     nodes: dict[str, KeptNode]
-    cells: tuple[KeptCell, ...]
+    tracked_partitions: tuple[SavedPartition, ...]
     durations: dict[str, tuple[int, float]]
     complete: bool
     paces: dict[str, Sizes] = {}
@@ -120,10 +120,10 @@ def failed_like(reason: str) -> str | None:
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False, tag="loaded"):
-    """The core starts from this: the applied graph and where each partition stands: as in the checkpoint, but for `cells`."""
+    """The core starts from this: the applied graph and where each partition stands: as in the checkpoint, but for `tracked_partitions`."""
 
     graph: Graph
-    cells: tuple[LoadedCell, ...] = ()
+    tracked_partitions: tuple[LoadedPartition, ...] = ()
     running: tuple[LoadedRunning, ...] = ()
     fired: tuple[tuple[str, int], ...] = ()
     """Node → when its trigger fired last, as far as that was written down."""

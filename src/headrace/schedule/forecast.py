@@ -11,9 +11,9 @@ from typing import NamedTuple
 from headrace.model.durations import duration
 from headrace.model.required import WHOLE
 from headrace.model.times import Offset
-from headrace.schedule.board import bounds
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.network import Network
+from headrace.schedule.partition_states import bounds
 from headrace.schedule.states import PartitionState
 from headrace.schedule.triggers import next_firing, timed
 

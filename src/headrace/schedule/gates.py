@@ -6,12 +6,12 @@ import math
 
 from headrace.model.intervals import next_key
 from headrace.model.required import join, split
-from headrace.schedule.board import Board, Cell, bounds
 from headrace.schedule.commands import Waiting
 from headrace.schedule.demands import Demands
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.needs import STEPS_MAX, Needs
 from headrace.schedule.network import Network
+from headrace.schedule.partition_states import PartitionStates, TrackedPartition, bounds
 from headrace.schedule.pauses import Pauses
 from headrace.schedule.states import PartitionState
 from headrace.schedule.triggers import Firings
@@ -21,10 +21,10 @@ AGAIN = (PartitionState.PUBLISHED, PartitionState.FAILED, PartitionState.REJECTE
 
 
 class Gates:
-    """Answers over a board and a network."""
+    """Answers over a partition states and a network."""
 
-    def __init__(self, board: Board, network: Network, demands: Demands) -> None:
-        self._board, self._network, self._demands = board, network, demands
+    def __init__(self, partition_states: PartitionStates, network: Network, demands: Demands) -> None:
+        self._partition_states, self._network, self._demands = partition_states, network, demands
         self.pauses = Pauses()
         self.firings = Firings(network, (), 0)
 
@@ -35,8 +35,8 @@ class Gates:
             return Waiting(node.name, key, PartitionState.WAITING, f"is paused: {pause.reason}", pause.until)
         if node.trigger is None or self._demands.named(node.name, key):
             return None
-        cell = self._board.get(node.name, key)
-        if cell is None or self.firings.released(node, key, cell):
+        tracked = self._partition_states.get(node.name, key)
+        if tracked is None or self.firings.released(node, key, tracked):
             return None
         return Waiting(node.name, key, PartitionState.WAITING, "waits for its trigger", self.next_release(node, key, now))
 
@@ -45,10 +45,10 @@ class Gates:
         end = bounds(node, key)[1] - 1 if node.partition.grain is not None else now
         return self.firings.next_of(node.name, max(now, end))
 
-    def passed_over(self, node: GraphNode, key: str, cell: Cell, needs: Needs) -> str | None:
+    def passed_over(self, node: GraphNode, key: str, tracked: TrackedPartition, needs: Needs) -> str | None:
         """Under `catch_up: latest`: the newer interval that makes this one, which was never published, unwanted."""
         trigger = node.trigger
-        if trigger is None or not trigger.latest or cell.published or node.partition.grain is None:
+        if trigger is None or not trigger.latest or tracked.published or node.partition.grain is None:
             return None
         last = self.firings.last(node.name)
         if last is None or self._demands.named(node.name, key):
@@ -73,7 +73,7 @@ class Gates:
         """The end of the newest interval for which something was heard of all that a node requires, all the way up."""
         found: dict[str, float] = {}
         for name in self._above(node):
-            newest = self._board.newest.get(name)
+            newest = self._partition_states.newest.get(name)
             own = bounds(self._network.nodes[name], newest[1])[1] if newest is not None else -math.inf
             found[name] = max(own, min((found.get(source.name, math.inf) for source in self._paced(name)), default=-math.inf))
         return found[node.name]

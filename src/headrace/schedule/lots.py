@@ -18,7 +18,7 @@ from headrace.model.days_off import NO_DAYS_OFF
 from headrace.model.intervals import bounds_us, key_at_us
 from headrace.model.required import SEPARATOR, WHOLE, delivery_key, join
 from headrace.schedule.checkpoint import FORM
-from headrace.schedule.events import Checkpoint, KeptCell, KeptNode, Target
+from headrace.schedule.events import Checkpoint, KeptNode, SavedPartition, Target
 from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.ranges import Resting, Runs, number_of, written
 from headrace.schedule.states import PartitionState
@@ -170,8 +170,8 @@ def _cut(lot: Lot) -> PartitionSpec:
 def kept_of(lots: Sequence[Lot]) -> Checkpoint:
     """Where everything stands before it begins."""
     nodes = {lot.node.name: KeptNode(runs=_published(lot), named=(), oldest=None, newest=None, publication=0, expanded="") for lot in lots}
-    cells = tuple(_waiting(lot.node.name, key) for lot in lots for key in _keys(lot))
-    return Checkpoint(FORM, nodes, cells, {}, complete=True)
+    tracked_partitions = tuple(_waiting(lot.node.name, key) for lot in lots for key in _keys(lot))
+    return Checkpoint(FORM, nodes, tracked_partitions, {}, complete=True)
 
 
 def _published(lot: Lot) -> dict[str, tuple[int, ...]]:
@@ -193,9 +193,9 @@ def _keys(lot: Lot) -> list[str]:
     return [delivery_key(number + 1) for number in lot.numbers] if spec.by_delivery else [WHOLE]
 
 
-def _waiting(node: str, key: str) -> KeptCell:
+def _waiting(node: str, key: str) -> SavedPartition:
     """It is made again: were it made for the first time, what reads it and isn't planned would be stale."""
-    return KeptCell(
+    return SavedPartition(
         node=node, key=key, state=PartitionState.WAITING, stale=True, proposed=False, late=False, published=True, failures=0,
         not_before=None, reason="", since=0,
     )  # fmt: skip

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from headrace.model.intervals import next_key, previous_key, start_us
 from headrace.model.required import SEPARATOR, WHOLE, join, split
 from headrace.model.times import Offset
-from headrace.schedule.board import Board, bounds, time_key
 from headrace.schedule.commands import Waiting
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.network import Network
+from headrace.schedule.partition_states import PartitionStates, bounds, time_key
 from headrace.schedule.readiness import Link
 from headrace.schedule.states import STOPPED, PartitionState
 
@@ -20,10 +20,10 @@ STEPS_MAX = 400
 
 
 class Needs:
-    """Answers over a board and a network; `targeted(node, key)` says whether a partition was asked for."""
+    """Answers over a partition states and a network; `targeted(node, key)` says whether a partition was asked for."""
 
-    def __init__(self, board: Board, network: Network, targeted: Callable[[str, str], bool]) -> None:
-        self._board, self._network, self._targeted = board, network, targeted
+    def __init__(self, partition_states: PartitionStates, network: Network, targeted: Callable[[str, str], bool]) -> None:
+        self._partition_states, self._network, self._targeted = partition_states, network, targeted
         self._starts: dict[str, float] = {}
 
     def forget_starts(self) -> None:
@@ -51,27 +51,27 @@ class Needs:
                 yield waiting
         if node.name in self._network.gathers:
             ancestors = self._network.gathers[node.name]
-            yield from (Waiting(name, WHOLE, PartitionState.RUNNING, "") for name in self._board.busy if name in ancestors)
+            yield from (Waiting(name, WHOLE, PartitionState.RUNNING, "") for name in self._partition_states.busy if name in ancestors)
 
     def done_without(self, node: GraphNode, key: str, now: int) -> Iterator[tuple[str, str]]:
         """The optional inputs that a partition runs without: node and partition."""
         for link in self._network.links[node.name]:
             if link.optional:
                 for waiting in self._of_link(node, link, key, now):
-                    cell = self._board.get(waiting.node, waiting.key)
-                    if cell is None or not cell.published:
+                    tracked = self._partition_states.get(waiting.node, waiting.key)
+                    if tracked is None or not tracked.published:
                         yield waiting.node, waiting.key
 
     def _of_link(self, node: GraphNode, link: Link, key: str, now: int) -> Iterator[Waiting]:
         name = link.input.name
         if link.newest:
-            if name not in self._board.visible:
+            if name not in self._partition_states.visible:
                 yield Waiting(name, WHOLE, PartitionState.MISSING, "")
-            elif node.name not in self._network.gathers and self._board.busy.get(name):
+            elif node.name not in self._network.gathers and self._partition_states.busy.get(name):
                 yield Waiting(name, WHOLE, PartitionState.RUNNING, "")
             elif node.settled and link.input.partition.whole and (waiting := self._blocked(link.input, WHOLE, now)) is not None:
                 yield waiting
-        elif name not in self._board.visible and self._board.busy.get(name):
+        elif name not in self._partition_states.visible and self._partition_states.busy.get(name):
             yield Waiting(name, WHOLE, PartitionState.RUNNING, "its first publication says which columns it has")
         for needed in link.needs(key):
             if (waiting := self._blocked(link.input, needed, now)) is not None:
@@ -80,34 +80,34 @@ class Needs:
     def _not_given_up(self, link: Link, found: Iterator[Waiting], now: int) -> Iterator[Waiting]:
         """Of an optional input: what is being made, or was promised until later."""
         for waiting in found:
-            cell = self._board.get(waiting.node, waiting.key)
-            if waiting.state is PartitionState.RUNNING or (cell is not None and cell.queued):
+            tracked = self._partition_states.get(waiting.node, waiting.key)
+            if waiting.state is PartitionState.RUNNING or (tracked is not None and tracked.queued):
                 yield waiting
             elif waiting.key != WHOLE and (until := link.given_up(waiting.key)) is not None and now < until:
                 yield waiting._replace(until=min(until, waiting.until or until))
 
     def _blocked(self, node: GraphNode, key: str, now: int) -> Waiting | None:
-        cell = self._board.get(node.name, key)
-        if cell is None:
+        tracked = self._partition_states.get(node.name, key)
+        if tracked is None:
             if self.before_start(node, key):
                 return None
             return Waiting(node.name, key, PartitionState.MISSING, "")
-        if cell.state is PartitionState.WAIVED:
+        if tracked.state is PartitionState.WAIVED:
             return None  # nobody wants it any more: it counts as present and empty
-        if cell.state is PartitionState.PUBLISHED or (
-            cell.published and cell.state is PartitionState.WAITING and not self._targeted(node.name, key)
+        if tracked.state is PartitionState.PUBLISHED or (
+            tracked.published and tracked.state is PartitionState.WAITING and not self._targeted(node.name, key)
         ):
             return self._incomplete(node, key, now) if node.watermark or node.complete_after is not None else None
-        if not cell.published and self.before_start(node, key):
+        if not tracked.published and self.before_start(node, key):
             return None  # delivered all the same, and never taken in
-        return Waiting(node.name, key, cell.state, cell.reason)
+        return Waiting(node.name, key, tracked.state, tracked.reason)
 
     def _incomplete(self, node: GraphNode, key: str, now: int) -> Waiting | None:
         """What is published and still not complete (SEMANTICS §3)."""
         if node.partition.grain is None:
             return None
         if node.watermark:
-            newest = time_key(node, self._board.newest[node.name][1])
+            newest = time_key(node, self._partition_states.newest[node.name][1])
             if bounds(node, newest)[0] <= bounds(node, key)[0]:
                 return Waiting(node.name, key, PartitionState.PUBLISHED, "complete once a later interval was delivered")
         if node.complete_after is not None:
@@ -118,12 +118,12 @@ class Needs:
 
     def _blocked_by_order(self, node: GraphNode, key: str, now: int, *, alike: bool) -> Waiting | None:
         """What a partition waits for of a node that it only comes after; `alike`: both are cut in the same way."""
-        empty = self._board.empty(node.name)
-        if self._board.known(node.name, key) or (alike and (empty or self.before_start(node, key))):
+        empty = self._partition_states.empty(node.name)
+        if self._partition_states.known(node.name, key) or (alike and (empty or self.before_start(node, key))):
             return self._blocked(node, key, now)
         if empty:
             return Waiting(node.name, key, PartitionState.MISSING, "")
-        if self._board.busy.get(node.name) or node.name not in self._board.visible:
+        if self._partition_states.busy.get(node.name) or node.name not in self._partition_states.visible:
             return Waiting(node.name, key, PartitionState.WAITING, "")
         return None
 
@@ -133,11 +133,11 @@ class Needs:
         alike = (target.partition.grain, target.partition.key) == (node.partition.grain, node.partition.key)
         waiting = self._blocked_by_order(target, key, now, alike=alike)
         if waiting is None:
-            if target.name in self._board.visible:
+            if target.name in self._partition_states.visible:
                 return None
             return Waiting(target.name, key if alike else WHOLE, PartitionState.MISSING, "nothing of it is published yet")
-        cell = self._board.get(target.name, waiting.key)
-        return None if cell is not None and cell.published and cell.state in STOPPED else waiting
+        tracked = self._partition_states.get(target.name, waiting.key)
+        return None if tracked is not None and tracked.published and tracked.state in STOPPED else waiting
 
     # Which partitions there are
 
@@ -163,7 +163,7 @@ class Needs:
         if node.start is not None:
             return start_us(node.start, grain, node.timezone)
         if node.is_source:
-            oldest = self._board.oldest.get(node.name)
+            oldest = self._partition_states.oldest.get(node.name)
             return math.inf if oldest is None else bounds(node, oldest[1])[0]
         return max((self._starts[source.name] for source in self._required(node)), default=-math.inf)
 
@@ -208,7 +208,7 @@ class Needs:
     def _due_here(self, node: GraphNode, key: str) -> bool | list[tuple[GraphNode, str]]:
         """Whether something is due for a partition, or the input's partitions that decide it."""
         grain = node.partition.grain
-        if grain is None or self._board.known(node.name, key):
+        if grain is None or self._partition_states.known(node.name, key):
             return True
         off = node.days_off.covers(time_key(node, key), grain, node.timezone)
         if node.is_source:
@@ -219,7 +219,7 @@ class Needs:
             return not off
         needed = [(link.input, one) for link in links for one in link.needs(key)]
         if off:
-            return any(self._board.known(source.name, one) for source, one in needed)
+            return any(self._partition_states.known(source.name, one) for source, one in needed)
         return needed
 
     # The same node's partition before and after
@@ -228,7 +228,7 @@ class Needs:
         """The partition that comes before one of the same node; None for the first."""
         grain = node.partition.grain
         if grain is None:
-            return max(self._beside_in_chain(node, key, self._board.resting[node.name].before(key), later=False), default=None)
+            return max(self._beside_in_chain(node, key, self._partition_states.resting[node.name].before(key), later=False), default=None)
         moment, data = split(key, node.partition)
         starts, grows = self._chain_starts(node), node.partition.key is not None and node.partition.values is None
         for _ in range(STEPS_MAX):
@@ -236,7 +236,9 @@ class Needs:
             one = join(moment, data)
             if bounds(node, one)[1] <= starts:
                 return None
-            if self._board.known(node.name, one) or (not grows and (node.name not in self._network.free or self._due(node, one))):
+            if self._partition_states.known(node.name, one) or (
+                not grows and (node.name not in self._network.free or self._due(node, one))
+            ):
                 return one
         return None
 
@@ -247,25 +249,25 @@ class Needs:
             return
         if at_rest is not None:
             yield at_rest
-        for one, cell in self._board.cells[node.name].items():
-            if cell.state is not PartitionState.WAIVED and (one > key if later else one < key):
+        for one, tracked in self._partition_states.tracked_partitions[node.name].items():
+            if tracked.state is not PartitionState.WAIVED and (one > key if later else one < key):
                 yield one
 
     def _chain_starts(self, node: GraphNode) -> float:
         """When a node's first partition starts; where nothing says that, with the oldest that was heard of."""
         starts = self.starts_us(node)
-        oldest = self._board.oldest.get(node.name)
+        oldest = self._partition_states.oldest.get(node.name)
         return bounds(node, oldest[1])[0] if starts == -math.inf and oldest is not None else starts
 
     def after(self, node: GraphNode, key: str) -> str | None:
         """The partition that comes after one of the same node, as far as anything was heard of it."""
         grain = node.partition.grain
         if grain is None:
-            return min(self._beside_in_chain(node, key, self._board.resting[node.name].after(key), later=True), default=None)
+            return min(self._beside_in_chain(node, key, self._partition_states.resting[node.name].after(key), later=True), default=None)
         moment, data = split(key, node.partition)
         gaps = node.name in self._network.free or node.partition.key is not None
         for _ in range(STEPS_MAX if gaps else 1):
             moment = next_key(moment, grain, node.timezone)
-            if self._board.known(node.name, join(moment, data)):
+            if self._partition_states.known(node.name, join(moment, data)):
                 return join(moment, data)
         return None

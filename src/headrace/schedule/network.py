@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from headrace.model import Grain, InputMode, InputSpec
 from headrace.model.intervals import GRAINS
-from headrace.schedule.board import Board
 from headrace.schedule.graph import Graph, GraphNode
+from headrace.schedule.partition_states import PartitionStates
 from headrace.schedule.readiness import Link
 
 
 class Network:
     """Who reads whom."""
 
-    def __init__(self, graph: Graph, board: Board) -> None:
-        self.nodes = board.nodes
+    def __init__(self, graph: Graph, partition_states: PartitionStates) -> None:
+        self.nodes = partition_states.nodes
         self.order = tuple(self.nodes)
         self.rank = {name: i for i, name in enumerate(self.order)}
         self.links: dict[str, tuple[Link, ...]] = {}
@@ -31,12 +31,13 @@ class Network:
         """Nodes that need only longer intervals: nothing but time says when one of theirs has come."""
         self._ancestors: dict[str, set[str]] = {}
         for node in graph.nodes:
-            self._link(node, board)
+            self._link(node, partition_states)
 
-    def _link(self, node: GraphNode, board: Board) -> None:
+    def _link(self, node: GraphNode, partition_states: PartitionStates) -> None:
         followed = not self.paced(node)
         links = tuple(
-            Link(node, spec, self.nodes[spec.node], board, followed=followed, promised=self._promised(spec)) for spec in node.inputs
+            Link(node, spec, self.nodes[spec.node], partition_states, followed=followed, promised=self._promised(spec))
+            for spec in node.inputs
         )
         self.links[node.name] = links
         for link in links:

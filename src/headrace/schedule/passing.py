@@ -9,14 +9,14 @@ from headrace.schedule.asking import unprompted
 from headrace.schedule.events import Target
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.queueing import Queue
-from headrace.schedule.situation import Situation
+from headrace.schedule.scheduler_state import SchedulerState
 
 
 class Passing:
     """Expects them for a server; what is asked for once is expected when it is asked for."""
 
-    def __init__(self, situation: Situation, queue: Queue) -> None:
-        self._all, self._queue = situation, queue
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
+        self._all, self._queue = scheduler_state, queue
         self._ends: list[tuple[int, str]] = []
 
     def begin(self) -> None:
@@ -31,7 +31,7 @@ class Passing:
             _, name = heapq.heappop(self._ends)
             node = self._all.nodes[name]
             if self._all.demands.stand_for(name):
-                for key in unprompted(node, Target(name), self._all.now, self._all.network, self._all.needs, self._all.board):
+                for key in unprompted(node, Target(name), self._all.now, self._all.network, self._all.needs, self._all.partition_states):
                     self._queue.expect(node, key)
                     self._queue.consider(node, key)
             self._await(node)

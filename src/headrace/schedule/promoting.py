@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from headrace.model.times import Duration
-from headrace.schedule.board import Cell, bounds
 from headrace.schedule.events import Promoted
 from headrace.schedule.graph import GraphNode
+from headrace.schedule.partition_states import TrackedPartition, bounds
 from headrace.schedule.publishing import Waves
 from headrace.schedule.queueing import Queue
-from headrace.schedule.situation import Situation
+from headrace.schedule.scheduler_state import SchedulerState
 from headrace.schedule.states import PartitionState
 
 
 class Promotions:
     """Takes in what is promoted."""
 
-    def __init__(self, situation: Situation, queue: Queue, waves: Waves) -> None:
-        self._all, self._queue, self._waves = situation, queue, waves
-        self._board = situation.board
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue, waves: Waves) -> None:
+        self._all, self._queue, self._waves = scheduler_state, queue, waves
+        self._partition_states = scheduler_state.partition_states
 
     def promote(self, event: Promoted) -> tuple[str, ...]:
         """All of it stands as published; only then what reads it, and isn't part of it, is told. The nodes that it is of."""
         nodes: dict[str, list[str]] = {}
         for name, key, _ in event.contents:
             nodes.setdefault(name, []).append(key)
-        first = [name for name in nodes if name not in self._board.visible]
+        first = [name for name in nodes if name not in self._partition_states.visible]
         restated = [self._stands(event, place) for place in range(len(event.contents))]
         self._waves.together = frozenset((name, key) for name, key, _ in event.contents)
         for (name, key, changed), before in zip(event.contents, restated, strict=True):
@@ -35,7 +35,7 @@ class Promotions:
             self._waves.first_seen(self._all.nodes[name])
         self._waves.together = frozenset()
         for name, key, _ in event.contents:
-            self._board.settle(name, key)
+            self._partition_states.settle(name, key)
         return tuple(nodes)
 
     def _stands(self, event: Promoted, place: int) -> bool:
@@ -43,23 +43,23 @@ class Promotions:
         it may have read what is replaced now."""
         name, key, changed = event.contents[place]
         node = self._all.nodes[name]
-        if not self._board.known(name, key):
-            self._queue.add(name, key, Cell(PartitionState.PUBLISHED))
-        cell = self._board.cell(name, key)
-        before = cell.published
-        if cell.queued:
+        if not self._partition_states.known(name, key):
+            self._queue.add(name, key, TrackedPartition(PartitionState.PUBLISHED))
+        tracked = self._partition_states.tracked(name, key)
+        before = tracked.published
+        if tracked.queued:
             self._all.put_back(name, key)
-        if cell.state is PartitionState.RUNNING:
-            cell.dirty = True
+        if tracked.state is PartitionState.RUNNING:
+            tracked.dirty = True
         else:
-            cell.state = PartitionState.PUBLISHED
+            tracked.state = PartitionState.PUBLISHED
         publication = event.publications[place] if event.publications else 0
-        self._waves.made(node, key, cell, publication=publication if changed or not before else 0)
+        self._waves.made(node, key, tracked, publication=publication if changed or not before else 0)
         return before
 
     def _spread(self, node: GraphNode, key: str, *, changed: bool, restated: bool) -> None:
-        cell = self._board.cell(node.name, key)
-        self._waves.spread(node, key, cell, changed=changed, restated=restated, too_late=self._too_late(node, key))
+        tracked = self._partition_states.tracked(node.name, key)
+        self._waves.spread(node, key, tracked, changed=changed, restated=restated, too_late=self._too_late(node, key))
 
     def _too_late(self, node: GraphNode, key: str) -> bool:
         """Whether what reads a partition isn't computed again without asking: it is older than what its sources may restate. Not found

@@ -5,52 +5,56 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from headrace.model.times import Duration
-from headrace.schedule.board import Cell, bounds
 from headrace.schedule.events import Arrived, Overtaken, Published, Refreshed
 from headrace.schedule.graph import GraphNode
+from headrace.schedule.partition_states import TrackedPartition, bounds
 from headrace.schedule.queueing import Queue
 from headrace.schedule.readiness import Link, delivery_key
-from headrace.schedule.situation import Situation
+from headrace.schedule.scheduler_state import SchedulerState
 from headrace.schedule.states import STOPPED, Change, PartitionState, step
 
 
 class Waves:
     """Carries news of partitions to what reads them."""
 
-    def __init__(self, situation: Situation, queue: Queue) -> None:
-        self._all, self._queue = situation, queue
-        self._board, self._network = situation.board, situation.network
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
+        self._all, self._queue = scheduler_state, queue
+        self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
         self.together: Collection[tuple[str, str]] = ()
         """What is promoted at once, while that is told: it is consistent in itself."""
 
     def arrived(self, event: Arrived) -> None:
         """A delivery of a source: it is to be taken in."""
-        node, known = self._all.nodes[event.source], self._board.newest.get(event.source)
-        if not self._board.known(node.name, event.key):
-            self._queue.add(node.name, event.key, Cell())
-        self._board.bundle(node.name, event.key, event.bundle)
+        node, known = self._all.nodes[event.source], self._partition_states.newest.get(event.source)
+        if not self._partition_states.known(node.name, event.key):
+            self._queue.add(node.name, event.key, TrackedPartition())
+        self._partition_states.bundle(node.name, event.key, event.bundle)
         self._queue.want(node, event.key, force=True)
-        if node.watermark and known is not None and known != self._board.newest[node.name]:
+        if node.watermark and known is not None and known != self._partition_states.newest[node.name]:
             self._completed(node, known[1])
 
     def refreshed(self, event: Refreshed) -> None:
         """A publication that isn't ours to make: what reads it may run now, or is stale."""
         node = self._all.nodes[event.node]
-        if not self._board.known(node.name, event.key):
-            self._queue.add(node.name, event.key, Cell(PartitionState.PUBLISHED))
-        cell = self._board.cell(node.name, event.key)
-        changed, restated, first = event.changed or not cell.published, cell.published, node.name not in self._board.visible
-        cell.state = PartitionState.PUBLISHED
-        self._board.show(node.name, cell)
-        self.spread(node, event.key, cell, changed=changed, restated=restated, too_late=self._too_late(node, event.key))
+        if not self._partition_states.known(node.name, event.key):
+            self._queue.add(node.name, event.key, TrackedPartition(PartitionState.PUBLISHED))
+        tracked = self._partition_states.tracked(node.name, event.key)
+        changed, restated, first = (
+            event.changed or not tracked.published,
+            tracked.published,
+            node.name not in self._partition_states.visible,
+        )
+        tracked.state = PartitionState.PUBLISHED
+        self._partition_states.show(node.name, tracked)
+        self.spread(node, event.key, tracked, changed=changed, restated=restated, too_late=self._too_late(node, event.key))
         self.passed(node, (event.key,), first=first)
         if first:
             self.first_seen(node)
-        self._board.settle(node.name, event.key)
+        self._partition_states.settle(node.name, event.key)
 
     def overtaken(self, event: Overtaken) -> None:
         """Somebody else has published what is made here: it is made again."""
-        if event.node in self._all.nodes and self._board.known(event.node, event.key):
+        if event.node in self._all.nodes and self._partition_states.known(event.node, event.key):
             self._queue.want(self._all.nodes[event.node], event.key, force=True)
 
     def published(self, event: Published) -> None:
@@ -62,7 +66,7 @@ class Waves:
             self._all.durations.add(node.name, event.seconds)
             if node.batch_max > 1:
                 self._all.durations.pace(node.name, len(running.keys), event.seconds)
-        first = node.name not in self._board.visible
+        first = node.name not in self._partition_states.visible
         for place, (key, other) in enumerate(event.contents):
             publication = event.publications[place] if event.publications else 0
             self._shown(node, key, other=other, publication=publication)
@@ -80,72 +84,72 @@ class Waves:
         """Partitions are done with, which those of the same name of nodes that only come after this one wait for; others of theirs wait
         until nothing of it runs."""
         for name in self._network.followers[node.name]:
-            rested = first or node.name not in self._board.busy
-            for key in [key for key, _ in self._board.open(name)] if rested else keys:
+            rested = first or node.name not in self._partition_states.busy
+            for key in [key for key, _ in self._partition_states.open(name)] if rested else keys:
                 self._queue.consider(self._all.nodes[name], key)
 
     def reference_moved(self, child: GraphNode, *, stales: bool) -> None:
         """What every partition of a node refers to has a new publication."""
         if stales:
-            for key in self._board.published(child.name):
+            for key in self._partition_states.published(child.name):
                 if (child.name, key) not in self.together:
                     self._queue.want(child, key, force=True, stale=True)
-        for key, cell in self._board.open(child.name):
-            if cell.state is PartitionState.WAITING:
+        for key, tracked in self._partition_states.open(child.name):
+            if tracked.state is PartitionState.WAITING:
                 self._queue.consider(child, key)
-            elif stales and cell.state is PartitionState.RUNNING:
+            elif stales and tracked.state is PartitionState.RUNNING:
                 self._queue.want(child, key)  # it reads what there was when it began
 
     def _tried_again(self, child: GraphNode) -> None:
         """What a node's partitions refer to is other than it was: those that were stopped may have been so for that."""
-        for key, cell in self._board.open(child.name):
-            if cell.state in STOPPED and (child.name, key) not in self.together:
-                self._queue.want(child, key, force=True, stale=cell.published)
+        for key, tracked in self._partition_states.open(child.name):
+            if tracked.state in STOPPED and (child.name, key) not in self.together:
+                self._queue.want(child, key, force=True, stale=tracked.published)
 
     def _shown(self, node: GraphNode, key: str, *, other: bool, publication: int) -> None:
-        cell = self._board.cell(node.name, key)
-        restated, changed = cell.published, other or not cell.published
-        cell.state = step(cell.state, Change.PUBLISHED)
-        self.made(node, key, cell, publication=publication if changed else 0)
-        if cell.dirty:
+        tracked = self._partition_states.tracked(node.name, key)
+        restated, changed = tracked.published, other or not tracked.published
+        tracked.state = step(tracked.state, Change.PUBLISHED)
+        self.made(node, key, tracked, publication=publication if changed else 0)
+        if tracked.dirty:
             self._queue.want(node, key, force=True, stale=True)
-        self.spread(node, key, cell, changed=changed, restated=restated, too_late=self._too_late(node, key))
-        self._board.settle(node.name, key)
+        self.spread(node, key, tracked, changed=changed, restated=restated, too_late=self._too_late(node, key))
+        self._partition_states.settle(node.name, key)
 
-    def made(self, node: GraphNode, key: str, cell: Cell, *, publication: int) -> None:
+    def made(self, node: GraphNode, key: str, tracked: TrackedPartition, *, publication: int) -> None:
         """A partition has come to what is wanted of it; `publication` is the first that had this content, if it is another one."""
-        cell.stale = cell.proposed = False
-        cell.failures, cell.not_before, cell.reason, cell.cap = 0, None, "", 0
-        self._board.bundle(node.name, key, "")
-        self._board.show(node.name, cell)
+        tracked.stale = tracked.proposed = False
+        tracked.failures, tracked.not_before, tracked.reason, tracked.cap = 0, None, "", 0
+        self._partition_states.bundle(node.name, key, "")
+        self._partition_states.show(node.name, tracked)
         if publication:
-            self._board.publications[node.name] = publication
+            self._partition_states.publications[node.name] = publication
 
     def _completed(self, node: GraphNode, newest: str) -> None:
         """What was delivered of a source for the newest interval until now is complete: another one has come."""
-        for key in self._board.beside(node, newest):
+        for key in self._partition_states.beside(node, newest):
             for child, link in self._network.children[node.name]:
                 for wanted in link.touches(key):
                     self._queue.consider(child, wanted)
             for follower in self._network.followers[node.name]:
                 self._queue.consider(self._all.nodes[follower], key)
 
-    def spread(self, node: GraphNode, key: str, cell: Cell, *, changed: bool, restated: bool, too_late: bool) -> None:
+    def spread(self, node: GraphNode, key: str, tracked: TrackedPartition, *, changed: bool, restated: bool, too_late: bool) -> None:
         """Tell the partitions that read this one: they may run now, or are stale. What comes for the first time isn't too late,
         but for those that were made without it."""
-        late = cell.late or (restated and too_late)
-        cell.late = False
+        late = tracked.late or (restated and too_late)
+        tracked.late = False
         for child, link in self._network.children[node.name]:
             if link.delivers:
                 if changed:
-                    self._delivered(child, delivery_key(self._board.publications.get(node.name, 0)))
+                    self._delivered(child, delivery_key(self._partition_states.publications.get(node.name, 0)))
                 continue
             for wanted in link.touches(key):
                 self._touch(child, wanted, link, changed=changed, late=late or (link.optional and too_late))
             stales = changed and link.stales
             if changed and link.newest and not link.gathers:
                 self._tried_again(child)
-            if link.newest and not link.gathers and (stales or node.name not in self._board.busy):
+            if link.newest and not link.gathers and (stales or node.name not in self._partition_states.busy):
                 self.reference_moved(child, stales=stales)
         if node.chained and (following := self._all.needs.after(node, key)) is not None:
             # what is made of it stands on something that isn't there any more: it is never left to somebody to ask for
@@ -154,30 +158,30 @@ class Waves:
     def _touch(self, child: GraphNode, key: str, link: Link | None, *, changed: bool, late: bool) -> None:
         if (child.name, key) in self.together:
             return
-        cell = self._board.get(child.name, key)
-        if cell is None:
+        tracked = self._partition_states.get(child.name, key)
+        if tracked is None:
             if self._all.needs.expected(child, key):
                 self._queue.expect(child, key)
                 self._queue.consider(child, key)
         elif not changed or not (link is None or link.stales):
             self._queue.consider(child, key)
-        elif cell.published and (late or child.tells) and cell.state not in (PartitionState.WAITING, PartitionState.RUNNING):
+        elif tracked.published and (late or child.tells) and tracked.state not in (PartitionState.WAITING, PartitionState.RUNNING):
             self._propose(child, key)
-        elif link is not None or cell.published or cell.state in (*STOPPED, PartitionState.RUNNING):
-            self._board.cell(child.name, key).late = False
-            self._queue.want(child, key, force=True, stale=cell.published)
+        elif link is not None or tracked.published or tracked.state in (*STOPPED, PartitionState.RUNNING):
+            self._partition_states.tracked(child.name, key).late = False
+            self._queue.want(child, key, force=True, stale=tracked.published)
         else:
             self._queue.consider(child, key)
 
     def _propose(self, node: GraphNode, key: str) -> None:
         """It is stale, and isn't computed again without asking."""
-        cell = self._board.cell(node.name, key)
-        cell.late = True
+        tracked = self._partition_states.tracked(node.name, key)
+        tracked.late = True
         if self._all.demands.named(node.name, key):
             self._queue.want(node, key, force=True, stale=True)
-        elif not cell.proposed:
-            cell.stale, cell.proposed = True, True
-            self._all.mark(node.name, key, cell)
+        elif not tracked.proposed:
+            tracked.stale, tracked.proposed = True, True
+            self._all.mark(node.name, key, tracked)
 
     def _too_late(self, node: GraphNode, key: str) -> bool:
         """Whether what is delivered now is older than what is computed again without asking."""
@@ -189,5 +193,5 @@ class Waves:
         """A whole input has another content, which is a partition of its own here: it reads the input as of that publication, so
         what still waits for older ones isn't lost. It is marked, because only the newest could be told from the input after a restart."""
         self._queue.expect(node, key)
-        self._all.mark(node.name, key, self._board.cell(node.name, key))
+        self._all.mark(node.name, key, self._partition_states.tracked(node.name, key))
         self._queue.consider(node, key)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 
-from headrace.schedule.board import Cell
 from headrace.schedule.deadlines import urgency
 from headrace.schedule.demands import Demand
 from headrace.schedule.graph import GraphNode
+from headrace.schedule.partition_states import TrackedPartition
 from headrace.schedule.ready import Entry
-from headrace.schedule.situation import Situation
+from headrace.schedule.scheduler_state import SchedulerState
 from headrace.schedule.states import Change, PartitionState, step
 
 FIRSTS = 4
@@ -18,30 +18,30 @@ FIRSTS = 4
 
 
 class Queue:
-    """Puts partitions of a situation into its ready queue."""
+    """Puts partitions of a state of the scheduler into its ready queue."""
 
-    def __init__(self, situation: Situation) -> None:
-        self._all = situation
-        self._board, self._network = situation.board, situation.network
+    def __init__(self, scheduler_state: SchedulerState) -> None:
+        self._all = scheduler_state
+        self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
         self._firsts = Counter[str]()
         """Node → how many of its partitions were queued."""
 
     def expect(self, node: GraphNode, key: str) -> None:
         """A partition there should be: it waits, if nothing was heard of it."""
-        if not self._board.known(node.name, key):
-            cell = Cell(PartitionState.WAITING)
-            self.add(node.name, key, cell)
+        if not self._partition_states.known(node.name, key):
+            tracked = TrackedPartition(PartitionState.WAITING)
+            self.add(node.name, key, tracked)
             if node.trigger is not None and node.partition.grain is None:  # written down, for a firing after this releases it
-                cell.since = self._all.now
-                self._all.mark(node.name, key, cell)
+                tracked.since = self._all.now
+                self._all.mark(node.name, key, tracked)
 
-    def add(self, node: str, key: str, cell: Cell) -> None:
+    def add(self, node: str, key: str, tracked: TrackedPartition) -> None:
         """A partition that nothing was heard of."""
-        new = node not in self._board.oldest
-        if self._board.add(node, key, cell) and self._all.nodes[node].is_source:
+        new = node not in self._partition_states.oldest
+        if self._partition_states.add(node, key, tracked) and self._all.nodes[node].is_source:
             self._all.needs.forget_starts()
             self._all.earlier[node] = new or self._all.earlier.get(node, False)
-        if self._board.first_of_interval(node, key):
+        if self._partition_states.first_of_interval(node, key):
             self._known_keys(self._all.nodes[node], key)
         for child in self._network.heirs[node]:
             if self._all.needs.expected(child, key):
@@ -52,54 +52,54 @@ class Queue:
         for child, link in self._network.children[node.name]:
             if not link.same and not link.newest and child.partition.key == node.partition.key:
                 for touched in link.touches(key):
-                    for one in self._board.beside(child, touched):
+                    for one in self._partition_states.beside(child, touched):
                         self.consider(child, one)
 
     def want(self, node: GraphNode, key: str, *, force: bool = False, stale: bool = False) -> None:
         """A partition is to be made; with `force` although it was."""
-        cell = self._board.cell(node.name, key)
-        if cell.state is PartitionState.RUNNING:
-            cell.dirty = True
+        tracked = self._partition_states.tracked(node.name, key)
+        if tracked.state is PartitionState.RUNNING:
+            tracked.dirty = True
             return
-        if force or cell.state is PartitionState.MISSING:
-            known = cell.state is not PartitionState.MISSING
-            moved = cell.state is not PartitionState.WAITING
-            if cell.state is PartitionState.FAILED:
+        if force or tracked.state is PartitionState.MISSING:
+            known = tracked.state is not PartitionState.MISSING
+            moved = tracked.state is not PartitionState.WAITING
+            if tracked.state is PartitionState.FAILED:
                 self._all.alike.pop(node.name, None)  # whoever asks again wants to see it fail
-            news = moved or cell.proposed or (stale and not cell.stale)
-            cell.state = step(cell.state, Change.WANTED)
-            cell.dirty = cell.proposed = False
-            cell.stale = cell.stale or stale
+            news = moved or tracked.proposed or (stale and not tracked.stale)
+            tracked.state = step(tracked.state, Change.WANTED)
+            tracked.dirty = tracked.proposed = False
+            tracked.stale = tracked.stale or stale
             if moved:
-                cell.failures, cell.not_before, cell.since, cell.cap = 0, None, self._all.now, 0
+                tracked.failures, tracked.not_before, tracked.since, tracked.cap = 0, None, self._all.now, 0
             if known and news:
-                self._all.mark(node.name, key, cell)
+                self._all.mark(node.name, key, tracked)
             if moved:
                 self.put_off(node, key)
         self.consider(node, key)
 
     def consider(self, node: GraphNode, key: str) -> None:
         """Queue a partition if it waits, was asked for, and nothing it needs is missing."""
-        situation = self._all
-        cell = self._board.get(node.name, key)
-        if cell is None or cell.queued or cell.state is not PartitionState.WAITING or cell.not_before is not None:
+        scheduler_state = self._all
+        tracked = self._partition_states.get(node.name, key)
+        if tracked is None or tracked.queued or tracked.state is not PartitionState.WAITING or tracked.not_before is not None:
             return
-        if self._first_alone(node) or not situation.demands.wanted(node.name, key) or not situation.needs.expected(node, key):
+        if self._first_alone(node) or not scheduler_state.demands.wanted(node.name, key) or not scheduler_state.needs.expected(node, key):
             return
-        if self._kept(node, key, cell):
+        if self._kept(node, key, tracked):
             return
-        missing = next(situation.needs.missing(node, key, situation.now), None)
+        missing = next(scheduler_state.needs.missing(node, key, scheduler_state.now), None)
         if missing is not None:
-            self._set_alarm(node.name, key, cell, missing.until)
+            self._set_alarm(node.name, key, tracked, missing.until)
             if node.name in self._network.gathers:
-                situation.gathering[node.name, key] = None
+                scheduler_state.gathering[node.name, key] = None
             return
         if self.fails_alike(node, key):
             self._done_without(node, key)
             return
-        cell.queued, cell.queued_at = True, situation.now
-        situation.begin(node.name, key)
-        situation.ready.push(situation.takes[node.name], self._entry(node, key))
+        tracked.queued, tracked.queued_at = True, scheduler_state.now
+        scheduler_state.begin(node.name, key)
+        scheduler_state.ready.push(scheduler_state.takes[node.name], self._entry(node, key))
 
     def fails_alike(self, node: GraphNode, key: str) -> bool:
         """Whether a partition fails without an attempt, since the code failed in another one as it does in all."""
@@ -115,42 +115,42 @@ class Queue:
     def next_delivery(self, node: GraphNode) -> None:
         """A source's first delivery is done with, which the others waited for."""
         if node.is_source:
-            for key, _ in self._board.open(node.name):
+            for key, _ in self._partition_states.open(node.name):
                 self.consider(node, key)
 
     def look_again(self, node: GraphNode) -> None:
         """Queue what waits of a node, if it may run now."""
-        for key, cell in self._board.open(node.name):
-            if cell.state is PartitionState.WAITING:
+        for key, tracked in self._partition_states.open(node.name):
+            if tracked.state is PartitionState.WAITING:
                 self.consider(node, key)
 
     def reconsider_gathers(self) -> None:
         """What ran into something that wasn't at rest may run now."""
         for name, key in list(self._all.gathering):
-            cell = self._board.get(name, key)
-            if cell is None or cell.state is not PartitionState.WAITING:
+            tracked = self._partition_states.get(name, key)
+            if tracked is None or tracked.state is not PartitionState.WAITING:
                 del self._all.gathering[name, key]
-            elif not cell.queued:
+            elif not tracked.queued:
                 self.consider(self._all.nodes[name], key)
 
     def wake(self) -> None:
         """Look again at what only waited for a time that has come."""
-        situation = self._all
-        while situation.later and situation.later[0][0] <= situation.now:
-            _, node, key = heapq.heappop(situation.later)
-            cell = self._board.get(node, key)
-            if cell is not None and cell.not_before is not None:
-                self._board.cell(node, key).not_before = None
-            self.consider(situation.nodes[node], key)
-        while situation.alarms and situation.alarms[0][0] <= situation.now:
-            _, node, key = heapq.heappop(situation.alarms)
-            self.consider(situation.nodes[node], key)
+        scheduler_state = self._all
+        while scheduler_state.later and scheduler_state.later[0][0] <= scheduler_state.now:
+            _, node, key = heapq.heappop(scheduler_state.later)
+            tracked = self._partition_states.get(node, key)
+            if tracked is not None and tracked.not_before is not None:
+                self._partition_states.tracked(node, key).not_before = None
+            self.consider(scheduler_state.nodes[node], key)
+        while scheduler_state.alarms and scheduler_state.alarms[0][0] <= scheduler_state.now:
+            _, node, key = heapq.heappop(scheduler_state.alarms)
+            self.consider(scheduler_state.nodes[node], key)
 
-    def _kept(self, node: GraphNode, key: str, cell: Cell) -> bool:
+    def _kept(self, node: GraphNode, key: str, tracked: TrackedPartition) -> bool:
         """Whether a pause, a trigger or a newer interval keeps a partition from running."""
         if self._all.gates.shut(node, key, self._all.now) is not None:
             return True
-        newer = self._all.gates.passed_over(node, key, cell, self._all.needs)
+        newer = self._all.gates.passed_over(node, key, tracked, self._all.needs)
         if newer is not None:
             self._all.put_aside(node.name, key, Change.WAIVED, f"passed over for {newer}: `catch_up: latest`")
             self._done_without(node, key)
@@ -158,22 +158,26 @@ class Queue:
 
     def at_rest(self, name: str) -> None:
         """Of a node something that was queued isn't any more: what waited for that to come to its end may run."""
-        if name not in self._board.visible:
+        if name not in self._partition_states.visible:
             self.next_delivery(self._all.nodes[name])
-        readers = [child for child, link in self._network.children[name] if link.newest or link.optional or name not in self._board.visible]
+        readers = [
+            child
+            for child, link in self._network.children[name]
+            if link.newest or link.optional or name not in self._partition_states.visible
+        ]
         for node in (*readers, *(self._all.nodes[follower] for follower in self._network.followers[name])):
             self.look_again(node)
 
     def put_off(self, node: GraphNode, key: str) -> None:
         """A partition waits again: if nobody has it made now, what reads it reads the older publication meanwhile."""
-        cell = self._board.get(node.name, key)
-        if cell is not None and cell.published and cell.state is PartitionState.WAITING and not self._all.will_run(node.name, key):
+        tracked = self._partition_states.get(node.name, key)
+        if tracked is not None and tracked.published and tracked.state is PartitionState.WAITING and not self._all.will_run(node.name, key):
             self._done_without(node, key)
 
     def let_go(self, demand: Demand) -> None:
         """A run doesn't want anything any more: what waits only for what it alone had made reads the older publications."""
         for name in demand.nodes:
-            for key, _ in self._board.open(name):
+            for key, _ in self._partition_states.open(name):
                 self.put_off(self._all.nodes[name], key)
 
     def _done_without(self, node: GraphNode, key: str) -> None:
@@ -188,21 +192,21 @@ class Queue:
         if node.chained and (following := self._all.needs.after(node, key)) is not None:
             self.consider(node, following)
 
-    def _set_alarm(self, node: str, key: str, cell: Cell, at: int | None) -> None:
-        if at is not None and at != cell.alarm:
-            cell.alarm = at
+    def _set_alarm(self, node: str, key: str, tracked: TrackedPartition, at: int | None) -> None:
+        if at is not None and at != tracked.alarm:
+            tracked.alarm = at
             heapq.heappush(self._all.alarms, (at, node, key))
 
     def _first_alone(self, node: GraphNode) -> bool:
         """A source's first delivery is taken in by itself: it may set what the others are held to."""
-        return node.is_source and node.name not in self._board.visible and bool(self._board.busy.get(node.name))
+        return node.is_source and node.name not in self._partition_states.visible and bool(self._partition_states.busy.get(node.name))
 
     def _entry(self, node: GraphNode, key: str) -> Entry:
         """The declared priority, then what has to begin first to be in time; where nothing is promised: what everything refers to, then
         the oldest interval, then what others wait for, or the other way about."""
         rank, priority, now = self._network.rank[node.name], -(node.priority or 0), self._all.now
         if not node.partition.whole:
-            return Entry(priority, urgency(node, key, now), 1, self._turn(node, rank), self._board.order(node, key), rank, key)
+            return Entry(priority, urgency(node, key, now), 1, self._turn(node, rank), self._partition_states.order(node, key), rank, key)
         if node.name in self._network.gathers:
             return Entry(priority, urgency(node, key, now), 2, 0, "", rank, key)
         return Entry(priority, 0, 0, 0, "", rank, key)

@@ -8,8 +8,8 @@ from functools import partial
 from headrace.model import Grain, InputMode, InputSpec
 from headrace.model.required import WHOLE, delivery_key, dependents, required, split
 from headrace.model.times import Offset
-from headrace.schedule.board import Board, bounds
 from headrace.schedule.graph import GraphNode
+from headrace.schedule.partition_states import PartitionStates, bounds
 
 __all__ = ["WHOLE", "Link", "delivery_key"]
 
@@ -26,8 +26,21 @@ class Link:
     """
 
     __slots__ = (
-        "_board", "_every", "_known", "_output", "_promised", "_spec", "_touched", "delivers", "gathers", "input", "newest",
-        "optional", "ordered", "same", "stales",
+        "_every",
+        "_known",
+        "_output",
+        "_partition_states",
+        "_promised",
+        "_spec",
+        "_touched",
+        "delivers",
+        "gathers",
+        "input",
+        "newest",
+        "optional",
+        "ordered",
+        "same",
+        "stales",
     )  # fmt: skip
 
     def __init__(
@@ -35,13 +48,13 @@ class Link:
         output: GraphNode,
         spec: InputSpec,
         source: GraphNode,
-        board: Board,
+        partition_states: PartitionStates,
         *,
         followed: bool = False,
         promised: Collection[GraphNode] = (),
     ) -> None:
         """`followed`: the output reads only inputs that aren't cut, so they are no references but what it is made of."""
-        self._output, self._spec, self.input, self._board = output, spec, source, board
+        self._output, self._spec, self.input, self._partition_states = output, spec, source, partition_states
         self.optional = spec.optional
         self._promised = [(node, Offset.parse(node.expect_by)) for node in promised if node.expect_by is not None]
         out, into = output.partition, source.partition
@@ -104,12 +117,12 @@ class Link:
 
     def _needs(self, key: str) -> tuple[str, ...]:
         output, source = self._output, self.input
-        seen = partial(self._board.seen, source.name)
+        seen = partial(self._partition_states.seen, source.name)
         return required(output.partition, output.timezone, key, source.partition, source.timezone, self._spec, seen).keys or ()
 
     def _touches(self, key: str) -> tuple[str, ...]:
         output, source = self._output, self.input
-        seen = partial(self._board.seen, output.name)
+        seen = partial(self._partition_states.seen, output.name)
         return dependents(key, output.partition, output.timezone, source.partition, source.timezone, self._spec, seen) or ()
 
     def _referred(self, key: str) -> tuple[str, ...]:

@@ -9,16 +9,16 @@ from headrace.schedule.gates import AGAIN
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.queueing import Queue
 from headrace.schedule.readiness import WHOLE
-from headrace.schedule.situation import Situation
+from headrace.schedule.scheduler_state import SchedulerState
 from headrace.schedule.triggers import Firings
 
 
 class Releases:
-    """Opens and shuts the gates of a situation."""
+    """Opens and shuts the gates of a state of the scheduler."""
 
-    def __init__(self, situation: Situation, queue: Queue) -> None:
-        self._all, self._queue = situation, queue
-        self._board, self._gates = situation.board, situation.gates
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
+        self._all, self._queue = scheduler_state, queue
+        self._partition_states, self._gates = scheduler_state.partition_states, scheduler_state.gates
 
     def begin(self, event: Loaded) -> None:
         """When triggers fired last. What counts as fired from now on is told, so that the next leader knows what it missed."""
@@ -37,8 +37,8 @@ class Releases:
         known = tuple(node for node in event.nodes if node in self._all.nodes)
         self._gates.pauses.pause(Paused(known, event.reason, event.until))
         for node in known:
-            for key, cell in self._board.open(node):
-                if cell.queued:
+            for key, tracked in self._partition_states.open(node):
+                if tracked.queued:
                     self._all.put_back(node, key)
             self._look_below(node)
 
@@ -71,12 +71,12 @@ class Releases:
 
     def _begin_again(self, node: GraphNode, at: int) -> int:
         if not node.partition.whole:
-            for key in unprompted(node, Target(node.name), self._all.now, self._all.network, self._all.needs, self._board):
+            for key in unprompted(node, Target(node.name), self._all.now, self._all.network, self._all.needs, self._partition_states):
                 self._queue.expect(node, key)
             return at
         self._gates.firings.fire(node.name, self._all.now)
-        cell = self._board.get(node.name, WHOLE)
-        if cell is not None and cell.state in AGAIN:
+        tracked = self._partition_states.get(node.name, WHOLE)
+        if tracked is not None and tracked.state in AGAIN:
             self._queue.want(node, WHOLE, force=True)
         return self._all.now
 

@@ -6,33 +6,33 @@ from collections.abc import Iterator
 from itertools import islice
 
 from headrace.schedule.asking import unprompted
-from headrace.schedule.board import Span, ended, span_of
-from headrace.schedule.cells import Cell
 from headrace.schedule.commands import CANCELLED, WAITING_SHOWN_MAX, Kill, Settled
 from headrace.schedule.demands import WAITED_US, Demand
 from headrace.schedule.events import Cancelled, Requested
 from headrace.schedule.graph import GraphNode
+from headrace.schedule.partition_states import Span, ended, span_of
 from headrace.schedule.queueing import Queue
-from headrace.schedule.situation import Situation
+from headrace.schedule.scheduler_state import SchedulerState
 from headrace.schedule.states import STOPPED, PartitionState
+from headrace.schedule.tracked import TrackedPartition
 from headrace.schedule.why import why
 
 
 class Requests:
     """Takes in what runs want."""
 
-    def __init__(self, situation: Situation, queue: Queue) -> None:
-        self._all, self._queue = situation, queue
-        self._board, self._demands = situation.board, situation.demands
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
+        self._all, self._queue = scheduler_state, queue
+        self._partition_states, self._demands = scheduler_state.partition_states, scheduler_state.demands
 
     def request(self, event: Requested) -> None:
         """A run wants something."""
-        demand = Demand(event, self._board)
+        demand = Demand(event, self._partition_states)
         self._demands.add(demand)
-        demand.active = sum(1 for node, key in self._all.under_way() if demand.covers(self._board, node, key))
+        demand.active = sum(1 for node, key in self._all.under_way() if demand.covers(self._partition_states, node, key))
         for target in event.targets:
             node = self._all.nodes[target.node]
-            for key in unprompted(node, target, self._all.now, self._all.network, self._all.needs, self._board):
+            for key in unprompted(node, target, self._all.now, self._all.network, self._all.needs, self._partition_states):
                 self._queue.expect(node, key)
             self._ask(event, node, span_of(node, target))
 
@@ -41,10 +41,10 @@ class Requests:
         server wants only once a trigger has fired is put back as well."""
         gone, rested = self._demands.remove(event.run), dict[str, None]()
         for name, key in list(self._all.under_way()):
-            cell = self._board.cell(name, key)
-            if cell.queued and not self._all.will_run(name, key):
-                cell.queued = False
-                self._board.rest(name, 1)
+            tracked = self._partition_states.tracked(name, key)
+            if tracked.queued and not self._all.will_run(name, key):
+                tracked.queued = False
+                self._partition_states.rest(name, 1)
                 rested[name] = None
         for attempt, running in self._all.running.items():
             asked = any(self._demands.asked_for(running.node, key) for key in running.keys)
@@ -67,24 +67,24 @@ class Requests:
     def _soon(self, demand: Demand) -> bool:
         """Whether something of a run is tried again so soon that it waits for that."""
         soon = (one for one in self._all.later if one[0] <= self._all.now + WAITED_US)
-        return any(demand.covers(self._board, node, key) for _, node, key in soon)
+        return any(demand.covers(self._partition_states, node, key) for _, node, key in soon)
 
     def _end(self, demand: Demand) -> None:
-        situation = self._all
+        scheduler_state = self._all
         blocked = (
             (name, key, reason.text)
-            for name, key in self.waiting(situation.now, demand.run)
-            for reason in why(situation, situation.nodes[name], key)[:1]
+            for name, key in self.waiting(scheduler_state.now, demand.run)
+            for reason in why(scheduler_state, scheduler_state.nodes[name], key)[:1]
         )
-        situation.commands.append(Settled(demand.run, tuple(islice(blocked, WAITING_SHOWN_MAX))))
+        scheduler_state.commands.append(Settled(demand.run, tuple(islice(blocked, WAITING_SHOWN_MAX))))
         self._demands.remove(demand.run)
         self._queue.let_go(demand)
 
     def waiting(self, now: int, run: int | None) -> Iterator[tuple[str, str]]:
         """What is wanted, by one run or any, and waits for something else than a slot, though its interval has ended."""
         for name, node in self._all.nodes.items():
-            for key, cell in self._board.open(name):
-                if cell.state is not PartitionState.WAITING or cell.queued or not self._demands.wanted(name, key, run):
+            for key, tracked in self._partition_states.open(name):
+                if tracked.state is not PartitionState.WAITING or tracked.queued or not self._demands.wanted(name, key, run):
                     continue
                 if self._all.needs.expected(node, key) and ended(node, key, now):
                     yield name, key
@@ -92,31 +92,35 @@ class Requests:
     def _ask(self, event: Requested, node: GraphNode, span: Span) -> None:
         """Look at the partitions of a node that are asked for: at those that aren't at rest, and at all if they are to be made again."""
         if node.name in event.again:
-            for key in self._board.published(node.name):
-                cell = self._board.get(node.name, key)
-                if cell is not None and cell.state is PartitionState.PUBLISHED and span.covers(self._board.order(node, key)):
+            for key in self._partition_states.published(node.name):
+                tracked = self._partition_states.get(node.name, key)
+                if (
+                    tracked is not None
+                    and tracked.state is PartitionState.PUBLISHED
+                    and span.covers(self._partition_states.order(node, key))
+                ):
                     self._again(node, key)
-        for key, cell in self._board.open(node.name):
-            if span.covers(self._board.order(node, key)):
-                if node.name in event.retry and self._asked_again(event, node, cell):
+        for key, tracked in self._partition_states.open(node.name):
+            if span.covers(self._partition_states.order(node, key)):
+                if node.name in event.retry and self._asked_again(event, node, tracked):
                     self._again(node, key)
                 else:
                     self._queue.consider(node, key)
 
-    def _asked_again(self, event: Requested, node: GraphNode, cell: Cell) -> bool:
+    def _asked_again(self, event: Requested, node: GraphNode, tracked: TrackedPartition) -> bool:
         """Whether a person who names a node means a partition that nothing would happen to otherwise, or only after a pause between two
         tries. One that was passed over has to be named itself."""
-        if cell.state is PartitionState.WAIVED:
+        if tracked.state is PartitionState.WAIVED:
             return any(target.first is not None for target in event.targets if target.node == node.name)
-        backs_off = cell.not_before is not None
-        return cell.state in STOPPED or cell.state is PartitionState.WITHDRAWN or cell.proposed or backs_off
+        backs_off = tracked.not_before is not None
+        return tracked.state in STOPPED or tracked.state is PartitionState.WITHDRAWN or tracked.proposed or backs_off
 
     def _again(self, node: GraphNode, key: str) -> None:
-        cell = self._board.cell(node.name, key)
-        if cell.not_before is None:
-            cell.failures = 0
+        tracked = self._partition_states.tracked(node.name, key)
+        if tracked.not_before is None:
+            tracked.failures = 0
         else:  # the next try comes at once, and counts as one: else one that always fails would be tried for ever
-            cell.not_before = None
-            self._all.mark(node.name, key, cell)
-        cell.late, cell.proposed = cell.proposed, False
+            tracked.not_before = None
+            self._all.mark(node.name, key, tracked)
+        tracked.late, tracked.proposed = tracked.proposed, False
         self._queue.want(node, key, force=True)

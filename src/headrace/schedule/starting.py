@@ -11,98 +11,100 @@ from headrace.schedule.graph import GraphNode
 from headrace.schedule.queueing import Queue
 from headrace.schedule.ranges import Resting, Runs, exists
 from headrace.schedule.readiness import WHOLE, Link, delivery_key
-from headrace.schedule.situation import Running, Situation
+from headrace.schedule.scheduler_state import Running, SchedulerState
 from headrace.schedule.states import PartitionState
 
 
-def start(situation: Situation, queue: Queue, event: Loaded) -> None:
+def start(scheduler_state: SchedulerState, queue: Queue, event: Loaded) -> None:
     """Take in what the store says. What a checkpoint that is complete knows is known; only what has changed since is followed up."""
-    board, kept = situation.board, event.checkpoint
+    partition_states, kept = scheduler_state.partition_states, event.checkpoint
     if kept is not None:
-        restore(kept, board, situation.durations)
-    rows = [row for row in event.cells if row.node in situation.nodes]
+        restore(kept, partition_states, scheduler_state.durations)
+    rows = [row for row in event.tracked_partitions if row.node in scheduler_state.nodes]
     for row in rows:
-        place(board, row)
-    situation.alike.update((one.node, one) for one in event.alike if one.node in situation.nodes)
+        place(partition_states, row)
+    scheduler_state.alike.update((one.node, one) for one in event.alike if one.node in scheduler_state.nodes)
     for one in event.running:
-        _go_on(situation, queue, one)
-        situation.running[one.attempt] = Running(one.node, one.keys, one.expires_at)
+        _go_on(scheduler_state, queue, one)
+        scheduler_state.running[one.attempt] = Running(one.node, one.keys, one.expires_at)
     if kept is not None and kept.complete:
         for row in rows:
-            _follow(situation, queue, row.node, row.key)
+            _follow(scheduler_state, queue, row.node, row.key)
     else:
-        _expect_all(situation, queue)
-    for cells in board.cells.values():
-        for cell in cells.values():
-            if not cell.failures:  # what it waited for may be over by now, and costs nothing to be tried
-                cell.not_before = None
-    for name, cells in board.cells.items():
-        situation.later += [(cell.not_before, name, key) for key, cell in cells.items() if cell.not_before is not None]
-    heapq.heapify(situation.later)
+        _expect_all(scheduler_state, queue)
+    for tracked_partitions in partition_states.tracked_partitions.values():
+        for tracked in tracked_partitions.values():
+            if not tracked.failures:  # what it waited for may be over by now, and costs nothing to be tried
+                tracked.not_before = None
+    for name, tracked_partitions in partition_states.tracked_partitions.items():
+        scheduler_state.later += [
+            (tracked.not_before, name, key) for key, tracked in tracked_partitions.items() if tracked.not_before is not None
+        ]
+    heapq.heapify(scheduler_state.later)
 
 
-def _go_on(situation: Situation, queue: Queue, one: LoadedRunning) -> None:
+def _go_on(scheduler_state: SchedulerState, queue: Queue, one: LoadedRunning) -> None:
     """An attempt runs on."""
     for key in one.keys:
-        queue.expect(situation.nodes[one.node], key)
-        cell = situation.board.cell(one.node, key)
-        cell.state, cell.dirty = PartitionState.RUNNING, key in one.dirty
-        situation.begin(one.node, key)
+        queue.expect(scheduler_state.nodes[one.node], key)
+        tracked = scheduler_state.partition_states.tracked(one.node, key)
+        tracked.state, tracked.dirty = PartitionState.RUNNING, key in one.dirty
+        scheduler_state.begin(one.node, key)
 
 
-def begin_earlier(situation: Situation, queue: Queue) -> None:
+def begin_earlier(scheduler_state: SchedulerState, queue: Queue) -> None:
     """Some sources begin earlier than was known: what other inputs have announced and wasn't expected until now, is. Of one of which
     nothing was known until now, it is known now what comes before it, which nothing waits for."""
-    opened, situation.earlier = situation.earlier, {}
+    opened, scheduler_state.earlier = scheduler_state.earlier, {}
     begun = {name for name, new in opened.items() if new}
-    for node in situation.graph.nodes if opened else ():
-        above = situation.network.ancestors(node)
+    for node in scheduler_state.graph.nodes if opened else ():
+        above = scheduler_state.network.ancestors(node)
         if node.is_source or above.isdisjoint(opened):
             continue
         if not above.isdisjoint(begun):
             queue.look_again(node)
-        for link in situation.network.links[node.name]:
-            for key in list(_unheard(situation, node, link)):
-                if not situation.board.known(node.name, key):
-                    _expect(situation, queue, node, key)
+        for link in scheduler_state.network.links[node.name]:
+            for key in list(_unheard(scheduler_state, node, link)):
+                if not scheduler_state.partition_states.known(node.name, key):
+                    _expect(scheduler_state, queue, node, key)
                     queue.consider(node, key)
 
 
-def _follow(situation: Situation, queue: Queue, name: str, key: str) -> None:
+def _follow(scheduler_state: SchedulerState, queue: Queue, name: str, key: str) -> None:
     """What a partition makes expected of the nodes that read it."""
-    for child in situation.network.heirs[name]:
-        _expect(situation, queue, child, key)
-    cell = situation.board.get(name, key)
-    if cell is None or not cell.published:
+    for child in scheduler_state.network.heirs[name]:
+        _expect(scheduler_state, queue, child, key)
+    tracked = scheduler_state.partition_states.get(name, key)
+    if tracked is None or not tracked.published:
         return
-    for child, link in situation.network.children[name]:
-        for wanted in _announced(situation, link, key):
-            _expect(situation, queue, child, wanted)
+    for child, link in scheduler_state.network.children[name]:
+        for wanted in _announced(scheduler_state, link, key):
+            _expect(scheduler_state, queue, child, wanted)
 
 
-def _expect_all(situation: Situation, queue: Queue) -> None:
+def _expect_all(scheduler_state: SchedulerState, queue: Queue) -> None:
     """All that inputs make expected, at a cost of the ranges that differ, and of what is found."""
-    for node in situation.graph.nodes:
-        for key in list(situation.board.cells[node.name]):
-            for child in situation.network.heirs[node.name]:
-                _expect(situation, queue, child, key)
+    for node in scheduler_state.graph.nodes:
+        for key in list(scheduler_state.partition_states.tracked_partitions[node.name]):
+            for child in scheduler_state.network.heirs[node.name]:
+                _expect(scheduler_state, queue, child, key)
         if not node.is_source and not node.inputs and node.partition.whole:
             queue.expect(node, WHOLE)  # nothing announces it, and nothing asks for it by name
-        for link in situation.network.links[node.name]:
-            for key in _unheard(situation, node, link):
-                _expect(situation, queue, node, key)
+        for link in scheduler_state.network.links[node.name]:
+            for key in _unheard(scheduler_state, node, link):
+                _expect(scheduler_state, queue, node, key)
 
 
-def _expect(situation: Situation, queue: Queue, node: GraphNode, key: str) -> None:
-    if not situation.board.known(node.name, key) and situation.needs.expected(node, key):
+def _expect(scheduler_state: SchedulerState, queue: Queue, node: GraphNode, key: str) -> None:
+    if not scheduler_state.partition_states.known(node.name, key) and scheduler_state.needs.expected(node, key):
         queue.expect(node, key)
 
 
-def _unheard(situation: Situation, node: GraphNode, link: Link) -> Iterator[str]:
+def _unheard(scheduler_state: SchedulerState, node: GraphNode, link: Link) -> Iterator[str]:
     """Partitions that an input's publications make expected, without most of those that are at rest."""
-    board = situation.board
-    source, own = board.resting[link.input.name], board.resting[node.name]
-    shown = [key for key, cell in board.cells[link.input.name].items() if cell.published]
+    partition_states = scheduler_state.partition_states
+    source, own = partition_states.resting[link.input.name], partition_states.resting[node.name]
+    shown = [key for key, tracked in partition_states.tracked_partitions[link.input.name].items() if tracked.published]
     if link.same and not link.delivers:
         shown += source.named
         for data, runs in source.runs.items():
@@ -113,7 +115,7 @@ def _unheard(situation: Situation, node: GraphNode, link: Link) -> Iterator[str]
     else:
         shown += source
     for key in shown:
-        yield from _announced(situation, link, key)
+        yield from _announced(scheduler_state, link, key)
 
 
 def _reached(link: Link, node: GraphNode, runs: Runs, source: Resting, own: Resting) -> Iterator[str]:
@@ -130,8 +132,8 @@ def _reached(link: Link, node: GraphNode, runs: Runs, source: Resting, own: Rest
         yield from (key for key in keys if exists(key, grain, node.timezone))
 
 
-def _announced(situation: Situation, link: Link, key: str) -> Iterable[str]:
+def _announced(scheduler_state: SchedulerState, link: Link, key: str) -> Iterable[str]:
     if not link.delivers:
         return link.touches(key)
-    publication = situation.board.publications.get(link.input.name)
+    publication = scheduler_state.partition_states.publications.get(link.input.name)
     return (delivery_key(publication),) if publication else ()

@@ -13,9 +13,9 @@ from datetime import timedelta
 
 from headrace.model.cron import times_after, times_until
 from headrace.model.zones import day_start_us, local_date
-from headrace.schedule.board import Cell, bounds
 from headrace.schedule.graph import GraphNode, Trigger
 from headrace.schedule.network import Network
+from headrace.schedule.partition_states import TrackedPartition, bounds
 
 DAYS_OFF_MAX = 1_000
 """So many days in a row that it would fire on may be off before a trigger is taken never to fire."""
@@ -123,12 +123,12 @@ class Firings:
         """When time fires a node next."""
         return next_firing(self._triggers[name], now)
 
-    def released(self, node: GraphNode, key: str, cell: Cell) -> bool:
+    def released(self, node: GraphNode, key: str, tracked: TrackedPartition) -> bool:
         """Whether a firing released a partition; true of what has no trigger."""
         if node.trigger is None:
             return True
         last = self._last.get(node.name)
-        if last is None or last < cell.since:
+        if last is None or last < tracked.since:
             return False
         by_data = node.trigger.arrival is not None or node.trigger.upstream is not None
         return by_data or node.partition.grain is None or bounds(node, key)[1] <= last

@@ -10,13 +10,13 @@ from typing import NamedTuple
 from headrace.model.required import WHOLE
 from headrace.model.times import Offset
 from headrace.model.zones import from_us
-from headrace.schedule.board import bounds, ended
-from headrace.schedule.cells import Cell
 from headrace.schedule.commands import Waiting
 from headrace.schedule.graph import GraphNode
+from headrace.schedule.partition_states import bounds, ended
 from headrace.schedule.pools import OF_NODE, OF_OWNER
-from headrace.schedule.situation import Running, Situation
+from headrace.schedule.scheduler_state import Running, SchedulerState
 from headrace.schedule.states import PartitionState
+from headrace.schedule.tracked import TrackedPartition
 
 REASONS_MAX = 50
 SHOWN_MAX = 3
@@ -58,36 +58,36 @@ class Reason(NamedTuple):
     """When time alone ends it, in microseconds; of an input, until when it was promised."""
 
 
-def why(situation: Situation, node: GraphNode, key: str, slots: int = 0) -> list[Reason]:
+def why(scheduler_state: SchedulerState, node: GraphNode, key: str, slots: int = 0) -> list[Reason]:
     """All that keeps a partition from running, nearest first; empty for one that runs, or is published and nothing is to be done.
     `slots` are the workers, which matter only to what is ready."""
-    cell = situation.board.get(node.name, key)
-    return list(islice(_Asked(situation, node, key, slots).reasons(cell), REASONS_MAX))
+    tracked = scheduler_state.partition_states.get(node.name, key)
+    return list(islice(_Asked(scheduler_state, node, key, slots).reasons(tracked), REASONS_MAX))
 
 
 class _Asked:
     """One question."""
 
-    def __init__(self, situation: Situation, node: GraphNode, key: str, slots: int) -> None:
-        self._all, self._node, self._key, self._slots = situation, node, key, slots
+    def __init__(self, scheduler_state: SchedulerState, node: GraphNode, key: str, slots: int) -> None:
+        self._all, self._node, self._key, self._slots = scheduler_state, node, key, slots
 
-    def reasons(self, cell: Cell | None) -> Iterator[Reason]:
-        state = PartitionState.MISSING if cell is None else cell.state
+    def reasons(self, tracked: TrackedPartition | None) -> Iterator[Reason]:
+        state = PartitionState.MISSING if tracked is None else tracked.state
         if state is PartitionState.RUNNING:
             return
-        if cell is not None and cell.proposed:
+        if tracked is not None and tracked.proposed:
             yield self._own(Kind.PROPOSED, "is stale, and is made again only if a person asks for it by name")
-        elif cell is not None and state in _STOPPED:
-            yield self._own(Kind.STOPPED, _STOPPED[state] + (f": {cell.reason}" if cell.reason else ""))
+        elif tracked is not None and state in _STOPPED:
+            yield self._own(Kind.STOPPED, _STOPPED[state] + (f": {tracked.reason}" if tracked.reason else ""))
         elif state is not PartitionState.PUBLISHED:
-            yield from self._waiting(cell)
+            yield from self._waiting(tracked)
 
-    def _waiting(self, cell: Cell | None) -> Iterator[Reason]:
-        if cell is not None and cell.queued:
+    def _waiting(self, tracked: TrackedPartition | None) -> Iterator[Reason]:
+        if tracked is not None and tracked.queued:
             yield from self._no_room()
             return
         node, key, now = self._node, self._key, self._all.now
-        if node.is_source and (cell is None or cell.state is PartitionState.MISSING):
+        if node.is_source and (tracked is None or tracked.state is PartitionState.MISSING):
             yield self._undelivered(node, key)
             return
         if not self._all.demands.wanted(node.name, key):
@@ -97,12 +97,12 @@ class _Asked:
             yield self._own(Kind.NOT_DUE, f"isn't made: {'it lies before the start of ' + node.name if early else 'nothing is due for it'}")
         if not ended(node, key, now):
             yield self._own(Kind.INTERVAL, "its interval hasn't ended", bounds(node, key)[1])
-        if cell is not None and cell.not_before is not None:
-            yield self._own(Kind.BACKOFF, f"is tried again{': ' + cell.reason if cell.reason else ''}", cell.not_before)
+        if tracked is not None and tracked.not_before is not None:
+            yield self._own(Kind.BACKOFF, f"is tried again{': ' + tracked.reason if tracked.reason else ''}", tracked.not_before)
         shut = self._all.gates.shut(node, key, now)
         if shut is not None:
             yield self._own(Kind.PAUSED if self._all.gates.pauses.of(node.name) else Kind.TRIGGER, shut.reason, shut.until)
-        if node.is_source and node.name not in self._all.board.visible and self._all.board.busy.get(node.name):
+        if node.is_source and node.name not in self._all.partition_states.visible and self._all.partition_states.busy.get(node.name):
             yield self._own(Kind.FIRST, "waits for its first delivery, which is taken in alone")
         yield from (self._input(one) for one in self._all.needs.missing(node, key, now) if one[:2] != (node.name, key))
 

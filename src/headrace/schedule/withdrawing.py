@@ -5,46 +5,46 @@ from __future__ import annotations
 from headrace.schedule.events import GivenUp, TakenBack
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.queueing import Queue
-from headrace.schedule.situation import Situation
+from headrace.schedule.scheduler_state import SchedulerState
 from headrace.schedule.states import Change, PartitionState
 
 
 class Withdrawals:
     """Takes in what persons take back, and what plans give up."""
 
-    def __init__(self, situation: Situation, queue: Queue) -> None:
-        self._all, self._queue = situation, queue
-        self._board, self._network = situation.board, situation.network
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
+        self._all, self._queue = scheduler_state, queue
+        self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
 
     def take_back(self, event: TakenBack) -> None:
         """Readers see nothing of a partition any more. It isn't made again before a person names it or something that it is made of
         changes; an attempt that is at it goes on, because it began for such a reason."""
-        if event.node not in self._all.nodes or not self._board.known(event.node, event.key):
+        if event.node not in self._all.nodes or not self._partition_states.known(event.node, event.key):
             return
-        node, cell = self._all.nodes[event.node], self._board.cell(event.node, event.key)
-        self._board.hide(node.name, cell)
-        queued = cell.queued
-        if cell.state not in (PartitionState.RUNNING, PartitionState.WAIVED):  # one that was passed over since counts as empty already
+        node, tracked = self._all.nodes[event.node], self._partition_states.tracked(event.node, event.key)
+        self._partition_states.hide(node.name, tracked)
+        queued = tracked.queued
+        if tracked.state not in (PartitionState.RUNNING, PartitionState.WAIVED):  # one that was passed over since counts as empty already
             self._all.put_aside(node.name, event.key, Change.WITHDRAWN, event.reason)
         if queued:
             self._queue.at_rest(node.name)
-        self._board.settle(node.name, event.key)
+        self._partition_states.settle(node.name, event.key)
         self._tell(node, event.key)
 
     def give_up(self, event: GivenUp) -> None:
         """What was made of partitions is gone. Of one of which the core doesn't know that it was ever made (it may have been before this
         core began), what only refers to it is left as it is."""
         gone = [(self._all.nodes[name], key) for name, key in event.partitions if name in self._all.nodes and self._open(name, key)]
-        shown = [self._board.cell(node.name, key).published for node, key in gone]
+        shown = [self._partition_states.tracked(node.name, key).published for node, key in gone]
         for node, key in gone:
-            self._board.hide(node.name, self._board.cell(node.name, key))
+            self._partition_states.hide(node.name, self._partition_states.tracked(node.name, key))
         for (node, key), before in zip(gone, shown, strict=True):
             self._tell(node, key, referred=before)
 
     def _open(self, name: str, key: str) -> bool:
         """Whether a partition was heard of and isn't as it should be."""
-        cell = self._board.get(name, key)
-        return cell is not None and cell.state is not PartitionState.PUBLISHED
+        tracked = self._partition_states.get(name, key)
+        return tracked is not None and tracked.state is not PartitionState.PUBLISHED
 
     def _tell(self, node: GraphNode, key: str, *, referred: bool = False) -> None:
         """`referred`: what refers to it is told as well."""
@@ -54,16 +54,20 @@ class Withdrawals:
             for wanted in link.touches(key):
                 self._stale(child, wanted)
             if link.newest and (link.stales or referred) and not link.gathers:
-                for wanted in (*self._board.published(child.name), *self._running(child.name)):
+                for wanted in (*self._partition_states.published(child.name), *self._running(child.name)):
                     self._stale(child, wanted)
         if node.chained and (following := self._all.needs.after(node, key)) is not None:
             self._stale(node, following)
 
     def _running(self, name: str) -> list[str]:
-        return [key for key, cell in self._board.open(name) if cell.state is PartitionState.RUNNING and not cell.published]
+        return [
+            key for key, tracked in self._partition_states.open(name) if tracked.state is PartitionState.RUNNING and not tracked.published
+        ]
 
     def _stale(self, node: GraphNode, key: str) -> None:
-        cell = self._board.get(node.name, key)
-        if cell is not None and (cell.published or cell.state is PartitionState.RUNNING):  # what runs for the first time has read it
+        tracked = self._partition_states.get(node.name, key)
+        if tracked is not None and (
+            tracked.published or tracked.state is PartitionState.RUNNING
+        ):  # what runs for the first time has read it
             self._queue.want(node, key, force=True, stale=True)
-            self._board.settle(node.name, key)
+            self._partition_states.settle(node.name, key)

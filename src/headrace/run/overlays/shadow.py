@@ -8,7 +8,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from headrace.schedule import AttemptId, Checkpoint, Graph, GraphNode, Loaded, PartitionState
-from headrace.schedule.events import KeptCell, KeptNode
+from headrace.schedule.events import KeptNode, SavedPartition
 from headrace.schedule.ranges import Resting, Runs
 
 
@@ -46,7 +46,7 @@ def known_keys(kept: Checkpoint, node: GraphNode) -> Iterator[str]:
     """All partitions of a node that production has heard of: costs as much as there are."""
     if node.name in kept.nodes:
         yield from _resting(node, kept.nodes[node.name])
-    yield from (cell.key for cell in kept.cells if cell.node == node.name)
+    yield from (tracked.key for tracked in kept.tracked_partitions if tracked.node == node.name)
 
 
 def loaded(graph: Graph, kept: Checkpoint, wanted: Mapping[str, Collection[str]], staged: Mapping[str, Collection[str]],
@@ -55,24 +55,26 @@ def loaded(graph: Graph, kept: Checkpoint, wanted: Mapping[str, Collection[str]]
     `ended` stand as they ended, and the others wait; whatever else production knows is as it is there."""
     nodes = {node.name: node for node in graph.nodes}
     stopped = {(one.node, one.key): one for one in ended}
-    cells = [_sound(cell) for cell in kept.cells if cell.node in nodes and cell.key not in wanted.get(cell.node, ())]
+    tracked_partitions = [
+        _sound(tracked) for tracked in kept.tracked_partitions if tracked.node in nodes and tracked.key not in wanted.get(tracked.node, ())
+    ]
     for name, keys in wanted.items():
         done = staged.get(name, ())
-        cells += [_cell(name, key, stopped.get((name, key))) for key in keys if key not in done]
+        tracked_partitions += [_tracked(name, key, stopped.get((name, key))) for key in keys if key not in done]
     at_rest = {name: kept.nodes[name] for name in nodes if name in kept.nodes}
     for name, keys in wanted.items():
         at_rest[name] = _without(nodes[name], at_rest.get(name), keys, staged.get(name, ()))
-    return Loaded(graph, checkpoint=replace(kept, nodes=at_rest, cells=tuple(cells), complete=True))
+    return Loaded(graph, checkpoint=replace(kept, nodes=at_rest, tracked_partitions=tuple(tracked_partitions), complete=True))
 
 
-def _sound(cell: KeptCell) -> KeptCell:
+def _sound(tracked: SavedPartition) -> SavedPartition:
     """A partition that isn't the plan's: nothing of production's is tried again here."""
-    return replace(cell, failures=0, not_before=None)
+    return replace(tracked, failures=0, not_before=None)
 
 
-def _cell(name: str, key: str, ended: Ended | None) -> KeptCell:
+def _tracked(name: str, key: str, ended: Ended | None) -> SavedPartition:
     state, reason = (ended.state, ended.reason) if ended is not None else (PartitionState.WAITING, "")
-    return KeptCell(name, key, state, False, False, False, False, 0, None, reason, 0)
+    return SavedPartition(name, key, state, False, False, False, False, 0, None, reason, 0)
 
 
 def _without(node: GraphNode, kept: KeptNode | None, keys: Iterable[str], staged: Iterable[str]) -> KeptNode:

@@ -9,8 +9,8 @@ from headrace.model.ordering import end_of, order_of
 from headrace.model.required import SEPARATOR, WHOLE, join
 from headrace.plan.backfills import Backfill, Span
 from headrace.schedule import GraphNode
-from headrace.schedule.board import Span as Ordered
 from headrace.schedule.covering import Covering
+from headrace.schedule.partition_states import Span as Ordered
 
 
 class Held:

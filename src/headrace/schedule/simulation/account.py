@@ -82,13 +82,13 @@ class Account:
     def loaded(self, event: Loaded) -> None:
         """It starts from the store."""
         self.running = {}
-        for cell in event.cells:
-            stale = cell.stale and not cell.proposed and cell.state is S.PUBLISHED
-            self._state[cell.node][cell.key] = S.WAITING if stale else cell.state
-            self.failures[cell.node, cell.key] = cell.failures
-            if cell.not_before is not None:
-                self.not_before[cell.node, cell.key] = cell.not_before
-            self._world.coverage.happened(cell.state, "loaded")
+        for tracked in event.tracked_partitions:
+            stale = tracked.stale and not tracked.proposed and tracked.state is S.PUBLISHED
+            self._state[tracked.node][tracked.key] = S.WAITING if stale else tracked.state
+            self.failures[tracked.node, tracked.key] = tracked.failures
+            if tracked.not_before is not None:
+                self.not_before[tracked.node, tracked.key] = tracked.not_before
+            self._world.coverage.happened(tracked.state, "loaded")
         for one in event.running:
             self.running[one.attempt] = Dispatch(one.attempt, one.node, one.keys, 0)
             self.lapse[one.attempt] = one.expires_at + LAPSE_US

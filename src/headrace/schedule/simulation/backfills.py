@@ -18,7 +18,7 @@ from headrace.schedule.events import (
     Event,
     GivenUp,
     Loaded,
-    LoadedCell,
+    LoadedPartition,
     Overtaken,
     Paused,
     Promoted,
@@ -99,7 +99,7 @@ class Backfill:
         targets = tuple(Target(node, key, key) for node, keys in self.row.keys.items() for key in keys)
         unmade = [(node, key) for node, keys in self.row.keys.items() for key in keys if not self._staged(tx, node, key)]
         self._unsure = unmade if len(unmade) < sum(map(len, self.row.keys.values())) else []
-        self._decide(tx, [Loaded(self._graph(), tuple(self._cells(tx))), *paused])
+        self._decide(tx, [Loaded(self._graph(), tuple(self._tracked_partitions(tx))), *paused])
         self._told = Elsewhere(self._leader.core.held())
         self._decide(tx, [self._told, Requested(targets, retry=frozenset(self.row.keys), run=0, standing=True)])
 
@@ -109,16 +109,16 @@ class Backfill:
         loaded = applied_graph(self._world)
         return Graph(tuple(msgspec.structs.replace(node, **plain) for node in loaded.nodes), loaded.pools)
 
-    def _cells(self, tx: Transaction) -> Iterator[LoadedCell]:
-        for (node, key), row in rows(tx, self._world.store, "cell").items():
+    def _tracked_partitions(self, tx: Transaction) -> Iterator[LoadedPartition]:
+        for (node, key), row in rows(tx, self._world.store, "partition").items():
             if node in self._world.rules.nodes and not self.holds(node, key):
                 shown = tx.get("publication", (node, key)) is not None
                 state = S.PUBLISHED if shown and row.state is S.WAITING else row.state
-                yield LoadedCell(node=node, key=key, state=state, published=shown, publication=1)
+                yield LoadedPartition(node=node, key=key, state=state, published=shown, publication=1)
         for node, keys in self.row.keys.items():
             for key in keys:
                 staged = self._staged(tx, node, key)
-                yield LoadedCell(node=node, key=key, state=S.PUBLISHED if staged else S.WAITING, published=staged)
+                yield LoadedPartition(node=node, key=key, state=S.PUBLISHED if staged else S.WAITING, published=staged)
 
     def follow(self, tx: Transaction, told: Sequence[Event]) -> None:
         """Production's core has been told something, workers have answered, time has passed."""
@@ -256,7 +256,7 @@ class Backfill:
         changed = before is None or before.content != staged.content
         first = number if changed or before is None else before.first
         tx.put("publication", (node, key), PublicationRow(number, staged.content, staged.hash, staged.attempt, staged.file, first))
-        tx.put("cell", (node, key), CellRow(S.PUBLISHED))
+        tx.put("partition", (node, key), CellRow(S.PUBLISHED))
         return node, key, changed, number
 
     def _order(self) -> list[str]:

@@ -71,8 +71,10 @@ class Deeds:
         bounded = node.partition.grain is Grain.DAY and not followed
         yield Target(name, deed.first, deed.last) if bounded else Target(name)
         if world.healed:
-            cells = self._leader.store.tables["cell"].items()
-            yield from (Target(name, key, key) for (other, key), row in cells if other == name and row.state is PartitionState.WAIVED)
+            tracked_partitions = self._leader.store.tables["partition"].items()
+            yield from (
+                Target(name, key, key) for (other, key), row in tracked_partitions if other == name and row.state is PartitionState.WAIVED
+            )
 
     def _cancel(self, deed: Deed) -> Iterator[Event]:
         open_runs = sorted(run for run, request in self._leader.runs.items() if not request.standing)
@@ -116,7 +118,7 @@ class Deeds:
         self._world.rules.hear(node, "*", deed.pick)
         row = PublicationRow(number, deed.pick, f"{deed.pick:x}", None, 0, number)
         self._tx.put("publication", (node, "*"), row)
-        self._tx.put("cell", (node, "*"), CellRow(PartitionState.PUBLISHED))
+        self._tx.put("partition", (node, "*"), CellRow(PartitionState.PUBLISHED))
         yield Refreshed(node, "*", changed=before is None or before.content != deed.pick)
 
     def _backfill(self, deed: Deed) -> Iterator[Event]:
@@ -130,7 +132,7 @@ class Deeds:
         assert deed.last is not None
         day = next(node for node in nodes.values() if node.partition.grain is Grain.DAY)
         since, until = span(day, deed.first)[0], span(day, deed.last)[1]
-        known = dict.fromkeys((*rows(self._tx, store, "cell"), *rows(self._tx, store, "publication")))
+        known = dict.fromkeys((*rows(self._tx, store, "partition"), *rows(self._tx, store, "publication")))
         within = (one for one in known if one[0] in nodes and self._overlaps(nodes[one[0]], one[1], since, until))
         keys = planned(nodes, within, deed.nodes)
         if keys:

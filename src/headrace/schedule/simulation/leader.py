@@ -275,7 +275,7 @@ class Leader:
         same = before is not None and known is not None and before.hash == known
         first = before.first if same else number
         tx.put("publication", (row.node, key), PublicationRow(number, content, known, answer.attempt, answer.files[place], first))
-        tx.put("cell", (row.node, key), CellRow(PartitionState.PUBLISHED))
+        tx.put("partition", (row.node, key), CellRow(PartitionState.PUBLISHED))
         return number, not same
 
     def _stop(self, tx: Transaction, answer: Finished, row: AttemptRow) -> Ended:
@@ -325,10 +325,10 @@ class Leader:
         for command in commands:
             match command:
                 case Mark():
-                    before: CellRow | None = tx.get("cell", (command.node, command.key))
+                    before: CellRow | None = tx.get("partition", (command.node, command.key))
                     since = before.since if before is not None and before.state is command.state else self.now
                     row = CellRow(command.state, command.stale, command.failures, command.not_before, command.proposed, since)
-                    tx.put("cell", (command.node, command.key), row)
+                    tx.put("partition", (command.node, command.key), row)
                 case Settled():
                     self._close(tx, command.run, "settled")
                 case FiredAt():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.schedule.events import Arrived, Event, Loaded, LoadedCell, LoadedRunning, Paused
+from headrace.schedule.events import Arrived, Event, Loaded, LoadedPartition, LoadedRunning, Paused
 from headrace.schedule.graph import Graph
 from headrace.schedule.simulation.rows import RunRow
 from headrace.schedule.simulation.store import Store, Transaction
@@ -20,7 +20,7 @@ def load(world: World, going: Sequence[LoadedRunning]) -> list[Event]:
     """The applied graph and where each partition stands, what is paused, and what was delivered and waits. `going` are attempts
     that go on under another version."""
     fired = tuple(world.store.tables["firing"].items())
-    loaded = Loaded(applied_graph(world), tuple(_cells(world.store)), tuple(going), fired=fired)
+    loaded = Loaded(applied_graph(world), tuple(_tracked_partitions(world.store)), tuple(going), fired=fired)
     paused = (Paused((node,), "a person said so", until) for node, (until,) in world.store.tables["pause"].items())
     return [loaded, *paused, *waiting_deliveries(world.store)]
 
@@ -33,11 +33,11 @@ def applied_graph(world: World) -> Graph:
     return Graph(tuple(nodes), world.graph.pools) if apart else world.graph
 
 
-def _cells(store: Store) -> Iterator[LoadedCell]:
+def _tracked_partitions(store: Store) -> Iterator[LoadedPartition]:
     publications = store.tables["publication"]
-    for (node, key), row in store.tables["cell"].items():
+    for (node, key), row in store.tables["partition"].items():
         seen = publications.get((node, key))
-        yield LoadedCell(
+        yield LoadedPartition(
             node=node,
             key=key,
             state=row.state,

@@ -60,12 +60,12 @@ class Resting:
 
     def _nothing_that_could_run_lies_unqueued(self, leader: Leader) -> None:
         """Of whatever waits, wanted or not, the core says what keeps it; that an interval hasn't ended keeps only what waits for that."""
-        for cell in leader.core.checkpoint().cells:
-            if cell.state is not S.WAITING:
+        for tracked in leader.core.checkpoint().tracked_partitions:
+            if tracked.state is not S.WAITING:
                 continue
-            kept = any(reason.kind is not Kind.INTERVAL for reason in leader.core.why(cell.node, cell.key))
-            if not kept and not leader.core.waiting_for(cell.node, cell.key):
-                raise Violation("nothing_that_could_run_lies_unqueued", f"{cell.node}@{cell.key}")
+            kept = any(reason.kind is not Kind.INTERVAL for reason in leader.core.why(tracked.node, tracked.key))
+            if not kept and not leader.core.waiting_for(tracked.node, tracked.key):
+                raise Violation("nothing_that_could_run_lies_unqueued", f"{tracked.node}@{tracked.key}")
 
     def _later(self) -> set[str]:
         """Sources whose partitions aren't complete when they are delivered."""
@@ -73,7 +73,7 @@ class Resting:
 
     def _the_store_knows_what_the_core_knows(self, leader: Leader) -> None:
         """A new leader would start from the same: every move was written down."""
-        for (node, key), row in self._world.store.tables["cell"].items():
+        for (node, key), row in self._world.store.tables["partition"].items():
             if node not in self._world.rules.nodes:
                 continue
             state = leader.core.state_of(node, key)

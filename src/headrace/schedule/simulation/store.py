@@ -8,7 +8,7 @@ from typing import Any
 
 KEPT = 8
 """Commits that a power cut could still take away."""
-TABLES = ("cell", "publication", "attempt", "delivery", "run", "pause", "firing", "request", "batching", "plan", "overlay", "single")
+TABLES = ("partition", "publication", "attempt", "delivery", "run", "pause", "firing", "request", "batching", "plan", "overlay", "single")
 _ABSENT = object()
 
 

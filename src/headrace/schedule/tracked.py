@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.schedule.states import PartitionState
 
 
-class Cell:
+class TrackedPartition:
     """One partition of one node, as the core keeps it."""
 
     __slots__ = (
@@ -50,8 +50,8 @@ class Cell:
         )
 
 
-class _AtRest(Cell):
-    """The one cell that stands for all partitions at rest."""
+class _AtRest(TrackedPartition):
+    """Stands for all partitions with nothing to do."""
 
     __slots__ = ("_made",)
 
@@ -62,9 +62,9 @@ class _AtRest(Cell):
 
     def __setattr__(self, name: str, value: object) -> None:
         if hasattr(self, "_made"):
-            raise AttributeError(f"a partition at rest is only looked at: take `board.cell` to set {name}")
+            raise AttributeError(f"a partition at rest is only looked at: take `partition_states.tracked` to set {name}")
         super().__setattr__(name, value)
 
 
-AT_REST: Cell = _AtRest()
+AT_REST: TrackedPartition = _AtRest()
 """Published, not stale, with nothing to be done."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from headrace.schedule.admission import Durations
-from headrace.schedule.board import Board, Cell
 from headrace.schedule.commands import Command, Mark, Waiting
 from headrace.schedule.demands import Demands
 from headrace.schedule.events import AttemptId, FailsAlike
@@ -14,6 +13,7 @@ from headrace.schedule.gates import Gates
 from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.needs import Needs
 from headrace.schedule.network import Network
+from headrace.schedule.partition_states import PartitionStates, TrackedPartition
 from headrace.schedule.pools import LAPSE_US, Lease, Room, Takes, takes_of
 from headrace.schedule.ready import Ready
 from headrace.schedule.states import Change, step
@@ -29,17 +29,17 @@ class Running(NamedTuple):
     """The runs that wanted it when it was given out, newest first."""
 
 
-class Situation:
+class SchedulerState:
     """A graph, where its partitions stand, what is wanted, what runs, and what waits for its turn or its time."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.nodes: dict[str, GraphNode] = {node.name: node for node in graph.nodes}
-        self.board = Board(self.nodes)
-        self.network = Network(graph, self.board)
-        self.demands = Demands(self.board)
-        self.gates = Gates(self.board, self.network, self.demands)
-        self.needs = Needs(self.board, self.network, self.will_run)
+        self.partition_states = PartitionStates(self.nodes)
+        self.network = Network(graph, self.partition_states)
+        self.demands = Demands(self.partition_states)
+        self.gates = Gates(self.partition_states, self.network, self.demands)
+        self.needs = Needs(self.partition_states, self.network, self.will_run)
         self.durations = Durations()
         self.takes: dict[str, Takes] = {node.name: takes_of(node, graph.pools) for node in graph.nodes}
         """Node → what an attempt at it takes of pools."""
@@ -92,8 +92,8 @@ class Situation:
         """The pools that something is ready for and would have room in, if nobody else took of them."""
         full, alone, found = self.room(), self.room(alone=True), dict[str, None]()
         for entry, takes in self.ready.heads() if self.elsewhere else ():
-            cell = self.board.get(self.network.order[entry.rank], entry.key)
-            if cell is not None and cell.queued and not alone.short(takes):
+            tracked = self.partition_states.get(self.network.order[entry.rank], entry.key)
+            if tracked is not None and tracked.queued and not alone.short(takes):
                 found.update(dict.fromkeys(full.short(takes)))
         return tuple(found)
 
@@ -106,31 +106,33 @@ class Situation:
 
     def put_back(self, node: str, key: str) -> None:
         """A partition that is queued isn't to run now."""
-        self.board.cell(node, key).queued = False
+        self.partition_states.tracked(node, key).queued = False
         self.rest(node, key)
 
     def put_aside(self, node: str, key: str, change: Change, reason: str) -> None:
         """A partition that doesn't run isn't to be made any more."""
-        cell = self.board.cell(node, key)
-        if cell.queued:
+        tracked = self.partition_states.tracked(node, key)
+        if tracked.queued:
             self.put_back(node, key)
-        cell.state, cell.reason = step(cell.state, change), reason
-        cell.stale = cell.proposed = False
-        cell.failures, cell.not_before = 0, None
-        self.mark(node, key, cell)
+        tracked.state, tracked.reason = step(tracked.state, change), reason
+        tracked.stale = tracked.proposed = False
+        tracked.failures, tracked.not_before = 0, None
+        self.mark(node, key, tracked)
 
-    def mark(self, node: str, key: str, cell: Cell) -> None:
+    def mark(self, node: str, key: str, tracked: TrackedPartition) -> None:
         """Say that a partition stands elsewhere now."""
-        self.commands.append(Mark(node, key, cell.state, cell.stale, cell.failures, cell.not_before, cell.reason, cell.proposed))
+        self.commands.append(
+            Mark(node, key, tracked.state, tracked.stale, tracked.failures, tracked.not_before, tracked.reason, tracked.proposed)
+        )
 
     def begin(self, node: str, key: str) -> None:
         """A partition is queued."""
-        self.board.busy[node] = self.board.busy.get(node, 0) + 1
+        self.partition_states.busy[node] = self.partition_states.busy.get(node, 0) + 1
         self.demands.begun(node, key)
 
     def rest(self, node: str, *keys: str) -> None:
         """Partitions are neither queued nor running any more."""
-        self.board.rest(node, len(keys))
+        self.partition_states.rest(node, len(keys))
         for key in keys:
             self.demands.rested(node, key)
 
@@ -139,6 +141,6 @@ class Situation:
         for running in self.running.values():
             yield from ((running.node, key) for key in running.keys)
         for name, key in {(self.network.order[entry.rank], entry.key): None for entry in self.ready}:  # what was put back left an entry
-            cell = self.board.get(name, key)
-            if cell is not None and cell.queued:
+            tracked = self.partition_states.get(name, key)
+            if tracked is not None and tracked.queued:
                 yield name, key

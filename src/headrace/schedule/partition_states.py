@@ -1,6 +1,6 @@
 """Where every partition stands, and what is known of each node as a whole.
 
-A partition is a cell while something is to be done or said about it. Otherwise it is at rest, which is most of them: then it
+A partition is a partition while something is to be done or said about it. Otherwise it is at rest, which is most of them: then it
 is a member of its node's ranges, and what is decided costs nothing for its being there.
 """
 
@@ -12,13 +12,13 @@ from typing import NamedTuple
 from headrace.model.intervals import bounds_us
 from headrace.model.ordering import end_of, order_of
 from headrace.model.required import SEPARATOR, join, split
-from headrace.schedule.cells import AT_REST, Cell
 from headrace.schedule.events import Target
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.ranges import Resting
 from headrace.schedule.states import PartitionState
+from headrace.schedule.tracked import AT_REST, TrackedPartition
 
-__all__ = ["Board", "Cell", "Span", "bounds", "ended", "span_of", "time_key"]
+__all__ = ["PartitionStates", "Span", "TrackedPartition", "bounds", "ended", "span_of", "time_key"]
 
 INTERVALS_REMEMBERED_MAX = 1_000
 """Of a node whose keys grow: so many intervals' keys are kept listed."""
@@ -47,12 +47,12 @@ def span_of(node: GraphNode, target: Target) -> Span:
     return Span(first, None if target.last is None else end_of(target.last, spec, zone))
 
 
-class Board:
+class PartitionStates:
     """The partitions of all nodes."""
 
     def __init__(self, nodes: dict[str, GraphNode]) -> None:
         self.nodes = nodes
-        self.cells: dict[str, dict[str, Cell]] = {name: {} for name in nodes}
+        self.tracked_partitions: dict[str, dict[str, TrackedPartition]] = {name: {} for name in nodes}
         """What isn't at rest."""
         self.resting = {name: Resting(node.partition, node.timezone) for name, node in nodes.items()}
         self.oldest: dict[str, tuple[str, str]] = {}
@@ -75,84 +75,84 @@ class Board:
 
     # One partition
 
-    def get(self, name: str, key: str) -> Cell | None:
+    def get(self, name: str, key: str) -> TrackedPartition | None:
         """A partition to look at, None if nothing was ever heard of it."""
-        cell = self.cells[name].get(key)
-        if cell is None and key in self.resting[name]:
+        tracked = self.tracked_partitions[name].get(key)
+        if tracked is None and key in self.resting[name]:
             return AT_REST
-        return cell
+        return tracked
 
     def known(self, name: str, key: str) -> bool:
         """Whether anything was ever heard of a partition."""
-        return key in self.cells[name] or key in self.resting[name]
+        return key in self.tracked_partitions[name] or key in self.resting[name]
 
-    def cell(self, name: str, key: str) -> Cell:
+    def tracked(self, name: str, key: str) -> TrackedPartition:
         """A partition to change; `settle` ends the change of one that may be at rest then. KeyError if nothing was heard of it."""
-        cell = self.cells[name].get(key)
-        if cell is not None:
-            return cell
+        tracked = self.tracked_partitions[name].get(key)
+        if tracked is not None:
+            return tracked
         if key not in self.resting[name]:
             raise KeyError((name, key))
         self.resting[name].discard(key)
-        cell = Cell(PartitionState.PUBLISHED)
-        cell.published = True
-        self.put(name, key, cell)
-        return cell
+        tracked = TrackedPartition(PartitionState.PUBLISHED)
+        tracked.published = True
+        self.put(name, key, tracked)
+        return tracked
 
     def settle(self, name: str, key: str) -> None:
         """Keep a partition as a member of a range, if nothing else is to be said about it."""
-        if self.cells[name][key].at_rest:
+        if self.tracked_partitions[name][key].at_rest:
             self._take(name, key)
             self.resting[name].add(key)
 
-    def put(self, name: str, key: str, cell: Cell) -> None:
+    def put(self, name: str, key: str, tracked: TrackedPartition) -> None:
         """A partition that was heard of isn't at rest."""
-        self.cells[name][key] = cell
+        self.tracked_partitions[name][key] = tracked
         if (keys := self._open_keys.get(name)) is not None:
             moment, data = split(key, self.nodes[name].partition)
             keys.setdefault(moment, {})[data] = None
 
     def _take(self, name: str, key: str) -> None:
-        if self.cells[name].pop(key, None) is not None and (keys := self._open_keys.get(name)) is not None:
+        if self.tracked_partitions[name].pop(key, None) is not None and (keys := self._open_keys.get(name)) is not None:
             moment, data = split(key, self.nodes[name].partition)
             del keys[moment][data]
             if not keys[moment]:
                 del keys[moment]
 
-    def add(self, name: str, key: str, cell: Cell) -> bool:
+    def add(self, name: str, key: str, tracked: TrackedPartition) -> bool:
         """A partition that nothing was heard of; whether it is now its node's oldest."""
-        self.put(name, key, cell)
+        self.put(name, key, tracked)
         return self._heard(name, key)
 
-    def place(self, name: str, key: str, cell: Cell) -> bool:
+    def place(self, name: str, key: str, tracked: TrackedPartition) -> bool:
         """A partition stands so, whatever was known of it before; whether it is now its node's oldest."""
-        if cell.published:
+        if tracked.published:
             self.visible.add(name)
-        if cell.at_rest:
+        if tracked.at_rest:
             self._take(name, key)
             self.resting[name].add(key)
         else:
             self.resting[name].discard(key)
-            self.put(name, key, cell)
+            self.put(name, key, tracked)
         return self._heard(name, key)
 
-    def show(self, name: str, cell: Cell) -> None:
+    def show(self, name: str, tracked: TrackedPartition) -> None:
         """Readers see something of a partition."""
-        cell.published = True
+        tracked.published = True
         self.visible.add(name)
 
-    def hide(self, name: str, cell: Cell) -> None:
+    def hide(self, name: str, tracked: TrackedPartition) -> None:
         """Readers see nothing of a partition any more."""
-        cell.published = False
-        if not self.resting[name] and not any(one.published for one in self.cells[name].values()):
+        tracked.published = False
+        if not self.resting[name] and not any(one.published for one in self.tracked_partitions[name].values()):
             self.visible.discard(name)
 
     def bundle(self, name: str, key: str, bundle: str) -> None:
         """Note the file that a partition was delivered in with others; empty for none."""
-        cell = self.cell(name, key)
-        if cell.bundle:
-            self.bundles[name, cell.bundle].discard(key)
-        cell.bundle = bundle
+        tracked = self.tracked(name, key)
+        if tracked.bundle:
+            self.bundles[name, tracked.bundle].discard(key)
+        tracked.bundle = bundle
         if bundle:
             self.bundles.setdefault((name, bundle), set()).add(key)
 
@@ -162,20 +162,20 @@ class Board:
 
     # Those of a node
 
-    def open(self, name: str) -> list[tuple[str, Cell]]:
+    def open(self, name: str) -> list[tuple[str, TrackedPartition]]:
         """The partitions of a node that aren't at rest, oldest first."""
         node = self.nodes[name]
-        return sorted(self.cells[name].items(), key=lambda item: self.order(node, item[0]))
+        return sorted(self.tracked_partitions[name].items(), key=lambda item: self.order(node, item[0]))
 
     def published(self, name: str) -> list[str]:
         """The partitions of a node that readers see something of, oldest first: costs as much as there are."""
         node = self.nodes[name]
-        shown = (key for key, cell in self.cells[name].items() if cell.published)
+        shown = (key for key, tracked in self.tracked_partitions[name].items() if tracked.published)
         return sorted((*self.resting[name], *shown), key=lambda key: self.order(node, key))
 
     def empty(self, name: str) -> bool:
         """Whether nothing was ever heard of a node's partitions."""
-        return not self.cells[name] and not self.resting[name]
+        return not self.tracked_partitions[name] and not self.resting[name]
 
     def beside(self, node: GraphNode, key: str) -> list[str]:
         """The partitions of the same interval that were heard of, with this one."""

@@ -2,7 +2,7 @@
 
 By hand means one process that computes the same year in one go on as many threads and writes the same Parquet (a file a day and asset, same
 codec), and does nothing else: no checks, no sync, no catalog, nothing to go back to. Ours is `headrace backfill`, from typing to
-exit; once from what is taken in already, once from 365 CSV files, which by hand are read in one go. Each round does both, so the ratio
+exit; once from what is ingested already, once from 365 CSV files, which by hand are read in one go. Each round does both, so the ratio
 survives a busy machine. Peers get the same SQL over the same rows. Production beside it are scheduled assets of a server; their delay is
 that from the firing of the trigger to the publication.
 """
@@ -69,7 +69,7 @@ class Year:
         """The last day."""
         return beside.day(self.days - 1)
 
-    def take_in(self) -> None:
+    def ingest(self) -> None:
         """Have the source's table there before anything is measured."""
         taken = run(self.project, "run", "flights", "--now", partitions.NOW)
         _all_there(len(taken["published"]), self.days)
@@ -137,9 +137,9 @@ def _rounds(what: str, count: int) -> Iterator[int]:
 
 
 def _assets(folder: Path, days: int) -> tuple[Watched, Watched]:
-    """Four assets from what is taken in, by Headrace and by hand."""
+    """Four assets from what is ingested, by Headrace and by hand."""
     year = Year(folder, days)
-    year.take_in()
+    year.ingest()
     mine = year.backfill(*partitions.ASSETS)
     hand = year.by_hand(f"read_parquet('{year.project}/.headrace/lake/main/flights/*.parquet')")
     shutil.rmtree(folder)
@@ -171,11 +171,11 @@ def _named(peers: str, *, quick: bool) -> Sequence[str]:
 
 
 def _peers(folder: Path, days: int, named: Sequence[str]) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
-    """Peer → its ways → seconds for the year, from the rows that Headrace has taken in; and what has to be said of them."""
+    """Peer → its ways → seconds for the year, from the rows that Headrace has ingested; and what has to be said of them."""
     if not named:
         return {}, {}
     year = Year(folder / "source", days)
-    year.take_in()
+    year.ingest()
     order = folder / "order.json"
     rows = f"{year.project}/.headrace/lake/main/flights/*.parquet"
     order.write_text(json.dumps({"days": days, "rows": rows, "assets": {n: sql for n, (_, sql) in partitions.ASSETS.items()}}))

@@ -26,7 +26,7 @@ from headrace.model.intervals import interval_of
 from headrace.run.executors.settings import Settings
 from headrace.run.folders import Folders
 from headrace.run.frames import encode
-from headrace.run.messages import Outcome, Produce
+from headrace.run.messages import ComputeTask, Outcome
 from headrace.run.steps.perform import perform
 
 SIZES = (1, 7, 30, 64)
@@ -92,7 +92,7 @@ class Worker:
         files = self._files(keys, together=not checks)
         first, last = interval_of(keys[0], Grain.DAY, ZONE), interval_of(keys[-1], Grain.DAY, ZONE)
         self._n += 1
-        task = Produce(
+        task = ComputeTask(
             scope=Scope("a", keys, "day", first.start.isoformat(), last.end.isoformat(), ZONE, f"1.{self._n}"),
             body=SqlBody(text=sql, file="assets/a.sql", line=1), sql=sql, code=None,
             inputs=(InputData("orders", files, self._columns, ROWS * size),),

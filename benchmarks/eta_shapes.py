@@ -63,7 +63,7 @@ class Asset:
 @dataclass(frozen=True)
 class Shape:
     """`days` are backfilled after `before` were computed. `slower`: since then the bodies take so many times as long; `delivered`: the
-    days that are backfilled are taken in by it."""
+    days that are backfilled are ingested by it."""
 
     name: str
     assets: tuple[Asset, ...]
@@ -140,8 +140,8 @@ SHAPES = (
     Shape("pool of one", (Asset("a0", "s", seconds=0.05), Asset("a1", "a0", seconds=0.15, pool=True)), pools=POOL, days=70, workers=3),
     Shape("months at the end", (*_row(2, seconds=0.05), Asset("m", "a1", seconds=0.8, grain="month")), days=150, before=31),
     Shape("merge at the end", (Asset("a0", "s", seconds=0.2), Asset("m", "a0", kind="merge")), days=60),
-    Shape("taken in as well", _row(2, seconds=0.08), days=90, delivered=True),
-    Shape("taken in, SQL", _row(2, kind="sql", rows=1000, batch="off"), days=150, delivered=True),
+    Shape("ingested as well", _row(2, seconds=0.08), days=90, delivered=True),
+    Shape("ingested, SQL", _row(2, kind="sql", rows=1000, batch="off"), days=150, delivered=True),
     Shape("SQL day by day", _row(3, kind="sql", rows=HEAVY_ROWS, batch="off"), days=80),
     Shape("SQL day by day, short", _row(4, kind="sql", rows=1000, batch="off"), days=200),
     Shape("SQL in batches", _row(3, kind="sql", rows=HEAVY_ROWS), days=250),

@@ -63,7 +63,7 @@ def measure(*, quick: bool, peers: str) -> Measured:
         against = _floors(folder, ours, repeats, quick=quick)
         measuring = Peers(folder / "peers", repeats=repeats, quick=quick)
         for peer in named:
-            _take_in(measuring.measure(peer), against, notes)
+            _add_figures(measuring.measure(peer), against, notes)
     figures = [_figure(name, runs, against.get(name, {}), ours.beside.get(name, {})) for name, runs in ours.runs.items()]
     return Measured(figures, notes)
 
@@ -115,7 +115,7 @@ def _floor(folder: Path, count: int, *, chained: bool = False, sleep: float = 0.
         return Floor(Path(name), count, chained, sleep).run()
 
 
-def _take_in(found: Found, against: dict[str, dict[str, float]], notes: dict[str, str]) -> None:
+def _add_figures(found: Found, against: dict[str, dict[str, float]], notes: dict[str, str]) -> None:
     for figure, runs in found.figures.items():
         against.setdefault(figure, {}).update({who: statistics.median(values) for who, values in runs.items() if values})
     notes[found.peer] = "; ".join(part for part in (found.durability, found.missing and f"not measured: {found.missing}") if part)

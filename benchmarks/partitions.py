@@ -95,18 +95,18 @@ def _write(path: Path, text: str) -> None:
 
 
 def year(folder: Path, days: int) -> tuple[float, float]:
-    """Milliseconds a delivery taken in, and milliseconds a partition of the assets."""
+    """Milliseconds a delivery ingested, and milliseconds a partition of the assets."""
     project(folder, days)
     began = time.perf_counter()
     taken = run(folder, "run", "flights", "--now", NOW)
-    taken_in = time.perf_counter() - began
+    ingested = time.perf_counter() - began
     began = time.perf_counter()
     computed = run(folder, "run", *ASSETS, "--now", NOW)
     seconds = time.perf_counter() - began
     partitions = len(computed["published"])
     if len(taken["published"]) != days or partitions != days * len(ASSETS):
         raise SystemExit(f"published {len(taken['published'])} deliveries and {partitions} partitions of {days} × {len(ASSETS)}")
-    return 1000 * taken_in / days, 1000 * seconds / partitions
+    return 1000 * ingested / days, 1000 * seconds / partitions
 
 
 def requests(folder: Path, count: int) -> list[float]:
@@ -135,8 +135,8 @@ def measure(*, quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as base:
         for n in range(1 if quick else 3):
             folder = Path(base, str(n))
-            taken_in, each = year(folder, DAYS_QUICK if quick else DAYS)
-            deliveries.append(taken_in)
+            ingested, each = year(folder, DAYS_QUICK if quick else DAYS)
+            deliveries.append(ingested)
             partitions.append(each)
             if n:
                 shutil.rmtree(Path(base, str(n - 1)))

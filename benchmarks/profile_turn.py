@@ -32,7 +32,7 @@ from headrace.run import frames
 from headrace.run.executors.choosing import worker_settings
 from headrace.run.folders import Folders
 from headrace.run.leading import hold
-from headrace.run.messages import Produce
+from headrace.run.messages import ComputeTask
 
 TASKS = 1000
 WARM_SECONDS = 1.0
@@ -231,7 +231,7 @@ def _messages() -> list[bytes]:
 
     def kept(message: Any) -> bytes:
         data: bytes = encode(message)
-        if isinstance(message, Produce):
+        if isinstance(message, ComputeTask):
             sent.append(data)
         return data
 

@@ -27,8 +27,8 @@ from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
 from headrace.connect import Found, SourceSchema
 from headrace.connect.files import look
+from headrace.connect.ingest import Prepared, prepare
 from headrace.connect.keep import keep
-from headrace.connect.take_in import Prepared, prepare
 from headrace.lake import Table
 from headrace.lake.session import Session
 from headrace.lake.staging import stage
@@ -279,7 +279,7 @@ def large(folder: Path, *, quick: bool) -> list[Figure]:
 
 
 def many(folder: Path, *, quick: bool) -> list[Figure]:
-    """10,000 files that wait at once: how long a look takes, and how many are taken in a second."""
+    """10,000 files that wait at once: how long a look takes, and how many are ingested a second."""
     count = FILES_QUICK if quick else FILES
     project(folder, "source: many\nowner: core\npartition: day\nfiles: landing/{date:%Y-%m-%d}.csv\n", workers=THREADS)
     first = date(2025, 1, 1)

@@ -41,7 +41,7 @@ window.frames = (seconds, step) => new Promise(found => {
 });
 """.replace("MILLISECONDS", str(int(SECONDS * 1000)))
 """A page is there once it has its heading and nothing says that it is on its way; the time is that of the frame after, since the
-address was asked for. Frames are counted while a step is taken in each."""
+address was asked for. Frames are counted while a step is ingested each."""
 PAN = """() => {
   const pane = document.querySelector('.react-flow__pane'), box = pane.getBoundingClientRect();
   const at = (count) => ({bubbles: true, view: window, button: 0, buttons: 1, clientX: box.x + box.width / 2 + 200 * Math.sin(count / 20),

@@ -100,7 +100,7 @@ def test_what_is_dropped_is_not_called_held(shop: Project) -> None:
 
 
 def test_what_is_dropped_stays_dropped_until_something_else_comes(shop: Project) -> None:
-    """Would catch: dropped data that waits on, or comes back with the next pass; and a drop after which a correction is not taken in."""
+    """Would catch: dropped data that waits on, or comes back with the next pass; and a drop after which a correction is not ingested."""
     at = "orders@2025-03-05"
     assert shop.json("quarantine", "drop", at, "--reason", "a test file of theirs")["state"] == "dropped"
     shop.call(shop.root, "tick", "--now", "2025-03-06T09:00+01:00")

@@ -526,7 +526,7 @@ SEGMENTS = [
     for kind, node, begin, end, note, incident in (
         ("source", "flights", 199_200.0, 182_400.0, "delivered, as agreed", None),
         ("detection", "flights", 182_400.0, 182_398.0, "not looked at yet", None),
-        ("run", "flights", 182_398.0, 182_397.7214, "taken in (attempt 1.579)", None),
+        ("run", "flights", 182_398.0, 182_397.7214, "ingested (attempt 1.579)", None),
         ("hold", "flights", 182_397.7214, 0.0, f"2 columns renamed {HOSTILE}", "INC-1"),
     )
 ]

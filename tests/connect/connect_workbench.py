@@ -1,4 +1,4 @@
-"""What the tests of this room take in with: a real project folder, a real locked-down session, and the way a worker goes."""
+"""What the tests of this package use: a real project folder, a real locked-down session, and the way a worker goes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import duckdb
 import msgspec
 
 from headrace.connect.deliveries import Drift, Found, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.ingest import Prepared, Result, explain_error, miscounted, prepare
 from headrace.connect.keep import keep
-from headrace.connect.take_in import Prepared, Result, explain_error, miscounted, prepare
 from headrace.lake.session import Session
 
 

@@ -18,9 +18,9 @@ import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import CannotRead, Drift, Found, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.ingest import prepare
 from headrace.connect.keep import keep_fetched
 from headrace.connect.kinds import Access, Unavailable, kind_of
-from headrace.connect.take_in import prepare
 from headrace.govern.secrets import Secrets
 from headrace.model import Source
 
@@ -84,7 +84,7 @@ class Remote(ABC):
 
 
 class RemoteBench:
-    """Looks, fetches and takes in as a worker does."""
+    """Looks, fetches and ingests as a worker does."""
 
     def __init__(self, bench: Workbench, remote: Remote) -> None:
         self.bench, self.remote = bench, remote

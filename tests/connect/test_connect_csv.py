@@ -10,7 +10,7 @@ from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
-from headrace.connect.take_in import Prepared, fingerprint, miscounted, prepare
+from headrace.connect.ingest import Prepared, fingerprint, miscounted, prepare
 from headrace.model import ContractColumn
 
 

@@ -13,7 +13,7 @@ from connect_contract import Columns, ReadingContract
 from connect_workbench import Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
-from headrace.connect.take_in import Prepared, prepare
+from headrace.connect.ingest import Prepared, prepare
 from headrace.connect.unpack import Bounds
 
 LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy/xlsx"

@@ -87,7 +87,7 @@ NOT_MATCHING = ["x_2013-2-11.csv", "x_2013-02-11.csv.bak", "ax_2013-02-11.csv", 
 
 @pytest.mark.parametrize("name", NOT_MATCHING)
 def test_names_match_strictly(tmp_path: Path, name: str) -> None:
-    """Would catch: half-copied, hidden and merely similar files taken in."""
+    """Would catch: half-copied, hidden and merely similar files ingested."""
     put(tmp_path, f"landing/{name}")
     assert seen(tmp_path, source("landing/x_{date:%Y-%m-%d}.csv")) == Look()
 
@@ -148,7 +148,7 @@ def test_keys_in_names(tmp_path: Path, pattern: str, grain: Grain | None, path: 
 
 
 def test_only_new_and_changed_files_are_found(tmp_path: Path) -> None:
-    """Would catch: a restated file that isn't seen, an old one taken in again."""
+    """Would catch: a restated file that isn't seen, an old one ingested again."""
     for day in ("11", "12", "13"):
         put(tmp_path, f"landing/x_2013-02-{day}.csv")
     one = source("landing/x_{date:%Y-%m-%d}.csv")
@@ -214,7 +214,7 @@ def test_several_reference_files(tmp_path: Path) -> None:
 
 
 def test_links_that_leave_the_project(tmp_path: Path) -> None:
-    """Would catch: /etc/passwd taken in through a link to the file or to its folder; a link inside the project is fine (TRUST B10)."""
+    """Would catch: /etc/passwd ingested through a link to the file or to its folder; a link inside the project is fine (TRUST B10)."""
     root, outside = tmp_path / "project", tmp_path / "project-evil"
     put(outside, "x_2013-02-11.csv")
     inside = put(root, "elsewhere/any.csv")
@@ -319,7 +319,7 @@ WHOLE = {"csv": b"a,b\n1,2\n", "gz": gzip.compress(b"a,b\n1,2\n") * 2, "zip": zi
 @pytest.mark.parametrize("kind", WHOLE)
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_file_settles_after_a_second_if_its_end_is_there_else_after_three(tmp_path: Path, kind: str, whole: bool) -> None:
-    """Would catch: half a file taken in because its writer paused; a whole one that waits for nothing."""
+    """Would catch: half a file ingested because its writer paused; a whole one that waits for nothing."""
     data = WHOLE[kind] if whole else WHOLE[kind][:-3]
     one, needed = source("landing/x_{date:%Y-%m-%d}.*"), 1 if whole else 3
     for age, expected in ((0.25, needed - 0.25), (0.999, needed - 0.999), (needed - 0.001, 0.001), (needed, 0)):

@@ -12,9 +12,9 @@ import msgspec
 
 from headrace.engine import InputData, Scope
 from headrace.engine.capture import Capture
+from headrace.engine.compute import AssetOutput, compute
 from headrace.engine.environment import Handed
 from headrace.engine.logs import Channel, Clock, Line, LogFile, read
-from headrace.engine.produce import Produced, produce
 from headrace.lake import FileRef, StagedFile, Table
 from headrace.lake.merge_rules import MergeRule, State
 from headrace.lake.session import Session, relation_sql
@@ -27,7 +27,7 @@ NOW_US = 1_360_800_000_000_000
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """What `run.messages.Produce` has for the engine."""
+    """What `run.messages.ComputeTask` has for the engine."""
 
     scope: Scope
     body: Body
@@ -143,16 +143,16 @@ class Bench:
         body = CommandBody(command=tuple(argv), file="assets/out.yaml", line=3)
         return Task(scope=more.pop("scope", self.scope()), body=body, code=self.apply(files or {"empty": ""}), inputs=inputs, **more)
 
-    def run(self, task: Task) -> Produced:
-        return produce(task, self.session, self)
+    def run(self, task: Task) -> AssetOutput:
+        return compute(task, self.session, self)
 
-    def run_logged(self, task: Task) -> Produced:
+    def run_logged(self, task: Task) -> AssetOutput:
         """As in a worker: with what is printed caught; the lines are then in `logged`."""
         channel, path = Channel.open(), self.data / "logs" / "1" / "1.jsonl"
         log = LogFile(path, Clock(NOW_US))
         try:
             with Capture(channel, log):
-                return produce(task, self.session, self, log=log)
+                return compute(task, self.session, self, log=log)
         finally:
             self.logged = list(read(path))
             for fd in channel.ends:

@@ -22,7 +22,7 @@ from pathlib import Path
 from engine_bench import Bench
 from headrace.engine.capture import Capture
 from headrace.engine.logs import Channel, Clock, LogFile
-from headrace.engine.produce import produce
+from headrace.engine.compute import produce
 
 bench = Bench(Path(sys.argv[2]))
 bench.lake.mkdir(parents=True, exist_ok=True)

@@ -273,7 +273,7 @@ class Days:
         self.events.append(Event(at, len(self.events), what))
 
     def _arrive(self, source: str, day: int, at: int, state: str = "published", *, warned: bool = False) -> None:
-        self._at(at, lambda tx, now: self._take_in(tx, source, day, now, state, warned=warned))
+        self._at(at, lambda tx, now: self._ingest(tx, source, day, now, state, warned=warned))
 
     def _pass(self, at: int, day: int, *, again: bool = False) -> None:
         self._at(at, lambda tx, now: self._compute(tx, day, now, again=again))
@@ -295,7 +295,7 @@ class Days:
             (source, now, error, code),
         )
 
-    def _take_in(self, tx: Transaction, source: str, day: int, now: int, state: str, *, warned: bool) -> None:
+    def _ingest(self, tx: Transaction, source: str, day: int, now: int, state: str, *, warned: bool) -> None:
         since, until, _ = self._down.get(source, (0, 0, ""))
         self._look(tx, source, now)
         if since <= now < until:

@@ -1,4 +1,4 @@
-"""What a judgement takes in projects that are deep, or in which all goes wrong at once: counted in calls, not in seconds."""
+"""What a judgement ingests projects that are deep, or in which all goes wrong at once: counted in calls, not in seconds."""
 
 from __future__ import annotations
 

@@ -46,13 +46,13 @@ WHY = [
      "headrace logs a@2013-02-02"),
     ([("src", "published", ""), ("a", "published", ""), ("b", "running", "")], "b@2013-02-02: is being computed", "headrace tick"),
     ([("src", "published", ""), ("a", "waiting", "")], "a@2013-02-02: isn't computed yet", "headrace tick"),
-    ([("src", "waiting", "")], "src@2013-02-02: isn't taken in yet", "headrace tick"),
+    ([("src", "waiting", "")], "src@2013-02-02: isn't ingested yet", "headrace tick"),
     (
         [("src", "waiting", f"{LAKE_FILE}main/src/x.parquet is gone")],
         "src@2013-02-01 can't be read: the file is gone",
         "headrace incident INC-1",
     ),
-    ([("src", "waiting", f"{LAKE_FILE}main/src/repaired.parquet is gone")], "src@2013-02-02: isn't taken in yet", "headrace tick"),
+    ([("src", "waiting", f"{LAKE_FILE}main/src/repaired.parquet is gone")], "src@2013-02-02: isn't ingested yet", "headrace tick"),
     ([], "src@2013-02-02: nothing was delivered, promised by 05:00", "headrace tick"),
     ([("src", "held", "drift"), ("a", "waiting", ""), ("b", "waiting", "")], "src: drift, held since 04:40",
      "headrace quarantine src@2013-02-02"),
@@ -61,7 +61,7 @@ WHY = [
 
 @pytest.mark.parametrize(("standings", "reason", "command"), WHY)
 def test_the_most_upstream_node_is_named(standings: list[tuple[str, str, str]], reason: str, command: str) -> None:
-    """Would catch: "isn't taken in yet, next: headrace tick" of what no pass brings before a damaged file of the lake is repaired, or
+    """Would catch: "isn't ingested yet, next: headrace tick" of what no pass brings before a damaged file of the lake is repaired, or
     that file once it is repaired."""
     small = world()
     small.cut_short["src", "2013-02-01"] = Damage("main/src/x.parquet", "the file is gone", at("2013-02-03 04:00"), "INC-1")

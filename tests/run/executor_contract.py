@@ -16,7 +16,7 @@ from headrace.model import Place, PythonBody, Source
 from headrace.run.executors import Executor, Finished, Lost, News, Saw
 from headrace.run.executors.settings import Settings
 from headrace.run.folders import Folders
-from headrace.run.messages import LookAt, Produce
+from headrace.run.messages import ComputeTask, LookAt
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener, wake
 
@@ -87,7 +87,7 @@ class ExecutorBench:
         scope = Scope("asset", ("*",), None, None, None, "UTC", str(attempt), {"folder": str(self.folder), "pad": "x" * pad})
         takes = f"def {function}(ctx)" in (self.folders.code / version / "bodies.py").read_text()
         body = PythonBody(file="bodies.py", function=function, takes_context=takes)
-        task = Produce(scope, body, None, version, (), "none", None, None, False, (), "reject", memory_max_bytes=memory_max_bytes)
+        task = ComputeTask(scope, body, None, version, (), "none", None, None, False, (), "reject", memory_max_bytes=memory_max_bytes)
         self.executor.submit(attempt, task, background=background)
         return attempt
 
@@ -148,7 +148,7 @@ class AnyExecutor:
         assert set(bench.states().values()) == {"staged"}
 
     def test_a_body_that_raises_is_an_answer(self, bench: ExecutorBench) -> None:
-        """Would catch: a huge message that no pipe takes in one piece, or an error that costs a worker."""
+        """Would catch: a huge message that no pipe ingests one piece, or an error that costs a worker."""
         bench.told(bench.submit("raises"), bench.submit("quick"))
         assert sorted(bench.states().values()) == ["failed", "staged"]
 

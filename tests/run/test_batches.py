@@ -35,7 +35,7 @@ def sixty_days(lab: Lab, batch: str = "auto") -> None:
 
 
 def tick_when_all_is_there(lab: Lab) -> RunResponse:
-    """All deliveries are taken in before anything is made of them: how many days lie ready at once is no question of who is quicker."""
+    """All deliveries are ingested before anything is made of them: how many days lie ready at once is no question of who is quicker."""
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     pause(lab.session(), ["clean"], exclude=[], reason="deliveries first", until=None, progress=Silent())
     lab.tick()

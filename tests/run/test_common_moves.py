@@ -69,14 +69,14 @@ def lab(weeks: Path, tmp_path: Path) -> Herd:
 
 
 def test_a_day_on_which_all_sources_are_thin_holds_none_of_them(lab: Herd) -> None:
-    """Would catch: those held that are taken in first, since the others of the same round weren't there to be compared with."""
+    """Would catch: those held that are ingested first, since the others of the same round weren't there to be compared with."""
     for name in SOURCES:
         lab.send(name, DAYS, 0.55)
     lab.tick()
     assert lab.states(DAYS) == dict.fromkeys(SOURCES, "published")
     said = "select node from fact where partition = ? and severity = 'warn' and detail like '%sources of other owners moved alike'"
     held = lab.rows("select node from quarantine where state = 'superseded'")
-    assert held  # those that are taken in first can't know better
+    assert held  # those that are ingested first can't know better
     assert set(held) <= set(lab.rows(said, day(DAYS)))
     assert lab.rows("select kind from incident where kind = 'volume_anomaly'") == []
     assert lab.rows("select state from partition where node = 'total' and partition = ?", day(DAYS)) == [("published",)]

@@ -44,7 +44,7 @@ def test_a_rename_is_accepted_by_one_command(lab: Lab) -> None:
 
     assert _accept(lab, f"orders@{DAYS[3]}", patch=True).state == "patch"
     assert not (lab.root / "contracts").exists()
-    (lab.root / f"landing/orders_{DAYS[2]}.csv").unlink()  # what was taken in is kept, whatever the vendor cleans up
+    (lab.root / f"landing/orders_{DAYS[2]}.csv").unlink()  # what was ingested is kept, whatever the vendor cleans up
     done = lab.headrace("contract", "accept", f"orders@{DAYS[3]}")
     assert (done["partition"], done["file"], done["made"]) == (DAYS[2], "contracts/orders.odcs.yaml", True)
     assert {(one["column"], one["to"]) for one in done["mappings"]} == {("customer", "client_name"), ("amount", "total_amount")}

@@ -49,7 +49,7 @@ def project(lab: Lab, seconds: float = 0.0) -> Path:
 
 def project_seen(lab: Lab) -> None:
     """A day's total is told after it was staged: a plan of that can't come to its end in the turn in which the total is staged, however
-    many answers the leader takes in at once and whichever comes last."""
+    many answers the leader ingests at once and whichever comes last."""
     project(lab)
     lab.sql("total_told", "select day, total from total")
 

@@ -151,7 +151,7 @@ def accepted(shop: Shop) -> None:
 
 
 def missing(shop: Shop) -> None:
-    """Deliveries that nobody has taken in, and all that reads them."""
+    """Deliveries that nobody has ingested, and all that reads them."""
     for day in DAYS[-2:]:
         shop.deliver(day, OLD)
     arguments = ("orders+", "--from", DAYS[-2], "--to", DAYS[-1], "--reason", "late")

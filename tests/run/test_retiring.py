@@ -103,7 +103,7 @@ def test_what_readers_are_told_of_the_past_stays_as_long_as_they_are_told(past: 
 
 
 def test_nothing_young_goes_and_nothing_is_taken_again(past: Lab) -> None:
-    """Would catch: a comparison with the wrong unit or sign, the rows gone that say which files were taken in."""
+    """Would catch: a comparison with the wrong unit or sign, the rows gone that say which files were ingested."""
     assert after(past, 20) == {}
     after(past, 60)
     assert published(past.tick()) == []

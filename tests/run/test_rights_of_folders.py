@@ -104,7 +104,7 @@ def lake_of(lab: Lab) -> list[Path]:
 
 
 def test_a_lake_that_may_not_be_written_is_one_incident_until_it_may_be(tmp_path: Path) -> None:
-    """Would catch: a pass that ends with the reason, of which nothing is kept: "isn't taken in yet … next:
+    """Would catch: a pass that ends with the reason, of which nothing is kept: "isn't ingested yet … next:
     headrace tick", "the runtime is stopped", and nobody is told though a consumer is late."""
     lab = made(tmp_path, CONSUMER, f'{SETTINGS}[notify.mail]\nurl = "file:{tmp_path}/outbox"\n')
     for day in DAYS[2:]:

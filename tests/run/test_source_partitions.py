@@ -44,7 +44,7 @@ MANY_DAYS = "partition: {by: day, column: day}\nfiles: landing/orders*.csv"
 
 
 def test_a_file_of_many_days_is_one_attempt_and_a_partition_a_day(lab: Lab) -> None:
-    """Would catch: a file of many days refused, taken in once a day, or published as one."""
+    """Would catch: a file of many days refused, ingested once a day, or published as one."""
     source(lab, MANY_DAYS)
     lab.sql("daily", "select day, count(*) as n from orders where day >= $partition_start and day < $partition_end group by day")
     put(lab, "landing/orders.csv", lines(DAYS[0], DAYS[0], DAYS[1], DAYS[4]))

@@ -25,7 +25,7 @@ def test_what_reads_nothing_runs_once_a_firing(lab: Lab) -> None:
 
 @pytest.mark.parametrize("catch_up", ["all", "latest"])
 def test_days_are_caught_up_as_declared(lab: Lab, catch_up: str) -> None:
-    """Catches `latest` being undone by the order in which deliveries are taken in, and what was waived coming back with the next tick."""
+    """Catches `latest` being undone by the order in which deliveries are ingested, and what was waived coming back with the next tick."""
     trigger = f'trigger: {{cron: "0 6 * * *", catch_up: {catch_up}}}'
     lab.sql("clean", "select * from orders", "partition: {by: day, column: day}\n" + trigger)
     lab.orders(DAYS[0])

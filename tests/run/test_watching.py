@@ -62,7 +62,7 @@ def test_a_change_rings_and_names_its_sources(tmp_path: Path, deep: bool) -> Non
 
 
 def test_two_looks_at_once_write_a_delivery_once(tmp_path: Path) -> None:
-    """A round comes while a slow look is under way: both find the file, and it is taken in twice."""
+    """A round comes while a slow look is under way: both find the file, and it is ingested twice."""
     orders = source("orders", "landing/x_{date:%Y-%m-%d}.csv")
     found = Found("orders", "2026-03-02", "landing/x_2026-03-02.csv", 10, 1_000_000)
     seen = [Seen(orders, (found,), (), None)]

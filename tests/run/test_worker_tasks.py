@@ -11,7 +11,7 @@ import pytest
 from headrace.engine import Scope
 from headrace.model import PythonBody
 from headrace.run.frames import encode, write_all
-from headrace.run.messages import Produce
+from headrace.run.messages import ComputeTask
 from headrace.run.worker import Tasks
 
 PATIENCE = 60.0
@@ -36,9 +36,9 @@ class Leader:
             os.close(descriptor)
 
 
-def _task(attempt: str) -> Produce:
+def _task(attempt: str) -> ComputeTask:
     scope = Scope("asset", ("*",), None, None, None, "UTC", attempt)
-    return Produce(
+    return ComputeTask(
         scope, PythonBody(file="b.py", function="f", takes_context=False), None, "v1", (), "none", None, None, False, (), "reject"
     )
 
@@ -52,7 +52,7 @@ def leader() -> Iterator[Leader]:
 
 def _next(leader: Leader) -> str | None:
     task = leader.tasks.take()
-    assert task is None or isinstance(task, Produce)
+    assert task is None or isinstance(task, ComputeTask)
     return None if task is None else task.scope.attempt
 
 

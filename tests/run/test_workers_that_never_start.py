@@ -49,7 +49,7 @@ def test_it_is_one_incident_with_the_last_line_and_status_says_that_nothing_can_
     status = lab.headrace("status")
     assert "Nothing can run: no worker starts since" in status["headline"]
     assert status["next"] == "headrace incident INC-1"
-    assert status["consumers"][0]["reason"] == f"orders@{DAYS[1]}: isn't taken in yet"
+    assert status["consumers"][0]["reason"] == f"orders@{DAYS[1]}: isn't ingested yet"
     lab.tick()
     assert lab.headrace("incidents") == []
     assert lab.rows("select state from incident") == [("resolved",)]

@@ -16,7 +16,7 @@ from headrace.model import CheckSpec, Grain, Place, SqlBody
 from headrace.model.intervals import interval_of
 from headrace.run.executors.settings import Settings
 from headrace.run.folders import Folders
-from headrace.run.messages import Alone, Outcome, Produce
+from headrace.run.messages import Alone, ComputeTask, Outcome
 from headrace.run.steps.perform import perform
 from headrace.run.steps.worker_context import WorkerContext
 
@@ -55,10 +55,10 @@ class WorkerBench:
         first, last = interval_of(keys[0], Grain.DAY, ZONE), interval_of(keys[-1], Grain.DAY, ZONE)
         return Scope("daily", keys, "day", first.start.isoformat(), last.end.isoformat(), ZONE, f"1.{self._n}")
 
-    def task(self, sql: str, keys: tuple[str, ...], *inputs: InputData, **more: Any) -> Produce:
+    def task(self, sql: str, keys: tuple[str, ...], *inputs: InputData, **more: Any) -> ComputeTask:
         """A task as a leader would send it: what it proves is the day in the middle."""
         self._n += 1
-        task = Produce(
+        task = ComputeTask(
             scope=self.scope(keys),
             body=SqlBody(text=sql, file="assets/daily.sql", line=1),
             sql=sql,
@@ -74,12 +74,12 @@ class WorkerBench:
         )
         return msgspec.structs.replace(task, **more)
 
-    def proving(self, sql: str, keys: tuple[str, ...], of_all: InputData, of_one: InputData, **more: Any) -> Produce:
+    def proving(self, sql: str, keys: tuple[str, ...], of_all: InputData, of_one: InputData, **more: Any) -> ComputeTask:
         """A batch that is proven: `of_one` is what the day in the middle reads alone."""
         task = self.task(sql, keys, of_all, prove=True, **more)
         return msgspec.structs.replace(task, alone=Alone(self.scope((keys[len(keys) // 2],)), (of_one,)))
 
-    def perform(self, task: Produce) -> Outcome:
+    def perform(self, task: ComputeTask) -> Outcome:
         outcome = perform(task, self.context)
         assert isinstance(outcome, Outcome)
         return outcome

@@ -190,8 +190,8 @@ def test_what_does_without_an_input_is_alone() -> None:
 
 
 def test_while_more_is_about_to_be_ready_nothing_is_given_out_ahead() -> None:
-    """Catches catching up day by day: each delivery that is taken in would be computed at once, behind others in the workers' pipes."""
-    before = [f"2012-12-{day:02d}" for day in range(1, YOUNG + 1)]  # a young source is taken in one by one
+    """Catches catching up day by day: each delivery that is ingested would be computed at once, behind others in the workers' pipes."""
+    before = [f"2012-12-{day:02d}" for day in range(1, YOUNG + 1)]  # a young source is ingested one by one
     tracked_partitions = [
         LoadedPartition(node=node, key=day, state=S.PUBLISHED, published=True) for day in before for node in ("flights", "clean")
     ]

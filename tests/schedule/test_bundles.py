@@ -1,4 +1,4 @@
-"""Partitions that come in one file are taken in together."""
+"""Partitions that come in one file are ingested together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def dispatched(d: Driver) -> list[tuple[str, ...]]:
 
 
 def started() -> Driver:
-    """A source of which one file was taken in, so that nothing waits to be the first."""
+    """A source of which one file was ingested, so that nothing waits to be the first."""
     d = Driver(source("flights"), asset("clean", "flights"), slots=3)
     d.ask()
     d.arrive("flights", "2013-01-31")

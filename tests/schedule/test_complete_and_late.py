@@ -229,7 +229,7 @@ def test_an_identical_restatement_proposes_nothing() -> None:
 
 
 def test_what_comes_for_the_first_time_is_no_restatement_however_late() -> None:
-    """Catches a year of history that is taken in and then left out of a total."""
+    """Catches a year of history that is ingested and then left out of a total."""
     d = Watch(said(source("flights"), restate_within="7d"), asset("total", "flights", partition=WHOLE))
     d.now = at("2014-01-01 00:00")
     d.ask()

@@ -30,7 +30,7 @@ D = [f"2013-02-{d:02}" for d in range(1, 29)]
 
 
 def test_what_was_delivered_of_before_the_start_blocks_nothing() -> None:
-    """SEMANTICS §2: partitions before an input's start count as present and empty, delivered or not. It is never taken in, so
+    """SEMANTICS §2: partitions before an input's start count as present and empty, delivered or not. It is never ingested, so
     what was made of the day before waited for it for ever."""
     prices = msgspec.structs.replace(source("prices"), start=D[1])
     d = Driver(prices, source("flights"), asset("a", "flights", reads("prices", mode=InputMode.PREVIOUS)))
@@ -317,7 +317,7 @@ def test_what_waits_for_something_that_is_queued_goes_on_when_that_can_not_run_a
 
 @pytest.mark.parametrize("how", ["is taken back", "is cancelled"])
 def test_the_second_delivery_of_a_source_runs_when_the_first_that_was_queued_does_not(how: str) -> None:
-    """It waited for the first one to be taken in, which was put back without anybody's telling it."""
+    """It waited for the first one to be ingested, which was put back without anybody's telling it."""
     d = Driver(first("x", 5), source("a"), slots=1)
     d.give(Requested((Target("x"), Target("a", D[1], D[9])), run=1, standing=True))
     d.arrive("x", D[0])
@@ -372,7 +372,7 @@ def test_what_comes_after_something_that_is_queued_and_paused_goes_on() -> None:
 
 
 def test_what_comes_after_a_source_runs_once_a_later_delivery_makes_that_complete() -> None:
-    """What reads the source was told; what only comes after it waited until the later delivery was taken in, which may be never."""
+    """What reads the source was told; what only comes after it waited until the later delivery was ingested, which may be never."""
     marked = msgspec.structs.replace(source("marked"), watermark=True)
     d = Driver(source("a"), marked, asset("b", "a", depends=("marked",)))
     d.give(Requested((Target("a"), Target("b"), Target("marked", D[0], D[0])), run=1, standing=True))

@@ -31,7 +31,7 @@ from headrace.schedule import (
 
 DELIVERIES = PartitionSpec(by_delivery=True)
 FIRST = {"days": "2013-03-05", "keyed": "2013-03-05/EMEA", "listed": "2013-03-05/APAC", "shops": "APAC", "r": "*"}
-"""What sources begin with: which of several first deliveries is taken in alone is a matter of what was queued first."""
+"""What sources begin with: which of several first deliveries is ingested alone is a matter of what was queued first."""
 
 
 def graph(rng: random.Random) -> list[GraphNode]:
@@ -82,7 +82,7 @@ class Stored(Driver):
         others = self.other.handle(event, self.now + 1_000_000)
         assert told(commands) == told(others), event
         self.write(event, running, commands)
-        self.take_in(commands)
+        self.record(commands)
         if self.rng.random() < 0.15:
             self.kept = self.revision, checkpoint.decode(checkpoint.encode(self.rng.choice([self.core, self.other]).checkpoint()))
         if (
@@ -90,7 +90,7 @@ class Stored(Driver):
         ):  # what arrived is given out with the event after it
             self.reload()
 
-    def take_in(self, commands: list[Command]) -> None:
+    def record(self, commands: list[Command]) -> None:
         self.now += 1_000_000
         for command in commands:
             if isinstance(command, Dispatch):

@@ -246,7 +246,7 @@ def test_catch_up_all_runs_each_interval() -> None:
 
 
 def test_catch_up_latest_runs_the_newest_and_waives_the_others_visibly() -> None:
-    """Catches the oldest being run because nobody has taken in the newest yet."""
+    """Catches the oldest being run because nobody has ingested the newest yet."""
     d = down_for_days(Trigger(cron="0 6 * * *", timezone=ZONE, latest=True))
     assert [key for node, key in d.work() if node == "clean"] == [D[11]]
     assert [d.state("clean", key) for key in D[9:12]] == [S.WAIVED, S.WAIVED, S.PUBLISHED]

@@ -136,7 +136,7 @@ def test_a_first_delivery_is_waited_for() -> None:
     d = driver(FLIGHTS)
     d.ask()
     d.arrive("flights", D[9], D[10])
-    assert texts(d, "flights", D[10]) == ["waits for its first delivery, which is taken in alone"]
+    assert texts(d, "flights", D[10]) == ["waits for its first delivery, which is ingested alone"]
 
 
 def test_what_runs_or_is_there_has_no_reason() -> None:

@@ -123,7 +123,7 @@ def epoch_not_raised(patch: pytest.MonkeyPatch) -> type[Leader]:
 
 @planted
 def delivery_lost_on_a_crash(patch: pytest.MonkeyPatch) -> type[Leader]:
-    """What was delivered and not taken in is forgotten with the leader."""
+    """What was delivered and not ingested is forgotten with the leader."""
     patch.setattr(loading, "waiting_deliveries", lambda store: [])
     return Leader
 

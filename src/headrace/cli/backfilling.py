@@ -27,7 +27,7 @@ NAMED_MAX = 5
 """At most so many nodes are named in a sentence."""
 DETAILED_MAX = 3
 """So many are shown with what they broke."""
-HOW = {"taken_in": "taken in", "staged": "beside production", "afterwards": "afterwards, in order"}
+HOW = {"taken_in": "ingested", "staged": "beside production", "afterwards": "afterwards, in order"}
 PUBLISHES = {
     "atomically": "published all at once",
     "per_partition": "published one after the other, for each builds on the one before",

@@ -1,6 +1,6 @@
 """Sources and sinks: looks for deliveries, keeps their bytes, and says how to read them. One file a kind.
 
-Exports values only; `connect.files.look` runs in the leader, `connect.keep.keep` and `connect.take_in.prepare` in workers.
+Exports values only; `connect.files.look` runs in the leader, `connect.keep.keep` and `connect.ingest.prepare` in workers.
 """
 
 from headrace.connect.deliveries import (

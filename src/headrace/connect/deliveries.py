@@ -33,7 +33,7 @@ class Found(msgspec.Struct, frozen=True):
     """All files of the delivery, in the order of their paths, where an interval consists of several (`complete: {files: n}`);
     `path` is the first's, and size and time are their sum and their latest."""
     bundle: str = ""
-    """Names the file whose rows are several intervals' (routed by a column): deliveries of the same bundle are taken in together."""
+    """Names the file whose rows are several intervals' (routed by a column): deliveries of the same bundle are ingested together."""
 
 
 class Settling(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from headrace.model.errors import HeadraceError
 
 CHUNK_BYTES = 1 << 20
 DELIVERY_BYTES_MAX = 64 << 30
-"""A file larger than this isn't taken in: 64 GiB."""
+"""A file larger than this isn't ingested: 64 GiB."""
 
 
 class ChangedWhileRead(HeadraceError):

@@ -1,7 +1,7 @@
 """Which partitions the rows of a file belong to, where a column says it (`partition: {by: day, column: d}` with one file for many days,
 `{key: region}` without `{key}` in the file's name).
 
-A look asks which partitions there are; a take-in gives each row its key. What the file's name does say (`{date:…}` or `{key}`)
+A look asks which partitions there are; an ingestion gives each row its key. What the file's name does say (`{date:…}` or `{key}`)
 holds for all of its rows.
 """
 

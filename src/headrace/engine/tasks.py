@@ -13,7 +13,7 @@ from headrace.model import Body
 
 
 class BodyTask(Protocol):
-    """The fields of `run.messages.Produce` that a body needs; what they mean is said there."""
+    """The fields of `run.messages.ComputeTask` that a body needs; what they mean is said there."""
 
     @property
     def scope(self) -> Scope: ...

@@ -166,7 +166,7 @@ class Source(Value, kw_only=True):
     on_anomaly: str | dict[str, str] | None = None
     """`hold`, `warn` or `ignore`, or that by column, `*` for all others; None: by size."""
     concurrency: int | None = None
-    """How many of its deliveries are taken in at once."""
+    """How many of its deliveries are ingested at once."""
     place: Place
 
 

@@ -306,7 +306,7 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
                 return f"{blocked.node}{at}: nobody has looked since {moment(looked_us, now_us, zone)}{promised}"
             return f"{blocked.node}{at}: nothing was delivered{promised}"
         case Block.WAITING:
-            verb = "taken in" if node.is_source else "computed"
+            verb = "ingested" if node.is_source else "computed"
             if blocked.state == "running":
                 return f"{blocked.node}{at}: is being {verb}"
             if _by_lake(blocked):

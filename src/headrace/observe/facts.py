@@ -106,7 +106,7 @@ class StoreWorld:
 
     @cached_property
     def _closed(self) -> str:
-        """Why no delivery can be taken in; empty where it can."""
+        """Why no delivery can be ingested; empty where it can."""
         found = attending.closed(self._tx)
         return "" if found is None else f"{LAKE_CLOSED}: {found.why.rpartition(': ')[2]}"
 

@@ -23,7 +23,7 @@ from headrace.operations.responses import RefusedRow
 from headrace.operations.session import Session, usable
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, Mode
-from headrace.plan.choosing import TAKEN_IN
+from headrace.plan.choosing import INGESTED
 from headrace.run.applying import contents_of, manifest_of
 from headrace.run.orders import Order, RunResult
 from headrace.schedule import Target
@@ -171,8 +171,8 @@ def _made(context: Context, arguments: BackfillArguments, planned: Planned, numb
 
 
 def order(context: Context, arguments: BackfillArguments, backfill: Backfill, number: int) -> Order:
-    """What the leader is asked to do: look at the sources that are taken in, then work at the plan."""
-    taken = [chosen for chosen in backfill.chosen if chosen.how == TAKEN_IN]
+    """What the leader is asked to do: look at the sources that are ingested, then work at the plan."""
+    taken = [chosen for chosen in backfill.chosen if chosen.how == INGESTED]
     return Order(
         kind="backfill",
         targets=tuple(Target(one.node, span.first, span.last) for one in taken for span in one.spans),

@@ -28,7 +28,7 @@ from headrace.operations.runs import error_row
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, Chosen
-from headrace.plan.choosing import TAKEN_IN
+from headrace.plan.choosing import INGESTED
 from headrace.plan.views import is_view
 from headrace.run.overlays.outcome import PlanOutcome
 from headrace.store import Transaction
@@ -52,7 +52,7 @@ def of_planned(
 class Published(msgspec.Struct, frozen=True):
     """What a plan has published: of sources, and of one that has ended node by node."""
 
-    taken_in: int
+    ingested: int
     nodes: Mapping[str, Sums] | None = None
 
 
@@ -75,7 +75,7 @@ def of_row(
     response = _with_published(response, compiled, published.nodes)
     return msgspec.structs.replace(
         response, id=str(row.id), plan_id=arguments.plan_id or str(row.id), state=row.state, by=row.actor, steps_done=row.steps_done,
-        published=outcome.published + published.taken_in, failed=outcome.failed, redone=outcome.redone, remaining=remaining,
+        published=outcome.published + published.ingested, failed=outcome.failed, redone=outcome.redone, remaining=remaining,
         changed=_totals(outcome.changed) if outcome.published else None, changes=_changes(outcome.changed),
         failures=_failures(outcome),
         created_at=session.instant(row.created_at), started_at=_at(session, row.started_at), finished_at=_at(session, row.finished_at),
@@ -88,14 +88,14 @@ def _estimated(kept: str) -> EstimateRow:
     return found if found.known else msgspec.structs.replace(found, low=None, high=None)
 
 
-def line_of(session: Session, row: PlanRow, taken_in: int, remaining: EstimateRow | None) -> PlanRowResponse:
+def line_of(session: Session, row: PlanRow, ingested: int, remaining: EstimateRow | None) -> PlanRowResponse:
     """One line of `backfills`."""
     backfill, outcome = content(row), PlanOutcome.read(row.outcome)
     arguments = msgspec.json.decode(row.request, type=BackfillArguments)
     return PlanRowResponse(
         id=str(row.id), plan_id=arguments.plan_id or str(row.id), state=row.state,
         by=row.actor, reason=row.reason, assets=[one.node for one in backfill.chosen],
-        partitions_total=backfill.partitions, published=outcome.published + taken_in, failed=outcome.failed, remaining=remaining,
+        partitions_total=backfill.partitions, published=outcome.published + ingested, failed=outcome.failed, remaining=remaining,
         created_at=session.instant(row.created_at), finished_at=_at(session, row.finished_at),
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ def _with_published(response: BackfillResponse, compiled: Compiled, nodes: Mappi
 
 def published_of(tx: Transaction, row: PlanRow) -> Published:
     """What a plan has published until now; node by node only once it has ended, for that reads all of it."""
-    taken = taken_in(tx, row)
+    taken = ingested(tx, row)
     if row.state not in ENDED:
         return Published(taken)
     nodes = plan_figures.of_nodes(tx, row.id)
@@ -121,9 +121,9 @@ def published_of(tx: Transaction, row: PlanRow) -> Published:
     return Published(taken, nodes if kept == total else None)
 
 
-def taken_in(tx: Transaction, row: PlanRow) -> int:
+def ingested(tx: Transaction, row: PlanRow) -> int:
     """How many deliveries the runs of a plan have published, as any run does."""
-    return plan_figures.published(tx, row.id, [one.node for one in content(row).chosen if one.how == TAKEN_IN])
+    return plan_figures.published(tx, row.id, [one.node for one in content(row).chosen if one.how == INGESTED])
 
 
 def _response(

@@ -10,7 +10,7 @@ from headrace.operations import estimates, reasons
 from headrace.operations.backfill import kept, order, working
 from headrace.operations.backfill_planning import BackfillArguments, content, estimate_row
 from headrace.operations.backfill_responses import BackfillResponse, BackfillsResponse, EstimateRow
-from headrace.operations.backfill_showing import line_of, of_row, published_of, taken_in, with_attempts
+from headrace.operations.backfill_showing import ingested, line_of, of_row, published_of, with_attempts
 from headrace.operations.performing import Context, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import Work
@@ -43,7 +43,7 @@ def backfills(session: Session) -> BackfillsResponse:
     lines, now_us = [], session.clock.now_us()  # asked before: a store reads one transaction at a time
     if session.store is not None and session.compiled is not None:
         with session.store.read() as tx:
-            lines = [line_of(session, row, taken_in(tx, row), _remaining(session, tx, row, now_us)) for row in plans.newest(tx, SHOWN_MAX)]
+            lines = [line_of(session, row, ingested(tx, row), _remaining(session, tx, row, now_us)) for row in plans.newest(tx, SHOWN_MAX)]
     return BackfillsResponse(now=session.now(), clock=session.clock.kind, backfills=lines)
 
 

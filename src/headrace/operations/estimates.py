@@ -26,7 +26,7 @@ from headrace.store.queries.plans import PlanRow
 
 LOOKED_BACK = 400
 """So many of a plan's newest attempts say how busy its workers are kept."""
-TAKEN_IN_MAX = 20_000
+INGESTED_MAX = 20_000
 """So many of a plan's attempts are looked through for what they have published."""
 REST_SECONDS_MIN, REST_TIMES = 5.0, 3.0
 """Nothing has run for so long, and for so many times as long as its longest attempt: then it was paused, or nobody worked at it."""
@@ -232,7 +232,7 @@ def _fitted(graph: Graph, samples: Mapping[str, Sequence[Sample]]) -> dict[str, 
 
 
 def _work(backfill: Backfill, graph: Graph) -> Work:
-    """First what sources take in, then each step, then what production makes one by one."""
+    """First what sources ingest, then each step, then what production makes one by one."""
     names = {node.name for node in graph.nodes}
     chosen = [one for one in backfill.chosen if one.node in names]
     staged = {one.node for one in chosen if one.how == "staged"}
@@ -260,7 +260,7 @@ def _left(tx: Transaction, backfill: Backfill, row: PlanRow, work: Work) -> Work
     ended = 1 + min(row.steps_done, steps) if made or row.steps_done else 0
     if published or not made:  # what production makes of the plan isn't staged
         there = {one.node for one in backfill.chosen if one.how != "staged"}
-        for took in durations.of_plan(tx, row.id, limit=TAKEN_IN_MAX):
+        for took in durations.of_plan(tx, row.id, limit=INGESTED_MAX):
             if took.node in there and took.state == "published":
                 made.setdefault(took.node, set()).update(took.partitions)
     return replace(work, ended=ended, done=made)

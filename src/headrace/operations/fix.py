@@ -45,7 +45,7 @@ from headrace.operations.run import run
 from headrace.operations.session import Session
 from headrace.operations.status import status
 from headrace.operations.tick import tick
-from headrace.plan.choosing import TAKEN_IN
+from headrace.plan.choosing import INGESTED
 from headrace.run.giving_up import give_up
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
@@ -390,7 +390,7 @@ def _step(planned: _Planned, act: Act) -> Sequence[FixStep]:
         case Act.BUILD:
             return _built(planned.project, planned.build) if planned.build is not None else ()
         case Act.LOOK:
-            return (FixStep(act=act, what=node, text="look again; what has arrived is taken in, and what waits for it runs"),)
+            return (FixStep(act=act, what=node, text="look again; what has arrived is ingested, and what waits for it runs"),)
         case Act.RESUME:
             return (FixStep(act=act, what=node, text="it may run again"),)
         case Act.AGAIN:
@@ -410,7 +410,7 @@ def _given_up(path: str) -> FixStep:
 
 def _built(project: Project, response: BackfillResponse) -> Sequence[FixStep]:
     """What is computed and sent; what is re-ingested besides has a step of its own, and `counts` has all."""
-    made = [row for row in response.assets if row.how != TAKEN_IN]
+    made = [row for row in response.assets if row.how != INGESTED]
     if not made:
         return ()
     counts = counted(project, ((row.asset, row.partitions) for row in made))

@@ -22,7 +22,7 @@ COLUMNS_MAX = 20
 
 def learn(group: Group) -> Learnt:
     """Reads the group's first file, as a delivery would be. UsageError where it can't be read as data."""
-    from headrace.connect.take_in import Prepared, prepare  # duckdb: only this command pays for it, and it opens no state
+    from headrace.connect.ingest import Prepared, prepare  # duckdb: only this command pays for it, and it opens no state
     from headrace.lake.session import Session
 
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:

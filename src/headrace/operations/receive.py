@@ -40,7 +40,7 @@ class ReceiveArguments(msgspec.Struct, frozen=True):
 
 
 def receive(session: Session, source: str, file: Path, *, key: str | None, reason: str, progress: Progress) -> RunResponse:
-    """Hand a file in for one partition of a source, and run what depends on it. It is copied first, so that what is taken in can't
+    """Hand a file in for one partition of a source, and run what depends on it. It is copied first, so that what is ingested can't
     change meanwhile. Raises UsageError for a source, partition or file that there isn't, Refused without a reason."""
     if not reason.strip():
         raise Refused("a delivery by hand needs a reason", hint="--reason TEXT")

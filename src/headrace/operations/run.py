@@ -175,7 +175,7 @@ def _order(node: Source | Asset | Exported, key: str) -> str:
 
 
 def _sources_above(compiled: Compiled, names: Sequence[str]) -> list[str]:
-    """The sources that what is selected comes from: what has arrived there is taken in first."""
+    """The sources that what is selected comes from: what has arrived there is ingested first."""
     wanted = {read for name in names for read in _reads(compiled, name) if read in compiled.nodes}
     for name in reversed(compiled.order):
         if name in wanted:

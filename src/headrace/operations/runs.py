@@ -176,7 +176,7 @@ def _path(tx: Transaction, attempt: str | None) -> str | None:
 
 
 def path_of(tx: Transaction, attempt: Attempt) -> str | None:
-    """The path of what an attempt took in."""
+    """The path of what an attempt ingested."""
     delivery = None if attempt.delivery_id is None else deliveries.get(tx, attempt.delivery_id)
     return None if delivery is None else delivery.path
 

@@ -57,7 +57,7 @@ def read(
 def with_arrived(
     graph: Graph, standings: Mapping[str, Standing], waiting: Iterable[tuple[str, str, str]], arrived: Mapping[str, Iterable[str]]
 ) -> dict[str, Standing]:
-    """The same, with deliveries that nobody has taken in: those that wait, and those that a look has found."""
+    """The same, with deliveries that nobody has ingested: those that wait, and those that a look has found."""
     keys: dict[str, dict[str, None]] = defaultdict(dict)
     for source, key, _ in waiting:
         keys[source][key] = None

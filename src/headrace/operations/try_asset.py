@@ -27,7 +27,7 @@ from headrace.run.applying import Applied
 from headrace.run.executors import Finished, Lost, Saw
 from headrace.run.executors.choosing import worker_settings
 from headrace.run.executors.pool import Pool
-from headrace.run.messages import Outcome, Produce, Task
+from headrace.run.messages import ComputeTask, Outcome, Task
 from headrace.run.tasks import Tasks
 from headrace.schedule import AttemptId, Dispatch
 from headrace.store import Store
@@ -96,7 +96,7 @@ def _tried(session: Session, store: Store, compiled: Compiled, name: str, key: s
 
 def _as_the_files_are(task: Task) -> Task:
     """Columns may be others than those of the table: nothing is published, so nothing has to fit it."""
-    return msgspec.structs.replace(task, evolve=True) if isinstance(task, Produce) else task
+    return msgspec.structs.replace(task, evolve=True) if isinstance(task, ComputeTask) else task
 
 
 def _answer(pool: Pool, attempt: AttemptId, task: Task) -> Finished | Lost:

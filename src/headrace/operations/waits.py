@@ -177,7 +177,7 @@ class Waits:
         began = attempt.started_at or attempt.queued_at
         took = durations.of_node(self._tx, attempt.node)
         since = moment(began, self._now, self._zone)
-        verb = "taken in" if attempt.kind == "take_in" else "exported" if attempt.kind == "export" else "computed"
+        verb = "ingested" if attempt.kind == "take_in" else "exported" if attempt.kind == "export" else "computed"
         text = f"is being {verb} since {since} (attempt {attempt.id}, {ago(self._now - began)})"
         row = self._row("running", attempt.node, key, text, at(attempt.node, key), state="running", since=began)
         row = msgspec.structs.replace(

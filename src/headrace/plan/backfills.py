@@ -44,7 +44,7 @@ class Chosen(Value):
     partitions: int
     why: str
     how: str = "staged"
-    """`taken_in`: a source's deliveries, taken in first, as always; `staged`: beside production; `afterwards`: by production, in order,
+    """`taken_in`: a source's deliveries, ingested first, as always; `staged`: beside production; `afterwards`: by production, in order,
     once the rest is published, since each of its partitions changes what the one before left."""
 
 

@@ -15,7 +15,7 @@ from headrace.schedule import GraphNode
 
 STAGED_KINDS = ("table", "append")
 """Materialisations whose partitions stand for themselves, so that they can be made beside what readers see."""
-TAKEN_IN, STAGED, AFTERWARDS = "taken_in", "staged", "afterwards"
+INGESTED, STAGED, AFTERWARDS = "taken_in", "staged", "afterwards"
 
 
 class Wanted(Value):
@@ -94,7 +94,7 @@ class _Chooser:
         if not failed:
             self._pass(node, (asked & standing.held) - extent, f"held: headrace quarantine {node.name}")
             self._pass(node, (asked & standing.failed) - extent - standing.held, f"rejected or failed: headrace retry {node.name}")
-            self._pass(node, (asked & standing.visible) - extent - standing.failed - standing.held, "taken in already")
+            self._pass(node, (asked & standing.visible) - extent - standing.failed - standing.held, "ingested already")
         self._never_came(node, standing.known)
         return extent, "failed" if failed else "arrived"
 
@@ -219,7 +219,7 @@ class _Chooser:
 
     def _how(self, node: GraphNode) -> str:
         if node.is_source:
-            return TAKEN_IN
+            return INGESTED
         asset = self._compiled.project.assets.get(node.name)
         after = any(self._after(read.input.name) for read in self._timeline.reads[node.name])
         return AFTERWARDS if after or node.chained or not _stageable(asset) else STAGED

@@ -35,7 +35,7 @@ class Standing(Value):
     held: Extent = NOTHING
     """What somebody has to decide about."""
     arrived: Extent = NOTHING
-    """Of a source: deliveries that nobody has taken in."""
+    """Of a source: deliveries that nobody has ingested."""
 
 
 UNHEARD = Standing()

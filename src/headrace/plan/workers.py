@@ -34,7 +34,7 @@ WORTH_STARTING = 300
 CHUNK = 100
 """Files or bodies in one message."""
 PROCESSES_MAX = 8
-"""Beyond it the one that hands out and takes in is the bottleneck."""
+"""Beyond it the one that hands out and collects is the bottleneck."""
 
 Answer = TypeVar("Answer", FilesRead, TextsRead, GivenAll)
 

@@ -106,7 +106,7 @@ class Audit(msgspec.Struct, frozen=True):
     profile: dict[str, ColumnProfile]
     seconds: float
     content_hash: str | None = None
-    """Of a file of one partition, taken in the same scan; None for several partitions and for large files."""
+    """Of a file of one partition, from the same scan; None for several partitions and for large files."""
     partitions: dict[str, PartitionAudit] = {}
     """Of a batch: what it came to for each partition."""
     profiles: dict[str, dict[str, ColumnProfile]] = {}

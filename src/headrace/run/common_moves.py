@@ -18,7 +18,7 @@ from headrace.store.queries.incidents import Happened
 
 
 def judged_again(tx: Transaction, project: Project, news: Iterable[News], now: int) -> Iterator[Arrived]:
-    """The deliveries that are to be taken in once more after this news of others; each once. What comes of it is judged as ever."""
+    """The deliveries that are to be ingested once more after this news of others; each once. What comes of it is judged as ever."""
     sources = project.sources
     keys = {one.partition for one in news if one.node in sources and one.state in ("published", "held")}
     for one in common_moves.held_for_rows(tx, keys) if keys else ():

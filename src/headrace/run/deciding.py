@@ -9,7 +9,7 @@ import msgspec
 from headrace.engine import BodyError, ErrorKind
 from headrace.lake.catalog import newest_snapshot
 from headrace.run.claims import Claims
-from headrace.run.messages import Produce
+from headrace.run.messages import ComputeTask
 from headrace.run.news import News
 from headrace.run.runs import Runs
 from headrace.run.steps.outcomes import Attempt
@@ -106,7 +106,7 @@ class Decisions:
             return [self._undeliverable(tx, command, str(error), now, decided)]
         decided.starts.append(Attempt(command.attempt, command.node, command.keys, prepared, command.queued_at, command.runs))
         self._claims.grant(command.attempt, command.node, command.keys)
-        if isinstance(prepared.task, Produce) and prepared.task.prove:
+        if isinstance(prepared.task, ComputeTask) and prepared.task.prove:
             self._proving[command.attempt] = command.node
         return []
 

@@ -14,7 +14,7 @@ from headrace.connect.kinds import name_of
 from headrace.engine.environment import Handed
 from headrace.govern.secrets import SecretMissing, Secrets, references_in
 from headrace.model import CommandBody, Project, PythonBody
-from headrace.run.messages import Export, LookAt, Produce, Prune, TakeIn, Task
+from headrace.run.messages import ComputeTask, Export, IngestTask, LookAt, Prune, Task
 
 CONNECTED = "connected"
 """The kind of a worker that has the whole environment, for drivers and clients that read it (proxies, certificates, clouds' keys)."""
@@ -22,7 +22,7 @@ CONNECTED = "connected"
 
 def kind_of(task: Task) -> Hashable:
     """What the environment of a task's worker has to be like; None where nothing depends on it."""
-    if isinstance(task, Produce):
+    if isinstance(task, ComputeTask):
         if not isinstance(task.body, PythonBody | CommandBody):
             return None
         return (
@@ -36,7 +36,7 @@ def kind_of(task: Task) -> Hashable:
 def handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Handed | None:
     """What a task is handed, from the environment of who sends it; None for nothing. `secrets` resolves, and remembers the values, so
     that who sends it can redact what comes back."""
-    if not isinstance(task, Produce):
+    if not isinstance(task, ComputeTask):
         if not _connects(task):
             return None
         secrets.hide_all(_references(task))
@@ -80,14 +80,14 @@ def _connects(task: Task) -> bool:
     match task:
         case LookAt() | Export():
             return True
-        case TakeIn():
+        case IngestTask():
             return name_of(task.source) is not None or bool(task.connection)
     return False
 
 
 def _references(task: Task) -> Iterator[str]:
     match task:
-        case LookAt() | TakeIn():
+        case LookAt() | IngestTask():
             yield from references_in([task.connection, task.source.connector])
         case Export():
             yield from references_in([task.connection, task.target])

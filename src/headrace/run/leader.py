@@ -251,7 +251,7 @@ class Leader(Turning):
                 self._checkpoints.write(tx, self._core, self.applied.id, self.clock.mark(tx))
 
     def look(self, nodes: set[str], run: Run | None = None, *, patient: bool = False) -> None:
-        """Look at some sources; what arrived is taken in by the runs that want it."""
+        """Look at some sources; what arrived is ingested by the runs that want it."""
         project = self.applied.compiled.project
         sources = [s for name, s in project.sources.items() if name in nodes and name not in self._borrowed]
         look = self._looks.begin(run.id if run else 0, project, sources, self.clock.now_us(), patient=patient)

@@ -1,4 +1,4 @@
-"""A look at the sources: what arrived since the last one becomes a delivery that waits to be taken in."""
+"""A look at the sources: what arrived since the last one becomes a delivery that waits to be ingested."""
 
 from __future__ import annotations
 

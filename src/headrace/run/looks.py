@@ -94,7 +94,7 @@ class Looks:
         look.asked[AttemptId(0, self._last)] = asked
         self._executor.submit(AttemptId(0, self._last), asked)
 
-    def take_in(self, news: Iterable[News]) -> None:
+    def record(self, news: Iterable[News]) -> None:
         """Answers of workers. What waited behind a look that had to be ended is asked again."""
         for one in news:
             for look in self._under_way:

@@ -94,7 +94,7 @@ class TooMuch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return not self.largest_bytes or size_bytes >= OUTSIZED_TIMES * self.largest_bytes
 
 
-class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="take_in"):
+class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="take_in"):
     """Read one delivery: keep its bytes, parse, compare with the pinned schema, stage, audit."""
 
     attempt: str
@@ -129,7 +129,7 @@ class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="tak
     used: dict[str, tuple[str, ...]] = {}
     """Column, in lower case → who reads it directly; `*`: who reads all of them, whatever they are called."""
     sha256: str | None = None
-    """Of a delivery that was taken in before: what is kept of it, where the file itself has gone or is another one by now."""
+    """Of a delivery that was ingested before: what is kept of it, where the file itself has gone or is another one by now."""
     earlier: InputData | None = None
     """What is published of an earlier interval: what columns held before they were gone."""
     earlier_failed: tuple[str, ...] = ()
@@ -169,7 +169,7 @@ class Alone(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     inputs: tuple[InputData, ...]
 
 
-class Produce(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="produce"):
+class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="produce"):
     """Compute partitions of one asset, stage, audit. `table` is None until its columns are known."""
 
     scope: Scope
@@ -305,7 +305,7 @@ class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prun
     now_us: int = 0
 
 
-Task = TakeIn | Produce | LookAt | Export | Prune
+Task = IngestTask | ComputeTask | LookAt | Export | Prune
 
 
 class Returned(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="returned"):

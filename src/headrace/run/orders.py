@@ -37,7 +37,7 @@ class Order(msgspec.Struct, frozen=True):
     standing: bool = False
     """For as long as the leader runs: what a server does by itself."""
     plan: int | None = None
-    """The backfill that it works at: `targets` are the sources that are taken in before anything of the plan is computed."""
+    """The backfill that it works at: `targets` are the sources that are ingested before anything of the plan is computed."""
 
 
 class RunResult(msgspec.Struct, frozen=True):

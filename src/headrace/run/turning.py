@@ -95,11 +95,11 @@ class Turning:
         return self._production.nodes if self._production is not None else frozenset()
 
     def _turn(self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None) -> None:
-        """Take in what happened, in one transaction, and act on what came of it."""
+        """Record what happened, in one transaction, and act on what came of it."""
         reached(Point.TURN_BEGUN)
         self._begun_us = self.clock.now_us()
         self._checkpoints.sound = False
-        self._looks.take_in(news)
+        self._looks.record(news)
         answers = [n for n in news if isinstance(n, Finished)]
         wrong = make_durable(self._folders, [n for n in answers if n.attempt in self._attempts or plan_of(n.attempt)])
         reached(Point.TURN_SYNCED)
@@ -128,7 +128,7 @@ class Turning:
             self._unproven = False
         last, begun = self._publication_id, self._begun_us
         batch = Batch(tx, self._tasks, self._claims, now=now, version=self.applied.id, publication_id=last, begun=begun)
-        ended = self._taken_in(batch, news, wrong)
+        ended = self._recorded(batch, news, wrong)
         batch.write()
         errands = batch.errands()
         self._publication_id = batch.publication_id
@@ -155,7 +155,7 @@ class Turning:
             self._checkpoints.maintain(tx, self._core, [*batch.events, *more], decided.commands, self.applied.id, now)
         return _Decided(decided.starts, errands, [c for c in decided.commands if isinstance(c, Kill)], told, done)
 
-    def _taken_in(self, batch: Batch, news: Sequence[Answered], wrong: dict[AttemptId, str]) -> list[Event]:
+    def _recorded(self, batch: Batch, news: Sequence[Answered], wrong: dict[AttemptId, str]) -> list[Event]:
         """What became of production's attempts, as the core is told."""
         for one in news:
             if isinstance(one, Finished) and one.attempt in self._attempts:

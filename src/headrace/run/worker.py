@@ -22,7 +22,7 @@ from headrace.engine.logs import Channel
 from headrace.faults import Point, reached
 from headrace.run.executors.settings import Settings
 from headrace.run.frames import encode, tasks_inbox, write_all
-from headrace.run.messages import Answer, Produce, Ready, Returned, Task
+from headrace.run.messages import Answer, ComputeTask, Ready, Returned, Task
 from headrace.run.steps.perform import perform
 from headrace.run.steps.worker_context import WorkerContext
 
@@ -83,7 +83,7 @@ class Tasks:
         with self._lock:
             while self._readable.poll(0) and self._read():
                 pass
-            back = tuple(task.scope.attempt if isinstance(task, Produce) else task.attempt for task in self._waiting)
+            back = tuple(task.scope.attempt if isinstance(task, ComputeTask) else task.attempt for task in self._waiting)
             self._waiting.clear()
         return back
 

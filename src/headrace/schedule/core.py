@@ -100,13 +100,13 @@ class Core:
         return self.handle_all((event,), now)
 
     def handle_all(self, events: Sequence[Event], now: int) -> list[Command]:
-        """Take in what came at once, in its order: slots are given out when all of it is known, and once."""
+        """Record what came at once, in its order: slots are given out when all of it is known, and once."""
         commands: list[Command] = []
         for event in events:
             if isinstance(event, Loaded):
                 self._build(event.graph)
             self._all.commands, self._all.now = commands, now
-            self._take_in(event)
+            self._record(event)
         self._queue.reconsider_gathers()
         if not all(isinstance(event, Arrived) for event in events):  # what a look found is admitted by what comes after it
             begin_earlier(self._all, self._queue)
@@ -210,7 +210,7 @@ class Core:
                 self._queue.at_rest(name)
             self._queue.reconsider_gathers()
 
-    def _take_in(self, event: Event) -> None:
+    def _record(self, event: Event) -> None:
         if isinstance(event, Loaded):
             start(self._all, self._queue, event)
             self._releases.begin(event)

@@ -20,7 +20,7 @@ _CHANGES = {PartitionState.HELD: Change.HELD, PartitionState.REJECTED: Change.RE
 
 
 class Endings:
-    """Takes in how attempts ended."""
+    """Records how attempts ended."""
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue, waves: Waves) -> None:
         self._all, self._queue, self._waves = scheduler_state, queue, waves

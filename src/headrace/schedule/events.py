@@ -139,7 +139,7 @@ class Arrived(msgspec.Struct, frozen=True, gc=False, tag="arrived"):
     source: str
     key: str
     bundle: str = ""
-    """Names the file that it came in with other intervals: those are taken in together."""
+    """Names the file that it came in with other intervals: those are ingested together."""
 
 
 class Refreshed(msgspec.Struct, frozen=True, gc=False, tag="refreshed"):

@@ -99,7 +99,7 @@ class Needs:
         ):
             return self._incomplete(node, key, now) if node.watermark or node.complete_after is not None else None
         if not tracked.published and self.before_start(node, key):
-            return None  # delivered all the same, and never taken in
+            return None  # delivered all the same, and never ingested
         return Waiting(node.name, key, tracked.state, tracked.reason)
 
     def _incomplete(self, node: GraphNode, key: str, now: int) -> Waiting | None:

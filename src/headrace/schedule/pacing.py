@@ -24,7 +24,7 @@ def batched(samples: Sequence[Sample]) -> Pace | None:
 
 
 def alone(samples: Sequence[Sample]) -> Pace | None:
-    """Of a node whose partitions are attempts of their own; what came in one file was taken in at once, and counts by the partition."""
+    """Of a node whose partitions are attempts of their own; what came in one file was ingested at once, and counts by the partition."""
     if not samples:
         return None
     return _with_spread(0.0, median((seconds / size, size) for size, seconds in samples), samples)

@@ -13,7 +13,7 @@ from headrace.schedule.states import PartitionState
 
 
 class Promotions:
-    """Takes in what is promoted."""
+    """Records what is promoted."""
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue, waves: Waves) -> None:
         self._all, self._queue, self._waves = scheduler_state, queue, waves

@@ -24,7 +24,7 @@ class Waves:
         """What is promoted at once, while that is told: it is consistent in itself."""
 
     def arrived(self, event: Arrived) -> None:
-        """A delivery of a source: it is to be taken in."""
+        """A delivery of a source: it is to be ingested."""
         node, known = self._all.nodes[event.source], self._partition_states.newest.get(event.source)
         if not self._partition_states.known(node.name, event.key):
             self._queue.add(node.name, event.key, TrackedPartition())

@@ -198,7 +198,7 @@ class Queue:
             heapq.heappush(self._all.alarms, (at, node, key))
 
     def _first_alone(self, node: GraphNode) -> bool:
-        """A source's first delivery is taken in by itself: it may set what the others are held to."""
+        """A source's first delivery is ingested by itself: it may set what the others are held to."""
         return node.is_source and node.name not in self._partition_states.visible and bool(self._partition_states.busy.get(node.name))
 
     def _entry(self, node: GraphNode, key: str) -> Entry:

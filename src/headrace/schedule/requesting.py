@@ -19,7 +19,7 @@ from headrace.schedule.why import why
 
 
 class Requests:
-    """Takes in what runs want."""
+    """Records what runs want."""
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
         self._all, self._queue = scheduler_state, queue

@@ -16,7 +16,7 @@ from headrace.schedule.states import PartitionState
 
 
 def start(scheduler_state: SchedulerState, queue: Queue, event: Loaded) -> None:
-    """Take in what the store says. What a checkpoint that is complete knows is known; only what has changed since is followed up."""
+    """Record what the store says. What a checkpoint that is complete knows is known; only what has changed since is followed up."""
     partition_states, kept = scheduler_state.partition_states, event.checkpoint
     if kept is not None:
         restore(kept, partition_states, scheduler_state.durations)

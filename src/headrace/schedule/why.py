@@ -103,7 +103,7 @@ class _Asked:
         if shut is not None:
             yield self._own(Kind.PAUSED if self._all.gates.pauses.of(node.name) else Kind.TRIGGER, shut.reason, shut.until)
         if node.is_source and node.name not in self._all.partition_states.visible and self._all.partition_states.busy.get(node.name):
-            yield self._own(Kind.FIRST, "waits for its first delivery, which is taken in alone")
+            yield self._own(Kind.FIRST, "waits for its first delivery, which is ingested alone")
         yield from (self._input(one) for one in self._all.needs.missing(node, key, now) if one[:2] != (node.name, key))
 
     def _own(self, kind: Kind, text: str, until: int | None = None) -> Reason:

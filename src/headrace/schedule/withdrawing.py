@@ -10,7 +10,7 @@ from headrace.schedule.states import Change, PartitionState
 
 
 class Withdrawals:
-    """Takes in what persons take back, and what plans give up."""
+    """Records what persons take back, and what plans give up."""
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
         self._all, self._queue = scheduler_state, queue

@@ -179,7 +179,7 @@ def _stored(kind: str, name: str) -> str:
     try:
         return storable(parse(kind), name).text
     except LakeError as error:
-        raise CannotRead(f"column {shown(name)} has type {shown(kind)}, which can't be taken in") from error
+        raise CannotRead(f"column {shown(name)} has type {shown(kind)}, which can't be ingested") from error
 
 
 def _source(opened: Opened) -> str:

@@ -1,4 +1,4 @@
-"""The kinds of files that can be taken in, and what each must answer.
+"""The kinds of files that can be ingested, and what each must answer.
 
 To add a kind is to add a module in this folder with a class decorated by `@reads` (and its test, a subclass of the contract
 suite); modules are found by listing the folder.

@@ -42,5 +42,5 @@ SOURCE = (
         "what a delivery with other columns does, by the kind of change",
         "by kind",
     ),
-    Described("concurrency", whole(1, CONCURRENCY_MAX), "how many of its deliveries are taken in at once", "as many as there is room for"),
+    Described("concurrency", whole(1, CONCURRENCY_MAX), "how many of its deliveries are ingested at once", "as many as there is room for"),
 )

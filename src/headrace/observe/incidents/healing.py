@@ -20,7 +20,7 @@ PAUSED_NAMED_MAX = 5
 WAITING = {
     CauseKind.LATE_SOURCE: ("wait", "Headrace waits for it: what needs it runs as soon as it is there"),
     CauseKind.MISSING_SOURCE: ("wait", "Headrace goes on looking: what needs it runs as soon as it is there"),
-    CauseKind.SOURCE_UNAVAILABLE: ("poll", "Headrace looks again with each pass: what arrived meanwhile is taken in as soon as it answers"),
+    CauseKind.SOURCE_UNAVAILABLE: ("poll", "Headrace looks again with each pass: what arrived meanwhile is ingested as soon as it answers"),
     CauseKind.DESTINATION_UNAVAILABLE: ("poll", "Headrace goes on trying: what couldn't be written is as soon as it can be"),
     CauseKind.RESTATEMENT: (
         "rebuild",

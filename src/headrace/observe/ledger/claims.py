@@ -190,7 +190,7 @@ class Claims:
 
     def _working(self, one: Try, end: int) -> Iterator[Segment]:
         """An attempt from when it began until the turn of the leader that took its answer."""
-        kind, note = (Kind.EXPORT, "exported") if one.kind == "export" else (Kind.RUN, "taken in" if one.kind == "take_in" else "computed")
+        kind, note = (Kind.EXPORT, "exported") if one.kind == "export" else (Kind.RUN, "ingested" if one.kind == "take_in" else "computed")
         if one.is_open:
             yield self._claim(kind, one.dispatched_us, end, f"{one.label} runs")
             return
@@ -390,7 +390,7 @@ class Claims:
 
 
 def first_arrival(arrivals: Sequence[Arrival], one: Try | None) -> Arrival | None:
-    """The delivery that an attempt took in, else the first."""
+    """The delivery that an attempt ingested, else the first."""
     if one is not None and one.delivery is not None:
         found = next((arrival for arrival in arrivals if arrival.id == one.delivery), None)
         if found is not None:

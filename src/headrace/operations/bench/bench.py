@@ -23,8 +23,8 @@ from headrace.run.executors import Finished, Lost
 from headrace.run.executors.choosing import worker_settings
 from headrace.run.executors.pool import Pool
 from headrace.run.folders import Folders
-from headrace.run.messages import Outcome, Produce
-from headrace.run.tasks.produce import scope_of
+from headrace.run.messages import ComputeTask, Outcome
+from headrace.run.tasks.compute import scope_of
 from headrace.schedule import AttemptId
 
 EPOCH = 0
@@ -78,7 +78,7 @@ class Bench:
 
     def compute(self, wanted: Sequence[Wanted]) -> Iterator[tuple[int, Computed | BadRows]]:
         """All of them, each with its place in `wanted`, as they are done."""
-        waiting: dict[AttemptId, tuple[int, Produce]] = {}
+        waiting: dict[AttemptId, tuple[int, ComputeTask]] = {}
         unread: dict[int, tuple[str, ...]] = {}
         for index, one in enumerate(wanted):
             attempt = self._attempt()
@@ -136,7 +136,7 @@ class Bench:
             shutil.move(Path(self._folders.data, outcome.quarantined), self._folders.lake / path)
         return InputData("result", (FileRef(path),), tuple(c for c in table.columns if c.name != "_partition"), outcome.staged.rows)
 
-    def _task(self, wanted: Wanted, attempt: AttemptId) -> tuple[Produce, tuple[str, ...]]:
+    def _task(self, wanted: Wanted, attempt: AttemptId) -> tuple[ComputeTask, tuple[str, ...]]:
         asset, node = self._compiled.project.assets[wanted.asset], self._compiled.nodes[wanted.asset]
         given = {name.lower(): rows for name, rows in wanted.given.items()}
         reads = [spec.node for spec in node.inputs] + ([asset.name] if node.uses_self else [])
@@ -145,7 +145,7 @@ class Bench:
             raise BadRows(f"`{asset.name}` doesn't read `{stranger[0]}`", hint=f"it reads {', '.join(reads) or 'nothing'}")
         tables = {name: self._given(name, given.get(name.lower(), [])) for name in [*reads, *references]}
         checks = [check for check in asset.checks if _reads(check) <= {name.lower() for name in tables}]
-        task = Produce(
+        task = ComputeTask(
             scope=scope_of(self._compiled.project, asset, (wanted.partition,), attempt),
             body=asset.body,
             sql=node.sql,

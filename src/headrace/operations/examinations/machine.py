@@ -94,11 +94,11 @@ def _worker(session: Session) -> Finding:
     from headrace.run.executors.choosing import worker_settings
     from headrace.run.executors.pool import Pool
     from headrace.run.folders import Folders
-    from headrace.run.messages import Produce
+    from headrace.run.messages import ComputeTask
     from headrace.schedule import AttemptId
 
     scope = Scope("doctor", ("*",), None, None, None, session.timezone, "0.1")
-    task = Produce(
+    task = ComputeTask(
         scope, SqlBody(text="select 1 as one", file="doctor"), "select 1 as one", None, (), "table", None, None, False, (), "reject"
     )
     started = time.perf_counter()

@@ -11,7 +11,7 @@ from headrace.operations.responses.planning import CountsRow
 
 
 class AttemptRow(Response, frozen=True, kw_only=True):
-    """One attempt of a run. `asset` is the node: an asset, or the source that was taken in."""
+    """One attempt of a run. `asset` is the node: an asset, or the source that was ingested."""
 
     id: str
     asset: str

@@ -77,7 +77,7 @@ class ForkServer:
 
     def fork(self, descriptors: Sequence[int], started: WhenStarted, *, background: bool = False) -> None:
         """Ask for a worker that gets these descriptors, and in the background gives way to others. `started` is called while `listen` or
-        `reap` takes in the reply."""
+        `reap` receives the reply."""
         self._waiting.append(started)
         try:
             socket.send_fds(self.control, [REQUEST.pack(FORK, BACKGROUND if background else 0)], descriptors)
@@ -97,7 +97,7 @@ class ForkServer:
         return self._reaped.pop()[1] if self._reaped else None
 
     def listen(self) -> None:
-        """Take in replies; waits for one if there is none. Notices when the process is gone."""
+        """Record replies; waits for one if there is none. Notices when the process is gone."""
         try:
             data = self.control.recv(64 * REPLY.size)
         except OSError:

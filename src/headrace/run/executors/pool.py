@@ -25,7 +25,7 @@ from headrace.run.executors.wake_up_pipes import WakeUpPipe
 from headrace.run.executors.watching import Watch
 from headrace.run.executors.worker_handles import Worker
 from headrace.run.executors.worker_pools import STUCK_SECONDS, WorkerPool, fits, suits
-from headrace.run.messages import LookAt, Looked, Outcome, Produce, Ready, Returned, Task
+from headrace.run.messages import ComputeTask, LookAt, Looked, Outcome, Ready, Returned, Task
 from headrace.run.scrubbing import scrub_log, scrubbed
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
@@ -220,7 +220,7 @@ class Pool:
             self._selector.unregister(worker.task_write)
 
     def _receive(self, worker: Worker) -> bool:
-        """Take in answers that have come; whether there may be more."""
+        """Record answers that have come; whether there may be more."""
         try:
             answers, more = worker.read()
             for answer in answers:
@@ -360,7 +360,7 @@ def _used_up(attempt: AttemptId, task: Task, used: int, limit: int) -> Outcome:
     """The answer for an attempt that was ended because of its memory: it failed, for want of resources."""
     message = f"it used {used / 2**20:,.0f} MiB of memory, and may use {limit / 2**20:,.0f} MiB"
     hint = MEMORY_HINT
-    if isinstance(task, Produce):
+    if isinstance(task, ComputeTask):
         hint = "yield batches instead of one table, make partitions smaller, or set `memory_max` higher (an asset's, or that of [run])"
     return Outcome(
         attempt=str(attempt),

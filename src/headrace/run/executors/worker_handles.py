@@ -19,7 +19,7 @@ from headrace.run.executors.settings import Settings
 from headrace.run.folders import Folders
 from headrace.run.frames import answers_inbox, encode
 from headrace.run.handing import kind_of, with_handed
-from headrace.run.messages import Answer, Produce, Ready, Returned, Task
+from headrace.run.messages import Answer, ComputeTask, Ready, Returned, Task
 from headrace.schedule import AttemptId
 
 READ_BYTES = 1 << 16
@@ -107,7 +107,7 @@ class Worker:
     def give(self, attempt: AttemptId, task: Task) -> None:
         """Queue a task; `flush` sends it."""
         limit = self._memory_max_bytes
-        if isinstance(task, Produce):
+        if isinstance(task, ComputeTask):
             limit = task.memory_max_bytes or limit
             if isinstance(task.body, PythonBody):
                 self.code, self.python_tasks = task.code, self.python_tasks + 1

@@ -7,7 +7,7 @@ from collections import deque
 
 from headrace.run.executors.worker_handles import Given, Worker
 from headrace.run.handing import kind_of
-from headrace.run.messages import Produce, Task
+from headrace.run.messages import ComputeTask, Task
 from headrace.schedule import AttemptId
 
 STUCK_SECONDS = 0.02
@@ -76,7 +76,7 @@ class WorkerPool:
 def fits(worker: Worker, task: Task) -> bool:
     """Whether a worker has no modules of another applied version than a task's (those can't be taken out of a process), and was never
     handed what a task must not see."""
-    code = task.code if isinstance(task, Produce) else None
+    code = task.code if isinstance(task, ComputeTask) else None
     return (code is None or worker.code in (None, code)) and suits(worker, task)
 
 

@@ -29,7 +29,7 @@ from headrace.store import Transaction
 from headrace.store.queries import plans
 from headrace.store.queries.plans import PlanRow
 
-STAGED, TAKEN_IN, AFTERWARDS = "staged", "taken_in", "afterwards"
+STAGED, INGESTED, AFTERWARDS = "staged", "taken_in", "afterwards"
 ERRANDS_LOST_MAX = 3
 """So many times an errand is sent whose worker ends; then the plan fails."""
 
@@ -40,7 +40,7 @@ class Phase(enum.Enum):
     RESTING = enum.auto()
     """For somebody to go on with it: only what makes stale what it has made is followed."""
     TAKING_IN = enum.auto()
-    """For production to take in what has arrived."""
+    """For production to ingest what has arrived."""
     STEPS = enum.auto()
     """For its own core."""
     AFTERWARDS = enum.auto()

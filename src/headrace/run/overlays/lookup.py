@@ -12,7 +12,7 @@ from headrace.lake import PARTITION_COLUMN, Table
 from headrace.lake.catalog import table
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
-from headrace.run.messages import Produce
+from headrace.run.messages import ComputeTask
 from headrace.run.overlays.staged import Staged
 from headrace.run.tasks import Prepared, Tasks
 from headrace.run.tasks.lookup import Lookup, Undeliverable
@@ -70,7 +70,7 @@ class OverlaidTasks(Tasks):
         """The task for a dispatch. Raises Undeliverable."""
         prepared = super().prepare(tx, dispatch, now, snapshot)
         task = prepared.task
-        assert isinstance(task, Produce)
+        assert isinstance(task, ComputeTask)
         seen = self._previous(tx, dispatch, snapshot)
         hashes = self._hashes(tx, dispatch) if seen is not None else {}
         overlaid = msgspec.structs.replace(task, shared=(), beside=(), previous=seen, previous_hashes=hashes)

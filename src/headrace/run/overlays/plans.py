@@ -17,7 +17,7 @@ from headrace.run.messages import Task
 from headrace.run.news import News
 from headrace.run.orders import STANDING, Order, Run, RunResult, cancelled_by
 from headrace.run.overlays import telling
-from headrace.run.overlays.backfilling import AFTERWARDS, TAKEN_IN, Backfilling, Phase
+from headrace.run.overlays.backfilling import AFTERWARDS, INGESTED, Backfilling, Phase
 from headrace.run.overlays.changed_code import recut
 from headrace.run.overlays.shadow import Ended
 from headrace.run.overlays.shadowing import Lent, Shadow, Told
@@ -107,7 +107,7 @@ class Plans:
                 )
 
     def begin(self, tx: Transaction, row: PlanRow, run: int, now: int, order: Order) -> None:
-        """A run works at a plan: first production takes in what has arrived."""
+        """A run works at a plan: first production ingests what has arrived."""
         one = self._open.setdefault(row.id, Backfilling(row))
         one.go_on(run)
         plans.move(tx, row.id, "running", now)
@@ -189,7 +189,7 @@ class Plans:
             self._errands(tx, one, finished, lost, now)
             if one.shadow is not None:
                 self._tell(tx, one.shadow, now)
-                self._told.add(one.shadow.take_in(tx, [n for n in finished if not is_errand(n.attempt)], lost, wrong, now))
+                self._told.add(one.shadow.record(tx, [n for n in finished if not is_errand(n.attempt)], lost, wrong, now))
                 self._told.add(one.shadow.hear(tx, visible, now))
                 self._told.add(one.shadow.wake(tx, now))
         self._share(tx, now)
@@ -224,17 +224,17 @@ class Plans:
             self._finish(tx, one, [Ended("", "", PartitionState.FAILED, wrong)], now)
 
     def settled(self, tx: Transaction, run: Run, now: int) -> None:
-        """Production has done what a run asked it for: sources are taken in, or all is done."""
+        """Production has done what a run asked it for: sources are ingested, or all is done."""
         one = self._open[run.order.plan or 0]
         if one.phase is Phase.TAKING_IN and one.step is None and not one.targets(AFTERWARDS):
-            self._finish(tx, one, telling.failed(tx, run, one.nodes(TAKEN_IN)), now)
+            self._finish(tx, one, telling.failed(tx, run, one.nodes(INGESTED)), now)
         elif one.phase is Phase.TAKING_IN:
             one.phase = Phase.STEPS if one.step is not None else Phase.AFTERWARDS
         elif one.phase is Phase.AFTERWARDS:
             self._finish(tx, one, telling.failed(tx, run, one.nodes(AFTERWARDS)), now)
 
     def beyond(self, run: Run) -> bool:
-        """Whether a run works at a plan whose sources are taken in: production's core needn't be asked for them again."""
+        """Whether a run works at a plan whose sources are ingested: production's core needn't be asked for them again."""
         one = self._open.get(run.order.plan or 0)
         return one is not None and one.phase is not Phase.TAKING_IN
 

@@ -190,7 +190,7 @@ class Shadow:
         """For how many seconds a pause waits yet for attempts that run; None where it doesn't."""
         return self._patient_until - time.monotonic() if self._patient_until is not None and self.attempts else None
 
-    def take_in(self, tx: Transaction, finished: Sequence[Finished], lost: Sequence[Lost], wrong: dict[AttemptId, str], now: int) -> Told:
+    def record(self, tx: Transaction, finished: Sequence[Finished], lost: Sequence[Lost], wrong: dict[AttemptId, str], now: int) -> Told:
         """Attempts of the plan have ended."""
         if not finished and not lost:
             return Told()

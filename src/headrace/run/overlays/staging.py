@@ -10,7 +10,7 @@ from headrace.engine import ErrorKind
 from headrace.faults import Point, reached
 from headrace.quality import Verdict
 from headrace.run.claims import Claims
-from headrace.run.messages import Changed, Outcome, Produce
+from headrace.run.messages import Changed, ComputeTask, Outcome
 from headrace.run.news import News
 from headrace.run.overlays.staged import STAGED, Staged
 from headrace.run.steps.outcomes import Attempt, contents, failed, size_bytes_of, verdict_of
@@ -32,7 +32,7 @@ class Staging(Batch):
         """Of what came to nothing: by which attempt, and some of its rows."""
 
     def write(self, snapshot_author: str = "") -> None:
-        """Write everything that was taken in."""
+        """Write everything that was recorded."""
         del snapshot_author
         leading.write_checks(self._tx, self._checks)
         leading.write_profiles(self._tx, self._profiles)
@@ -43,7 +43,7 @@ class Staging(Batch):
     def _publish(self, attempt: Attempt, outcome: Outcome) -> Outcome:
         """Keep what was staged; gives back a failed outcome where its columns don't fit what the plan has."""
         file, task = outcome.staged, attempt.prepared.task
-        if file is None or outcome.replacement is not None or not isinstance(task, Produce):
+        if file is None or outcome.replacement is not None or not isinstance(task, ComputeTask):
             return failed(outcome, "what it makes can't wait beside production", ErrorKind.DETERMINISTIC)
         table, known = outcome.table or task.table, self._staged.tables.get(attempt.node)
         if known is not None and (table is None or known.columns != table.columns):

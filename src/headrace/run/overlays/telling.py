@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append, append_all
 from headrace.run.orders import Order, Run
-from headrace.run.overlays.backfilling import AFTERWARDS, TAKEN_IN, Backfilling
+from headrace.run.overlays.backfilling import AFTERWARDS, INGESTED, Backfilling
 from headrace.run.overlays.outcome import PlanOutcome
 from headrace.run.overlays.shadow import Ended
 from headrace.run.steps.publish import HEADRACE
@@ -24,7 +24,7 @@ def order(one: Backfilling, row: PlanRow) -> Order:
     """What goes on with a plan."""
     request: dict[str, Any] = msgspec.json.decode(row.request) if row.request else {}
     actor = Actor(ActorType.PERSON, row.actor)
-    return Order(kind="backfill", targets=one.targets(TAKEN_IN), actor=actor, request=request, reason=row.reason, plan=row.id)
+    return Order(kind="backfill", targets=one.targets(INGESTED), actor=actor, request=request, reason=row.reason, plan=row.id)
 
 
 def said(tx: Transaction, one: Backfilling, now: int, action: Action, actor: Actor, reason: str) -> None:

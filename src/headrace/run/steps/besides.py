@@ -9,10 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from headrace.connect.deliveries import CannotRead
+from headrace.connect.ingest import Prepared
 from headrace.connect.keep import Kept
 from headrace.connect.kinds import routed
 from headrace.connect.routed import key_of_rows
-from headrace.connect.take_in import Prepared
 from headrace.lake import StagedFile, Table
 from headrace.lake.session import Session
 from headrace.lake.staging import stage
@@ -21,7 +21,7 @@ from headrace.model.clauses import BESIDES, DELIVERED_AS, SIZE
 from headrace.quality.audit import audit
 from headrace.quality.facts import DriftChange, Fact, Severity
 from headrace.quality.value_changes import Difference
-from headrace.run.messages import TakeIn
+from headrace.run.messages import IngestTask
 from headrace.run.steps.drifting import Drifting, needs_room
 from headrace.run.steps.lasting import with_lasting
 from headrace.run.steps.oddities import oddities, with_end, with_repeated
@@ -29,7 +29,7 @@ from headrace.run.steps.reading import read_as
 from headrace.run.steps.worker_context import WorkerContext
 
 
-def besides(task: TakeIn, context: WorkerContext, session: Session, drifting: Drifting, kept: Kept, name: str) -> tuple[Fact, ...]:
+def besides(task: IngestTask, context: WorkerContext, session: Session, drifting: Drifting, kept: Kept, name: str) -> tuple[Fact, ...]:
     """What would hold the delivery if its names were decided; nothing where it can't be read like that either."""
     import duckdb
 
@@ -72,7 +72,7 @@ def _told_beside(fact: Fact, renamed: DriftChange | None) -> Fact:
     return msgspec.structs.replace(fact, detail=f"{detail}; {DELIVERED_AS}{renamed.to}; {BESIDES}")
 
 
-def _judged(task: TakeIn, session: Session, prepared: Prepared, staged: StagedFile, table: Table) -> tuple[Fact, ...]:
+def _judged(task: IngestTask, session: Session, prepared: Prepared, staged: StagedFile, table: Table) -> tuple[Fact, ...]:
     source = task.source
     found = audit(
         session,

@@ -10,12 +10,12 @@ from headrace.lake import PARTITION_COLUMN, Column, FileRef, Lookup, StagedFile
 from headrace.lake.relation import relation_sql
 from headrace.lake.session import Session, literal, quote
 from headrace.model import CheckSpec
-from headrace.run.messages import Changed, Produce
+from headrace.run.messages import Changed, ComputeTask
 
 _PARTITION = quote(PARTITION_COLUMN)
 
 
-def compared(task: Produce, staged: StagedFile, session: Session) -> dict[str, Changed]:
+def compared(task: ComputeTask, staged: StagedFile, session: Session) -> dict[str, Changed]:
     """Partition → its rows against those of `task.previous`. Raises as `differences` does."""
     return {} if task.previous is None else differences(task.checks, task.previous, task.previous_hashes, staged, session)
 

@@ -1,4 +1,4 @@
-"""What a delivery's drift means for its take-in: read all the same, read otherwise, or held. One `Drifting` a delivery."""
+"""What a delivery's drift means for its ingestion: read all the same, read otherwise, or held. One `Drifting` a delivery."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headrace.connect.deliveries import BadColumn, Format, Inside
 from headrace.connect.encodings import IN_ANY, expected_encoding, legacy_encoding
 from headrace.connect.formats.inside import now_known
 from headrace.connect.formats.registry import Header
-from headrace.connect.take_in import Prepared
+from headrace.connect.ingest import Prepared
 from headrace.lake import Column, Table
 from headrace.lake.types import parse, widens, widens_where_exact
 from headrace.model import ContractColumn
@@ -33,7 +33,7 @@ from headrace.quality.drift import (
     told,
 )
 from headrace.quality.facts import DriftChange, DriftKind, Policy
-from headrace.run.messages import TakeIn
+from headrace.run.messages import IngestTask
 from headrace.sql.parsing import Unreadable as NotAnExpression
 
 READINGS_MAX = 5
@@ -47,7 +47,7 @@ Proposing = Callable[[Sequence[str], Sequence[str], Sequence[str]], Sequence[Ren
 class Drifting:
     """Compares what a delivery holds with what is expected of its interval, and remembers every change."""
 
-    def __init__(self, task: TakeIn, propose: Proposing) -> None:
+    def __init__(self, task: IngestTask, propose: Proposing) -> None:
         self._task, self._propose = task, propose
         self._interval = task.found.partition
         self._rules = Rules(

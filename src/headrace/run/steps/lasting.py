@@ -15,14 +15,14 @@ from headrace.lake.tables import PARTITION_COLUMN
 from headrace.lake.tables import Lookup as FileLookup
 from headrace.quality import Audit, metrics
 from headrace.quality.metrics import ColumnMetrics
-from headrace.run.messages import TakeIn
+from headrace.run.messages import IngestTask
 
 DISTINCT_MIN, DISTINCT_MAX = 20, 50_000
 """A column of fewer values has categories, one of more is a key."""
 COLUMNS_MAX = 8
 
 
-def with_lasting(found: Audit, session: Session, staged: StagedFile, table: Table, task: TakeIn) -> Audit:
+def with_lasting(found: Audit, session: Session, staged: StagedFile, table: Table, task: IngestTask) -> Audit:
     """The metrics of a delivery of one partition, with the share of the day before's values that came again in each column of text, and
     the share of the rows whose keys are unknown in each column that something is joined by."""
     if (task.day_before is None and task.lately is None) or not found.metrics or not staged.rows:

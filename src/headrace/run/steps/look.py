@@ -9,11 +9,11 @@ import msgspec
 from headrace.connect import Drift, Found, Unreadable
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.http_rate import THROTTLED_SECONDS_MAX
+from headrace.connect.ingest import Prepared, explain_error, prepare
 from headrace.connect.keep import keep
 from headrace.connect.kinds import Access, Unavailable, kind_of
 from headrace.connect.routed import CODE, partitions_in
 from headrace.connect.shown import shown
-from headrace.connect.take_in import Prepared, explain_error, prepare
 from headrace.govern.secrets import SecretMissing
 from headrace.lake.session import Session
 from headrace.model import HeadraceError
@@ -85,7 +85,7 @@ def _looked_into(task: LookAt, context: WorkerContext) -> Looked:
 
 def _keys_in(file: Found, task: LookAt, context: WorkerContext) -> tuple[list[str], str]:
     """The partitions of a file's rows, and the hash that its bytes are kept under. A file that has drifted is read as it shows
-    itself: its take-in says what has changed. Raises CannotRead and HeadraceError."""
+    itself: its ingestion says what has changed. Raises CannotRead and HeadraceError."""
     kept = keep(context.folders.project, file, context.folders.raw)
     session = context.session(task.source.timezone, large=kept.size_bytes >= LARGE_BYTES)
     reasons = []

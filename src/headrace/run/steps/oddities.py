@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect.take_in import Prepared
+from headrace.connect.ingest import Prepared
 from headrace.connect.text import ends_open
 from headrace.engine import InputData
 from headrace.lake import FileRef, StagedFile, Table

@@ -7,7 +7,7 @@ import msgspec
 from headrace.engine import BodyError, ErrorKind
 from headrace.lake import StagedFile
 from headrace.quality import Verdict
-from headrace.run.messages import Outcome, Produce
+from headrace.run.messages import ComputeTask, Outcome
 from headrace.run.tasks import Prepared
 from headrace.schedule import AttemptId
 
@@ -77,7 +77,7 @@ def says(attempt: Attempt, outcome: Outcome) -> bool:
 
 def is_batch(attempt: Attempt) -> bool:
     """Whether an asset's partitions were computed several at once. A source's that came in one file can't be told apart."""
-    return len(attempt.keys) > 1 and isinstance(attempt.prepared.task, Produce)
+    return len(attempt.keys) > 1 and isinstance(attempt.prepared.task, ComputeTask)
 
 
 def verdict_of(outcome: Outcome, key: str) -> Verdict:

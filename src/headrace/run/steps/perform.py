@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 
 from headrace.engine import Measures
+from headrace.engine.compute import error_of
 from headrace.engine.environment import surrounded
-from headrace.engine.produce import error_of
 from headrace.run.handing import with_handed
-from headrace.run.messages import Answer, Export, LookAt, Looked, Outcome, Produce, Prune, TakeIn, Task
+from headrace.run.messages import Answer, ComputeTask, Export, IngestTask, LookAt, Looked, Outcome, Prune, Task
 from headrace.run.scrubbing import scrubbed
+from headrace.run.steps.compute import compute
 from headrace.run.steps.damaged_inputs import put_down_to_files
 from headrace.run.steps.export import export
+from headrace.run.steps.ingest import ingest
 from headrace.run.steps.keeping import kept
 from headrace.run.steps.look import look
-from headrace.run.steps.produce import produce
 from headrace.run.steps.prune import prune
-from headrace.run.steps.take_in import take_in
 from headrace.run.steps.worker_context import WorkerContext
 
 
@@ -36,13 +36,13 @@ def perform(task: Task, context: WorkerContext) -> Answer:
 
 
 def _performed(task: Task, context: WorkerContext) -> Answer:
-    context.limit(task.memory_max_bytes if isinstance(task, Produce) else None)
+    context.limit(task.memory_max_bytes if isinstance(task, ComputeTask) else None)
     try:
         match task:
-            case TakeIn():
-                return take_in(task, context)
-            case Produce():
-                return kept(produce(task, context), context.folders)
+            case IngestTask():
+                return ingest(task, context)
+            case ComputeTask():
+                return kept(compute(task, context), context.folders)
             case Export():
                 return export(task, context)
             case LookAt():
@@ -57,5 +57,5 @@ def _failed(task: Task, error: BaseException) -> Answer:
     told = error_of(error)
     if isinstance(task, LookAt):
         return Looked(task.attempt, error=told.message, code="source_unavailable")
-    attempt = task.scope.attempt if isinstance(task, Produce) else task.attempt
+    attempt = task.scope.attempt if isinstance(task, ComputeTask) else task.attempt
     return Outcome(attempt=attempt, state="failed", measures=Measures(), error=told)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import msgspec
 
 from headrace.engine import BodyError, ErrorKind
+from headrace.engine.compute import AssetOutput
+from headrace.engine.compute import compute as run_body
 from headrace.engine.failures import BodyFailed
-from headrace.engine.produce import Produced
-from headrace.engine.produce import produce as run_body
 from headrace.lake import PARTITION_COLUMN, Column, FileRef, Lookup, StagedFile
 from headrace.lake.relation import relation_sql
 from headrace.lake.session import Session, quote
 from headrace.lake.staging import hash_partitions
-from headrace.run.messages import Alone, Produce
+from headrace.run.messages import Alone, ComputeTask
 from headrace.run.steps.worker_context import WorkerContext
 
 DIGITS = 10
@@ -23,7 +23,7 @@ DIGITS = 10
 _INEXACT = ("FLOAT", "DOUBLE")
 
 
-def prove(task: Produce, alone: Alone, made: Produced, session: Session, context: WorkerContext) -> None:
+def prove(task: ComputeTask, alone: Alone, made: AssetOutput, session: Session, context: WorkerContext) -> None:
     """Computes one partition by itself and compares it with what the batch has of it. Raises `BodyFailed` (`not_separable`) where they
     differ, or as the body does; nothing of it is left behind."""
     assert made.staged is not None
@@ -68,7 +68,7 @@ def _rows_of(staged: StagedFile, key: str) -> int:
     return sum(part.rows for part in staged.partitions if part.key == key)
 
 
-def _not_separable(task: Produce, key: str, own: StagedFile, batch: StagedFile) -> BodyError:
+def _not_separable(task: ComputeTask, key: str, own: StagedFile, batch: StagedFile) -> BodyError:
     rows = (
         f"{own.rows} rows alone, {_rows_of(batch, key)} in the batch" if own.rows != _rows_of(batch, key) else "as many rows, other values"
     )

@@ -24,7 +24,7 @@ from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
 from headrace.quality.drift import with_users
 from headrace.quality.facts import Policy
 from headrace.run.claims import Claims
-from headrace.run.messages import Outcome, Produce, Prune, TakeIn
+from headrace.run.messages import ComputeTask, IngestTask, Outcome, Prune
 from headrace.run.news import News
 from headrace.run.steps.outcomes import (
     Attempt,
@@ -122,7 +122,7 @@ class Batch:
         self._claims.release(attempt.id, attempt.node, attempt.keys)
 
     def lose(self, attempt: Attempt, reason: str, *, begun: bool = True, cancelled: bool = False) -> None:
-        """Take in an attempt whose worker ended. Its delivery, if it had one, still waits. What `arriving.deaths` counts are those that
+        """Record an attempt whose worker ended. Its delivery, if it had one, still waits. What `arriving.deaths` counts are those that
         had `begun`."""
         said = f"its worker {reason}" if begun else f"it hadn't begun when its worker {reason}"
         if not cancelled:
@@ -131,7 +131,7 @@ class Batch:
         self.news += [News(attempt.node, key, "lost", None, said, runs=attempt.runs) for key in attempt.keys]
 
     def write(self, snapshot_author: str = "headrace") -> None:
-        """Write everything that was taken in."""
+        """Write everything that was recorded."""
         snapshot = self._change.finish(author=snapshot_author, message="publish") if self._change else None
         reached(Point.PUBLISH_REGISTERED)
         rows = [self._in_snapshot(row, snapshot) for row in self._pending]
@@ -165,7 +165,7 @@ class Batch:
     def _overtaken(self, attempt: Attempt) -> bool:
         """Whether the checks of views were made without something that readers see now, or that this commit publishes."""
         task = attempt.prepared.task
-        for one in task.beside if isinstance(task, Produce | TakeIn) else ():
+        for one in task.beside if isinstance(task, ComputeTask | IngestTask) else ():
             if publications.newest_id(self._tx, one.node, one.keys) != one.newest:
                 return True
             if any(row.node == one.node and (one.keys is None or row.partition in one.keys) for row in self._pending):
@@ -176,7 +176,7 @@ class Batch:
         """The interval whose rows a delivery repeats, which was published after the delivery was
         given out: the worker couldn't know it. Where the worker knew, it has judged that."""
         task, staged = attempt.prepared.task, outcome.staged
-        if not isinstance(task, TakeIn) or staged is None or len(attempt.keys) != 1:
+        if not isinstance(task, IngestTask) or staged is None or len(attempt.keys) != 1:
             return None
         if task.source.partition.grain is None or staged.rows < ROWS_MIN:
             return None
@@ -256,7 +256,7 @@ class Batch:
                 self._change.create_table(outcome.table)
             else:
                 self._change.evolve_table(outcome.table)
-                if isinstance(attempt.prepared.task, TakeIn):
+                if isinstance(attempt.prepared.task, IngestTask):
                     self._tasks.grown(self._tx, attempt.node)
             self._tasks.forget(attempt.node)
         if outcome.replacement is not None:
@@ -328,7 +328,7 @@ class Batch:
 
     def _is_too_large(self, attempt: Attempt, outcome: Outcome) -> bool:
         """Whether a delivery is to blame for the memory that reading it took."""
-        if outcome.error is None or outcome.error.code != OUT_OF_MEMORY or not isinstance(attempt.prepared.task, TakeIn):
+        if outcome.error is None or outcome.error.code != OUT_OF_MEMORY or not isinstance(attempt.prepared.task, IngestTask):
             return False
         return is_to_blame(self._tx, attempt.node, attempt.keys[0], attempt.queued_at)
 

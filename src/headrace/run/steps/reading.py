@@ -7,10 +7,10 @@ from pathlib import Path
 
 from headrace.connect import Drift, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.adapting import Adapt
+from headrace.connect.ingest import Prepared, prepare_all
 from headrace.connect.keep import Kept
-from headrace.connect.take_in import Prepared, prepare_all
 from headrace.lake.session import Session
-from headrace.run.messages import TakeIn
+from headrace.run.messages import IngestTask
 from headrace.run.steps.worker_context import WorkerContext
 
 Unread = Drift | TypeDrift | Unreadable
@@ -18,7 +18,7 @@ Unread = Drift | TypeDrift | Unreadable
 
 
 def read_as(
-    task: TakeIn,
+    task: IngestTask,
     context: WorkerContext,
     session: Session,
     kept: Kept,

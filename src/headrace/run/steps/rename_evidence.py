@@ -9,8 +9,8 @@ import msgspec
 
 from headrace.connect.adapting import about_the_machine
 from headrace.connect.deliveries import CannotRead
+from headrace.connect.ingest import Prepared, prepare
 from headrace.connect.keep import Kept
-from headrace.connect.take_in import Prepared, prepare
 from headrace.lake.relation import relation_sql
 from headrace.lake.session import Session, quote
 from headrace.quality.agreement import KEY_COLUMNS_MAX, Agreement, Cells, agreements
@@ -19,7 +19,7 @@ from headrace.quality.drift import Rename, spelled_alike
 from headrace.quality.rename_traits import TEXT_MAX, Traits, traits
 from headrace.quality.renames import places, propose
 from headrace.quality.value_changes import differences
-from headrace.run.messages import TakeIn
+from headrace.run.messages import IngestTask
 from headrace.run.steps.worker_context import WorkerContext
 
 ROWS_MAX = 5_000
@@ -30,7 +30,7 @@ CELLS_MAX = 200_000
 class RenameEvidence:
     """Proposes renames for one delivery."""
 
-    def __init__(self, task: TakeIn, context: WorkerContext, kept: Kept, name: str) -> None:
+    def __init__(self, task: IngestTask, context: WorkerContext, kept: Kept, name: str) -> None:
         self._task, self._context, self._kept, self._name = task, context, kept, name
 
     def propose(self, dropped: Sequence[str], added: Sequence[str], names: Sequence[str]) -> tuple[Rename, ...]:

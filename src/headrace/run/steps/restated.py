@@ -17,7 +17,7 @@ from headrace.quality.anomalies import History
 from headrace.quality.anomalies.policy import decided
 from headrace.quality.facts import Fact
 from headrace.quality.restating import Before, Difference, restated
-from headrace.run.messages import Changed, TakeIn
+from headrace.run.messages import Changed, IngestTask
 from headrace.run.steps.comparing import differences
 from headrace.run.steps.corrected import corrected
 from headrace.run.steps.restated_columns import changed_columns
@@ -27,7 +27,7 @@ MUCH_CHANGED = 0.1
 restated only where this part of the rows is gone or other than before, or where they are doubled."""
 
 
-def restatements(task: TakeIn, staged: StagedFile, session: Session, sha256: str) -> tuple[Fact, ...]:
+def restatements(task: IngestTask, staged: StagedFile, session: Session, sha256: str) -> tuple[Fact, ...]:
     """A fact for each partition that was published and sound, and that now comes otherwise. None of a source that Headrace asks again
     and again for what it has now: its values change by nature, and nobody has said that they wouldn't."""
     if not task.before or task.previous is None:
@@ -52,7 +52,7 @@ def restatements(task: TakeIn, staged: StagedFile, session: Session, sha256: str
     return (*was, *restated(task.before, now, sha256, counts))
 
 
-def cut_off(task: TakeIn, staged: StagedFile, kept: Kept, raw: Path) -> tuple[Fact, ...]:
+def cut_off(task: IngestTask, staged: StagedFile, kept: Kept, raw: Path) -> tuple[Fact, ...]:
     """A fact where the file of a published interval comes again and is only its beginning. What
     `on_anomaly` says of it is heeded."""
     was = task.before.get(task.found.partition)

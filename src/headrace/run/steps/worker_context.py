@@ -20,7 +20,7 @@ from headrace.run.messages import Rewritten
 SESSIONS_MAX = 6
 """Sessions that are kept open: one a time zone and number of threads."""
 BOUNDED_MEMORY_BYTES = 512 * 2**20
-"""What taking in a large delivery may use of DuckDB's memory: reading, casting and writing need no more, however large it is."""
+"""What ingesting a large delivery may use of DuckDB's memory: reading, casting and writing need no more, however large it is."""
 DUCKDB_SHARE = 0.75
 """Of what an attempt may use, at most: the rest is for Python, Arrow and what DuckDB doesn't count. Above its share it spills."""
 UNCOUNTED_BYTES = 64 * 2**20

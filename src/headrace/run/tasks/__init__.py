@@ -13,7 +13,7 @@ from headrace.quality.facts import DriftChange
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
 from headrace.run.messages import Task
-from headrace.run.tasks import export, produce, take_in
+from headrace.run.tasks import compute, export, ingest
 from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.run.tasks.loosened import accepted
 from headrace.schedule import Dispatch
@@ -95,12 +95,12 @@ class Tasks:
         attempt, node, keys = dispatch.attempt, dispatch.node, dispatch.keys
         project = self._lookup.project
         if node in project.sources:
-            taking, delivery_id = take_in.task(self._lookup, tx, attempt, project.sources[node], keys, now, snapshot)
+            taking, delivery_id = ingest.task(self._lookup, tx, attempt, project.sources[node], keys, now, snapshot)
             bundled = arriving.bundled(tx, node, taking.found.bundle, keys) if len(keys) > 1 else {}
             return Prepared(accepted(tx, node, keys, taking), "take_in", snapshot, delivery_id, bundled)
         if node in project.consumers:
             exporting = export.task(self._lookup, tx, attempt, project.consumers[node], keys, now, snapshot)
             return Prepared(exporting, EXPORT, snapshot, None)
         borrowed = self._lookup.production_snapshot()
-        producing = produce.task(self._lookup, tx, attempt, project.assets[node], keys, now, snapshot, dispatch.without)
+        producing = compute.task(self._lookup, tx, attempt, project.assets[node], keys, now, snapshot, dispatch.without)
         return Prepared(accepted(tx, node, keys, producing), "produce", snapshot, None, borrowed=borrowed)

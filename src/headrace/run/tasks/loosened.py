@@ -8,11 +8,11 @@ import msgspec
 
 from headrace.model import Source
 from headrace.quality.facts import DriftKind, Policy
-from headrace.run.messages import Produce, TakeIn
+from headrace.run.messages import ComputeTask, IngestTask
 from headrace.store import Transaction
 from headrace.store.queries import exceptions
 
-T = TypeVar("T", TakeIn, Produce)
+T = TypeVar("T", IngestTask, ComputeTask)
 
 WITHOUT_ROWS = ("none", "files")
 """Materialisations of which nothing is held or rejected."""
@@ -29,7 +29,7 @@ def accepted(tx: Transaction, node: str, keys: tuple[str, ...], task: T) -> T:
     if exceptions.expected_of(tx, node).isdisjoint(keys):
         return task
     around = msgspec.structs.replace(task.around, on_anomaly="warn", of_columns={})
-    if isinstance(task, TakeIn):
+    if isinstance(task, IngestTask):
         return msgspec.structs.replace(
             task, source=_source(task.source), history_has_rows=False, accepted=True, around=around, withdrawn=()
         )

@@ -124,7 +124,7 @@ class Backfill:
         """Production's core has been told something, workers have answered, time has passed."""
         answers, self.inbox = self.inbox, []
         finished = {one.attempt: one for one in answers if isinstance(one, Finished) and one.attempt in self.attempts}
-        events: list[Event] = [self._take_in(tx, one) for one in finished.values()]
+        events: list[Event] = [self._record(tx, one) for one in finished.values()]
         events += [self._lose(tx, one) for one in answers if isinstance(one, Lost)]
         events += [found for event in told for found in self._translated(event)]
         elsewhere = Elsewhere(self._leader.core.held())
@@ -187,7 +187,7 @@ class Backfill:
         for attempt in kills:
             self.workers.kill(attempt)
 
-    def _take_in(self, tx: Transaction, answer: Finished) -> Event:
+    def _record(self, tx: Transaction, answer: Finished) -> Event:
         row = self.attempts.pop(answer.attempt)
         tx.put("attempt", answer.attempt, None)
         if answer.state is not S.PUBLISHED:

@@ -1,4 +1,4 @@
-"""What people ask the leader for: rows in the store, each taken in exactly one turn."""
+"""What people ask the leader for: rows in the store, each handled in exactly one iteration."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class Leader:
         yield Point.TURN_SYNCED
         tx = self.store.begin(self.epoch)
         self.now = self.store.mark(tx, self.world.wall)
-        heard = [self._take_in(tx, answer) for answer in finished]
+        heard = [self._record(tx, answer) for answer in finished]
         heard += [self._lose(tx, answer) for answer in answers if isinstance(answer, Lost)]
         yield Point.PUBLISH_REGISTERED
         asked = Deeds(self, tx).taken()
@@ -242,7 +242,7 @@ class Leader:
 
     # What workers answered
 
-    def _take_in(self, tx: Transaction, answer: Finished) -> Event:
+    def _record(self, tx: Transaction, answer: Finished) -> Event:
         row = self.attempts.pop(answer.attempt)
         self.was_at[answer.attempt] = row.node
         held = all(self.holds_claim(answer.attempt, row.node, key) for key in row.keys)

@@ -62,6 +62,6 @@ def lose_open_work(tx: Transaction, store: Store, epoch: int) -> None:
 
 
 def waiting_deliveries(store: Store) -> list[Arrived]:
-    """What was delivered and hasn't been taken in, in the order of arrival."""
+    """What was delivered and hasn't been ingested, in the order of arrival."""
     waiting = [(row.file, source, key, row.bundle) for (source, key), row in store.tables["delivery"].items() if row.state == "waiting"]
     return [Arrived(source, key, bundle) for _, source, key, bundle in sorted(waiting)]

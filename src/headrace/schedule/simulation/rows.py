@@ -33,7 +33,7 @@ class PublicationRow(msgspec.Struct, frozen=True):
 
 
 class AttemptRow(msgspec.Struct, frozen=True):
-    """An attempt; `files` are the vendor's that it takes in."""
+    """An attempt; `files` are the vendor's that it ingests."""
 
     node: str
     keys: tuple[str, ...]

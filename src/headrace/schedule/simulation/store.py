@@ -85,7 +85,7 @@ class Store:
         self._undo.append(undo)
 
     def lose(self, commits: int) -> int:
-        """The power was cut: the last commits never happened, nor did leases that were taken in them. How many there were."""
+        """The power was cut: the last commits never happened, nor did leases in them. How many there were."""
         lost = 0
         while self._undo and lost < commits:
             for table, key, row in reversed(self._undo.pop()):

@@ -52,7 +52,7 @@ def known_files(tx: Transaction, source: str, after: int = 0) -> tuple[dict[str,
 
 
 def record_deliveries(tx: Transaction, rows: Sequence[DeliveryRow]) -> None:
-    """New deliveries wait to be taken in; those of the same interval that still waited are superseded."""
+    """New deliveries wait to be ingested; those of the same interval that still waited are superseded."""
     tx.executemany(
         "update delivery set state = 'superseded' where source = ? and partition = ? and state = 'waiting'",
         [(r.source, r.partition) for r in rows],
@@ -162,20 +162,20 @@ def last_place_read(tx: Transaction, source: str) -> str:
 
 
 def waiting_deliveries(tx: Transaction) -> list[tuple[str, str, str]]:
-    """(source, partition, bundle) of what arrived and wasn't taken in."""
+    """(source, partition, bundle) of what arrived and wasn't ingested."""
     rows = tx.execute("select source, partition, bundle from delivery where state = 'waiting' order by id").fetchall()
     return [(source, partition, bundle) for source, partition, bundle in rows]
 
 
 def waiting_since(tx: Transaction, source: str, partition: str) -> int | None:
-    """When what arrived for a partition of a source, and wasn't taken in, was seen; None if nothing waits."""
+    """When what arrived for a partition of a source, and wasn't ingested, was seen; None if nothing waits."""
     sql = "select min(observed_at) from delivery where source = ? and partition = ? and state = 'waiting'"
     found: int | None = tx.execute(sql, (source, partition)).fetchone()[0]
     return found
 
 
 def bundled(tx: Transaction, source: str, bundle: str, keys: Sequence[str]) -> dict[str, int]:
-    """Partition → id of its newest delivery, of those that came in one file and are taken in together."""
+    """Partition → id of its newest delivery, of those that came in one file and are ingested together."""
     rows = tx.execute("select partition, id from delivery where source = ? and bundle = ? order by id", (source, bundle)).fetchall()
     wanted = set(keys)
     return {partition: number for partition, number in rows if partition in wanted}
@@ -211,7 +211,7 @@ class Delivered(msgspec.Struct, frozen=True, gc=False):
     parts: str | None
     bundle: str
     sha256: str | None
-    """Of one that was taken in before."""
+    """Of one that was ingested before."""
 
 
 _DELIVERED = "id, partition, path, size_bytes, modified_us, version, parts, bundle, sha256"

@@ -50,7 +50,7 @@ def held_for_rows(tx: Transaction, partitions: Collection[str]) -> list[HeldForR
 
 
 def awaited(tx: Transaction, source: str, partition: str) -> bool:
-    """Whether a delivery of an interval is there and isn't taken in yet."""
+    """Whether a delivery of an interval is there and isn't ingested yet."""
     row = tx.execute(
         "select 1 from delivery where source = :source and partition = :partition and state = 'waiting' limit 1",
         {"source": source, "partition": partition},
@@ -59,5 +59,5 @@ def awaited(tx: Transaction, source: str, partition: str) -> bool:
 
 
 def read_again(tx: Transaction, delivery: int) -> None:
-    """A delivery is to be taken in once more."""
+    """A delivery is to be ingested once more."""
     tx.execute("update delivery set state = 'waiting' where id = :id", {"id": delivery})

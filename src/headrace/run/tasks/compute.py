@@ -12,7 +12,7 @@ from headrace.model.intervals import interval_of
 from headrace.model.required import WHOLE, split
 from headrace.model.sizes import memory_in_bytes
 from headrace.plan.views import is_view
-from headrace.run.messages import Alone, Produce
+from headrace.run.messages import Alone, ComputeTask
 from headrace.run.tasks.accumulating import StateGone, rule_of, state_before
 from headrace.run.tasks.around import aged_from_us, of_asset
 from headrace.run.tasks.history import history
@@ -36,7 +36,7 @@ def task(
     now: int,
     snapshot: int,
     without: tuple[tuple[str, str], ...] = (),
-) -> Produce:
+) -> ComputeTask:
     """An asset's partitions, with exactly the inputs that they require, but for the optional partitions `without` which it is made.
     Raises Undeliverable."""
     node = lookup.compiled.nodes[asset.name]
@@ -44,7 +44,7 @@ def task(
     scope = scope_of(lookup.project, asset, keys, attempt)
     prove = len(keys) > 1 and not batching.proven(tx, asset.name, node.fingerprint)
     earlier = _earlier(tx, asset, keys) if known is not None else None
-    return Produce(
+    return ComputeTask(
         scope=scope,
         body=asset.body,
         sql=node.sql,

@@ -10,12 +10,12 @@ import msgspec
 
 from headrace.engine.capture import Capture
 from headrace.engine.command import ran_by
+from headrace.engine.compute import AssetOutput
+from headrace.engine.compute import compute as run_body
 from headrace.engine.failures import BodyFailed, failed
 from headrace.engine.limits import as_said
 from headrace.engine.logs import Clock, LogFile, read
 from headrace.engine.macros import lent
-from headrace.engine.produce import Produced
-from headrace.engine.produce import produce as run_body
 from headrace.faults import Point, reached
 from headrace.lake import StagedFile
 from headrace.lake.session import Session
@@ -24,7 +24,7 @@ from headrace.model.clauses import UNRESOLVED
 from headrace.plan.packages import environment
 from headrace.quality import Audit, Verdict
 from headrace.quality.audit import PartitionCheck, Whole, audit
-from headrace.run.messages import Outcome, Produce
+from headrace.run.messages import ComputeTask, Outcome
 from headrace.run.steps.comparing import compared
 from headrace.run.steps.oddities import Found, oddities
 from headrace.run.steps.own_checks import Declared, Earlier, with_own_checks
@@ -34,7 +34,7 @@ from headrace.run.steps.views import with_views
 from headrace.run.steps.worker_context import LARGE_ROWS, WorkerContext
 
 
-def produce(task: Produce, context: WorkerContext) -> Outcome:
+def compute(task: ComputeTask, context: WorkerContext) -> Outcome:
     """One attempt at partitions of an asset, as far as it gets: staged, held, rejected or failed."""
     if isinstance(task.body, CommandBody):
         ran = _programs(task, task.body, context)  # before it runs: it may replace them
@@ -45,7 +45,7 @@ def produce(task: Produce, context: WorkerContext) -> Outcome:
     return msgspec.structs.replace(outcome, environment=_environment(task.packages, task.code_packages))
 
 
-def _programs(task: Produce, body: CommandBody, context: WorkerContext) -> bytes:
+def _programs(task: ComputeTask, body: CommandBody, context: WorkerContext) -> bytes:
     """What a command runs with. That it can't be found out is no reason not to run it."""
     try:
         return msgspec.json.encode(ran_by(task, body, context.folders))
@@ -59,7 +59,7 @@ def _environment(imported: tuple[str, ...], named: tuple[str, ...]) -> bytes:
     return msgspec.json.encode(environment(imported, named))
 
 
-def _attempted(task: Produce, context: WorkerContext) -> Outcome:
+def _attempted(task: ComputeTask, context: WorkerContext) -> Outcome:
     log = LogFile(context.folders.log(*_attempt(task)), Clock(task.now_us), context.secrets.redactor)
     try:
         if task.handed is not None and task.handed.missing:
@@ -73,7 +73,7 @@ def _attempted(task: Produce, context: WorkerContext) -> Outcome:
     return _finished(task, context, _outcome(task, produced, log), produced)
 
 
-def _finished(task: Produce, context: WorkerContext, outcome: Outcome, produced: Produced) -> Outcome:
+def _finished(task: ComputeTask, context: WorkerContext, outcome: Outcome, produced: AssetOutput) -> Outcome:
     if produced.staged is None:
         return outcome
     outcome = _audited(task, context, outcome, produced)
@@ -86,7 +86,7 @@ def _finished(task: Produce, context: WorkerContext, outcome: Outcome, produced:
         return Outcome(outcome.attempt, "failed", outcome.measures, error=failure.error, log_lines=outcome.log_lines)
 
 
-def _outcome(task: Produce, produced: Produced, log: LogFile) -> Outcome:
+def _outcome(task: ComputeTask, produced: AssetOutput, log: LogFile) -> Outcome:
     return Outcome(
         attempt=task.scope.attempt,
         state="staged",
@@ -100,7 +100,7 @@ def _outcome(task: Produce, produced: Produced, log: LogFile) -> Outcome:
     )
 
 
-def _run(task: Produce, context: WorkerContext, log: LogFile) -> Produced:
+def _run(task: ComputeTask, context: WorkerContext, log: LogFile) -> AssetOutput:
     session = _session(task, context)
     if isinstance(task.body, SqlBody):  # it prints nothing, so it needn't pay for being heard
         return run_body(task, session, context.folders, log=log)
@@ -108,7 +108,7 @@ def _run(task: Produce, context: WorkerContext, log: LogFile) -> Produced:
         return run_body(task, session, context.folders, log=log)
 
 
-def _prove(task: Produce, context: WorkerContext, produced: Produced) -> None:
+def _prove(task: ComputeTask, context: WorkerContext, produced: AssetOutput) -> None:
     if not task.prove or task.alone is None or produced.staged is None:
         return
     try:
@@ -119,16 +119,16 @@ def _prove(task: Produce, context: WorkerContext, produced: Produced) -> None:
         raise
 
 
-def _session(task: Produce, context: WorkerContext) -> Session:
+def _session(task: ComputeTask, context: WorkerContext) -> Session:
     return context.session(task.scope.timezone, large=sum(data.rows or 0 for data in task.inputs) >= LARGE_ROWS)
 
 
-def _attempt(task: Produce) -> tuple[int, int]:
+def _attempt(task: ComputeTask) -> tuple[int, int]:
     epoch, _, n = task.scope.attempt.partition(".")
     return int(epoch), int(n)
 
 
-def _hash_of(produced: Produced) -> str | None:
+def _hash_of(produced: AssetOutput) -> str | None:
     """Of files: what their contents come to, whatever their folder is called."""
     if produced.manifest is None:
         return None
@@ -136,12 +136,12 @@ def _hash_of(produced: Produced) -> str | None:
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
 
 
-def _audited(task: Produce, context: WorkerContext, outcome: Outcome, produced: Produced) -> Outcome:
+def _audited(task: ComputeTask, context: WorkerContext, outcome: Outcome, produced: AssetOutput) -> Outcome:
     with lent(_session(task, context), task.macros if any(check.kind == "sql" for check in task.checks) else {}):
         return _judged(task, context, outcome, produced)
 
 
-def _judged(task: Produce, context: WorkerContext, outcome: Outcome, produced: Produced) -> Outcome:
+def _judged(task: ComputeTask, context: WorkerContext, outcome: Outcome, produced: AssetOutput) -> Outcome:
     assert produced.staged is not None
     assert produced.table is not None
     whole = _whole(task, produced)
@@ -165,7 +165,7 @@ def _judged(task: Produce, context: WorkerContext, outcome: Outcome, produced: P
     return row_split.settle(_concluded(task, context, outcome, produced, row_split.audit), context)
 
 
-def _concluded(task: Produce, context: WorkerContext, outcome: Outcome, produced: Produced, found: Audit) -> Outcome:
+def _concluded(task: ComputeTask, context: WorkerContext, outcome: Outcome, produced: AssetOutput, found: Audit) -> Outcome:
     assert produced.staged is not None
     assert produced.table is not None
     if task.without:
@@ -193,7 +193,7 @@ def _concluded(task: Produce, context: WorkerContext, outcome: Outcome, produced
     return msgspec.structs.replace(outcome, state=found.verdict.value, reason=reason, quarantined=quarantined)
 
 
-def _strange(task: Produce, staged: StagedFile, found: Audit) -> Found:
+def _strange(task: ComputeTask, staged: StagedFile, found: Audit) -> Found:
     """What is odd about the partitions. Rows that only change a table aren't a partition of it, so that they are like no other."""
     grain = Grain(task.scope.grain) if task.scope.grain is not None and task.merge is None else None
     return oddities(found, staged, task.scope.partitions, task.around, task.history, grain, inputs=task.inputs)
@@ -204,14 +204,14 @@ def _hashed(staged: StagedFile, found: Audit) -> StagedFile:
     return staged.hashed(found.content_hash).hashed_each(found.hashes())
 
 
-def _whole(task: Produce, produced: Produced) -> Whole | None:
+def _whole(task: ComputeTask, produced: AssetOutput) -> Whole | None:
     """What checks are about: of a merge the table as it will be, not only what changes in it. Without checks it isn't read."""
     if produced.replacement is None or not task.checks:
         return None
     return Whole(produced.files, produced.replacement.rows, task.scope.partitions[0])
 
 
-def _routing(task: Produce) -> PartitionCheck | None:
+def _routing(task: ComputeTask) -> PartitionCheck | None:
     if task.scope.grain is None:
         return None
     if task.merge is not None:  # its rows live across partitions
@@ -219,11 +219,11 @@ def _routing(task: Produce) -> PartitionCheck | None:
     return (task.partition_column, Grain(task.scope.grain), task.scope.timezone)
 
 
-def _key(task: Produce) -> tuple[str, str] | None:
+def _key(task: ComputeTask) -> tuple[str, str] | None:
     """The column of the rows' key, and the key that they must have."""
     return None if task.key_column is None or task.scope.data_key is None else (task.key_column, task.scope.data_key)
 
 
-def _done_without(task: Produce) -> str:
+def _done_without(task: ComputeTask) -> str:
     """What a partition that was made without an optional input has to say for itself."""
     return f"computed without {', '.join(task.without)}, which hasn't come" if task.without else ""

@@ -10,7 +10,7 @@ from headrace.lake.catalog import exact_as_double, shared_files
 from headrace.model import Source
 from headrace.model.intervals import previous_key
 from headrace.quality.restating import Before
-from headrace.run.messages import TakeIn
+from headrace.run.messages import IngestTask
 from headrace.run.tasks.around import aged_from_us, of_source
 from headrace.run.tasks.history import history
 from headrace.run.tasks.lookup import Lookup, Undeliverable
@@ -34,7 +34,7 @@ DEATHS_BESIDE_SAMPLES_MAX = 2
 
 def task(
     lookup: Lookup, tx: Transaction, attempt: AttemptId, source: Source, keys: tuple[str, ...], now: int, snapshot: int
-) -> tuple[TakeIn, int]:
+) -> tuple[IngestTask, int]:
     """The newest delivery of an interval (of all intervals of a bundle), and its id. Raises Undeliverable."""
     delivery = arriving.newest_delivery(tx, source.name, keys[0])
     if delivery is None:
@@ -48,7 +48,7 @@ def task(
         before = {key: msgspec.structs.replace(one, settled=True) for key, one in before.items()}
     joined = _joined(lookup, tx, source, keys) if pinned else frozenset[str]()
     nearest = leading.published_before(tx, source.name, keys[0]) if pinned else None
-    made = TakeIn(
+    made = IngestTask(
         attempt=str(attempt),
         source=source,
         found=_found(source.name, delivery),

@@ -1,6 +1,6 @@
 """From a kept file to a SELECT that the lake can stage, or to what is wrong with it. Runs in a worker.
 
-The order of a take-in: `keep` (raw bytes by content) → `prepare` (this module) → `lake.staging.stage(…, prepared.select_sql, …)`
+The order of an ingestion: `keep` (raw bytes by content) → `prepare` (this module) → `lake.staging.stage(…, prepared.select_sql, …)`
 → where staging raises a DuckDB error, `explain_error` → `prepared.discard()` in any case. `prepare` reads the header and, with a
 pinned schema, nothing else: broken rows and bad values come up when the SELECT is executed.
 """
@@ -457,7 +457,7 @@ def _sampled(
     kind: Reader, connection: duckdb.DuckDBPyConnection, sample: tuple[Path, str], temporary: Path, options: Mapping[str, Any]
 ) -> SourceSchema | None:
     """The schema that another file of the source shows by itself; None if it is of another kind or can't be read (its own
-    take-in will say so)."""
+    ingestion will say so)."""
     opened = None
     try:
         opened = open_readable(*sample, temporary, options=options)

@@ -10,11 +10,11 @@ from headrace.connect import Drift, Found, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.apart import POISON
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.http_rate import AWAY_SECONDS_MAX
+from headrace.connect.ingest import Prepared, explain_error, fingerprint, miscounted, prepare
 from headrace.connect.keep import ChangedWhileRead, Kept, keep, keep_fetched, keep_parts, kept_as
 from headrace.connect.kinds import Access, Unavailable, name_of, routed
 from headrace.connect.kinds import kind_of as source_kind
 from headrace.connect.routed import key_of_rows
-from headrace.connect.take_in import Prepared, explain_error, fingerprint, miscounted, prepare
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.engine.failures import kind_of
 from headrace.engine.macros import lent
@@ -36,7 +36,7 @@ from headrace.quality.contracts import promised_checks
 from headrace.quality.drift import facts_of, told
 from headrace.quality.facts import Fact, Policy, Severity
 from headrace.quality.restating import twin
-from headrace.run.messages import Outcome, TakeIn
+from headrace.run.messages import IngestTask, Outcome
 from headrace.run.steps.besides import besides
 from headrace.run.steps.copies import with_copies
 from headrace.run.steps.drifting import READINGS_MAX, Drifting, needs_room, of_file
@@ -55,7 +55,7 @@ FAR_SAMPLES = 2
 """Deliveries that are fetched to learn types from: they are fetched again when their turn comes."""
 
 
-def take_in(task: TakeIn, context: WorkerContext) -> Outcome:
+def ingest(task: IngestTask, context: WorkerContext) -> Outcome:
     """One delivery, as far as it gets: staged, held, rejected or failed."""
     with Meter() as meter:
         outcome, bytes_in = _kept(task, context)
@@ -66,7 +66,7 @@ def take_in(task: TakeIn, context: WorkerContext) -> Outcome:
     return msgspec.structs.replace(outcome, measures=msgspec.structs.replace(measures, audit_seconds=audited))
 
 
-def _kept(task: TakeIn, context: WorkerContext) -> tuple[Outcome, int]:
+def _kept(task: IngestTask, context: WorkerContext) -> tuple[Outcome, int]:
     """What became of the delivery, and how many bytes it has."""
     try:
         kept, name = _bytes(task, context)
@@ -96,7 +96,7 @@ def _kept(task: TakeIn, context: WorkerContext) -> tuple[Outcome, int]:
     return msgspec.structs.replace(outcome, sha256=kept.sha256, facts=(*outcome.facts, *twins)), kept.size_bytes
 
 
-def _given_up(task: TakeIn, kept: Kept) -> Fact | None:
+def _given_up(task: IngestTask, kept: Kept) -> Fact | None:
     """Why a delivery isn't read any more; None while it is."""
     if task.deaths:
         return poison(task.deaths)
@@ -105,7 +105,7 @@ def _given_up(task: TakeIn, kept: Kept) -> Fact | None:
     return None
 
 
-def _bytes(task: TakeIn, context: WorkerContext) -> tuple[Kept, str]:
+def _bytes(task: IngestTask, context: WorkerContext) -> tuple[Kept, str]:
     """The delivery's bytes, kept, and the name whose ending tells the format where the bytes leave it open."""
     if (handed_in := _handed_in(task, context)) is not None:
         return keep(Path(context.folders.data), handed_in, context.folders.raw), task.found.path
@@ -122,7 +122,7 @@ def _bytes(task: TakeIn, context: WorkerContext) -> tuple[Kept, str]:
         return kept, task.found.path
 
 
-def _handed_in(task: TakeIn, context: WorkerContext) -> Found | None:
+def _handed_in(task: IngestTask, context: WorkerContext) -> Found | None:
     """A delivery by hand, whose copy lies in the data folder; None for all others."""
     path = context.folders.project / task.found.path
     if not path.is_relative_to(context.folders.received):
@@ -130,7 +130,7 @@ def _handed_in(task: TakeIn, context: WorkerContext) -> Found | None:
     return msgspec.structs.replace(task.found, path=path.relative_to(context.folders.data).as_posix())
 
 
-def _one(task: TakeIn, context: WorkerContext, found: Found) -> tuple[Kept, str]:
+def _one(task: IngestTask, context: WorkerContext, found: Found) -> tuple[Kept, str]:
     """One file, copied or fetched. Raises as `keep` and a kind's `fetch` do."""
     if name_of(task.source) is None:
         return keep(context.folders.project, found, context.folders.raw), found.path
@@ -145,7 +145,7 @@ def _one(task: TakeIn, context: WorkerContext, found: Found) -> tuple[Kept, str]
     return keep_fetched(fetched.path, context.folders.raw), fetched.name
 
 
-def _read(task: TakeIn, context: WorkerContext, kept: Kept, name: str) -> Outcome:
+def _read(task: IngestTask, context: WorkerContext, kept: Kept, name: str) -> Outcome:
     large = kept.size_bytes >= LARGE_BYTES
     session = context.session(task.source.timezone, large=large, bounded=large)
     drifting = Drifting(task, RenameEvidence(task, context, kept, name).propose)
@@ -174,7 +174,7 @@ def _read(task: TakeIn, context: WorkerContext, kept: Kept, name: str) -> Outcom
     return msgspec.structs.replace(refused, facts=(*refused.facts, *besides(task, context, session, drifting, kept, name)))
 
 
-def _read_once(task: TakeIn, context: WorkerContext, session: Session, drifting: Drifting, kept: Kept, name: str) -> Outcome | Unread:
+def _read_once(task: IngestTask, context: WorkerContext, session: Session, drifting: Drifting, kept: Kept, name: str) -> Outcome | Unread:
     """One way to read the delivery: what came of it, or what stands in its way."""
     drifting.begin()
     adapt = drifting.adapt if drifting.pinned or task.promised else None
@@ -189,7 +189,7 @@ def _read_once(task: TakeIn, context: WorkerContext, session: Session, drifting:
 
 
 def _as_before(
-    task: TakeIn, context: WorkerContext, session: Session, drifting: Drifting, kept: Kept, name: str, why: Unread
+    task: IngestTask, context: WorkerContext, session: Session, drifting: Drifting, kept: Kept, name: str, why: Unread
 ) -> SourceSchema | None:
     """The schema of before the contract declared other types, if all values of the columns in question
     are of those; None otherwise."""
@@ -211,13 +211,13 @@ def _as_before(
     return schema
 
 
-def _no_records_yet(task: TakeIn, kept: Kept, name: str, why: Unread) -> bool:
+def _no_records_yet(task: IngestTask, kept: Kept, name: str, why: Unread) -> bool:
     """Whether a source of records was asked before it ever had any: complete with 0 rows, like a file that is a header alone."""
     nothing = isinstance(why, Unreadable) and why.code == "delivery_empty" and kept.size_bytes <= 1
     return nothing and name_of(task.source) is not None and name.endswith(".jsonl")
 
 
-def _samples(task: TakeIn, context: WorkerContext, name: str) -> list[tuple[Path, str]]:
+def _samples(task: IngestTask, context: WorkerContext, name: str) -> list[tuple[Path, str]]:
     """Other deliveries to learn types from, kept as they will be anyway. One that can't be kept now is no sample; over a network few
     are fetched, and only for text, which doesn't say its types itself."""
     far = name_of(task.source) is not None
@@ -232,7 +232,9 @@ def _samples(task: TakeIn, context: WorkerContext, name: str) -> list[tuple[Path
     return samples
 
 
-def _staged(task: TakeIn, context: WorkerContext, session: Session, prepared: Prepared, drifting: Drifting, kept: Kept) -> Outcome | Unread:
+def _staged(
+    task: IngestTask, context: WorkerContext, session: Session, prepared: Prepared, drifting: Drifting, kept: Kept
+) -> Outcome | Unread:
     import duckdb
 
     try:
@@ -302,12 +304,12 @@ def _staged(task: TakeIn, context: WorkerContext, session: Session, prepared: Pr
     return row_split.settle(judged, context)
 
 
-def _classified(task: TakeIn) -> list[str]:
+def _classified(task: IngestTask) -> list[str]:
     """Columns of whose values nothing may be kept."""
     return [column.name for column in task.promised or () if column.classification]
 
 
-def _without_replaced(task: TakeIn, session: Session, prepared: Prepared) -> tuple[str, int]:
+def _without_replaced(task: IngestTask, session: Session, prepared: Prepared) -> tuple[str, int]:
     """The rows but for those of partitions that another file has brought since, and how many these are."""
     if not task.replaced or not routed(task.source):
         return prepared.select_sql, 0
@@ -326,7 +328,7 @@ def _routing(source: Source) -> PartitionCheck | None:
     return column, grain, source.timezone
 
 
-def _key(task: TakeIn) -> tuple[str, str] | None:
+def _key(task: IngestTask) -> tuple[str, str] | None:
     """The key that all rows must have, where the file's name says it and they have the column."""
     spec = task.source.partition
     return None if spec.key is None or routed(task.source) else (spec.key, split(task.keys[0], spec)[1])
@@ -341,13 +343,13 @@ def _hashed(session: Session, staged: StagedFile, table: Table) -> StagedFile:
     return msgspec.structs.replace(staged, partitions=tuple(parts.get(part.key, part) for part in staged.partitions))
 
 
-def _withdrawn(task: TakeIn, staged: StagedFile, found: Audit) -> list[Fact]:
+def _withdrawn(task: IngestTask, staged: StagedFile, found: Audit) -> list[Fact]:
     """One for each partition that comes with the very rows that somebody withdrew."""
     return [withdrawn_rows(key, reason) for key, content, reason in task.withdrawn if hash_of(key, found, staged) == content]
 
 
 def _judged(
-    task: TakeIn,
+    task: IngestTask,
     context: WorkerContext,
     prepared: Prepared,
     staged: StagedFile,
@@ -405,7 +407,7 @@ def _judged(
     return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=context.quarantine(staged), learnt=None)
 
 
-def _decided(task: TakeIn, drifting: Drifting) -> dict[str, str]:
+def _decided(task: IngestTask, drifting: Drifting) -> dict[str, str]:
     """`on_anomaly` by column: values that somebody decided to take as they are, from an interval on
     that history reaches back beyond, are other ones by that decision; a column that isn't there and
     that nobody uses has no values."""
@@ -437,7 +439,7 @@ def _failures(found: Audit) -> str:
     return "; ".join(r.said for r in found.results if r.outcome == "failed" and r.severity == "blocking")
 
 
-def _refused(task: TakeIn, why: Unread, kept: Kept, name: str, context: WorkerContext, drifting: Drifting) -> Outcome:
+def _refused(task: IngestTask, why: Unread, kept: Kept, name: str, context: WorkerContext, drifting: Drifting) -> Outcome:
     """Drift is held, what can't be read is rejected; both wait as the bytes that came."""
     raw = str(Path(kept.path).relative_to(context.folders.data))
     changes = drifting.changes(why)
@@ -454,7 +456,7 @@ def _refused(task: TakeIn, why: Unread, kept: Kept, name: str, context: WorkerCo
     return msgspec.structs.replace(ended, drift=changes, facts=(*facts, *facts_of(changes)))
 
 
-def _rows(task: TakeIn, kept: Kept, name: str, context: WorkerContext) -> int | None:
+def _rows(task: IngestTask, kept: Kept, name: str, context: WorkerContext) -> int | None:
     """How many rows a held delivery has, read as it is and not as it was promised; None where that can't be told."""
     import duckdb
 
@@ -473,7 +475,7 @@ def _rows(task: TakeIn, kept: Kept, name: str, context: WorkerContext) -> int | 
     return int(row[0]) if row else None
 
 
-def _ended(task: TakeIn, state: str, *, reason: str, quarantined: str | None = None) -> Outcome:
+def _ended(task: IngestTask, state: str, *, reason: str, quarantined: str | None = None) -> Outcome:
     return Outcome(attempt=task.attempt, state=state, measures=Measures(), reason=reason, quarantined=quarantined)
 
 
@@ -485,5 +487,5 @@ def _unlike_published(at: str, error: ValueMismatch) -> str:
     )
 
 
-def _failed(task: TakeIn, message: str, kind: ErrorKind, code: str = "") -> Outcome:
+def _failed(task: IngestTask, message: str, kind: ErrorKind, code: str = "") -> Outcome:
     return Outcome(attempt=task.attempt, state="failed", measures=Measures(), error=BodyError(kind=kind, message=message, code=code))

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from headrace.lake.session import Session
 
 
-class Produced(msgspec.Struct, frozen=True):
+class AssetOutput(msgspec.Struct, frozen=True):
     """What an attempt made. `staged` and `table` are None for `materialize: none` and `files`, `manifest` for all but `files`."""
 
     measures: Measures
@@ -53,7 +53,7 @@ class Produced(msgspec.Struct, frozen=True):
     manifest: tuple[dict[str, Any], ...] | None = None
 
 
-def produce(task: BodyTask, session: Session, folders: DataFolders, *, log: LogFile | None = None) -> Produced:
+def compute(task: BodyTask, session: Session, folders: DataFolders, *, log: LogFile | None = None) -> AssetOutput:
     """Runs the task's body and stages its rows. Raises `BodyFailed`; then nothing of the attempt is left behind."""
     meter, rows_in, bytes_in = Meter(), 0, 0
     try:
@@ -81,36 +81,38 @@ def _read_in(task: BodyTask, session: Session) -> tuple[int, int]:
         ) from error
 
 
-def _made(produced: Produced) -> tuple[int, int]:
+def _made(produced: AssetOutput) -> tuple[int, int]:
     if produced.staged is not None:
         return produced.staged.rows, produced.staged.size_bytes
     return 0, sum(file["size"] for file in produced.manifest or ())
 
 
-def _table(task: BodyTask, session: Session, folders: DataFolders, meter: Meter, log: LogFile | None) -> Produced:
+def _table(task: BodyTask, session: Session, folders: DataFolders, meter: Meter, log: LogFile | None) -> AssetOutput:
     if isinstance(task.body, SqlBody):
         return _sql(task, task.body, session)
     with _opaque(task, session, folders, None, meter, log) as given:
         if given is None:
-            return Produced(Measures())
+            return AssetOutput(Measures())
         if log is not None and log.redactor is not None and log.redactor.hides:
             with _placed(task.body):
                 outputs.columns_hold_no_secret(session, given[0], log.redactor)
         return _staged(task, session, *given)
 
 
-def _sql(task: BodyTask, body: SqlBody, session: Session) -> Produced:
+def _sql(task: BodyTask, body: SqlBody, session: Session) -> AssetOutput:
     composed = composed_of(task)
     with _failures(task, body=body, lines_before=composed.lines_before):
         return _rows(task, session, composed.text, composed.parameters, alike=_alike(task))
 
 
-def _staged(task: BodyTask, session: Session, select_sql: str, alike: Hashable) -> Produced:
+def _staged(task: BodyTask, session: Session, select_sql: str, alike: Hashable) -> AssetOutput:
     with _failures(task):
         return _rows(task, session, select_sql, None, alike=alike)
 
 
-def _rows(task: BodyTask, session: Session, select_sql: str, parameters: Mapping[str, Any] | None, *, alike: Hashable = None) -> Produced:
+def _rows(
+    task: BodyTask, session: Session, select_sql: str, parameters: Mapping[str, Any] | None, *, alike: Hashable = None
+) -> AssetOutput:
     """Stage the body's rows as a partition, or what they change in the table."""
     name = task.scope.asset
     reached(Point.BODY_BEGUN)
@@ -119,10 +121,10 @@ def _rows(task: BodyTask, session: Session, select_sql: str, parameters: Mapping
             session, select_sql, parameters, table_name=name, table=task.table, evolve=task.evolve, rule=task.merge, state=task.state,
             code=code_types(task),
         )  # fmt: skip
-        return Produced(Measures(), merged.staged, merged.table, merged.replacement, merged.files)
+        return AssetOutput(Measures(), merged.staged, merged.table, merged.replacement, merged.files)
     staged, table = stage(session, select_sql, parameters, table_name=name, partition=_partition(task), table=task.table,
                           evolve=task.evolve, hashed=False, alike=alike, code=code_types(task))  # fmt: skip
-    return Produced(Measures(), staged, table)
+    return AssetOutput(Measures(), staged, table)
 
 
 def code_types(task: BodyTask) -> CodeTypes | None:
@@ -133,7 +135,7 @@ def code_types(task: BodyTask) -> CodeTypes | None:
     return CodeTypes(tuple((name, kind) for name, kind in declared if kind != UNKNOWN))
 
 
-def _files(task: BodyTask, session: Session, folders: DataFolders, meter: Meter, log: LogFile | None) -> Produced:
+def _files(task: BodyTask, session: Session, folders: DataFolders, meter: Meter, log: LogFile | None) -> AssetOutput:
     if isinstance(task.body, SqlBody):
         raise failed(
             "a SQL body can't write files",
@@ -149,7 +151,7 @@ def _files(task: BodyTask, session: Session, folders: DataFolders, meter: Meter,
             manifest = outputs.manifest(directory, folders.files.parent)
             if log is not None and log.redactor is not None:
                 outputs.name_no_secret(manifest, log.redactor)
-            return Produced(Measures(), manifest=manifest)
+            return AssetOutput(Measures(), manifest=manifest)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise

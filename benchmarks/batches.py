@@ -13,8 +13,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from headrace.run.steps.workshop import Workshop
-
 from benchmarks.harness import Figure, main
 from headrace.engine import InputData, Scope
 from headrace.engine.logs import Channel
@@ -28,6 +26,7 @@ from headrace.run.folders import Folders
 from headrace.run.frames import encode
 from headrace.run.messages import ComputeTask, Outcome
 from headrace.run.steps.perform import perform
+from headrace.run.steps.worker_context import WorkerContext
 
 SIZES = (1, 7, 30, 64)
 ROWS = 1_000
@@ -55,7 +54,7 @@ class Worker:
 
     def __init__(self, root: Path, days: int) -> None:
         self._channel = Channel.open()
-        self.workshop = Workshop(Settings(Folders(str(root), str(root / ".headrace")), 2, 1, None), self._channel)
+        self.context = WorkerContext(Settings(Folders(str(root), str(root / ".headrace")), 2, 1, None), self._channel)
         self.keys = [(FIRST + dt.timedelta(days=day)).isoformat() for day in range(days)]
         self._orders = [self._delivered(day, key) for day, key in enumerate(self.keys)]
         self._columns = self._orders[0][1].columns[1:]
@@ -71,14 +70,14 @@ class Worker:
             f"SELECT {day * ROWS} + i AS order_id, 'c' || (i % 50) AS customer, i * 7919 % 99991 / 100 AS amount, DATE '{key}' AS day "
             f"FROM range({ROWS}) r(i)"
         )
-        staged, table = stage(self.workshop.session(ZONE), rows, table_name="orders", partition=key, table=None)
+        staged, table = stage(self.context.session(ZONE), rows, table_name="orders", partition=key, table=None)
         return FileRef(staged.path, lookup=Lookup.SAME), table
 
     def _batch(self) -> str:
         """All days in one file, as an attempt at all of them leaves them."""
         every = KeyExpression("CAST(day AS VARCHAR)", tuple(self.keys))
         rows = relation_sql([file for file, _ in self._orders], self._columns)
-        staged, _ = stage(self.workshop.session(ZONE), rows, table_name="orders", partition=every, table=None)
+        staged, _ = stage(self.context.session(ZONE), rows, table_name="orders", partition=every, table=None)
         return staged.path
 
     def _files(self, keys: tuple[str, ...], together: bool) -> tuple[FileRef, ...]:
@@ -99,13 +98,13 @@ class Worker:
             materialize="table", partition_column="day", table=known, evolve=False, checks=checks, on_fail="reject",
         )  # fmt: skip
         began = time.perf_counter()
-        outcome = perform(task, self.workshop)
+        outcome = perform(task, self.context)
         encode(outcome)
         taken = time.perf_counter() - began
         assert isinstance(outcome, Outcome)
         assert outcome.state == "staged", outcome.error
         assert outcome.staged is not None
-        (self.workshop.folders.lake / outcome.staged.path).unlink()
+        (self.context.folders.lake / outcome.staged.path).unlink()
         return taken, outcome
 
 

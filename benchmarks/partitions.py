@@ -15,8 +15,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from headrace.operations.desk import Desk, done
-
 from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
 from headrace.govern.audit import Actor, ActorType
@@ -24,6 +22,7 @@ from headrace.operations import demo_data
 from headrace.operations.demo_data import Fault
 from headrace.operations.performing import COMMANDS, Context, answer
 from headrace.operations.progress import Silent
+from headrace.operations.request_handler import RequestHandler, done
 from headrace.operations.run import RunArguments
 from headrace.operations.session import Session
 from headrace.run.leading import hold
@@ -115,13 +114,13 @@ def requests(folder: Path, count: int) -> list[float]:
     taken = []
     with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "benchmark"), now=session.now_given) as held:
         context = Context(session, held)
-        desk = Desk(context, answer)
+        handler = RequestHandler(context, answer)
         for n in range(-WARM_UP, count):
             key = (date(2013, 1, 1) + timedelta(days=n % DAYS_QUICK)).isoformat()
             asked = RunArguments(["by_carrier"], [], [key], None, None, again=True, reason="a benchmark")
             began = time.perf_counter()
             work: Any = COMMANDS["run"].do(context, asked, Silent())
-            document: Any = done(work, desk, Silent())
+            document: Any = done(work, handler, Silent())
             if n >= 0:
                 taken.append(1000 * (time.perf_counter() - began))
             if len(document.published) != 1:

@@ -45,7 +45,7 @@ LAYERS = {
     "write what ended": ("headrace.run.steps.publish:Batch.write",),
     "write what starts": ("headrace.store.queries.leading:start_attempts", "headrace.store.queries.leading:mark_partitions"),
     "audit trail": ("headrace.govern.audit:_text", "headrace.govern.audit:chain_hash"),
-    "encode and send": ("headrace.run.executors.hands:Worker.give", "headrace.run.executors.hands:Worker.flush"),
+    "encode and send": ("headrace.run.executors.worker_handles:Worker.give", "headrace.run.executors.worker_handles:Worker.flush"),
     "journal": ("headrace.run.deciding:Decisions._journal",),
     "sync of files": ("headrace.run.turning:make_durable",),
     "decode": ("headrace.run.frames:Inbox.feed",),
@@ -159,18 +159,17 @@ def lead(folder: Path, select: list[str], ready: Callable[[], None] = lambda: No
 
 def serve(folder: Path, sent: list[bytes]) -> tuple[float, float]:
     """What a worker does with the tasks that were sent: seconds, and the bytes of the answers."""
-    from headrace.run.steps.workshop import Workshop
-
     from headrace.run.steps.perform import perform
+    from headrace.run.steps.worker_context import WorkerContext
 
     session = Session.open(folder, "prod", None, "benchmark")
     folders = Folders.of(session.root, session.settings)
-    workshop = Workshop(worker_settings(folders, 2), Channel.open())
+    context = WorkerContext(worker_settings(folders, 2), Channel.open())
     decode: Any = frames._tasks.decode
-    perform(decode(sent[0][4:]), workshop)  # modules are loaded by the first
+    perform(decode(sent[0][4:]), context)  # modules are loaded by the first
     began, answered = time.perf_counter(), 0
     for message in sent:
-        answered += len(frames.encode(perform(decode(message[4:]), workshop)))
+        answered += len(frames.encode(perform(decode(message[4:]), context)))
     return time.perf_counter() - began, answered
 
 

@@ -26,7 +26,7 @@ import msgspec
 from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
 from headrace.connect import Found, SourceSchema
-from headrace.connect.files import look
+from headrace.connect.files import observe
 from headrace.connect.ingest import Prepared, prepare
 from headrace.connect.keep import keep
 from headrace.lake import Table
@@ -289,19 +289,19 @@ def many(folder: Path, *, quick: bool) -> list[Figure]:
     source = Source(
         name="many", owner="core", files="landing/{date:%Y-%m-%d}.csv", partition=PartitionSpec(grain=Grain.DAY), place=Place(file="")
     )
-    looks = []
+    observations = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        if len(look(folder, source, known={}).found) != count:
+        if len(observe(folder, source, known={}).found) != count:
             raise SystemExit("a look didn't find all files")
-        looks.append(time.perf_counter() - began)
+        observations.append(time.perf_counter() - began)
     began = time.perf_counter()
     document = run(folder, "run", "many", "--now", NOW)
     rate = count / (time.perf_counter() - began)
     if len(document["published"]) != count:
         raise SystemExit(f"{len(document['published'])} of {count} files were published")
     return [
-        Figure(name="look_at_10000_files", value=max(looks), unit="s", goal=2.0, runs=looks),
+        Figure(name="look_at_10000_files", value=max(observations), unit="s", goal=2.0, runs=observations),
         Figure(name="files_taken_in_per_second", value=rate, unit="/s", goal=100.0, compare=">=", runs=[rate]),
     ]
 

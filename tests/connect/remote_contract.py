@@ -100,8 +100,8 @@ class RemoteBench:
             now_us=time.time_ns() // 1000,
         )
 
-    def look(self, known: Mapping[str, tuple[str, str]] | None = None, wanted: Sequence[str] = ("*",)) -> tuple[Found, ...]:
-        return kind_of(self.remote.source).look(self.access, wanted, known or {}).found
+    def observe(self, known: Mapping[str, tuple[str, str]] | None = None, wanted: Sequence[str] = ("*",)) -> tuple[Found, ...]:
+        return kind_of(self.remote.source).observe(self.access, wanted, known or {}).found
 
     def fetch(self, found: Found, pinned: SourceSchema | None = None) -> Outcome:
         """One delivery from the source to its rows."""
@@ -116,7 +116,7 @@ class RemoteBench:
         return self.bench.read(result)
 
     def take(self, pinned: SourceSchema | None = None) -> Outcome:
-        (found,) = self.look()
+        (found,) = self.observe()
         return self.fetch(found, pinned)
 
     def pinned(self) -> SourceSchema:
@@ -189,12 +189,12 @@ class RemoteContract:
     def test_what_hasnt_changed_isnt_found_again(self, far: RemoteBench) -> None:
         """Would catch: a source that is read anew at every look; only kinds that know versions are asked to tell."""
         far.remote.fill(ROWS)
-        (found,) = far.look()
+        (found,) = far.observe()
         if not found.version:
             pytest.skip("this source says nothing of its version")
-        assert far.look({"*": (found.path, found.version)}) == ()
+        assert far.observe({"*": (found.path, found.version)}) == ()
         far.remote.fill(made(3))
-        (again,) = far.look({"*": (found.path, found.version)})
+        (again,) = far.observe({"*": (found.path, found.version)})
         assert again.version != found.version
 
     # -- what has changed is held
@@ -219,7 +219,7 @@ class RemoteContract:
     def test_bad_bytes_are_refused(self, far: RemoteBench) -> None:
         """Would catch: noise that is parsed into rows, or an error that escapes."""
         schema = far.pinned()
-        (found,) = far.look()
+        (found,) = far.observe()
         far.remote.spoil()
         try:
             outcome = far.fetch(found, schema)
@@ -232,9 +232,9 @@ class RemoteContract:
     def test_a_refused_secret_is_access_denied_and_isnt_repeated(self, far: RemoteBench) -> None:
         """Would catch: a wrong password tried for hours (and locked), or shown in a message."""
         far.remote.fill(ROWS)
-        (found,) = far.look()
+        (found,) = far.observe()
         far.remote.forbid()
-        for asked in (far.look, lambda: far.fetch(found)):
+        for asked in (far.observe, lambda: far.fetch(found)):
             with pytest.raises(Unavailable) as caught:
                 asked()
             assert caught.value.code == "access_denied"
@@ -244,9 +244,9 @@ class RemoteContract:
     def test_a_source_that_is_down_is_unavailable_and_comes_back(self, far: RemoteBench) -> None:
         """Would catch: a connection refused that is taken for `nothing there`, so that nobody is told."""
         far.remote.fill(ROWS)
-        (found,) = far.look()
+        (found,) = far.observe()
         far.remote.go_away()
-        for asked in (far.look, lambda: far.fetch(found)):
+        for asked in (far.observe, lambda: far.fetch(found)):
             with pytest.raises(Unavailable) as caught:
                 asked()
             assert caught.value.code == "source_unavailable"
@@ -259,7 +259,7 @@ class RemoteContract:
     def test_a_source_that_goes_away_in_the_middle(self, far: RemoteBench) -> None:
         """Would catch: half a result published as a whole one."""
         far.remote.fill(made(3 * far.remote.page_size))
-        (found,) = far.look()
+        (found,) = far.observe()
         far.remote.break_off()
         with pytest.raises(Unavailable) as caught:
             far.fetch(found)
@@ -273,14 +273,14 @@ class RemoteContract:
         """Would catch: a source given up because it asked for a moment's patience."""
         far.remote.fill(ROWS)
         far.remote.limit_rate()
-        (found,) = far.look()
+        (found,) = far.observe()
         far.remote.limit_rate()
         assert rows_of(far.fetch(found)) == as_tuples(ROWS)
 
     def test_a_page_delivered_twice_is_noticed(self, far: RemoteBench) -> None:
         """Would catch: an endless loop, and rows that are counted twice."""
         far.remote.fill(made(3 * far.remote.page_size))
-        (found,) = far.look()
+        (found,) = far.observe()
         far.remote.repeat()
         outcome = far.fetch(found)
         assert isinstance(outcome, Unreadable), outcome
@@ -290,7 +290,7 @@ class RemoteContract:
         """Would catch: a fetch that trips over what a killed one left, or a half file that is taken for a whole one."""
         rows = made(3 * far.remote.page_size)
         far.remote.fill(rows)
-        (found,) = far.look()
+        (found,) = far.observe()
         far.remote.hang()
         killed = _fetching(far, found)
         _wait_until(lambda: far.left() != [] or killed.poll() is not None)

@@ -20,7 +20,7 @@ from http_server_lab import Asked, Reply, Server, http_date, reply
 from headrace.connect import http as http_kind
 from headrace.connect import http_client
 from headrace.connect.arrival import claimed
-from headrace.connect.deliveries import CannotRead, Found, Look
+from headrace.connect.deliveries import CannotRead, Found, Observation
 from headrace.connect.http_rate import Gate, NotYet
 from headrace.connect.http_records import records_in
 from headrace.connect.http_request import on_same_server, with_query
@@ -62,8 +62,8 @@ class Far:
         now = time.time_ns() // 1000
         return Access(source=source, connection={}, secrets=Secrets(self.bench.root), temporary=self.bench.temporary, now_us=now)
 
-    def look(self, source: Source, wanted: list[str] | None = None, known: dict[str, tuple[str, str]] | None = None) -> Look:
-        return kind_of(source).look(self.access(source), wanted or ["*"], known or {})
+    def observe(self, source: Source, wanted: list[str] | None = None, known: dict[str, tuple[str, str]] | None = None) -> Observation:
+        return kind_of(source).observe(self.access(source), wanted or ["*"], known or {})
 
     def fetch(self, source: Source, key: str = "*") -> tuple[str, bytes]:
         """The name and the bytes."""
@@ -237,7 +237,7 @@ def test_a_server_that_hangs(far: Far, server: Server) -> None:
     """Would catch: a worker that waits for ever."""
     server.answers["/x"] = Reply(hang=True)
     assert "in time" in str(unavailable(lambda: far.get("/x", timeout="1s")))
-    assert "in time" in str(unavailable(lambda: far.look(far.source("/x", {"timeout": "1s"}))))
+    assert "in time" in str(unavailable(lambda: far.observe(far.source("/x", {"timeout": "1s"}))))
 
 
 def test_something_that_isnt_http(far: Far, server: Server) -> None:
@@ -266,7 +266,7 @@ def test_a_web_page_with_200(far: Far, server: Server, kind: str, body: str) -> 
 def test_what_a_status_means(far: Far, server: Server, status: int, code: str, transient: bool) -> None:
     """Would catch: a refusal that is repeated, and an overload that isn't."""
     server.answers["/x"] = reply("{}", status=status)
-    for work in (lambda: far.get("/x"), lambda: far.look(far.source("/x", {}))):
+    for work in (lambda: far.get("/x"), lambda: far.observe(far.source("/x", {}))):
         unavailable(work, code, transient=transient)
 
 
@@ -275,7 +275,7 @@ def test_a_server_that_refuses_for_ever_is_left_alone(far: Far, server: Server, 
     monkeypatch.setattr(http_client, "WAITED_SECONDS_MAX", 0.15)
     monkeypatch.setattr(http_client, "THROTTLED_SECONDS", 0.05)
     server.answers["/x"] = reply("{}", status=429)
-    for work in (lambda: far.get("/x"), lambda: far.look(far.source("/x", {}))):
+    for work in (lambda: far.get("/x"), lambda: far.observe(far.source("/x", {}))):
         assert unavailable(work).throttled
     assert server.count("/x") < 20
 
@@ -303,7 +303,7 @@ def test_a_pause_is_told_by_the_stores_clock(far: Far, server: Server) -> None:
     source = far.source("/x", {})
     access = msgspec.structs.replace(far.access(source), now_us=FEBRUARY_2013_US)
     for said in ("left alone until 2013-02-14 12:30:", "asked again from 2013-02-14 12:"):
-        assert said in str(unavailable(lambda: kind_of(source).look(access, ["*"], {})))
+        assert said in str(unavailable(lambda: kind_of(source).observe(access, ["*"], {})))
 
 
 def test_a_pause_is_not_cut_short_by_a_wall_clock_that_jumps(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,9 +350,9 @@ def test_a_slow_rate_is_waited_for_by_a_fetch_and_ends_a_look(far: Far, server: 
     monkeypatch.setattr(http_kind, "LOOK_PATIENCE", 0.2)
     server.answers["/x"] = reply("[]")
     http = {"rate_limit": "1/s", "params": {"day": "{date:%Y-%m-%d}"}}
-    look = far.look(far.source("/x", http, Grain.DAY), ["2026-03-01", "2026-03-02"])
-    assert [one.partition for one in look.found] == ["2026-03-01"]
-    assert [note.code for note in look.notes] == ["look_not_finished"]
+    observation = far.observe(far.source("/x", http, Grain.DAY), ["2026-03-01", "2026-03-02"])
+    assert [one.partition for one in observation.found] == ["2026-03-01"]
+    assert [note.code for note in observation.notes] == ["look_not_finished"]
     began = time.monotonic()
     far.get("/x", Grain.DAY, "2026-03-01", **http)
     assert time.monotonic() - began > 0.5
@@ -370,8 +370,8 @@ def test_a_look_reads_no_body_and_sees_what_isnt_there_yet(far: Far, server: Ser
 
     server.answers["/x"] = answer
     source = far.source("/x", {"params": {"day": "{date:%Y-%m-%d}"}}, Grain.DAY)
-    look = far.look(source, list(days))
-    assert [(one.partition, one.version) for one in look.found] == [("2026-03-01", 'etag "1"'), ("2026-03-04", 'etag "1"')]
+    observation = far.observe(source, list(days))
+    assert [(one.partition, one.version) for one in observation.found] == [("2026-03-01", 'etag "1"'), ("2026-03-04", 'etag "1"')]
     assert len({one.connection for one in server.asked}) == 1, "the connection is kept"
 
 
@@ -387,22 +387,22 @@ def test_a_conditional_request_costs_the_server_nothing(far: Far, server: Server
 
     server.answers["/x"] = answer
     source = far.source("/x", {})
-    (found,) = far.look(source).found
-    assert far.look(source, known={"*": (found.path, found.version)}).found == ()
-    assert far.look(source, known={"*": (found.path, 'etag "older"')}).found != ()
+    (found,) = far.observe(source).found
+    assert far.observe(source, known={"*": (found.path, found.version)}).found == ()
+    assert far.observe(source, known={"*": (found.path, 'etag "older"')}).found != ()
 
 
 def test_an_etag_of_a_page_isnt_taken_for_that_of_all_pages(far: Far, server: Server) -> None:
     """Would catch: rows on later pages that nobody reads, because the first page hasn't changed."""
     server.answers["/x"] = reply("[]", ETag='"a"')
-    (found,) = far.look(far.source("/x", {"page": {"by": "page"}})).found
+    (found,) = far.observe(far.source("/x", {"page": {"by": "page"}})).found
     assert found.version == ""
 
 
 def test_a_last_modified_in_the_future_counts_as_now(far: Far, server: Server) -> None:
     """Would catch: a server's clock that makes deliveries arrive tomorrow."""
     server.answers["/x"] = reply("[]", Last_Modified=http_date(time.time() + 90_000))
-    (found,) = far.look(far.source("/x", {})).found
+    (found,) = far.observe(far.source("/x", {})).found
     now = time.time_ns() // 1000
     assert found.modified_us > now and claimed(found.modified_us, now) == now
 
@@ -411,7 +411,7 @@ def test_a_last_modified_in_the_future_counts_as_now(far: Far, server: Server) -
 def test_a_last_modified_that_is_no_date(far: Far, server: Server, said: str) -> None:
     """Would catch: a look that fails over a header that nobody needs."""
     server.answers["/x"] = reply("[]", Last_Modified=said)
-    assert len(far.look(far.source("/x", {})).found) == 1
+    assert len(far.observe(far.source("/x", {})).found) == 1
 
 
 def test_intervals_that_never_come_dont_hide_new_ones(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,18 +427,18 @@ def test_intervals_that_never_come_dont_hide_new_ones(far: Far, server: Server, 
 
     server.answers["/x"] = answer
     wanted = [f"2026-{month:02}-{day:02}" for month in range(1, 5) for day in range(1, 29)]
-    look = far.look(far.source("/x", {"params": {"day": "{date:%Y-%m-%d}"}}, Grain.DAY), wanted)
-    assert "2026-04-28" in [one.partition for one in look.found]
-    assert [note.code for note in look.notes] == ["look_not_finished"]
+    observation = far.observe(far.source("/x", {"params": {"day": "{date:%Y-%m-%d}"}}, Grain.DAY), wanted)
+    assert "2026-04-28" in [one.partition for one in observation.found]
+    assert [note.code for note in observation.notes] == ["look_not_finished"]
 
 
 def test_what_was_found_before_a_server_fails_isnt_lost(far: Far, server: Server) -> None:
     """Would catch: a whole look thrown away because its last request failed."""
     server.answers["/x"] = lambda asked: reply("[]", status=200 if asked.one("day") == "2026-03-01" else 500)
     source = far.source("/x", {"params": {"day": "{date:%Y-%m-%d}"}}, Grain.DAY)
-    look = far.look(source, ["2026-03-01", "2026-03-02"])
-    assert [one.partition for one in look.found] == ["2026-03-01"]
-    assert [note.code for note in look.notes] == ["source_unavailable"]
+    observation = far.observe(source, ["2026-03-01", "2026-03-02"])
+    assert [one.partition for one in observation.found] == ["2026-03-01"]
+    assert [note.code for note in observation.notes] == ["source_unavailable"]
 
 
 # -- intervals, posts, files

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from headrace.connect.arrival import arrival, claimed
-from headrace.connect.deliveries import CannotRead, Found, Look
-from headrace.connect.files import NOTES_MAX, look
+from headrace.connect.deliveries import CannotRead, Found, Observation
+from headrace.connect.files import NOTES_MAX, observe
 from headrace.connect.keep import ChangedWhileRead, keep
 from headrace.connect.pattern import compile_pattern
 from headrace.model import Complete, Grain, NotBuilt, PartitionSpec, Place, ProjectError, Source
@@ -39,11 +39,11 @@ def put(root: Path, path: str, data: bytes = b"a,b\n1,2\n", *, age: float = 3600
     return file
 
 
-def seen(root: Path, one: Source, **known: tuple[int, int]) -> Look:
-    return look(root, one, known=known, now_us=NOW)
+def seen(root: Path, one: Source, **known: tuple[int, int]) -> Observation:
+    return observe(root, one, known=known, now_us=NOW)
 
 
-def keys(result: Look) -> list[str]:
+def keys(result: Observation) -> list[str]:
     return [found.partition for found in result.found]
 
 
@@ -89,14 +89,14 @@ NOT_MATCHING = ["x_2013-2-11.csv", "x_2013-02-11.csv.bak", "ax_2013-02-11.csv", 
 def test_names_match_strictly(tmp_path: Path, name: str) -> None:
     """Would catch: half-copied, hidden and merely similar files ingested."""
     put(tmp_path, f"landing/{name}")
-    assert seen(tmp_path, source("landing/x_{date:%Y-%m-%d}.csv")) == Look()
+    assert seen(tmp_path, source("landing/x_{date:%Y-%m-%d}.csv")) == Observation()
 
 
 @pytest.mark.parametrize("name", ["x_2013-02-11.csv.part", ".x_2013-02-11.csv", "~x_2013-02-11.csv", "x_2013-02-11.csv.tmp"])
 def test_unfinished_files_do_not_match_a_star(tmp_path: Path, name: str) -> None:
     """Would catch: a wildcard that takes what a copying program is still writing."""
     put(tmp_path, f"landing/{name}")
-    assert seen(tmp_path, source("landing/*x_{date:%Y-%m-%d}*")) == Look()
+    assert seen(tmp_path, source("landing/*x_{date:%Y-%m-%d}*")) == Observation()
 
 
 @pytest.mark.parametrize(("pattern", "grain", "name"), [
@@ -129,7 +129,7 @@ def test_patterns_that_cannot_be_used(pattern: str, grain: Grain | None) -> None
 def test_a_source_without_files_is_not_looked_at_here() -> None:
     """Would catch: a source of another kind that silently finds nothing."""
     with pytest.raises(NotBuilt):
-        look(Path("/nonexistent"), Source(name="s", owner="o", place=Place(file="x")), known={})
+        observe(Path("/nonexistent"), Source(name="s", owner="o", place=Place(file="x")), known={})
 
 
 @pytest.mark.parametrize(("pattern", "grain", "path", "key"), [
@@ -155,15 +155,15 @@ def test_only_new_and_changed_files_are_found(tmp_path: Path) -> None:
     first = seen(tmp_path, one)
     assert keys(first) == ["2013-02-11", "2013-02-12", "2013-02-13"]
     known = {found.path: (found.size_bytes, found.modified_us) for found in first.found}
-    assert look(tmp_path, one, known=known, now_us=NOW) == Look(seen=3)
+    assert observe(tmp_path, one, known=known, now_us=NOW) == Observation(seen=3)
     put(tmp_path, "landing/x_2013-02-12.csv", b"a,b\n1,3\n", age=1800)
     put(tmp_path, "landing/x_2013-02-13.csv", b"a,b\n1,2\n3,4\n")
-    assert keys(look(tmp_path, one, known=known, now_us=NOW)) == ["2013-02-12", "2013-02-13"]
+    assert keys(observe(tmp_path, one, known=known, now_us=NOW)) == ["2013-02-12", "2013-02-13"]
 
 
 def test_no_folder_yet(tmp_path: Path) -> None:
     """Would catch: an error for a vendor that hasn't delivered anything."""
-    assert seen(tmp_path, source("landing/x_{date:%Y-%m-%d}.csv")) == Look()
+    assert seen(tmp_path, source("landing/x_{date:%Y-%m-%d}.csv")) == Observation()
 
 
 def test_two_files_for_one_interval_are_reported_and_not_guessed(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_two_files_for_one_interval_are_reported_and_not_guessed(tmp_path: Path)
     assert keys(result) == ["2013-02-12"]
     assert [note.code for note in result.notes] == ["several_deliveries"]
     assert "x_2013-02-11.csv, landing/x_2013-02-11.csv.gz" in result.notes[0].message
-    taken = look(tmp_path, one, known={"landing/x_2013-02-11.csv": (1, 1)}, now_us=NOW)
+    taken = observe(tmp_path, one, known={"landing/x_2013-02-11.csv": (1, 1)}, now_us=NOW)
     assert [found.path for found in taken.found] == ["landing/x_2013-02-11.csv", "landing/x_2013-02-12.csv"]
     assert "only landing/x_2013-02-11.csv" in taken.notes[0].message
 
@@ -192,11 +192,11 @@ def test_an_interval_of_several_files_is_one_delivery(tmp_path: Path) -> None:
     assert [part.path for part in found.parts] == ["landing/x_2013-02-11_a.csv", "landing/x_2013-02-11_b.csv"]
     assert [(note.code, note.message) for note in result.notes] == [("delivery_incomplete", "2013-02-12: 1 of 2 files")]
     known = {found.path: (found.size_bytes, found.modified_us)}
-    assert look(tmp_path, two, known=known, now_us=NOW).found == ()
+    assert observe(tmp_path, two, known=known, now_us=NOW).found == ()
     put(tmp_path, "landing/x_2013-02-11_b.csv", b"a,b\n3,4\n5,6\n", age=1800)
-    assert len(look(tmp_path, two, known=known, now_us=NOW).found) == 1
+    assert len(observe(tmp_path, two, known=known, now_us=NOW).found) == 1
     put(tmp_path, "landing/x_2013-02-11_c.csv")
-    third = look(tmp_path, two, known=known, now_us=NOW)
+    third = observe(tmp_path, two, known=known, now_us=NOW)
     assert third.found == ()
     assert "several_deliveries" in [note.code for note in third.notes]
 
@@ -275,11 +275,11 @@ def test_a_folder_that_had_files_and_is_gone(tmp_path: Path) -> None:
     declared = source("landing/x_{date:%Y-%m-%d}.csv")
     assert seen(tmp_path, declared).unlisted is None, "nothing was ever there"
     had = {"landing/x_2013-01-01.csv": (1, 1)}
-    gone = look(tmp_path, declared, known=had)
+    gone = observe(tmp_path, declared, known=had)
     assert gone.unlisted is not None
     assert gone.unlisted.message == "landing isn't there any more"
     (tmp_path / "landing").write_text("")
-    replaced = look(tmp_path, declared, known=had)
+    replaced = observe(tmp_path, declared, known=had)
     assert replaced.unlisted is not None
     assert replaced.unlisted.message == "landing isn't a folder any more"
 
@@ -298,7 +298,7 @@ def test_10_000_files_are_looked_at_in_one_listing(tmp_path: Path) -> None:
         (landing / f"x_{1900 + number // 336:04}-{number // 28 % 12 + 1:02}-{number % 28 + 1:02}.csv").touch()
     one = source("landing/x_{date:%Y-%m-%d}.csv")
     started = time.perf_counter()
-    result = look(tmp_path, one, known={}, now_us=time.time_ns() // 1000 + 3600 * SECOND)
+    result = observe(tmp_path, one, known={}, now_us=time.time_ns() // 1000 + 3600 * SECOND)
     assert len(result.found) == 10_000
     assert time.perf_counter() - started < 3
 
@@ -359,11 +359,11 @@ def test_a_writer_at_work_is_waited_for(tmp_path: Path) -> None:
             writer.stdin.write(f"{number},{number}\n")
             writer.stdin.flush()
             assert writer.stdout.readline() == "written\n"
-            result = look(tmp_path, one, known={})
+            result = observe(tmp_path, one, known={})
             assert result.found == ()
             assert 0 < result.wait_seconds <= 1
         writer.stdin.close()
-    assert keys(look(tmp_path, one, known={}, now_us=time.time_ns() // 1000 + 2 * SECOND)) == ["2013-02-11"]
+    assert keys(observe(tmp_path, one, known={}, now_us=time.time_ns() // 1000 + 2 * SECOND)) == ["2013-02-11"]
 
 
 @pytest.mark.parametrize("marker", ["x_2013-02-11.csv.done", "x_2013-02-11.done"])
@@ -371,7 +371,7 @@ def test_a_marker_says_when(tmp_path: Path, marker: str) -> None:
     """Would catch: a file taken before its marker, the marker taken for a delivery, a rewritten file taken by its old marker."""
     one = source("landing/x_{date:%Y-%m-%d}*", complete=Complete(marker=".done"))
     put(tmp_path, "landing/x_2013-02-11.csv", b"half", age=10)
-    assert seen(tmp_path, one) == Look(seen=1)
+    assert seen(tmp_path, one) == Observation(seen=1)
     put(tmp_path, f"landing/{marker}", b"", age=9)
     assert [found.path for found in seen(tmp_path, one).found] == ["landing/x_2013-02-11.csv"]
     put(tmp_path, "landing/x_2013-02-11.csv", b"half of the next", age=0.5)

@@ -94,7 +94,7 @@ def test_what_a_server_says_is_understood(
     monkeypatch.setenv("REMOTE_SECRET", CANARY)
     far = _far(bench, f"mysql://loader@127.0.0.1:{say(code, 'no, loader')}/shop")
     with pytest.raises(Unavailable) as caught:
-        far.look()
+        far.observe()
     assert (caught.value.code, caught.value.transient) == (meaning, transient)
     assert "no, loader" in str(caught.value) and CANARY not in str(caught.value)
 
@@ -106,7 +106,7 @@ def test_nobody_there(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(Unavailable) as caught:
-        _far(bench, f"mysql://loader@127.0.0.1:{port}/shop").look()
+        _far(bench, f"mysql://loader@127.0.0.1:{port}/shop").observe()
     assert (caught.value.code, caught.value.transient) == ("source_unavailable", True)
 
 
@@ -153,9 +153,9 @@ def test_rows_of_a_real_server(bench: Workbench, monkeypatch: pytest.MonkeyPatch
     far.remote.source = msgspec.structs.replace(  # type: ignore[misc]
         ORDERS, connector={"connection": "far", "table": "orders", "cursor": "id"}, partition=PartitionSpec(by_delivery=True)
     )
-    (found,) = far.look()
+    (found,) = far.observe()
     taken = far.fetch(found)
     assert isinstance(taken, Taken)
     assert taken.types() == {"id": "UBIGINT", "amount": "DECIMAL(12,2)", "who": "VARCHAR", "at": "TIMESTAMP", "raw": "BLOB"}
     assert sorted(map(str, taken.column("amount"))) == ["-1.50", "2.00"] and sorted(taken.column("id")) == [1, 2**64 - 1]
-    assert far.look({"*": (found.path, found.version)}) == ()
+    assert far.observe({"*": (found.path, found.version)}) == ()

@@ -113,7 +113,7 @@ class TestPostgresqlCursors(RemoteContract):
     def test_no_rows(self, far: RemoteBench) -> None:
         """Would catch: a delivery of nothing at every look."""
         far.remote.fill([])
-        assert far.look() == ()
+        assert far.observe() == ()
 
 
 class Bank:
@@ -192,7 +192,7 @@ def test_an_interval_is_that_of_the_sources_zone(bank: Bank) -> None:
         "insert into t values (1, '2013-03-10 04:59:59Z'), (2, '2013-03-10 05:00Z'), (3, '2013-03-11 03:59:59Z'), (4, '2013-03-11 04:00Z')",
     )
     far = bank.far(DAYS, "America/New_York", table="t")
-    found = {one.partition: far.fetch(one) for one in far.look(wanted=["2013-03-09", "2013-03-10", "2013-03-11"])}
+    found = {one.partition: far.fetch(one) for one in far.observe(wanted=["2013-03-09", "2013-03-10", "2013-03-11"])}
     assert {key: [row[0] for row in taken.rows] for key, taken in found.items()} == {  # type: ignore[union-attr]
         "2013-03-09": [1], "2013-03-10": [2, 3], "2013-03-11": [4],
     }  # fmt: skip
@@ -206,7 +206,7 @@ def test_any_column_of_time_cuts_days(bank: Bank, kind: str) -> None:
         "insert into t select n, timestamp '2024-01-01 00:00' + n * interval '1 day' from generate_series(0, 3) n",
     )
     far = bank.far(DAYS, table="t")
-    (found,) = far.look(wanted=["2024-01-03"])
+    (found,) = far.observe(wanted=["2024-01-03"])
     taken = far.fetch(found)
     assert isinstance(taken, Taken) and [row[0] for row in taken.rows] == [2]
 
@@ -219,7 +219,7 @@ def test_other_grains(bank: Bank, grain: Grain, keys: list[str]) -> None:
         "insert into t values (0, '2013-11-03 05:30Z'), (1, '2013-11-03 06:30Z'), (2, '2013-11-01 03:59Z'), (3, '2013-11-01 04:00Z')",
     )
     far = bank.far(PartitionSpec(grain=grain, column="at"), "America/New_York", table="t", cursor="n")
-    rows = [sorted(row[0] for row in far.fetch(found).rows) for found in far.look(wanted=keys)]  # type: ignore[union-attr]
+    rows = [sorted(row[0] for row in far.fetch(found).rows) for found in far.observe(wanted=keys)]  # type: ignore[union-attr]
     assert rows == ([[0], [1]] if grain is Grain.HOUR else [[2], [0, 1, 3]])
 
 
@@ -231,17 +231,17 @@ def test_changed_rows_make_another_version(bank: Bank) -> None:
     )
     far = bank.far(DAYS, table="t", cursor="changed")
     wanted = [f"2024-01-0{day}" for day in (1, 3, 2, 5)]
-    first = {one.partition: one for one in far.look(wanted=wanted)}
+    first = {one.partition: one for one in far.observe(wanted=wanted)}
     assert {key: msgspec.json.decode(one.version) for key, one in first.items()} == {
         "2024-01-01": ["2024-02-01 00:00:09+00", 3], "2024-01-02": ["2024-02-01 00:00:07+00", 3], "2024-01-03": ["2024-02-01 00:00:08+00", 3],
         "2024-01-05": [None, 0],
     }  # fmt: skip
     known = {key: (one.path, one.version) for key, one in first.items()}
-    assert far.look(known, wanted) == ()
+    assert far.observe(known, wanted) == ()
     bank.run(
         "update t set changed = '2024-03-01Z' where n = 1", "delete from t where n = 2", "insert into t values (10, '2024-01-05', null)"
     )
-    assert {one.partition for one in far.look(known, wanted)} == {"2024-01-02", "2024-01-03", "2024-01-05"}
+    assert {one.partition for one in far.observe(known, wanted)} == {"2024-01-02", "2024-01-03", "2024-01-05"}
 
 
 def test_a_query_is_asked_for_its_interval(bank: Bank) -> None:
@@ -252,7 +252,7 @@ def test_a_query_is_asked_for_its_interval(bank: Bank) -> None:
     )
     query = "select n, n % 2 as odd, name from t where at >= $partition_start and at < $partition_end and name like '50%' -- $partition_end; )\n;"
     far = bank.far(PartitionSpec(grain=Grain.DAY), query=query, cursor="n")
-    (found,) = far.look(wanted=["2024-01-02"])
+    (found,) = far.observe(wanted=["2024-01-02"])
     assert msgspec.json.decode(found.version) == ["2", 1]
     taken = far.fetch(found)
     assert isinstance(taken, Taken) and taken.rows == [(2, 0, "50% y")]
@@ -265,14 +265,14 @@ def test_increments_join_without_a_gap_and_without_a_row_twice(bank: Bank) -> No
     """Would catch: rows that arrive between look and fetch read twice, or never."""
     bank.run("create table t (n bigint, x text)", "insert into t select n, 'a' from generate_series(1, 5) n")
     far = bank.far(BY_DELIVERY, table="t", cursor="n")
-    (first,) = far.look()
+    (first,) = far.observe()
     bank.run("insert into t select n, 'b' from generate_series(6, 8) n")
     taken = far.fetch(first)
     assert isinstance(taken, Taken) and sorted(row[0] for row in taken.rows) == [1, 2, 3, 4, 5]
-    (second,) = far.look({"*": (first.path, first.version)})
+    (second,) = far.observe({"*": (first.path, first.version)})
     taken = far.fetch(second)
     assert isinstance(taken, Taken) and sorted(row[0] for row in taken.rows) == [6, 7, 8]
-    assert far.look({"*": (second.path, second.version)}) == ()
+    assert far.observe({"*": (second.path, second.version)}) == ()
 
 
 HOSTILE = "a\"b%s'; drop table t; --"
@@ -291,8 +291,8 @@ def test_a_hostile_cursor_is_a_value(bank: Bank) -> None:
     """Would catch: the highest value of a column pasted into the next statement."""
     bank.run("create table t (k text)", "insert into t values ('x''); drop table t; --%s')")
     far = bank.far(BY_DELIVERY, table="t", cursor="k")
-    (first,) = far.look()
-    assert far.look({"*": (first.path, first.version)}) == ()
+    (first,) = far.observe()
+    assert far.observe({"*": (first.path, first.version)}) == ()
     assert len(far.fetch(first).rows) == 1  # type: ignore[union-attr]
 
 
@@ -323,7 +323,7 @@ def test_what_is_gone_is_told_without_our_statement(bank: Bank, connector: dict[
     """Would catch: an incident called `relation … does not exist LINE 1: ...end end,`, after a statement that nobody wrote."""
     bank.run("create table t (n int)")
     with pytest.raises(Unavailable) as caught:
-        bank.far(BY_DELIVERY, **{"cursor": "n", **connector}).look()
+        bank.far(BY_DELIVERY, **{"cursor": "n", **connector}).observe()
     assert str(caught.value) == said
 
 
@@ -333,7 +333,7 @@ def test_a_table_that_may_not_be_read_is_access_denied(bench: Workbench, remote:
     remote.fill([{"id": 1}])
     remote.database.execute(f"revoke pg_read_all_data from {remote.role}")
     with pytest.raises(Unavailable) as caught:
-        RemoteBench(bench, remote).look()
+        RemoteBench(bench, remote).observe()
     assert (caught.value.code, caught.value.transient) == ("access_denied", False)
 
 

@@ -190,13 +190,13 @@ def test_names_say_the_interval(bench: Workbench, remote: S3Remote) -> None:
         remote.put(key, b"id\n1\n")
     _dated(remote, "in/{date:%Y/%m/orders_%d}.csv")
     far = RemoteBench(bench, remote)
-    found = {one.partition: one for one in far.look()}
+    found = {one.partition: one for one in far.observe()}
     assert sorted(found) == ["2024-01-02", "2024-01-03"]
     assert found["2024-01-02"].path == f"s3://{BUCKET}/in/2024/01/orders_02.csv"
     known = {key: (one.path, one.version) for key, one in found.items()}
-    assert far.look(known) == ()
+    assert far.observe(known) == ()
     remote.put("in/2024/01/orders_03.csv", b"id\n2\n")
-    (again,) = far.look(known)
+    (again,) = far.observe(known)
     taken = far.fetch(again)
     assert isinstance(taken, Taken) and taken.rows == [(2,)]
 
@@ -206,11 +206,11 @@ def test_two_files_for_one_interval_are_said(bench: Workbench, remote: S3Remote)
     _dated(remote, "in/*_{date:%Y-%m-%d}.csv")
     remote.put("in/a_2024-01-02.csv", b"id\n1\n")
     far = RemoteBench(bench, remote)
-    (first,) = far.look()
+    (first,) = far.observe()
     remote.put("in/b_2024-01-02.csv", b"id\n2\n")
-    assert far.look() == ()
+    assert far.observe() == ()
     remote.put("in/a_2024-01-02.csv", b"id\n3\n")
-    (again,) = far.look({"2024-01-02": (first.path, first.version)})
+    (again,) = far.observe({"2024-01-02": (first.path, first.version)})
     assert again.path == first.path
 
 
@@ -220,7 +220,7 @@ def test_more_objects_than_a_listing_holds(bench: Workbench, remote: S3Remote) -
     for n in range(1_002):
         remote.put(f"in/{n:04}.csv", b"id\n1\n")
     remote.files, remote.partition = f"s3://{BUCKET}/in/{{key}}.csv", PartitionSpec(key="shop")
-    assert len(RemoteBench(bench, remote).look()) == 1_002
+    assert len(RemoteBench(bench, remote).observe()) == 1_002
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_what_leads_back_to_this_machine_is_refused(bench: Workbench, remote: S3
     """Would catch: a declaration that reads any file of the machine by the name of a URL."""
     remote.files = files
     with pytest.raises(Unavailable) as caught:
-        RemoteBench(bench, remote).look()
+        RemoteBench(bench, remote).observe()
     assert (caught.value.code, caught.value.transient) == ("configuration_error", False)
 
 
@@ -238,5 +238,5 @@ def test_a_connection_that_isnt_understood(bench: Workbench, remote: S3Remote) -
     """Would catch: a misspelt option that is tried again for hours."""
     remote.options = {"kee": "reader"}
     with pytest.raises(Unavailable) as caught:
-        RemoteBench(bench, remote).look()
+        RemoteBench(bench, remote).observe()
     assert (caught.value.code, caught.value.transient) == ("configuration_error", False)

@@ -119,7 +119,7 @@ class TestSqliteCursors(RemoteContract):
     def test_no_rows(self, far: RemoteBench) -> None:
         """Would catch: a delivery of nothing at every look."""
         far.remote.fill([])
-        assert far.look() == ()
+        assert far.observe() == ()
 
 
 class _Given:
@@ -206,7 +206,7 @@ def test_intervals_of_text_and_of_seconds(erp: sqlite3.Connection, far: Far, zon
     erp.execute("create table t (n integer, at)")
     erp.executemany("insert into t values (?, ?)", enumerate(values))
     bench = far(PartitionSpec(grain=Grain.DAY, column="at"), zone, table="t")
-    (found,) = bench.look(wanted=["2013-03-10"])
+    (found,) = bench.observe(wanted=["2013-03-10"])
     taken = bench.fetch(found)
     assert isinstance(taken, Taken) and sorted(row[0] for row in taken.rows) == [1, 2]
 
@@ -217,16 +217,16 @@ def test_changed_rows_make_another_version(erp: sqlite3.Connection, far: Far) ->
     erp.executemany("insert into t values (?, ?, ?)", [(n, f"2024-01-0{1 + n % 3}", f"2024-02-0{n} 00:00:00") for n in range(1, 10)])
     bench = far(PartitionSpec(grain=Grain.DAY, column="at"), table="t", cursor="changed")
     wanted = ["2024-01-01", "2024-01-03", "2024-01-09"]
-    first = {one.partition: one for one in bench.look(wanted=wanted)}
+    first = {one.partition: one for one in bench.observe(wanted=wanted)}
     assert [msgspec.json.decode(one.version) for one in first.values()] == [
         ["2024-02-09 00:00:00", 3],
         ["2024-02-08 00:00:00", 3],
         [None, 0],
     ]
     known = {key: (one.path, one.version) for key, one in first.items()}
-    assert bench.look(known, wanted) == ()
+    assert bench.observe(known, wanted) == ()
     erp.execute("update t set changed = '2024-03-01' where at = '2024-01-03'")
-    assert [one.partition for one in bench.look(known, wanted)] == ["2024-01-03"]
+    assert [one.partition for one in bench.observe(known, wanted)] == ["2024-01-03"]
 
 
 def test_increments_join_without_a_gap_and_without_a_row_twice(erp: sqlite3.Connection, far: Far) -> None:
@@ -234,9 +234,9 @@ def test_increments_join_without_a_gap_and_without_a_row_twice(erp: sqlite3.Conn
     erp.execute("create table t (n integer)")
     erp.executemany("insert into t values (?)", [(n,) for n in range(5)])
     bench = far(PartitionSpec(by_delivery=True), table="t", cursor="n")
-    (first,) = bench.look()
+    (first,) = bench.observe()
     erp.executemany("insert into t values (?)", [(n,) for n in range(5, 8)])
-    (second,) = bench.look({"*": (first.path, first.version)})
+    (second,) = bench.observe({"*": (first.path, first.version)})
     assert [sorted(row[0] for row in bench.fetch(one).rows) for one in (first, second)] == [[0, 1, 2, 3, 4], [5, 6, 7]]  # type: ignore[union-attr]
 
 
@@ -258,10 +258,10 @@ def test_a_database_that_is_written_is_waited_for(erp: sqlite3.Connection, far: 
     erp.execute("create table t (n integer)")
     erp.execute("begin exclusive")
     with pytest.raises(Unavailable) as caught:
-        far(table="t").look()
+        far(table="t").observe()
     assert (caught.value.code, caught.value.transient) == ("source_unavailable", True)
     erp.execute("commit")
-    assert len(far(table="t").look()) == 1
+    assert len(far(table="t").observe()) == 1
 
 
 def test_reading_changes_nothing(erp: sqlite3.Connection, far: Far, tmp_path: Path) -> None:
@@ -288,14 +288,14 @@ def test_the_projects_own_state_is_refused(far: Far, tmp_path: Path, name: str) 
     (tmp_path / "link.db").symlink_to(state)
     url = "sqlite:.headrace/state.db" if name == "state.db" else f"sqlite:{name}"
     with pytest.raises(Unavailable, match="own state"):
-        far(url=url, table="t").look()
+        far(url=url, table="t").observe()
 
 
 def test_where_a_file_is(erp: sqlite3.Connection, far: Far, tmp_path: Path) -> None:
     """Would catch: slashes that are counted otherwise than people do."""
     erp.execute("create table t (n integer)")
     for url in ("sqlite:erp.db", "sqlite:///erp.db", f"sqlite:{tmp_path}/erp.db", f"sqlite:///{tmp_path}/erp.db"):
-        assert len(far(url=url, table="t").look()) == 1
+        assert len(far(url=url, table="t").observe()) == 1
 
 
 def test_a_failed_copy_leaves_no_file(tmp_path: Path) -> None:

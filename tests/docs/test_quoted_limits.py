@@ -49,7 +49,7 @@ QUOTED = [
     ("docs/how-to/deploy.md", f"for up to {serving.GRACE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"followed after {lease.LEASE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"hasn't been renewed for {lease.LEASE_SECONDS:.0f} s"),
-    ("docs/how-to/deploy.md", f"last {looking.LOOKS_JUDGED} gaps between observations"),
+    ("docs/how-to/deploy.md", f"last {looking.OBSERVATIONS_USED} gaps between observations"),
     ("docs/how-to/dask.md", f"no workers within {dask.WORKERS_SECONDS:.0f} seconds"),
     ("docs/how-to/files.md", f"at most {partitions.KEY_CHARACTERS_MAX:,} characters"),
     ("docs/how-to/http-api.md", f"waits at most {http.LOOK_PATIENCE:.0f} s for an answer"),
@@ -212,7 +212,7 @@ def test_the_laboratory_is_as_large_as_the_page_says(monkeypatch: pytest.MonkeyP
 
 def test_gaps_after_which_nobody_looked_are_those_of_the_code() -> None:
     """Would catch: other gaps than the page gives."""
-    hours, minutes = looking.CADENCE_UNKNOWN_US // HOUR_US, looking.LOOK_GAP_LEAST_US // 60_000_000
+    hours, minutes = looking.CADENCE_UNKNOWN_US // HOUR_US, looking.GAP_LEAST_US // 60_000_000
     assert (hours, minutes, looking.GAPS_LEAST) == (26, 10, 5)
     assert "at least ten minutes; with fewer than five gaps, 26 hours" in text("docs/how-to/deploy.md")
 

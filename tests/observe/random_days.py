@@ -17,7 +17,7 @@ from pathlib import Path
 from headrace.model import Grain
 from headrace.model.intervals import key_at_us
 from headrace.observe.incidents.reports import reported
-from headrace.observe.looking import known_until
+from headrace.observe.observed import known_until
 from headrace.run.judging import Judged, judge
 from headrace.store import Store, Transaction
 from headrace.store.queries import arrivals, availability, pauses, publications

@@ -134,7 +134,7 @@ class SmallWorld:
     def oldest_delivery(self, source: str) -> str | None:
         return self.delivered.get(source)
 
-    def looks(self, source: str) -> list[int]:
+    def observations(self, source: str) -> list[int]:
         return sorted(self.looked.get(source, []), reverse=True)[:20]
 
     def kept(self, consumer: str) -> list[Kept]:

@@ -37,8 +37,8 @@ def write_world(tx: Transaction, world: SmallWorld) -> None:
             "values (?, ?, 'x', 0, 0, 0, 0, 0, 'published')",
             (source, partition),
         )
-    for source, looks in world.looked.items():
-        tx.executemany("insert into look (source, at, found) values (?, ?, 0)", [(source, at) for at in set(looks)])
+    for source, observations in world.looked.items():
+        tx.executemany("insert into look (source, at, found) values (?, ?, 0)", [(source, at) for at in set(observations)])
 
 
 def _write_publications(tx: Transaction, world: SmallWorld) -> dict[tuple[str, str], int]:

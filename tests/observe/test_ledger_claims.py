@@ -70,7 +70,7 @@ class Rows:
     def unread(self, source: str) -> Sequence[Unread]:
         return self.refused
 
-    def looked_us(self, source: str) -> int | None:
+    def observed_us(self, source: str) -> int | None:
         return self.looked
 
     def led(self) -> Led | None:

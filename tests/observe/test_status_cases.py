@@ -137,7 +137,7 @@ def test_nobody_ever_looked_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("looks", "minutes", "unknown"),
+    ("observations", "minutes", "unknown"),
     [
         ([0], 26 * 60 - 1, False),  # fewer than five gaps say nothing of the cadence: a day and two hours
         ([0], 26 * 60 + 1, True),
@@ -149,10 +149,10 @@ def test_nobody_ever_looked_is_unknown() -> None:
         ([0, 1, 61, 121, 181, 241], 241 + 119, False),  # the median, not the mean
     ],
 )
-def test_how_long_a_look_is_good_for(looks: list[int], minutes: int, unknown: bool) -> None:
+def test_how_long_a_look_is_good_for(observations: list[int], minutes: int, unknown: bool) -> None:
     small = world()
     start = at("2013-02-02 06:00")
-    small.looked = {"src": [start + minute * 60_000_000 for minute in looks]}
+    small.looked = {"src": [start + minute * 60_000_000 for minute in observations]}
     found = judge(declare(CHAIN, consumer("c", "b", due="07:00")), small, start + minutes * 60_000_000).consumers[0]
     assert (State.UNKNOWN in found.states) is unknown
 

@@ -68,7 +68,7 @@ def before(world: SmallWorld, now: int) -> SmallWorld:
     """The same world as it was at that time."""
     world.publications = [one for one in world.publications if one.at_us <= now]
     world.standings = {key: one for key, one in world.standings.items() if one.since_us <= now}
-    world.looked = {name: [one for one in looks if one <= now] for name, looks in world.looked.items()}
+    world.looked = {name: [one for one in observations if one <= now] for name, observations in world.looked.items()}
     return world
 
 

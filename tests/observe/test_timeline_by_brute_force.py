@@ -24,8 +24,8 @@ from headrace.observe.availability.tainted import all_of_all
 from headrace.observe.availability.timeline import Past, timeline
 from headrace.observe.availability.wrongness import Wrongness
 from headrace.observe.facts import StoreWorld
-from headrace.observe.looking import known_until
 from headrace.observe.obligations import Scene
+from headrace.observe.observed import known_until
 from headrace.observe.persist import promise, settle
 from headrace.observe.states import ConsumerStatus
 from headrace.observe.status import judged
@@ -56,7 +56,7 @@ class History:
     taken_back: dict[tuple[str, int], tuple[int, int | None]]
     waived: dict[int, int]
     wrong: dict[tuple[str, int], tuple[int, int | None]]
-    looks: list[int]
+    observations: list[int]
     settled_at: list[int]
     now: int
     due_hours: int
@@ -91,7 +91,7 @@ class History:
         return at >= (newest + 1) * 24 + self.due_hours
 
     def blind(self, at: float) -> bool:
-        known = [look for look in self.looks if look <= at][-20:]
+        known = [look for look in self.observations if look <= at][-20:]
         if not known:
             return at >= self.now
         gaps = sorted(later - earlier for earlier, later in itertools.pairwise(known))
@@ -149,14 +149,14 @@ def histories(draw: st.DrawFn) -> History:
         ended = draw(st.none() | st.integers(1, 40))
         if began <= now:
             taken_back[place] = (began, began + ended if ended is not None and began + ended <= now else None)
-    looks = sorted(draw(st.lists(st.integers(0, now), max_size=30, unique=True)))
+    observations = sorted(draw(st.lists(st.integers(0, now), max_size=30, unique=True)))
     wrong = {}
     for place in draw(st.lists(st.sampled_from(sorted(published)), max_size=2, unique=True)) if published else []:
         known = published[place][0] + draw(st.integers(0, 60))
         fixed = draw(st.none() | st.integers(1, 60))
         if known <= now and place not in taken_back:
             wrong[place] = (known, known + fixed if fixed is not None and known + fixed <= now else None)
-    history = History(published, taken_back, {}, wrong, looks, [], now, due_hours, by_age)
+    history = History(published, taken_back, {}, wrong, observations, [], now, due_hours, by_age)
     for day in draw(st.lists(st.integers(0, days), max_size=2, unique=True)):
         at = history.due(day) + draw(st.integers(0, 50))
         if at <= now and not all((asset, day) in published for asset in ASSETS):
@@ -188,7 +188,7 @@ def write_history(tx: Transaction, history: History, hours: int, *, before: bool
         if known <= hours:
             name(tx, number, asset, str(FIRST + timedelta(day)), us(known))
     tx.execute("delete from look_gap")
-    for look in history.looks:
+    for look in history.observations:
         if look <= hours:
             stored.note_gap(tx, "src", us(look), known_until)
             tx.execute("insert into look (source, at, found) values ('src', ?, 0) on conflict do nothing", (us(look),))
@@ -283,9 +283,9 @@ def figures_agree(history: History, past: Past, first: int) -> None:
     hours = range(max(began, first), history.now)
     assert found.counted_us == len(hours) * HOUR_US
     served, claimed = (served_minutes(history, hours, then=then) for then in (False, True))
-    assert abs(found.served_us - served * MINUTE_US) <= len(history.looks)  # what is known is known for a microsecond longer
-    assert abs(found.claimed_us - claimed * MINUTE_US) <= len(history.looks)
-    assert abs(found.corrected_us - (claimed - served) * MINUTE_US) <= len(history.looks)
+    assert abs(found.served_us - served * MINUTE_US) <= len(history.observations)  # what is known is known for a microsecond longer
+    assert abs(found.claimed_us - claimed * MINUTE_US) <= len(history.observations)
+    assert abs(found.corrected_us - (claimed - served) * MINUTE_US) <= len(history.observations)
     due = [day for day in range(60) if began < history.due(day) <= history.now and history.due(day) >= 0]
     both = [day for day in due if all((asset, day) in history.published for asset in ASSETS)]
     kept = [day for day in both if max(sound_from(history, asset, day) for asset in ASSETS) <= history.due(day)]

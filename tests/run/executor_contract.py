@@ -16,7 +16,7 @@ from headrace.model import Place, PythonBody, Source
 from headrace.run.executors import Executor, Finished, Lost, News, Saw
 from headrace.run.executors.settings import Settings
 from headrace.run.folders import Folders
-from headrace.run.messages import ComputeTask, LookAt
+from headrace.run.messages import ComputeTask, ObserveTask
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener, wake
 
@@ -91,13 +91,13 @@ class ExecutorBench:
         self.executor.submit(attempt, task, background=background)
         return attempt
 
-    def look(self, path: Path) -> AttemptId:
+    def observe(self, path: Path) -> AttemptId:
         """Ask to look into a local file, as is done where rows belong to several intervals."""
         self._last += 1
         attempt = AttemptId(0, self._last)
         source = Source(name="src", owner="o", files=f"{path.name}", place=Place(file="s.yaml"))
         found = Found("src", "*", path.name, 1, 0)
-        self.executor.submit(attempt, LookAt(str(attempt), source, {}, files=(found,)))
+        self.executor.submit(attempt, ObserveTask(str(attempt), source, {}, files=(found,)))
         return attempt
 
     def ask(self, url: str) -> AttemptId:
@@ -106,7 +106,7 @@ class ExecutorBench:
         attempt = AttemptId(0, self._last)
         http = {"url": url, "timeout": "250s", "retries": 0}
         source = Source(name="src", owner="o", connector={"http": http}, place=Place(file="s.yaml"))
-        self.executor.submit(attempt, LookAt(str(attempt), source, {}, wanted=("*",)))
+        self.executor.submit(attempt, ObserveTask(str(attempt), source, {}, wanted=("*",)))
         return attempt
 
     def until(self, met: Callable[[], bool]) -> list[News]:
@@ -154,8 +154,8 @@ class AnyExecutor:
 
     def test_a_look_is_answered(self, bench: ExecutorBench) -> None:
         """Would catch: looks that are taken for attempts."""
-        look = bench.look(bench.folder / "nothing-there.csv")
-        bench.told(look)
+        observation = bench.observe(bench.folder / "nothing-there.csv")
+        bench.told(observation)
         assert isinstance(bench.news[0], Saw)
 
     def test_what_was_killed_in_the_queue_is_lost_and_nothing_else(self, bench: ExecutorBench) -> None:

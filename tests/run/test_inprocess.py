@@ -12,13 +12,13 @@ from executor_contract import BODIES, AnyExecutor, ExecutorBench
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.model import PythonBody
 from headrace.run.executors.inprocess import InProcess
-from headrace.run.messages import Answer, ComputeTask, Looked, Outcome, Task
+from headrace.run.messages import Answer, ComputeTask, Outcome, SourceObserved, Task
 
 
 def perform(task: Task) -> Answer:
     """Call the function, and nothing around it."""
     if not isinstance(task, ComputeTask):
-        return Looked(task.attempt, error="nothing is looked at here")
+        return SourceObserved(task.attempt, error="nothing is looked at here")
     assert isinstance(task.body, PythonBody)
     module: dict[str, Any] = {}
     exec(BODIES, module)

@@ -6,7 +6,7 @@ import pytest
 
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.govern.secrets import Secrets
-from headrace.run.messages import Looked, Outcome
+from headrace.run.messages import Outcome, SourceObserved
 from headrace.run.scrubbing import scrubbed
 
 CANARY = "canary-7391/%@nowhere"
@@ -38,5 +38,5 @@ def test_a_rejected_delivery(secrets: Secrets) -> None:
 
 def test_a_look(secrets: Secrets) -> None:
     """Would catch: a note or an error of a look that quotes a URL with its token."""
-    answer = scrubbed(Looked("0.1", notes=(f"x?token={CANARY}",), error=CANARY, code="access_denied"), secrets)
-    assert isinstance(answer, Looked) and (answer.notes, answer.error, answer.code) == (("x?token=***",), "***", "access_denied")
+    answer = scrubbed(SourceObserved("0.1", notes=(f"x?token={CANARY}",), error=CANARY, code="access_denied"), secrets)
+    assert isinstance(answer, SourceObserved) and (answer.notes, answer.error, answer.code) == (("x?token=***",), "***", "access_denied")

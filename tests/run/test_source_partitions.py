@@ -81,7 +81,7 @@ def test_unchanged_days_of_a_large_file_are_identical(lab: Lab) -> None:
     assert {p.partition: p.identical for p in again.published} == {**dict.fromkeys(DAYS[:5], True), DAYS[6]: False}
 
 
-def last_look(lab: Lab) -> tuple[str, str]:
+def last_observation(lab: Lab) -> tuple[str, str]:
     return lab.rows("select error, code from look where source = 'orders' order by at desc limit 1")[0]  # type: ignore[return-value]
 
 
@@ -96,7 +96,7 @@ def test_rows_of_no_day_keep_the_whole_file_back(lab: Lab, bad: str) -> None:
     assert response.published == []
     assert {one.state for one in response.attempts} == (set() if bad else {"rejected"})
     if bad:
-        assert "'not a day' at line 4" in last_look(lab)[0]
+        assert "'not a day' at line 4" in last_observation(lab)[0]
     assert len(rows(lab)) == 2
 
 
@@ -107,7 +107,7 @@ def test_a_file_that_cannot_be_looked_into_is_an_error_of_the_look(lab: Lab) -> 
     put(lab, "landing/orders_2.csv", lines(DAYS[0]))
     put(lab, "landing/orders_3.csv", HEADER + "\n")
     assert published(lab.tick()) == [("orders", DAYS[0])]
-    error, code = last_look(lab)
+    error, code = last_observation(lab)
     assert "landing/orders_1.csv" in error
     assert code == "delivery_partition"
 

@@ -10,7 +10,7 @@ import pytest
 from headrace.connect import Found
 from headrace.govern.state import open_state
 from headrace.model import Grain, PartitionSpec, Place, Settings, Source
-from headrace.run.looking import Seen, record
+from headrace.run.observing import Seen, record
 from headrace.run.watching import Watch, places
 from headrace.store.queries import deliveries
 

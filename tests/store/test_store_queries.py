@@ -165,7 +165,7 @@ def test_quarantine_deliveries_checks_and_versions(filled: Store) -> None:
         assert deliveries.arrivals(tx, "src", limit=2)[0].partition == DAYS[-1]
         assert arriving.oldest_delivery(tx, "src") == DAYS[0]
         assert arriving.oldest_delivery(tx, "none") is None
-        assert [look.at for look in deliveries.looks(tx, "src", limit=2)] == [49, 48]
+        assert [look.at for look in deliveries.observations(tx, "src", limit=2)] == [49, 48]
         assert [one.n for one in checks.history(tx, "a", "unique_id", limit=2)] == [900, 56]
         assert len(checks.of_attempt(tx, 1, 1)) == 1
         version = versions.newest(tx)

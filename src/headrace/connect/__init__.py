@@ -8,8 +8,8 @@ from headrace.connect.deliveries import (
     Drift,
     Format,
     Found,
-    Look,
     Note,
+    Observation,
     Part,
     Settling,
     SourceSchema,
@@ -17,4 +17,4 @@ from headrace.connect.deliveries import (
     Unreadable,
 )
 
-__all__ = ["BadColumn", "Drift", "Format", "Found", "Look", "Note", "Part", "Settling", "SourceSchema", "TypeDrift", "Unreadable"]
+__all__ = ["BadColumn", "Drift", "Format", "Found", "Note", "Observation", "Part", "Settling", "SourceSchema", "TypeDrift", "Unreadable"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.connect.deliveries import Found, Look
+from headrace.connect.deliveries import Found, Observation
 from headrace.connect.engines.address import wrong
 from headrace.connect.engines.engine import connected
 from headrace.connect.kinds import Access, Fetched, connects
@@ -25,10 +25,10 @@ WHOLE = "*"
 class Databases:
     """The kind of source."""
 
-    def look(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Look:
+    def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
         """See `Kind.look`."""
         if not wanted:
-            return Look()
+            return Observation()
         with connected(access) as engine:
             rows = Rows(access.source, engine)
             versions = _versions(rows, wanted, known)
@@ -38,7 +38,7 @@ class Databases:
             for key, version in versions.items()
             if key not in known or known[key][1] != version or (not version and key == WHOLE)
         ]
-        return Look(found=tuple(found), seen=len(versions))
+        return Observation(found=tuple(found), seen=len(versions))
 
     def fetch(self, access: Access, found: Found) -> Fetched:
         """See `Kind.fetch`."""

@@ -51,7 +51,7 @@ class Note(msgspec.Struct, frozen=True):
     message: str
 
 
-class Look(msgspec.Struct, frozen=True):
+class Observation(msgspec.Struct, frozen=True):
     """One look at a source: what is new or has changed and is settled, what may still be written, what was passed over."""
 
     found: tuple[Found, ...] = ()

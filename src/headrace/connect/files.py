@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from headrace.connect.deliveries import Found, Look, Note, Part, Settling
+from headrace.connect.deliveries import Found, Note, Observation, Part, Settling
 from headrace.connect.kinds import routed
 from headrace.connect.pattern import KEY, Component, Pattern, compile_pattern, key_of, said_by
 from headrace.connect.settle import seconds_to_wait
@@ -42,7 +42,7 @@ class _Seen(NamedTuple):
     entry: os.DirEntry[str]
 
 
-def look(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], now_us: int | None = None) -> Look:
+def observe(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], now_us: int | None = None) -> Observation:
     """What is there of `source` below `root`, against `known`: path → (size in bytes, modification time in µs) as last taken.
 
     `now_us` is the *real* clock (a replay's clock says nothing about who is writing); default: the time of the call.
@@ -73,7 +73,7 @@ def look(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], no
         if all(wait == 0.0 for _, wait in waits):
             found.append(delivery)
     files = sum(map(len, seen.values()))
-    return Look(tuple(found), tuple(settling), tuple(notes.kept), seen=files, unlisted=notes.unlisted)
+    return Observation(tuple(found), tuple(settling), tuple(notes.kept), seen=files, unlisted=notes.unlisted)
 
 
 def _pattern_of(source: Source) -> Pattern:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Found, Look, Note
+from headrace.connect.deliveries import CannotRead, Found, Note, Observation
 from headrace.connect.files import WHOLE, unusable_key
 from headrace.connect.keep import DELIVERY_BYTES_MAX
 from headrace.connect.kinds import Access, Fetched, Unavailable, connects
@@ -49,7 +49,7 @@ class _Listed(msgspec.Struct, frozen=True):
 class Filesystems:
     """The kind of source. It is asked for all that there is: `known` tells what was delivered already."""
 
-    def look(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Look:  # noqa: ARG002
+    def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:  # noqa: ARG002
         """See `Kind.look`."""
         source, notes = access.source, list[Note]()
         with told(_shown(source)):
@@ -62,7 +62,7 @@ class Filesystems:
                 found.setdefault(key, []).append(_found(place, source, key, file, access.now_us))
         chosen = [one for key in sorted(found) if (one := _one(found[key], known.get(key), notes)) is not None]
         new = [one for one in chosen if known.get(one.partition) != (one.path, one.version)]
-        return Look(found=tuple(new), notes=tuple(notes[:NOTES_MAX]), seen=len(found))
+        return Observation(found=tuple(new), notes=tuple(notes[:NOTES_MAX]), seen=len(found))
 
     def fetch(self, access: Access, found: Found) -> Fetched:
         """See `Kind.fetch`."""

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Found, Look, Note
+from headrace.connect.deliveries import CannotRead, Found, Note, Observation
 from headrace.connect.http_body import FETCH_SECONDS_MAX, body_of
 from headrace.connect.http_client import Missing, Server
 from headrace.connect.http_paging import Page, Pages, Position
@@ -58,7 +58,7 @@ _ETAG, _MODIFIED = "etag ", "modified "
 class Http:
     """`http:` of a source."""
 
-    def look(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Look:
+    def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
         """Ask for each interval without reading what comes: 404 and 410 mean not there yet."""
         found: list[Found] = []
         spec = spec_of(access.source)
@@ -76,11 +76,11 @@ class Http:
                     if not asked or not (found or error.throttled):
                         raise
                     seconds = error.retry_after if error.throttled else None
-                    return _look(found, Note(error.code, server.shown, str(error)), asked, seconds)
+                    return _observe(found, Note(error.code, server.shown, str(error)), asked, seconds)
                 asked += 1
                 found += [one] if one is not None else []
         note = Note("look_not_finished", server.shown, f"{asked} of {len(wanted)} intervals were asked for; the next look goes on")
-        return _look(found, note if asked < len(wanted) else None, asked)
+        return _observe(found, note if asked < len(wanted) else None, asked)
 
     def fetch(self, access: Access, found: Found) -> Fetched:
         """All pages of one interval, as one file."""
@@ -101,9 +101,9 @@ class Http:
             raise
 
 
-def _look(found: list[Found], note: Note | None, asked: int, throttled_seconds: float | None = None) -> Look:
+def _observe(found: list[Found], note: Note | None, asked: int, throttled_seconds: float | None = None) -> Observation:
     arrived = tuple(sorted(found, key=lambda one: one.partition))
-    return Look(arrived, (), (note,) if note else (), seen=asked, throttled_seconds=throttled_seconds)
+    return Observation(arrived, (), (note,) if note else (), seen=asked, throttled_seconds=throttled_seconds)
 
 
 def _asked_patiently(

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from headrace.connect.deliveries import Found, Look
+from headrace.connect.deliveries import Found, Observation
 from headrace.govern.secrets import Secrets
 from headrace.model import Source
 
@@ -58,7 +58,7 @@ class Unavailable(Exception):
 class Kind(Protocol):
     """A kind of source."""
 
-    def look(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Look:
+    def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
         """Which of the intervals in `wanted` are there, or have another version than `known` (interval → path, version).
         Raises Unavailable."""
 

@@ -301,9 +301,9 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
         case Block.MISSING:
             by = promised_by(node, blocked.partition)
             promised = "" if by is None else f", promised by {moment(by, now_us, zone)}"
-            looked_us = unlooked_since(scene, node, blocked.partition, now_us)
-            if looked_us is not None:
-                return f"{blocked.node}{at}: nobody has looked since {moment(looked_us, now_us, zone)}{promised}"
+            observed_us = not_observed_since(scene, node, blocked.partition, now_us)
+            if observed_us is not None:
+                return f"{blocked.node}{at}: nobody has looked since {moment(observed_us, now_us, zone)}{promised}"
             return f"{blocked.node}{at}: nothing was delivered{promised}"
         case Block.WAITING:
             verb = "ingested" if node.is_source else "computed"
@@ -361,15 +361,15 @@ def next_command(blocked: Blocked) -> str:
             return "headrace tick"
 
 
-def unlooked_since(scene: Scene, node: Node, partition: str, now_us: int) -> int | None:
+def not_observed_since(scene: Scene, node: Node, partition: str, now_us: int) -> int | None:
     """When a source was looked at last, where that was before a partition was expected, which it is by now: whether
     it was delivered isn't known then. None otherwise, and where nobody has looked at all."""
     grain = node.partition.grain
-    looks = scene.world.looks(node.name)
-    if grain is None or not looks:
+    observations = scene.world.observations(node.name)
+    if grain is None or not observations:
         return None
     ended_us = bounds_us(partition.partition(SEPARATOR)[0], grain, node.timezone)[1]
-    return looks[0] if looks[0] < (promised_by(node, partition) or ended_us) <= now_us else None
+    return observations[0] if observations[0] < (promised_by(node, partition) or ended_us) <= now_us else None
 
 
 def promised_by(node: Node, partition: str) -> int | None:

@@ -69,9 +69,9 @@ class EnvironmentWorld:
         """The oldest interval of a source that was ever delivered."""
         return self._of(source).oldest_delivery(source)
 
-    def looks(self, source: str) -> list[int]:
+    def observations(self, source: str) -> list[int]:
         """When the last 20 looks at a source were, newest first."""
-        return self._of(source).looks(source)
+        return self._of(source).observations(source)
 
     def kept(self, consumer: str) -> list[Kept]:
         """Obligations written down here."""

@@ -36,13 +36,13 @@ class DamagedFile(NamedTuple):
 def damaged_files(tx: Transaction) -> list[DamagedFile]:
     """The damaged files of the newest snapshot, and what is left of those that were given up."""
     outside = [_damaged_outside(one) for one in published_files.damaged(tx)]
-    looks = {one.file_id: one for one in lake_files.damaged(tx)}
-    if not looks:
+    observations = {one.file_id: one for one in lake_files.damaged(tx)}
+    if not observations:
         return outside
-    found = {one.id: _damaged(one, looks[one.id]) for one in catalog.current(tx, looks)}
+    found = {one.id: _damaged(one, observations[one.id]) for one in catalog.current(tx, observations)}
     if not catalog.any_lost(tx):
         return [*found.values(), *outside]
-    for look in looks.values():
+    for look in observations.values():
         if look.file_id not in found:  # replaced: what was registered as lost is under another name
             left = catalog.left_of(tx, [look.file_id])
             found |= {one.id: _damaged(one, look) for one in left if one.id not in found}

@@ -21,7 +21,7 @@ from headrace.store.queries import (
     drift,
     durations,
     exceptions,
-    failed_looks,
+    failed_observations,
     incidents,
     news,
     obligations,
@@ -34,8 +34,8 @@ from headrace.store.queries import (
     withdrawals,
 )
 
-LOOKS_JUDGED = 20
-_OF_LOOKS = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.CONFIGURATION_ERROR)
+OBSERVATIONS_USED = 20
+_OF_OBSERVATIONS = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.CONFIGURATION_ERROR)
 """What an incident is called of a source that can't be read."""
 OBLIGATIONS_NEWEST = 100
 
@@ -126,9 +126,9 @@ class StoreWorld:
         """The oldest interval of a source that was ever delivered."""
         return arriving.oldest_delivery(self._tx, source)
 
-    def looks(self, source: str) -> list[int]:
+    def observations(self, source: str) -> list[int]:
         """When the last 20 looks at a source were, newest first."""
-        return [look.at for look in deliveries.looks(self._tx, source, limit=LOOKS_JUDGED)]
+        return [look.at for look in deliveries.observations(self._tx, source, limit=OBSERVATIONS_USED)]
 
     def kept(self, consumer: str) -> list[Kept]:
         """Obligations written down: all that aren't met, the newest hundred, and the newest that was met; oldest first."""
@@ -225,9 +225,9 @@ class StoreWorld:
     @cached_property
     def _unreadable(self) -> dict[str, Unreadable]:
         found = {}
-        for one in failed_looks.failing(self._tx):
+        for one in failed_observations.failing(self._tx):
             opened = incidents.open_at(self._tx, one.source, "")
-            if opened is not None and opened.kind in _OF_LOOKS:
+            if opened is not None and opened.kind in _OF_OBSERVATIONS:
                 found[one.source] = Unreadable(one.since, one.error, opened.shown)
         return found
 

@@ -18,8 +18,8 @@ from headrace.model.times import Duration
 from headrace.observe.blockage import HOLDS, Block, Blockage, Blocked, in_order, next_command, promised_by, told
 from headrace.observe.exported import exported
 from headrace.observe.freshness import Freshness, Stood, stood
-from headrace.observe.looking import known_until, next_pass
 from headrace.observe.obligations import Obligation, Scene, covered, met_at, obligations
+from headrace.observe.observed import known_until, next_pass
 from headrace.observe.periods import late_run, served_since
 from headrace.observe.risk import Outlooks
 from headrace.observe.soundness import excepted, unusual
@@ -44,7 +44,7 @@ def judged(
     declared, world = scene.declared, scene.world
     found, outlooks = stood(scene, now_us) if nodes is None else nodes, Outlooks(scene, now_us)
     blockage = Blockage(scene, now_us)
-    looked = [looks[0] for node in declared.nodes.values() if node.is_source and (looks := world.looks(node.name))]
+    looked = [observations[0] for node in declared.nodes.values() if node.is_source and (observations := world.observations(node.name))]
     return Status(
         now_us=now_us,
         observed_at_us=max(looked, default=None),
@@ -265,9 +265,9 @@ class _Judgement:
 
     def _next_pass(self) -> int:
         """When the sources that it depends on are usually observed next; now where none ever was."""
-        looks = [self._scene.world.looks(node.name) for node in sources_of(self._scene.known_reads(self._terms), self._scene)]
+        observations = [self._scene.world.observations(node.name) for node in sources_of(self._scene.known_reads(self._terms), self._scene)]
         every_us = self._scene.declared.tick_every_us
-        return max((next_pass(found, every_us) for found in looks if found), default=self._now)
+        return max((next_pass(found, every_us) for found in observations if found), default=self._now)
 
     def _too_slow(self, one: Obligation) -> AtRisk | None:
         """What is left takes longer than there is time."""
@@ -333,12 +333,12 @@ class _Judgement:
         zone = self._scene.declared.timezone
         stalest: tuple[int, int, str] | None = None
         for source in sources_of(self._scene.known_reads(self._terms), self._scene):
-            looks = self._scene.world.looks(source.name)
-            if not looks:
+            observations = self._scene.world.observations(source.name)
+            if not observations:
                 return f"nobody has looked at {source.name} yet", None
-            until = known_until(looks, self._scene.declared.tick_every_us)
+            until = known_until(observations, self._scene.declared.tick_every_us)
             if until < self._now and (stalest is None or until < stalest[0]):
-                stalest = (until, looks[0], source.name)
+                stalest = (until, observations[0], source.name)
         if stalest is None:
             return None
         return f"nobody has looked at {stalest[2]} since {moment(stalest[1], self._now, zone)}", stalest[0]

@@ -160,7 +160,7 @@ class World(Protocol):
     def oldest_delivery(self, source: str) -> str | None:
         """The oldest interval of a source that was ever delivered."""
 
-    def looks(self, source: str) -> list[int]:
+    def observations(self, source: str) -> list[int]:
         """When the last 20 looks at a source were, newest first."""
 
     def kept(self, consumer: str) -> list[Kept]:

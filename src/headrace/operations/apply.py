@@ -12,7 +12,7 @@ from headrace.operations.backfill import backfill
 from headrace.operations.backfill_responses import BackfillResponse
 from headrace.operations.invalidation import Invalidated
 from headrace.operations.performing import Context, leader_command, perform
-from headrace.operations.plan import Base, Looked, applied, look_at, plan_of_apply, with_plan
+from headrace.operations.plan import Base, PreparedPlan, applied, plan_of_apply, prepare, with_plan
 from headrace.operations.progress import Progress
 from headrace.operations.responses import (
     ApplyResponse,
@@ -46,7 +46,7 @@ class _Wanted(msgspec.Struct, frozen=True):
     """What the files say, and what applying them does."""
 
     compiled: Compiled
-    looked: Looked
+    prepared: PreparedPlan
     plan: Plan
     response: PlanResponse
 
@@ -78,7 +78,7 @@ def apply(session: Session, *, confirm: Callable[[PlanResponse], bool], progress
         return msgspec.structs.replace(refused, refused=unapproved)
     if session.compiled is not None and not confirm(wanted.response):
         return _response(session, "declined", wanted.response, plan.plan_id)
-    offers = wanted.looked.offers
+    offers = wanted.prepared.offers
     copied = msgspec.msgpack.encode(promotion.prepared(session, offers)) if offers else b""
     return perform(session, "apply", ApplyArguments(copied, plan.plan_id, kept, reason), progress)  # type: ignore[no-any-return]
 
@@ -86,9 +86,9 @@ def apply(session: Session, *, confirm: Callable[[PlanResponse], bool], progress
 def _wanted(session: Session, base: Base, progress: Progress, keep: Sequence[str]) -> _Wanted:
     files, compilation = session.declared_exactly(progress)
     compiled = usable(compilation)
-    looked = look_at(session, compiled, base, comparing.keeping(changes(base.compiled, compiled), keep))
-    plan = plan_of_apply(session, files, compiled, looked, base, keep)
-    return _Wanted(compiled, looked, plan, with_plan(looked.response, plan))
+    prepared = prepare(session, compiled, base, comparing.keeping(changes(base.compiled, compiled), keep))
+    plan = plan_of_apply(session, files, compiled, prepared, base, keep)
+    return _Wanted(compiled, prepared, plan, with_plan(prepared.response, plan))
 
 
 def _applied_by(store: Store | None) -> str | None:
@@ -142,7 +142,7 @@ def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> A
     promoted = promotion.promote(context, built, progress)
     now_us = to_us(context.now())
     with context.store.read() as tx:
-        left = invalidation.left(tx, compiled, wanted.looked.effect, version=now_applied.id, env=context.session.env, now_us=now_us)
+        left = invalidation.left(tx, compiled, wanted.prepared.effect, version=now_applied.id, env=context.session.env, now_us=now_us)
     return msgspec.structs.replace(
         _done(context, wanted, "applied", now_applied.id, plan.plan_id), promoted=promoted, stale=invalidation.rows(left.stale),
         backfills=list(left.backfills), steps_done=_steps_done(plan, promoted),

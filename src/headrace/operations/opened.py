@@ -23,7 +23,7 @@ from headrace.observe.open_items import (
 from headrace.observe.states import ConsumerStatus
 from headrace.operations.responses import HoldingRow, OpenRow, ProposedRow
 from headrace.store import Transaction
-from headrace.store.queries import attending, failed_looks, failures, incidents, plans, quarantine, throttling
+from headrace.store.queries import attending, failed_observations, failures, incidents, plans, quarantine, throttling
 from headrace.store.queries.arriving import THROTTLED
 from headrace.store.queries.incidents import Incident
 
@@ -41,7 +41,7 @@ def facts(
     damaged: Damaged | None = None,
 ) -> OpenFacts:
     """What is open now; `consumers` are those that the view shows."""
-    failing = failed_looks.failing(tx)
+    failing = failed_observations.failing(tx)
     broken, closed = attending.broken(tx), attending.closed(tx)
     return OpenFacts(
         now_us=now_us,
@@ -61,7 +61,7 @@ def facts(
     )
 
 
-def _throttled(tx: Transaction, project: Project, failing: Sequence[failed_looks.Failing], now_us: int) -> list[Throttled]:
+def _throttled(tx: Transaction, project: Project, failing: Sequence[failed_observations.Failing], now_us: int) -> list[Throttled]:
     """The sources whose servers asked for a pause: at the newest look, or when a delivery was fetched."""
     since = {one.source: one.since for one in failing if one.code in THROTTLED}
     for source, at in throttling.waiting(tx, now_us):

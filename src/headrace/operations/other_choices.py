@@ -12,7 +12,7 @@ from headrace.model.clauses import FRACTIONS, SIZE
 from headrace.model.commands import command_line, place
 from headrace.quality.drift import conversion_at, in_force
 from headrace.quality.value_changes import Difference, Differs, conversion
-from headrace.run.looking_far import read_again_every
+from headrace.run.polling import read_again_every
 from headrace.store import Transaction
 from headrace.store.queries import attempts, checks, drift, partitions
 from headrace.store.queries.attempts import Attempt

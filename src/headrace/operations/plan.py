@@ -58,9 +58,9 @@ def plan(session: Session, *, against: str | None, progress: Progress, keep: Seq
     found = changes(base.compiled, compiled)
     if session.production is not None:  # an environment has settings of its own; what of them bears on data is in the bodies
         found = [one for one in found if one.node != SETTINGS]
-    looked = look_at(session, compiled, base, comparing.keeping(found, kept))
-    response = looked.response
-    made = plan_of_apply(session, files, compiled, looked, base, kept)
+    prepared = prepare(session, compiled, base, comparing.keeping(found, kept))
+    response = prepared.response
+    made = plan_of_apply(session, files, compiled, prepared, base, kept)
     if against is None:
         plan_refusals.keep(session, made.plan_id, decisions(made))
         response = with_plan(response, made)
@@ -92,7 +92,7 @@ def _base(session: Session) -> Base:
     return msgspec.structs.replace(found, called=f"production, {found.called}")
 
 
-class Looked(msgspec.Struct, frozen=True):
+class PreparedPlan(msgspec.Struct, frozen=True):
     """What putting files into force changes: for people, what becomes stale, and what environments have built of it."""
 
     response: PlanResponse
@@ -100,7 +100,7 @@ class Looked(msgspec.Struct, frozen=True):
     offers: dict[str, list[Offer]]
 
 
-def look_at(session: Session, compiled: Compiled, base: Base, found: Sequence[Change]) -> Looked:
+def prepare(session: Session, compiled: Compiled, base: Base, found: Sequence[Change]) -> PreparedPlan:
     """What putting `compiled` into force changes. Raises Refused where it takes back what a contract promises."""
     lineage = compile_lineage(compiled, session.data_folder / "cache")
     _keep_contracts(base.compiled, compiled, lineage)
@@ -123,20 +123,20 @@ def look_at(session: Session, compiled: Compiled, base: Base, found: Sequence[Ch
         now=session.now(),
         clock=session.clock.kind,
     )
-    return Looked(response, effect, offers)
+    return PreparedPlan(response, effect, offers)
 
 
 def plan_of_apply(
-    session: Session, files: ProjectFiles, compiled: Compiled, looked: Looked, base: Base, keep: Collection[str] = ()
+    session: Session, files: ProjectFiles, compiled: Compiled, prepared: PreparedPlan, base: Base, keep: Collection[str] = ()
 ) -> Plan:
     """What `apply` does now, here. In an environment that isn't what `plan` compares, which is production. `keep` are the nodes of which
     what is published stays fresh."""
     here = applied(session) if session.production is not None else base
     found = comparing.keeping(changes(here.compiled, compiled), keep)
-    promoted = promotion.steps(compiled, looked.offers)
+    promoted = promotion.steps(compiled, prepared.offers)
     if here.store is None:
         return plan_of(None, files, here.compiled, compiled, found, environment=session.env, promoted=promoted)
-    approved_first = _approved_first(session, compiled, looked.effect)
+    approved_first = _approved_first(session, compiled, prepared.effect)
     with here.store.read() as tx:
         return plan_of(
             tx, files, here.compiled, compiled, found, environment=session.env, promoted=promoted, approved_first=approved_first

@@ -111,7 +111,7 @@ def _recorded(context: Context, source: Source, key: str | None, arguments: Rece
         partition = key or arriving.next_delivery_key(tx, source.name)
         modified = facts.st_mtime_ns // 1000
         claims = claimed(modified, now)
-        last = arriving.last_look(tx, source.name, place_of(source))
+        last = arriving.last_observation(tx, source.name, place_of(source))
         told = {"actor": context.actor.id, "reason": arguments.reason, "file": arguments.file}
         row = DeliveryRow(
             source.name, partition, path, facts.st_size, modified, claims, now, arrival(claims, now, last),

@@ -14,7 +14,7 @@ from headrace.operations.session import Session
 from headrace.plan.extents import NOTHING, Extent, made, of_keys
 from headrace.plan.timeline import Standing
 from headrace.run.known import KnownFiles
-from headrace.run.looking import look_at
+from headrace.run.observing import look_at
 from headrace.schedule import Checkpoint, Graph, PartitionState, checkpoint
 from headrace.store import Store, Transaction
 from headrace.store.queries import arriving

@@ -14,7 +14,7 @@ import msgspec
 from headrace.model.commands import command_line
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR, WHOLE
-from headrace.observe.blockage import Blockage, next_command, promised_by, unlooked_since, unobserved, unreadable
+from headrace.observe.blockage import Blockage, next_command, not_observed_since, promised_by, unobserved, unreadable
 from headrace.observe.obligations import Scene
 from headrace.observe.wording import ago, moment
 from headrace.operations.catalog.reach import reach_of
@@ -31,7 +31,7 @@ from headrace.run.unchanged import unchanged
 from headrace.schedule import Arrived, Core, Graph, GraphNode, LoadedPartition, PartitionState, Requested, Target, Waiting
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import arriving, attempts, attending, borrowing, durations, failed_looks, incidents, partitions, pauses
+from headrace.store.queries import arriving, attempts, attending, borrowing, durations, failed_observations, incidents, partitions, pauses
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.partitions import Partition
 
@@ -245,19 +245,19 @@ class Waits:
         return Cause(msgspec.structs.replace(row, next=f"headrace resume {node}"), f", which {text}")
 
     def _undelivered(self, node: str, key: str) -> Cause:
-        if not self._scene.world.looks(node):
+        if not self._scene.world.observations(node):
             text = f"isn't known yet: nobody has looked at {node}"
             row = self._row("delivery", node, key, text, at(node, key), state="missing")
             row = msgspec.structs.replace(row, next="headrace tick")
             return Cause(row, ", which nobody has looked at yet")
-        failing = failed_looks.of_source(self._tx, node)
+        failing = failed_observations.of_source(self._tx, node)
         if failing is not None:
             return self._unreachable(failing, key)
         declared = self._scene.declared.nodes.get(node)
         by = None if declared is None else promised_by(declared, key)
-        looked_us = None if declared is None else unlooked_since(self._scene, declared, key, self._now)
-        if looked_us is not None:
-            return self._unlooked(node, key, by, looked_us)
+        observed_us = None if declared is None else not_observed_since(self._scene, declared, key, self._now)
+        if observed_us is not None:
+            return self._not_observed(node, key, by, observed_us)
         if by is None:
             clause = ", of which nothing was delivered yet"
         else:
@@ -267,15 +267,15 @@ class Waits:
         row = self._row("delivery", node, key, text, at(node, key), state="missing", until=by)
         return Cause(msgspec.structs.replace(row, next=f"headrace deliveries {node}"), clause)
 
-    def _unlooked(self, node: str, key: str, by: int | None, looked_us: int) -> Cause:
+    def _not_observed(self, node: str, key: str, by: int | None, observed_us: int) -> Cause:
         """Of a source that nobody has looked at since it was expected: whether anything was delivered isn't known."""
         promised = "" if by is None else f", expected by {moment(by, self._now, self._zone)}"
-        since = f"since {moment(looked_us, self._now, self._zone)}{promised}"
+        since = f"since {moment(observed_us, self._now, self._zone)}{promised}"
         text = f"isn't known yet: nobody has looked at {node} {since}"
         row = self._row("delivery", node, key, text, at(node, key), state="missing", until=by)
         return Cause(msgspec.structs.replace(row, next="headrace tick"), f", which nobody has looked at {since}")
 
-    def _unreachable(self, failing: failed_looks.Failing, key: str) -> Cause:
+    def _unreachable(self, failing: failed_observations.Failing, key: str) -> Cause:
         """Of a source that can't be observed: whether anything was delivered isn't known."""
         node = failing.source
         text = unobserved(failing.since, failing.error, self._now, self._zone)

@@ -190,14 +190,14 @@ class Leader(Turning):
         run = self._runs.going_on[number] = Run(number, order, report)
         if order.kind == TICK:
             self._attend_to_plans()
-        self.look({t.node for t in order.targets} - {one.source for one in order.received}, run, patient=not order.standing)
+        self.observe({t.node for t in order.targets} - {one.source for one in order.received}, run, patient=not order.standing)
         return number
 
     def _stand(self, order: Order, report: Reporter) -> int:
         run = self._runs.going_on[STANDING] = Run(STANDING, order, report)
         run.row = None
         self._attend_to_plans()
-        self.look({t.node for t in order.targets}, run)
+        self.observe({t.node for t in order.targets}, run)
         return STANDING
 
     def _attend_to_plans(self) -> None:
@@ -250,14 +250,14 @@ class Leader(Turning):
             with contextlib.suppress(StoreError), self.store.write(self.lease.epoch) as tx:
                 self._checkpoints.write(tx, self._core, self.applied.id, self.clock.mark(tx))
 
-    def look(self, nodes: set[str], run: Run | None = None, *, patient: bool = False) -> None:
+    def observe(self, nodes: set[str], run: Run | None = None, *, patient: bool = False) -> None:
         """Look at some sources; what arrived is ingested by the runs that want it."""
         project = self.applied.compiled.project
         sources = [s for name, s in project.sources.items() if name in nodes and name not in self._borrowed]
-        look = self._looks.begin(run.id if run else 0, project, sources, self.clock.now_us(), patient=patient)
+        observation = self._looks.begin(run.id if run else 0, project, sources, self.clock.now_us(), patient=patient)
         if run is not None:
             run.looking += 1
-        if look.done:
+        if observation.done:
             self._turn([], [])
 
     def tell(self, *events: Event, write: Write | None = None) -> None:
@@ -376,7 +376,7 @@ class Leader(Turning):
     def note_closed(self, why: str) -> None:
         """Look at the local sources, keep it that the lake can't be written, and evaluate: nothing of that needs the lake or a worker."""
         sources = self.applied.compiled.project.sources.values()
-        self.look({source.name for source in sources if name_of(source) is None})
+        self.observe({source.name for source in sources if name_of(source) is None})
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             attending.lake_closed(tx, why, now)

@@ -240,7 +240,7 @@ class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     """What its ages were measured from: when it was published, or the end of its interval where that was earlier."""
 
 
-class LookAt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="look_at"):
+class ObserveTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="look_at"):
     """Look at one source that isn't a local folder, or into a file whose rows are several intervals'. Changes nothing."""
 
     attempt: str
@@ -260,7 +260,7 @@ class LookAt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="loo
     handed: Handed | None = None
 
 
-class Looked(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="looked"):
+class SourceObserved(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="looked"):
     """What a look found. `code` says what kind of error it was (`access_denied`, `source_unavailable` …)."""
 
     attempt: str
@@ -305,7 +305,7 @@ class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prun
     now_us: int = 0
 
 
-Task = IngestTask | ComputeTask | LookAt | Export | Prune
+Task = IngestTask | ComputeTask | ObserveTask | Export | Prune
 
 
 class Returned(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="returned"):
@@ -358,7 +358,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="ou
     """Of a Python asset: JSON of the interpreter and the packages that its code ran with."""
 
 
-Answer = Outcome | Looked
+Answer = Outcome | SourceObserved
 
 
 class Ready(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="ready"):

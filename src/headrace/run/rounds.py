@@ -48,7 +48,7 @@ class Rounds:
             self._wanted |= self._due()
         quiet, _ = self._leader.settled()
         self._wanted |= quiet | self._watch.changed()
-        self._look()
+        self._observe()
         if round_is_due:
             self._round = time.monotonic() + self._every
             self._watch.watch(places(self._folders.project, self._folders.data_path, self._sources.values()))
@@ -77,9 +77,9 @@ class Rounds:
                 self._rare[name] = now + parse_duration(source.every).total_seconds()
         return self._sources.keys() - later
 
-    def _look(self) -> None:
+    def _observe(self) -> None:
         """Look at what is wanted and isn't being looked at: two looks at once at one source would ask it twice."""
         now = self._wanted - self._leader.looked_at
         self._wanted -= now
         if now:
-            self._leader.look(now)
+            self._leader.observe(now)

@@ -10,12 +10,12 @@ import msgspec
 from headrace.engine.logs import read
 from headrace.govern.redaction import Redactor
 from headrace.govern.secrets import Secrets
-from headrace.run.messages import Answer, Looked
+from headrace.run.messages import Answer, SourceObserved
 
 
 def scrubbed(answer: Answer, secrets: Secrets) -> Answer:
     """The answer without any secret that this worker resolved: what servers and drivers say may repeat what they were told."""
-    if isinstance(answer, Looked):
+    if isinstance(answer, SourceObserved):
         notes = tuple(map(secrets.scrubbed, answer.notes))
         return msgspec.structs.replace(answer, notes=notes, error=secrets.scrubbed(answer.error) if answer.error else answer.error)
     error = answer.error

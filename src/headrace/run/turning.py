@@ -21,9 +21,9 @@ from headrace.run.executors import News as Answered
 from headrace.run.figures import Figures
 from headrace.run.folders import Folders
 from headrace.run.judging import Judged, judge
-from headrace.run.looks import Look, Looks, recorded
 from headrace.run.messages import Prune
 from headrace.run.news import News
+from headrace.run.observations import PendingObservation, PendingObservations, recorded
 from headrace.run.orders import STANDING, RunResult, waiting
 from headrace.run.overlays.plans import Plans
 from headrace.run.references import checked_again
@@ -78,7 +78,7 @@ class Turning:
         self.store, self.lease, self.clock = store, lease, clock
         self._production = production
         self._folders, self._executor = folders, executor
-        self._looks = Looks(store, executor, folders)
+        self._looks = PendingObservations(store, executor, folders)
         self.figures = Figures(executor.slots)
         self._attempts: dict[AttemptId, Attempt] = {}
         self._claims = Claims()
@@ -136,7 +136,7 @@ class Turning:
             *judged_again(tx, self.applied.compiled.project, batch.news, now),
             *checked_again(tx, self._graph, batch.news, now),
         ]
-        seen = [*again, *(event for look in self._looks.ended() for event in self._seen(tx, look, now))]
+        seen = [*again, *(event for observation in self._looks.ended() for event in self._seen(tx, observation, now))]
         taken = [] if (held := self._plans.elsewhere()) is None else [held]  # by what a plan has just begun
         decided = self._decisions.decide(tx, [*taken, *ended, *seen, *events, *more], now)
         self._plans.follow(tx, [*batch.visible, *events, *more], news, wrong, now)
@@ -181,13 +181,13 @@ class Turning:
         self._plans.send()
         self._executor.send()
 
-    def _seen(self, tx: Transaction, look: Look, now: int) -> list[Event]:
+    def _seen(self, tx: Transaction, observation: PendingObservation, now: int) -> list[Event]:
         """What a look found, and the request that waited for it."""
-        events: list[Event] = list(recorded(tx, look, now, self._watched.tick_every_us))
-        run = self._runs.going_on.get(look.run)
+        events: list[Event] = list(recorded(tx, observation, now, self._watched.tick_every_us))
+        run = self._runs.going_on.get(observation.run)
         if run is None:
             return [*events, Clock()]
-        run.looking, run.notes = run.looking - 1, (*run.notes, *look.notes)
+        run.looking, run.notes = run.looking - 1, (*run.notes, *observation.notes)
         return [*run.order.received, *run.order.together, *events, run.request(self._borrowed)]
 
     def _finish(self, tx: Transaction, settled: Settled, now: int) -> RunResult | None:

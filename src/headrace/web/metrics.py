@@ -137,7 +137,7 @@ def _of_store(said: Text, session: Session) -> None:
     with session.store.read() as tx:
         work = figures.open_work(tx)
         partitions = figures.partitions_open(tx)
-        looks = figures.last_looks(tx, sources)
+        observations = figures.last_observations(tx, sources)
         incidents = figures.incidents_open(tx)
         late = Counter(source for source, _ in evidence.standing_of(tx, arrivals.KIND).values())
         told = openlineage.cursor(tx)
@@ -149,8 +149,10 @@ def _of_store(said: Text, session: Session) -> None:
     said.gauge("requests_waiting", "What commands have asked for, and nobody has answered.", ({}, work.requests))
     said.gauge("partitions_open", "Partitions that aren't published.", *(({"state": state}, n) for state, n in partitions.items()))
     said.gauge("source_last_look_age_seconds", "Since a source was last looked at.",
-               *(({"source": name}, _since(look.at, now)) for name, look in looks.items()))  # fmt: skip
-    said.gauge("source_look_failed", "1 where the last look failed.", *(({"source": n}, int(look.failed)) for n, look in looks.items()))
+               *(({"source": name}, _since(look.at, now)) for name, look in observations.items()))  # fmt: skip
+    said.gauge(
+        "source_look_failed", "1 where the last look failed.", *(({"source": n}, int(look.failed)) for n, look in observations.items())
+    )
     if told is not None:
         counts = {"sent": told.sent, "refused": told.refused}
         said.counter("openlineage_events_total", "Lineage events, by what came of them.", *(({"outcome": o}, n) for o, n in counts.items()))

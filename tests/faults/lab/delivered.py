@@ -52,7 +52,7 @@ def late(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.delay = at - lab.days.arrival(source, lab.day)
 
-    return replace(_one(source, "late_source", change, "comes at 06:10"), looked_between=True)
+    return replace(_one(source, "late_source", change, "comes at 06:10"), observed_between=True)
 
 
 def missing(lab: Lab, chance: random.Random) -> Fault:

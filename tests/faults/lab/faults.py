@@ -63,7 +63,7 @@ class Fault:
     """No person has to do anything with Headrace for readers to be served again once it is mended."""
     findable: bool = True
     """The contract or the history could have shown it; else false green isn't held against Headrace."""
-    looked_between: bool = False
+    observed_between: bool = False
     """Somebody looks before the first deadline as well: what comes late comes then."""
     skipped: int = 0
     """So many mornings nobody looks."""

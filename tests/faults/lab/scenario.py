@@ -72,14 +72,14 @@ class Play:
         self._hold_back(came)
         for one in played.faults:
             one.strike(stage)
-        looks = LOOKS if any(one.looked_between for one in played.faults) else (LOOKS[0], LOOKS[-1])
-        for at in looks:
+        observations = LOOKS if any(one.observed_between for one in played.faults) else (LOOKS[0], LOOKS[-1])
+        for at in observations:
             self._arrive(self.lab.moment(morning, at))
             if at == LOOKS[-1]:
                 for one in played.faults:
                     one.late(stage)
             self.driver.tick(self.lab.moment(morning, at))
-            self._status(played, morning, at, looks)
+            self._status(played, morning, at, observations)
 
     def _next(self, stage: Stage, played: Played, mended: Sequence[Fault]) -> None:
         morning = stage.mended
@@ -117,9 +117,9 @@ class Play:
         else:
             write(path_of(self.lab.root, source, self.lab.day), self.lab.days.events(source, self.lab.day), at)
 
-    def _status(self, played: Played, day: date, after: time, looks: Sequence[time]) -> None:
+    def _status(self, played: Played, day: date, after: time, observations: Sequence[time]) -> None:
         """What `status` says until the next look, beside what readers get at that moment."""
-        until = next((at for at in looks if at > after), time(23, 59))
+        until = next((at for at in observations if at > after), time(23, 59))
         for at in STATUS:
             if after < at < until and self.lab.moment(day, at) > self.driver.now:
                 found = published(self.driver)

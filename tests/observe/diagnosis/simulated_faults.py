@@ -217,7 +217,7 @@ def late(story: Story, kind: CauseKind) -> None:
     without(story, fault, [place for day in days for place in story.world.reached(name, day, None)])
 
 
-def looks(story: Story, kind: CauseKind) -> None:
+def observations(story: Story, kind: CauseKind) -> None:
     """A source, or all that a host holds, can't be looked at: deliveries are late with it."""
     random, first = story.random, story.pick(source=True)
     host = story.world.nodes[first].host
@@ -346,8 +346,8 @@ PLAYS: dict[CauseKind, Callable[[Story], None]] = {
     K.REFERENCE_BROKEN: reference,
     K.LATE_SOURCE: _of(late, K.LATE_SOURCE),
     K.MISSING_SOURCE: _of(late, K.MISSING_SOURCE),
-    K.SOURCE_UNAVAILABLE: _of(looks, K.SOURCE_UNAVAILABLE),
-    K.ACCESS_DENIED: _of(looks, K.ACCESS_DENIED),
+    K.SOURCE_UNAVAILABLE: _of(observations, K.SOURCE_UNAVAILABLE),
+    K.ACCESS_DENIED: _of(observations, K.ACCESS_DENIED),
     K.CODE_ERROR: code,
     K.RESOURCE_EXHAUSTED: resources,
     K.WORKER_LOST: workers,

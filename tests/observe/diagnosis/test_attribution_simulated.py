@@ -7,7 +7,7 @@ from simulated_faults import PLAYS, Case, case, found, right, story_of_nothing
 
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.diagnosis.looks import Looks
+from headrace.observe.diagnosis.seen_below import SeenBelow
 
 FIRST_SEED = 9_000
 FEW, MANY = 4, 100
@@ -76,6 +76,6 @@ def test_what_nothing_below_looks_like_is_carried_nowhere_and_that_changes_nothi
     kinds = tuple(PLAYS)
     played = [case(kinds[seed % len(kinds)], seed, two=bool(seed % 3)) for seed in range(FIRST_SEED + 500, FIRST_SEED + 560)]
     found = [diagnose(one.evidence, one.world.graph, one.now_us) for one in played]
-    monkeypatch.setattr(Looks, "below", lambda self, _: self._from[0] if self._from else ())
+    monkeypatch.setattr(SeenBelow, "below", lambda self, _: self._from[0] if self._from else ())
     for one, causes in zip(played, found, strict=True):
         assert diagnose(one.evidence, one.world.graph, one.now_us) == causes, f"seed {one.seed}"

@@ -14,8 +14,8 @@ from headrace.observe.availability.lateness import Duty
 from headrace.observe.availability.spans import EVER, NONE, Moments, common, outside, union
 from headrace.observe.availability.timeline import Past, Term
 from headrace.observe.availability.wrongness import Speaks, Wrongness
-from headrace.observe.looking import known_until
 from headrace.observe.obligations import Obligation, Scene, covered, needed
+from headrace.observe.observed import known_until
 from headrace.observe.status import sources_of
 from headrace.observe.through import EMPTY_INTERVALS_MAX
 from headrace.observe.watched import WHOLE, Node, Terms, began
@@ -33,7 +33,7 @@ class Gathering:
         self._wrongness, self._speaks = wrongness, speaks
         self._from, self._now = from_us, now_us
         self._promises = _begun(stored.all_promises(tx))
-        self._gaps = stored.look_gaps(tx, from_us)
+        self._gaps = stored.observation_gaps(tx, from_us)
         self._withdrawn = stored.withdrawals_of(tx, {*scene.declared.nodes, *scene.declared.exports}, from_us)
 
     def past(self, terms: Terms, judged: Sequence[Obligation]) -> Past:
@@ -190,8 +190,8 @@ class Gathering:
         found: list[tuple[int, int]] = []
         for source in sources_of([node], self._scene):
             found += self._gaps.get(source.name, ())
-            looks = self._world.looks(source.name)
-            until = known_until(looks, self._scene.declared.tick_every_us) if looks else self._now - 1
+            observations = self._world.observations(source.name)
+            until = known_until(observations, self._scene.declared.tick_every_us) if observations else self._now - 1
             found.append((until + 1, EVER))
         return union(found)
 

@@ -20,7 +20,6 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.explaining import may_show, score
 from headrace.observe.diagnosis.graph import CauseGraph
 from headrace.observe.diagnosis.loading import gathered, split
-from headrace.observe.diagnosis.looks import Looks
 from headrace.observe.diagnosis.origins import traced
 from headrace.observe.diagnosis.placing import BODIES, causes_at
 from headrace.observe.diagnosis.reaching import Above, Reach, flows, starts
@@ -28,6 +27,7 @@ from headrace.observe.diagnosis.refining import refined
 from headrace.observe.diagnosis.rules import Place
 from headrace.observe.diagnosis.rules.reference_broken import lost_partners
 from headrace.observe.diagnosis.rules.rule import EXACT_NATS
+from headrace.observe.diagnosis.seen_below import SeenBelow
 from headrace.observe.diagnosis.sharing import shared
 from headrace.observe.diagnosis.wording import told
 
@@ -91,7 +91,7 @@ class _Sweep:
         self._carried: dict[str, list[Candidate]] = {}
         for known in carried(open_causes, evidence):
             self._carried.setdefault(known.node, []).append(known)
-        self._looks = Looks((graph.rank(name), found) for name, found in self._seen.items() if name in graph.nodes)
+        self._looks = SeenBelow((graph.rank(name), found) for name, found in self._seen.items() if name in graph.nodes)
         self._everywhere: list[Candidate] = []
         self._above: dict[str, Above] = {}
 

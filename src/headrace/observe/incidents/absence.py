@@ -17,8 +17,8 @@ from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.details import ENVIRONMENT, NO_WORKER, needed
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.reach import Reach
-from headrace.observe.looking import TOLERANCE_US, next_look, usual_break
 from headrace.observe.obligations import Scene
+from headrace.observe.observed import TOLERANCE_US, next_observation, usual_break
 from headrace.observe.watched import Node, Terms
 from headrace.observe.wording import dated
 from headrace.store.database import Transaction
@@ -79,14 +79,14 @@ def _outages(
 ) -> Iterator[tuple[int, Evidence]]:
     """The outage that ended with a look at a source, with the first deadline of each consumer that
     was missed through it."""
-    looks = absences.looks_before(tx, source.name, seen_us)
-    if not looks or looks[0].failed:
+    observations = absences.observations_before(tx, source.name, seen_us)
+    if not observations or observations[0].failed:
         return  # nobody had looked before, or the source couldn't be read
-    pace = scene.declared.tick_every_us or usual_break(_breaks(tx, source.name, [one.at for one in looks], seen_us))
+    pace = scene.declared.tick_every_us or usual_break(_breaks(tx, source.name, [one.at for one in observations], seen_us))
     sources = [node.name for node in scene.declared.nodes.values() if node.is_source]
     for consumer in reach.consumers(source.name):
         terms = next(one for one in scene.declared.consumers if one.consumer == consumer)
-        for due in absences.missed(tx, consumer, looks[0].at, seen_us):
+        for due in absences.missed(tx, consumer, observations[0].at, seen_us):
             arrived = min((one.arrived_at for one in waited if _is_of(source, one.partition, terms, due.interval)), default=due.due_at)
             if arrived >= due.due_at or any(one.block is not Block.WAITING for one in blockage.of(terms, due.interval)):
                 continue  # it would have been missed all the same
@@ -100,17 +100,17 @@ def _away_since(tx: Transaction, sources: list[str], due_us: int, arrived: int, 
     """When Headrace did something last before it was away for so long that a deadline was missed, or that data
     was much later than it is by the pace alone; None where it wasn't away."""
     last = absences.last_sign(tx, sources, due_us)
-    expected = next_look(last, pace, arrived)
+    expected = next_observation(last, pace, arrived)
     if expected + TOLERANCE_US < due_us:
         return last
     late = expected + max(TOLERANCE_US, pace // 10)
     return last if late < seen_us and absences.last_sign(tx, sources, late) == last else None
 
 
-def _breaks(tx: Transaction, source: str, looks: list[int], seen_us: int) -> dict[int, int]:
+def _breaks(tx: Transaction, source: str, observations: list[int], seen_us: int) -> dict[int, int]:
     """When each break between two looks ended → how long it was."""
     found = {until: until - began for began, until in absences.long_breaks(tx, source, seen_us)}
-    return found | {later: later - earlier for later, earlier in pairwise(looks)}
+    return found | {later: later - earlier for later, earlier in pairwise(observations)}
 
 
 def _is_of(source: Node, partition: str, terms: Terms, interval: str) -> bool:

@@ -33,7 +33,7 @@ LEAST = 14
 """So many deliveries it takes to know when they usually come."""
 AT_ONCE_MAX = 7
 """More intervals than these that come at once are history; fewer may be how a vendor delivers, as after a weekend."""
-FIRST_LOOK_US = 60 * 60 * 1_000_000
+FIRST_OBSERVATION_US = 60 * 60 * 1_000_000
 """What is delivered so shortly before its source is first looked at may be what that look fetched."""
 MARGIN_LEAST_US = 30 * 60 * 1_000_000
 THROTTLED = "couldn't be looked at: its server asked for a pause"
@@ -65,7 +65,7 @@ def _of_source(
     absent = {*_newest_absent(tx, scene, node, now), *(key for key in asked if not arrivals.there(tx, node.name, key))}
     if not absent:
         return
-    looked = deliveries.looks(tx, node.name, limit=1)
+    looked = deliveries.observations(tx, node.name, limit=1)
     delay = None if node.expect_by is not None else usual_delay(tx, node)
     declared = expected_since(tx, node.name)
     for key in sorted(absent):
@@ -184,7 +184,7 @@ def came(tx: Transaction, node: Node) -> list[Came]:
     found = []
     for key, at, observed in arrived:
         ended = bounds_us(key.partition("/")[0], grain, node.timezone)[1]
-        lay_there = ended < declared <= at + FIRST_LOOK_US
+        lay_there = ended < declared <= at + FIRST_OBSERVATION_US
         loaded = at_once[at] > AT_ONCE_MAX and newest[at] != key
         if not lay_there and not loaded and at not in unseen_until:
             found.append(Came(ended, at, observed))

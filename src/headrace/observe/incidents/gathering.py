@@ -21,10 +21,10 @@ from headrace.observe.incidents import (
     changes,
     commands,
     damage,
+    failed_observations,
     faults,
     infeasible,
     lapsed,
-    looks,
     mappings,
     working,
 )
@@ -96,7 +96,7 @@ def _news(
     """What rows say that came since; all outages of Headrace, those among it included."""
     trail = commands.note(tx, scene, blockage, cursors.trail)
     drift = mappings.gather(tx, found, cursors.drift)
-    fact, revision = attempts.gather(tx, partial(looks.host_at, project), found, cursors.fact, cursors.revision)
+    fact, revision = attempts.gather(tx, partial(failed_observations.host_at, project), found, cursors.fact, cursors.revision)
     attempt = working.gather(tx, found, cursors.attempt, now)
     changed, version = changes.gather(tx, cursors.version)
     gone, gap = absence.gather(tx, scene, blockage, reach, cursors.gap)
@@ -150,9 +150,9 @@ def _present(
     found.now(tx, absence.LAKE, absence.without_lake(tx))
     late = list(arrivals.gather(tx, scene, blockage, reach, blocked.missed(waiting), now))
     overdue = {one.node for one in late if one.observed == arrivals.THROTTLED}
-    found.now(tx, "look", looks.gather(tx, project, overdue))
+    found.now(tx, "look", failed_observations.gather(tx, project, overdue))
     found.now(tx, arrivals.KIND, late)
-    failed = attempts.of_backfills(tx, partial(looks.host_at, project))
+    failed = attempts.of_backfills(tx, partial(failed_observations.host_at, project))
     found.now(tx, attempts.BACKFILLS, [one for one, _ in failed], {one.id: attempt for one, attempt in failed})
     damaged = list(damage.gather(tx, scene))
     found.now(tx, damage.KIND, [one for one, _ in damaged], {one.id: attempt for one, attempt in damaged})

@@ -22,14 +22,14 @@ from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.arrivals import Came, came, expected_since
 from headrace.observe.incidents.blocked import Waiting
-from headrace.observe.looking import TOLERANCE_US
 from headrace.observe.obligations import Scene, due_us
+from headrace.observe.observed import TOLERANCE_US
 from headrace.observe.watched import Terms
 from headrace.observe.wording import ago
 from headrace.store.database import Transaction
 from headrace.store.queries import durations, incidents, obligations
 from headrace.store.queries import evidence as stored
-from headrace.store.queries.arrivals import looked_between
+from headrace.store.queries.arrivals import observed_between
 from headrace.store.queries.obligations import Obligation
 
 KIND = "deadline"
@@ -59,7 +59,7 @@ class _Ends(NamedTuple):
     """Whether it is so on most days; neither a promise nor a few looks say that."""
     source: str = ""
     """What it waits for."""
-    unlooked: bool = False
+    not_observed: bool = False
     """Whether nobody looks between the interval's end and the deadline, so that an earlier delivery alone wouldn't be seen."""
 
 
@@ -95,7 +95,7 @@ def gather(
         kept_by = None if ends is None else _kept_by(usual, ends, recent, due, terms)
         if kept_by is not None and kept_by.at_us > due:
             if kept_by.source and kept_by.unseen_us >= _MINUTE_US:
-                kept_by = kept_by._replace(unlooked=usual.unlooked(kept_by.source, last.interval, due))
+                kept_by = kept_by._replace(not_observed=usual.not_observed(kept_by.source, last.interval, due))
             yield _evidence(terms, last, due, kept_by, started, scene.declared.timezone, now)
 
 
@@ -220,7 +220,7 @@ def _evidence(
         earlier = f"promised {early} earlier"
     elif ends.unseen_us >= at - due:
         earlier = f"{LOOKED}{early} earlier"
-    elif ends.unlooked:
+    elif ends.not_observed:
         earlier = f"there {ago(_minute(ends.at_us - ends.unseen_us) - due)}, and looked at {early}, earlier"
     there = "usually there" if ends.usual else "there"
     return Evidence(
@@ -283,9 +283,9 @@ class _Usual:
         ended = self._ended(source, interval)
         return next((one for one in came(self._tx, self._scene.node(source)) if one.ended_us == ended), None)
 
-    def unlooked(self, source: str, interval: str, due: int) -> bool:
+    def not_observed(self, source: str, interval: str, due: int) -> bool:
         """Whether nobody looked at a source between an interval's end and its deadline; False where that isn't known."""
-        return looked_between(self._tx, source, self._ended(source, interval), due) is False
+        return observed_between(self._tx, source, self._ended(source, interval), due) is False
 
     def _ended(self, source: str, interval: str) -> int:
         node = self._scene.node(source)
@@ -300,8 +300,8 @@ class _Usual:
             return None, 0
         delay, declared = statistics.median(one.delay_us for one in took), expected_since(self._tx, source)
         seen = [one for one in took if one.arrived_us >= declared and not _away(self._outages, one.arrived_us, one.observed_us)]
-        looks = {one.observed_us for one in seen}
-        return int(delay), int(statistics.median(one.unseen_us for one in seen)) if len(looks) >= ARRIVALS_LEAST else 0
+        observations = {one.observed_us for one in seen}
+        return int(delay), int(statistics.median(one.unseen_us for one in seen)) if len(observations) >= ARRIVALS_LEAST else 0
 
     def _usual_seconds(self, node: str) -> float:
         found = durations.of_node(self._tx, node)

@@ -21,7 +21,7 @@ _ABSENT = ("late_source", "missing_source", "source_unavailable", "access_denied
 """Kinds of incidents that explain why nothing was delivered; another of the same source is about what was."""
 _ELSEWHERE = (*_ABSENT, "paused", "approval_pending", "deadline_infeasible", "runtime_down", "slow_run")
 """Kinds that explain no hold and no attempt in vain."""
-NOBODY_LOOKED = "nobody has looked since it was expected"
+NOBODY_OBSERVED = "nobody has looked since it was expected"
 BETWEEN = "came in this time, not observed yet"
 """Of a delivery that the observation at its beginning didn't find, whatever time its file claims."""
 ELSEWHERE = "delivered, and looked for in another place, as the project declared it"
@@ -99,8 +99,8 @@ class Claims:
     def _of_deliveries(self) -> Iterator[Segment]:
         if not self._stay.is_source:
             return
-        looked_us = self._records.looked_us(self._stay.node)
-        if not self._arrivals and not self._tries and looked_us is None:
+        observed_us = self._records.observed_us(self._stay.node)
+        if not self._arrivals and not self._tries and observed_us is None:
             note = "nobody has looked at it yet"
             yield self._claim(Kind.DETECTION, self._stay.from_us, self._stay.to_us, note)
             return
@@ -114,9 +114,9 @@ class Claims:
             note = "not delivered yet" if self._stay.open else DELIVERY_GONE
             known_until_us = self._stay.to_us
             expected_us = max(self._stay.from_us, self._stay.promised_us or 0)
-            if self._stay.open and looked_us is not None and looked_us < expected_us < self._stay.to_us:
+            if self._stay.open and observed_us is not None and observed_us < expected_us < self._stay.to_us:
                 known_until_us = expected_us
-                yield self._claim(Kind.DETECTION, expected_us, self._stay.to_us, NOBODY_LOOKED)
+                yield self._claim(Kind.DETECTION, expected_us, self._stay.to_us, NOBODY_OBSERVED)
             yield self._claim(Kind.SOURCE, self._stay.from_us, known_until_us, note, incident)
         for place, one in enumerate(self._arrivals):
             if place == 0:

@@ -73,9 +73,9 @@ class EnvironmentRecords:
         """While a source couldn't be read."""
         return self._of(source).unread(source)
 
-    def looked_us(self, source: str) -> int | None:
+    def observed_us(self, source: str) -> int | None:
         """When somebody looked at a source last; None where nobody has yet."""
-        return self._of(source).looked_us(source)
+        return self._of(source).observed_us(source)
 
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""

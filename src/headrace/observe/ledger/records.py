@@ -201,7 +201,7 @@ class Records(Protocol):
     def unread(self, source: str) -> Sequence[Unread]:
         """While a source couldn't be read."""
 
-    def looked_us(self, source: str) -> int | None:
+    def observed_us(self, source: str) -> int | None:
         """When somebody looked at a source last; None where nobody has yet."""
 
     def typical_us(self, node: str) -> int | None:

@@ -18,7 +18,7 @@ from headrace.schedule import AttemptId
 from headrace.store.database import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import durations, ledger, pauses
-from headrace.store.queries.arriving import LOOKS_MAX
+from headrace.store.queries.arriving import OBSERVATIONS_MAX
 from headrace.store.queries.ledger import AttemptRow
 
 _EVER = 1 << 62
@@ -143,22 +143,22 @@ class StoreRecords:
         """While a source couldn't be read."""
         if source not in self._unread:
             found: list[Unread] = []
-            looks = ledger.looks(self._tx, source, self._now)
-            for at_us, error in looks:
+            observations = ledger.observations(self._tx, source, self._now)
+            for at_us, error in observations:
                 is_open = bool(found) and found[-1].to_us is None
                 if error is None and is_open:
                     found[-1] = found[-1]._replace(to_us=at_us)
                 elif error is not None and not is_open:
                     found.append(Unread(at_us, None, error))
-            if found and len(looks) >= LOOKS_MAX:  # a source that comes and goes: its oldest looks are gone
+            if found and len(observations) >= OBSERVATIONS_MAX:  # a source that comes and goes: its oldest looks are gone
                 found[0] = found[0]._replace(reason=f"{found[0].reason} ({OLDER_UNKNOWN})")
             self._unread[source] = found
         return self._unread[source]
 
-    def looked_us(self, source: str) -> int | None:
+    def observed_us(self, source: str) -> int | None:
         """When somebody looked at a source last; None where nobody has yet."""
-        looks = ledger.looks(self._tx, source, self._now)
-        return looks[-1][0] if looks else None
+        observations = ledger.observations(self._tx, source, self._now)
+        return observations[-1][0] if observations else None
 
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from headrace.connect.files import look
+from headrace.connect.files import observe
 from headrace.model import Consumer, HeadraceError, Source
 from headrace.operations.examinations.finding import Finding, fail, ok, skipped, warn
 from headrace.operations.session import Session
@@ -36,7 +36,7 @@ def _source(root: Path, source: Source) -> Finding:
     if not os.access(folder, os.R_OK | os.X_OK):
         return fail(name, f"{_short(root, folder)} can't be read", "look at its owner and permissions")
     try:
-        seen = look(root, source, known={})
+        seen = observe(root, source, known={})
     except HeadraceError as error:
         return fail(name, str(error), error.hint)
     if not seen.seen:

@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from headrace.model import HeadraceError
-from headrace.run.messages import Looked, Outcome, Task
+from headrace.run.messages import Outcome, SourceObserved, Task
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
 
@@ -25,7 +25,7 @@ class Saw(msgspec.Struct, frozen=True, gc=False):
     """The answer to a look."""
 
     attempt: AttemptId
-    looked: Looked
+    looked: SourceObserved
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):

@@ -30,7 +30,7 @@ from headrace.run.executors.dask_workers import TAKEN_BACK, Gone, Seen, _python,
 from headrace.run.executors.pool import Pool
 from headrace.run.executors.settings import Settings
 from headrace.run.executors.wake_up_pipes import WakeUpPipe
-from headrace.run.messages import Export, LookAt, Looked, Task
+from headrace.run.messages import Export, ObserveTask, SourceObserved, Task
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
 
@@ -102,7 +102,7 @@ class Dask:
 
     def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
         """Hand a task to the scheduler, or hold it until there is one."""
-        if isinstance(task, LookAt | Export):
+        if isinstance(task, ObserveTask | Export):
             self._here.submit(attempt, task, background=background)
         else:
             self._held[attempt] = (task, BACKGROUND if background else 0)
@@ -286,4 +286,4 @@ def _news(attempt: AttemptId, told: object) -> News:
         return Lost(attempt, (), f"answered something that is no answer: {error}")
     if isinstance(answer, Gone):
         return Lost(attempt, (), answer.reason) if answer.begun or answer.reason != TAKEN_BACK else Lost(None, (attempt,), answer.reason)
-    return Saw(attempt, answer) if isinstance(answer, Looked) else Finished(attempt, answer)
+    return Saw(attempt, answer) if isinstance(answer, SourceObserved) else Finished(attempt, answer)

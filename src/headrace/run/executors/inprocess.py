@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Self
 
 from headrace.run.executors import Finished, Lost, News, Saw
-from headrace.run.messages import Answer, Looked, Task
+from headrace.run.messages import Answer, SourceObserved, Task
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
 
@@ -69,7 +69,7 @@ class InProcess:
         if not self._news and (queue := self._queue or self._background):
             attempt, task = queue.popleft()
             answer = self._perform(task)
-            self._news.append(Saw(attempt, answer) if isinstance(answer, Looked) else Finished(attempt, answer))
+            self._news.append(Saw(attempt, answer) if isinstance(answer, SourceObserved) else Finished(attempt, answer))
         for key, _ in self._selector.select(0 if self._news else seconds):
             key.data()
         news, self._news = self._news, []

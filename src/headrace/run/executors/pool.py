@@ -25,7 +25,7 @@ from headrace.run.executors.wake_up_pipes import WakeUpPipe
 from headrace.run.executors.watching import Watch
 from headrace.run.executors.worker_handles import Worker
 from headrace.run.executors.worker_pools import STUCK_SECONDS, WorkerPool, fits, suits
-from headrace.run.messages import ComputeTask, LookAt, Looked, Outcome, Ready, Returned, Task
+from headrace.run.messages import ComputeTask, ObserveTask, Outcome, Ready, Returned, SourceObserved, Task
 from headrace.run.scrubbing import scrub_log, scrubbed
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
@@ -89,7 +89,7 @@ class Pool:
 
     def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
         """Queue a task for the worker with the least to do; `wait` sends it."""
-        if isinstance(task, LookAt):
+        if isinstance(task, ObserveTask):
             self._give(self._lookout(), attempt, task)
         else:
             pool = self._background if background else self._front
@@ -234,7 +234,7 @@ class Pool:
             self._done(worker)
         return bool(more)
 
-    def _take(self, worker: Worker, answer: Outcome | Looked | Ready | Returned) -> None:
+    def _take(self, worker: Worker, answer: Outcome | SourceObserved | Ready | Returned) -> None:
         if isinstance(answer, Ready):
             worker.ready, self._failed_starts = True, 0
             return
@@ -243,9 +243,9 @@ class Pool:
             return
         attempt = worker.answered(answer)
         answer = self._redacted(attempt, answer)
-        self._news.append(Saw(attempt, answer) if isinstance(answer, Looked) else Finished(attempt, answer))
+        self._news.append(Saw(attempt, answer) if isinstance(answer, SourceObserved) else Finished(attempt, answer))
 
-    def _redacted(self, attempt: AttemptId, answer: Outcome | Looked) -> Outcome | Looked:
+    def _redacted(self, attempt: AttemptId, answer: Outcome | SourceObserved) -> Outcome | SourceObserved:
         """The answer, and the attempt's log, without secrets that the worker itself doesn't know."""
         if (redactor := self._secrets.redactor) is None:
             return answer

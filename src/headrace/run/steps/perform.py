@@ -8,14 +8,14 @@ from headrace.engine import Measures
 from headrace.engine.compute import error_of
 from headrace.engine.environment import surrounded
 from headrace.run.handing import with_handed
-from headrace.run.messages import Answer, ComputeTask, Export, IngestTask, LookAt, Looked, Outcome, Prune, Task
+from headrace.run.messages import Answer, ComputeTask, Export, IngestTask, ObserveTask, Outcome, Prune, SourceObserved, Task
 from headrace.run.scrubbing import scrubbed
 from headrace.run.steps.compute import compute
 from headrace.run.steps.damaged_inputs import put_down_to_files
 from headrace.run.steps.export import export
 from headrace.run.steps.ingest import ingest
 from headrace.run.steps.keeping import kept
-from headrace.run.steps.look import look
+from headrace.run.steps.observe import observe
 from headrace.run.steps.prune import prune
 from headrace.run.steps.worker_context import WorkerContext
 
@@ -45,8 +45,8 @@ def _performed(task: Task, context: WorkerContext) -> Answer:
                 return kept(compute(task, context), context.folders)
             case Export():
                 return export(task, context)
-            case LookAt():
-                return look(task, context)
+            case ObserveTask():
+                return observe(task, context)
             case Prune():
                 return kept(prune(task, context), context.folders)
     except BaseException as error:  # noqa: BLE001 - the one error boundary: nothing a task does ends the worker
@@ -55,7 +55,7 @@ def _performed(task: Task, context: WorkerContext) -> Answer:
 
 def _failed(task: Task, error: BaseException) -> Answer:
     told = error_of(error)
-    if isinstance(task, LookAt):
-        return Looked(task.attempt, error=told.message, code="source_unavailable")
+    if isinstance(task, ObserveTask):
+        return SourceObserved(task.attempt, error=told.message, code="source_unavailable")
     attempt = task.scope.attempt if isinstance(task, ComputeTask) else task.attempt
     return Outcome(attempt=attempt, state="failed", measures=Measures(), error=told)

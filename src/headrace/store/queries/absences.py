@@ -24,7 +24,7 @@ class Due(msgspec.Struct, frozen=True, gc=False):
     due_at: int
 
 
-class Look(msgspec.Struct, frozen=True, gc=False):
+class PastObservation(msgspec.Struct, frozen=True, gc=False):
     """A look at a source; `failed` if the source couldn't be read."""
 
     at: int
@@ -51,10 +51,10 @@ def missed(tx: Transaction, consumer: str, from_us: int, until_us: int) -> list[
     return [Due(*row) for row in rows]
 
 
-def looks_before(tx: Transaction, source: str, at: int) -> list[Look]:
+def observations_before(tx: Transaction, source: str, at: int) -> list[PastObservation]:
     """The looks at a source before a time, as far as they are kept; the newest first."""
     rows = tx.execute("select at, error is not null from look where source = ? and at < ? order by at desc", (source, at))
-    return [Look(when, bool(failed)) for when, failed in rows]
+    return [PastObservation(when, bool(failed)) for when, failed in rows]
 
 
 def long_breaks(tx: Transaction, source: str, at: int) -> list[tuple[int, int]]:

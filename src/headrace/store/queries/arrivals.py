@@ -42,7 +42,7 @@ def first_arrivals(tx: Transaction, source: str, limit: int) -> list[tuple[str, 
     return [(str(row[0]), int(row[1]), int(row[2])) for row in rows]
 
 
-def looked_between(tx: Transaction, source: str, after_us: int, until_us: int) -> bool | None:
+def observed_between(tx: Transaction, source: str, after_us: int, until_us: int) -> bool | None:
     """Whether a source was observed after a time and no later than another; None where observations from before aren't kept."""
     row = tx.execute(
         "select min(at), max(case when at > :after then at end) from look where source = :source and at <= :until",

@@ -10,10 +10,10 @@ import msgspec
 
 from headrace.store.database import Transaction
 
-LOOKS_KEPT = 50
+OBSERVATIONS_KEPT = 50
 TURNS_KEPT = 2_000
 """Of older looks so many are kept that came out otherwise than the one before."""
-LOOKS_MAX = LOOKS_KEPT + TURNS_KEPT
+OBSERVATIONS_MAX = OBSERVATIONS_KEPT + TURNS_KEPT
 """So many looks of a source are kept: where there are as many, older ones may be forgotten."""
 THROTTLED = ("source_throttled", "throttled_too_long")
 """Codes of looks that a server answered with a wish for a pause."""
@@ -103,7 +103,7 @@ def next_delivery_key(tx: Transaction, source: str) -> str:
     return f"{int(row[0] or 0) + 1:012}"
 
 
-def record_look(
+def record_observation(
     tx: Transaction,
     source: str,
     at: int,
@@ -121,13 +121,13 @@ def record_look(
         " code = excluded.code, place = excluded.place",
         (source, at, found, error, code, place),
     )
-    leaves = tx.execute(_LEAVES, {"source": source, "kept": LOOKS_KEPT}).fetchall()
+    leaves = tx.execute(_LEAVES, {"source": source, "kept": OBSERVATIONS_KEPT}).fetchall()
     if len(leaves) > 1 and _turn(*leaves[0][1:]) == _turn(*leaves[1][1:]):
         tx.execute("delete from look where source = ? and at = ?", (source, leaves[0][0]))
     tx.execute(
         "delete from look where source = :source"
         " and at <= (select at from look where source = :source order by at desc limit 1 offset :kept)",
-        {"source": source, "kept": LOOKS_MAX},
+        {"source": source, "kept": OBSERVATIONS_MAX},
     )
 
 
@@ -140,7 +140,7 @@ def _turn(error: str | None, code: str | None, place: str) -> tuple[str, str]:
     return outcome(error, code), place
 
 
-def last_look(tx: Transaction, source: str, place: str) -> int | None:
+def last_observation(tx: Transaction, source: str, place: str) -> int | None:
     """When somebody last looked at a source in a place: looks before places were kept count as well."""
     sql = "select max(at) from look where source = ? and place in (?, '')"
     found: int | None = tx.execute(sql, (source, place)).fetchone()[0]

@@ -10,7 +10,7 @@ from headrace.store.database import Transaction
 from headrace.store.queries.obligations import Obligation
 from headrace.store.queries.promises import Promise
 
-LOOKS_JUDGED = 20
+OBSERVATIONS_USED = 20
 _OBLIGATION = "consumer, interval, due_at, promise_id, met_at, waived_at"
 
 
@@ -25,7 +25,7 @@ class Withdrawal(msgspec.Struct, frozen=True):
 
 def note_gap(tx: Transaction, source: str, now: int, known_until: Callable[[Sequence[int]], int]) -> None:
     """Before a look at `now` is written down: whether nobody had looked for too long, and since when."""
-    rows = tx.execute("select at from look where source = ? order by at desc limit ?", (source, LOOKS_JUDGED)).fetchall()
+    rows = tx.execute("select at from look where source = ? order by at desc limit ?", (source, OBSERVATIONS_USED)).fetchall()
     if not rows:
         return
     until = known_until([at for (at,) in rows])
@@ -33,7 +33,7 @@ def note_gap(tx: Transaction, source: str, now: int, known_until: Callable[[Sequ
         tx.execute("insert into look_gap (source, from_at, until_at) values (?, ?, ?) on conflict do nothing", (source, until + 1, now))
 
 
-def look_gaps(tx: Transaction, from_us: int) -> dict[str, list[tuple[int, int]]]:
+def observation_gaps(tx: Transaction, from_us: int) -> dict[str, list[tuple[int, int]]]:
     """Source → while nobody had looked at it for too long, of what reaches into a window."""
     found: dict[str, list[tuple[int, int]]] = {}
     for source, began, ended in tx.execute("select source, from_at, until_at from look_gap where until_at > ?", (from_us,)):

@@ -56,7 +56,7 @@ class Arrival(msgspec.Struct, frozen=True):
         return same and self.sha256 is not None and self.sha256 == later.sha256
 
 
-class Look(msgspec.Struct, frozen=True):
+class ObservationTime(msgspec.Struct, frozen=True):
     """One look at a source."""
 
     source: str
@@ -150,10 +150,10 @@ def first_observation(tx: Transaction, source: str) -> tuple[int, int] | None:
     return None if row is None else (int(row[0]), int(row[1]))
 
 
-def looks(tx: Transaction, source: str, *, limit: int = 21) -> list[Look]:
+def observations(tx: Transaction, source: str, *, limit: int = 21) -> list[ObservationTime]:
     """The last looks at a source, newest first; 21 of them have 20 gaps."""
     rows = tx.execute(
         "select source, at, found, error, code from look where source = :source order by at desc limit :limit",
         {"source": source, "limit": limit},
     )
-    return [Look(*row) for row in rows]
+    return [ObservationTime(*row) for row in rows]

@@ -17,7 +17,7 @@ class OpenWork(msgspec.Struct, frozen=True):
     requests: int
 
 
-class LastLook(msgspec.Struct, frozen=True):
+class LastObservation(msgspec.Struct, frozen=True):
     """The newest look at a source, in microseconds of the store's clock."""
 
     at: int
@@ -44,11 +44,11 @@ def incidents_open(tx: Transaction) -> dict[str, int]:
     return {str(kind): int(count) for kind, count in rows}
 
 
-def last_looks(tx: Transaction, sources: Iterable[str]) -> dict[str, LastLook]:
+def last_observations(tx: Transaction, sources: Iterable[str]) -> dict[str, LastObservation]:
     """Source → its newest look; sources that nobody has looked at aren't in it."""
     found = {}
     for source in sources:
         row = tx.execute("select at, error from look where source = :source order by at desc limit 1", {"source": source}).fetchone()
         if row is not None:
-            found[source] = LastLook(int(row[0]), row[1] is not None)
+            found[source] = LastObservation(int(row[0]), row[1] is not None)
     return found

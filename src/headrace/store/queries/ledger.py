@@ -168,8 +168,8 @@ def placed_at(tx: Transaction, source: str, observed_us: int) -> int | None:
     return int(tx.execute(sql, (source, elsewhere)).fetchone()[0])
 
 
-def looks(tx: Transaction, source: str, until_us: int) -> list[tuple[int, str | None]]:
-    """(at, error) of the looks at a source that are kept (`record_look`), oldest first."""
+def observations(tx: Transaction, source: str, until_us: int) -> list[tuple[int, str | None]]:
+    """(at, error) of the looks at a source that are kept (`record_observation`), oldest first."""
     rows = tx.execute(
         "select at, error from look where source = :source and at <= :until order by at",
         {"source": source, "until": until_us},

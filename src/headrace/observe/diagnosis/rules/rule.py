@@ -66,11 +66,11 @@ class Place:
         is declared of it can't keep data away. A source that is new was never read elsewhere: only a place
         that isn't there is its declaration's. Who isn't let in where data was read before is kept out by the
         address that is new; who gets no answer isn't, nor does data come where nobody answers."""
-        looks = {failure_of(each) for each in self.evidence if each.family is Family.ACCESS}
+        observations = {failure_of(each) for each in self.evidence if each.family is Family.ACCESS}
         failure = failure_of(one)
-        if failure is Failure.UNREACHABLE or (one.family is Family.ARRIVAL and Failure.UNREACHABLE in looks):
+        if failure is Failure.UNREACHABLE or (one.family is Family.ARRIVAL and Failure.UNREACHABLE in observations):
             return False
-        denied = failure is Failure.DENIED or (one.family is Family.ARRIVAL and Failure.DENIED in looks)
+        denied = failure is Failure.DENIED or (one.family is Family.ARRIVAL and Failure.DENIED in observations)
         return any(
             change.at_us <= one.at_us
             and not change.same_place

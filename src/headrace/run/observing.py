@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect import Found, Look
+from headrace.connect import Found, Observation
 from headrace.connect.arrival import arrival, claimed
-from headrace.connect.files import look
+from headrace.connect.files import observe
 from headrace.model import HeadraceError, Source
 from headrace.model.connectors import place_of
-from headrace.observe.looking import known_until
+from headrace.observe.observed import known_until
 from headrace.schedule import Arrived
 from headrace.store import Transaction
 from headrace.store.queries import arriving, availability, deliveries
@@ -48,10 +48,10 @@ def look_at(
 
 def _look_settled(root: Path, source: Source, known: dict[str, tuple[int, int]], deadline: float) -> Seen:
     try:
-        result = look(root, source, known=known)
+        result = observe(root, source, known=known)
         while result.settling and (wait := _wait(result, deadline)) is not None:
             time.sleep(wait)
-            result = look(root, source, known=known)
+            result = observe(root, source, known=known)
     except (OSError, HeadraceError) as error:
         return Seen(source, (), (), str(error))
     unsettled = (f"{s.path} may still be being written; it is taken when it is quiet" for s in result.settling)
@@ -62,7 +62,7 @@ def _look_settled(root: Path, source: Source, known: dict[str, tuple[int, int]],
     return msgspec.structs.replace(found, error=result.unlisted.message, code=result.unlisted.code)
 
 
-def _wait(result: Look, deadline: float) -> float | None:
+def _wait(result: Observation, deadline: float) -> float | None:
     wanted = result.wait_seconds
     return wanted if wanted <= deadline - time.monotonic() else None
 
@@ -73,11 +73,11 @@ def record(tx: Transaction, seen: Iterable[Seen], now: int, began: int, every_us
     arrived = []
     for one in seen:
         place = place_of(one.source)
-        last = arriving.last_look(tx, one.source.name, place)
+        last = arriving.last_observation(tx, one.source.name, place)
         rows = [_delivery(tx, one.source, found, now, last) for found in _new(tx, one, began)]
         arriving.record_deliveries(tx, rows)
         availability.note_gap(tx, one.source.name, now, until)
-        arriving.record_look(tx, one.source.name, now, len(rows), one.error, one.code, place)
+        arriving.record_observation(tx, one.source.name, now, len(rows), one.error, one.code, place)
         arrived += [Arrived(row.source, row.partition, row.bundle) for row in rows]
     return arrived
 
@@ -93,7 +93,7 @@ def _new(tx: Transaction, seen: Seen, began: int) -> Iterable[Found]:
     return [f for f in seen.found if (f.partition, f.path, f.size_bytes, f.modified_us, f.version) not in known]
 
 
-def _delivery(tx: Transaction, source: Source, found: Found, now: int, last_look: int | None) -> DeliveryRow:
+def _delivery(tx: Transaction, source: Source, found: Found, now: int, last_observation: int | None) -> DeliveryRow:
     claims = claimed(found.modified_us, now)
     return DeliveryRow(
         source=found.source,
@@ -103,7 +103,7 @@ def _delivery(tx: Transaction, source: Source, found: Found, now: int, last_look
         modified_us=found.modified_us,
         claimed_at=claims,
         observed_at=now,
-        arrived_at=arrival(claims, now, last_look),
+        arrived_at=arrival(claims, now, last_observation),
         version=found.version,
         parts=msgspec.json.encode(found.parts).decode() if found.parts else None,
         bundle=found.bundle,

@@ -14,8 +14,8 @@ from headrace.connect.kinds import name_of
 from headrace.model import Project, Source
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.times import Duration, parse_duration
-from headrace.run.looking import Seen
-from headrace.run.messages import LookAt, Looked
+from headrace.run.messages import ObserveTask, SourceObserved
+from headrace.run.observing import Seen
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
 from headrace.store.queries import arriving
@@ -39,7 +39,9 @@ never falls exactly a day after the moment at which the last one observed the so
 _WHOLE = "*"
 
 
-def question(tx: Transaction, project: Project, source: Source, now: int, *, number: int, files: Sequence[Found] = ()) -> LookAt | None:
+def question(
+    tx: Transaction, project: Project, source: Source, now: int, *, number: int, files: Sequence[Found] = ()
+) -> ObserveTask | None:
     """What a worker is asked about a source; None where there is nothing to ask."""
     known = arriving.known_versions(tx, source.name)
     for key in arriving.given_up(tx, source.name, failed_by=now - int(FAILED_SECONDS * 1e6), rejected_by=now - _rests_us(source)):
@@ -50,7 +52,7 @@ def question(tx: Transaction, project: Project, source: Source, now: int, *, num
         return None
     pinned = arriving.pinned_schema(tx, source.name) if files else None
     contract = project.contracts.get(source.contract or source.name) if files else None
-    return LookAt(
+    return ObserveTask(
         attempt=str(AttemptId(0, number)),
         source=source,
         connection=project.settings.connections.get(source.connector.get("connection", ""), {}),
@@ -105,11 +107,11 @@ def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str,
             yield key
 
 
-def look_seconds_max(question: LookAt) -> float:
+def observe_seconds_max(question: ObserveTask) -> float:
     """How long a look may take."""
     return LOOK_INTO_SECONDS_MAX if question.files else LOOK_SECONDS_MAX
 
 
-def seen_by(question: LookAt, looked: Looked) -> Seen:
+def seen_by(question: ObserveTask, looked: SourceObserved) -> Seen:
     """A worker's answer as what was seen."""
     return Seen(question.source, looked.found, looked.notes, looked.error, looked.code)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from headrace.store.database import Transaction
-from headrace.store.queries.arriving import LOOKS_KEPT, outcome
+from headrace.store.queries.arriving import OBSERVATIONS_KEPT, outcome
 
-RUN_MAX = LOOKS_KEPT + 1
+RUN_MAX = OBSERVATIONS_KEPT + 1
 """How many looks in a row are counted. The first of those with one outcome is among them: of older looks only such are kept."""
 
 
@@ -32,15 +32,15 @@ def failing(tx: Transaction) -> list[Failing]:
 
 def of_source(tx: Transaction, source: str) -> Failing | None:
     """One source whose newest look failed; None where it didn't."""
-    looks = tx.execute(
+    observations = tx.execute(
         "select at, error, code from look where source = :source order by at desc limit :limit", {"source": source, "limit": RUN_MAX}
     ).fetchall()
     failed = []
-    for at, error, code in looks:
-        if error is None or outcome(error, code) != outcome(*looks[0][1:]):
+    for at, error, code in observations:
+        if error is None or outcome(error, code) != outcome(*observations[0][1:]):
             break
         failed.append((at, error, code))
     if not failed:
         return None
-    gap = looks[0][0] - looks[1][0] if len(looks) > 1 else None
-    return Failing(source, looks[0][0], str(looks[0][1]), looks[0][2], failed[-1][0], len(failed), gap)
+    gap = observations[0][0] - observations[1][0] if len(observations) > 1 else None
+    return Failing(source, observations[0][0], str(observations[0][1]), observations[0][2], failed[-1][0], len(failed), gap)

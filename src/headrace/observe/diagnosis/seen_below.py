@@ -12,7 +12,7 @@ from headrace.observe.diagnosis.evidence import Evidence
 _Look = tuple[str, str, bool]
 
 
-class Looks:
+class SeenBelow:
     """One piece of evidence of each look, by the rank of the node that it is seen at; data flows from lower ranks to higher ones."""
 
     def __init__(self, seen: Iterable[tuple[int, Sequence[Evidence]]]) -> None:

@@ -19,14 +19,14 @@ from headrace.lake.session import Session
 from headrace.model import HeadraceError
 from headrace.model.intervals import bounds_us
 from headrace.model.times import Offset
-from headrace.run.messages import LookAt, Looked
+from headrace.run.messages import ObserveTask, SourceObserved
 from headrace.run.steps.worker_context import LARGE_BYTES, WorkerContext
 
 THROTTLED, TOO_LONG = "source_throttled", "throttled_too_long"
 """The codes of a look that a server's wish for a pause ended."""
 
 
-def look(task: LookAt, context: WorkerContext) -> Looked:
+def observe(task: ObserveTask, context: WorkerContext) -> SourceObserved:
     """What is there; an error is part of the answer."""
     access = Access(
         source=task.source,
@@ -38,19 +38,19 @@ def look(task: LookAt, context: WorkerContext) -> Looked:
     if task.files:
         return _looked_into(task, context)
     try:
-        seen = kind_of(task.source).look(access, task.wanted, task.known)
+        seen = kind_of(task.source).observe(access, task.wanted, task.known)
     except Unavailable as error:
         code = error.code if not error.throttled else _throttled(task, error.retry_after or 0.0)
-        return Looked(task.attempt, error=context.secrets.scrubbed(str(error)), code=code)
+        return SourceObserved(task.attempt, error=context.secrets.scrubbed(str(error)), code=code)
     except SecretMissing as error:
-        return Looked(task.attempt, error=f"{error}; {error.hint}", code="configuration_error")
+        return SourceObserved(task.attempt, error=f"{error}; {error.hint}", code="configuration_error")
     notes = tuple(context.secrets.scrubbed(note.message) for note in seen.notes)
     if seen.throttled_seconds is not None:
-        return Looked(task.attempt, found=seen.found, error=notes[0], code=_throttled(task, seen.throttled_seconds))
-    return Looked(task.attempt, found=seen.found, notes=notes)
+        return SourceObserved(task.attempt, found=seen.found, error=notes[0], code=_throttled(task, seen.throttled_seconds))
+    return SourceObserved(task.attempt, found=seen.found, notes=notes)
 
 
-def _throttled(task: LookAt, seconds: float) -> str:
+def _throttled(task: ObserveTask, seconds: float) -> str:
     """What a server that asks for a pause comes to: one that is only waited for, or one that isn't there. The latter is meant by more
     than an hour, and by longer than until its data is promised."""
     until = task.now_us + int(seconds * 1_000_000)
@@ -62,7 +62,7 @@ def _throttled(task: LookAt, seconds: float) -> str:
     return TOO_LONG if late or seconds > THROTTLED_SECONDS_MAX else THROTTLED
 
 
-def _looked_into(task: LookAt, context: WorkerContext) -> Looked:
+def _looked_into(task: ObserveTask, context: WorkerContext) -> SourceObserved:
     """Which partitions the rows of each file belong to: one delivery a partition, all of one bundle. What can't be told is the
     look's error, and is looked into again; a file without rows is only noted."""
     found: list[Found] = []
@@ -80,10 +80,10 @@ def _looked_into(task: LookAt, context: WorkerContext) -> Looked:
         else:
             found += [msgspec.structs.replace(file, partition=key, bundle=bundle) for key in keys]
             notes += [] if keys else [f"{shown(file.path, 200)} holds no rows that belong to a partition"]
-    return Looked(task.attempt, found=tuple(found), notes=tuple(notes), error=error, code=code)
+    return SourceObserved(task.attempt, found=tuple(found), notes=tuple(notes), error=error, code=code)
 
 
-def _keys_in(file: Found, task: LookAt, context: WorkerContext) -> tuple[list[str], str]:
+def _keys_in(file: Found, task: ObserveTask, context: WorkerContext) -> tuple[list[str], str]:
     """The partitions of a file's rows, and the hash that its bytes are kept under. A file that has drifted is read as it shows
     itself: its ingestion says what has changed. Raises CannotRead and HeadraceError."""
     kept = keep(context.folders.project, file, context.folders.raw)
@@ -106,7 +106,7 @@ def _keys_in(file: Found, task: LookAt, context: WorkerContext) -> tuple[list[st
     raise reasons[0]
 
 
-def _keys_read(prepared: Prepared, file: Found, task: LookAt, session: Session) -> list[str]:
+def _keys_read(prepared: Prepared, file: Found, task: ObserveTask, session: Session) -> list[str]:
     import duckdb
 
     try:

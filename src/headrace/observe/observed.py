@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
-LOOK_GAP_LEAST_US = 10 * 60 * 1_000_000
+GAP_LEAST_US = 10 * 60 * 1_000_000
 """No observation is too old before ten minutes."""
-LOOKS_JUDGED = 20
+OBSERVATIONS_USED = 20
 GAPS_LEAST = 5
 """With fewer gaps between observations their median says nothing of how often a project is run."""
 CADENCE_UNKNOWN_US = 26 * 3_600 * 1_000_000
@@ -21,30 +21,30 @@ SCHEDULER_SLACK_US = 60 * 1_000_000
 apart at most, and nothing is unknown in between."""
 
 
-def known_until(looks: Sequence[int], every_us: int | None = None) -> int:
+def known_until(observations: Sequence[int], every_us: int | None = None) -> int:
     """Until when the state of a source is known, from its last observations (newest first, at least
     one). `every_us` is `[run] tick_every`, which says how often the project is run."""
     if every_us:
-        return looks[0] + every_us + SCHEDULER_SLACK_US
-    return looks[0] + _cadence(looks[:LOOKS_JUDGED])
+        return observations[0] + every_us + SCHEDULER_SLACK_US
+    return observations[0] + _cadence(observations[:OBSERVATIONS_USED])
 
 
-def next_pass(looks: Sequence[int], every_us: int | None = None) -> int:
+def next_pass(observations: Sequence[int], every_us: int | None = None) -> int:
     """When the project is run again, as often as it was lately, or as `every_us` says."""
     if every_us:
-        return looks[0] + every_us + SCHEDULER_SLACK_US
-    median = _median_gap(looks[:LOOKS_JUDGED])
-    return looks[0] + (CADENCE_UNKNOWN_US if median is None else median)
+        return observations[0] + every_us + SCHEDULER_SLACK_US
+    median = _median_gap(observations[:OBSERVATIONS_USED])
+    return observations[0] + (CADENCE_UNKNOWN_US if median is None else median)
 
 
-def _cadence(looks: Sequence[int]) -> int:
-    median = _median_gap(looks)
-    return CADENCE_UNKNOWN_US if median is None else max(2 * median, LOOK_GAP_LEAST_US)
+def _cadence(observations: Sequence[int]) -> int:
+    median = _median_gap(observations)
+    return CADENCE_UNKNOWN_US if median is None else max(2 * median, GAP_LEAST_US)
 
 
-def _median_gap(looks: Sequence[int]) -> int | None:
+def _median_gap(observations: Sequence[int]) -> int | None:
     """The median time between two observations; None while there are too few."""
-    gaps = sorted(later - earlier for later, earlier in itertools.pairwise(looks))
+    gaps = sorted(later - earlier for later, earlier in itertools.pairwise(observations))
     if len(gaps) < GAPS_LEAST:
         return None
     middle = len(gaps) // 2
@@ -67,6 +67,6 @@ def usual_break(breaks: Mapping[int, int]) -> int:
     return sorted(lately, reverse=True)[USUAL_TIMES - 1] if len(lately) >= USUAL_TIMES else DAY_US
 
 
-def next_look(last: int, pace: int, arrived: int) -> int:
+def next_observation(last: int, pace: int, arrived: int) -> int:
     """When somebody who looked at `last`, and again at the usual pace, would see what arrived then."""
     return last + max(1, -(-(arrived - last) // pace)) * pace

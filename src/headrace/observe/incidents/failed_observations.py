@@ -11,7 +11,7 @@ from headrace.model.secrets import is_reference
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.store.database import Transaction
-from headrace.store.queries import failed_looks
+from headrace.store.queries import failed_observations
 
 SELDOM_US = 10 * 60 * 1_000_000
 """Of a source that is looked at less often, one look that failed is enough; else two in a row."""
@@ -26,7 +26,7 @@ def gather(tx: Transaction, project: Project, overdue: Container[str] = ()) -> I
     """The sources whose newest looks failed. A pause that a server asked for is waited for; of `overdue` sources, whose data is late
     meanwhile, it is why."""
     sources = project.sources
-    for found in failed_looks.failing(tx):
+    for found in failed_observations.failing(tx):
         source = sources.get(found.source)
         if source is None or (found.code == "source_throttled" and found.source not in overdue):
             continue

@@ -23,7 +23,7 @@ from benchmarks import beside, partitions
 from benchmarks.harness import Figure, Measured, main
 from benchmarks.headrace_cli import COMMAND, run
 from benchmarks.peers import Unavailable, environment, program
-from benchmarks.watching import Watched, watch
+from benchmarks.watching import DeclaredPromises, watch
 
 DAYS, DAYS_QUICK = 365, 10
 ROUNDS = 3
@@ -74,14 +74,14 @@ class Year:
         taken = run(self.project, "run", "flights", "--now", partitions.NOW)
         _all_there(len(taken["published"]), self.days)
 
-    def backfill(self, *selected: str) -> Watched:
+    def backfill(self, *selected: str) -> DeclaredPromises:
         """`headrace backfill` of the whole year."""
         return watch([
             str(COMMAND), "backfill", *selected, "--from", beside.day(0), "--to", self.last, "--reason", "a benchmark",
             "--mode", "all", "--yes", "--json", "--project", str(self.project), "--now", partitions.NOW,
         ])  # fmt: skip
 
-    def by_hand(self, source: str) -> Watched:
+    def by_hand(self, source: str) -> DeclaredPromises:
         """The same in one process."""
         out = self.folder / "hand"
         out.mkdir()
@@ -89,11 +89,11 @@ class Year:
         order = out / "order.json"
         order.write_text(json.dumps([THREADS, source, str(out), statements]), encoding="utf-8")
         try:
-            watched = watch([sys.executable, "-c", BY_HAND, str(order)])
+            declared_promises = watch([sys.executable, "-c", BY_HAND, str(order)])
             self._same_files(out)
         finally:
             shutil.rmtree(out)
-        return watched
+        return declared_promises
 
     def _same_files(self, out: Path) -> None:
         for name in partitions.ASSETS:
@@ -136,7 +136,7 @@ def _rounds(what: str, count: int) -> Iterator[int]:
         yield n
 
 
-def _assets(folder: Path, days: int) -> tuple[Watched, Watched]:
+def _assets(folder: Path, days: int) -> tuple[DeclaredPromises, DeclaredPromises]:
     """Four assets from what is ingested, by Headrace and by hand."""
     year = Year(folder, days)
     year.ingest()
@@ -146,7 +146,7 @@ def _assets(folder: Path, days: int) -> tuple[Watched, Watched]:
     return mine, hand
 
 
-def _whole(folder: Path, days: int) -> tuple[Watched, Watched]:
+def _whole(folder: Path, days: int) -> tuple[DeclaredPromises, DeclaredPromises]:
     """The same from the files of the vendor."""
     year = Year(folder, days)
     mine = year.backfill(*(f"+{name}" for name in partitions.ASSETS))
@@ -155,7 +155,7 @@ def _whole(folder: Path, days: int) -> tuple[Watched, Watched]:
     return mine, hand
 
 
-def _ratio(name: str, runs: Sequence[tuple[Watched, Watched]]) -> Figure:
+def _ratio(name: str, runs: Sequence[tuple[DeclaredPromises, DeclaredPromises]]) -> Figure:
     each = [mine.seconds / hand.seconds for mine, hand in runs]
     against = {"by hand, seconds": statistics.median(hand.seconds for _, hand in runs)}
     return Figure(name=name, value=statistics.median(each), unit="×", goal=1.0, runs=each, against=against)

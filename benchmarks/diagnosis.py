@@ -55,14 +55,14 @@ def _accuracy(seeds: int) -> list[Figure]:
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             for name, two in (("alone", False), ("two at once", True)):
                 played = case(kind, seed, two=two)
-                causes = diagnose(played.evidence, played.world.graph, played.now_us)
+                causes = diagnose(played.evidence, played.facts.graph, played.now_us)
                 hits = [float(right(one, found(one, causes))) for one in played.injected]
                 shares[f"right, {name}"] += hits
                 incidents[name] += [len(causes), len(played.injected)]
                 if not two:
                     shares[f"right, {kind.value}"] += hits
     false = [
-        len(diagnose(one.evidence, one.world.graph, one.now_us)) for one in map(story_of_nothing, range(FIRST_SEED, FIRST_SEED + seeds))
+        len(diagnose(one.evidence, one.facts.graph, one.now_us)) for one in map(story_of_nothing, range(FIRST_SEED, FIRST_SEED + seeds))
     ]
     goals = {"right, alone": 0.98, "right, two at once": 0.95}
     return [
@@ -98,15 +98,18 @@ def _times(assets: int, runs: int) -> list[Figure]:
 
 def _judgements(assets: int) -> list[Figure]:
     """One after the other over one store: what each takes, without what is written before it."""
-    watched, error = watched_of(projects.project(assets)), '{"kind": "deterministic", "message": "ImportError: no module named pandas"}'
+    declared_promises, error = (
+        watched_of(projects.project(assets)),
+        '{"kind": "deterministic", "message": "ImportError: no module named pandas"}',
+    )
     judged, written, last = (
-        Judged(Project(settings=Settings(name="large")), watched, lambda _: Lines({})),
-        Written(watched),
+        Judged(Project(settings=Settings(name="large")), declared_promises, lambda _: Lines({})),
+        Written(declared_promises),
         f"a{assets - 1}",
     )
 
     def everything(tx: Transaction) -> None:
-        for name in (one.name for one in watched.nodes.values() if not one.is_source):
+        for name in (one.name for one in declared_promises.nodes.values() if not one.is_source):
             written.failed(tx, DAYS - 1, name, at(DAYS, 8.2), error)
 
     steps: list[tuple[str, float, Callable[[Transaction], None], float | None]] = [

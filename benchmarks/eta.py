@@ -37,7 +37,7 @@ SECOND_US = 1_000_000
 
 
 @dataclass(frozen=True)
-class Watched:
+class DeclaredPromises:
     """Of one backfill, in seconds: how long it took, what was said before, and when it was said to end, by when that was asked."""
 
     name: str
@@ -64,7 +64,7 @@ class Watched:
         return None if self.low is None or self.high is None else self.low <= self.took <= self.high
 
 
-def watched(shape: Shape, folder: Path) -> Watched:
+def declared_promises(shape: Shape, folder: Path) -> DeclaredPromises:
     """One shape: what was computed before, then the backfill with somebody who asks."""
     shape.write(folder)
     run(folder, "run")
@@ -82,7 +82,9 @@ def watched(shape: Shape, folder: Path) -> Watched:
         raise Unavailable(f"the backfill ended {row.state}: {row.outcome}")
     began, took = row.started_at / SECOND_US, (row.finished_at - row.started_at) / SECOND_US
     before = msgspec.json.decode(row.estimate) if row.estimate else {"low": 0.0, "seconds": 0.0, "high": 0.0}
-    return Watched(shape.name, took, before["low"], before["seconds"], before["high"], tuple((at - began, end - began) for at, end in said))
+    return DeclaredPromises(
+        shape.name, took, before["low"], before["seconds"], before["high"], tuple((at - began, end - began) for at, end in said)
+    )
 
 
 def _ask(folder: Path, arguments: list[str]) -> tuple[PlanRow, list[tuple[float, float]]]:
@@ -138,13 +140,13 @@ def _newest(folder: Path) -> PlanRow | None:
 
 def measure(*, quick: bool, only: str) -> Measured:
     """All shapes, or those with a word in their names, one after the other."""
-    found: list[Watched] = []
+    found: list[DeclaredPromises] = []
     notes: dict[str, str] = {}
     for shape in QUICK if quick else [one for one in SHAPES if only in one.name]:
         print(f"  {shape.name} …", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="headrace-eta-") as base:
             try:
-                found.append(watched(shape, Path(base) / "project"))
+                found.append(declared_promises(shape, Path(base) / "project"))
             except (Unavailable, SystemExit) as error:
                 notes[shape.name] = f"not measured: {error}"
                 continue
@@ -167,7 +169,7 @@ def _observed(name: str, value: float, unit: str, runs: list[float]) -> Figure:
     return Figure(name=name, value=value, unit=unit, goal=None, runs=runs)
 
 
-def _note(one: Watched) -> str:
+def _note(one: DeclaredPromises) -> str:
     interval = "a guess" if one.low is None or one.high is None else f"{one.low:.1f} to {one.high:.1f}"
     return f"took {one.took:.1f} s; before: {one.before:.1f} s ({interval}); at a quarter off by {100 * one.off_at_quarter:.0f} %"
 

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from random import Random
 
 from headrace.model import Grain
+from headrace.observe.declared_promises import DeclaredPromises, Node, Terms
 from headrace.observe.diagnosis.graph import CauseGraph
-from headrace.observe.watched import Node, Terms, Watched
 from headrace.store import Transaction
 
 CONSUMERS = 100
@@ -27,7 +27,7 @@ def key(day: int) -> str:
     return (FIRST + timedelta(days=day)).isoformat()
 
 
-def watched_of(graph: CauseGraph) -> Watched:
+def watched_of(graph: CauseGraph) -> DeclaredPromises:
     """The nodes of a graph, and consumers that read one to three assets each by seven in the morning."""
     random = Random(3)
     nodes = {
@@ -39,24 +39,24 @@ def watched_of(graph: CauseGraph) -> Watched:
         Terms(f"c{number}", "team", tuple(random.sample(assets, random.choice((1, 2, 3)))), Grain.DAY, "UTC", due="07:00")
         for number in range(CONSUMERS)
     )
-    return Watched("UTC", nodes, readers)
+    return DeclaredPromises("UTC", nodes, readers)
 
 
 class Written:
     """What a leader writes of a large project. Each attempt has its own number."""
 
-    def __init__(self, watched: Watched) -> None:
-        self.watched, self._n, self._revision = watched, 0, 0
+    def __init__(self, declared_promises: DeclaredPromises) -> None:
+        self.declared_promises, self._n, self._revision = declared_promises, 0, 0
 
     def begin(self, tx: Transaction) -> None:
         """Days on which all went well."""
         tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 't', 'succeeded', 0)")
         for day in range(DAYS):
-            self.published(tx, day, self.watched.nodes)
+            self.published(tx, day, self.declared_promises.nodes)
 
     def looked(self, tx: Transaction, when: int) -> None:
         """All sources answered."""
-        names = [one.name for one in self.watched.nodes.values() if one.is_source]
+        names = [one.name for one in self.declared_promises.nodes.values() if one.is_source]
         tx.executemany("insert into look (source, at, found) values (?, ?, 1)", [(name, when) for name in names])
 
     def published(self, tx: Transaction, day: int, names: Iterable[str]) -> None:
@@ -68,7 +68,7 @@ class Written:
                 f"insert into publication ({_COLUMNS}) values (?, ?, 1, ?, ?, ?, 1, 0, 'passed', 1)", (name, key(day), n, n, when)
             )
             self._stand(tx, name, day, "published", when, cursor.lastrowid)
-            if self.watched.nodes[name].is_source:
+            if self.declared_promises.nodes[name].is_source:
                 tx.execute(
                     "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, state)"
                     " values (?, ?, 'x', 0, 0, ?, ?, ?, 'published')",

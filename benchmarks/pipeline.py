@@ -23,7 +23,7 @@ from duckdb_extensions import import_extension
 
 from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import COMMAND
-from benchmarks.watching import Watched, watch
+from benchmarks.watching import DeclaredPromises, watch
 
 THREADS = 2
 ROUNDS = 3
@@ -118,7 +118,7 @@ def fresh(base: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def by_hand(base: Path, data: Path) -> Watched:
+def by_hand(base: Path, data: Path) -> DeclaredPromises:
     """The same statements in one DuckDB process."""
     with fresh(base, "hand") as out:
         loads = {name: f"SELECT * FROM read_parquet('{data / name}.parquet')" for name in KEYS}
@@ -128,7 +128,7 @@ def by_hand(base: Path, data: Path) -> Watched:
         return watch([sys.executable, "-c", BY_HAND, str(out / "statements.json")])
 
 
-def through_headrace(base: Path, data: Path, *, unique: bool) -> Watched:
+def through_headrace(base: Path, data: Path, *, unique: bool) -> DeclaredPromises:
     """`headrace run` in a new project."""
     with fresh(base, "project") as folder:
         project(folder, data, unique=unique)

@@ -118,7 +118,7 @@ def instrument(watch: Stopwatch) -> list[str]:
 
 
 def _watch_sql(watch: Stopwatch) -> None:
-    class Watched(sqlite3.Connection):
+    class DeclaredPromises(sqlite3.Connection):
         def execute(self, sql: str, *more: Any) -> sqlite3.Cursor:
             watch.enter(SQL + _short(sql))
             try:
@@ -134,7 +134,7 @@ def _watch_sql(watch: Stopwatch) -> None:
                 watch.leave()
 
     connect = sqlite3.connect
-    sqlite3.connect = lambda *args, **kwargs: connect(*args, **{"factory": Watched, **kwargs})
+    sqlite3.connect = lambda *args, **kwargs: connect(*args, **{"factory": DeclaredPromises, **kwargs})
 
 
 def _short(sql: str) -> str:

@@ -17,14 +17,14 @@ KB = 1024
 
 
 @dataclass(frozen=True)
-class Watched:
+class DeclaredPromises:
     """`peak_mb` counts what processes share once (PSS); 0.0 where the system doesn't tell, as on macOS."""
 
     seconds: float
     peak_mb: float
 
 
-def watch(command: Sequence[str]) -> Watched:
+def watch(command: Sequence[str]) -> DeclaredPromises:
     """Run a command to its end. Raises CalledProcessError, with what it said, if it failed."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
@@ -39,7 +39,7 @@ def watch(command: Sequence[str]) -> Watched:
             output.seek(0)
             errors.seek(0)
             raise subprocess.CalledProcessError(code, command[:3], output.read().decode()[-2000:], errors.read().decode()[-2000:])
-    return Watched(seconds, sampler.peak / KB)
+    return DeclaredPromises(seconds, sampler.peak / KB)
 
 
 def memory_mb(pid: int) -> float:

@@ -35,7 +35,7 @@ from headrace.run.steps import lasting, oddities, rename_evidence, restated
 from headrace.run.telling import sending
 from headrace.run.traces import emitter
 from headrace.schedule import pools, retry
-from headrace.schedule.simulation import happenings, world
+from headrace.schedule.simulation import facts, happenings
 from headrace.store import lease
 from headrace.store.engines import sqlite
 from headrace.store.queries import durations, restating
@@ -137,7 +137,7 @@ QUOTED = [
     ("docs/explanation/performance.md", {1: "A server removes them once a day"}[maintenance.EVERY.days]),
     ("docs/limits.md", {1: "A server compares once a day, before maintenance"}[maintenance.EVERY.days]),
     ("docs/limits.md", {7: "is deleted after a week"}[maintenance.STAGED_KEPT.days]),
-    ("docs/explanation/simulation.md", f"at least {world.ASSETS_MIN} assets, {world.EVENTS_MIN} events and {happenings.FAULTS_MIN} faults"),
+    ("docs/explanation/simulation.md", f"at least {facts.ASSETS_MIN} assets, {facts.EVENTS_MIN} events and {happenings.FAULTS_MIN} faults"),
     ("docs/limits.md", f"after {arrivals.LEAST} deliveries"),
     ("docs/limits.md", f"the first {limits.HISTORY_HOLD_MIN} sound partitions"),
     ("docs/limits.md", f"has at most {json_records.OBJECT_BYTES_MAX // MIB} MiB"),
@@ -199,7 +199,7 @@ def test_the_laboratory_is_as_large_as_the_page_says(monkeypatch: pytest.MonkeyP
     page = text("docs/explanation/diagnosis.md")
     assert "A project has {} to {} assets and {} to {} clean days".format(*graph.ASSETS, *shapes.HISTORY) in page
     assert f"about {shapes.ROWS[0][0]} to {shapes.ROWS[-1][1]:,} rows a day" in page
-    columns = [len(source.order) for seed in range(200) for source in shapes.world(seed).events]
+    columns = [len(source.order) for seed in range(200) for source in shapes.facts(seed).events]
     assert f"with {min(columns)} to {max(columns)} columns" in page
     assert sum(pairing.WAYS.values()) == 10 and "ten pairs" in page
     words = {1: "one", 2: "two", 3: "three", 4: "four"}

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
 
-from small_world import consumer, declare, node, reads
+from small_facts import consumer, declare, node, reads
 
 from headrace.model import Grain
-from headrace.observe.watched import Node, Terms, Watched
+from headrace.observe.declared_promises import DeclaredPromises, Node, Terms
 from headrace.store import Transaction
 
 HOUR = 3_600_000_000
@@ -79,7 +79,7 @@ class History:
         self.slots = self._random.choice([1, 2, 4])
         self.nodes = self._declared()
         self.terms: Terms = consumer("report", *self._read(), zone="UTC", due="09:00", per=Grain.DAY)
-        self.watched: Watched = declare(self.nodes, self.terms)
+        self.declared_promises: DeclaredPromises = declare(self.nodes, self.terms)
         self.pauses = {one.name: self._pause() for one in self.nodes if self._random.random() < 0.3}
         self.made: dict[tuple[str, str], Made] = {}
         self._attempts: list[Attempt] = []

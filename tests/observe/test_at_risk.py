@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from small_world import SmallWorld, at, consumer, declare, node
+from small_facts import SmallFacts, at, consumer, declare, node
 
 from headrace.model import Grain
+from headrace.observe.declared_promises import Node, Terms
+from headrace.observe.state_facts import Pausing, Unreadable
 from headrace.observe.states import ConsumerStatus, State
 from headrace.observe.status import judge
-from headrace.observe.watched import Node, Terms
-from headrace.observe.world import Pausing, Unreadable
 from headrace.schedule.graph import Trigger
 
 DAY = Grain.DAY
@@ -18,22 +18,22 @@ TERMS = consumer("c", "b", due="07:00")
 DAY2 = "2013-02-02"
 
 
-def world(now: str, **p95: float) -> SmallWorld:
-    small = SmallWorld(delivered={"src": "2013-02-01"}, p95=p95)
+def facts(now: str, **p95: float) -> SmallFacts:
+    small = SmallFacts(delivered={"src": "2013-02-01"}, p95=p95)
     for name in ("src", "a", "b"):
         small.publish(name, "2013-02-01", at("2013-02-02 04:40"))
     small.look("src", at(now))
     return small
 
 
-def judged(small: SmallWorld, now: str, nodes: list[Node] = CHAIN, terms: Terms = TERMS) -> ConsumerStatus:
+def judged(small: SmallFacts, now: str, nodes: list[Node] = CHAIN, terms: Terms = TERMS) -> ConsumerStatus:
     return judge(declare(nodes, terms), small, at(now)).consumers[0]
 
 
 def test_what_has_not_begun_in_time_is_at_risk() -> None:
     """A deadline that can't be kept any more, of which nobody hears before it has passed."""
     now = "2013-02-03 06:50"
-    small = world(now, a=240, b=480)
+    small = facts(now, a=240, b=480)
     small.publish("src", DAY2, at("2013-02-03 06:45"))
     found = judged(small, now)
     assert (found.state, found.next) == (State.AT_RISK, "headrace why c")
@@ -47,7 +47,7 @@ def test_what_has_not_begun_in_time_is_at_risk() -> None:
 @pytest.mark.parametrize(("now", "state"), [("2013-02-03 06:47", State.SERVED), ("2013-02-03 06:49", State.AT_RISK)])
 def test_it_is_said_from_the_latest_safe_start_on(now: str, state: State) -> None:
     """An alarm hours too early, or only when it is late."""
-    small = world(now, a=240, b=480)
+    small = facts(now, a=240, b=480)
     small.publish("src", DAY2, at("2013-02-03 05:00"))
     assert judged(small, now).state is state
 
@@ -60,7 +60,7 @@ def test_what_could_be_computed_and_nothing_runs_is_at_risk(led: bool, minutes: 
     """Would catch: "served" after a person accepted what a daily pass had held, until the deadline is missed; an alarm
     where a server runs, or where the next pass comes in time."""
     now = "2013-02-03 06:00"
-    small = SmallWorld(delivered={"src": "2013-02-01"}, led=led)
+    small = SmallFacts(delivered={"src": "2013-02-01"}, led=led)
     for name in ("src", "a", "b"):
         small.publish(name, "2013-02-01", at("2013-02-02 04:40"))
     small.publish("src", DAY2, at("2013-02-03 05:50"))
@@ -74,7 +74,7 @@ def test_what_could_be_computed_and_nothing_runs_is_at_risk(led: bool, minutes: 
 def test_what_runs_longer_than_is_left_is_at_risk() -> None:
     """An attempt that has only just begun looks like one that is nearly done."""
     now = "2013-02-03 06:58"
-    small = world(now, a=240, b=300)
+    small = facts(now, a=240, b=300)
     small.publish("src", DAY2, at("2013-02-03 05:00"))
     small.publish("a", DAY2, at("2013-02-03 06:50"))
     small.stand("b", DAY2, "running", at("2013-02-03 06:57"))
@@ -87,17 +87,17 @@ def test_a_promise_that_leaves_no_time_is_known_before_it_is_broken() -> None:
     """A source that keeps its promise, and makes its consumer late all the same."""
     now = "2013-02-03 00:10"
     nodes = [node("src", DAY, source=True, expect_by="06:55"), *CHAIN[1:]]
-    found = judged(world(now, a=240, b=480), now, nodes)
+    found = judged(facts(now, a=240, b=480), now, nodes)
     assert (found.state, found.since_us) == (State.AT_RISK, at("2013-02-03 00:00")), "the interval's end"
     assert found.reason == "src is expected by 06:55, what follows needs 12 min, due 07:00"
-    assert judged(world(now, a=60, b=60), now, nodes).state is State.SERVED
+    assert judged(facts(now, a=60, b=60), now, nodes).state is State.SERVED
 
 
 def test_a_trigger_that_fires_too_late_is_known_before() -> None:
     """A cron five minutes before the deadline, for an asset that takes ten."""
     now = "2013-02-03 05:30"
     nodes = [CHAIN[0], node("a", DAY, "src", trigger=Trigger(cron="55 6 * * *", timezone="America/New_York")), CHAIN[2]]
-    small = world(now, a=240, b=480)
+    small = facts(now, a=240, b=480)
     small.publish("src", DAY2, at("2013-02-03 05:00"))
     assert judged(small, now, nodes).reason == "a waits for its trigger until 06:55, what follows needs 12 min, due 07:00"
 
@@ -105,7 +105,7 @@ def test_a_trigger_that_fires_too_late_is_known_before() -> None:
 def test_without_history_nothing_is_predicted() -> None:
     """A node that never ran makes everything at risk."""
     now = "2013-02-03 06:59"
-    small = world(now)
+    small = facts(now)
     small.publish("src", DAY2, at("2013-02-03 05:00"))
     assert judged(small, now).state is State.SERVED
 
@@ -114,7 +114,7 @@ def test_the_whole_table_of_a_consumer_is_predicted_too() -> None:
     """An asset that isn't cut: its old publication looks as if the new interval were there."""
     now = "2013-02-03 06:50"
     nodes = [CHAIN[0], node("a", None, "src")]
-    small = SmallWorld(delivered={"src": "2013-02-01"}, p95={"a": 900})
+    small = SmallFacts(delivered={"src": "2013-02-01"}, p95={"a": 900})
     small.publish("src", "2013-02-01", at("2013-02-02 04:40"))
     small.publish("a", "*", at("2013-02-02 04:50"))
     small.publish("src", DAY2, at("2013-02-03 06:45"))
@@ -128,7 +128,7 @@ def test_the_whole_table_of_a_consumer_is_predicted_too() -> None:
 def test_what_is_paused_without_end_is_at_risk_and_later_late() -> None:
     """A pause that somebody forgot."""
     now = "2013-02-03 05:30"
-    small = world(now)
+    small = facts(now)
     small.publish("src", DAY2, at("2013-02-03 05:00"))
     small.paused["a"] = Pausing("moving house", "ann", None)
     found = judged(small, now)
@@ -144,7 +144,7 @@ def test_what_is_paused_without_end_is_at_risk_and_later_late() -> None:
 def test_a_pause_with_an_end_is_reckoned_with(until: str, state: State) -> None:
     """A pause over a weekend that is an alarm, and one into the deadline that isn't."""
     now = "2013-02-03 05:30"
-    small = world(now, a=240, b=480)
+    small = facts(now, a=240, b=480)
     small.publish("src", DAY2, at("2013-02-03 05:00"))
     small.paused["a"] = Pausing("move", "ann", at(f"2013-02-03 {until}"))
     found = judged(small, now)
@@ -156,7 +156,7 @@ def test_a_pause_with_an_end_is_reckoned_with(until: str, state: State) -> None:
 def test_a_pause_that_is_over_is_not_spoken_of() -> None:
     """A row that nobody has deleted yet."""
     now = "2013-02-03 08:00"
-    small = world(now)
+    small = facts(now)
     small.paused["src"] = small.paused["c"] = Pausing("move", "ann", at("2013-02-03 07:59"))
     found = judged(small, now)
     assert found.reason == "src@2013-02-02: nothing was delivered, promised by 05:00"
@@ -166,7 +166,7 @@ def test_a_pause_that_is_over_is_not_spoken_of() -> None:
 def test_a_paused_consumer_says_so_whatever_its_state() -> None:
     """A consumer that is left out on purpose looks like one that is forgotten."""
     now = "2013-02-02 08:00"
-    small = world(now)
+    small = facts(now)
     small.paused["c"] = Pausing("closed", "ann", None)
     found = judged(small, now)
     assert (found.state, found.reason) == (State.SERVED, "paused: closed (by ann); all that is due can be read")
@@ -176,7 +176,7 @@ def test_a_paused_consumer_says_so_whatever_its_state() -> None:
 def test_what_was_met_is_not_any_more_once_it_is_taken_back() -> None:
     """A consumer that is called served although its newest day was withdrawn."""
     now = "2013-02-02 08:00"
-    small = world(now)
+    small = facts(now)
     assert judged(small, now).state is State.SERVED
     small.taken_back.add(("b", "2013-02-01"))
     small.stand("b", "2013-02-01", "withdrawn", at("2013-02-02 07:30"), "wrong rates")
@@ -194,7 +194,7 @@ def test_a_delivery_that_is_tried_again_needs_its_source(reason: str, state: Sta
     """Would catch: "served, all that is due can be read", of a delivery that can't be ingested because
     its database is away; and "can't be observed" of one that waits for something else."""
     now = "2013-02-03 05:10"
-    small = world(now)
+    small = facts(now)
     small.stand("src", DAY2, "waiting", at("2013-02-03 05:00"), reason)
     small.unread["src"] = Unreadable(at("2013-02-03 05:05"), "bank.db: unable to open database file", "INC-1")
     found = judged(small, now)

@@ -3,12 +3,12 @@ it has lapsed)."""
 
 from __future__ import annotations
 
-from small_world import SmallWorld, at, consumer, declare, node, reads
+from small_facts import SmallFacts, at, consumer, declare, node, reads
 
 from headrace.model import Grain
+from headrace.observe.state_facts import Excepted, Unusual
 from headrace.observe.states import ConsumerStatus, State
 from headrace.observe.status import judge
-from headrace.observe.world import Excepted, Unusual
 
 DAY = Grain.DAY
 CHAIN = [node("src", DAY, source=True, expect_by="05:00"), node("a", DAY, "src"), node("b", DAY, "a"), node("other", DAY, "src")]
@@ -16,7 +16,7 @@ NOW = "2013-02-03 08:00"
 
 
 def _judged(*accepted: Excepted, reads: str = "b", now: str = NOW, odd: tuple[Unusual, ...] = ()) -> ConsumerStatus:
-    small = SmallWorld(delivered={"src": "2013-02-01"}, accepted=list(accepted))
+    small = SmallFacts(delivered={"src": "2013-02-01"}, accepted=list(accepted))
     small.odd = list(odd)
     for day, published in (("2013-02-01", "2013-02-02 04:40"), ("2013-02-02", "2013-02-03 04:40")):
         for name in ("src", "a", "b", "other"):
@@ -65,7 +65,7 @@ def test_others_are_not_touched() -> None:
 
 def test_what_was_unusual_before_an_interval_was_told_then() -> None:
     """Would catch: a storm that leaves whoever looks back a week at risk for a week."""
-    small = SmallWorld(delivered={"src": "2013-02-01"})
+    small = SmallFacts(delivered={"src": "2013-02-01"})
     for day, published in (("2013-02-01", "2013-02-02 04:40"), ("2013-02-02", "2013-02-03 04:40")):
         small.publish("src", day, at(published))
         small.publish("week", day, at(published))

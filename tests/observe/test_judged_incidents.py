@@ -9,16 +9,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from small_world import at, consumer, declare, node
+from small_facts import at, consumer, declare, node
 
 from headrace.model import Grain, Project, Settings
+from headrace.observe.declared_promises import DeclaredPromises
 from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents import changes, endings
 from headrace.observe.incidents.keeping import Keeping
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.persist import promise
-from headrace.observe.watched import Watched
 from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes, Span
 from headrace.plan.bodies import Lines
 from headrace.run.judging import Judged, judge
@@ -30,8 +30,8 @@ NODES = [node("src", Grain.DAY, source=True), node("a", Grain.DAY, "src")]
 WATCHED = declare(NODES, consumer("c", "a", due="07:00"))
 
 
-def judged(watched: Watched = WATCHED) -> Judged:
-    return Judged(Project(settings=Settings(name="t")), watched, lambda _: Lines({}), lambda tx, one: None)
+def judged(declared_promises: DeclaredPromises = WATCHED) -> Judged:
+    return Judged(Project(settings=Settings(name="t")), declared_promises, lambda _: Lines({}), lambda tx, one: None)
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ class Night:
     def __init__(self, store: Store) -> None:
         self.store, self.n = store, 0
 
-    def judge(self, now: str, watched: Watched = WATCHED) -> list[Incident]:
+    def judge(self, now: str, declared_promises: DeclaredPromises = WATCHED) -> list[Incident]:
         with self.store.write(None) as tx:
-            judge(tx, judged(watched), at(now))
+            judge(tx, judged(declared_promises), at(now))
         return self.all()
 
     def all(self) -> list[Incident]:
@@ -213,20 +213,20 @@ def test_an_incident_isnt_over_while_a_backfill_computes_its_partitions(store: S
 def test_an_incident_isnt_over_while_its_repair_computes_what_is_made_of_it(store: Store, name: str, grain: Grain | None, key: str) -> None:
     """Would catch: "all whom it affected are served" once a corrected delivery is ingested,
     while the backfill that belongs to it still computes what its readers read."""
-    watched = declare([NODES[0], node(name, grain, "src")], consumer("c", name, max_age="400d"))
+    declared_promises = declare([NODES[0], node(name, grain, "src")], consumer("c", name, max_age="400d"))
     night = Night(store)
     night.published("2013-02-01", "2013-02-02 04:00", "src")
     night.published(key, "2013-02-02 04:00", name)
-    night.judge("2013-02-02 07:30", watched)
+    night.judge("2013-02-02 07:30", declared_promises)
     night.held("2013-02-01", "2013-02-02 08:00")
-    assert [one.state for one in night.judge("2013-02-02 08:01", watched)] == ["open"]
+    assert [one.state for one in night.judge("2013-02-02 08:01", declared_promises)] == ["open"]
     night.plan("2013-02-02 09:00", "running", name, key, key)
     night.published("2013-02-01", "2013-02-02 09:01", "src")
-    assert [one.state for one in night.judge("2013-02-02 09:02", watched)] == ["recovering"]
+    assert [one.state for one in night.judge("2013-02-02 09:02", declared_promises)] == ["recovering"]
     where = name if grain is None else f"{name}@{key}"
     assert night.line() == f"backfill 7 computes {where}, and hasn't published it yet"
     night.published(key, "2013-02-02 09:03", name)
-    assert [one.state for one in night.judge("2013-02-02 09:04", watched)] == ["resolved"]
+    assert [one.state for one in night.judge("2013-02-02 09:04", declared_promises)] == ["resolved"]
 
 
 def test_an_incident_is_over_when_the_backfill_of_its_partitions_is(store: Store) -> None:
@@ -246,7 +246,7 @@ def test_an_incident_is_over_when_the_backfill_of_its_partitions_is(store: Store
 def test_late_twice_in_two_weeks_is_a_recurrence_though_the_first_was_missing_in_the_end(store: Store) -> None:
     """Would catch: "recurrences: 0" for the commonest case: opened as late, and kept as missing once the deadline had passed."""
     nodes = [msgspec.structs.replace(NODES[0], expect_by="05:00"), NODES[1]]
-    watched = declare(nodes, consumer("c", "a", due="07:00"))
+    declared_promises = declare(nodes, consumer("c", "a", due="07:00"))
     night = Night(store)
     night.published("2013-02-01", "2013-02-02 04:00")
     night.looked("2013-02-02 04:00")
@@ -255,9 +255,9 @@ def test_late_twice_in_two_weeks_is_a_recurrence_though_the_first_was_missing_in
         kinds = []
         for hour in ("05:30", "07:30"):
             night.looked(f"{next_day} {hour}")
-            kinds.append(night.judge(f"{next_day} {hour}", watched)[-1].kind)
+            kinds.append(night.judge(f"{next_day} {hour}", declared_promises)[-1].kind)
         night.published(day, f"{next_day} 09:00")
-        assert night.judge(f"{next_day} 09:01", watched)[-1].state == "resolved"
+        assert night.judge(f"{next_day} 09:01", declared_promises)[-1].state == "resolved"
         return kinds
 
     assert fails_to_come("2013-02-02", "2013-02-03") == ["late_source", "missing_source"]
@@ -275,23 +275,23 @@ def test_a_waiver_ends_nothing_that_another_promise_waits_for(store: Store, by: 
     deadline; one that stays open because of a promise that begins later, or that waits for another interval."""
     nodes = [msgspec.structs.replace(NODES[0], expect_by=by), NODES[1]]
     first, second = consumer("c", "a", due="07:00"), consumer("d", "a", due="08:00")
-    watched, later = declare(nodes, first, second), declare(nodes, first, second, consumer("e", "a", due="08:00"))
+    declared_promises, later = declare(nodes, first, second), declare(nodes, first, second, consumer("e", "a", due="08:00"))
     night = Night(store)
     with store.write(None) as tx:
-        promise(tx, WATCHED, watched, at("2013-02-01 00:00"))
-        promise(tx, watched, later, at("2013-02-03 08:10"))
+        promise(tx, WATCHED, declared_promises, at("2013-02-01 00:00"))
+        promise(tx, declared_promises, later, at("2013-02-03 08:10"))
     night.published("2013-02-01", "2013-02-02 04:00")
     night.looked("2013-02-02 08:30")
-    assert night.judge("2013-02-02 08:30", watched) == []
+    assert night.judge("2013-02-02 08:30", declared_promises) == []
     night.looked("2013-02-03 07:30")
-    (one,) = night.judge("2013-02-03 07:30", watched)
+    (one,) = night.judge("2013-02-03 07:30", declared_promises)
     assert (one.kind, one.state) == ("missing_source", "open")
     for now, name in (("2013-02-03 07:45", "c"), ("2013-02-03 08:15", "d")):
         night.looked(now)
-        assert [each.state for each in night.judge(now, watched)] == ["open"]
+        assert [each.state for each in night.judge(now, declared_promises)] == ["open"]
         with store.write(None) as tx:
             obligations.waive(tx, name, "2013-02-02", at(now))
-        left = [(each.kind, each.state) for each in night.judge(now, watched)]
+        left = [(each.kind, each.state) for each in night.judge(now, declared_promises)]
         assert left == [("missing_source", "open" if name == "c" else "resolved")]
     night.looked("2013-02-03 09:00")
     assert [each.state for each in night.judge("2013-02-03 09:00", later)] == ["resolved"]
@@ -670,22 +670,22 @@ def test_a_missing_library_is_one_incident_until_the_last_asset_has_it_back(stor
     """Would catch: an incident for each asset that is left, while they are run again one after the other; one for each source."""
     names = [f"a{number}" for number in range(5)]
     nodes = [node(f"s{number}", Grain.DAY, source=True) for number in range(5)]
-    watched = declare([*nodes, *(node(name, Grain.DAY, f"s{name[1:]}") for name in names)], consumer("c", *names, due="07:00"))
+    declared_promises = declare([*nodes, *(node(name, Grain.DAY, f"s{name[1:]}") for name in names)], consumer("c", *names, due="07:00"))
     night, day = Night(store), "2013-02-02"
     night.published("2013-02-01", "2013-02-02 04:00", *(one.name for one in nodes), *names)
-    night.judge("2013-02-02 07:30", watched)
+    night.judge("2013-02-02 07:30", declared_promises)
     night.published(day, "2013-02-03 04:00", *(one.name for one in nodes))
     error = '{"kind": "deterministic", "code": "body_failed", "message": "ModuleNotFoundError: No module named \'scipy\'"}'
     with store.write(None) as tx:
         for name in names:
             night.attempt(tx, name, day, "failed", at("2013-02-03 04:10"), error)
             night.stand(tx, name, day, "failed", at("2013-02-03 04:10"))
-    (one,) = night.judge("2013-02-03 04:11", watched)
+    (one,) = night.judge("2013-02-03 04:11", declared_promises)
     assert (one.kind, one.summary) == ("code_error", "5 nodes: ModuleNotFoundError: No module named scipy")
     for number, name in enumerate(names):
-        assert [each.state for each in night.judge(f"2013-02-03 05:{number}1", watched)] == ["open"]
+        assert [each.state for each in night.judge(f"2013-02-03 05:{number}1", declared_promises)] == ["open"]
         night.published(day, f"2013-02-03 05:{number}2", name)
-    assert [each.state for each in night.judge("2013-02-03 06:00", watched)] == ["resolved"]
+    assert [each.state for each in night.judge("2013-02-03 06:00", declared_promises)] == ["resolved"]
 
 
 def test_what_was_held_and_is_published_before_anybody_judges_is_no_incident(store: Store) -> None:
@@ -723,15 +723,15 @@ def test_a_history_with_gaps_is_no_incident(store: Store) -> None:
 
 def test_a_consumer_that_reads_nothing_keeps_nobody_from_judging(store: Store) -> None:
     """Would catch: causes that can't be judged at all, or an incident of Headrace's own, because one consumer has nothing to wait for."""
-    watched = declare(NODES, consumer("idle", due="07:00"), consumer("c", "a", due="07:00"))
+    declared_promises = declare(NODES, consumer("idle", due="07:00"), consumer("c", "a", due="07:00"))
     night = Night(store)
     night.published("2013-02-01", "2013-02-02 04:00")
-    night.judge("2013-02-02 07:30", watched)
+    night.judge("2013-02-02 07:30", declared_promises)
     night.held("2013-02-02", "2013-02-03 04:00")
-    (one,) = night.judge("2013-02-03 07:30", watched)
+    (one,) = night.judge("2013-02-03 07:30", declared_promises)
     assert (one.kind, one.affected.consumers) == ("null_spike", ("c",))
     night.published("2013-02-02", "2013-02-03 08:00")
-    assert [each.state for each in night.judge("2013-02-03 08:01", watched)] == ["resolved"]
+    assert [each.state for each in night.judge("2013-02-03 08:01", declared_promises)] == ["resolved"]
 
 
 @pytest.mark.parametrize(("identical", "observed"), [(1, "3 values"), (0, "3 values"), (0, "1 value")])
@@ -793,7 +793,7 @@ def test_of_random_histories_no_incident_is_restored_before_it_was_found(store: 
     chance = random.Random(seed)
     night = Night(store)
     nodes = [msgspec.structs.replace(NODES[0], expect_by="05:00"), NODES[1]]
-    watched = declare(nodes, consumer("c", "a", due="07:00"))
+    declared_promises = declare(nodes, consumer("c", "a", due="07:00"))
     waiting: list[str] = []
     day = 0
     while day < 24:
@@ -808,7 +808,7 @@ def test_of_random_histories_no_incident_is_restored_before_it_was_found(store: 
             night.published(key, f"{next_day} 04:{chance.randrange(10, 60)}")
         for clock in sorted(chance.sample(("05:20", "07:10", "08:00", "11:30", "15:45"), k=chance.randrange(1, 6))):
             night.looked(f"{next_day} {clock}")
-            night.judge(f"{next_day} {clock}", watched)
+            night.judge(f"{next_day} {clock}", declared_promises)
             if waiting and chance.random() < 0.5:
                 night.published(waiting.pop(chance.randrange(len(waiting))), f"{next_day} {clock[:3]}59")
         day += 1

@@ -8,20 +8,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
-from small_world import SmallWorld, at, consumer, declare, node, reads
+from small_facts import SmallFacts, at, consumer, declare, node, reads
 from test_ledger_claims import Rows
 
 from headrace.model import Grain, Project, Settings
 from headrace.observe.blockage import Block, Blockage
+from headrace.observe.declared_promises import DeclaredPromises
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.graph import graph_of
 from headrace.observe.incidents.rebuilding import is_made_of
 from headrace.observe.ledger.inputs import Inputs, Place
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.states import State
 from headrace.observe.status import judge as status_of
-from headrace.observe.watched import Watched
 from headrace.operations.why import without_data
 from headrace.plan.bodies import Lines
 from headrace.run.judging import Judged, judge
@@ -32,7 +32,7 @@ DAY = "2013-02-02"
 ERROR = '{"kind": "deterministic", "message": "ImportError: no module named pandas"}'
 
 
-def chain(length: int) -> Watched:
+def chain(length: int) -> DeclaredPromises:
     """A source, and so many assets each made of the one before."""
     names = ["src", *(f"a{number}" for number in range(length))]
     nodes = [node("src", Grain.DAY, source=True, start=DAY)]
@@ -40,7 +40,7 @@ def chain(length: int) -> Watched:
     return declare(nodes, consumer("c", names[-1], due="07:00"))
 
 
-def lattice(width: int, depth: int) -> Watched:
+def lattice(width: int, depth: int) -> DeclaredPromises:
     """Layers in which each asset reads two of the layer above: as many paths as 2 to the power of its depth."""
     nodes = [node(f"s{one}", Grain.DAY, source=True, start=DAY) for one in range(width)]
     above = [one.name for one in nodes]
@@ -67,21 +67,21 @@ class Counting:
 
 def test_a_source_that_is_missing_holds_back_what_is_hundreds_of_steps_below_it() -> None:
     """Would catch: a walk that calls itself for each step, and ends `status` with a RecursionError in a deep project."""
-    world = SmallWorld()
-    world.look("src", at("2013-02-03 07:20"))
-    (found,) = status_of(chain(300), world, at("2013-02-03 07:30")).consumers
+    facts = SmallFacts()
+    facts.look("src", at("2013-02-03 07:20"))
+    (found,) = status_of(chain(300), facts, at("2013-02-03 07:30")).consumers
     assert found.reason == "src@2013-02-02: nothing was delivered"
     assert State.NEVER in found.states
 
 
 def test_what_holds_many_consumers_back_is_found_once() -> None:
     """Would catch: a walk through all that is upstream for each consumer: hours with a hundred of them and ten thousand assets."""
-    declared, world = lattice(width=12, depth=12), SmallWorld()
-    scene = Scene(declared, world)
+    declared, facts = lattice(width=12, depth=12), SmallFacts()
+    context = EvaluationContext(declared, facts)
     one, all_of_them = Counting(), Counting()
     with one:
-        Blockage(scene, at("2013-02-03 07:30")).of(declared.consumers[0], DAY)
-    blockage = Blockage(scene, at("2013-02-03 07:30"))
+        Blockage(context, at("2013-02-03 07:30")).of(declared.consumers[0], DAY)
+    blockage = Blockage(context, at("2013-02-03 07:30"))
     with all_of_them:
         found = [blockage.of(terms, DAY) for terms in declared.consumers]
     assert all({each.block for each in by} == {Block.MISSING} for by in found)
@@ -93,15 +93,15 @@ def test_what_a_partition_is_made_of_is_walked_once() -> None:
     """Would catch: a walk over all ways to a source, of which 40 layers have a million millions: `fix`, `why` and the ledger that
     never answer."""
     declared = lattice(width=2, depth=40)
-    scene = Scene(declared, SmallWorld())
+    context = EvaluationContext(declared, SmallFacts())
     bottom, other = (one.reads[0] for one in declared.consumers)
-    assert not is_made_of(scene, bottom, DAY, "s0", {"1999-01-01"})
-    assert is_made_of(scene, other, DAY, "s0", {DAY})
-    assert without_data(scene, bottom, DAY) is None
-    assert without_data(scene, bottom, "1999-01-01") in ("s0", "s1")
+    assert not is_made_of(context, bottom, DAY, "s0", {"1999-01-01"})
+    assert is_made_of(context, other, DAY, "s0", {DAY})
+    assert without_data(context, bottom, DAY) is None
+    assert without_data(context, bottom, "1999-01-01") in ("s0", "s1")
     reader = node("reader", Grain.DAY, reads(bottom, optional=True))
-    scene = Scene(declare([*declared.nodes.values(), reader]), SmallWorld())
-    assert Inputs(scene, Rows(), {}, None).missed(Place("reader", DAY), at("2013-02-03 07:30")) == []
+    context = EvaluationContext(declare([*declared.nodes.values(), reader]), SmallFacts())
+    assert Inputs(context, Rows(), {}, None).missed(Place("reader", DAY), at("2013-02-03 07:30")) == []
 
 
 def calls_of_a_failure_everywhere(folder: Path, width: int) -> tuple[int, int]:

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from small_world import node
+from small_facts import node
 
 from headrace.model import Grain, PartitionSpec, Settings
-from headrace.observe.facts import StoreWorld
+from headrace.observe.declared_promises import WHOLE, DeclaredPromises, Node
+from headrace.observe.facts import StoredFacts
 from headrace.observe.freshness import stood
 from headrace.observe.kept import Kept
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import WHOLE, Node, Watched
+from headrace.observe.obligations import EvaluationContext
 from headrace.store import Store, Transaction
 from headrace.store.queries.standings import next_revision
 
@@ -24,7 +24,7 @@ HOURS = [f"{DAYS[0]}T{n:02}" for n in range(24)]
 REGIONS = ("north", "south")
 KEYED = Node("keyed", False, PartitionSpec(key="region", values=REGIONS), "UTC")
 GROWING = Node("growing", False, PartitionSpec(grain=Grain.DAY, key="region"), "UTC")
-DECLARED = Watched(
+DECLARED = DeclaredPromises(
     "UTC",
     {
         one.name: one
@@ -130,12 +130,12 @@ def test_what_is_kept_is_what_is_found_anew(tmp_path: Path, seed: int) -> None:
 
 
 def _same(kept: Kept, tx: Transaction, now: int) -> None:
-    found, anew = kept.at(tx, now), stood(Scene(DECLARED, StoreWorld(tx)), now)
+    found, anew = kept.at(tx, now), stood(EvaluationContext(DECLARED, StoredFacts(tx)), now)
     assert dict(found.nodes.states) == dict(anew.states)
     assert found.nodes.counts == anew.counts
-    world = StoreWorld(tx)
+    facts = StoredFacts(tx)
     for name, keys in KEYS.items():
-        assert found.world.newest(name) == world.newest(name)
-        assert found.world.published_between(name, keys[1 % len(keys)], keys[-1]) == world.published_between(
+        assert found.facts.newest(name) == facts.newest(name)
+        assert found.facts.published_between(name, keys[1 % len(keys)], keys[-1]) == facts.published_between(
             name, keys[1 % len(keys)], keys[-1]
         )

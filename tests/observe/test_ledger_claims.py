@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-from small_world import SmallWorld, declare, node
+from small_facts import SmallFacts, declare, node
 
 from headrace.model import Grain
 from headrace.observe.ledger.claims import Claims, Stay
@@ -16,7 +16,7 @@ from headrace.observe.ledger.inputs import Inputs, Place
 from headrace.observe.ledger.rebuilds import cause_us
 from headrace.observe.ledger.records import Arrival, Dropped, Named, Planned, Shown, Standstill, Try, Unread
 from headrace.observe.ledger.segments import Kind, divided
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import EvaluationContext
 
 NODE = "a"
 
@@ -236,7 +236,7 @@ def test_a_rebuild_begins_with_what_caused_it(first: dict[str, object], began: i
     rows = Rows(attempt(1, "published", 0, 0, 100), attempt(2, "published", 400, 400, 500, **first))
     rows.visible = [Shown(100, 500, 1, 1), Shown(500, None, 1, 2)]
     declared = node(NODE, Grain.DAY, timezone="UTC")
-    inputs = Inputs(Scene(declare([declared]), SmallWorld()), rows, {}, None)
+    inputs = Inputs(EvaluationContext(declare([declared]), SmallFacts()), rows, {}, None)
     assert cause_us(inputs, rows, Place(NODE, "2013-01-01"), rows.visible[0], 500) == began
 
 

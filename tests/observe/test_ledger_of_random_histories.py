@@ -10,12 +10,12 @@ import pytest
 from ledger_history import DAYS, History, end_of, owner_of
 
 from headrace.model import Settings
-from headrace.observe.facts import StoreWorld
+from headrace.observe.facts import StoredFacts
 from headrace.observe.ledger.account import Books, Ledger
 from headrace.observe.ledger.declared import Traits
 from headrace.observe.ledger.segments import Kind, Segment, divided
 from headrace.observe.ledger.stored import StoreRecords
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import EvaluationContext
 from headrace.store import Store
 
 TABLES = ("publication", "partition", "attempt", "delivery", "journal", "run", "pause_past")
@@ -36,7 +36,7 @@ def ledgers(store: Store, history: History, now: int | None) -> dict[str, Ledger
         history.write(tx, now)
     with store.read() as tx:
         at = now if now is not None else max(history.met(day) for day in DAYS)
-        books = Books({}, Scene(history.watched, StoreWorld(tx)), StoreRecords(tx, at))
+        books = Books({}, EvaluationContext(history.declared_promises, StoredFacts(tx)), StoreRecords(tx, at))
         for day in DAYS:
             met = history.met(day)
             ledger = books.of_consumer(history.terms, day, met_us=met if met <= at else None)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import msgspec
-from small_world import SmallWorld, consumer, declare, node
+from small_facts import SmallFacts, consumer, declare, node
 from test_ledger_claims import Rows, attempt
 
 from headrace.model import Grain
+from headrace.observe.declared_promises import Node
 from headrace.observe.ledger.account import Books
 from headrace.observe.ledger.records import Arrival, Planned, Shown, Try
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import Node
+from headrace.observe.obligations import EvaluationContext
 
 DAY = 86_400_000_000
 FIRST, SECOND = "2013-01-01", "2013-01-02"
@@ -44,7 +44,7 @@ class Written:
     """A world and its records, told of the same publications."""
 
     def __init__(self) -> None:
-        self.world, self.records = SmallWorld(delivered={"s": FIRST}), Several()
+        self.facts, self.records = SmallFacts(delivered={"s": FIRST}), Several()
         self.shortest_us: int | None = None
 
     def deliver(self, key: str, arrived: int, n: int) -> None:
@@ -58,12 +58,12 @@ class Written:
             rows.visible[-1] = msgspec.structs.replace(rows.visible[-1], ended_us=at)
         rows.made.append(msgspec.structs.replace(made, node=name))
         rows.visible.append(Shown(at, None, *made.id))
-        self.world.publish(name, key, at)
+        self.facts.publish(name, key, at)
 
     def spent(self, asset: Node, key: str, met_us: int) -> list[tuple[str, str, int]]:
         """(kind, node, microseconds) of a consumer's wait for a day."""
         terms = consumer("report", "a", zone="UTC", due="09:00", per=Grain.DAY)
-        books = Books({}, Scene(declare([SOURCE, asset], terms), self.world), self.records)
+        books = Books({}, EvaluationContext(declare([SOURCE, asset], terms), self.facts), self.records)
         ledger = books.of_consumer(terms, key, met_us=met_us)
         assert ledger is not None and sum(one.us for one in ledger.segments) == ledger.wait_us
         self.shortest_us = ledger.shortest_us

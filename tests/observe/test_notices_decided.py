@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from small_world import ZONE, at, declare, node
+from small_facts import ZONE, at, declare, node
 
 from headrace.model import Grain, Project, Settings
 from headrace.model.nodes import Consumer, Owner, PartitionSpec, Place, Source
@@ -306,11 +306,11 @@ def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
     grained = msgspec.structs.replace(people.sources["flights"], partition=PartitionSpec(grain=Grain.DAY))
     people = msgspec.structs.replace(people, sources={"flights": grained})
-    watched = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
+    declared_promises = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
 
     def digest(now: str) -> list[str]:
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, watched, Unserved(), at(now)))
+            found = list(digests(tx, people, declared_promises, Unserved(), at(now)))
             notices.put(tx, found, at(now))
         return [one.body for one in found if one.state == "waiting"]
 
@@ -351,11 +351,11 @@ def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
 def test_exactly_one_digest_has_what_is_new(board: Board) -> None:
     """Catches: a digest that is made at 08:30 with what came after 08:00, which the next one tells again; a day of 23 hours."""
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
-    watched = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
+    declared_promises = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
 
     def digest(now: str, late: dict[str, int]) -> list[str]:
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, watched, Unserved(late), at(now)))
+            found = list(digests(tx, people, declared_promises, Unserved(late), at(now)))
             notices.put(tx, found, at(now))
         return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
 
@@ -371,12 +371,12 @@ def test_exactly_one_digest_has_what_is_new(board: Board) -> None:
 def test_a_digest_names_who_was_never_served(board: Board) -> None:
     """Would catch: a consumer that has had nothing since its first deadline, and is in no digest."""
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
-    watched = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
+    declared_promises = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
 
     def digest(now: str) -> list[str]:
         never = Unserved(never={"report": at("2025-02-04T07:00")})
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, watched, never, at(now)))
+            found = list(digests(tx, people, declared_promises, never, at(now)))
             notices.put(tx, found, at(now))
         return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
 
@@ -388,11 +388,11 @@ def test_a_digest_is_about_all_days_since_the_one_before(board: Board) -> None:
     """Catches: news of a day on which nothing ran that no digest has; "late since 06:00" of yesterday;
     a vendor's incident that isn't in the digest of whoever is told for it."""
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"), owner("acme", kind="vendor", manager="readers"))
-    watched = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
+    declared_promises = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
 
     def digest(now: str, late: dict[str, int]) -> list[str]:
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, watched, Unserved(late), at(now)))
+            found = list(digests(tx, people, declared_promises, Unserved(late), at(now)))
             notices.put(tx, found, at(now))
         return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
 
@@ -410,13 +410,13 @@ def test_a_digest_is_about_all_days_since_the_one_before(board: Board) -> None:
 def test_what_was_over_after_a_digest_was_due_is_new_in_it(board: Board) -> None:
     """Catches: "nothing has changed" of a day on which an incident was opened, because it was over when the digest was made."""
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
-    watched = declare([node("flights", Grain.DAY, source=True)])
+    declared_promises = declare([node("flights", Grain.DAY, source=True)])
     with board.store.write(None) as tx:
         opened = incident(opened_at=at("2025-02-04T07:00"))
         incidents.write(tx, over(opened, at("2025-02-04T08:10")))
-        told = list(digests(tx, people, watched, Unserved(), at("2025-02-04T08:20")))
+        told = list(digests(tx, people, declared_promises, Unserved(), at("2025-02-04T08:20")))
         notices.put(tx, told, at("2025-02-04T08:20"))
-        next_day = list(digests(tx, people, watched, Unserved(), at("2025-02-05T08:20")))
+        next_day = list(digests(tx, people, declared_promises, Unserved(), at("2025-02-05T08:20")))
     assert [one.body for one in told] == ["new: INC-1 flights: 1 column renamed"]
     assert [one.body for one in next_day] == ["over: INC-1 flights: 1 column renamed. Nothing of it is left."]
 
@@ -424,13 +424,13 @@ def test_what_was_over_after_a_digest_was_due_is_new_in_it(board: Board) -> None
 def test_the_first_digest_says_since_when_nothing_is_to_be_reported(board: Board) -> None:
     """Catches: a digest of a day on which there was no project, and "nothing has changed" of one that has no day before."""
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
-    watched = declare([node("flights", Grain.DAY, source=True)])
+    declared_promises = declare([node("flights", Grain.DAY, source=True)])
     with board.store.write(None) as tx:
         applied = at("2025-02-03T12:00")
         tx.execute("insert into version (id, hash, manifest, compiled, applied_at, actor) values (1, 'h', '{}', ?, ?, 't')", (b"", applied))
 
         def digest(now: str) -> list[str | None]:
-            found = list(digests(tx, people, watched, Unserved(), at(now)))
+            found = list(digests(tx, people, declared_promises, Unserved(), at(now)))
             notices.put(tx, found, at(now))
             return [one.error for one in found]
 
@@ -445,11 +445,11 @@ def test_a_digest_is_about_what_was_known_when_it_was_due(board: Board) -> None:
     digest was made; an incident that was opened again called new; what an incident turned out to be
     later in the digest of the day before."""
     people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
-    watched = declare([node("flights", Grain.DAY, source=True)])
+    declared_promises = declare([node("flights", Grain.DAY, source=True)])
 
     def digest(now: str) -> list[str]:
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, watched, Unserved(), at(now)))
+            found = list(digests(tx, people, declared_promises, Unserved(), at(now)))
             notices.put(tx, found, at(now))
         return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
 

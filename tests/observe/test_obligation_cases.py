@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from small_world import ZONE, SmallWorld, at, consumer, declare, node, reads
+from small_facts import ZONE, SmallFacts, at, consumer, declare, node, reads
 
 from headrace.model import Grain, InputMode
 from headrace.model.days_off import DaysOff
 from headrace.model.zones import from_us
-from headrace.observe.obligations import Obligation, Scene, due_us, obligations
+from headrace.observe.declared_promises import Node, Terms
+from headrace.observe.obligations import EvaluationContext, Obligation, due_us, obligations
 from headrace.observe.periods import late_run, served_since, unserved
-from headrace.observe.watched import Node, Terms
 
 # grain    interval             promise            due (local time)
 DUE = """
@@ -48,17 +48,17 @@ def test_business_days_pass_over_the_calendar() -> None:
     assert due_us(terms, "2013-02-15") == at("2013-02-19 09:00")
 
 
-def found(nodes: list[Node], terms: Terms, world: SmallWorld, now: str) -> dict[str, int | None]:
+def found(nodes: list[Node], terms: Terms, facts: SmallFacts, now: str) -> dict[str, int | None]:
     """Interval → when it was met."""
-    return {one.interval: one.met_at_us for one in obligations(terms, Scene(declare(nodes, terms), world), at(now))}
+    return {one.interval: one.met_at_us for one in obligations(terms, EvaluationContext(declare(nodes, terms), facts), at(now))}
 
 
 SOURCE = node("src", Grain.DAY, source=True)
 
 
-def world(*published: tuple[str, str, str]) -> SmallWorld:
+def facts(*published: tuple[str, str, str]) -> SmallFacts:
     """(node, key, when); the source has delivered since 2013-02-01."""
-    small = SmallWorld(delivered={"src": "2013-02-01"})
+    small = SmallFacts(delivered={"src": "2013-02-01"})
     for name, key, when in published:
         small.publish(name, key, at(when))
     return small
@@ -66,7 +66,7 @@ def world(*published: tuple[str, str, str]) -> SmallWorld:
 
 def test_an_interval_is_met_with_the_last_of_its_reads() -> None:
     nodes = [SOURCE, node("a", Grain.DAY, "src"), node("b", Grain.DAY, "src")]
-    small = world(("a", "2013-02-01", "2013-02-02 04:00"), ("b", "2013-02-01", "2013-02-02 05:00"), ("a", "2013-02-02", "2013-02-03 04:00"))
+    small = facts(("a", "2013-02-01", "2013-02-02 04:00"), ("b", "2013-02-01", "2013-02-02 05:00"), ("a", "2013-02-02", "2013-02-03 04:00"))
     met = found(nodes, consumer("c", "a", "b", due="07:00"), small, "2013-02-03 08:00")
     assert met == {"2013-02-01": at("2013-02-02 05:00"), "2013-02-02": None, "2013-02-03": None}
 
@@ -74,13 +74,13 @@ def test_an_interval_is_met_with_the_last_of_its_reads() -> None:
 def test_a_restated_partition_was_met_when_it_first_could_be_read() -> None:
     """A correction would make an obligation that was kept late afterwards."""
     nodes = [SOURCE, node("a", Grain.DAY, "src")]
-    small = world(("a", "2013-02-01", "2013-02-02 04:00"), ("a", "2013-02-01", "2013-02-09 04:00"))
+    small = facts(("a", "2013-02-01", "2013-02-02 04:00"), ("a", "2013-02-01", "2013-02-09 04:00"))
     assert found(nodes, consumer("c", "a", due="07:00"), small, "2013-02-02 08:00")["2013-02-01"] == at("2013-02-02 04:00")
 
 
 def test_a_day_needs_all_its_hours() -> None:
     nodes = [node("src", Grain.HOUR, source=True), node("a", Grain.HOUR, "src")]
-    small = SmallWorld(delivered={"src": "2013-03-10T00:00-05:00"})
+    small = SmallFacts(delivered={"src": "2013-03-10T00:00-05:00"})
     hours = [f"{hour:02}:00-05:00" for hour in range(2)] + [f"{hour:02}:00-04:00" for hour in range(3, 24)]
     assert len(hours) == 23
     for hour in hours[:-1]:
@@ -93,7 +93,7 @@ def test_a_day_needs_all_its_hours() -> None:
 
 def test_a_coarser_read_is_the_one_that_has_ended_and_none_before_the_start() -> None:
     nodes = [SOURCE, node("m", Grain.MONTH, "src")]
-    small = world(("m", "2013-02", "2013-03-01 04:00"))
+    small = facts(("m", "2013-02", "2013-03-01 04:00"))
     met = found(nodes, consumer("c", "m", due="07:00"), small, "2013-03-31 23:00")
     assert met["2013-02-27"] == 0  # January is before the start: present and empty
     assert met["2013-02-28"] == at("2013-03-01 04:00")
@@ -104,7 +104,7 @@ def test_a_coarser_read_is_the_one_that_has_ended_and_none_before_the_start() ->
 def test_a_whole_asset_meets_what_its_inputs_held_when_it_read_them() -> None:
     """Its newest publication would meet every interval, also those that it never saw."""
     nodes = [SOURCE, node("a", Grain.DAY, "src"), node("season", None, "a"), node("page", None, "season")]
-    small = SmallWorld(delivered={"src": "2013-02-01"})
+    small = SmallFacts(delivered={"src": "2013-02-01"})
     small.publish("a", "2013-02-01", at("2013-02-02 04:00"), snapshot=1)
     small.publish("season", "*", at("2013-02-02 05:00"), read=1, snapshot=2)
     small.publish("page", "*", at("2013-02-02 06:00"), read=2, snapshot=3)
@@ -122,7 +122,7 @@ def test_a_whole_asset_meets_what_its_inputs_held_when_it_read_them() -> None:
 
 def test_reference_data_meets_every_interval_once_it_was_published() -> None:
     nodes = [SOURCE, node("planes", None, source=True), node("fleet", None, "planes"), node("a", Grain.DAY, "src")]
-    small = world(("a", "2013-02-01", "2013-02-02 04:00"), ("a", "2013-02-02", "2013-02-03 04:00"), ("fleet", "*", "2013-02-02 12:00"))
+    small = facts(("a", "2013-02-01", "2013-02-02 04:00"), ("a", "2013-02-02", "2013-02-03 04:00"), ("fleet", "*", "2013-02-02 12:00"))
     met = found(nodes, consumer("c", "a", "fleet", due="07:00"), small, "2013-02-03 08:00")
     assert met == {"2013-02-01": at("2013-02-02 12:00"), "2013-02-02": at("2013-02-03 04:00"), "2013-02-03": None}
 
@@ -130,7 +130,7 @@ def test_reference_data_meets_every_interval_once_it_was_published() -> None:
 def test_a_read_that_is_not_applied_is_never_met() -> None:
     """It would count as nothing to wait for."""
     nodes = [SOURCE, node("a", Grain.DAY, "src")]
-    met = found(nodes, consumer("c", "a", "gone", due="07:00"), world(("a", "2013-02-01", "2013-02-02 04:00")), "2013-02-02 08:00")
+    met = found(nodes, consumer("c", "a", "gone", due="07:00"), facts(("a", "2013-02-01", "2013-02-02 04:00")), "2013-02-02 08:00")
     assert set(met.values()) == {None}
 
 
@@ -152,26 +152,26 @@ STARTS = [
 
 @pytest.mark.parametrize(("nodes", "first"), STARTS)
 def test_obligations_begin_where_all_reads_are_expected(nodes: list[Node], first: str) -> None:
-    assert min(found(nodes, consumer("c", "a", due="07:00"), world(), "2013-02-08 12:00")) == first
+    assert min(found(nodes, consumer("c", "a", due="07:00"), facts(), "2013-02-08 12:00")) == first
 
 
 @pytest.mark.parametrize("oldest", [None, "2013-W05", "not a key"])
 def test_a_source_that_never_delivered_an_interval_of_its_grain_owes_nothing_yet(oldest: str | None) -> None:
     """Keys of another grain stay behind when a declaration changes."""
-    small = SmallWorld(delivered={} if oldest is None else {"src": oldest})
+    small = SmallFacts(delivered={} if oldest is None else {"src": oldest})
     assert found([SOURCE, node("a", Grain.DAY, "src")], consumer("c", "a", due="07:00"), small, "2013-02-08 12:00") == {}
 
 
 def test_days_of_the_calendar_are_not_due() -> None:
     nodes = [SOURCE, node("a", Grain.DAY, "src")]
     terms = consumer("c", "a", due="07:00", no_data=DaysOff(dates=frozenset({"2013-02-02"})))
-    assert set(found(nodes, terms, world(), "2013-02-03 12:00")) == {"2013-02-01", "2013-02-03"}
+    assert set(found(nodes, terms, facts(), "2013-02-03 12:00")) == {"2013-02-01", "2013-02-03"}
 
 
 def test_a_promise_over_very_old_data_is_judged_from_a_limit_on() -> None:
     """A start in the year 1000 would be counted interval by interval."""
     nodes = [node("src", Grain.HOUR, source=True, start="1000-01-01T00:00-04:56:02"), node("a", Grain.HOUR, "src")]
-    intervals = found(nodes, consumer("c", "a", per=Grain.HOUR, due="+20m"), SmallWorld(), "2013-02-03 12:00")
+    intervals = found(nodes, consumer("c", "a", per=Grain.HOUR, due="+20m"), SmallFacts(), "2013-02-03 12:00")
     assert len(intervals) == 10_001
 
 

@@ -35,7 +35,7 @@ from rendered_views import (
 )
 
 from headrace.model import Project
-from headrace.observe.watched import watched
+from headrace.observe.declared_promises import declared_promises
 from headrace.operations.apply import apply
 from headrace.operations.catalog.cards import Cards
 from headrace.operations.catalog.listing import Wanted, catalog
@@ -89,7 +89,7 @@ class Played:
         for name, state in zip(environments, self._states(), strict=True):
             with sqlite3.connect(state) as opened:
                 opened.execute("vacuum into ?", (str(self.root / f"{name}-{kept}"),))
-        return Judged(compiled.project, watched(compiled), compile_lineage(compiled).of, lambda tx, one: None)
+        return Judged(compiled.project, declared_promises(compiled), compile_lineage(compiled).of, lambda tx, one: None)
 
     def _states(self) -> list[Path]:
         folder = self.root / ".headrace"
@@ -131,7 +131,7 @@ class Seen:
 
     def judgement(self, tx: Transaction, now: int) -> None:
         judged = self._judged(now)
-        found = judged.evaluation(tx, judged.scene(tx), now)
+        found = judged.evaluation(tx, judged.context(tx), now)
         states = {one.name: [state.value for state in one.states] for one in found.status.consumers}
         query = "select id, kind, subject, body, incident_id, recipient from notice where id > ? order by id"
         zone, rows = judged.project.settings.timezone, {one.name: one for one in found.status.consumers}

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from small_world import SmallWorld, at, consumer, declare, node
-from stored_world import write_world
+from small_facts import SmallFacts, at, consumer, declare, node
+from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
-from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Scene
+from headrace.observe.declared_promises import DeclaredPromises
+from headrace.observe.facts import StoredFacts
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.persist import promise, settle
 from headrace.observe.status import judge
-from headrace.observe.watched import Watched
 from headrace.store import Store
 from headrace.store.queries import obligations, promises
 
@@ -30,53 +30,53 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def world(*days: tuple[str, str]) -> SmallWorld:
-    small = SmallWorld(delivered={"src": "2013-02-01"})
+def facts(*days: tuple[str, str]) -> SmallFacts:
+    small = SmallFacts(delivered={"src": "2013-02-01"})
     for key, when in days:
         small.publish("a", key, at(when))
     return small
 
 
-def settled(store: Store, small: SmallWorld, declared: Watched, now: str) -> list[tuple[str, int, int | None]]:
+def settled(store: Store, small: SmallFacts, declared: DeclaredPromises, now: str) -> list[tuple[str, int, int | None]]:
     """What is written down of a consumer that was promised something before the first day ended, unless it was already."""
     with store.write(None) as tx:
         if promises.in_force(tx, "c") is None:
             promise(tx, None, declared, at("2013-02-01 12:00"))
-        write_world(tx, small)
-        settle(tx, Scene(declared, StoreWorld(tx)), at(now))
+        write_facts(tx, small)
+        settle(tx, EvaluationContext(declared, StoredFacts(tx)), at(now))
     with store.read() as tx:
         return [(one.interval, one.due_at, one.met_at) for one in reversed(obligations.newest(tx, "c"))]
 
 
 def test_an_obligation_is_written_when_it_is_due_and_not_before(store: Store) -> None:
-    assert settled(store, world(), SEVEN, "2013-02-02 06:59") == []
-    assert settled(store, world(), SEVEN, "2013-02-02 07:00") == [("2013-02-01", at("2013-02-02 07:00"), None)]
+    assert settled(store, facts(), SEVEN, "2013-02-02 06:59") == []
+    assert settled(store, facts(), SEVEN, "2013-02-02 07:00") == [("2013-02-01", at("2013-02-02 07:00"), None)]
 
 
 def test_met_at_is_when_it_was_published_however_late_somebody_looks(store: Store) -> None:
     """Taken from 'now', a look a week later would make a kept promise late by a week."""
-    small = world(("2013-02-01", "2013-02-02 04:40"))
+    small = facts(("2013-02-01", "2013-02-02 04:40"))
     assert settled(store, small, SEVEN, "2013-02-02 23:00")[0][2] == at("2013-02-02 04:40")
-    late = world(("2013-02-01", "2013-02-02 04:40"), ("2013-02-02", "2013-02-03 11:00"))
-    assert settled(store, world(), SEVEN, "2013-02-03 08:00")[1][2] is None
+    late = facts(("2013-02-01", "2013-02-02 04:40"), ("2013-02-02", "2013-02-03 11:00"))
+    assert settled(store, facts(), SEVEN, "2013-02-03 08:00")[1][2] is None
     assert settled(store, late, SEVEN, "2013-02-09 08:00")[1][2] == at("2013-02-03 11:00")
 
 
 def test_what_was_met_stays_met_and_what_was_due_stays_due(store: Store) -> None:
-    before = settled(store, world(("2013-02-01", "2013-02-02 04:40")), SEVEN, "2013-02-02 08:00")
-    assert settled(store, world(), NINE, "2013-02-02 08:30") == before
+    before = settled(store, facts(("2013-02-01", "2013-02-02 04:40")), SEVEN, "2013-02-02 08:00")
+    assert settled(store, facts(), NINE, "2013-02-02 08:30") == before
 
 
 def test_a_changed_promise_judges_only_what_is_due_from_then_on(store: Store) -> None:
     """Weakening a promise after the fact would change the past."""
     with store.write(None) as tx:
-        write_world(tx, world())
+        write_facts(tx, facts())
         promise(tx, None, SEVEN, at("2013-02-01 00:00"))
         promise(tx, SEVEN, NINE, at("2013-02-03 08:00"))  # nobody had settled since
     with store.read() as tx:
         first = [(one.interval, one.due_at) for one in obligations.newest(tx, "c")]
     assert first == [("2013-02-02", at("2013-02-03 07:00")), ("2013-02-01", at("2013-02-02 07:00"))]
-    found = settled(store, world(), NINE, "2013-02-04 10:00")
+    found = settled(store, facts(), NINE, "2013-02-04 10:00")
     assert found[-1] == ("2013-02-03", at("2013-02-04 09:00"), None)
 
 
@@ -94,20 +94,20 @@ def test_a_promise_is_in_force_until_it_changes_or_its_consumer_goes(store: Stor
 
 def test_another_grain_starts_anew_and_keeps_what_was_written(store: Store) -> None:
     """Keys of days can't be read as months."""
-    settled(store, world(), SEVEN, "2013-02-05 08:00")
+    settled(store, facts(), SEVEN, "2013-02-05 08:00")
     monthly = declare(NODES, consumer("c", "a", per=Grain.MONTH, due="07:00"))
-    found = settled(store, world(), monthly, "2013-03-05 08:00")
+    found = settled(store, facts(), monthly, "2013-03-05 08:00")
     assert [interval for interval, _, _ in found if len(interval) == 7] == ["2013-02"]
     assert len(found) == 5
 
 
 def test_a_consumer_that_is_late_for_longer_than_what_is_looked_at_still_knows_since_when(store: Store) -> None:
     """Only the newest hundred obligations are loaded, with all that are open and the newest that was met."""
-    small = world(("2013-02-01", "2013-02-02 04:40"))
+    small = facts(("2013-02-01", "2013-02-02 04:40"))
     small.look("src", at("2013-07-01 08:00"))
     settled(store, small, SEVEN, "2013-06-30 08:00")
     with store.read() as tx:
-        found = judge(SEVEN, StoreWorld(tx), at("2013-07-01 08:00")).consumers[0]
+        found = judge(SEVEN, StoredFacts(tx), at("2013-07-01 08:00")).consumers[0]
     assert (found.since_us, found.data_through, len(found.backlog)) == (at("2013-02-03 07:00"), "2013-02-01", 148)
 
 

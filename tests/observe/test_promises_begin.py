@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from small_world import ZONE, SmallWorld, at, consumer, declare, node
-from stored_world import write_world
+from small_facts import ZONE, SmallFacts, at, consumer, declare, node
+from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
 from headrace.model.times import local_instant_us
@@ -17,12 +17,12 @@ from headrace.observe.availability.score import Score, score
 from headrace.observe.availability.tainted import all_of_all
 from headrace.observe.availability.timeline import timeline
 from headrace.observe.availability.wrongness import Wrongness
-from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Scene, obligations
+from headrace.observe.declared_promises import DeclaredPromises, Terms
+from headrace.observe.facts import StoredFacts
+from headrace.observe.obligations import EvaluationContext, obligations
 from headrace.observe.persist import promise, settle
 from headrace.observe.states import ConsumerStatus, State
 from headrace.observe.status import judge, judged
-from headrace.observe.watched import Terms, Watched
 from headrace.store import Store
 from headrace.store.queries import obligations as stored
 
@@ -30,7 +30,7 @@ NODES = [node("src", Grain.DAY, source=True), node("a", Grain.DAY, "src")]
 APPLIED = "2013-02-12 08:00"
 
 
-def promised(**terms: object) -> Watched:
+def promised(**terms: object) -> DeclaredPromises:
     return declare(NODES, consumer("c", "a", **(terms or {"due": "07:00"})))
 
 
@@ -43,9 +43,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def history(last: int = 11, loaded: str = APPLIED) -> SmallWorld:
+def history(last: int = 11, loaded: str = APPLIED) -> SmallFacts:
     """Ten days and more, all published in the hour in which the project was set up; somebody looks each hour."""
-    small = SmallWorld(delivered={"src": "2013-02-01"})
+    small = SmallFacts(delivered={"src": "2013-02-01"})
     for day in range(1, last + 1):
         for name in ("src", "a"):
             small.publish(name, f"2013-02-{day:02d}", at(loaded))
@@ -53,34 +53,34 @@ def history(last: int = 11, loaded: str = APPLIED) -> SmallWorld:
     return small
 
 
-def apply(store: Store, old: Watched | None, new: Watched, when: str, small: SmallWorld | None = None) -> None:
+def apply(store: Store, old: DeclaredPromises | None, new: DeclaredPromises, when: str, small: SmallFacts | None = None) -> None:
     with store.write(None) as tx:
         if small is not None:
-            write_world(tx, small)
+            write_facts(tx, small)
         promise(tx, old, new, at(when))
 
 
-def settled(store: Store, declared: Watched, now: str, small: SmallWorld | None = None) -> dict[str, tuple[int, int | None]]:
+def settled(store: Store, declared: DeclaredPromises, now: str, small: SmallFacts | None = None) -> dict[str, tuple[int, int | None]]:
     """Interval → when it was due and met, of all that is written down."""
     with store.write(None) as tx:
         if small is not None:
-            write_world(tx, small)
-        settle(tx, Scene(declared, StoreWorld(tx)), at(now))
+            write_facts(tx, small)
+        settle(tx, EvaluationContext(declared, StoredFacts(tx)), at(now))
         return {one.interval: (one.due_at, one.met_at) for one in stored.newest(tx, "c")}
 
 
-def status(store: Store, declared: Watched, now: str) -> ConsumerStatus:
+def status(store: Store, declared: DeclaredPromises, now: str) -> ConsumerStatus:
     with store.read() as tx:
-        return judge(declared, StoreWorld(tx), at(now)).consumers[0]
+        return judge(declared, StoredFacts(tx), at(now)).consumers[0]
 
 
-def scored(store: Store, declared: Watched, now: str, window: str = "2013-01-15 00:00") -> tuple[Score, dict[State, int]]:
+def scored(store: Store, declared: DeclaredPromises, now: str, window: str = "2013-01-15 00:00") -> tuple[Score, dict[State, int]]:
     """The figures of a window that ends now, and how many minutes of it each state held."""
     with store.read() as tx:
-        scene, span = Scene(declared, StoreWorld(tx)), (at(window), at(now))
-        wrongness = Wrongness(tx, scene, all_of_all, *span)
-        [found] = judged(scene, at(now), wrongness.now()).consumers
-        past = Gathering(tx, scene, wrongness, lambda *_: True, *span).past(declared.consumers[0], found.obligations)
+        context, span = EvaluationContext(declared, StoredFacts(tx)), (at(window), at(now))
+        wrongness = Wrongness(tx, context, all_of_all, *span)
+        [found] = judged(context, at(now), wrongness.now()).consumers
+        past = Gathering(tx, context, wrongness, lambda *_: True, *span).past(declared.consumers[0], found.obligations)
         minutes: dict[State, int] = {}
         for one in timeline(past, *span):
             minutes[one.state] = minutes.get(one.state, 0) + (one.until_us - one.from_us) // 60_000_000
@@ -133,7 +133,7 @@ def test_data_that_was_too_old_before_anybody_promised_is_late_from_then_on(stor
 def test_what_has_no_rhythm_can_be_too_old_only_once_its_age_has_passed(store: Store) -> None:
     """The minutes that the first run takes count as not served: 68.8 % of a perfect first hour."""
     aged = declare([node("planes", None, source=True)], consumer("c", "planes", max_age="30h"))
-    small = SmallWorld()
+    small = SmallFacts()
     small.publish("planes", "*", at("2013-02-12 08:20"))
     small.look("planes", at("2013-02-12 08:20"), at("2013-02-13 14:00"))
     apply(store, None, aged, APPLIED, small)
@@ -335,7 +335,7 @@ def test_figures_leave_out_a_promise_that_never_began(store: Store) -> None:
         )
         for since in ("2013-02-16", "2013-02-20")
     )
-    small = SmallWorld()
+    small = SmallFacts()
     small.publish("planes", "*", at("2013-02-20 06:00"))
     small.look("planes", at("2013-02-21 07:00"))
     apply(store, None, one, APPLIED, small)
@@ -386,8 +386,8 @@ def test_the_promise_is_written_down_with_its_since(store: Store) -> None:
 
 
 def intervals(terms: Terms, begins: str, now: str) -> Sequence[str]:
-    small = SmallWorld(delivered={"src": "2013-01-01"}, promised={"c": at(begins)})
-    return [one.interval for one in obligations(terms, Scene(declare(NODES, terms), small), at(now))]
+    small = SmallFacts(delivered={"src": "2013-01-01"}, promised={"c": at(begins)})
+    return [one.interval for one in obligations(terms, EvaluationContext(declare(NODES, terms), small), at(now))]
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_world import SmallWorld, consumer, declare, node
-from stored_world import write_world
+from small_facts import SmallFacts, consumer, declare, node
+from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
-from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Scene
+from headrace.observe.facts import StoredFacts
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.persist import promise, settle
 from headrace.observe.states import ConsumerStatus
 from headrace.observe.status import judge
@@ -97,14 +97,14 @@ def histories(draw: st.DrawFn) -> History:
     return History(published, now, draw(st.integers(1, 60)), draw(st.booleans()), sorted(draw(st.lists(st.integers(0, now), max_size=4))))
 
 
-def world_at(history: History, hours: int) -> SmallWorld:
+def world_at(history: History, hours: int) -> SmallFacts:
     """What was known at that time."""
-    world = SmallWorld(delivered={"src": FIRST.isoformat()})
+    facts = SmallFacts(delivered={"src": FIRST.isoformat()})
     for (asset, day), at in sorted(history.published.items(), key=lambda item: item[1]):
         if at <= hours:
-            world.publish(asset, str(FIRST + timedelta(day)), us(FIRST, at))
-    world.look("src", us(FIRST, hours))
-    return world
+            facts.publish(asset, str(FIRST + timedelta(day)), us(FIRST, at))
+    facts.look("src", us(FIRST, hours))
+    return facts
 
 
 def judged(history: History, store: Store) -> tuple[ConsumerStatus, ConsumerStatus]:
@@ -116,11 +116,11 @@ def judged(history: History, store: Store) -> tuple[ConsumerStatus, ConsumerStat
         promise(tx, None, declared, us(FIRST, 0))
     for hours in (*history.settled_at, history.now_hours):
         with store.write(None) as tx:
-            write_world(tx, world_at(history, hours))
-            settle(tx, Scene(declared, StoreWorld(tx)), us(FIRST, hours))
-            assert settle(tx, Scene(declared, StoreWorld(tx)), us(FIRST, hours)) == 0  # writing it twice changes nothing
+            write_facts(tx, world_at(history, hours))
+            settle(tx, EvaluationContext(declared, StoredFacts(tx)), us(FIRST, hours))
+            assert settle(tx, EvaluationContext(declared, StoredFacts(tx)), us(FIRST, hours)) == 0  # writing it twice changes nothing
     with store.read() as tx:
-        stored = judge(declared, StoreWorld(tx), now)
+        stored = judge(declared, StoredFacts(tx), now)
     pure = judge(declared, world_at(history, history.now_hours), now)
     return pure.consumers[0], stored.consumers[0]
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_world import SmallWorld, at, consumer, declare, node
-from stored_world import write_world
+from small_facts import SmallFacts, at, consumer, declare, node
+from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
 from headrace.observe.availability.gathering import Gathering
 from headrace.observe.availability.score import score
 from headrace.observe.availability.tainted import all_of_all
 from headrace.observe.availability.wrongness import Wrongness
-from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Scene
+from headrace.observe.facts import StoredFacts
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.persist import promise, settle
 from headrace.observe.status import judged
 from headrace.run.garbage import Keep
@@ -37,16 +37,16 @@ OF_ONE = ("notice", "evidence", "incident_partition", "symptom", "incident_event
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """Three days of February; all that is kept of an incident stands beside it."""
-    world = SmallWorld(delivered={"src": "2013-02-01"})
+    facts = SmallFacts(delivered={"src": "2013-02-01"})
     for day in (1, 2, 3):
         for minute, name in enumerate(("src", "a")):
-            world.publish(name, f"2013-02-0{day}", at(f"2013-02-0{day + 1} 05:0{minute}"))
-    world.look("src", at("2013-02-04 05:00"), NOW)
+            facts.publish(name, f"2013-02-0{day}", at(f"2013-02-0{day + 1} 05:0{minute}"))
+    facts.look("src", at("2013-02-04 05:00"), NOW)
     with Store.open(tmp_path, Settings(name="t"), create=True) as opened:
         with opened.write(None) as tx:
             promise(tx, None, DECLARED, at("2013-02-01 00:00"))
-            write_world(tx, world)
-            settle(tx, Scene(DECLARED, StoreWorld(tx)), NOW)
+            write_facts(tx, facts)
+            settle(tx, EvaluationContext(DECLARED, StoredFacts(tx)), NOW)
         yield opened
 
 
@@ -81,10 +81,10 @@ def incident(tx: Transaction, number: int, resolved: str | None, *, again: int |
 
 def figures(tx: Transaction) -> Any:
     """How readers were served over months, how they are now, and the causes within the history."""
-    scene = Scene(DECLARED, StoreWorld(tx))
-    wrongness = Wrongness(tx, scene, all_of_all, *WINDOW)
-    [status] = judged(scene, NOW, wrongness.now()).consumers
-    past = Gathering(tx, scene, wrongness, lambda *_: False, *WINDOW).past(DECLARED.consumers[0], status.obligations)
+    context = EvaluationContext(DECLARED, StoredFacts(tx))
+    wrongness = Wrongness(tx, context, all_of_all, *WINDOW)
+    [status] = judged(context, NOW, wrongness.now()).consumers
+    past = Gathering(tx, context, wrongness, lambda *_: False, *WINDOW).past(DECLARED.consumers[0], status.obligations)
     within = worth.incidents(tx, NOW - MONTH_US, NOW)
     return score(past, *WINDOW), status, wrongness.unsound(), within
 

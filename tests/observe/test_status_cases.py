@@ -6,32 +6,32 @@ import shlex
 
 import msgspec
 import pytest
-from small_world import SmallWorld, at, consumer, declare, node, reads
+from small_facts import SmallFacts, at, consumer, declare, node, reads
 
 from headrace.model import Grain, InputMode
 from headrace.model.clauses import LAKE_FILE
 from headrace.model.days_off import DaysOff
+from headrace.observe.declared_promises import Node, Terms
 from headrace.observe.freshness import AssetCounts, keys_count
+from headrace.observe.state_facts import Damage
 from headrace.observe.states import ConsumerStatus, State
 from headrace.observe.status import judge
-from headrace.observe.watched import Node, Terms
-from headrace.observe.world import Damage
 
 DAY = Grain.DAY
 NOW = "2013-02-03 08:00"
 CHAIN = [node("src", DAY, source=True, expect_by="05:00"), node("a", DAY, "src"), node("b", DAY, "a")]
 
 
-def world(**looked: str) -> SmallWorld:
+def facts(**looked: str) -> SmallFacts:
     """The first day went well through `CHAIN`; somebody has just looked."""
-    small = SmallWorld(delivered={"src": "2013-02-01"})
+    small = SmallFacts(delivered={"src": "2013-02-01"})
     for name in ("src", "a", "b"):
         small.publish(name, "2013-02-01", at("2013-02-02 04:40"))
     small.look("src", at(NOW))
     return small
 
 
-def judged(small: SmallWorld, nodes: list[Node] = CHAIN, terms: Terms | None = None, now: str = NOW) -> ConsumerStatus:
+def judged(small: SmallFacts, nodes: list[Node] = CHAIN, terms: Terms | None = None, now: str = NOW) -> ConsumerStatus:
     return judge(declare(nodes, terms or consumer("c", "b", due="07:00")), small, at(now)).consumers[0]
 
 
@@ -63,7 +63,7 @@ WHY = [
 def test_the_most_upstream_node_is_named(standings: list[tuple[str, str, str]], reason: str, command: str) -> None:
     """Would catch: "isn't ingested yet, next: headrace tick" of what no pass brings before a damaged file of the lake is repaired, or
     that file once it is repaired."""
-    small = world()
+    small = facts()
     small.cut_short["src", "2013-02-01"] = Damage("main/src/x.parquet", "the file is gone", at("2013-02-03 04:00"), "INC-1")
     for name, state, said in standings:
         if state == "published":
@@ -77,7 +77,7 @@ def test_the_most_upstream_node_is_named(standings: list[tuple[str, str, str]], 
 def test_what_is_in_quarantine_is_named_before_what_only_has_not_come() -> None:
     """Of two reasons, the one that a person can do something about."""
     nodes = [*CHAIN[:2], node("zoo", DAY, source=True), node("b", DAY, "a", "zoo")]
-    small = world()
+    small = facts()
     small.delivered["zoo"] = "2013-02-01"
     small.publish("zoo", "2013-02-01", at("2013-02-02 04:40"))
     small.look("zoo", at(NOW))
@@ -87,7 +87,7 @@ def test_what_is_in_quarantine_is_named_before_what_only_has_not_come() -> None:
 
 def test_a_reference_that_was_never_delivered_is_named() -> None:
     nodes = [*CHAIN[:1], node("planes", None, source=True), node("b", DAY, "src", reads("planes", mode=InputMode.ALL))]
-    small = SmallWorld(delivered={"src": "2013-02-01"})
+    small = SmallFacts(delivered={"src": "2013-02-01"})
     small.publish("src", "2013-02-01", at("2013-02-02 04:40"))
     for name in ("src", "planes"):
         small.look(name, at(NOW))
@@ -103,7 +103,7 @@ def test_names_and_keys_are_quoted_in_the_command_that_is_printed() -> None:
         node("src", None, source=True),
         Node("a", False, CHAIN[0].partition.__class__(key="region", values=(key,)), "UTC", (reads("src"),)),
     ]
-    small = SmallWorld(delivered={"src": "*"})
+    small = SmallFacts(delivered={"src": "*"})
     small.publish("src", "*", at("2013-02-01 00:00"))
     small.look("src", at(NOW))
     small.stand("a", key, "rejected", at("2013-02-03 04:40"), "bad")
@@ -117,7 +117,7 @@ def test_names_and_keys_are_quoted_in_the_command_that_is_printed() -> None:
 
 
 def test_before_anything_was_published_it_is_never() -> None:
-    small = SmallWorld(delivered={"src": "2013-02-01"})
+    small = SmallFacts(delivered={"src": "2013-02-01"})
     small.look("src", at(NOW))
     found = judged(small)
     assert (found.state, found.data_through, found.next) == (State.NEVER, None, "headrace tick")
@@ -125,12 +125,12 @@ def test_before_anything_was_published_it_is_never() -> None:
 
 
 def test_with_nothing_due_yet_it_is_served_from_the_first_publication() -> None:
-    found = judged(world(), now="2013-02-02 05:00")
+    found = judged(facts(), now="2013-02-02 05:00")
     assert (found.state, found.since_us, found.due_interval) == (State.SERVED, at("2013-02-02 04:40"), None)
 
 
 def test_nobody_ever_looked_is_unknown() -> None:
-    small = world()
+    small = facts()
     small.looked = {}
     found = judged(small)
     assert (found.state, found.since_us, found.reason) == (State.UNKNOWN, None, "nobody has looked at src yet")
@@ -150,7 +150,7 @@ def test_nobody_ever_looked_is_unknown() -> None:
     ],
 )
 def test_how_long_a_look_is_good_for(observations: list[int], minutes: int, unknown: bool) -> None:
-    small = world()
+    small = facts()
     start = at("2013-02-02 06:00")
     small.looked = {"src": [start + minute * 60_000_000 for minute in observations]}
     found = judge(declare(CHAIN, consumer("c", "b", due="07:00")), small, start + minutes * 60_000_000).consumers[0]
@@ -162,7 +162,7 @@ def test_a_declared_cadence_counts_whatever_was_observed(hours: float, unknown: 
     """Would catch: a project that cron ticks once a day, unknown for 22 of 24 hours after a morning's repairs, or each day for the
     seconds by which cron is late."""
     start = at("2013-02-02 06:00")
-    small = world()
+    small = facts()
     small.looked = {"src": [start - minute * 60_000_000 for minute in range(10)]}
     declared = declare(CHAIN, consumer("c", "b", due="07:00"))
     daily = msgspec.structs.replace(declared, tick_every_us=24 * 3_600_000_000)
@@ -172,7 +172,7 @@ def test_a_declared_cadence_counts_whatever_was_observed(hours: float, unknown: 
 
 def test_the_stalest_of_its_sources_counts_and_no_other() -> None:
     nodes = [*CHAIN, node("other", DAY, source=True)]
-    small = world()
+    small = facts()
     small.looked = {"src": [at(NOW)], "other": [at("2013-02-01 00:00")]}
     assert State.UNKNOWN not in judged(small, nodes).states
 
@@ -184,7 +184,7 @@ WHOLE = [node("file", None, source=True), node("table", None, "file")]
 
 @pytest.mark.parametrize(("now", "state"), [("2013-02-03 04:00", State.SERVED), ("2013-02-03 04:40", State.LATE)])
 def test_without_a_rhythm_the_age_is_that_of_the_publication(now: str, state: State) -> None:
-    small = SmallWorld(delivered={"file": "*"})
+    small = SmallFacts(delivered={"file": "*"})
     small.publish("file", "*", at("2013-02-02 04:30"))
     small.publish("table", "*", at("2013-02-02 04:40"))
     small.look("file", at(now))
@@ -197,7 +197,7 @@ def test_without_a_rhythm_the_age_is_that_of_the_publication(now: str, state: St
 
 
 def test_without_a_rhythm_a_daily_promise_is_met_by_any_publication() -> None:
-    small = SmallWorld(delivered={"file": "*"}, promised={"c": at("2013-02-01 12:00")})
+    small = SmallFacts(delivered={"file": "*"}, promised={"c": at("2013-02-01 12:00")})
     small.publish("table", "*", at("2013-02-02 04:40"))
     small.look("file", at(NOW))
     found = judged(small, WHOLE, consumer("c", "table", due="07:00"))
@@ -207,7 +207,7 @@ def test_without_a_rhythm_a_daily_promise_is_met_by_any_publication() -> None:
 def test_reference_data_makes_nothing_older() -> None:
     """planes, delivered once a year, would make a dashboard with `max_age` late for ever."""
     nodes = [*CHAIN, node("planes", None, source=True)]
-    small = world()
+    small = facts()
     small.publish("planes", "*", at("2012-01-01 00:00"))
     small.look("planes", at("2013-02-02 05:00"))
     small.look("src", at("2013-02-02 05:00"))
@@ -219,7 +219,7 @@ def test_reference_data_makes_nothing_older() -> None:
 
 
 def test_under_max_age_an_interval_without_rows_does_not_make_it_fresher() -> None:
-    small = world()
+    small = facts()
     for name in ("src", "a", "b"):
         small.publish(name, "2013-02-02", at("2013-02-03 04:40"), rows=0)
     terms = consumer("c", "b", max_age="30h")
@@ -230,7 +230,7 @@ def test_under_max_age_an_interval_without_rows_does_not_make_it_fresher() -> No
 
 
 def test_data_that_never_had_rows_is_too_old_from_the_first_deadline() -> None:
-    small = world()
+    small = facts()
     for one in small.publications:
         one.rows = 0
     found = judged(small, CHAIN, consumer("c", "b", max_age="30h"), "2013-02-02 08:00")
@@ -238,7 +238,7 @@ def test_data_that_never_had_rows_is_too_old_from_the_first_deadline() -> None:
 
 
 def test_a_hole_of_long_ago_is_backlog_under_due_and_said_beside_served() -> None:
-    small = world()
+    small = facts()
     for day in range(3, 9):
         for name in ("src", "a", "b"):
             small.publish(name, f"2013-02-{day:02}", at(f"2013-02-{day + 1:02} 04:40"))
@@ -254,7 +254,7 @@ def test_a_hole_of_long_ago_is_backlog_under_due_and_said_beside_served() -> Non
 
 def test_assets_are_counted_once_each_and_again_where_they_are_in_quarantine_or_unchecked() -> None:
     nodes = [*CHAIN, node("planes", None, source=True), node("fleet", None, "planes"), node("never", DAY, "src"), node("sum", None, "b")]
-    small = world()
+    small = facts()
     small.publish("fleet", "*", at("2013-01-01 00:00"), verdict="unchecked")
     small.publish("sum", "*", at("2013-02-02 04:50"))
     small.stand("a", "2013-02-02", "rejected", at("2013-02-03 04:40"), "bad")
@@ -265,7 +265,7 @@ def test_assets_are_counted_once_each_and_again_where_they_are_in_quarantine_or_
 
 
 def test_a_stale_asset_is_not_fresh_and_a_behind_one_is_behind_first() -> None:
-    small = world()
+    small = facts()
     small.stale = {"a", "b"}
     small.publish("a", "2013-02-02", at("2013-02-03 04:40"))
     assert judge(declare(CHAIN), small, at("2013-02-02 08:00")).assets == AssetCounts(stale=2)
@@ -294,7 +294,7 @@ def test_data_of_a_day_off_is_through_once_the_day_is_over() -> None:
     """Would catch: "data through Sat" at one o'clock on Saturday, of which there is no data."""
     closed = DaysOff(dates=frozenset({"2013-02-02", "2013-02-03"}))
     nodes = [node("src", DAY, source=True, expect_by="05:00", no_data=closed), node("b", DAY, "src", no_data=closed)]
-    small = SmallWorld(delivered={"src": "2013-02-01"})
+    small = SmallFacts(delivered={"src": "2013-02-01"})
     for name in ("src", "b"):
         small.publish(name, "2013-02-01", at("2013-02-02 00:40"))
     through = []

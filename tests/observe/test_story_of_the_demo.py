@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from small_world import SmallWorld, at, consumer, declare, node
+from small_facts import SmallFacts, at, consumer, declare, node
 
 from headrace.model import Grain
 from headrace.observe.freshness import AssetCounts
@@ -41,16 +41,16 @@ def arrival(day: date) -> int:
     return at(f"{day + timedelta(1)} 04:40")
 
 
-def publish(world: SmallWorld, day: date, at_us: int) -> None:
+def publish(facts: SmallFacts, day: date, at_us: int) -> None:
     for second, name in enumerate(DAILY):
-        world.publish(name, str(day), at_us + second * 1_000_000)
-    world.publish("season", "*", at_us + 10_000_000)
+        facts.publish(name, str(day), at_us + second * 1_000_000)
+    facts.publish("season", "*", at_us + 10_000_000)
 
 
 @pytest.fixture
-def world() -> SmallWorld:
+def facts() -> SmallFacts:
     """Until 02-10 all went well; from then on the deliveries are held, each morning at 04:40."""
-    found = SmallWorld(delivered={"flights": "2013-01-01", "planes": "*"})
+    found = SmallFacts(delivered={"flights": "2013-01-01", "planes": "*"})
     for name in ("planes", "fleet"):
         found.publish(name, "*", at("2013-01-02 04:40"))
     for day in days("2013-01-01", "2013-02-10"):
@@ -64,12 +64,12 @@ def world() -> SmallWorld:
     return found
 
 
-def before(world: SmallWorld, now: int) -> SmallWorld:
+def before(facts: SmallFacts, now: int) -> SmallFacts:
     """The same world as it was at that time."""
-    world.publications = [one for one in world.publications if one.at_us <= now]
-    world.standings = {key: one for key, one in world.standings.items() if one.since_us <= now}
-    world.looked = {name: [one for one in observations if one <= now] for name, observations in world.looked.items()}
-    return world
+    facts.publications = [one for one in facts.publications if one.at_us <= now]
+    facts.standings = {key: one for key, one in facts.standings.items() if one.since_us <= now}
+    facts.looked = {name: [one for one in observations if one <= now] for name, observations in facts.looked.items()}
+    return facts
 
 
 def named(status: Status, name: str) -> ConsumerStatus:
@@ -85,8 +85,8 @@ def named(status: Status, name: str) -> ConsumerStatus:
         ("season-page", "2013-02-12 07:00"),
     ],
 )
-def test_thursday_at_07_20(world: SmallWorld, name: str, since: str) -> None:
-    found = named(judge(PROJECT, world, at("2013-02-14 07:20")), name)
+def test_thursday_at_07_20(facts: SmallFacts, name: str, since: str) -> None:
+    found = named(judge(PROJECT, facts, at("2013-02-14 07:20")), name)
     assert (found.state, found.states) == (State.LATE, (State.LATE,))
     assert found.since_us == at(since)
     assert found.data_through == "2013-02-10"
@@ -94,16 +94,16 @@ def test_thursday_at_07_20(world: SmallWorld, name: str, since: str) -> None:
     assert found.next == "headrace quarantine flights@2013-02-11"
 
 
-def test_the_backlog_is_what_is_older_than_the_newest_due(world: SmallWorld) -> None:
-    status = judge(PROJECT, world, at("2013-02-14 07:20"))
+def test_the_backlog_is_what_is_older_than_the_newest_due(facts: SmallFacts) -> None:
+    status = judge(PROJECT, facts, at("2013-02-14 07:20"))
     report, extract = named(status, "morning-report"), named(status, "regulator-extract")
     assert (report.due_interval, report.backlog) == ("2013-02-13", ("2013-02-11", "2013-02-12"))
     assert report.missing_besides == 2, "one of the three is the reason"
     assert (extract.due_interval, extract.backlog) == ("2013-02-12", ("2013-02-11",))  # 02-13 is due at 09:00
 
 
-def test_every_asset_is_in_one_state_and_sources_are_not_counted(world: SmallWorld) -> None:
-    status = judge(PROJECT, world, at("2013-02-14 07:20"))
+def test_every_asset_is_in_one_state_and_sources_are_not_counted(facts: SmallFacts) -> None:
+    status = judge(PROJECT, facts, at("2013-02-14 07:20"))
     assert status.assets == AssetCounts(fresh=1, behind=4)
     assert status.observed_at_us == at("2013-02-14 06:40")
     reads = {read.asset: (read.state, read.data_through) for read in named(status, "season-page").reads}
@@ -120,44 +120,44 @@ def test_every_asset_is_in_one_state_and_sources_are_not_counted(world: SmallWor
         ("2013-02-12 07:00", "late", "late"),
     ],
 )
-def test_how_the_morning_of_the_12th_went(world: SmallWorld, now: str, report: str, dashboard: str) -> None:
-    status = judge(PROJECT, before(world, at(now)), at(now))
+def test_how_the_morning_of_the_12th_went(facts: SmallFacts, now: str, report: str, dashboard: str) -> None:
+    status = judge(PROJECT, before(facts, at(now)), at(now))
     assert (named(status, "morning-report").state, named(status, "ops-dashboard").state) == (report, dashboard)
 
 
-def test_what_is_at_risk_says_when_and_why(world: SmallWorld) -> None:
+def test_what_is_at_risk_says_when_and_why(facts: SmallFacts) -> None:
     now = at("2013-02-12 05:30")
-    found = named(judge(PROJECT, before(world, now), now), "morning-report")
+    found = named(judge(PROJECT, before(facts, now), now), "morning-report")
     assert found.states == (State.AT_RISK, State.SERVED)
     assert found.reason == "late at 07:00: flights: 2 columns renamed, held since 04:40"
     assert found.next == "headrace quarantine flights@2013-02-11"
 
 
-def test_an_overdue_delivery_is_a_risk_before_the_deadline(world: SmallWorld) -> None:
-    world.standings = {key: one for key, one in world.standings.items() if key[1] < "2013-02-11"}
+def test_an_overdue_delivery_is_a_risk_before_the_deadline(facts: SmallFacts) -> None:
+    facts.standings = {key: one for key, one in facts.standings.items() if key[1] < "2013-02-11"}
     for clock, said in (("05:45", "nothing was delivered"), ("05:30", "nobody has looked since 04:40")):
         now = at(f"2013-02-12 {clock}")
-        found = named(judge(PROJECT, before(world, now), now), "morning-report")
+        found = named(judge(PROJECT, before(facts, now), now), "morning-report")
         assert found.state is State.AT_RISK
         assert found.reason == f"late at 07:00: flights@2013-02-11: {said}, promised by 05:00"
 
 
-def test_after_the_repair_everybody_is_served_since_then(world: SmallWorld) -> None:
+def test_after_the_repair_everybody_is_served_since_then(facts: SmallFacts) -> None:
     repaired = at("2013-02-14 07:20")
     for day in days("2013-02-11", "2013-02-13"):
-        publish(world, day, repaired)
-    world.publish("season", "*", repaired + 1)
+        publish(facts, day, repaired)
+    facts.publish("season", "*", repaired + 1)
     now = repaired + 60_000_000
-    for found in judge(PROJECT, world, now).consumers:
+    for found in judge(PROJECT, facts, now).consumers:
         assert (found.state, found.backlog, found.data_through, found.next) == (State.SERVED, (), "2013-02-13", None)
         assert repaired <= (found.since_us or 0) < now, found.name
 
 
-def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(world: SmallWorld) -> None:
+def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(facts: SmallFacts) -> None:
     """*served, 1 day missing: 02-11*; the age counts from before the hole."""
-    publish(world, date(2013, 2, 12), at("2013-02-14 07:10"))
-    publish(world, date(2013, 2, 13), at("2013-02-14 07:10"))
-    status = judge(PROJECT, world, at("2013-02-14 07:20"))
+    publish(facts, date(2013, 2, 12), at("2013-02-14 07:10"))
+    publish(facts, date(2013, 2, 13), at("2013-02-14 07:10"))
+    status = judge(PROJECT, facts, at("2013-02-14 07:20"))
     report, dashboard = named(status, "morning-report"), named(status, "ops-dashboard")
     assert (report.state, report.backlog, report.data_through) == (State.SERVED, ("2013-02-11",), "2013-02-13")
     assert report.reason == "1 day missing: 2013-02-11"
@@ -166,10 +166,10 @@ def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(wor
     assert (report.missing_besides, dashboard.missing_besides) == (0, 0), "the reason names it"
 
 
-def test_nobody_looked_for_too_long_is_unknown_not_late(world: SmallWorld) -> None:
+def test_nobody_looked_for_too_long_is_unknown_not_late(facts: SmallFacts) -> None:
     """They looked every hour, so after two hours without a look nothing is known."""
     now = at("2013-02-14 08:41")
-    found = named(judge(PROJECT, world, now), "morning-report")
+    found = named(judge(PROJECT, facts, now), "morning-report")
     assert found.states == (State.UNKNOWN, State.LATE)
     assert found.reason == "nobody has looked at flights since 06:40"
     assert found.next == "headrace tick"

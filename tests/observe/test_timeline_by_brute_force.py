@@ -14,8 +14,8 @@ from datetime import UTC, date, datetime, time, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_world import SmallWorld, consumer, declare, node
-from stored_world import write_world
+from small_facts import SmallFacts, consumer, declare, node
+from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
 from headrace.observe.availability.gathering import Gathering
@@ -23,8 +23,8 @@ from headrace.observe.availability.score import score
 from headrace.observe.availability.tainted import all_of_all
 from headrace.observe.availability.timeline import Past, timeline
 from headrace.observe.availability.wrongness import Wrongness
-from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Scene
+from headrace.observe.facts import StoredFacts
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.observed import known_until
 from headrace.observe.persist import promise, settle
 from headrace.observe.states import ConsumerStatus
@@ -169,15 +169,15 @@ def histories(draw: st.DrawFn) -> History:
 
 def write_history(tx: Transaction, history: History, hours: int, *, before: bool = False) -> None:
     """What was known at that time; or `before` what is taken back then was."""
-    world = SmallWorld(delivered={"src": FIRST.isoformat()})
+    facts = SmallFacts(delivered={"src": FIRST.isoformat()})
     for (asset, day), (at, rows) in sorted(history.published.items(), key=lambda item: item[1]):
         if at <= hours:
-            world.publish(asset, str(FIRST + timedelta(day)), us(at), rows=rows)
+            facts.publish(asset, str(FIRST + timedelta(day)), us(at), rows=rows)
             for replaced in (history.taken_back, history.wrong):
                 _, again = replaced.get((asset, day), (None, None))
                 if again is not None and again <= hours:
-                    world.publish(asset, str(FIRST + timedelta(day)), us(again), rows=rows)
-    write_world(tx, world)
+                    facts.publish(asset, str(FIRST + timedelta(day)), us(again), rows=rows)
+    write_facts(tx, facts)
     tx.execute("delete from withdrawal")
     for (asset, day), (at, again) in history.taken_back.items():
         if at < hours or (at == hours and not before):
@@ -227,18 +227,18 @@ def told(store: Store, history: History) -> tuple[Past, ConsumerStatus]:
     for hours in sorted({*history.settled_at, *(at for at, _ in history.taken_back.values()), history.now}):
         with store.write(None) as tx:
             write_history(tx, history, hours, before=True)
-            settle(tx, Scene(declared, StoreWorld(tx)), us(hours))  # as `withdraw` does before it takes anything back
+            settle(tx, EvaluationContext(declared, StoredFacts(tx)), us(hours))  # as `withdraw` does before it takes anything back
         with store.write(None) as tx:
             write_history(tx, history, hours)
-            settle(tx, Scene(declared, StoreWorld(tx)), us(hours))
+            settle(tx, EvaluationContext(declared, StoredFacts(tx)), us(hours))
             for day, at in history.waived.items():
                 if at == hours:
                     tx.execute("update obligation set waived_at = ? where interval = ?", (us(at), str(FIRST + timedelta(day))))
     with store.read() as tx:
-        scene, window = Scene(declared, StoreWorld(tx)), (us(history.now - WINDOW_HOURS), us(history.now))
-        wrongness = Wrongness(tx, scene, all_of_all, *window)
-        [status] = judged(scene, us(history.now), wrongness.now()).consumers
-        gathering = Gathering(tx, scene, wrongness, lambda owner, actor: owner == actor, *window)
+        context, window = EvaluationContext(declared, StoredFacts(tx)), (us(history.now - WINDOW_HOURS), us(history.now))
+        wrongness = Wrongness(tx, context, all_of_all, *window)
+        [status] = judged(context, us(history.now), wrongness.now()).consumers
+        gathering = Gathering(tx, context, wrongness, lambda owner, actor: owner == actor, *window)
         return gathering.past(declared.consumers[0], status.obligations), status
 
 

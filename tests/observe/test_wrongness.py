@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pytest
-from small_world import SmallWorld, at, consumer, declare, node
-from stored_world import write_world
+from small_facts import SmallFacts, at, consumer, declare, node
+from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
 from headrace.observe.availability.gathering import Gathering
@@ -15,8 +15,8 @@ from headrace.observe.availability.tainted import Carry, all_of_all
 from headrace.observe.availability.timeline import timeline
 from headrace.observe.availability.wrongness import Wrongness
 from headrace.observe.evaluation import Facts, evaluate
-from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Scene
+from headrace.observe.facts import StoredFacts
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.persist import promise, settle
 from headrace.observe.states import ConsumerStatus
 from headrace.observe.status import judged
@@ -37,9 +37,9 @@ def store(tmp_path: object) -> Iterator[Store]:
         yield found
 
 
-def world() -> SmallWorld:
+def facts() -> SmallFacts:
     """Three days, each made in the morning after; the source's 02-01 is delivered anew on the 4th at 10:00, and made again at 11:00."""
-    found = SmallWorld(delivered={"src": "2013-02-01"})
+    found = SmallFacts(delivered={"src": "2013-02-01"})
     for day in (1, 2, 3, 4):
         for minute, name in enumerate(("src", "mid", "top")):
             found.publish(name, f"2013-02-0{day}", at(f"2013-02-0{day + 1} 05:0{minute}"))
@@ -55,8 +55,8 @@ def world() -> SmallWorld:
 
 def kept(tx: Transaction) -> None:
     promise(tx, None, DECLARED, BEGAN)
-    write_world(tx, world())
-    settle(tx, Scene(DECLARED, StoreWorld(tx)), NOW)
+    write_facts(tx, facts())
+    settle(tx, EvaluationContext(DECLARED, StoredFacts(tx)), NOW)
 
 
 def named(tx: Transaction, source_day: str, known: str, columns: str = "[]", until: str | None = None) -> None:
@@ -73,10 +73,10 @@ def named(tx: Transaction, source_day: str, known: str, columns: str = "[]", unt
 
 
 def seen(tx: Transaction, carry: Carry = all_of_all, owners: Sequence[str] = ()) -> tuple[Score, ConsumerStatus, list[tuple[str, int]]]:
-    scene, window = Scene(DECLARED, StoreWorld(tx)), (BEGAN, NOW)
-    wrongness = Wrongness(tx, scene, carry, *window)
-    [status] = judged(scene, NOW, wrongness.now()).consumers
-    past = Gathering(tx, scene, wrongness, lambda _, actor: actor in owners, *window).past(DECLARED.consumers[0], status.obligations)
+    context, window = EvaluationContext(DECLARED, StoredFacts(tx)), (BEGAN, NOW)
+    wrongness = Wrongness(tx, context, carry, *window)
+    [status] = judged(context, NOW, wrongness.now()).consumers
+    past = Gathering(tx, context, wrongness, lambda _, actor: actor in owners, *window).past(DECLARED.consumers[0], status.obligations)
     spans = [(one.state.value, (one.until_us - one.from_us) // MINUTE) for one in timeline(past, *window)]
     return score(past, *window), status, spans
 
@@ -227,8 +227,8 @@ def test_what_was_replaced_before_its_exception_lapsed_is_not_wrong(store: Store
 
 def stated(tx: Transaction, now: int) -> ConsumerStatus:
     """What `status` says at a time."""
-    scene = Scene(DECLARED, StoreWorld(tx))
-    found = evaluate(Facts(tx, scene, all_of_all, lambda _, __: True), now).consumer("c")
+    context = EvaluationContext(DECLARED, StoredFacts(tx))
+    found = evaluate(Facts(tx, context, all_of_all, lambda _, __: True), now).consumer("c")
     assert found is not None
     return found
 
@@ -240,10 +240,10 @@ def test_since_when_it_is_served_is_when_the_last_wrong_rows_were_replaced(store
     with store.write(None) as tx:
         kept(tx)
         now = at("2013-02-04 12:00")
-        scene = Scene(DECLARED, StoreWorld(tx))
-        before = evaluate(Facts(tx, scene, all_of_all, lambda _, __: True, now - window_us), now).consumer("c")
+        context = EvaluationContext(DECLARED, StoredFacts(tx))
+        before = evaluate(Facts(tx, context, all_of_all, lambda _, __: True, now - window_us), now).consumer("c")
         named(tx, "2013-02-01", "2013-02-03 09:00")
-        after = evaluate(Facts(tx, scene, all_of_all, lambda _, __: True, now - window_us), now).consumer("c")
+        after = evaluate(Facts(tx, context, all_of_all, lambda _, __: True, now - window_us), now).consumer("c")
     assert before is not None and after is not None
     assert (before.state, before.since_us) == ("served", at("2013-02-02 05:02"))
     assert (after.state, after.since_us) == ("served", at("2013-02-04 11:01"))

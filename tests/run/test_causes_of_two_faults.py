@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from postgres_cluster import Cluster, Database
 from test_causes_of_waits import FAULTS, Fault, same
-from waiting_lab import Cause, World, at
+from waiting_lab import Cause, StateFacts, at
 
 RATES = "day,rate"
 MINUTES = 60
@@ -30,8 +30,8 @@ class Second(NamedTuple):
     end: Callable[[TwoSources], None]
 
 
-class TwoSources(World):
-    """The project of `World`, whose reports need the rates of the day as well."""
+class TwoSources(StateFacts):
+    """The project of `StateFacts`, whose reports need the rates of the day as well."""
 
     def declare(self) -> None:
         super().declare()
@@ -68,29 +68,29 @@ class TwoSources(World):
         return {**super().owners(), "rates": "bank"}
 
 
-def _come_at_last(world: TwoSources) -> None:
-    for day in world.spoilt:
-        before = (at(world.spoilt[-1]) - at(day)).days * 24 * 60
-        world.rates(day, minutes=world.ended + before + 30)
-    world.headrace("tick", now=world.repaired - timedelta(minutes=MINUTES - 5))
+def _come_at_last(facts: TwoSources) -> None:
+    for day in facts.spoilt:
+        before = (at(facts.spoilt[-1]) - at(day)).days * 24 * 60
+        facts.rates(day, minutes=facts.ended + before + 30)
+    facts.headrace("tick", now=facts.repaired - timedelta(minutes=MINUTES - 5))
 
 
-def _renamed(world: TwoSources, day: str) -> None:
-    world.rates(day, header="day,exchange_rate")
+def _renamed(facts: TwoSources, day: str) -> None:
+    facts.rates(day, header="day,exchange_rate")
 
 
-def _nothing(world: TwoSources, day: str) -> None:
+def _nothing(facts: TwoSources, day: str) -> None:
     """No rates come."""
 
 
-def _paused(world: TwoSources, day: str) -> None:
-    if day == world.spoilt[0]:
-        world.headrace("pause", "total", "--reason", "being looked at", now=at(day) + timedelta(days=1))
-    world.rates(day)
+def _paused(facts: TwoSources, day: str) -> None:
+    if day == facts.spoilt[0]:
+        facts.headrace("pause", "total", "--reason", "being looked at", now=at(day) + timedelta(days=1))
+    facts.rates(day)
 
 
-def _resumed(world: TwoSources) -> None:
-    world.headrace("resume", "total", now=world.repaired - timedelta(minutes=MINUTES))
+def _resumed(facts: TwoSources) -> None:
+    facts.headrace("resume", "total", now=facts.repaired - timedelta(minutes=MINUTES))
 
 
 SECONDS = [
@@ -106,39 +106,39 @@ IN_POSTGRESQL: list[tuple[Fault, Second | None]] = [
 """Each fault alone, and with one of the others."""
 
 
-def play(world: World, fault: Fault, second: Second | None, copied: Callable[[str], World]) -> None:
+def play(facts: StateFacts, fault: Fault, second: Second | None, copied: Callable[[str], StateFacts]) -> None:
     """Fault, then each repair of it in a copy: the causes are the same before and after."""
-    world.build()
+    facts.build()
     before_repair = timedelta(minutes=1)
-    for day in world.spoilt:
+    for day in facts.spoilt:
         if second is not None:
-            second.begin(world, day)  # type: ignore[arg-type]
-        fault.begin(world, day)
-        world.headrace("tick", now=at(day) + timedelta(days=1) + world.arrives + timedelta(minutes=5))
+            second.begin(facts, day)  # type: ignore[arg-type]
+        fault.begin(facts, day)
+        facts.headrace("tick", now=at(day) + timedelta(days=1) + facts.arrives + timedelta(minutes=5))
     if second is not None:
-        world.causes(world.repaired - timedelta(minutes=MINUTES + 1))  # while both last
-        second.end(world)  # type: ignore[arg-type]
-    world.headrace("tick", now=world.repaired - before_repair)
-    before = world.causes(world.repaired)
-    world.close()
+        facts.causes(facts.repaired - timedelta(minutes=MINUTES + 1))  # while both last
+        second.end(facts)  # type: ignore[arg-type]
+    facts.headrace("tick", now=facts.repaired - before_repair)
+    before = facts.causes(facts.repaired)
+    facts.close()
     for name, repair in fault.repairs.items():
         repaired = copied(name.replace(", ", "_"))
         repair(repaired)
-        after = repaired.causes(world.repaired + timedelta(hours=1))
+        after = repaired.causes(facts.repaired + timedelta(hours=1))
         for subject, causes in after.items():
-            said = f"{subject} after {name}: {before[subject]} -> {causes} (SEED={world.seed})"
+            said = f"{subject} after {name}: {before[subject]} -> {causes} (SEED={facts.seed})"
             assert same(before[subject], causes), said
             nobody_decides_what_isnt_there(repaired, subject, causes, said)
         repaired.close()
 
 
-def nobody_decides_what_isnt_there(world: World, subject: str, causes: list[Cause], said: str) -> None:
+def nobody_decides_what_isnt_there(facts: StateFacts, subject: str, causes: list[Cause], said: str) -> None:
     """No person could have ended the wait before what was needed had come."""
     day = subject.partition("@")[2]
     came = [
         arrived
-        for source in ("orders", "rates")[: 1 + isinstance(world, TwoSources)]
-        for (arrived,) in world.lab.rows("select min(arrived_at) from delivery where source = ? and partition = ?", source, day)
+        for source in ("orders", "rates")[: 1 + isinstance(facts, TwoSources)]
+        for (arrived,) in facts.lab.rows("select min(arrived_at) from delivery where source = ? and partition = ?", source, day)
     ]
     end = at(day) + timedelta(days=1)
     last = max(came) / 1e6 - end.timestamp()
@@ -165,8 +165,8 @@ def databases(cluster: Cluster) -> Iterator[Callable[[Database | None], Database
 def test_two_faults_at_once(fault: Fault, second: Second, tmp_path: Path) -> None:
     """Catches: a repair of one that takes the time of the other, or a person who is blamed for the
     hours in which a vendor's file wasn't there."""
-    world = TwoSources(tmp_path / "before", seed())
-    play(world, fault, second, world.copy)
+    facts = TwoSources(tmp_path / "before", seed())
+    play(facts, fault, second, facts.copy)
 
 
 @pytest.mark.timeout(300)
@@ -189,9 +189,9 @@ def test_the_causes_are_the_same_in_postgresql(
 ) -> None:
     """Catches: an order of rows, or a rounding of times, that only one of the databases has."""
     with databases(cluster) as fresh:
-        world = (World if second is None else TwoSources)(tmp_path / "before", seed())
+        facts = (StateFacts if second is None else TwoSources)(tmp_path / "before", seed())
         first = fresh(None)
         monkeypatch.setenv("PG_PASSWORD", first.password)
         monkeypatch.setenv("PG_DATABASE", first.name)
-        world.database = first
-        play(world, fault, second, lambda name: world.copy(name, fresh(world.database)))
+        facts.database = first
+        play(facts, fault, second, lambda name: facts.copy(name, fresh(facts.database)))

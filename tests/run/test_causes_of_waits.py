@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from waiting_lab import CORRECTED, OLD, Cause, World, at, rows
+from waiting_lab import CORRECTED, OLD, Cause, StateFacts, at, rows
 
 RENAMED = "order_id,client_name,total_amount,day"
 
@@ -19,99 +19,99 @@ class Fault(NamedTuple):
     """Something that goes wrong with the newest deliveries, and each way in which it is repaired."""
 
     name: str
-    begin: Callable[[World, str], None]
+    begin: Callable[[StateFacts, str], None]
     kind: str
     """What most of the wait is."""
-    repairs: dict[str, Callable[[World], None]]
+    repairs: dict[str, Callable[[StateFacts], None]]
 
 
 # Faults, and what repairs them
 
 
-def _renamed(world: World, day: str) -> None:
-    world.deliver(day, RENAMED)
+def _renamed(facts: StateFacts, day: str) -> None:
+    facts.deliver(day, RENAMED)
 
 
-def _redelivered(world: World) -> None:
-    for day in world.spoilt:
-        world.deliver(day, when=world.repaired - timedelta(seconds=30))
-    world.headrace("tick")
+def _redelivered(facts: StateFacts) -> None:
+    for day in facts.spoilt:
+        facts.deliver(day, when=facts.repaired - timedelta(seconds=30))
+    facts.headrace("tick")
 
 
-def _accepted(*after: tuple[str, ...]) -> Callable[[World], None]:
-    def repair(world: World) -> None:
-        world.headrace("contract", "accept", incident(world), "--yes")
+def _accepted(*after: tuple[str, ...]) -> Callable[[StateFacts], None]:
+    def repair(facts: StateFacts) -> None:
+        facts.headrace("contract", "accept", incident(facts), "--yes")
         for command in after:
-            world.headrace(*(one.format(first=world.spoilt[0], last=world.spoilt[-1]) for one in command))
+            facts.headrace(*(one.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for one in command))
 
     return repair
 
 
-def incident(world: World) -> str:
+def incident(facts: StateFacts) -> str:
     """The one of the source that was renamed."""
-    found = world.headrace("incidents")
+    found = facts.headrace("incidents")
     return next(str(one["id"]) for one in found if one["cause"]["node"] == "orders")
 
 
-def _broken(world: World, day: str) -> None:
-    world.flag.touch()
-    world.deliver(day)
+def _broken(facts: StateFacts, day: str) -> None:
+    facts.flag.touch()
+    facts.deliver(day)
 
 
-def _paused(world: World, day: str) -> None:
-    if day == world.spoilt[0]:
-        world.headrace("pause", "clean", "--reason", "the vendor checks it", now=at(day) + timedelta(days=1))
-    world.deliver(day)
+def _paused(facts: StateFacts, day: str) -> None:
+    if day == facts.spoilt[0]:
+        facts.headrace("pause", "clean", "--reason", "the vendor checks it", now=at(day) + timedelta(days=1))
+    facts.deliver(day)
 
 
-def _reported(world: World, day: str) -> None:
+def _reported(facts: StateFacts, day: str) -> None:
     """A person says that what was delivered and published is wrong."""
-    world.deliver(day, least=20)
-    came = at(day) + timedelta(days=1) + world.arrives
-    world.headrace("tick", now=came + timedelta(minutes=2))
-    world.headrace("incidents", "report", "orders", "--from", day, "--reason", "a third is missing", now=came + timedelta(minutes=4))
+    facts.deliver(day, least=20)
+    came = at(day) + timedelta(days=1) + facts.arrives
+    facts.headrace("tick", now=came + timedelta(minutes=2))
+    facts.headrace("incidents", "report", "orders", "--from", day, "--reason", "a third is missing", now=came + timedelta(minutes=4))
 
 
-def _nothing(world: World, day: str) -> None:
+def _nothing(facts: StateFacts, day: str) -> None:
     """The vendor delivers nothing."""
 
 
-def _mended(*after: tuple[str, ...]) -> Callable[[World], None]:
-    def repair(world: World) -> None:
-        world.flag.unlink()
+def _mended(*after: tuple[str, ...]) -> Callable[[StateFacts], None]:
+    def repair(facts: StateFacts) -> None:
+        facts.flag.unlink()
         for command in after:
-            world.headrace(*(one.format(first=world.spoilt[0], last=world.spoilt[-1]) for one in command))
-        world.flag.touch()
+            facts.headrace(*(one.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for one in command))
+        facts.flag.touch()
 
     return repair
 
 
-def _promoted(world: World) -> None:
+def _promoted(facts: StateFacts) -> None:
     """An environment builds what the corrected code makes; production publishes it, and exports."""
-    world.declare_clean(CORRECTED)
-    world.headrace("--env", "dev", "tick")
-    applied = world.headrace("apply", "--yes")
+    facts.declare_clean(CORRECTED)
+    facts.headrace("--env", "dev", "tick")
+    applied = facts.headrace("apply", "--yes")
     promoted = {one["node"]: one["partitions"] for one in applied["promoted"]}
     assert promoted.keys() >= {"clean", "total"}, applied
-    assert promoted["clean"] >= len(world.spoilt)
-    world.headrace("tick")
+    assert promoted["clean"] >= len(facts.spoilt)
+    facts.headrace("tick")
 
 
-def _resumed(*after: tuple[str, ...]) -> Callable[[World], None]:
-    def repair(world: World) -> None:
-        world.headrace("resume", "clean")
+def _resumed(*after: tuple[str, ...]) -> Callable[[StateFacts], None]:
+    def repair(facts: StateFacts) -> None:
+        facts.headrace("resume", "clean")
         for command in after:
-            world.headrace(*(one.format(first=world.spoilt[0], last=world.spoilt[-1]) for one in command))
+            facts.headrace(*(one.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for one in command))
 
     return repair
 
 
-def _received(world: World) -> None:
-    for day in world.spoilt:
-        given = world.root / f"by_hand_{day}.csv"
+def _received(facts: StateFacts) -> None:
+    for day in facts.spoilt:
+        given = facts.root / f"by_hand_{day}.csv"
         given.write_text("\n".join([OLD, *rows(day)]) + "\n", encoding="utf-8")
-        world.headrace("receive", "orders", str(given), "--for", day, "--reason", "from the vendor's mail", code=None)
-    world.headrace("tick")
+        facts.headrace("receive", "orders", str(given), "--for", day, "--reason", "from the vendor's mail", code=None)
+    facts.headrace("tick")
 
 
 def backfill(select: str) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ FAULTS = [
         _renamed,
         "hold",
         {
-            "fix": lambda world: world.headrace("fix", incident(world), "--yes"),
+            "fix": lambda facts: facts.headrace("fix", incident(facts), "--yes"),
             "accept, tick": _accepted(("tick",)),
             "accept, backfill": _accepted(backfill("orders+")),
             "redelivery": _redelivered,
@@ -160,15 +160,15 @@ def test_the_causes_are_the_same_whichever_repair_is_used(fault: Fault, tmp_path
     say different causes of one wait."""
     seed = int(os.environ.get("SEED", random.randrange(1_000_000)))
     print(f"SEED={seed}")
-    world = World(tmp_path / "before", seed)
-    world.build()
-    world.spoil(fault.begin)
-    before = world.causes(world.repaired)
+    facts = StateFacts(tmp_path / "before", seed)
+    facts.build()
+    facts.spoil(fault.begin)
+    before = facts.causes(facts.repaired)
     assert all(longest(causes).kind == fault.kind for causes in before.values()), (before, seed)
     for name, repair in fault.repairs.items():
-        repaired = world.copy(name.replace(", ", "_"))
+        repaired = facts.copy(name.replace(", ", "_"))
         repair(repaired)
-        after = repaired.causes(world.repaired + timedelta(hours=1))
+        after = repaired.causes(facts.repaired + timedelta(hours=1))
         for subject, causes in after.items():
             assert same(before[subject], causes), f"{subject} after {name}: {before[subject]} -> {causes} (SEED={seed})"
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
-from waiting_lab import DAYS, HEALTHY, World, at
+from waiting_lab import DAYS, HEALTHY, StateFacts, at
 
 DAY = DAYS[HEALTHY]
 BY = "[^:;()]+"
@@ -20,8 +20,8 @@ class Ending(NamedTuple):
     """How an incident begins, and how it ends. `said` is the sentence, as a regular expression;
     `lines` are those of the timeline that tell of commands."""
 
-    begin: Callable[[World], None]
-    end: Callable[[World], None]
+    begin: Callable[[StateFacts], None]
+    end: Callable[[StateFacts], None]
     said: str
     lines: tuple[str, ...] = ()
 
@@ -30,177 +30,177 @@ def hour(number: float) -> datetime:
     return at(DAY) + timedelta(days=1, hours=number)
 
 
-def tick(world: World, number: float, code: int | None = 0) -> None:
-    world.headrace("tick", now=hour(number), code=code)
+def tick(facts: StateFacts, number: float, code: int | None = 0) -> None:
+    facts.headrace("tick", now=hour(number), code=code)
 
 
 # What begins it
 
 
-def missing(world: World) -> None:
-    tick(world, 7.5)
+def missing(facts: StateFacts) -> None:
+    tick(facts, 7.5)
 
 
-def held(world: World) -> None:
-    world.deliver(DAY, when=hour(2), least=0)
-    tick(world, 3)
+def held(facts: StateFacts) -> None:
+    facts.deliver(DAY, when=hour(2), least=0)
+    tick(facts, 3)
 
 
-def renamed(world: World) -> None:
-    world.deliver(DAY, header="order_id,customer,sum_total,day", when=hour(2))
-    tick(world, 3)
+def renamed(facts: StateFacts) -> None:
+    facts.deliver(DAY, header="order_id,customer,sum_total,day", when=hour(2))
+    tick(facts, 3)
 
 
-def broken(world: World) -> None:
-    world.flag.touch()
-    world.deliver(DAY, when=hour(2))
-    tick(world, 3, None)
+def broken(facts: StateFacts) -> None:
+    facts.flag.touch()
+    facts.deliver(DAY, when=hour(2))
+    tick(facts, 3, None)
 
 
-def lacking(world: World) -> None:
-    asset = world.root / "assets/clean.py"
+def lacking(facts: StateFacts) -> None:
+    asset = facts.root / "assets/clean.py"
     asset.write_text(asset.read_text().replace("    return orders", "    raise MemoryError"))
-    world.headrace("apply", "--yes", now=hour(1))
-    world.deliver(DAY, when=hour(2))
-    tick(world, 3, None)
+    facts.headrace("apply", "--yes", now=hour(1))
+    facts.deliver(DAY, when=hour(2))
+    tick(facts, 3, None)
 
 
-def misspelt(world: World) -> None:
-    asset = world.root / "assets/clean.py"
+def misspelt(facts: StateFacts) -> None:
+    asset = facts.root / "assets/clean.py"
     asset.write_text(asset.read_text().replace("    return orders", "    return order_s"))
-    world.headrace("apply", "--yes", now=hour(1))
-    world.deliver(DAY, when=hour(2))
-    tick(world, 3, None)
+    facts.headrace("apply", "--yes", now=hour(1))
+    facts.deliver(DAY, when=hour(2))
+    tick(facts, 3, None)
 
 
-def paused(world: World) -> None:
-    world.headrace("pause", "clean", "--reason", "the vendor checks it", now=hour(1))
-    world.deliver(DAY, when=hour(2))
-    tick(world, 7.5)
+def paused(facts: StateFacts) -> None:
+    facts.headrace("pause", "clean", "--reason", "the vendor checks it", now=hour(1))
+    facts.deliver(DAY, when=hour(2))
+    tick(facts, 7.5)
 
 
-def reported(world: World) -> None:
-    world.deliver(DAY, when=hour(2))
-    tick(world, 3)
-    world.headrace("incidents", "report", "orders", "--from", DAY, "--reason", "half is missing", now=hour(4))
+def reported(facts: StateFacts) -> None:
+    facts.deliver(DAY, when=hour(2))
+    tick(facts, 3)
+    facts.headrace("incidents", "report", "orders", "--from", DAY, "--reason", "half is missing", now=hour(4))
 
 
 # What ends it
 
 
-def delivered(world: World) -> None:
-    world.deliver(DAY, when=hour(8))
-    tick(world, 9)
+def delivered(facts: StateFacts) -> None:
+    facts.deliver(DAY, when=hour(8))
+    tick(facts, 9)
 
 
-def delivered_unseen(world: World) -> None:
+def delivered_unseen(facts: StateFacts) -> None:
     """Its file claims a time at which an observation didn't find it."""
-    tick(world, 8.5)
-    delivered(world)
+    tick(facts, 8.5)
+    delivered(facts)
 
 
-def delivered_again(world: World) -> None:
-    world.deliver(DAY, when=hour(8), least=29)
-    tick(world, 9)
+def delivered_again(facts: StateFacts) -> None:
+    facts.deliver(DAY, when=hour(8), least=29)
+    tick(facts, 9)
 
 
-def accepted(world: World) -> None:
-    world.headrace("quarantine", "accept", f"orders@{DAY}", "--until", "2025-03-01", "--reason", "a holiday", now=hour(9))
+def accepted(facts: StateFacts) -> None:
+    facts.headrace("quarantine", "accept", f"orders@{DAY}", "--until", "2025-03-01", "--reason", "a holiday", now=hour(9))
 
 
-def dropped(world: World) -> None:
-    world.headrace("quarantine", "drop", f"orders@{DAY}", "--reason", "a test file", now=hour(8))
-    let_go(world)  # its deadline has passed since, and no pass has looked at it
+def dropped(facts: StateFacts) -> None:
+    facts.headrace("quarantine", "drop", f"orders@{DAY}", "--reason", "a test file", now=hour(8))
+    let_go(facts)  # its deadline has passed since, and no pass has looked at it
 
 
-def waived(world: World) -> None:
-    tick(world, 9)
-    let_go(world)
+def waived(facts: StateFacts) -> None:
+    tick(facts, 9)
+    let_go(facts)
 
 
-def let_go(world: World) -> None:
+def let_go(facts: StateFacts) -> None:
     for number, consumer in enumerate(("report", "extract")):
-        world.headrace("waive", f"{consumer}@{DAY}", "--reason", "a holiday", now=hour(9.1 + number / 10))
+        facts.headrace("waive", f"{consumer}@{DAY}", "--reason", "a holiday", now=hour(9.1 + number / 10))
 
 
-def retried(world: World) -> None:
-    world.flag.unlink()
-    world.headrace("retry", "clean", "--reason", "mended", now=hour(9))
-    tick(world, 9.5)
+def retried(facts: StateFacts) -> None:
+    facts.flag.unlink()
+    facts.headrace("retry", "clean", "--reason", "mended", now=hour(9))
+    tick(facts, 9.5)
 
 
-def corrected(world: World) -> None:
-    asset = world.root / "assets/clean.py"
+def corrected(facts: StateFacts) -> None:
+    asset = facts.root / "assets/clean.py"
     asset.write_text(asset.read_text().replace("    return order_s", "    return orders"))
-    world.headrace("apply", "--yes", "--reason", "a typing error", now=hour(8))
-    tick(world, 9)
+    facts.headrace("apply", "--yes", "--reason", "a typing error", now=hour(8))
+    tick(facts, 9)
 
 
-def fixed(world: World) -> None:
-    world.headrace("fix", incident(world, 8)["id"], "--yes", now=hour(9))
+def fixed(facts: StateFacts) -> None:
+    facts.headrace("fix", incident(facts, 8)["id"], "--yes", now=hour(9))
 
 
-def fixed_in_vain(world: World) -> None:
+def fixed_in_vain(facts: StateFacts) -> None:
     """A repair that fails, a run that finds nothing to do, and a command that mends it."""
-    world.headrace("fix", incident(world, 8)["id"], "--yes", now=hour(8), code=1)
-    world.headrace("run", "orders", "--partition", DAY, now=hour(8.2), code=None)
-    asset = world.root / "assets/clean.py"
+    facts.headrace("fix", incident(facts, 8)["id"], "--yes", now=hour(8), code=1)
+    facts.headrace("run", "orders", "--partition", DAY, now=hour(8.2), code=None)
+    asset = facts.root / "assets/clean.py"
     asset.write_text(asset.read_text().replace("    raise MemoryError", "    return orders  # MemoryError"))
-    world.headrace("apply", "--yes", "--reason", "in parts", now=hour(8.5))
-    tick(world, 9)
+    facts.headrace("apply", "--yes", "--reason", "in parts", now=hour(8.5))
+    tick(facts, 9)
 
 
-def fixed_in_part(world: World) -> None:
+def fixed_in_part(facts: StateFacts) -> None:
     """Before the deadline; what follows fails, so that nobody has the day."""
-    total = world.root / "assets/total.sql"
+    total = facts.root / "assets/total.sql"
     head, end, query = total.read_text().partition("*/")
     total.write_text(f"{head}{end}\nselect one.*, cast(one.day as varchar)::integer as broken from ({query}) as one\n")
-    world.headrace("apply", "--yes", now=hour(3.2))
-    world.headrace("fix", incident(world, 3.3)["id"], "--yes", now=hour(3.4), code=1)
+    facts.headrace("apply", "--yes", now=hour(3.2))
+    facts.headrace("fix", incident(facts, 3.3)["id"], "--yes", now=hour(3.4), code=1)
 
 
-def names_accepted(world: World) -> None:
-    world.headrace("contract", "accept", f"orders@{DAY}", "--yes", "--reason", "as announced", now=hour(8))
-    tick(world, 9)
+def names_accepted(facts: StateFacts) -> None:
+    facts.headrace("contract", "accept", f"orders@{DAY}", "--yes", "--reason", "as announced", now=hour(8))
+    tick(facts, 9)
 
 
-def resumed(world: World) -> None:
-    world.headrace("resume", "clean", "--reason", "checked", now=hour(8))
-    tick(world, 9)
+def resumed(facts: StateFacts) -> None:
+    facts.headrace("resume", "clean", "--reason", "checked", now=hour(8))
+    tick(facts, 9)
 
 
-def unpublished(world: World) -> None:
-    world.headrace("withdraw", f"orders@{DAY}", "--reason", "rubbish", now=hour(8))
-    delivered_again(world)
+def unpublished(facts: StateFacts) -> None:
+    facts.headrace("withdraw", f"orders@{DAY}", "--reason", "rubbish", now=hour(8))
+    delivered_again(facts)
 
 
-def backfilled(world: World) -> None:
-    world.flag.unlink()
-    world.headrace(
+def backfilled(facts: StateFacts) -> None:
+    facts.flag.unlink()
+    facts.headrace(
         "backfill", "clean", "--from", DAY, "--to", DAY, "--mode", "failed", "--reason", "mended", "--yes", now=hour(9)
     )  # fmt: skip
 
 
-def asset_removed(world: World) -> None:
+def asset_removed(facts: StateFacts) -> None:
     for name in ("clean.py", "total.sql", "week.sql"):
-        (world.root / "assets" / name).unlink()
-    world.lab.write("consumers.yaml", "[]\n")
-    world.headrace("apply", "--yes", "--reason", "nobody needs it", now=hour(8))
-    tick(world, 9)
+        (facts.root / "assets" / name).unlink()
+    facts.lab.write("consumers.yaml", "[]\n")
+    facts.headrace("apply", "--yes", "--reason", "nobody needs it", now=hour(8))
+    tick(facts, 9)
 
 
-def reader_changed(world: World) -> None:
+def reader_changed(facts: StateFacts) -> None:
     """An asset that goes on reading it is changed before it comes."""
-    total = world.root / "assets/total.sql"
+    total = facts.root / "assets/total.sql"
     total.write_text(f"{total.read_text()}-- in euros\n")
-    world.headrace("apply", "--yes", "--reason", "a comment", now=hour(8))
-    delivered(world)
+    facts.headrace("apply", "--yes", "--reason", "a comment", now=hour(8))
+    delivered(facts)
 
 
-def consumers_removed(world: World) -> None:
-    world.lab.write("consumers.yaml", "[]\n")
-    world.headrace("apply", "--yes", "--reason", "nobody reads it", now=hour(8))
-    delivered(world)
+def consumers_removed(facts: StateFacts) -> None:
+    facts.lab.write("consumers.yaml", "[]\n")
+    facts.headrace("apply", "--yes", "--reason", "nobody reads it", now=hour(8))
+    delivered(facts)
 
 
 ENDINGS = {
@@ -269,14 +269,14 @@ ENDINGS = {
 
 
 @pytest.mark.timeout(300)
-def test_who_has_nothing_yet_is_not_served_again(healthy: World) -> None:
+def test_who_has_nothing_yet_is_not_served_again(healthy: StateFacts) -> None:
     """Would catch: "served again" before a deadline, of a day that nobody can read."""
-    world = healthy.copy("in_part")
-    world.flag.unlink(missing_ok=True)
-    world.headrace("apply", "--yes", now=hour(0.2))
-    renamed(world)
-    fixed_in_part(world)
-    row = next(one for one in world.headrace("incidents", "--all", now=hour(3.5)) if one["cause"]["kind"] == "schema_change")
+    facts = healthy.copy("in_part")
+    facts.flag.unlink(missing_ok=True)
+    facts.headrace("apply", "--yes", now=hour(0.2))
+    renamed(facts)
+    fixed_in_part(facts)
+    row = next(one for one in facts.headrace("incidents", "--all", now=hour(3.5)) if one["cause"]["kind"] == "schema_change")
     assert row["state"] == "resolved", row
     assert re.fullmatch(
         rf"Repaired by {BY} with `headrace fix INC-\d+`; not there yet, nor due: .*report {DAY} \(due {AT}; INC-\d+ holds it back\).*\.",
@@ -287,17 +287,17 @@ def test_who_has_nothing_yet_is_not_served_again(healthy: World) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_promise_that_is_relaxed_serves_nobody(healthy: World) -> None:
+def test_a_promise_that_is_relaxed_serves_nobody(healthy: StateFacts) -> None:
     """Would catch: "served again" in the mail about a delivery that isn't there."""
-    world = healthy.copy("relaxed")
-    world.flag.unlink(missing_ok=True)
-    world.headrace("apply", "--yes", now=hour(0.2))
-    tick(world, 5.2, None)
-    source = world.root / "sources/orders.yaml"
+    facts = healthy.copy("relaxed")
+    facts.flag.unlink(missing_ok=True)
+    facts.headrace("apply", "--yes", now=hour(0.2))
+    tick(facts, 5.2, None)
+    source = facts.root / "sources/orders.yaml"
     source.write_text(source.read_text().replace("'05:00'", "'08:30'"))
-    world.headrace("apply", "--yes", now=hour(5.3))
-    tick(world, 5.5, None)
-    rows = world.headrace("incidents", "--all", now=hour(5.6))
+    facts.headrace("apply", "--yes", now=hour(5.3))
+    tick(facts, 5.5, None)
+    rows = facts.headrace("incidents", "--all", now=hour(5.6))
     row = next(one for one in rows if one["cause"]["kind"] == "late_source")
     assert re.fullmatch(
         rf"Changed by {BY} \(version \d+\): orders; orders@{DAY} isn't there yet: it is promised by {AT} now; "
@@ -307,31 +307,31 @@ def test_a_promise_that_is_relaxed_serves_nobody(healthy: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def healthy(tmp_path_factory: pytest.TempPathFactory) -> World:
-    world = World(tmp_path_factory.mktemp("endings") / "healthy", 1)
-    world.build()
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> StateFacts:
+    facts = StateFacts(tmp_path_factory.mktemp("endings") / "healthy", 1)
+    facts.build()
     owners = "core: {kind: team, contact: ['mailto:core@example.com'], digest: '09:45'}\n"
     desk = "desk: {kind: team, contact: ['mailto:desk@example.com'], digest: '09:45'}\n"
-    world.lab.write("owners.yaml", f"{owners}{desk}acme: {{kind: vendor, manager: core}}\n")
-    return world
+    facts.lab.write("owners.yaml", f"{owners}{desk}acme: {{kind: vendor, manager: core}}\n")
+    return facts
 
 
-def incident(world: World, number: float) -> dict[str, Any]:
-    found = world.lab.headrace("incidents", "--all", "--now", hour(number).isoformat())
+def incident(facts: StateFacts, number: float) -> dict[str, Any]:
+    found = facts.lab.headrace("incidents", "--all", "--now", hour(number).isoformat())
     return max(found, key=lambda one: int(one["id"][4:]))  # type: ignore[no-any-return]
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ENDINGS)
-def test_an_ending_says_what_it_was(healthy: World, name: str) -> None:
+def test_an_ending_says_what_it_was(healthy: StateFacts, name: str) -> None:
     """Would catch: "served again" where a deadline was waived, and a command that no timeline names."""
-    ending, world = ENDINGS[name], healthy.copy(name.replace(" ", "_"))
-    world.flag.unlink(missing_ok=True)  # the copies share it
-    world.headrace("apply", "--yes", now=hour(0.2))
-    ending.begin(world)
-    ending.end(world)
-    tick(world, 10, None)
-    row = incident(world, 10.1)
+    ending, facts = ENDINGS[name], healthy.copy(name.replace(" ", "_"))
+    facts.flag.unlink(missing_ok=True)  # the copies share it
+    facts.headrace("apply", "--yes", now=hour(0.2))
+    ending.begin(facts)
+    ending.end(facts)
+    tick(facts, 10, None)
+    row = incident(facts, 10.1)
     assert row["state"] == "resolved", row
     assert re.fullmatch(rf"{ending.said}\.", row["ended"]), row["ended"]
     lines = [line["what"] for line in row["timeline"]]
@@ -341,62 +341,62 @@ def test_an_ending_says_what_it_was(healthy: World, name: str) -> None:
         assert [one for one in lines if re.fullmatch(line, one)], lines
     named = [one for one in lines if one.startswith("resolved: ")]
     assert named == [f"resolved: {row['ended'][0].lower()}{row['ended'][1:-1]}"]
-    mails = world.lab.rows("select body from notice where kind = 'resolved' and subject like ?", f"{row['id']}%")
+    mails = facts.lab.rows("select body from notice where kind = 'resolved' and subject like ?", f"{row['id']}%")
     assert mails and all(row["ended"] in body.replace("\n", " ") for (body,) in mails), mails
-    digests = world.lab.rows("select body from notice where kind = 'digest' and body like ?", f"%over: {row['id']} %")
+    digests = facts.lab.rows("select body from notice where kind = 'digest' and body like ?", f"%over: {row['id']} %")
     assert digests and all(row["ended"] in body.replace("\n", " ") for (body,) in digests), digests
 
 
-def test_nothing_repairs_an_asset_that_was_removed(healthy: World) -> None:
+def test_nothing_repairs_an_asset_that_was_removed(healthy: StateFacts) -> None:
     """Would catch: `headrace retry clean`, and "clean fails", of an asset that isn't declared."""
-    world = healthy.copy("removed")
-    world.flag.unlink(missing_ok=True)
-    world.headrace("apply", "--yes", now=hour(0.2))
-    broken(world)
-    before = world.headrace("status", now=hour(3.5), code=None)
+    facts = healthy.copy("removed")
+    facts.flag.unlink(missing_ok=True)
+    facts.headrace("apply", "--yes", now=hour(0.2))
+    broken(facts)
+    before = facts.headrace("status", now=hour(3.5), code=None)
     assert [row["node"] for row in before["repairs"]] == ["clean"]
-    asset_removed(world)
-    status = world.headrace("status", now=hour(9.5), code=None)
+    asset_removed(facts)
+    status = facts.headrace("status", now=hour(9.5), code=None)
     assert (status["repairs"], [one["kind"] for one in status["open"]]) == ([], []), status["open"]
     assert "clean" not in status["headline"]
 
 
-def test_nothing_is_said_to_be_paused_after_it_was_resumed(healthy: World) -> None:
+def test_nothing_is_said_to_be_paused_after_it_was_resumed(healthy: StateFacts) -> None:
     """Would catch: "late since 06:00, INC-1 clean: paused by ann", until the next pass."""
-    world = healthy.copy("resumed")
-    world.flag.unlink(missing_ok=True)
-    world.headrace("apply", "--yes", now=hour(0.2))
-    paused(world)
-    world.headrace("resume", "clean", "--reason", "checked", now=hour(8))
-    assert incident(world, 8.1)["state"] == "recovering"
-    status = world.headrace("status", now=hour(8.1))
+    facts = healthy.copy("resumed")
+    facts.flag.unlink(missing_ok=True)
+    facts.headrace("apply", "--yes", now=hour(0.2))
+    paused(facts)
+    facts.headrace("resume", "clean", "--reason", "checked", now=hour(8))
+    assert incident(facts, 8.1)["state"] == "recovering"
+    status = facts.headrace("status", now=hour(8.1))
     late = [one["reason"] for one in status["consumers"] if one["state"] == "late"]
     assert late and not [one for one in late if "paused" in one], late
 
 
-def test_what_accepting_published_is_there_when_the_incident_is_over(healthy: World) -> None:
+def test_what_accepting_published_is_there_when_the_incident_is_over(healthy: StateFacts) -> None:
     """Would catch: "not there yet, nor due: report", mailed, of what the accepting command computed."""
-    world = healthy.copy("accepted_early")
-    world.flag.unlink(missing_ok=True)
-    world.headrace("apply", "--yes", now=hour(0.2))
-    held(world)
-    world.headrace("quarantine", "accept", f"orders@{DAY}", "--reason", "a holiday", now=hour(4))
-    row = incident(world, 4.1)
+    facts = healthy.copy("accepted_early")
+    facts.flag.unlink(missing_ok=True)
+    facts.headrace("apply", "--yes", now=hour(0.2))
+    held(facts)
+    facts.headrace("quarantine", "accept", f"orders@{DAY}", "--reason", "a holiday", now=hour(4))
+    row = incident(facts, 4.1)
     assert row["state"] == "resolved", row
     assert "not there yet" not in row["ended"], row["ended"]
     assert "all whom it affected are served, by exception" in row["ended"], row["ended"]
 
 
-def test_what_holds_back_the_next_delivery_is_named(healthy: World) -> None:
+def test_what_holds_back_the_next_delivery_is_named(healthy: StateFacts) -> None:
     """Would catch: "delivered again, not there yet" of a delivery that another incident holds since."""
-    world = healthy.copy("bad_twice")
-    world.flag.unlink(missing_ok=True)
-    world.headrace("apply", "--yes", now=hour(0.2))
-    renamed(world)
-    (first,) = [one["id"] for one in world.headrace("incidents", now=hour(3.1))]
-    world.deliver(DAY, when=hour(4), least=0)
-    tick(world, 5, None)
-    rows = {one["id"]: one for one in world.headrace("incidents", "--all", now=hour(5.1))}
+    facts = healthy.copy("bad_twice")
+    facts.flag.unlink(missing_ok=True)
+    facts.headrace("apply", "--yes", now=hour(0.2))
+    renamed(facts)
+    (first,) = [one["id"] for one in facts.headrace("incidents", now=hour(3.1))]
+    facts.deliver(DAY, when=hour(4), least=0)
+    tick(facts, 5, None)
+    rows = {one["id"]: one for one in facts.headrace("incidents", "--all", now=hour(5.1))}
     (second,) = [one for one, row in rows.items() if row["state"] == "open"]
     assert second != first and rows[first]["state"] == "resolved"
     assert f"{second} holds it back" in rows[first]["ended"], rows[first]["ended"]

@@ -210,7 +210,7 @@ def test_what_a_publication_asks_of_the_store_does_not_grow_with_its_partitions(
             asked[-1] += 1
         return execute(self, sql, parameters)
 
-    def watched(self: Promoting, *arguments: Any) -> Any:
+    def declared_promises(self: Promoting, *arguments: Any) -> Any:
         asked.append(0)
         monkeypatch.setattr(SqliteTransaction, "execute", counted)
         try:
@@ -218,7 +218,7 @@ def test_what_a_publication_asks_of_the_store_does_not_grow_with_its_partitions(
         finally:
             monkeypatch.setattr(SqliteTransaction, "execute", execute)
 
-    monkeypatch.setattr(Promoting, "promote", watched)
+    monkeypatch.setattr(Promoting, "promote", declared_promises)
     for last in (DAYS[1], DAYS[6]):
         assert do(lab, planned({"clean": (DAYS[0], last), "total": (DAYS[0], last)}))[1].state == "succeeded"
     few, many = asked

@@ -51,7 +51,7 @@ class Cause(NamedTuple):
     """Who could have ended it with one command."""
 
 
-class World:
+class StateFacts:
     """A project over eleven days, of which a fault spoils the last."""
 
     def __init__(self, root: Path, seed: int) -> None:
@@ -141,7 +141,7 @@ class World:
         if self.database is not None:
             os.environ["PG_DATABASE"] = self.database.name
 
-    def spoil(self, begin: Callable[[World, str], None]) -> None:
+    def spoil(self, begin: Callable[[StateFacts, str], None]) -> None:
         """A fault of each day, seen by a pass soon after each delivery, until shortly before the repair."""
         for day in self.spoilt:
             begin(self, day)

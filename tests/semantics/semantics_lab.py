@@ -69,7 +69,7 @@ def cases() -> Iterator[Case]:
         yield from (Case(name, tuple(lines), path.name) for name, lines in found)
 
 
-class World:
+class StateFacts:
     """One case's project. `read_rows` asks its state a question."""
 
     def __init__(self, root: Path, store: str, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from semantics_lab import Case, World, cases
+from semantics_lab import Case, StateFacts, cases
 
 CASES = list(cases())
 
@@ -17,7 +17,7 @@ def test_on_sqlite(case: Case, tmp_path: Path) -> None:
         with sqlite3.connect(f"file:{tmp_path}/p/.headrace/state.db?mode=ro", uri=True) as db:
             return db.execute(sql).fetchall()
 
-    World(tmp_path / "p", "", rows).play(case)
+    StateFacts(tmp_path / "p", "", rows).play(case)
 
 
 @pytest.mark.slow
@@ -30,4 +30,4 @@ def test_on_postgresql(case: Case, tmp_path: Path, request: pytest.FixtureReques
     def rows(sql: str) -> list[tuple[object, ...]]:
         return database.rows(sql, None, schemas="headrace, headrace_lake")  # type: ignore[no-any-return]
 
-    World(tmp_path / "p", f'[store]\nurl = "{url}"\n', rows).play(case)
+    StateFacts(tmp_path / "p", f'[store]\nurl = "{url}"\n', rows).play(case)

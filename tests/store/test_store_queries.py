@@ -13,11 +13,11 @@ import pytest
 from state_kinds import ONLY_SQLITE
 
 from headrace.model import Grain, InputSpec, PartitionSpec, Place, Settings
+from headrace.observe.declared_promises import Node, Terms, Watched
 from headrace.observe.facts import StoreWorld
 from headrace.observe.obligations import Scene
 from headrace.observe.persist import settle
 from headrace.observe.status import judge
-from headrace.observe.watched import Node, Terms, Watched
 from headrace.store import Store, Transaction
 from headrace.store.queries import (
     arriving,

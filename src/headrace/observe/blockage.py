@@ -13,11 +13,11 @@ from headrace.model.commands import command_line, place
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Offset
-from headrace.observe.obligations import Obligation, Scene, counts_as_empty, covered, needed, paced_inputs
+from headrace.observe.declared_promises import WHOLE, Node, Terms
+from headrace.observe.obligations import EvaluationContext, Obligation, counts_as_empty, covered, needed, paced_inputs
 from headrace.observe.periods import late_run, unserved
-from headrace.observe.watched import WHOLE, Node, Terms
+from headrace.observe.state_facts import Standing
 from headrace.observe.wording import moment
-from headrace.observe.world import Standing
 
 _Place: TypeAlias = tuple[str, str]
 """A node and a partition."""
@@ -58,8 +58,8 @@ class Blocked(NamedTuple):
 class Blockage:
     """What holds things back at one time. What is asked of several consumers and intervals is found once."""
 
-    def __init__(self, scene: Scene, now_us: int) -> None:
-        self._scene, self._now = scene, now_us
+    def __init__(self, context: EvaluationContext, now_us: int) -> None:
+        self._context, self._now = context, now_us
         self._known: list[Blocked] = []
         self._roots: dict[_Place, int] = {}
         """Of what isn't there: what holds it back, as bits of `_known`."""
@@ -71,7 +71,7 @@ class Blockage:
         """The most upstream partitions that keep an interval of a consumer from being met, most telling first, then
         the one that has blocked for longest."""
         mask = 0
-        for node in self._scene.awaited(terms):
+        for node in self._context.awaited(terms):
             mask |= self._read(node, terms, interval)
         found = [one for number, one in enumerate(self._known) if mask >> number & 1] if mask else []
         return sorted(found, key=lambda one: (one.block, one.since_us or 0, one.node, one.partition))
@@ -101,8 +101,8 @@ class Blockage:
     def above(self, terms: Terms, interval: str) -> Collection[tuple[str, str]]:
         """All partitions that an interval is made of, whether they are there or not."""
         waiting: list[tuple[Node, str]] = []
-        for node in self._scene.awaited(terms):
-            keys = needed(node, terms, interval, self._scene) or (WHOLE,)
+        for node in self._context.awaited(terms):
+            keys = needed(node, terms, interval, self._context) or (WHOLE,)
             waiting += [(node, key) for key in keys]
         found: dict[_Place, None] = {}
         while waiting:
@@ -111,7 +111,7 @@ class Blockage:
                 continue
             found[node.name, key] = None
             for spec in node.inputs:
-                source = self._scene.declared.nodes.get(spec.node)
+                source = self._context.declared.nodes.get(spec.node)
                 if source is not None:
                     read = self._required(node, key, source, spec) or (WHOLE,)
                     waiting += [(source, one) for one in read]
@@ -119,14 +119,14 @@ class Blockage:
 
     def _read(self, node: Node, terms: Terms, interval: str) -> int:
         """What keeps that from being there that the interval requires of a node; 0 if it is all there."""
-        if covered(node, terms, interval, self._scene) is not None:
+        if covered(node, terms, interval, self._context) is not None:
             return 0
-        keys, mask = needed(node, terms, interval, self._scene), 0
+        keys, mask = needed(node, terms, interval, self._context), 0
         if keys is not None:
             for key in keys:
                 mask |= self._partition(node, key) if self._isnt_there(node, key) else 0
             return mask
-        for source in paced_inputs(node, self._scene):
+        for source in paced_inputs(node, self._context):
             mask |= self._read(source, terms, interval)
         return mask or self._partition(node, WHOLE)  # even if it is published: it isn't made of what the interval needs
 
@@ -165,10 +165,10 @@ class Blockage:
 
     def failed_in_backfill(self, node: Node, key: str) -> Blocked | None:
         """What a backfill or a repair failed at: the next pass does too, with the same code and the same inputs."""
-        standing = self._scene.world.standing(node.name, key)
+        standing = self._context.facts.standing(node.name, key)
         if standing is not None and (standing.published or standing.state not in ("missing", "waiting")):
             return None
-        failed = self._scene.world.failed_in_backfill(node.name, key)
+        failed = self._context.facts.failed_in_backfill(node.name, key)
         if failed is None:
             return None
         return Blocked(Block.FAILED, failed.since_us, node.name, key, "failed", failed.reason, failed.incident)
@@ -176,21 +176,21 @@ class Blockage:
     def damage(self, node: Node, key: str) -> list[Blocked]:
         """The partitions with damaged files that a partition waits for: what it reads of them, as far as that isn't repaired, else the
         file that its last attempt couldn't read."""
-        standing = self._scene.world.standing(node.name, key)
+        standing = self._context.facts.standing(node.name, key)
         if standing is None or standing.state != "waiting" or not standing.reason.startswith(LAKE_FILE):
             return []
-        damaged = self._scene.world.damaged()
+        damaged = self._context.facts.damaged()
         read = self._reads(node, key, damaged)
         met = [place for place, one in damaged.items() if standing.reason.startswith(f"{LAKE_FILE}{one.path} ")]
         places = [place for place in damaged if place in read] or met[:1]
-        return [found for place in places if (found := damage_of(self._scene, *place)) is not None]
+        return [found for place in places if (found := damage_of(self._context, *place)) is not None]
 
     def _reads(self, node: Node, key: str, among: Collection[_Place]) -> set[_Place]:
         """What a partition is made of, of some places."""
         found: set[_Place] = set()
         for spec in node.inputs:
             of_input = [place for place in among if place[0] == spec.node]
-            source = self._scene.declared.nodes.get(spec.node)
+            source = self._context.declared.nodes.get(spec.node)
             if of_input and source is not None:
                 keys = self._required(node, key, source, spec)
                 found |= {place for place in of_input if keys is None or place[1] in keys}
@@ -198,40 +198,40 @@ class Blockage:
 
     def _lacking(self, node: Node, key: str) -> Iterator[tuple[Node, str]]:
         """What a partition is made of and isn't there."""
-        nodes = self._scene.declared.nodes
+        nodes = self._context.declared.nodes
         for spec in node.inputs:
             source = nodes.get(spec.node)
             if source is None or spec.optional:
                 continue
             keys = self._required(node, key, source, spec)
             if keys is None:
-                if self._scene.world.newest(source.name) is None and self._isnt_there(source, WHOLE):
+                if self._context.facts.newest(source.name) is None and self._isnt_there(source, WHOLE):
                     yield source, WHOLE
                 continue
             for one in keys:
-                if self._isnt_there(source, one) and not counts_as_empty(source, one, self._scene):
+                if self._isnt_there(source, one) and not counts_as_empty(source, one, self._context):
                     yield source, one
 
     def _required(self, node: Node, key: str, source: Node, spec: InputSpec) -> Sequence[str] | None:
         if spec.mode is InputMode.ALL:
             return None
-        seen = partial(self._scene.world.keys, source.name)
+        seen = partial(self._context.facts.keys, source.name)
         return required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
 
     def _isnt_there(self, node: Node, key: str) -> bool:
         place = node.name, key
         if place not in self._absent:
-            standing = self._scene.world.standing(*place)
+            standing = self._context.facts.standing(*place)
             self._absent[place] = standing is None or not standing.published
         return self._absent[place]
 
     def _blocked(self, node: Node, key: str) -> Blocked:
-        standing = self._scene.world.standing(node.name, key)
+        standing = self._context.facts.standing(node.name, key)
         state = "missing" if standing is None else standing.state
-        pause = self._scene.world.pauses().get(node.name)
+        pause = self._context.facts.pauses().get(node.name)
         if pause is not None and pause.holds(self._now) and state in ("missing", "waiting"):
-            return Blocked(Block.PAUSED, None, node.name, key, state, pause.said(self._now, self._scene.declared.timezone))
-        unread = self._scene.world.unreadable().get(node.name)
+            return Blocked(Block.PAUSED, None, node.name, key, state, pause.said(self._now, self._context.declared.timezone))
+        unread = self._context.facts.unreadable().get(node.name)
         if unread is not None and (standing is None or _is_tried_again(standing)):
             found = Blocked(Block.MISSING, None, node.name, key, state, unread.said, unread.incident)
             return found._replace(unreadable_us=unread.since_us)
@@ -251,9 +251,9 @@ def _cause(blocked: Blocked) -> tuple[str, Block, str]:
     return blocked.node, blocked.block, blocked.incident or short_reason(blocked.reason)
 
 
-def damage_of(scene: Scene, node: str, partition: str) -> Blocked | None:
+def damage_of(context: EvaluationContext, node: str, partition: str) -> Blocked | None:
     """A partition that was published and whose file can't be read any more; None of all others."""
-    one = scene.world.damaged().get((node, partition))
+    one = context.facts.damaged().get((node, partition))
     return None if one is None else Blocked(Block.DAMAGED, one.since_us, node, partition, "published", one.said, one.incident)
 
 
@@ -276,10 +276,10 @@ _BLOCKS = {
 }
 
 
-def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
+def told(blocked: Blocked, context: EvaluationContext, now_us: int) -> str:
     """One clause: `flights: 2 columns renamed, held since Tue 02-12 04:40`."""
-    zone = scene.declared.timezone
-    node = scene.node(blocked.node)
+    zone = context.declared.timezone
+    node = context.node(blocked.node)
     if node.exported_to:
         return _told_of_export(node, blocked, now_us, zone)
     at = f"@{blocked.partition}" if blocked.partition != WHOLE else ""
@@ -301,7 +301,7 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
         case Block.MISSING:
             by = promised_by(node, blocked.partition)
             promised = "" if by is None else f", promised by {moment(by, now_us, zone)}"
-            observed_us = not_observed_since(scene, node, blocked.partition, now_us)
+            observed_us = not_observed_since(context, node, blocked.partition, now_us)
             if observed_us is not None:
                 return f"{blocked.node}{at}: nobody has looked since {moment(observed_us, now_us, zone)}{promised}"
             return f"{blocked.node}{at}: nothing was delivered{promised}"
@@ -361,11 +361,11 @@ def next_command(blocked: Blocked) -> str:
             return "headrace tick"
 
 
-def not_observed_since(scene: Scene, node: Node, partition: str, now_us: int) -> int | None:
+def not_observed_since(context: EvaluationContext, node: Node, partition: str, now_us: int) -> int | None:
     """When a source was looked at last, where that was before a partition was expected, which it is by now: whether
     it was delivered isn't known then. None otherwise, and where nobody has looked at all."""
     grain = node.partition.grain
-    observations = scene.world.observations(node.name)
+    observations = context.facts.observations(node.name)
     if grain is None or not observations:
         return None
     ended_us = bounds_us(partition.partition(SEPARATOR)[0], grain, node.timezone)[1]

@@ -1,18 +1,18 @@
-"""The world of an environment: what it borrows is as production's store has it, everything else as its own."""
+"""The facts of an environment: what it borrows is as production's store has it, everything else as its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from headrace.observe.facts import StoreWorld
-from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unreadable, Unusual, World
+from headrace.observe.facts import StoredFacts
+from headrace.observe.state_facts import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, StateFacts, Unreadable, Unusual
 from headrace.store.database import Transaction
 
 
-class EnvironmentWorld:
-    """Answers `observe.world.World` from two stores."""
+class EnvironmentFacts:
+    """Answers `observe.facts.StateFacts` from two stores."""
 
-    def __init__(self, own: StoreWorld, production: StoreWorld, borrowed: frozenset[str]) -> None:
+    def __init__(self, own: StoredFacts, production: StoredFacts, borrowed: frozenset[str]) -> None:
         self._own, self._production, self._borrowed = own, production, borrowed
 
     @property
@@ -25,7 +25,7 @@ class EnvironmentWorld:
         """The nodes that are production's."""
         return self._borrowed
 
-    def _of(self, node: str) -> World:
+    def _of(self, node: str) -> StateFacts:
         return self._production if node in self._borrowed else self._own
 
     def first(self, node: str, partition: str) -> Seen | None:

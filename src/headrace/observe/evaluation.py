@@ -18,13 +18,13 @@ from headrace.observe.availability.tainted import Carry
 from headrace.observe.availability.timeline import Past
 from headrace.observe.availability.wrongness import Speaks, Wrongness
 from headrace.observe.blockage import Block, Blockage
+from headrace.observe.declared_promises import WHOLE, Terms
 from headrace.observe.freshness import Stood, stood
 from headrace.observe.incidents.holding import all_holding, holding
 from headrace.observe.incidents.reach import Reach
-from headrace.observe.obligations import Obligation, Scene
+from headrace.observe.obligations import EvaluationContext, Obligation
 from headrace.observe.states import ConsumerStatus, State, Status, Wronged
 from headrace.observe.status import judged
-from headrace.observe.watched import WHOLE, Terms
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents, partitions, restatements, unsound
 from headrace.store.queries.incidents import Incident
@@ -47,7 +47,7 @@ class Facts(NamedTuple):
     """
 
     tx: Transaction
-    scene: Scene
+    context: EvaluationContext
     carry: Carry
     speaks: Speaks
     from_us: int | None = None
@@ -63,18 +63,18 @@ class Evaluation:
     """One transaction at one time."""
 
     def __init__(self, facts: Facts, now_us: int) -> None:
-        self._tx, self._scene, self._now = facts.tx, facts.scene, now_us
+        self._tx, self._context, self._now = facts.tx, facts.context, now_us
         self._from = now_us if facts.from_us is None else facts.from_us
         self._known_nodes, self._speaks = facts.nodes, facts.speaks
         self._carry = facts.carry
-        self._wrongness = Wrongness(facts.tx, facts.scene, facts.carry, self._from, now_us)
+        self._wrongness = Wrongness(facts.tx, facts.context, facts.carry, self._from, now_us)
 
     # How everything stands
 
     @cached_property
     def status(self) -> Status:
         """All consumers and the assets."""
-        found = judged(self._scene, self._now, self.wronged, self._nodes)
+        found = judged(self._context, self._now, self.wronged, self._nodes)
         rows = tuple(self._completed(one) for one in found.consumers)
         return msgspec.structs.replace(found, consumers=rows)
 
@@ -82,7 +82,7 @@ class Evaluation:
         """One consumer; None for one that isn't declared any more."""
         if "status" in self.__dict__:
             return next((one for one in self.status.consumers if one.name == name), None)
-        found = judged(self._scene, self._now, self.wronged, self._nodes, only=name).consumers
+        found = judged(self._context, self._now, self.wronged, self._nodes, only=name).consumers
         return self._completed(found[0]) if found else None
 
     def unserved(self, consumers: Iterable[str]) -> list[ConsumerStatus]:
@@ -103,7 +103,7 @@ class Evaluation:
     def _all_holding(self, one: ConsumerStatus) -> list[Incident]:
         """The open incidents of all that is due of a consumer, that first which it waits for."""
         named = self._waited_for(one)
-        others = all_holding(self._tx, self._scene, self._terms[one.name], one.obligations, self._now)
+        others = all_holding(self._tx, self._context, self._terms[one.name], one.obligations, self._now)
         return others if named is None else [named, *others]
 
     @cached_property
@@ -131,7 +131,7 @@ class Evaluation:
 
     @cached_property
     def _nodes(self) -> Stood:
-        return self._known_nodes or stood(self._scene, self._now)
+        return self._known_nodes or stood(self._context, self._now)
 
     def _completed(self, one: ConsumerStatus) -> ConsumerStatus:
         """With the incident that it waits for, and what only the store knows besides."""
@@ -172,7 +172,7 @@ class Evaluation:
     @cached_property
     def _long_wrongness(self) -> Wrongness:
         """Of a window that doesn't depend on what is asked: since when a state holds is the same everywhere."""
-        return Wrongness(self._tx, self._scene, self._carry, self._now - SINCE_US, self._now)
+        return Wrongness(self._tx, self._context, self._carry, self._now - SINCE_US, self._now)
 
     def _with_exports(self, one: ConsumerStatus) -> ConsumerStatus:
         """With the intervals that were corrected, or withdrawn, after they had been exported."""
@@ -194,7 +194,7 @@ class Evaluation:
         interval = one.due_interval if key == WHOLE else key
         if interval is None:
             return False
-        held = Blockage(self._scene, self._now).of(self._terms[one.name], interval)
+        held = Blockage(self._context, self._now).of(self._terms[one.name], interval)
         return any(each.block is Block.WITHDRAWN for each in held)
 
     @cached_property
@@ -220,11 +220,11 @@ class Evaluation:
             wronged = self.wronged.get(one.name)
             number = None if wronged is None else wronged.incident
             return None if number is None else incidents.get(self._tx, number)
-        return holding(self._tx, self._scene, self._terms[one.name], one.obligations, self._now)
+        return holding(self._tx, self._context, self._terms[one.name], one.obligations, self._now)
 
     @cached_property
     def _terms(self) -> dict[str, Terms]:
-        return {terms.consumer: terms for terms in self._scene.declared.consumers}
+        return {terms.consumer: terms for terms in self._context.declared.consumers}
 
     # How it was served over the window
 
@@ -257,7 +257,7 @@ class Evaluation:
     def scores_of(self, node: str, consumers: Collection[str]) -> list[Score]:
         """How a node had what each of these consumers needs of it, of those that it reaches."""
         below = set(self._reach.consumers(node)) & set(consumers)
-        declared = self._scene.declared.nodes[node]
+        declared = self._context.declared.nodes[node]
         wanted = [terms for name, terms in self._terms.items() if name in below]
         return [self._score(self._gathering.of_node(declared, terms, self._obligations(terms.consumer))) for terms in wanted]
 
@@ -298,11 +298,11 @@ class Evaluation:
 
     @cached_property
     def _reach(self) -> Reach:
-        return Reach(self._scene.declared)
+        return Reach(self._context.declared)
 
     @cached_property
     def _gathering(self) -> Gathering:
-        return Gathering(self._tx, self._scene, self._wrongness, self._speaks, self._from, self._now)
+        return Gathering(self._tx, self._context, self._wrongness, self._speaks, self._from, self._now)
 
 
 def _few(keys: Sequence[str]) -> str:

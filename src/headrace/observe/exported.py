@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from headrace.observe.obligations import Scene
+from headrace.observe.declared_promises import WHOLE, Terms
+from headrace.observe.obligations import EvaluationContext
+from headrace.observe.state_facts import Standing
 from headrace.observe.states import Exported
-from headrace.observe.watched import WHOLE, Terms
-from headrace.observe.world import Standing
 
 
-def exported(terms: Terms, scene: Scene, due: str | None) -> Exported | None:
+def exported(terms: Terms, context: EvaluationContext, due: str | None) -> Exported | None:
     """Of the newest interval that is due (`due`) or was exported; None where nothing is exported."""
-    node = scene.declared.exports.get(terms.consumer)
+    node = context.declared.exports.get(terms.consumer)
     if node is None:
         return None
-    newest = scene.world.newest(node.name)
+    newest = context.facts.newest(node.name)
     interval = newest.partition if newest is not None else None
     if node.partition.whole:
         interval = WHOLE
@@ -21,7 +21,7 @@ def exported(terms: Terms, scene: Scene, due: str | None) -> Exported | None:
         interval = due
     if interval is None:
         return Exported("missing", None, None, node.exported_to)
-    standing = scene.world.standing(node.name, interval)
+    standing = context.facts.standing(node.name, interval)
     same = newest is not None and newest.partition == interval
     return Exported(_state(standing), interval, newest.at_us if newest is not None and same else None, node.target(interval))
 

@@ -1,4 +1,4 @@
-"""The world as the store has it, within one transaction: one snapshot, so that all that is said agrees."""
+"""The facts as the store has them, within one transaction: one snapshot, so that all that is said agrees."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import msgspec
 
 from headrace.model.clauses import LAKE_CLOSED
 from headrace.observe.damaged import damaged_files, partitions_in
+from headrace.observe.declared_promises import WHOLE
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.watched import WHOLE
-from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unreadable, Unusual
+from headrace.observe.state_facts import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unreadable, Unusual
 from headrace.store.database import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import (
@@ -40,8 +40,8 @@ _OF_OBSERVATIONS = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, Cause
 OBLIGATIONS_NEWEST = 100
 
 
-class StoreWorld:
-    """Answers `observe.world.World` from a transaction; each answer is one look-up by an index."""
+class StoredFacts:
+    """Answers `observe.facts.StateFacts` from a transaction; each answer is one look-up by an index."""
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx

@@ -13,9 +13,9 @@ import msgspec
 from headrace.model import Grain
 from headrace.model.intervals import bounds_us, key_at_us, previous_key, start_us
 from headrace.model.required import SEPARATOR
-from headrace.observe.obligations import Scene, paced_inputs
-from headrace.observe.watched import WHOLE, Node, began
-from headrace.observe.world import Standing
+from headrace.observe.declared_promises import WHOLE, Node, began
+from headrace.observe.obligations import EvaluationContext, paced_inputs
+from headrace.observe.state_facts import Standing
 
 HOURS_OF_A_DAY = 24
 GROWING_INTERVALS = 31
@@ -55,102 +55,102 @@ class Stood(msgspec.Struct, frozen=True):
     counts: AssetCounts
 
 
-def stood(scene: Scene, now_us: int) -> Stood:
+def stood(context: EvaluationContext, now_us: int) -> Stood:
     """How they stand, each judged anew; `kept.Kept` says the same of what changed."""
-    states = freshnesses(scene, now_us)
-    assets = [node for node in scene.declared.nodes.values() if not node.is_source]
-    found = Counter(states[name] for name in (*(node.name for node in assets), *scene.declared.views))
-    return Stood(states, counted(scene, found, sum(unchecked(node, scene) for node in assets)))
+    states = freshnesses(context, now_us)
+    assets = [node for node in context.declared.nodes.values() if not node.is_source]
+    found = Counter(states[name] for name in (*(node.name for node in assets), *context.declared.views))
+    return Stood(states, counted(context, found, sum(unchecked(node, context) for node in assets)))
 
 
-def counted(scene: Scene, states: Mapping[Freshness, int], newest_unchecked: int) -> AssetCounts:
+def counted(context: EvaluationContext, states: Mapping[Freshness, int], newest_unchecked: int) -> AssetCounts:
     """The counts of all assets, of how many are in each state; sources aren't counted."""
-    nodes = scene.declared.nodes
+    nodes = context.declared.nodes
     return AssetCounts(
         fresh=states.get(Freshness.FRESH, 0),
         behind=states.get(Freshness.BEHIND, 0),
         stale=states.get(Freshness.STALE, 0),
         never=states.get(Freshness.NEVER, 0),
-        quarantined=sum(name in nodes and not nodes[name].is_source for name in scene.world.quarantined_nodes()),
+        quarantined=sum(name in nodes and not nodes[name].is_source for name in context.facts.quarantined_nodes()),
         unchecked=newest_unchecked,
     )
 
 
-def unchecked(node: Node, scene: Scene) -> bool:
+def unchecked(node: Node, context: EvaluationContext) -> bool:
     """Whether nobody checked the newest that readers see of a node."""
-    newest = scene.world.newest(node.name)
+    newest = context.facts.newest(node.name)
     return newest is not None and newest.verdict == "unchecked"
 
 
-def freshnesses(scene: Scene, now_us: int) -> dict[str, Freshness]:
+def freshnesses(context: EvaluationContext, now_us: int) -> dict[str, Freshness]:
     """The freshness of every source and asset; a view's is the worst of what it reads, and one that reads nothing is fresh."""
     found: dict[str, Freshness] = {}
-    stale = scene.world.stale_nodes()
-    for node in scene.declared.nodes.values():
-        found[node.name] = freshness(node, scene, found, stale, now_us)
-    for view in scene.declared.views:
-        found[view] = of_view(view, scene, found)
+    stale = context.facts.stale_nodes()
+    for node in context.declared.nodes.values():
+        found[node.name] = freshness(node, context, found, stale, now_us)
+    for view in context.declared.views:
+        found[view] = of_view(view, context, found)
     return found
 
 
-def freshness(node: Node, scene: Scene, found: Mapping[str, Freshness], stale: Collection[str], now_us: int) -> Freshness:
+def freshness(node: Node, context: EvaluationContext, found: Mapping[str, Freshness], stale: Collection[str], now_us: int) -> Freshness:
     """One node's, where that of what it reads is `found`; `stale` are the nodes of which a published partition is."""
-    if scene.world.newest(node.name) is None:
+    if context.facts.newest(node.name) is None:
         return Freshness.NEVER
-    if _behind(node, scene, found, now_us):
+    if _behind(node, context, found, now_us):
         return Freshness.BEHIND
     return Freshness.STALE if node.name in stale else Freshness.FRESH
 
 
-def of_view(view: str, scene: Scene, found: Mapping[str, Freshness]) -> Freshness:
+def of_view(view: str, context: EvaluationContext, found: Mapping[str, Freshness]) -> Freshness:
     """A view's, where that of what it reads is `found`."""
-    return max((found[name] for name in scene.declared.views[view]), key=_WORST_LAST.index, default=Freshness.FRESH)
+    return max((found[name] for name in context.declared.views[view]), key=_WORST_LAST.index, default=Freshness.FRESH)
 
 
-def _behind(node: Node, scene: Scene, found: Mapping[str, Freshness], now_us: int) -> bool:
+def _behind(node: Node, context: EvaluationContext, found: Mapping[str, Freshness], now_us: int) -> bool:
     if node.partition.grain is None:
-        at_rest = all(_at_rest(scene.world.standing(node.name, key), listed=key != WHOLE) for key in _unpaced_keys(node, scene))
-        return not at_rest or any(found[source.name] in (Freshness.BEHIND, Freshness.NEVER) for source in paced_inputs(node, scene))
+        at_rest = all(_at_rest(context.facts.standing(node.name, key), listed=key != WHOLE) for key in _unpaced_keys(node, context))
+        return not at_rest or any(found[source.name] in (Freshness.BEHIND, Freshness.NEVER) for source in paced_inputs(node, context))
     if node.partition.key is not None and node.partition.values is None:
-        return _incomplete(node, scene, now_us)
-    return missing(node, scene, now_us) > 0
+        return _incomplete(node, context, now_us)
+    return missing(node, context, now_us) > 0
 
 
-def _unpaced_keys(node: Node, scene: Scene) -> list[str]:
+def _unpaced_keys(node: Node, context: EvaluationContext) -> list[str]:
     """The partitions of a node that isn't cut by time, as far as they are known."""
     if node.partition.whole:
         return [WHOLE]
     if node.partition.key is None:
         return []
-    return list(node.partition.values or scene.world.keys(node.name, ""))
+    return list(node.partition.values or context.facts.keys(node.name, ""))
 
 
 def _at_rest(standing: Standing | None, *, listed: bool) -> bool:
     return not listed if standing is None else standing.state == "published" or standing.stale
 
 
-def _incomplete(node: Node, scene: Scene, now_us: int) -> bool:
+def _incomplete(node: Node, context: EvaluationContext, now_us: int) -> bool:
     """Of keys that grow with the data: whether one that was heard of for one of the newest intervals isn't published, or none was."""
-    grain, start = node.partition.grain, scene.rhythms[node.name].start_us
+    grain, start = node.partition.grain, context.rhythms[node.name].start_us
     assert grain is not None
     moment = key_at_us(now_us, grain, node.timezone)
     for _ in range(GROWING_INTERVALS):
         moment = previous_key(moment, grain, node.timezone)
         if start is None or start_us(moment, grain, node.timezone) < start:
             return False
-        heard = [scene.world.standing(node.name, f"{moment}{SEPARATOR}{key}") for key in scene.world.keys(node.name, moment)]
+        heard = [context.facts.standing(node.name, f"{moment}{SEPARATOR}{key}") for key in context.facts.keys(node.name, moment)]
         off = node.no_data.covers(moment, grain, node.timezone)
         if (not heard and not off) or not all(one is not None and one.published for one in heard):
             return True
     return False
 
 
-def missing(node: Node, scene: Scene, now_us: int) -> int:
+def missing(node: Node, context: EvaluationContext, now_us: int) -> int:
     """How many expected partitions of a node cut by time aren't published: from its start to the last that has ended."""
     grain = node.partition.grain
     assert grain is not None
-    start = scene.rhythms[node.name].start_us
-    newest = scene.world.newest(node.name)
+    start = context.rhythms[node.name].start_us
+    newest = context.facts.newest(node.name)
     if start is None and newest is not None:
         start = began(newest.oldest, grain, node.timezone)
     if start is None:
@@ -161,7 +161,7 @@ def missing(node: Node, scene: Scene, now_us: int) -> int:
     due = ended - _free(node, grain, first, last)
     listed = len(node.partition.values or ("",))
     beyond = f"{last}{_BEYOND}" if node.partition.key is not None else last
-    return max(0, due * listed - scene.world.published_between(node.name, first, beyond))
+    return max(0, due * listed - context.facts.published_between(node.name, first, beyond))
 
 
 @lru_cache(maxsize=256)

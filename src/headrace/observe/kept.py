@@ -15,11 +15,11 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 
 from headrace.model.intervals import key_at_us
-from headrace.observe.facts import StoreWorld
+from headrace.observe.declared_promises import DeclaredPromises, Rhythm, Rhythms
+from headrace.observe.facts import StoredFacts
 from headrace.observe.freshness import Freshness, Stood, counted, freshness, of_view, unchecked
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import Rhythm, Rhythms, Watched
-from headrace.observe.world import Newest
+from headrace.observe.obligations import EvaluationContext
+from headrace.observe.state_facts import Newest
 from headrace.store.database import Transaction
 from headrace.store.queries import extents
 from headrace.store.queries.extents import Seen
@@ -28,8 +28,8 @@ KEPT_MAX = 4
 """So many moments are kept: readers beside each other see snapshots of several."""
 
 
-class KeptWorld(StoreWorld):
-    """The world of a transaction, where what readers see of nodes is known."""
+class CachedFacts(StoredFacts):
+    """The facts of a transaction, where what readers see of nodes is known."""
 
     def __init__(self, tx: Transaction, seen: Mapping[str, Seen]) -> None:
         super().__init__(tx)
@@ -66,17 +66,17 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """One snapshot: its world, the scene in it, and how all nodes stand."""
+    """One snapshot: its facts, the context in it, and how all nodes stand."""
 
-    world: KeptWorld
-    scene: Scene
+    facts: CachedFacts
+    context: EvaluationContext
     nodes: Stood
 
 
 class Kept:
     """Of one applied version; used by several threads."""
 
-    def __init__(self, declared: Watched) -> None:
+    def __init__(self, declared: DeclaredPromises) -> None:
         self._declared = declared
         self._rhythms = Rhythms({**declared.nodes, **declared.exports})
         self._places = {name: place for place, name in enumerate((*declared.nodes, *declared.views))}
@@ -93,35 +93,35 @@ class Kept:
             before = max((one for one in self._moments if one.revision <= revision), key=lambda one: one.revision, default=None)
             changed = [] if before is None else extents.changed_nodes(tx, before.revision)
             seen = extents.all_of(tx) if before is None else _brought(tx, before.seen, changed)
-            world = KeptWorld(tx, seen)
-            scene = Scene(self._declared, world, self._rhythms)
+            facts = CachedFacts(tx, seen)
+            context = EvaluationContext(self._declared, facts, self._rhythms)
             begun = tuple(key_at_us(now_us, grain, timezone) for grain, timezone in self._cuts)
-            anew = before is None or before.rhythms is not scene.rhythms or before.begun != begun
+            anew = before is None or before.rhythms is not context.rhythms or before.begun != begun
             if before is not None and not anew and before.revision == revision:
                 moment = before
             else:
                 asked = self._names if anew else changed
-                moment = self._judged(scene, now_us, asked, before, Moment(revision, scene.rhythms, begun, seen, {}, {}, frozenset()))
+                moment = self._judged(context, now_us, asked, before, Moment(revision, context.rhythms, begun, seen, {}, {}, frozenset()))
                 self._moments.append(moment)
-        counts = counted(scene, moment.tally, len(moment.newest_unchecked))
-        return Standing(world, scene, Stood(moment.states, counts))
+        counts = counted(context, moment.tally, len(moment.newest_unchecked))
+        return Standing(facts, context, Stood(moment.states, counts))
 
-    def _judged(self, scene: Scene, now_us: int, asked: Iterable[str], before: Moment | None, now: Moment) -> Moment:
+    def _judged(self, context: EvaluationContext, now_us: int, asked: Iterable[str], before: Moment | None, now: Moment) -> Moment:
         states, tally = (dict(before.states), Counter(before.tally)) if before is not None else ({}, Counter[Freshness]())
         odd = set(before.newest_unchecked) if before is not None else set[str]()
-        stale = scene.world.stale_nodes()
+        stale = context.facts.stale_nodes()
         waiting = sorted({self._places[name] for name in asked if name in self._places})
         known = set(waiting)
         while waiting:
             name = self._names[heapq.heappop(waiting)]
-            found, old = self._state(name, scene, states, stale, now_us), states.get(name)
+            found, old = self._state(name, context, states, stale, now_us), states.get(name)
             states[name] = found
             node = self._declared.nodes.get(name)
             if node is None or not node.is_source:
                 tally.update({found: 1})
                 tally.subtract({old: 1} if old is not None else {})
             if node is not None and not node.is_source:
-                (odd.add if unchecked(node, scene) else odd.discard)(name)
+                (odd.add if unchecked(node, context) else odd.discard)(name)
             if found is not old:
                 for place in self._below.get(name, ()):
                     if place not in known:
@@ -129,12 +129,14 @@ class Kept:
                         heapq.heappush(waiting, place)
         return msgspec.structs.replace(now, states=states, tally=tally, newest_unchecked=frozenset(odd))
 
-    def _state(self, name: str, scene: Scene, states: Mapping[str, Freshness], stale: Collection[str], now_us: int) -> Freshness:
+    def _state(
+        self, name: str, context: EvaluationContext, states: Mapping[str, Freshness], stale: Collection[str], now_us: int
+    ) -> Freshness:
         node = self._declared.nodes.get(name)
-        return of_view(name, scene, states) if node is None else freshness(node, scene, states, stale, now_us)
+        return of_view(name, context, states) if node is None else freshness(node, context, states, stale, now_us)
 
 
-def _below(declared: Watched) -> dict[str, list[int]]:
+def _below(declared: DeclaredPromises) -> dict[str, list[int]]:
     """Node → the places of what stands by how it stands: views of it, and what isn't cut by time and reads it."""
     places = {name: place for place, name in enumerate((*declared.nodes, *declared.views))}
     found: dict[str, list[int]] = {}

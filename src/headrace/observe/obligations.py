@@ -19,8 +19,8 @@ from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.intervals import bounds_us, key_at_us, next_key, previous_key, start_us
 from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Duration, Offset
-from headrace.observe.watched import WHOLE, Node, Rhythm, Rhythms, Terms, Watched, began
-from headrace.observe.world import Kept, Seen, World
+from headrace.observe.declared_promises import WHOLE, DeclaredPromises, Node, Rhythm, Rhythms, Terms, began
+from headrace.observe.state_facts import Kept, Seen, StateFacts
 
 INTERVALS_MAX = 10_000
 """So many of a consumer's newest intervals are judged; a promise over older data begins there."""
@@ -68,14 +68,14 @@ class Obligation(msgspec.Struct, frozen=True):
         return self.settled_at_us is None or self.settled_at_us >= at_us
 
 
-class Scene:
+class EvaluationContext:
     """What is judged, the facts, and the rhythms that follow from both. `paces` are those of the same declaration, where they were
     found before."""
 
-    def __init__(self, declared: Watched, world: World, paces: Rhythms | None = None) -> None:
+    def __init__(self, declared: DeclaredPromises, facts: StateFacts, paces: Rhythms | None = None) -> None:
         self.declared = declared
-        self.world = world
-        oldest = {node.name: world.oldest_delivery(node.name) for node in declared.nodes.values() if node.is_source}
+        self.facts = facts
+        oldest = {node.name: facts.oldest_delivery(node.name) for node in declared.nodes.values() if node.is_source}
         known = Rhythms({**declared.nodes, **declared.exports}) if paces is None else paces
         self.rhythms: dict[str, Rhythm] = known.of(oldest)
 
@@ -110,50 +110,50 @@ def due_us(terms: Terms, interval: str) -> int:
     return Offset.parse(terms.due or "+0s").after_us(ended, terms.timezone, terms.no_data.holds)
 
 
-def obligations(terms: Terms, scene: Scene, now_us: int) -> list[Obligation]:
+def obligations(terms: Terms, context: EvaluationContext, now_us: int) -> list[Obligation]:
     """A consumer's obligations, oldest first: those written down, those that became due since, and those of intervals
     that have begun but aren't due yet. Of the ones written down only the unmet are judged again."""
-    return obligations_of(scene.world.kept(terms.consumer), terms, scene, now_us)
+    return obligations_of(context.facts.kept(terms.consumer), terms, context, now_us)
 
 
-def obligations_of(written: Sequence[Kept], terms: Terms, scene: Scene, now_us: int) -> list[Obligation]:
+def obligations_of(written: Sequence[Kept], terms: Terms, context: EvaluationContext, now_us: int) -> list[Obligation]:
     """The same where those that are written down are known."""
     found = []
     newest: tuple[int, str] | None = None
-    begins = begins_us(terms, scene, now_us)
+    begins = begins_us(terms, context, now_us)
     for kept in written:
         start = began(kept.interval, terms.per, terms.timezone)
         if start is None:
             continue  # written under a promise per another grain
-        known = kept.met_at_us is not None and not taken_back(terms, kept.interval, scene)
-        met = kept.met_at_us if known else met_at(terms, kept.interval, scene)
+        known = kept.met_at_us is not None and not taken_back(terms, kept.interval, context)
+        met = kept.met_at_us if known else met_at(terms, kept.interval, context)
         found.append(Obligation(kept.interval, kept.due_at_us, met, kept.waived_at_us))
         newest = max(newest or (start, kept.interval), (start, kept.interval))
     after = newest[1] if newest is not None else None
-    found.extend(promised_from(begins, terms, scene, after, now_us))
+    found.extend(promised_from(begins, terms, context, after, now_us))
     return found
 
 
-def begins_us(terms: Terms, scene: Scene, now_us: int) -> int:
+def begins_us(terms: Terms, context: EvaluationContext, now_us: int) -> int:
     """From when on what is due was promised by the promise in force; from now on, where nothing is in force yet."""
-    begins = scene.world.promised_at(terms.consumer)
+    begins = context.facts.promised_at(terms.consumer)
     return now_us if begins is None else begins
 
 
-def promised_from(begins_us: int, terms: Terms, scene: Scene, after: str | None, now_us: int) -> Iterator[Obligation]:
+def promised_from(begins_us: int, terms: Terms, context: EvaluationContext, after: str | None, now_us: int) -> Iterator[Obligation]:
     """The obligations of a promise that begins at a time, oldest first, as far as their intervals have begun; of
     those only what comes after the interval `after`, where one is given."""
-    for interval in _intervals(begins_us, terms, scene, after, now_us):
+    for interval in _intervals(begins_us, terms, context, after, now_us):
         due = due_us(terms, interval)
         if due >= begins_us and not _no_data(terms, interval):
-            yield Obligation(interval, due, met_at(terms, interval, scene))
+            yield Obligation(interval, due, met_at(terms, interval, context))
 
 
-def intervals_before(found: Sequence[Obligation], terms: Terms, scene: Scene, now_us: int) -> Iterator[str]:
+def intervals_before(found: Sequence[Obligation], terms: Terms, context: EvaluationContext, now_us: int) -> Iterator[str]:
     """The intervals before the first of some obligations, newest first, back to where all reads have started: they
     were never promised, but can be read."""
     first = found[0].interval if found else key_at_us(now_us, terms.per, terms.timezone)
-    starts = [scene.rhythms[node.name].start_us for node in scene.known_reads(terms) if scene.rhythms[node.name].has]
+    starts = [context.rhythms[node.name].start_us for node in context.known_reads(terms) if context.rhythms[node.name].has]
     known = [start for start in starts if start is not None]
     if not known or len(known) < len(starts):
         return
@@ -163,89 +163,89 @@ def intervals_before(found: Sequence[Obligation], terms: Terms, scene: Scene, no
         key = previous_key(key, terms.per, terms.timezone)
 
 
-def taken_back(terms: Terms, interval: str, scene: Scene) -> bool:
+def taken_back(terms: Terms, interval: str, context: EvaluationContext) -> bool:
     """Whether something that an interval reads was withdrawn since: what was met isn't any more."""
-    gone = scene.world.withdrawn()
+    gone = context.facts.withdrawn()
     if not gone:
         return False
-    return any((node.name, key) in gone for node in scene.awaited(terms) for key in needed(node, terms, interval, scene) or (WHOLE,))
+    return any((node.name, key) in gone for node in context.awaited(terms) for key in needed(node, terms, interval, context) or (WHOLE,))
 
 
-def met_at(terms: Terms, interval: str, scene: Scene) -> int | None:
+def met_at(terms: Terms, interval: str, context: EvaluationContext) -> int | None:
     """When the last of an interval's reads could be read, and had been exported where that was promised; None while one can't."""
-    reads = scene.known_reads(terms)
+    reads = context.known_reads(terms)
     if not reads or len(reads) < len(terms.reads):
         return None
-    seen = [covered(node, terms, interval, scene) for node in scene.awaited(terms)]
+    seen = [covered(node, terms, interval, context) for node in context.awaited(terms)]
     return None if None in seen else max(one.at_us for one in seen if one is not None)
 
 
-def covered(node: Node, terms: Terms, interval: str, scene: Scene) -> Seen | None:
+def covered(node: Node, terms: Terms, interval: str, context: EvaluationContext) -> Seen | None:
     """The publication with which a node first held all that an interval requires of it; None if there is none yet."""
-    rhythm = scene.rhythms[node.name]
-    keys = needed(node, terms, interval, scene)
+    rhythm = context.rhythms[node.name]
+    keys = needed(node, terms, interval, context)
     if keys is not None:
-        seen = [scene.world.first(node.name, key) for key in keys]
+        seen = [context.facts.first(node.name, key) for key in keys]
         return None if None in seen else max((one for one in seen if one is not None), default=_BEFORE_ALL)
     if not rhythm.has or not node.partition.whole:
-        newest = scene.world.newest(node.name)
-        return None if newest is None else scene.world.first(node.name, newest.oldest)
-    return _covered_whole(node, terms, interval, scene)
+        newest = context.facts.newest(node.name)
+        return None if newest is None else context.facts.first(node.name, newest.oldest)
+    return _covered_whole(node, terms, interval, context)
 
 
-def _covered_whole(node: Node, terms: Terms, interval: str, scene: Scene) -> Seen | None:
+def _covered_whole(node: Node, terms: Terms, interval: str, context: EvaluationContext) -> Seen | None:
     latest = _BEFORE_ALL
-    for source in paced_inputs(node, scene):
-        seen = covered(source, terms, interval, scene)
+    for source in paced_inputs(node, context):
+        seen = covered(source, terms, interval, context)
         if seen is None:
             return None
         latest = Seen(max(latest.at_us, seen.at_us), max(latest.snapshot, seen.snapshot))
-    return scene.world.first_reading(node.name, latest.snapshot, latest.at_us)
+    return context.facts.first_reading(node.name, latest.snapshot, latest.at_us)
 
 
-def paced_inputs(node: Node, scene: Scene) -> list[Node]:
+def paced_inputs(node: Node, context: EvaluationContext) -> list[Node]:
     """The inputs of a whole asset that come interval by interval."""
     return [
-        scene.declared.nodes[spec.node]
+        context.declared.nodes[spec.node]
         for spec in node.inputs
-        if spec.mode is not InputMode.ALL and not spec.optional and spec.node in scene.rhythms and scene.rhythms[spec.node].has
+        if spec.mode is not InputMode.ALL and not spec.optional and spec.node in context.rhythms and context.rhythms[spec.node].has
     ]
 
 
-def needed(node: Node, terms: Terms, interval: str, scene: Scene) -> list[str] | None:
+def needed(node: Node, terms: Terms, interval: str, context: EvaluationContext) -> list[str] | None:
     """The partitions of a node that an interval of a consumer requires, without those that count as present and empty;
     None where it isn't cut by time. Of keys that grow, those that were heard of; an interval of which none was is named alone."""
     output = PartitionSpec(grain=terms.per)
-    seen = partial(scene.world.keys, node.name)
+    seen = partial(context.facts.keys, node.name)
     keys = required(output, terms.timezone, interval, node.partition, node.timezone, _plain(node.name), seen).keys
     if keys is None:
         return None
-    return [key for key in keys if not counts_as_empty(node, key, scene)]
+    return [key for key in keys if not counts_as_empty(node, key, context)]
 
 
-def counts_as_empty(node: Node, key: str, scene: Scene) -> bool:
+def counts_as_empty(node: Node, key: str, context: EvaluationContext) -> bool:
     """Whether a partition lies before a node's start, or was never due and didn't come; keys without time never do."""
-    grain, start = node.partition.grain, scene.rhythms[node.name].start_us
+    grain, start = node.partition.grain, context.rhythms[node.name].start_us
     if grain is None:
         return False
     moment = key.partition(SEPARATOR)[0]
     if start is not None and start_us(moment, grain, node.timezone) < start:
         return True
-    return node.no_data.covers(moment, grain, node.timezone) and scene.world.first(node.name, key) is None
+    return node.no_data.covers(moment, grain, node.timezone) and context.facts.first(node.name, key) is None
 
 
 def _plain(name: str) -> InputSpec:
     return InputSpec(node=name, place=Place(file=""))
 
 
-def _intervals(begins_us: int, terms: Terms, scene: Scene, after: str | None, now_us: int) -> Iterator[str]:
+def _intervals(begins_us: int, terms: Terms, context: EvaluationContext, after: str | None, now_us: int) -> Iterator[str]:
     """The intervals that have begun, from the first that can be due once the promise begins, or from the one after
     `after` where that is later."""
     earliest = _due_since(begins_us, terms)
     if after is not None:
         first = next_key(after, terms.per, terms.timezone)
     else:
-        expected = _first_interval(terms, scene, now_us)
+        expected = _first_interval(terms, context, now_us)
         if expected is None:
             return
         first = expected
@@ -266,13 +266,13 @@ def _due_since(begins_us: int, terms: Terms) -> str:
     return key
 
 
-def _first_interval(terms: Terms, scene: Scene, now_us: int) -> str | None:
+def _first_interval(terms: Terms, context: EvaluationContext, now_us: int) -> str | None:
     """The interval in which all reads have started. Where none has a rhythm, the one in which the promise began
     (under `max_age` there are no intervals then: the age is that of the publication)."""
-    paced = [scene.rhythms[node.name] for node in scene.known_reads(terms) if scene.rhythms[node.name].has]
+    paced = [context.rhythms[node.name] for node in context.known_reads(terms) if context.rhythms[node.name].has]
     if not paced and terms.max_age is not None:
         return None
-    starts = [rhythm.start_us for rhythm in paced] or [begins_us(terms, scene, now_us)]
+    starts = [rhythm.start_us for rhythm in paced] or [begins_us(terms, context, now_us)]
     known = [start for start in starts if start is not None]
     if len(known) < len(starts):
         return None

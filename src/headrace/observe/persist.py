@@ -12,21 +12,21 @@ from collections.abc import Mapping
 import msgspec
 
 from headrace.model.times import local_instant_us
-from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Obligation, Scene, due_us, obligations_of, promised_from
-from headrace.observe.watched import Terms, Watched
-from headrace.observe.world import Kept
+from headrace.observe.declared_promises import DeclaredPromises, Terms
+from headrace.observe.facts import StoredFacts
+from headrace.observe.obligations import EvaluationContext, Obligation, due_us, obligations_of, promised_from
+from headrace.observe.state_facts import Kept
 from headrace.store.database import Transaction
 from headrace.store.queries import obligations, promises
 
 
-def promise(tx: Transaction, old: Watched | None, new: Watched, now_us: int) -> None:
+def promise(tx: Transaction, old: DeclaredPromises | None, new: DeclaredPromises, now_us: int) -> None:
     """Put the promises of `new` in force, in the transaction that applies it. What became due before stays under the
     promises of `old`, which is what was applied until now (None: nothing)."""
     if old is not None:
-        scene = Scene(old, StoreWorld(tx))
-        settle(tx, scene, now_us)
-        _keep_deadlines(tx, scene, new, now_us)
+        context = EvaluationContext(old, StoredFacts(tx))
+        settle(tx, context, now_us)
+        _keep_deadlines(tx, context, new, now_us)
     consumers = {terms.consumer for terms in new.consumers}
     for (consumer,) in tx.execute("select distinct consumer from promise where until_at is null").fetchall():
         if consumer not in consumers:
@@ -36,42 +36,42 @@ def promise(tx: Transaction, old: Watched | None, new: Watched, now_us: int) -> 
     _promise_since(tx, new, now_us)
 
 
-def _keep_deadlines(tx: Transaction, scene: Scene, new: Watched, now_us: int) -> None:
+def _keep_deadlines(tx: Transaction, context: EvaluationContext, new: DeclaredPromises, now_us: int) -> None:
     """Write down the intervals that aren't due yet, but would have been by a changed promise: they keep the deadline
     that they had. Nobody can meet a deadline that had passed when it was set."""
     after = {terms.consumer: terms for terms in new.consumers}
-    for was in scene.declared.consumers:
+    for was in context.declared.consumers:
         now = after.get(was.consumer)
         if now is None or (now.per, now.timezone) != (was.per, was.timezone):
             continue
-        kept = scene.world.kept(was.consumer)
-        open_ones = [one for one in obligations_of(kept, was, scene, now_us) if one.due_at_us > now_us]
+        kept = context.facts.kept(was.consumer)
+        open_ones = [one for one in obligations_of(kept, was, context, now_us) if one.due_at_us > now_us]
         earlier = [one for one in open_ones if due_us(now, one.interval) < now_us]
         if earlier:
             _write(tx, was, _put_in_force(tx, was, now_us), earlier, {one.interval: one for one in kept})
 
 
-def _promise_since(tx: Transaction, new: Watched, now_us: int) -> None:
+def _promise_since(tx: Transaction, new: DeclaredPromises, now_us: int) -> None:
     """Write down what a `since:` in the past adds to what was promised before."""
-    scene = Scene(new, StoreWorld(tx))
+    context = EvaluationContext(new, StoredFacts(tx))
     for terms in new.consumers:
         current = promises.in_force(tx, terms.consumer)
         if current is None or current.from_at != now_us or current.begins_at >= now_us:
             continue
         found = [
             one
-            for one in promised_from(current.begins_at, terms, scene, None, now_us)
+            for one in promised_from(current.begins_at, terms, context, None, now_us)
             if one.due_at_us <= now_us and obligations.get(tx, terms.consumer, one.interval) is None
         ]
         _write(tx, terms, current.id, found, {})
 
 
-def settle(tx: Transaction, scene: Scene, now_us: int) -> int:
+def settle(tx: Transaction, context: EvaluationContext, now_us: int) -> int:
     """Write the obligations that became due, and when those that were open were met; how many rows were touched."""
     touched = 0
-    for terms in scene.declared.consumers:
-        kept = scene.world.kept(terms.consumer)
-        due = [one for one in obligations_of(kept, terms, scene, now_us) if one.due_at_us <= now_us]
+    for terms in context.declared.consumers:
+        kept = context.facts.kept(terms.consumer)
+        due = [one for one in obligations_of(kept, terms, context, now_us) if one.due_at_us <= now_us]
         promise_id = _put_in_force(tx, terms, now_us)
         touched += _write(tx, terms, promise_id, due, {one.interval: one for one in kept})
     return touched

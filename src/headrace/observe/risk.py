@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from headrace.observe.obligations import Obligation, Scene, counts_as_empty, covered, needed, paced_inputs
-from headrace.observe.watched import Node, Terms, Watched
+from headrace.observe.declared_promises import DeclaredPromises, Node, Terms
+from headrace.observe.obligations import EvaluationContext, Obligation, counts_as_empty, covered, needed, paced_inputs
 from headrace.observe.wording import ago, moment
 from headrace.schedule.deadlines import network_of
 from headrace.schedule.forecast import THERE, Forecast, Outlook, Stand, Step
@@ -36,17 +36,17 @@ class Risk(NamedTuple):
 class Outlooks:
     """Forecasts for one instant."""
 
-    def __init__(self, scene: Scene, now_us: int) -> None:
-        self._scene, self._now = scene, now_us
-        self._seconds = _Seconds(scene)
-        self._paused = {name: pause.until_us for name, pause in scene.world.pauses().items() if pause.holds(now_us)}
+    def __init__(self, context: EvaluationContext, now_us: int) -> None:
+        self._context, self._now = context, now_us
+        self._seconds = _Seconds(context)
+        self._paused = {name: pause.until_us for name, pause in context.facts.pauses().items() if pause.holds(now_us)}
         self._built: Network | None = None
 
     @property
     def _network(self) -> Network:
         """Made when it is first needed: mostly nothing is at stake."""
         if self._built is None:
-            self._built = network_of(_graph(self._scene.declared))
+            self._built = network_of(_graph(self._context.declared))
         return self._built
 
     def risk(self, terms: Terms, one: Obligation) -> Risk | None:
@@ -56,7 +56,7 @@ class Outlooks:
         if not outlook.steps or (outlook.at is not None and outlook.at <= one.due_at_us):
             return None
         first = outlook.steps[0] if outlook.at is not None else outlook.steps[-1]
-        due = f", due {moment(one.due_at_us, self._now, self._scene.declared.timezone)}"
+        due = f", due {moment(one.due_at_us, self._now, self._context.declared.timezone)}"
         passed = (
             None if outlook.at is None or first.begins > self._now or self._is_expected(first) else self._now - (outlook.at - one.due_at_us)
         )
@@ -64,17 +64,17 @@ class Outlooks:
 
     def _ends(self, terms: Terms) -> list[Node]:
         """What an interval ends with: its export, which waits for all that is read, else what is read."""
-        export = self._scene.declared.exports.get(terms.consumer)
-        return [export] if export is not None else self._scene.known_reads(terms)
+        export = self._context.declared.exports.get(terms.consumer)
+        return [export] if export is not None else self._context.known_reads(terms)
 
     def _of(self, node: Node, terms: Terms, interval: str, forecast: Forecast) -> Outlook:
         """When a node will hold all that an interval requires of it."""
-        if covered(node, terms, interval, self._scene) is not None:
+        if covered(node, terms, interval, self._context) is not None:
             return THERE
-        keys = needed(node, terms, interval, self._scene)
+        keys = needed(node, terms, interval, self._context)
         if keys is not None:
             return forecast.of_all((node.name, key) for key in keys)
-        before = self._last([self._of(source, terms, interval, forecast) for source in paced_inputs(node, self._scene)])
+        before = self._last([self._of(source, terms, interval, forecast) for source in paced_inputs(node, self._context)])
         if before.at is None:
             return before
         begins = max(before.at, self._now)
@@ -88,34 +88,34 @@ class Outlooks:
 
     def _stand(self, terms: Terms, interval: str, name: str, key: str) -> Stand | None:
         """Where a partition stands, for a forecast of one interval; what counts as empty is there."""
-        node = self._scene.node(name)
-        if counts_as_empty(node, key, self._scene):
+        node = self._context.node(name)
+        if counts_as_empty(node, key, self._context):
             return Stand(PartitionState.PUBLISHED, published=True)
-        found = self._scene.world.standing(name, key)
+        found = self._context.facts.standing(name, key)
         if found is None:
             return None
-        there = found.published and not (node.partition.whole and covered(node, terms, interval, self._scene) is None)
+        there = found.published and not (node.partition.whole and covered(node, terms, interval, self._context) is None)
         began = found.since_us if found.state == "running" else None
         return Stand(PartitionState(found.state), there, began, found.not_before_us, found.reason)
 
     def _is_expected(self, step: Step) -> bool:
         """Whether a step is a delivery that hasn't come."""
-        return self._scene.node(step.node).is_source and self._scene.world.standing(step.node, step.key) is None
+        return self._context.node(step.node).is_source and self._context.facts.standing(step.node, step.key) is None
 
     def _clause(self, step: Step, outlook: Outlook) -> str:
         """How the first step of the chain makes it late."""
-        pause = self._scene.world.pauses().get(step.node)
+        pause = self._context.facts.pauses().get(step.node)
         if pause is not None and step.node in self._paused:
-            return f"is {pause.said(self._now, self._scene.declared.timezone)}{self._then(step, outlook)}"
-        standing = self._scene.world.standing(step.node, step.key)
+            return f"is {pause.said(self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
+        standing = self._context.facts.standing(step.node, step.key)
         if outlook.at is None:
             return step.why
         if self._is_expected(step):
-            return f"is expected by {moment(step.ends, self._now, self._scene.declared.timezone)}{self._then(step, outlook)}"
+            return f"is expected by {moment(step.ends, self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
         if standing is not None and standing.state == "running":
             return f"runs for {ago(self._now - step.begins)}, what is left needs {ago(outlook.at - self._now)}"
         if not step.why.startswith("takes"):
-            return f"{step.why} until {moment(step.ends, self._now, self._scene.declared.timezone)}{self._then(step, outlook)}"
+            return f"{step.why} until {moment(step.ends, self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
         return f"hasn't begun, needs {ago(outlook.at - step.begins)}{self._most(step, outlook)}"
 
     def _then(self, step: Step, outlook: Outlook) -> str:
@@ -133,13 +133,13 @@ class Outlooks:
 class _Seconds(Mapping[str, float]):
     """Node → how long an attempt at it takes, looked up when it is first asked for."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, context: EvaluationContext) -> None:
+        self._context = context
         self._known: dict[str, float | None] = {}
 
     def __getitem__(self, node: str) -> float:
         if node not in self._known:
-            self._known[node] = self._scene.world.seconds(node)
+            self._known[node] = self._context.facts.seconds(node)
         found = self._known[node]
         if found is None:
             raise KeyError(node)
@@ -152,7 +152,7 @@ class _Seconds(Mapping[str, float]):
         return len(self._known)
 
 
-def _graph(declared: Watched) -> Graph:
+def _graph(declared: DeclaredPromises) -> Graph:
     """What is judged as the forecast needs it: nodes in topological order, then exports."""
     nodes = {**declared.nodes, **declared.exports}
     return Graph(tuple(_node(node, nodes) for node in nodes.values()))

@@ -8,59 +8,59 @@ from typing import Generic, TypeVar
 
 from headrace.model.intervals import bounds_us, start_us
 from headrace.model.required import SEPARATOR, required
-from headrace.observe.obligations import Obligation, Scene, needed
-from headrace.observe.watched import Node, Terms
-from headrace.observe.world import Excepted, Unusual
+from headrace.observe.declared_promises import Node, Terms
+from headrace.observe.obligations import EvaluationContext, Obligation, needed
+from headrace.observe.state_facts import Excepted, Unusual
 
 INTERVALS_MAX = 100
 """So many of a consumer's newest intervals are looked at."""
 
 
-def excepted(terms: Terms, obligations: Sequence[Obligation], scene: Scene) -> list[Excepted]:
+def excepted(terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext) -> list[Excepted]:
     """The exceptions that a consumer's newest intervals stand on, each once, the one that lapses first coming first."""
-    every = scene.world.exceptions()
+    every = context.facts.exceptions()
     if not every:
         return []
-    walk = _Walk(scene, every)
+    walk = _Walk(context, every)
     for one in obligations[-INTERVALS_MAX:]:
-        for node in scene.known_reads(terms):
-            keys = needed(node, terms, one.interval, scene)
+        for node in context.known_reads(terms):
+            keys = needed(node, terms, one.interval, context)
             for key in keys if keys is not None else [None]:
                 walk.visit(node, key)
     return sorted(walk.found, key=lambda one: (one.until_us is None, one.until_us or 0, one.node, one.partition))
 
 
-def unusual(terms: Terms, obligations: Sequence[Obligation], scene: Scene) -> Unusual | None:
+def unusual(terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext) -> Unusual | None:
     """What is least like the history of that interval, among all that a consumer's newest was made of, of sources first; None where
     nothing is, or only columns that it doesn't use. What was unusual before it, and is looked back at, was told when it was new. What
     somebody accepted, or is made of that, is told of as an exception."""
-    every = [one for one in scene.world.unusual() if one.users is None or terms.consumer in one.users]
+    every = [one for one in context.facts.unusual() if one.users is None or terms.consumer in one.users]
     if not every or not obligations:
         return None
-    walk, interval = _Walk(scene, every), obligations[-1].interval
-    for node in scene.known_reads(terms):
-        for key in needed(node, terms, interval, scene) or ():
+    walk, interval = _Walk(context, every), obligations[-1].interval
+    for node in context.known_reads(terms):
+        for key in needed(node, terms, interval, context) or ():
             walk.visit(node, key)
     began = start_us(interval, terms.per, terms.timezone)
-    accepted = [one for one in scene.world.exceptions() if _lasts_beyond(scene, one, began)]
+    accepted = [one for one in context.facts.exceptions() if _lasts_beyond(context, one, began)]
     return max(
-        (one for one in walk.found if _lasts_beyond(scene, one, began) and not _is_made_of(scene, one, accepted)),
-        key=lambda one: (scene.node(one.node).is_source, one.strength, one.node, one.partition),
+        (one for one in walk.found if _lasts_beyond(context, one, began) and not _is_made_of(context, one, accepted)),
+        key=lambda one: (context.node(one.node).is_source, one.strength, one.node, one.partition),
         default=None,
     )
 
 
-def _is_made_of(scene: Scene, one: Unusual, accepted: Sequence[Excepted]) -> bool:
+def _is_made_of(context: EvaluationContext, one: Unusual, accepted: Sequence[Excepted]) -> bool:
     """Whether a partition is one of these that were accepted, or was made of one."""
     if not accepted:
         return False
-    walk = _Walk(scene, accepted)
-    walk.visit(scene.node(one.node), one.partition)
+    walk = _Walk(context, accepted)
+    walk.visit(context.node(one.node), one.partition)
     return bool(walk.found)
 
 
-def _lasts_beyond(scene: Scene, one: Excepted | Unusual, at_us: int) -> bool:
-    node = scene.declared.nodes.get(one.node)
+def _lasts_beyond(context: EvaluationContext, one: Excepted | Unusual, at_us: int) -> bool:
+    node = context.declared.nodes.get(one.node)
     grain = None if node is None else node.partition.grain
     return node is None or grain is None or bounds_us(one.partition.partition(SEPARATOR)[0], grain, node.timezone)[1] > at_us
 
@@ -69,9 +69,9 @@ _Placed = TypeVar("_Placed", Excepted, Unusual)
 
 
 class _Walk(Generic[_Placed]):
-    def __init__(self, scene: Scene, every: Sequence[_Placed]) -> None:
+    def __init__(self, context: EvaluationContext, every: Sequence[_Placed]) -> None:
         self.found: set[_Placed] = set()
-        self._scene = scene
+        self._context = context
         self._of: dict[str, list[_Placed]] = {}
         for one in every:
             self._of.setdefault(one.node, []).append(one)
@@ -87,7 +87,7 @@ class _Walk(Generic[_Placed]):
             self.visit(source, one)
 
     def _inputs(self, node: Node, key: str | None) -> Iterator[tuple[Node, str | None]]:
-        nodes = self._scene.declared.nodes
+        nodes = self._context.declared.nodes
         for spec in node.inputs:
             source = nodes.get(spec.node)
             if source is None:
@@ -95,6 +95,6 @@ class _Walk(Generic[_Placed]):
             if key is None:
                 yield source, None
                 continue
-            seen = partial(self._scene.world.keys, source.name)
+            seen = partial(self._context.facts.keys, source.name)
             keys = required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
             yield from ((source, one) for one in (keys if keys is not None else [None]))

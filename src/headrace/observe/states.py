@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.observe.freshness import AssetCounts, Freshness
 from headrace.observe.obligations import Obligation
-from headrace.observe.world import Excepted, Pausing
+from headrace.observe.state_facts import Excepted, Pausing
 
 
 class State(enum.StrEnum):

@@ -16,40 +16,44 @@ from headrace.model.intervals import bounds_us, next_key
 from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
 from headrace.observe.blockage import HOLDS, Block, Blockage, Blocked, in_order, next_command, promised_by, told
+from headrace.observe.declared_promises import WHOLE, DeclaredPromises, Node, Terms
 from headrace.observe.exported import exported
 from headrace.observe.freshness import Freshness, Stood, stood
-from headrace.observe.obligations import Obligation, Scene, covered, met_at, obligations
+from headrace.observe.obligations import EvaluationContext, Obligation, covered, met_at, obligations
 from headrace.observe.observed import known_until, next_pass
 from headrace.observe.periods import late_run, served_since
 from headrace.observe.risk import Outlooks
 from headrace.observe.soundness import excepted, unusual
+from headrace.observe.state_facts import Excepted, StateFacts
 from headrace.observe.states import AtRisk, ConsumerStatus, Read, State, Status, Wronged
 from headrace.observe.through import data_through
-from headrace.observe.watched import WHOLE, Node, Terms, Watched
 from headrace.observe.wording import days, moment
-from headrace.observe.world import Excepted, World
 
 NOTHING_WRONG: Mapping[str, Wronged] = MappingProxyType({})
 
 
-def judge(declared: Watched, world: World, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_WRONG) -> Status:
-    """How everything stands at a time, as far as the facts of `world` say; `wronged` are the consumers that are wrong."""
-    return judged(Scene(declared, world), now_us, wronged)
+def judge(declared: DeclaredPromises, facts: StateFacts, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_WRONG) -> Status:
+    """How everything stands at a time, as far as the facts of `facts` say; `wronged` are the consumers that are wrong."""
+    return judged(EvaluationContext(declared, facts), now_us, wronged)
 
 
 def judged(
-    scene: Scene, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_WRONG, nodes: Stood | None = None, only: str | None = None
+    context: EvaluationContext,
+    now_us: int,
+    wronged: Mapping[str, Wronged] = NOTHING_WRONG,
+    nodes: Stood | None = None,
+    only: str | None = None,
 ) -> Status:
-    """The same of a scene that is set. `nodes`: how all nodes stand, where that is known; `only` one consumer."""
-    declared, world = scene.declared, scene.world
-    found, outlooks = stood(scene, now_us) if nodes is None else nodes, Outlooks(scene, now_us)
-    blockage = Blockage(scene, now_us)
-    looked = [observations[0] for node in declared.nodes.values() if node.is_source and (observations := world.observations(node.name))]
+    """The same of a context that is set. `nodes`: how all nodes stand, where that is known; `only` one consumer."""
+    declared, facts = context.declared, context.facts
+    found, outlooks = stood(context, now_us) if nodes is None else nodes, Outlooks(context, now_us)
+    blockage = Blockage(context, now_us)
+    looked = [observations[0] for node in declared.nodes.values() if node.is_source and (observations := facts.observations(node.name))]
     return Status(
         now_us=now_us,
         observed_at_us=max(looked, default=None),
         consumers=tuple(
-            _Judgement(terms, scene, now_us, outlooks, blockage, wronged.get(terms.consumer)).result(found.states)
+            _Judgement(terms, context, now_us, outlooks, blockage, wronged.get(terms.consumer)).result(found.states)
             for terms in declared.consumers
             if only in (None, terms.consumer)
         ),
@@ -57,30 +61,32 @@ def judged(
     )
 
 
-def _never_served(terms: Terms, scene: Scene) -> bool:
+def _never_served(terms: Terms, context: EvaluationContext) -> bool:
     """Whether something that a consumer reads could never be read yet."""
-    reads = scene.known_reads(terms)
-    return len(reads) < len(terms.reads) or any(scene.world.newest(node.name) is None for node in reads)
+    reads = context.known_reads(terms)
+    return len(reads) < len(terms.reads) or any(context.facts.newest(node.name) is None for node in reads)
 
 
 class _Judgement:
     """One consumer at one time."""
 
-    def __init__(self, terms: Terms, scene: Scene, now_us: int, outlooks: Outlooks, blockage: Blockage, wronged: Wronged | None) -> None:
+    def __init__(
+        self, terms: Terms, context: EvaluationContext, now_us: int, outlooks: Outlooks, blockage: Blockage, wronged: Wronged | None
+    ) -> None:
         self._wronged, self._blockage = wronged, blockage
-        self._terms, self._scene, self._now, self._outlooks = terms, scene, now_us, outlooks
-        self._all = obligations(terms, scene, now_us)
+        self._terms, self._context, self._now, self._outlooks = terms, context, now_us, outlooks
+        self._all = obligations(terms, context, now_us)
         self._due = [one for one in self._all if one.due_at_us <= now_us]
         self._every = terms.max_age is not None
         self._late = late_run(self._due, now_us, every=self._every)
 
     @cached_property
     def _through(self) -> str | None:
-        return data_through(self._terms, self._all, self._scene, self._now)
+        return data_through(self._terms, self._all, self._context, self._now)
 
     @cached_property
     def _excepted(self) -> list[Excepted]:
-        return excepted(self._terms, [one for one in self._all if one.met_at_us is not None], self._scene)
+        return excepted(self._terms, [one for one in self._all if one.met_at_us is not None], self._context)
 
     def result(self, fresh: Mapping[str, Freshness]) -> ConsumerStatus:
         blind = self._blind()
@@ -103,10 +109,10 @@ class _Judgement:
             if holds
         ]
         reason, command, since = self._why(states[0], blind, late_since, risk)
-        pause = self._scene.world.pauses().get(self._terms.consumer)
+        pause = self._context.facts.pauses().get(self._terms.consumer)
         pause = pause if pause is not None and pause.holds(self._now) else None
         if pause is not None:
-            said = pause.said(self._now, self._scene.declared.timezone)
+            said = pause.said(self._now, self._context.declared.timezone)
             reason, command = f"{said}; {reason}", f"headrace resume {shlex.quote(self._terms.consumer)}"
         return ConsumerStatus(
             name=self._terms.consumer,
@@ -121,7 +127,7 @@ class _Judgement:
             reads=tuple(self._reads(fresh)),
             reason=reason,
             next=command,
-            export=exported(self._terms, self._scene, self._due[-1].interval if self._due else None),
+            export=exported(self._terms, self._context, self._due[-1].interval if self._due else None),
             risk=risk,
             paused=pause,
             obligations=tuple(self._all),
@@ -167,7 +173,7 @@ class _Judgement:
         """Whether a deadline of the promise has passed: nobody is told that it is late before. What has no rhythm has
         one once its age has passed."""
         terms = self._terms
-        if self._due or terms.max_age is None or self._scene.has_rhythm(terms):
+        if self._due or terms.max_age is None or self._context.has_rhythm(terms):
             return bool(self._due)
         begins = self._promised_since()
         return begins is not None and Duration.parse(terms.max_age).after_us(begins, terms.timezone) <= self._now
@@ -177,7 +183,7 @@ class _Judgement:
         be read. Not before anything was promised, unless that is still to come."""
         since = served_since(self._due, self._all, every=self._every)
         if since is None and self._through is not None:
-            since = met_at(self._terms, self._through, self._scene)
+            since = met_at(self._terms, self._through, self._context)
         promised = self._promised_since()
         if since is None or promised is None or promised > self._now:
             return since
@@ -191,7 +197,7 @@ class _Judgement:
     # The states
 
     def _never(self) -> bool:
-        return _never_served(self._terms, self._scene)
+        return _never_served(self._terms, self._context)
 
     def _late_since(self) -> int | None:
         """Since when it has been late without a break; None if it isn't. Not before anything was promised."""
@@ -206,7 +212,7 @@ class _Judgement:
 
     def _promised_since(self) -> int | None:
         """Since when something is promised without a break, which may be still to come."""
-        return self._scene.world.promised_since(self._terms.consumer)
+        return self._context.facts.promised_since(self._terms.consumer)
 
     def _old_since(self) -> int | None:
         """Under `max_age`: when what can be read becomes (or became) too old."""
@@ -216,9 +222,9 @@ class _Judgement:
         age = Duration.parse(terms.max_age)
         if self._through is not None:
             return age.after_us(bounds_us(self._through, terms.per, terms.timezone)[1], terms.timezone)
-        if self._scene.has_rhythm(terms):  # nothing with rows before any hole: too old since the first deadline
+        if self._context.has_rhythm(terms):  # nothing with rows before any hole: too old since the first deadline
             return self._due[0].due_at_us if self._due else None
-        newest = [self._scene.world.newest(node.name) for node in self._scene.known_reads(terms)]
+        newest = [self._context.facts.newest(node.name) for node in self._context.known_reads(terms)]
         oldest = min((one.at_us for one in newest if one is not None), default=None)
         return None if oldest is None else age.after_us(oldest, terms.timezone)
 
@@ -240,7 +246,7 @@ class _Judgement:
         of which nobody knows whether it was delivered."""
         for found in in_order(self._blockage.of(self._terms, one.interval)):
             if found.block in HOLDS or self._overdue(found) or found.unreadable_us is not None:
-                at = moment(one.due_at_us, self._now, self._scene.declared.timezone)
+                at = moment(one.due_at_us, self._now, self._context.declared.timezone)
                 said = f"late at {at}: {self._told(found)}"
                 since = max(self._ended(one), found.since_us or found.unreadable_us or self._promised_for(found) or 0)
                 withdrawn = found.reason if found.block is Block.WITHDRAWN else ""
@@ -252,21 +258,23 @@ class _Judgement:
     def _nothing_runs_it(self, one: Obligation) -> AtRisk | None:
         """Something that could be computed now, where no leader runs and the next pass comes too late: somebody
         accepted or corrected something since the last."""
-        if self._scene.world.is_led() or self._next_pass() <= one.due_at_us:
+        if self._context.facts.is_led() or self._next_pass() <= one.due_at_us:
             return None
         blocked = in_order(self._blockage.of(self._terms, one.interval))
         if not blocked or any(found.block is not Block.WAITING or found.reason.startswith(LAKE_CLOSED) for found in blocked):
             return None
         found = blocked[0]
-        at = moment(one.due_at_us, self._now, self._scene.declared.timezone)
+        at = moment(one.due_at_us, self._now, self._context.declared.timezone)
         said = f"late at {at}: {self._told(found)}, and nothing runs it"
         since = max(self._ended(one), found.since_us or 0)
         return AtRisk(one.interval, one.due_at_us, found.node, found.partition, said, "headrace tick", since)
 
     def _next_pass(self) -> int:
         """When the sources that it depends on are usually observed next; now where none ever was."""
-        observations = [self._scene.world.observations(node.name) for node in sources_of(self._scene.known_reads(self._terms), self._scene)]
-        every_us = self._scene.declared.tick_every_us
+        observations = [
+            self._context.facts.observations(node.name) for node in sources_of(self._context.known_reads(self._terms), self._context)
+        ]
+        every_us = self._context.declared.tick_every_us
         return max((next_pass(found, every_us) for found in observations if found), default=self._now)
 
     def _too_slow(self, one: Obligation) -> AtRisk | None:
@@ -274,7 +282,7 @@ class _Judgement:
         found = self._outlooks.risk(self._terms, one)
         if found is None:
             return None
-        pause = self._scene.world.pauses().get(found.node)
+        pause = self._context.facts.pauses().get(found.node)
         held = pause is not None and pause.holds(self._now)
         command = f"headrace resume {shlex.quote(found.node)}" if held else f"headrace why {shlex.quote(self._terms.consumer)}"
         began = found.since_us or (pause.since_us if pause is not None and held else None) or 0
@@ -293,13 +301,13 @@ class _Judgement:
         """Until when a delivery that isn't there was promised."""
         if found.block is not Block.MISSING:
             return None
-        return promised_by(self._scene.declared.nodes[found.node], found.partition)
+        return promised_by(self._context.declared.nodes[found.node], found.partition)
 
     def _lapsing(self) -> AtRisk | None:
         """The exception that lapses first."""
         for one in self._excepted:
             if one.until_us is not None and not one.lapsed(self._now):
-                zone = self._scene.declared.timezone
+                zone = self._context.declared.timezone
                 said = f"{_place(one)} is an exception of {one.by} that lapses at {moment(one.until_us, self._now, zone)}: {one.reason}"
                 command = f"headrace quarantine {shlex.quote(_place(one))}"
                 return AtRisk(one.partition, one.until_us, one.node, one.partition, said, command, self._first_read(one), one.until_us)
@@ -315,7 +323,7 @@ class _Judgement:
     def _odd(self) -> AtRisk | None:
         """What the newest interval that is served was made of, and that is unlike all before it."""
         served = [one for one in self._due if one.met_at_us is not None][-1:]
-        found = unusual(self._terms, served, self._scene)
+        found = unusual(self._terms, served, self._context)
         if found is None:
             return None
         place = f"{found.node}@{found.partition}"
@@ -330,13 +338,13 @@ class _Judgement:
 
     def _blind(self) -> tuple[str, int | None] | None:
         """Why nothing can be judged, and since when: nobody looked at a source that it depends on for too long."""
-        zone = self._scene.declared.timezone
+        zone = self._context.declared.timezone
         stalest: tuple[int, int, str] | None = None
-        for source in sources_of(self._scene.known_reads(self._terms), self._scene):
-            observations = self._scene.world.observations(source.name)
+        for source in sources_of(self._context.known_reads(self._terms), self._context):
+            observations = self._context.facts.observations(source.name)
             if not observations:
                 return f"nobody has looked at {source.name} yet", None
-            until = known_until(observations, self._scene.declared.tick_every_us)
+            until = known_until(observations, self._context.declared.tick_every_us)
             if until < self._now and (stalest is None or until < stalest[0]):
                 stalest = (until, observations[0], source.name)
         if stalest is None:
@@ -358,22 +366,24 @@ class _Judgement:
         return None
 
     def _told(self, found: Blocked) -> str:
-        return told(found, self._scene, self._now)
+        return told(found, self._context, self._now)
 
     def _too_old(self) -> str:
         if self._through is not None and self._terms.max_age is not None:
             return f"what can be read ends with {self._through}, older than {self._terms.max_age}"
-        if self._terms.max_age is not None and not self._scene.has_rhythm(self._terms) and not self._never():
+        if self._terms.max_age is not None and not self._context.has_rhythm(self._terms) and not self._never():
             return f"what can be read was published more than {self._terms.max_age} ago"
-        undelivered = [one.name for one in sources_of(self._scene.known_reads(self._terms), self._scene) if self._is_undelivered(one.name)]
+        undelivered = [
+            one.name for one in sources_of(self._context.known_reads(self._terms), self._context) if self._is_undelivered(one.name)
+        ]
         if undelivered:
             return f"{undelivered[0]}: nothing was ever delivered"
-        absent = [name for name in self._terms.reads if self._scene.world.newest(name) is None]
+        absent = [name for name in self._terms.reads if self._context.facts.newest(name) is None]
         return f"{absent[0]}: nothing was ever published" if absent else "nothing holds it back: it is about to be computed"
 
     def _is_undelivered(self, source: str) -> bool:
         """Whether a source that delivers by intervals has none yet, and none from which on it does is declared."""
-        rhythm = self._scene.rhythms[source]
+        rhythm = self._context.rhythms[source]
         return rhythm.has and rhythm.start_us is None
 
     def _served_reason(self) -> str:
@@ -394,7 +404,7 @@ class _Judgement:
 
     def _reads(self, fresh: Mapping[str, Freshness]) -> Iterator[Read]:
         """How each read stands, a view as the worst of what it reads."""
-        declared = self._scene.declared
+        declared = self._context.declared
         for name in self._terms.named or self._terms.reads:
             behind = [self._read(declared.nodes[one], fresh) for one in declared.views.get(name, (name,)) if one in declared.nodes]
             if behind:
@@ -402,10 +412,10 @@ class _Judgement:
                 yield Read(name, fresh[name], through)
 
     def _read(self, node: Node, fresh: Mapping[str, Freshness]) -> Read:
-        newest = self._scene.world.newest(node.name)
+        newest = self._context.facts.newest(node.name)
         through = newest.partition.partition(SEPARATOR)[0] if newest is not None and node.partition.grain is not None else None
-        if newest is not None and node.partition.whole and self._scene.rhythms[node.name].has:
-            through = next((one.interval for one in reversed(self._all) if covered(node, self._terms, one.interval, self._scene)), None)
+        if newest is not None and node.partition.whole and self._context.rhythms[node.name].has:
+            through = next((one.interval for one in reversed(self._all) if covered(node, self._terms, one.interval, self._context)), None)
         return Read(node.name, fresh[node.name], through)
 
 
@@ -413,13 +423,13 @@ def _place(one: Excepted) -> str:
     return one.node if one.partition == WHOLE else f"{one.node}@{one.partition}"
 
 
-def sources_of(reads: Sequence[Node], scene: Scene) -> list[Node]:
+def sources_of(reads: Sequence[Node], context: EvaluationContext) -> list[Node]:
     """The sources that these nodes come from, in topological order."""
-    nodes, wanted = scene.declared.nodes, {node.name: None for node in reads}
+    nodes, wanted = context.declared.nodes, {node.name: None for node in reads}
     above = list(wanted)
     while above:
         for spec in nodes[above.pop()].inputs:
             if spec.node in nodes and spec.node not in wanted:
                 wanted[spec.node] = None
                 above.append(spec.node)
-    return sorted((nodes[name] for name in wanted if nodes[name].is_source), key=lambda node: scene.places[node.name])
+    return sorted((nodes[name] for name in wanted if nodes[name].is_source), key=lambda node: context.places[node.name])

@@ -6,48 +6,48 @@ from collections.abc import Sequence
 from itertools import islice
 
 from headrace.model.intervals import bounds_us
-from headrace.observe.obligations import Obligation, Scene, intervals_before, met_at, needed
-from headrace.observe.watched import Terms
+from headrace.observe.declared_promises import Terms
+from headrace.observe.obligations import EvaluationContext, Obligation, intervals_before, met_at, needed
 
 EMPTY_INTERVALS_MAX = 100
 """So many intervals without rows are passed over to find the newest with rows."""
 
 
-def data_through(terms: Terms, found: Sequence[Obligation], scene: Scene, now_us: int) -> str | None:
+def data_through(terms: Terms, found: Sequence[Obligation], context: EvaluationContext, now_us: int) -> str | None:
     """The newest interval that can be read. Under `max_age`, the newest with rows before any hole; a day
     off counts once it is over. Intervals of before the promise count where none that was promised can be read."""
-    if not scene.has_rhythm(terms):
+    if not context.has_rhythm(terms):
         return None
     aged = terms.max_age is not None
     hole = next((place for place, one in enumerate(found) if not one.settled), len(found)) if aged else len(found)
     for one in reversed(found[max(0, hole - EMPTY_INTERVALS_MAX) : hole] if aged else found):
-        if one.met_at_us is None or (aged and not _has_rows(terms, one.interval, scene)):
+        if one.met_at_us is None or (aged and not _has_rows(terms, one.interval, context)):
             continue
-        if bounds_us(one.interval, terms.per, terms.timezone)[1] <= now_us or _needs_any(terms, one.interval, scene):
+        if bounds_us(one.interval, terms.per, terms.timezone)[1] <= now_us or _needs_any(terms, one.interval, context):
             return one.interval
     if hole > EMPTY_INTERVALS_MAX:
         return None  # all that is looked at is empty
-    return _before_all(found, terms, scene, now_us)
+    return _before_all(found, terms, context, now_us)
 
 
-def _needs_any(terms: Terms, interval: str, scene: Scene) -> bool:
+def _needs_any(terms: Terms, interval: str, context: EvaluationContext) -> bool:
     """Whether an interval needs anything: no day off does."""
-    return any(needed(node, terms, interval, scene) != [] for node in scene.known_reads(terms))
+    return any(needed(node, terms, interval, context) != [] for node in context.known_reads(terms))
 
 
-def _before_all(found: Sequence[Obligation], terms: Terms, scene: Scene, now_us: int) -> str | None:
+def _before_all(found: Sequence[Obligation], terms: Terms, context: EvaluationContext, now_us: int) -> str | None:
     """The newest that can be read of the intervals before the first obligation that is known of."""
-    for interval in islice(intervals_before(found, terms, scene, now_us), EMPTY_INTERVALS_MAX):
-        there = met_at(terms, interval, scene) is not None
-        if there and (terms.max_age is None or _has_rows(terms, interval, scene)):
+    for interval in islice(intervals_before(found, terms, context, now_us), EMPTY_INTERVALS_MAX):
+        there = met_at(terms, interval, context) is not None
+        if there and (terms.max_age is None or _has_rows(terms, interval, context)):
             return interval
     return None
 
 
-def _has_rows(terms: Terms, interval: str, scene: Scene) -> bool:
+def _has_rows(terms: Terms, interval: str, context: EvaluationContext) -> bool:
     """Whether each read that is cut by time has rows in what the interval requires."""
-    for node in scene.known_reads(terms):
-        keys = needed(node, terms, interval, scene) if node.partition.grain is not None else None
-        if keys and not any(scene.world.rows(node.name, key) for key in keys):
+    for node in context.known_reads(terms):
+        keys = needed(node, terms, interval, context) if node.partition.grain is not None else None
+        if keys and not any(context.facts.rows(node.name, key) for key in keys):
             return False
     return True

@@ -86,10 +86,10 @@ def _deliveries(session: Session, name: str, before: str | None, limit: int, led
     compiled, now_us = session.compiled, session.clock.now_us()
     window = (window_began(WINDOW, now_us, session.timezone), now_us)
     with standing(session, now_us) as found:
-        terms = next(one for one in found.scene.declared.consumers if one.consumer == name)
+        terms = next(one for one in found.context.declared.consumers if one.consumer == name)
         delivered = found.evaluation(session, window).deliveries(name)
         newest = [one for one in reversed(delivered) if before is None or one.interval < before]
-        page, books = newest[:limit], Ledgers(session, found.tx, compiled, found.scene, now_us)
+        page, books = newest[:limit], Ledgers(session, found.tx, compiled, found.context, now_us)
         rows = [_row(session, one, books.of_consumer(terms, one.interval) if n < ledgers else None, now_us) for n, one in enumerate(page)]
     return rows, len(newest) > len(page)
 

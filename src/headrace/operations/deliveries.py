@@ -72,7 +72,7 @@ def deliveries(session: Session, source: str, *, limit: int) -> list[DeliveryRow
 
 def _expected(session: Session, tx: Transaction, source: str) -> Callable[[str], tuple[int | None, bool]]:
     """Until when the delivery of an interval is expected, and whether that was promised."""
-    node = session.watched.nodes.get(source) if session.compiled is not None else None
+    node = session.declared_promises.nodes.get(source) if session.compiled is not None else None
     if node is None or node.partition.grain is None or node.partition.by_delivery:
         return lambda _: (None, False)
     promised = node.expect_by is not None

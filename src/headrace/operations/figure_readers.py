@@ -8,8 +8,8 @@ from statistics import median_low
 from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
 from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import promised_by
+from headrace.observe.declared_promises import DeclaredPromises, Node
 from headrace.observe.figures.source_scores import DELIVERIES_LEAST, Delivered, score
-from headrace.observe.watched import Node, Watched
 from headrace.observe.wording import ago, days
 from headrace.operations.cost import took
 from headrace.operations.figure_responses import SourceScoreRow, UseRow
@@ -123,7 +123,7 @@ def _unread(rows: Sequence[UseRow]) -> Iterator[str]:
         yield "each of them was read"
 
 
-def _waiting(declared: Watched) -> dict[str, list[str]]:
+def _waiting(declared: DeclaredPromises) -> dict[str, list[str]]:
     """Node → the first consumers that read it or what is made of it."""
     found: dict[str, list[str]] = {}
     for terms in declared.consumers:

@@ -29,8 +29,8 @@ class Figuring:
     """A window over what is applied; `began` and `until` in microseconds."""
 
     def __init__(self, session: Session, standing: Standing, compiled: Compiled, window: Window, names: Collection[str] | None) -> None:
-        self.session, self.tx, self.world = session, standing.tx, standing.world
-        self.compiled, self.declared = compiled, standing.scene.declared
+        self.session, self.tx, self.facts = session, standing.tx, standing.facts
+        self.compiled, self.declared = compiled, standing.context.declared
         self.began, self.until = window.from_us, window.now_us
         self.window = window
         self._names = names

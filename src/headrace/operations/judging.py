@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from headrace.model.environments import PRODUCTION
 from headrace.observe.blockage import Blockage
-from headrace.observe.facts import StoreWorld
+from headrace.observe.declared_promises import declared_promises
+from headrace.observe.facts import StoredFacts
 from headrace.observe.incidents import gathering
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import watched
+from headrace.observe.obligations import EvaluationContext
 from headrace.operations.repair_texts import repair_told
 from headrace.operations.session import Session
 from headrace.plan import compile_lineage
@@ -26,7 +26,7 @@ def judge_now(tx: Transaction, session: Session, applied: Applied, now: int, *, 
     """Judge what is applied, with all that the transaction has written."""
     lineage = compile_lineage(applied.compiled, session.data_folder / "cache")
     compiled = applied.compiled
-    judged = Judged(compiled.project, watched(compiled), lineage.of, lambda tx, one: repair_told(tx, compiled, one))
+    judged = Judged(compiled.project, declared_promises(compiled), lineage.of, lambda tx, one: repair_told(tx, compiled, one))
     judge(tx, judged, now, reported=reported)
 
 
@@ -39,10 +39,10 @@ def note_commands(context: Context) -> None:
     with context.store.read() as tx:
         if not incidents.count_open(tx):
             return
-    declared = watched(applied.compiled)
+    declared = declared_promises(applied.compiled)
 
     def write(tx: Transaction, now: int) -> None:
-        scene = Scene(declared, StoreWorld(tx))
-        gathering.note_commands(tx, scene, Blockage(scene, now), now)
+        evaluation_context = EvaluationContext(declared, StoredFacts(tx))
+        gathering.note_commands(tx, evaluation_context, Blockage(evaluation_context, now), now)
 
     context.tell(write=write)

@@ -12,6 +12,8 @@ from headrace.model import Grain, UsageError
 from headrace.model.durations import duration
 from headrace.model.intervals import bounds_us, key_at_us, previous_key
 from headrace.model.zones import to_us
+from headrace.observe.declared_promises import Terms
+from headrace.observe.declared_promises import began as began_us
 from headrace.observe.ledger.account import Books, Ledger
 from headrace.observe.ledger.claims import BETWEEN
 from headrace.observe.ledger.declared import traits
@@ -21,9 +23,7 @@ from headrace.observe.ledger.promised import as_promised
 from headrace.observe.ledger.records import Records
 from headrace.observe.ledger.segments import WORK, Kind, Segment
 from headrace.observe.ledger.soundness import wrongs
-from headrace.observe.obligations import Scene, begins_us, due_us, met_at, obligations
-from headrace.observe.watched import Terms
-from headrace.observe.watched import began as began_us
+from headrace.observe.obligations import EvaluationContext, begins_us, due_us, met_at, obligations
 from headrace.observe.wording import ago, moment
 from headrace.operations.interventions import ComparedRow, LedgerRow, SegmentRow, ShareRow
 from headrace.operations.remembering import of_version
@@ -41,22 +41,22 @@ _SHARES_MAX = 20
 class Ledgers:
     """Answers for one moment."""
 
-    def __init__(self, session: Session, tx: Transaction, compiled: Compiled, scene: Scene, now_us: int) -> None:
-        self._session, self._tx, self._scene, self._now = session, tx, scene, now_us
+    def __init__(self, session: Session, tx: Transaction, compiled: Compiled, context: EvaluationContext, now_us: int) -> None:
+        self._session, self._tx, self._context, self._now = session, tx, context, now_us
         self._compiled, self._traits = compiled, of_version(session, "traits", lambda: traits(compiled))
         self._known_from = now_us
-        self._know(records_of(tx, scene.world, now_us))
+        self._know(records_of(tx, context.facts, now_us))
 
     def _know(self, records: Records) -> None:
-        self._records, self._books = records, Books(self._traits, self._scene, records)
+        self._records, self._books = records, Books(self._traits, self._context, records)
 
     def _wrong_since(self, from_us: int) -> None:
         """Ask which publications were wrong, as far back as is needed."""
         if from_us < self._known_from:
             self._known_from = from_us
-            found = wrongs(self._tx, self._compiled, self._scene, from_us)
+            found = wrongs(self._tx, self._compiled, self._context, from_us)
             if found:
-                self._know(records_of(self._tx, self._scene.world, self._now, found))
+                self._know(records_of(self._tx, self._context.facts, self._now, found))
 
     def of_consumer(self, terms: Terms, interval: str) -> LedgerRow | None:
         """A consumer's wait for an interval, beside the one a week before; None before the interval's end."""
@@ -83,7 +83,7 @@ class Ledgers:
 
     def never_promised(self, terms: Terms, interval: str) -> str | None:
         """One sentence about an interval that would have been due before the promise began; None for all others."""
-        due, begins = due_us(terms, interval), begins_us(terms, self._scene, self._now)
+        due, begins = due_us(terms, interval), begins_us(terms, self._context, self._now)
         if due >= begins or rows.obligation(self._tx, terms.consumer, interval)[2] is not None:
             return None
         due_text, begins_text = self._moment(due), self._moment(begins)
@@ -91,7 +91,7 @@ class Ledgers:
 
     def newest_met(self, terms: Terms) -> LedgerRow | None:
         """The wait for the newest interval that a consumer was served with."""
-        met = [one.interval for one in obligations(terms, self._scene, self._now) if one.met_at_us is not None]
+        met = [one.interval for one in obligations(terms, self._context, self._now) if one.met_at_us is not None]
         return self.of_consumer(terms, met[-1]) if met else None
 
     def of_partition(self, node: str, key: str) -> LedgerRow | None:
@@ -103,14 +103,14 @@ class Ledgers:
         kept = frozen(self._tx, terms.consumer, interval)
         if kept is not None:
             return kept, True
-        terms = as_promised(self._tx, terms, interval, self._scene)
+        terms = as_promised(self._tx, terms, interval, self._context)
         if (began := began_us(interval, terms.per, terms.timezone)) is not None:
             self._wrong_since(began)
         met, over, due = rows.obligation(self._tx, terms.consumer, interval)
         if due is None and self.never_promised(terms, interval) is not None:
             return None, False
         if met is None and over is None:  # it is written down when it is due
-            met = met_at(terms, interval, self._scene)
+            met = met_at(terms, interval, self._context)
             if met == 0:
                 return None, False  # nothing was required yet
         return self._books.of_consumer(terms, interval, met_us=met, over_us=over), False

@@ -14,17 +14,17 @@ from headrace.model.connectors import place_of
 from headrace.model.ordering import order_of
 from headrace.model.required import SEPARATOR, WHOLE
 from headrace.model.zones import from_us
+from headrace.observe.declared_promises import declared_promises
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.details import DECLARED_AT, DISK, NO_WORKER, Failure, failure_said, says_denied
 from headrace.observe.diagnosis.loading import HISTORY
-from headrace.observe.facts import StoreWorld
+from headrace.observe.facts import StoredFacts
 from headrace.observe.incidents.closing import SHOWN_US
 from headrace.observe.incidents.healing import but_paused
 from headrace.observe.incidents.infeasible import LOOKED
 from headrace.observe.incidents.rebuilding import is_made_of
 from headrace.observe.notices.wording import clause
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import watched
+from headrace.observe.obligations import EvaluationContext
 from headrace.operations.backfill_planning import BackfillArguments
 from headrace.operations.incident_responses import IncidentRepairRow
 from headrace.operations.other_choices import other_choices
@@ -375,8 +375,8 @@ def _reads_of(tx: Transaction, compiled: Compiled, node: str, keys: Sequence[str
     if node not in compiled.nodes or other.node not in {spec.node for spec in compiled.nodes[node].inputs}:
         return False
     damaged = {key for name, key in stored.wrong_keys(tx, other.id) if name == other.node}
-    scene = Scene(watched(compiled), StoreWorld(tx))
-    return any(is_made_of(scene, node, key, other.node, damaged) for key in keys)
+    context = EvaluationContext(declared_promises(compiled), StoredFacts(tx))
+    return any(is_made_of(context, node, key, other.node, damaged) for key in keys)
 
 
 def _is_stuck(tx: Transaction, node: str, key: str) -> bool:
@@ -675,9 +675,9 @@ def _is_stale_below(tx: Transaction, compiled: Compiled, incident: Incident) -> 
     stale = [(name, key) for name in incident.affected.assets for key in partitions.stale_keys(tx, name)]
     if not stale:
         return False
-    scene = Scene(watched(compiled), StoreWorld(tx))
+    context = EvaluationContext(declared_promises(compiled), StoredFacts(tx))
     keys = {key for node, key in _places(tx, incident) if node == incident.node}
-    return any(is_made_of(scene, name, key, incident.node, keys) for name, key in stale)
+    return any(is_made_of(context, name, key, incident.node, keys) for name, key in stale)
 
 
 def _whole(node: Source | Asset) -> list[str]:

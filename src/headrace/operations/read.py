@@ -13,10 +13,10 @@ from headrace.lake import PARTITION_COLUMN, FileRef, Table, catalog
 from headrace.model import Asset, HeadraceError, Source, UsageError
 from headrace.model.required import SEPARATOR
 from headrace.model.zones import SECOND_US, to_us
-from headrace.observe.facts import StoreWorld
+from headrace.observe.declared_promises import declared_promises
+from headrace.observe.facts import StoredFacts
 from headrace.observe.freshness import freshnesses
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import watched
+from headrace.observe.obligations import EvaluationContext
 from headrace.operations import damaged_files, targets
 from headrace.operations.encoding import encoded
 from headrace.operations.quarantine import shown_path
@@ -296,7 +296,7 @@ def _published(tx: Transaction, node: str, keys: Sequence[str], snapshot: int) -
 def _state(compiled: Compiled | None, tx: Transaction, name: str, now_us: int) -> str:
     if compiled is None:
         return "never"
-    found = freshnesses(Scene(watched(compiled), StoreWorld(tx)), now_us).get(name)
+    found = freshnesses(EvaluationContext(declared_promises(compiled), StoredFacts(tx)), now_us).get(name)
     return found.value if found is not None else "never"
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from headrace.lake.sqltext import quote
+from headrace.observe.declared_promises import DeclaredPromises, declared_promises
 from headrace.observe.freshness import freshnesses
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import Watched, watched
-from headrace.observe.world import World
+from headrace.observe.obligations import EvaluationContext
+from headrace.observe.state_facts import StateFacts
 from headrace.operations import sql, targets
 from headrace.operations.read import Wanted
 from headrace.operations.responses import ReadResponse
@@ -51,13 +51,13 @@ def _standing(session: Session, name: str) -> tuple[str, str | None]:
     """The view's state, and the least of the intervals that what it reads has come to."""
     if session.store is None or session.compiled is None:
         return "never", None
-    declared, now_us = watched(session.compiled), session.clock.now_us()
-    with session.world() as (_, world):
-        state = freshnesses(Scene(declared, world), now_us)[name]
-        return state.value, _through(declared, world, name)
+    declared, now_us = declared_promises(session.compiled), session.clock.now_us()
+    with session.facts() as (_, facts):
+        state = freshnesses(EvaluationContext(declared, facts), now_us)[name]
+        return state.value, _through(declared, facts, name)
 
 
-def _through(declared: Watched, world: World, name: str) -> str | None:
+def _through(declared: DeclaredPromises, facts: StateFacts, name: str) -> str | None:
     paced = [declared.nodes[one] for one in declared.views[name] if declared.nodes[one].partition.grain is not None]
-    newest = [found.partition for node in paced if (found := world.newest(node.name)) is not None]
+    newest = [found.partition for node in paced if (found := facts.newest(node.name)) is not None]
     return min(newest, default=None)

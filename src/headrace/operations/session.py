@@ -22,10 +22,10 @@ from headrace.model.environments import PRODUCTION, of_environment
 from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile, find_root, read_text
 from headrace.model.reporting import Report
 from headrace.model.zones import from_us, local_us, to_us, zone
-from headrace.observe.borrowed import EnvironmentWorld
-from headrace.observe.facts import StoreWorld
-from headrace.observe.watched import Watched, watched
-from headrace.observe.world import World
+from headrace.observe.borrowed import EnvironmentFacts
+from headrace.observe.declared_promises import DeclaredPromises, declared_promises
+from headrace.observe.facts import StoredFacts
+from headrace.observe.state_facts import StateFacts
 from headrace.run.folders import Folders
 from headrace.store import Clock, ClockKind, Store, Transaction
 from headrace.store.queries import borrowing
@@ -87,16 +87,16 @@ class Session:
             return borrowing.nodes(tx)
 
     @contextmanager
-    def world(self) -> Iterator[tuple[Transaction, World]]:
+    def facts(self) -> Iterator[tuple[Transaction, StateFacts]]:
         """One snapshot of the state, and what is judged by it. There must be a store."""
         assert self.store is not None
         borrowed = self.borrowed  # asked before: a store reads one transaction at a time
         with self.store.read() as tx:
             if not borrowed or self.production is None or self.production.store is None:
-                yield tx, StoreWorld(tx)
+                yield tx, StoredFacts(tx)
                 return
             with self.production.store.read() as theirs:
-                yield tx, EnvironmentWorld(StoreWorld(tx), StoreWorld(theirs), borrowed)
+                yield tx, EnvironmentFacts(StoredFacts(tx), StoredFacts(theirs), borrowed)
 
     @property
     def timezone(self) -> str:
@@ -154,7 +154,9 @@ class Session:
         with self.store.read() as tx:
             newest = versions.newest_id(tx)
         if newest == other.version:
-            self.__dict__ |= {name: other.__dict__[name] for name in ("_applied", "compiled", "watched") if name in other.__dict__}
+            self.__dict__ |= {
+                name: other.__dict__[name] for name in ("_applied", "compiled", "declared_promises") if name in other.__dict__
+            }
 
     def close(self) -> None:
         """Closes the state, if it was opened; what was read of it stays known."""
@@ -211,10 +213,10 @@ class Session:
         return msgspec.msgpack.decode(self._applied.compiled, type=Compiled)
 
     @cached_property
-    def watched(self) -> Watched:
+    def declared_promises(self) -> DeclaredPromises:
         """What of that is judged. Something must be applied."""
         assert self.compiled is not None
-        return watched(self.compiled)
+        return declared_promises(self.compiled)
 
     def declared(self, progress: Progress | None = None) -> Compilation:
         """What the files say now: everything understood, or every problem. Read once."""

@@ -10,9 +10,9 @@ from headrace.observe.availability.carrying import Carrying, lineage_of
 from headrace.observe.evaluation import Evaluation, Facts, evaluate
 from headrace.observe.freshness import Stood, stood
 from headrace.observe.kept import Kept
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import EvaluationContext
+from headrace.observe.state_facts import StateFacts
 from headrace.observe.voices import speaks_for
-from headrace.observe.world import World
 from headrace.operations.remembering import of_version
 from headrace.operations.session import Session
 from headrace.store import Transaction
@@ -22,8 +22,8 @@ class Standing(NamedTuple):
     """One snapshot."""
 
     tx: Transaction
-    world: World
-    scene: Scene
+    facts: StateFacts
+    context: EvaluationContext
     nodes: Stood
 
     def evaluation(self, session: Session, window: tuple[int, int]) -> Evaluation:
@@ -32,17 +32,17 @@ class Standing(NamedTuple):
         began_us, now_us = window
         carry = Carrying(lineage_of(session.compiled))
         speaks = speaks_for(session.compiled.project)
-        return evaluate(Facts(self.tx, self.scene, carry, speaks, began_us, self.nodes), now_us)
+        return evaluate(Facts(self.tx, self.context, carry, speaks, began_us, self.nodes), now_us)
 
 
 @contextmanager
 def standing(session: Session, now_us: int) -> Iterator[Standing]:
     """How everything that is applied stands. There must be a store, and something applied. In an environment that borrows nodes all are
     judged each time: two stores change."""
-    with session.world() as (tx, world):
+    with session.facts() as (tx, facts):
         if session.borrowed:
-            scene = Scene(session.watched, world)
-            yield Standing(tx, world, scene, stood(scene, now_us))
+            context = EvaluationContext(session.declared_promises, facts)
+            yield Standing(tx, facts, context, stood(context, now_us))
             return
-        found = of_version(session, "kept", lambda: Kept(session.watched)).at(tx, now_us)
-        yield Standing(tx, found.world, found.scene, found.nodes)
+        found = of_version(session, "kept", lambda: Kept(session.declared_promises)).at(tx, now_us)
+        yield Standing(tx, found.facts, found.context, found.nodes)

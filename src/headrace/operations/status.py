@@ -15,8 +15,8 @@ from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.evaluation import SERVED
 from headrace.observe.incidents.closing import SHOWN_US
 from headrace.observe.open_items import Damaged, OpenFacts, OpenKind, open_items
+from headrace.observe.state_facts import Pausing
 from headrace.observe.states import AtRisk, ConsumerStatus, Exported
-from headrace.observe.world import Pausing
 from headrace.operations import opened, restatements
 from headrace.operations.availability import WINDOW, row_of, window_began
 from headrace.operations.damaged_files import again
@@ -72,7 +72,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
     began_us = window_began(window, now_us, session.timezone)
     not_applied = unapplied(session)  # it may read many files, and no transaction waits for that
     with standing(session, now_us) as stood:
-        tx, world = stood.tx, stood.world
+        tx, facts = stood.tx, stood.facts
         evaluation = stood.evaluation(session, (began_us, now_us))
         found = evaluation.status
         shown = [one for one in found.consumers if chosen is None or one.name in chosen]
@@ -82,7 +82,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         removed = evaluation.removed() if chosen is None else {}
         running = holder(tx) is not None
         waiting = stored_quarantine.totals(tx, compiled.project.node)
-        held = [_paused(session, name, one) for name, one in sorted(world.pauses().items()) if one.holds(now_us)]
+        held = [_paused(session, name, one) for name, one in sorted(facts.pauses().items()) if one.holds(now_us)]
         over = Window(window, began_us, now_us, session.timezone)
         past_of = {one.name: evaluation.figures(one.name) for one in shown}
         consumers = [_consumer(session, compiled.project, one, row_of(past_of[one.name], over)) for one in shown]

@@ -15,7 +15,7 @@ from headrace.model.commands import command_line
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR, WHOLE
 from headrace.observe.blockage import Blockage, next_command, not_observed_since, promised_by, unobserved, unreadable
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.wording import ago, moment
 from headrace.operations.catalog.reach import reach_of
 from headrace.operations.interventions import WaitingRow
@@ -59,8 +59,10 @@ class Cause(NamedTuple):
 class Waits:
     """Answers for one instant about a node or a consumer: what it needs is known, and what runs."""
 
-    def __init__(self, session: Session, tx: Transaction, compiled: Compiled, scene: Scene, now_us: int, subject: str) -> None:
-        self._session, self._tx, self._scene, self._now = session, tx, scene, now_us
+    def __init__(
+        self, session: Session, tx: Transaction, compiled: Compiled, context: EvaluationContext, now_us: int, subject: str
+    ) -> None:
+        self._session, self._tx, self._context, self._now = session, tx, context, now_us
         self._zone, self._project, self._compiled = session.timezone, compiled.project, compiled
         self._running = attempts.running(tx)
         asked = _above(session, compiled, (subject, *(one.node for one in self._running)))
@@ -68,7 +70,7 @@ class Waits:
         self.graph: Graph = loaded.graph
         self.nodes: dict[str, GraphNode] = {node.name: node for node in loaded.graph.nodes}
         self._paused = {one.node: one for one in pauses.in_force(tx, now_us)}
-        self._blockage = Blockage(scene, now_us)
+        self._blockage = Blockage(context, now_us)
         self._led = holder(tx) is not None
         self._closed = attending.closed(tx)
         self.core = Core(epoch=0, slots=0)
@@ -116,7 +118,7 @@ class Waits:
     def _link(self, node: str, key: str, found: Waiting) -> tuple[WaitingRow, tuple[str, str] | None]:
         """One input that isn't there."""
         cause = None
-        if found.node in self.nodes and not self._blockage.damage(self._scene.node(found.node), found.key):
+        if found.node in self.nodes and not self._blockage.damage(self._context.node(found.node), found.key):
             cause = self.cause(found.node, found.key)
         waiter, what = at(node, key), f"waits for {said(found.node, found.key)}"
         if cause is not None:
@@ -131,13 +133,13 @@ class Waits:
 
     def _damaged(self, node: str, key: str) -> Iterator[WaitingRow]:
         """The damaged files without which a partition can't be computed: no pass brings it before these are repaired."""
-        for one in self._blockage.damage(self._scene.node(node), key):
+        for one in self._blockage.damage(self._context.node(node), key):
             text = f"waits for {said(one.node, one.partition)}, which {unreadable(one)}"
             row = self._row("stopped", one.node, one.partition, text, at(node, key), state=one.state, since=one.since_us)
             yield msgspec.structs.replace(row, next=next_command(one))
 
     def _failed_in_backfill(self, node: str, key: str) -> WaitingRow | None:
-        one = self._blockage.failed_in_backfill(self._scene.node(node), key)
+        one = self._blockage.failed_in_backfill(self._context.node(node), key)
         if one is None or one.since_us is None:
             return None
         text = f"failed in a backfill {moment(one.since_us, self._now, self._zone)}: {one.reason}"
@@ -189,7 +191,7 @@ class Waits:
 
     def _dropped(self, one: Partition) -> Cause | None:
         """Of data that somebody dropped: another delivery, or a run, ends the wait."""
-        stood = self._scene.world.standing(one.node, one.partition)
+        stood = self._context.facts.standing(one.node, one.partition)
         if stood is None or stood.dropped_us is None:
             return None
         subject = at(one.node, one.partition)
@@ -245,7 +247,7 @@ class Waits:
         return Cause(msgspec.structs.replace(row, next=f"headrace resume {node}"), f", which {text}")
 
     def _undelivered(self, node: str, key: str) -> Cause:
-        if not self._scene.world.observations(node):
+        if not self._context.facts.observations(node):
             text = f"isn't known yet: nobody has looked at {node}"
             row = self._row("delivery", node, key, text, at(node, key), state="missing")
             row = msgspec.structs.replace(row, next="headrace tick")
@@ -253,9 +255,9 @@ class Waits:
         failing = failed_observations.of_source(self._tx, node)
         if failing is not None:
             return self._unreachable(failing, key)
-        declared = self._scene.declared.nodes.get(node)
+        declared = self._context.declared.nodes.get(node)
         by = None if declared is None else promised_by(declared, key)
-        observed_us = None if declared is None else not_observed_since(self._scene, declared, key, self._now)
+        observed_us = None if declared is None else not_observed_since(self._context, declared, key, self._now)
         if observed_us is not None:
             return self._not_observed(node, key, by, observed_us)
         if by is None:

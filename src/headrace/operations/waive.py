@@ -11,9 +11,9 @@ from headrace.model import ProjectError, UnknownName, UsageError
 from headrace.model.intervals import parse_key
 from headrace.model.reporting import did_you_mean
 from headrace.observe import persist
-from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Scene, taken_back
-from headrace.observe.watched import watched
+from headrace.observe.declared_promises import declared_promises
+from headrace.observe.facts import StoredFacts
+from headrace.observe.obligations import EvaluationContext, taken_back
 from headrace.operations import reasons
 from headrace.operations.judging import judge_now
 from headrace.operations.performing import Context, leader_command, perform
@@ -68,9 +68,9 @@ def _waive(context: Context, arguments: WaiveArguments, progress: Progress) -> W
     due: list[int] = []
 
     def write(tx: Transaction, now: int) -> None:
-        scene = Scene(watched(applied.compiled), StoreWorld(tx))
-        persist.settle(tx, scene, now)
-        due.append(_let_go(tx, scene, arguments, now))
+        evaluation_context = EvaluationContext(declared_promises(applied.compiled), StoredFacts(tx))
+        persist.settle(tx, evaluation_context, now)
+        due.append(_let_go(tx, evaluation_context, arguments, now))
         what = Event(
             action=Action.OBLIGATION_WAIVED, actor=context.actor, object=Object("obligation", f"{arguments.consumer}@{arguments.interval}"),
             reason=arguments.reason,
@@ -88,14 +88,14 @@ def _waive(context: Context, arguments: WaiveArguments, progress: Progress) -> W
     )  # fmt: skip
 
 
-def _let_go(tx: Transaction, scene: Scene, arguments: WaiveArguments, now: int) -> int:
+def _let_go(tx: Transaction, evaluation_context: EvaluationContext, arguments: WaiveArguments, now: int) -> int:
     """When the obligation was due. One that was met isn't any more where something that it reads was withdrawn since."""
     place = f"{arguments.consumer}@{arguments.interval}"
     found = obligations.get(tx, arguments.consumer, arguments.interval)
     if found is None or found.due_at > now:
         raise UsageError(f"{place} isn't due yet, or never was promised", hint=f"headrace status consumer:{arguments.consumer}")
-    terms = next((one for one in scene.declared.consumers if one.consumer == arguments.consumer), None)
-    if found.met_at is not None and (terms is None or not taken_back(terms, arguments.interval, scene)):
+    terms = next((one for one in evaluation_context.declared.consumers if one.consumer == arguments.consumer), None)
+    if found.met_at is not None and (terms is None or not taken_back(terms, arguments.interval, evaluation_context)):
         raise UsageError(f"{place} is met: there is nothing to let go")
     if found.waived_at is not None:
         raise UsageError(f"{place} is waived already")

@@ -12,10 +12,10 @@ from headrace.model.intervals import key_at_us, previous_key
 from headrace.model.zones import to_us
 from headrace.observe.availability.tainted import needed as made_of
 from headrace.observe.blockage import Blockage, block_of, damage_of, next_command
+from headrace.observe.declared_promises import WHOLE, Terms
 from headrace.observe.evaluation import WAITING
-from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
+from headrace.observe.obligations import EvaluationContext, counts_as_empty, covered, needed, obligations
 from headrace.observe.states import AtRisk, ConsumerStatus, State
-from headrace.observe.watched import WHOLE, Terms
 from headrace.observe.wording import moment
 from headrace.operations import restatements, targets
 from headrace.operations.interventions import LedgerRow, SegmentRow, WaitingRow, WhyResponse
@@ -58,15 +58,15 @@ def why(session: Session, text: str) -> WhyResponse:
 
 def _answered(session: Session, compiled: Compiled, name: str, key: str | None, now_us: int) -> WhyResponse:
     with standing(session, now_us) as found:
-        tx, scene, declared = found.tx, found.scene, session.watched
-        waits, ledgers = Waits(session, tx, compiled, scene, now_us, name), Ledgers(session, tx, compiled, scene, now_us)
+        tx, context, declared = found.tx, found.context, session.declared_promises
+        waits, ledgers = Waits(session, tx, compiled, context, now_us, name), Ledgers(session, tx, compiled, context, now_us)
         if name in compiled.project.consumers:
             terms = next(one for one in declared.consumers if one.consumer == name)
             evaluation = found.evaluation(session, (now_us, now_us))
             status = evaluation.consumer(name)
             assert status is not None
             wrong = evaluation.wrong_intervals(status) if status.state is State.WRONG else []
-            response = _of_consumer(session, waits, scene, terms, status, key, wrong, now_us)
+            response = _of_consumer(session, waits, context, terms, status, key, wrong, now_us)
             never = ledgers.never_promised(terms, response.interval) if response.interval is not None else None
             if never is not None:
                 return msgspec.structs.replace(response, verdict=f"{never}; {response.verdict}" if response.waiting_for else never)
@@ -81,11 +81,11 @@ def _answered(session: Session, compiled: Compiled, name: str, key: str | None, 
                 told = msgspec.structs.replace(told, verdict=ended)
             else:
                 told = _because(session, tx, told, status, compiled, causes, now_us)
-            late = _interval(scene, terms, now_us) if key is None and wrong and State.LATE in status.states else None
+            late = _interval(context, terms, now_us) if key is None and wrong and State.LATE in status.states else None
             if late is None or late == response.interval:
                 return told
             return _and_waits(session, tx, told, status, compiled, ledgers.of_consumer(terms, late), now_us)
-        response = _of_node(session, tx, scene, waits, name, key, now_us)
+        response = _of_node(session, tx, context, waits, name, key, now_us)
         if response.state == NOTHING_DUE:
             return response
         return _with(response, ledgers.of_partition(name, response.interval) if response.interval is not None else None)
@@ -214,14 +214,14 @@ def _parsed(project: Project, text: str) -> tuple[str, str | None]:
 
 
 def _of_consumer(
-    session: Session, waits: Waits, scene: Scene, terms: Terms, status: ConsumerStatus, key: str | None,
+    session: Session, waits: Waits, context: EvaluationContext, terms: Terms, status: ConsumerStatus, key: str | None,
     wrong: Sequence[str], now_us: int,
 ) -> WhyResponse:  # fmt: skip
     """`wrong` are the intervals that stand on what makes it wrong, of which the oldest is explained."""
-    interval = key or next(iter(wrong), None) or _interval(scene, terms, now_us)
+    interval = key or next(iter(wrong), None) or _interval(context, terms, now_us)
     if interval is None:
         return _response(session, terms.consumer, None, status.state, status.reason, [], status.next)
-    rows = [row for node, one in _required(scene, terms, interval, waits) for row in waits.of(node, one)]
+    rows = [row for node, one in _required(context, terms, interval, waits) for row in waits.of(node, one)]
     subject = f"{terms.consumer} {interval}"
     if interval in wrong and not rows:
         verdict = f"{subject} is wrong: {status.reason}"
@@ -232,22 +232,22 @@ def _of_consumer(
     return _response(session, terms.consumer, interval, status.state, verdict, rows, _next(rows) or status.next)
 
 
-def _interval(scene: Scene, terms: Terms, now_us: int) -> str | None:
-    found = obligations(terms, scene, now_us)
-    due = Blockage(scene, now_us).unserved(terms, found)
+def _interval(context: EvaluationContext, terms: Terms, now_us: int) -> str | None:
+    found = obligations(terms, context, now_us)
+    due = Blockage(context, now_us).unserved(terms, found)
     unmet = [one for one in found if not one.settled]
     chosen = (due or unmet or found[-1:])[:1]
     return chosen[0].interval if chosen else None
 
 
-def _required(scene: Scene, terms: Terms, interval: str, waits: Waits) -> list[tuple[str, str]]:
+def _required(context: EvaluationContext, terms: Terms, interval: str, waits: Waits) -> list[tuple[str, str]]:
     """The partitions that an interval requires and that aren't there."""
     found = []
-    for node in scene.awaited(terms):
-        if node.name not in waits.nodes or covered(node, terms, interval, scene) is not None:
+    for node in context.awaited(terms):
+        if node.name not in waits.nodes or covered(node, terms, interval, context) is not None:
             continue
-        for key in needed(node, terms, interval, scene) or (WHOLE,):
-            standing = scene.world.standing(node.name, key)
+        for key in needed(node, terms, interval, context) or (WHOLE,):
+            standing = context.facts.standing(node.name, key)
             if standing is None or not standing.published or key == WHOLE:
                 found.append((node.name, key))
     return found
@@ -256,16 +256,18 @@ def _required(scene: Scene, terms: Terms, interval: str, waits: Waits) -> list[t
 # A source or an asset
 
 
-def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name: str, key: str | None, now_us: int) -> WhyResponse:
+def _of_node(
+    session: Session, tx: Transaction, context: EvaluationContext, waits: Waits, name: str, key: str | None, now_us: int
+) -> WhyResponse:
     if name not in waits.nodes:
         return _response(session, name, None, "published", f"{name} is a view: it waits for nothing by itself", [], "headrace status")
     waiting = [one for node, one in waits.core.waiting(now_us) if node == name]
-    chosen = key or _partition(tx, scene, name, waiting, now_us)
+    chosen = key or _partition(tx, context, name, waiting, now_us)
     if chosen is None:
         return _response(session, name, None, "never", f"nothing of {name} was ever heard of", [], "headrace tick")
     standing = partitions.get(tx, name, chosen)
     subject = at(name, chosen)
-    if standing is None and (source := without_data(scene, name, chosen)) is not None:
+    if standing is None and (source := without_data(context, name, chosen)) is not None:
         verdict = f"{subject} waits for nothing: no data of {source} is due then, as declared"
         return _response(session, subject, chosen, NOTHING_DUE, verdict, [], None)
     rows = waits.of(name, chosen)
@@ -278,7 +280,7 @@ def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name
         verdict = _verdict(subject, rows)
     elif standing is not None and state == "published":
         published = moment(standing.since, now_us, session.timezone)
-        if (damage := damage_of(scene, name, chosen)) is not None and damage.since_us is not None:
+        if (damage := damage_of(context, name, chosen)) is not None and damage.since_us is not None:
             since = moment(damage.since_us, now_us, session.timezone)
             verdict = f"{subject} was published {published}, and can't be read since {since}: {damage.reason}"
             return _response(session, subject, chosen, state, verdict, rows, next_command(damage))
@@ -289,21 +291,21 @@ def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name
     return _response(session, subject, chosen, state, verdict, rows, _next(rows), also=others)
 
 
-def without_data(scene: Scene, name: str, key: str) -> str | None:
+def without_data(context: EvaluationContext, name: str, key: str) -> str | None:
     """A source by which nothing of a partition is due: all that it is made of lies before a start, or on
     a day without data. None where something is due."""
     found: str | None = None
     waiting, seen = [(name, key)], {(name, key)}  # two ways often lead to the same partition
     while waiting:
         name, key = waiting.pop()
-        node = scene.node(name)
+        node = context.node(name)
         if node.is_source:
-            if not counts_as_empty(node, key, scene):
+            if not counts_as_empty(node, key, context):
                 return None
             found = found or name
             continue
         specs = [spec for spec in node.inputs if not spec.optional and spec.node != name]
-        above = {(spec.node, one): None for spec in specs for one in sorted(made_of(scene, node, spec, key) or ())}
+        above = {(spec.node, one): None for spec in specs for one in sorted(made_of(context, node, spec, key) or ())}
         if not above:
             return None
         waiting += [place for place in above if place not in seen]
@@ -311,24 +313,24 @@ def without_data(scene: Scene, name: str, key: str) -> str | None:
     return found
 
 
-def _partition(tx: Transaction, scene: Scene, name: str, waiting: Sequence[str], now_us: int) -> str | None:
+def _partition(tx: Transaction, context: EvaluationContext, name: str, waiting: Sequence[str], now_us: int) -> str | None:
     """The oldest that runs, else that waits, else that isn't published; else the newest that is expected, or there."""
     under_way = [key for one in attempts.running(tx) if one.node == name for key in one.partitions]
     if under_way or waiting:
         return min(under_way or waiting)
-    return partitions.oldest_open(tx, name) or _expected(scene, name, now_us) or _newest(tx, name)
+    return partitions.oldest_open(tx, name) or _expected(context, name, now_us) or _newest(tx, name)
 
 
-def _expected(scene: Scene, name: str, now_us: int) -> str | None:
+def _expected(context: EvaluationContext, name: str, now_us: int) -> str | None:
     """The newest interval that has ended, where nothing of it is there although it is expected."""
-    node = scene.node(name)
+    node = context.node(name)
     grain = node.partition.grain
     if grain is None or node.partition.key is not None:
         return None
     key = previous_key(key_at_us(now_us, grain, node.timezone), grain, node.timezone)
-    standing = scene.world.standing(name, key)
+    standing = context.facts.standing(name, key)
     there = standing is not None and standing.published
-    return None if there or counts_as_empty(node, key, scene) else key
+    return None if there or counts_as_empty(node, key, context) else key
 
 
 def _newest(tx: Transaction, name: str) -> str | None:

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from headrace.model import Asset, Project, Refused, Source, UsageError
-from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Scene
+from headrace.observe.declared_promises import declared_promises
+from headrace.observe.facts import StoredFacts
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.persist import settle
-from headrace.observe.watched import watched
 from headrace.operations import reasons, targets
 from headrace.operations.interventions import StaleRow, WithdrawResponse
 from headrace.operations.judging import judge_now
@@ -97,7 +97,7 @@ def _withdraw(context: Context, arguments: WithdrawArguments, progress: Progress
         publication = publications.current(tx, order.node, order.key)
         if publication is None:
             raise _unpublished(order.node, order.key)
-        settle(tx, Scene(watched(applied.compiled), StoreWorld(tx)), now)  # what was met until now stays known
+        settle(tx, EvaluationContext(declared_promises(applied.compiled), StoredFacts(tx)), now)  # what was met until now stays known
         told.append((taking_back.take_back(tx, order, publication, context.actor, now), publication))
         if context.working is None:
             taking_back.tell_nobody(tx, applied, order, context.held.lease.epoch, now)

@@ -21,7 +21,7 @@ from headrace.model.contents import Content, ProjectFiles
 from headrace.model.nodes import PythonBody
 from headrace.model.required import WHOLE
 from headrace.observe import persist
-from headrace.observe.watched import watched
+from headrace.observe.declared_promises import declared_promises
 from headrace.plan import ChangeKind, Compiled
 from headrace.plan.project_plan import KEPT, Plan, is_code, recorded, rows
 from headrace.plan.steps import Declare, Invalidate, Remap, Rename, Repartition, Retire, Step, Unpin, Weaken
@@ -70,7 +70,7 @@ def apply(tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, 
         actor=actor.id,
         now=now,
     )
-    persist.promise(tx, watched(before.compiled) if before else None, watched(compiled), now)
+    persist.promise(tx, declared_promises(before.compiled) if before else None, declared_promises(compiled), now)
     stale = _take(tx, plan, before, compiled, version, actor, now)
     changed = {step.node for step in plan.steps if isinstance(step, Declare | Retire)}
     after = {"nodes": len(compiled.nodes), "changes": len(changed), "stale": stale, **recorded(plan)}

@@ -13,8 +13,8 @@ import msgspec
 from headrace.govern.state import open_state, state_exists
 from headrace.lake import FileRef
 from headrace.model import Settings
-from headrace.observe.borrowed import EnvironmentWorld
-from headrace.observe.facts import StoreWorld
+from headrace.observe.borrowed import EnvironmentFacts
+from headrace.observe.facts import StoredFacts
 from headrace.plan import Compiled
 from headrace.plan.borrowing import borrowed
 from headrace.run.applying import newest
@@ -80,9 +80,9 @@ class Production:
         deletes = tuple(msgspec.structs.replace(one, path=str(self.lake / one.path)) for one in file.deletes)
         return msgspec.structs.replace(file, path=str(self.lake / file.path), deletes=deletes)
 
-    def world(self, own: Transaction, theirs: Transaction) -> EnvironmentWorld:
+    def facts(self, own: Transaction, theirs: Transaction) -> EnvironmentFacts:
         """What is judged in the environment, from both states."""
-        return EnvironmentWorld(StoreWorld(own), StoreWorld(theirs), self.nodes)
+        return EnvironmentFacts(StoredFacts(own), StoredFacts(theirs), self.nodes)
 
 
 def _changed(before: borrowing.Borrowed | None, now: borrowing.Borrowed) -> bool:

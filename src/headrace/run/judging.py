@@ -13,20 +13,20 @@ from headrace.model import Project
 from headrace.observe import persist
 from headrace.observe.availability.carrying import Carrying
 from headrace.observe.blockage import Blockage
+from headrace.observe.declared_promises import DeclaredPromises, Rhythms
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.evidence import Evidence
 from headrace.observe.diagnosis.graph import CauseGraph, graph_of
 from headrace.observe.evaluation import Evaluation, Facts, evaluate
-from headrace.observe.facts import StoreWorld
+from headrace.observe.facts import StoredFacts
 from headrace.observe.incidents import faults, healing
 from headrace.observe.incidents.closing import close, reopen
 from headrace.observe.incidents.gathering import gather
 from headrace.observe.incidents.keeping import Keeping, owners
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.notices.queueing import queue
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.voices import speaks_for
-from headrace.observe.watched import Rhythms, Watched
 from headrace.plan import Compiled
 from headrace.plan.bodies import Lines
 from headrace.store import Transaction
@@ -50,31 +50,31 @@ class Judged:
     def __init__(
         self,
         project: Project,
-        watched: Watched,
+        declared_promises: DeclaredPromises,
         lines: LinesOf,
         repair: Callable[[Transaction, Incident], tuple[str, Sequence[str]] | None],
     ) -> None:
-        self.project, self.watched, self._lines, self.repair = project, watched, lines, repair
-        self._rhythms = Rhythms({**watched.nodes, **watched.exports})
+        self.project, self.declared_promises, self._lines, self.repair = project, declared_promises, lines, repair
+        self._rhythms = Rhythms({**declared_promises.nodes, **declared_promises.exports})
         self._speaks = speaks_for(project)
 
-    def scene(self, tx: Transaction) -> Scene:
+    def context(self, tx: Transaction) -> EvaluationContext:
         """What is judged with what a transaction sees."""
-        return Scene(self.watched, StoreWorld(tx), self._rhythms)
+        return EvaluationContext(self.declared_promises, StoredFacts(tx), self._rhythms)
 
-    def evaluation(self, tx: Transaction, scene: Scene, now: int) -> Evaluation:
+    def evaluation(self, tx: Transaction, context: EvaluationContext, now: int) -> Evaluation:
         """How consumers are served, as `status` evaluates it."""
-        return evaluate(Facts(tx, scene, Carrying(lambda: self._lines), self._speaks), now)
+        return evaluate(Facts(tx, context, Carrying(lambda: self._lines), self._speaks), now)
 
     @cached_property
     def reach(self) -> Reach:
         """What is below its nodes."""
-        return Reach(self.watched)
+        return Reach(self.declared_promises)
 
     @cached_property
     def graph(self) -> CauseGraph:
         """What is made of what, by columns."""
-        return graph_of(self.watched, owners(self.project), self._known)
+        return graph_of(self.declared_promises, owners(self.project), self._known)
 
     def _known(self, node: str) -> Lines | None:
         """The lines of assets; an export has those of what it reads, and a source none."""
@@ -86,25 +86,25 @@ def judge(tx: Transaction, judged: Judged, now: int, run: int | None = None, *, 
     `reported`: somebody has just said that something is wrong.
 
     What goes wrong with causes never undoes what is published in the same transaction."""
-    scene = judged.scene(tx)
-    persist.settle(tx, scene, now)
+    context = judged.context(tx)
+    persist.settle(tx, context, now)
     tx.execute("savepoint judging")
     try:
-        _causes(tx, judged, scene, now, run, reported=reported)
-        _close(tx, judged, scene, now)
+        _causes(tx, judged, context, now, run, reported=reported)
+        _close(tx, judged, context, now)
     except Exception as error:  # noqa: BLE001
         tx.execute("rollback to savepoint judging")
         _say("causes couldn't be evaluated", error)
         _own_fault(tx, judged, error, now, run)
     tx.execute("release savepoint judging")
-    _tell(tx, judged, scene, now)
+    _tell(tx, judged, context, now)
 
 
-def _tell(tx: Transaction, judged: Judged, scene: Scene, now: int) -> None:
+def _tell(tx: Transaction, judged: Judged, context: EvaluationContext, now: int) -> None:
     """Queue what people are to be told of; what goes wrong with that undoes nothing either."""
     tx.execute("savepoint telling")
     try:
-        queue(tx, judged.project, scene, judged.evaluation(tx, scene, now), now, lambda one: judged.repair(tx, one))
+        queue(tx, judged.project, context, judged.evaluation(tx, context, now), now, lambda one: judged.repair(tx, one))
     except Exception as error:  # noqa: BLE001
         tx.execute("rollback to savepoint telling")
         _say("messages to people couldn't be queued", error)
@@ -131,19 +131,19 @@ def _say(what: str, error: Exception) -> None:
     )
 
 
-def _causes(tx: Transaction, judged: Judged, scene: Scene, now: int, run: int | None, *, reported: bool) -> None:
-    blockage = Blockage(scene, now)
-    found = gather(tx, judged.project, scene, blockage, judged.reach, now)
+def _causes(tx: Transaction, judged: Judged, context: EvaluationContext, now: int, run: int | None, *, reported: bool) -> None:
+    blockage = Blockage(context, now)
+    found = gather(tx, judged.project, context, blockage, judged.reach, now)
     if found.touched or reported:
         rows = stored.standing(tx, EVIDENCE_MAX)
         evidence = found.seen | {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows}
         keeping = Keeping(tx, judged.project, judged.reach, now, run, judged.graph)
         keeping.keep(diagnose(list(evidence.values()), judged.graph, now, keeping.open_causes()), evidence)
-        healing.note(tx, judged.watched.nodes, found.seen.values())
+        healing.note(tx, judged.declared_promises.nodes, found.seen.values())
 
 
-def _close(tx: Transaction, judged: Judged, scene: Scene, now: int) -> None:
+def _close(tx: Transaction, judged: Judged, context: EvaluationContext, now: int) -> None:
     """End what is over, and open again what isn't."""
     reopen(tx, now)
     if incidents.count_open(tx):
-        close(tx, scene, Blockage(scene, now), judged.evaluation(tx, scene, now), now)
+        close(tx, context, Blockage(context, now), judged.evaluation(tx, context, now), now)

@@ -18,7 +18,7 @@ from headrace.connect.kinds import name_of
 from headrace.faults import Point, reached
 from headrace.govern.audit import Action, Actor, append
 from headrace.model import LakeError, StoreError
-from headrace.observe.watched import watched
+from headrace.observe.declared_promises import declared_promises
 from headrace.plan.views import is_view
 from headrace.run import maintenance, reclaiming
 from headrace.run.applying import Applied, unpack
@@ -89,7 +89,7 @@ class Leader(Turning):
         """Work with this version from now on. Attempts at nodes that it doesn't change go on; others are ended."""
         kept = self._kept(applied)
         self.applied = applied
-        self._watched = watched(applied.compiled)
+        self._declared_promises = declared_promises(applied.compiled)
         taken = self._take(applied)
         with self.store.read() as tx:
             code = unpack(tx, applied, self._folders.code)
@@ -103,7 +103,7 @@ class Leader(Turning):
         cache = self._folders.data_path / "cache"
         self._tasks = Tasks(applied, code, self._production, cache=cache)
         self._judged = Judged(
-            applied.compiled.project, self._watched, self._tasks.lines,
+            applied.compiled.project, self._declared_promises, self._tasks.lines,
             lambda tx, one: self._repair_of(tx, applied.compiled, one),
         )  # fmt: skip
         epoch, slots = self.lease.epoch, self._executor.slots

@@ -7,8 +7,8 @@ from typing import NamedTuple, TypeAlias
 
 from headrace.faults import Point, reached
 from headrace.observe import persist
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import Watched
+from headrace.observe.declared_promises import DeclaredPromises
+from headrace.observe.obligations import EvaluationContext
 from headrace.plan.attempt_numbers import plan_of
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
@@ -68,7 +68,7 @@ class Turning:
     _core: Core
     _tasks: Tasks
     _decisions: Decisions
-    _watched: Watched
+    _declared_promises: DeclaredPromises
     _judged: Judged
     _graph: Graph
 
@@ -183,7 +183,7 @@ class Turning:
 
     def _seen(self, tx: Transaction, observation: PendingObservation, now: int) -> list[Event]:
         """What a look found, and the request that waited for it."""
-        events: list[Event] = list(recorded(tx, observation, now, self._watched.tick_every_us))
+        events: list[Event] = list(recorded(tx, observation, now, self._declared_promises.tick_every_us))
         run = self._runs.going_on.get(observation.run)
         if run is None:
             return [*events, Clock()]
@@ -235,4 +235,4 @@ class Turning:
             judge(tx, self._judged, now, run)
             return
         with self._production.store.read() as theirs:
-            persist.settle(tx, Scene(self._watched, self._production.world(tx, theirs)), now)
+            persist.settle(tx, EvaluationContext(self._declared_promises, self._production.facts(tx, theirs)), now)

@@ -62,15 +62,15 @@ class Watch:
         self._changed: set[str] = set()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._watched: frozenset[tuple[str, Path, bool]] = frozenset()
+        self._declared_promises: frozenset[tuple[str, Path, bool]] = frozenset()
 
     def watch(self, wanted: Mapping[str, Place]) -> bool:
         """Watch these places from now on; whether that is a change."""
-        watched = frozenset((name, place.folder, place.deep) for name, place in wanted.items())
-        if watched == self._watched:
+        declared_promises = frozenset((name, place.folder, place.deep) for name, place in wanted.items())
+        if declared_promises == self._declared_promises:
             return False
         self.close()
-        self._watched, self._stop = watched, threading.Event()
+        self._declared_promises, self._stop = declared_promises, threading.Event()
         for deep in (False, True):
             chosen = {name: place for name, place in wanted.items() if place.deep is deep}
             if chosen:
@@ -91,7 +91,7 @@ class Watch:
         for thread in self._threads:
             thread.join(STOP_MS / 1000)
         self._threads.clear()
-        self._watched = frozenset()
+        self._declared_promises = frozenset()
 
     def _follow(self, chosen: Mapping[str, Place], deep: bool, stop: threading.Event) -> None:
         from watchfiles import watch  # with asyncio: only who serves pays for it

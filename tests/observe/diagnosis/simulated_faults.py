@@ -1,6 +1,6 @@
 """Faults of every kind played in random projects: what they let be seen, as it flows, next to warnings and changes that mean nothing.
 
-What is emitted follows from what happens to data and machines (`World.reached`), not from the rules under test: one fault shows itself
+What is emitted follows from what happens to data and machines (`StateFacts.reached`), not from the rules under test: one fault shows itself
 at its own node mostly, further down sometimes, now and then late, and clocks disagree by minutes.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from simulated_worlds import DAYS, HOUR_US, World, key, midnight, world
+from simulated_worlds import DAYS, HOUR_US, StateFacts, facts, key, midnight
 
 from headrace.observe.diagnosis.causes import HEADRACE, Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
@@ -54,7 +54,7 @@ class Injected:
 @dataclass
 class Case:
     seed: int
-    world: World
+    facts: StateFacts
     evidence: list[Evidence]
     injected: list[Injected]
     now_us: int
@@ -64,7 +64,7 @@ class Story:
     """One project in which things go wrong."""
 
     def __init__(self, random: Random) -> None:
-        self.random, self.world = random, world(random)
+        self.random, self.facts = random, facts(random)
         self.evidence: list[Evidence] = []
         self.injected: list[Injected] = []
 
@@ -90,11 +90,11 @@ class Story:
 
     def pick(self, **of: bool) -> str:
         taken = {name for one in self.injected for name in one.nodes}
-        free = [name for name in self.world.of(**of) if name not in taken]
-        return self.random.choice(free or self.world.of(**of))
+        free = [name for name in self.facts.of(**of) if name not in taken]
+        return self.random.choice(free or self.facts.of(**of))
 
     def _whole(self, node: str) -> bool:
-        return node in self.world.nodes and (self.world.nodes[node].whole or self.world.nodes[node].consumer)
+        return node in self.facts.nodes and (self.facts.nodes[node].whole or self.facts.nodes[node].consumer)
 
     def days(self) -> list[int]:
         first = self.random.randint(3, DAYS - 5)
@@ -107,7 +107,7 @@ class Story:
             family, day = self.random.choice(HARMLESS), self.random.randrange(DAYS)
             if any(one.family is F.CHANGE and one.node == name for one in self.evidence):
                 continue  # what is odd right after a body was changed is no coincidence
-            column = "" if family is F.VOLUME else self.random.choice(self.world.nodes[name].columns)
+            column = "" if family is F.VOLUME else self.random.choice(self.facts.nodes[name].columns)
             times = f"× {self.random.choice((0.5, 0.8, 1.3, 1.8))}" if family is F.VOLUME else ""
             self.see(None, name, day, family, KIND_OF[family], column, held=False, strength=self.random.uniform(9, 15), detail=times)
         for _ in range(self.random.randint(0, 2)):
@@ -126,9 +126,9 @@ def data(story: Story, kind: CauseKind) -> None:
     name = story.pick(source=True)
     fault = story.fault(kind, name)
     rows = kind in (K.VOLUME_ANOMALY, K.DUPLICATE_ROWS, K.STALE_DATA, K.FORMAT_CHANGE)
-    columns = random.sample(story.world.nodes[name].columns, random.randint(1, 2))
+    columns = random.sample(story.facts.nodes[name].columns, random.randint(1, 2))
     held, noticed = random.random() < 0.6, random.random() < NOTICED
-    reached = [place for day in days for place in story.world.reached(name, day, None if rows else columns)]
+    reached = [place for day in days for place in story.facts.reached(name, day, None if rows else columns)]
     if not reached:
         held = noticed = True
     if noticed:
@@ -159,7 +159,7 @@ def at_source(story: Story, fault: Injected, name: str, day: int, columns: Seque
 def without(story: Story, fault: Injected, reached: Sequence[tuple[str, int, list[str]]]) -> None:
     """What is held isn't there for those that read whatever there is."""
     for name, day, _ in reached:
-        if story.world.nodes[name].whole and story.random.random() < 0.2:
+        if story.facts.nodes[name].whole and story.random.random() < 0.2:
             story.see(fault, name, day, F.CHECK, K.STALE_DATA, hours=9, detail="fresh")
 
 
@@ -167,7 +167,7 @@ def further_down(story: Story, fault: Injected, reached: Sequence[tuple[str, int
     """Warnings and failures where wrong data was read; at least one failure, else nobody would call it an incident."""
     random, least = story.random, story.random.randrange(min(3, len(reached)))
     for number, (name, day, columns) in enumerate(reached[:60]):
-        if story.world.nodes[name].consumer:
+        if story.facts.nodes[name].consumer:
             continue
         late = random.uniform(0, 20) if random.random() < 0.2 else 0.0
         if number == least or random.random() < 0.25:
@@ -192,8 +192,8 @@ def restated(story: Story) -> None:
     name = story.pick(source=True)
     fault, day = story.fault(K.RESTATEMENT, name), story.random.randint(0, 5)
     story.see(fault, name, day, F.RESTATED, K.RESTATEMENT, held=False, strength=20.0, hours=60, detail="12 rows changed")
-    for other, at, _ in story.world.reached(name, day, None)[:10]:
-        if story.random.random() < 0.1 and not story.world.nodes[other].consumer:
+    for other, at, _ in story.facts.reached(name, day, None)[:10]:
+        if story.random.random() < 0.1 and not story.facts.nodes[other].consumer:
             story.see(fault, other, at, F.VOLUME, K.VOLUME_ANOMALY, held=False, strength=9.5, hours=62 + 24 * max(0, day - at))
 
 
@@ -214,14 +214,14 @@ def late(story: Story, kind: CauseKind) -> None:
     for day in days:
         one = kind if day == days[0] else story.random.choice((kind, K.LATE_SOURCE))
         story.see(fault, name, day, F.ARRIVAL, one, hours=8, expected="by 05:00", observed="nothing was delivered")
-    without(story, fault, [place for day in days for place in story.world.reached(name, day, None)])
+    without(story, fault, [place for day in days for place in story.facts.reached(name, day, None)])
 
 
 def observations(story: Story, kind: CauseKind) -> None:
     """A source, or all that a host holds, can't be looked at: deliveries are late with it."""
     random, first = story.random, story.pick(source=True)
-    host = story.world.nodes[first].host
-    same = [name for name in story.world.of(source=True) if story.world.nodes[name].host == host]
+    host = story.facts.nodes[first].host
+    same = [name for name in story.facts.of(source=True) if story.facts.nodes[name].host == host]
     names = same if len(same) >= 3 and random.random() < 0.7 else [first]
     fault, day = story.fault(kind, *names), story.days()[0]
     said = "HTTP 403 Forbidden" if kind is K.ACCESS_DENIED else random.choice(("connection refused", "timed out", "HTTP 503"))
@@ -249,10 +249,10 @@ def code(story: Story) -> None:
         return
     kind = random.choice((K.DISTRIBUTION_SHIFT, K.NULL_SPIKE, K.VOLUME_ANOMALY, K.DUPLICATE_ROWS))
     rows = kind in (K.VOLUME_ANOMALY, K.DUPLICATE_ROWS)
-    columns = random.sample(story.world.nodes[name].columns, 1)
+    columns = random.sample(story.facts.nodes[name].columns, 1)
     held = random.random() < 0.5
-    reached = [place for day in days for place in story.world.reached(name, day, None if rows else columns)]
-    reached = [place for place in reached if not story.world.nodes[place[0]].consumer]
+    reached = [place for day in days for place in story.facts.reached(name, day, None if rows else columns)]
+    reached = [place for place in reached if not story.facts.nodes[place[0]].consumer]
     for day in days:
         story.see(fault, name, day, OWN[kind], kind, "" if rows else columns[0], held=held or not reached, strength=18.0, hours=7)
     if not held and reached:
@@ -262,7 +262,7 @@ def code(story: Story) -> None:
 def resources(story: Story) -> None:
     random = story.random
     full = random.random() < 0.4
-    names = random.sample(story.world.of(asset=True), random.randint(2, 6)) if full else [story.pick(asset=True)]
+    names = random.sample(story.facts.of(asset=True), random.randint(2, 6)) if full else [story.pick(asset=True)]
     fault, day = story.fault(K.RESOURCE_EXHAUSTED, *names), story.days()[0]
     for name in names:
         said = "IO Error: No space left on device" if full else "Out of Memory Error: could not allocate"
@@ -271,7 +271,7 @@ def resources(story: Story) -> None:
 
 def workers(story: Story) -> None:
     random = story.random
-    names = random.sample(story.world.of(asset=True), random.choice((1, 1, 3, 4)))
+    names = random.sample(story.facts.of(asset=True), random.choice((1, 1, 3, 4)))
     fault, day = story.fault(K.WORKER_LOST, *names), story.days()[0]
     for name in names:
         story.see(fault, name, day, F.LOST, observed="its worker was ended by SIGKILL", error_kind="lost_worker", hours=7, host="machine-1")
@@ -317,7 +317,7 @@ def absence(story: Story) -> None:
     fault, day = story.fault(K.RUNTIME_DOWN, HEADRACE), story.days()[0]
     down = midnight(day) + 2 * HOUR_US
     story.see(fault, HEADRACE, None, F.ABSENCE, K.RUNTIME_DOWN, at_us=down + 9 * HOUR_US, began_us=down)
-    for name in story.world.of(consumer=True)[:2]:
+    for name in story.facts.of(consumer=True)[:2]:
         due = down + 3 * HOUR_US
         story.see(fault, name, day, F.ARRIVAL, K.DEADLINE_INFEASIBLE, strength=6.0, hours=11.5, began_us=due)
 
@@ -326,8 +326,8 @@ def report(story: Story) -> None:
     name, day = story.pick(source=True, asset=True), story.days()[0]
     fault = story.fault(K.REPORTED, name)
     story.see(fault, name, day, F.ACT, K.REPORTED, observed="fares look halved", hours=30)
-    for other, at, _ in story.world.reached(name, day, None)[:5]:
-        if story.random.random() < 0.3 and not story.world.nodes[other].consumer:
+    for other, at, _ in story.facts.reached(name, day, None)[:5]:
+        if story.random.random() < 0.3 and not story.facts.nodes[other].consumer:
             story.see(fault, other, at, F.CHECK, K.DISTRIBUTION_SHIFT, hours=32, detail="plausible")
 
 
@@ -371,7 +371,7 @@ def case(kind: CauseKind, seed: int, *, two: bool = False) -> Case:
         PLAYS[story.random.choice(list(PLAYS))](story)
     story.noise()
     story.random.shuffle(story.evidence)
-    return Case(seed, story.world, story.evidence, story.injected, midnight(DAYS + 3))
+    return Case(seed, story.facts, story.evidence, story.injected, midnight(DAYS + 3))
 
 
 def found(one: Injected, causes: Sequence[Cause]) -> Cause | None:
@@ -390,4 +390,4 @@ def story_of_nothing(seed: int) -> Case:
     story = Story(Random(f"nothing:{seed}"))
     for _ in range(3):
         story.noise()
-    return Case(seed, story.world, story.evidence, [], midnight(DAYS + 3))
+    return Case(seed, story.facts, story.evidence, [], midnight(DAYS + 3))

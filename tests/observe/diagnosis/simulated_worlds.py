@@ -45,7 +45,7 @@ class Made:
 
 
 @dataclass
-class World:
+class StateFacts:
     nodes: dict[str, Made]
     graph: CauseGraph
 
@@ -84,7 +84,7 @@ class World:
         return hit, whole
 
 
-def world(random: Random) -> World:
+def facts(random: Random) -> StateFacts:
     """A project of 3 to 8 sources of 3 vendors, 8 to 40 assets, 2 to 5 consumers; names say nothing."""
     nodes: dict[str, Made] = {}
     hosts = [f"host{number}.example" for number in range(random.randint(2, 4))]
@@ -98,7 +98,7 @@ def world(random: Random) -> World:
     for number in range(random.randint(2, 5)):
         reads = [(name, InputMode.REQUIRED, 0) for name in random.sample(assets, min(len(assets), random.randint(1, 3)))]
         nodes[f"u{number}"] = Made(f"u{number}", False, "reader", random.choice(hosts), False, [], reads=reads, consumer=True)
-    return World(nodes, _graph(nodes))
+    return StateFacts(nodes, _graph(nodes))
 
 
 def _asset(random: Random, nodes: dict[str, Made], name: str) -> None:

@@ -14,11 +14,11 @@ from headrace.observe.availability.lateness import Duty
 from headrace.observe.availability.spans import EVER, NONE, Moments, common, outside, union
 from headrace.observe.availability.timeline import Past, Term
 from headrace.observe.availability.wrongness import Speaks, Wrongness
-from headrace.observe.obligations import Obligation, Scene, covered, needed
+from headrace.observe.declared_promises import WHOLE, Node, Terms, began
+from headrace.observe.obligations import EvaluationContext, Obligation, covered, needed
 from headrace.observe.observed import known_until
 from headrace.observe.status import sources_of
 from headrace.observe.through import EMPTY_INTERVALS_MAX
-from headrace.observe.watched import WHOLE, Node, Terms, began
 from headrace.store.database import Transaction
 from headrace.store.queries import availability as stored
 from headrace.store.queries import obligations as kept
@@ -28,13 +28,15 @@ from headrace.store.queries.promises import Promise
 class Gathering:
     """One window, over one transaction: what several consumers share is read once."""
 
-    def __init__(self, tx: Transaction, scene: Scene, wrongness: Wrongness, speaks: Speaks, from_us: int, now_us: int) -> None:
-        self._tx, self._scene, self._world = tx, scene, scene.world
+    def __init__(
+        self, tx: Transaction, context: EvaluationContext, wrongness: Wrongness, speaks: Speaks, from_us: int, now_us: int
+    ) -> None:
+        self._tx, self._context, self._facts = tx, context, context.facts
         self._wrongness, self._speaks = wrongness, speaks
         self._from, self._now = from_us, now_us
         self._promises = _begun(stored.all_promises(tx))
         self._gaps = stored.observation_gaps(tx, from_us)
-        self._withdrawn = stored.withdrawals_of(tx, {*scene.declared.nodes, *scene.declared.exports}, from_us)
+        self._withdrawn = stored.withdrawals_of(tx, {*context.declared.nodes, *context.declared.exports}, from_us)
 
     def past(self, terms: Terms, judged: Sequence[Obligation]) -> Past:
         """How a consumer was served. `judged` are its obligations as they stand now."""
@@ -59,7 +61,7 @@ class Gathering:
     def _aged(self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> dict[str, Any]:
         """What is known of what is read only as long as it is declared. Beside what comes interval by interval, reference data doesn't
         age."""
-        paced = terms.max_age is None or self._scene.has_rhythm(terms)
+        paced = terms.max_age is None or self._context.has_rhythm(terms)
         return {"never": self._never(read, promises, duties), "republished": None if paced else self._republished(read)}
 
     def soundly_met_at(self, terms: Terms, one: Obligation) -> int | None:
@@ -68,7 +70,7 @@ class Gathering:
 
     def removed(self) -> list[Past]:
         """How consumers were served that aren't declared any more, while something was promised to them in the window."""
-        declared = {terms.consumer for terms in self._scene.declared.consumers}
+        declared = {terms.consumer for terms in self._context.declared.consumers}
         gone = [
             promises for name, promises in self._promises.items() if name not in declared and (promises[-1].until_at or EVER) > self._from
         ]
@@ -96,7 +98,7 @@ class Gathering:
         return msgspec.structs.replace(past, consumer=node.name, **aged)
 
     def _covered(self, node: Node, terms: Terms, interval: str, due_us: int) -> Duty:
-        seen = covered(node, terms, interval, self._scene)
+        seen = covered(node, terms, interval, self._context)
         met_us = None if seen is None else seen.at_us
         met = NONE if met_us is None else ((met_us, EVER),)
         return Duty(interval, bounds_us(interval, terms.per, terms.timezone)[1], due_us, met, met_us)
@@ -110,7 +112,7 @@ class Gathering:
         known = stored.first_due(self._tx, terms.consumer, since)
         fresh = (duty.due_us for duty in duties if since <= duty.due_us <= self._now)
         age = promises[-1].terms.get("max_age")
-        if not duties and age and not self._scene.has_rhythm(terms):
+        if not duties and age and not self._context.has_rhythm(terms):
             # without a rhythm no interval is due: what there was could first be too old then
             return Duration.parse(str(age)).after_us(since, str(promises[-1].terms["timezone"]))
         return min([*([known] if known is not None else []), *fresh], default=EVER)
@@ -139,7 +141,7 @@ class Gathering:
 
     def _taken_back(self, terms: Terms, duties: list[Duty]) -> Iterator[Duty]:
         """What was met isn't, while something that it read is taken back."""
-        awaited = {node.name: node for node in self._scene.awaited(terms)}
+        awaited = {node.name: node for node in self._context.awaited(terms)}
         gone: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for one in self._withdrawn:
             if one.node in awaited:
@@ -151,7 +153,7 @@ class Gathering:
     def _holes(
         self, node: Node, terms: Terms, duty: Duty, gone: Mapping[tuple[str, str], Sequence[tuple[int, int]]]
     ) -> Iterator[tuple[int, int]]:
-        for key in needed(node, terms, duty.interval, self._scene) or (WHOLE,):
+        for key in needed(node, terms, duty.interval, self._context) or (WHOLE,):
             yield from gone.get((node.name, key), ())
 
     def _emptied(self, terms: Terms, duties: Iterable[Duty]) -> Iterator[Duty]:
@@ -165,7 +167,7 @@ class Gathering:
     def _empty(self, terms: Terms, duties: Sequence[Duty]) -> dict[str, set[str]]:
         first = min(duty.interval for duty in duties)
         found = {}
-        for node in self._scene.known_reads(terms):
+        for node in self._context.known_reads(terms):
             if node.partition.grain is not None:
                 keys = self._empty_keys(node, terms, first)
                 if keys:
@@ -173,25 +175,25 @@ class Gathering:
         return found
 
     def _empty_keys(self, node: Node, terms: Terms, interval: str) -> set[str]:
-        first = min(needed(node, terms, interval, self._scene) or ("",))
+        first = min(needed(node, terms, interval, self._context) or ("",))
         return stored.empty_keys(self._tx, node.name, first, "￿")
 
     def _is_empty(self, name: str, terms: Terms, duty: Duty, empty: set[str]) -> bool:
-        keys = needed(self._scene.node(name), terms, duty.interval, self._scene)
+        keys = needed(self._context.node(name), terms, duty.interval, self._context)
         return bool(keys) and all(key in empty for key in keys or ())
 
     def _blind(self, terms: Terms, promises: Sequence[Promise]) -> Moments:
         """While nobody looked at one of the sources that it depended on."""
-        reads = self._scene.known_reads(terms)
+        reads = self._context.known_reads(terms)
         return union(span for node in reads for span in common(self._unseen(node), _promised_to_have(promises, node.name)))
 
     def _unseen(self, node: Node) -> Moments:
         """While nobody looked at a source that a node depends on; what nobody has ever looked at counts only now."""
         found: list[tuple[int, int]] = []
-        for source in sources_of([node], self._scene):
+        for source in sources_of([node], self._context):
             found += self._gaps.get(source.name, ())
-            observations = self._world.observations(source.name)
-            until = known_until(observations, self._scene.declared.tick_every_us) if observations else self._now - 1
+            observations = self._facts.observations(source.name)
+            until = known_until(observations, self._context.declared.tick_every_us) if observations else self._now - 1
             found.append((until + 1, EVER))
         return union(found)
 
@@ -199,13 +201,13 @@ class Gathering:
         """Until each read was published first, and while nothing of one can be read any more; what was
         no read yet, or wasn't due yet since it is one, kept nobody from reading the others."""
         found: list[tuple[int, int]] = []
-        known = self._scene.known_reads(terms)
+        known = self._context.known_reads(terms)
         if len(known) < len(terms.reads):
             return outside(NONE)
         begun = any(duty.met_us is not None and duty.met_us <= self._from for duty in duties)
         for node in known:
             lacking: list[tuple[int, int]] = []
-            if self._world.newest(node.name) is None:
+            if self._facts.newest(node.name) is None:
                 lacking.append((stored.last_end(self._tx, node.name) or -EVER, EVER))
             if not begun:
                 first = stored.first_publication(self._tx, node.name)
@@ -214,7 +216,7 @@ class Gathering:
         return union(found)
 
     def _republished(self, terms: Terms) -> tuple[tuple[int, ...], ...]:
-        return tuple(tuple(stored.publication_times(self._tx, node.name, self._from)) for node in self._scene.known_reads(terms))
+        return tuple(tuple(stored.publication_times(self._tx, node.name, self._from)) for node in self._context.known_reads(terms))
 
 
 def _terms(promise: Promise) -> Terms:

@@ -16,8 +16,8 @@ import msgspec
 from headrace.model import InputSpec, UsageError
 from headrace.model.required import required
 from headrace.observe.availability.spans import EVER
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import Node
+from headrace.observe.declared_promises import Node
+from headrace.observe.obligations import EvaluationContext
 from headrace.store.database import Transaction
 from headrace.store.queries import unsound as stored
 from headrace.store.queries.withdrawals import Withdrawn
@@ -53,14 +53,14 @@ _Reached: TypeAlias = tuple[InputSpec, Taint, frozenset[str]]
 """What is the matter with an input, and the node's columns that come from it."""
 
 
-def spread(tx: Transaction, scene: Scene, roots: Iterable[Taint], carry: Carry) -> dict[str, list[Taint]]:
+def spread(tx: Transaction, context: EvaluationContext, roots: Iterable[Taint], carry: Carry) -> dict[str, list[Taint]]:
     """Node → all its publications that any of these is the matter with, by itself or through what it read; exports among them."""
     found: dict[str, list[Taint]] = {}
     for one in roots:
         found.setdefault(one.node, []).append(one)
     if not found:
         return found
-    for node in (*scene.declared.nodes.values(), *scene.declared.exports.values()):
+    for node in (*context.declared.nodes.values(), *context.declared.exports.values()):
         reached = [
             (spec, one, columns)
             for spec in node.inputs
@@ -68,17 +68,17 @@ def spread(tx: Transaction, scene: Scene, roots: Iterable[Taint], carry: Carry) 
             if (columns := carry(one.node, one.columns, node.name)) is not None
         ]
         if reached:
-            found[node.name] = list(dict.fromkeys([*found.get(node.name, ()), *_made(tx, scene, node, reached)]))
+            found[node.name] = list(dict.fromkeys([*found.get(node.name, ()), *_made(tx, context, node, reached)]))
     return found
 
 
-def _made(tx: Transaction, scene: Scene, node: Node, reached: Sequence[_Reached]) -> list[Taint]:
+def _made(tx: Transaction, context: EvaluationContext, node: Node, reached: Sequence[_Reached]) -> list[Taint]:
     """The publications of a node that read any of these."""
     publications = stored.made_since(tx, node.name, min(one.read_from for _, one, _ in reached))
     found = []
     for made in publications:
         seen = [each for each in reached if made.saw(each[1].read_from, each[1].read_until)]
-        keys = {spec: needed(scene, node, spec, made.partition) for spec in dict.fromkeys(spec for spec, _, _ in seen)}
+        keys = {spec: needed(context, node, spec, made.partition) for spec in dict.fromkeys(spec for spec, _, _ in seen)}
         for spec, one, columns in seen:
             wanted = keys[spec]
             if wanted is None or one.partition in wanted:
@@ -118,12 +118,12 @@ def _onwards(one: Taint, made: stored.Made, node: str, columns: frozenset[str]) 
     )
 
 
-def needed(scene: Scene, node: Node, spec: InputSpec, key: str) -> frozenset[str] | None:
+def needed(context: EvaluationContext, node: Node, spec: InputSpec, key: str) -> frozenset[str] | None:
     """The partitions of an input that one of a node was made of; None: of all."""
-    source = scene.node(spec.node)
+    source = context.node(spec.node)
     try:
         keys = required(
-            node.cut(key), node.timezone, key, source.partition, source.timezone, spec, partial(scene.world.keys, source.name)
+            node.cut(key), node.timezone, key, source.partition, source.timezone, spec, partial(context.facts.keys, source.name)
         ).keys
     except UsageError:
         return None  # cut otherwise then

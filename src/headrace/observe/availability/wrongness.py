@@ -10,9 +10,9 @@ from headrace.observe.availability.lateness import Duty
 from headrace.observe.availability.spans import EVER, Moments, union, without
 from headrace.observe.availability.tainted import Carry, Taint, accepted, all_of_all, spread, unsound, withdrawn
 from headrace.observe.availability.timeline import Wrong
-from headrace.observe.obligations import Obligation, Scene, needed
+from headrace.observe.declared_promises import WHOLE, Node, Terms
+from headrace.observe.obligations import EvaluationContext, Obligation, needed
 from headrace.observe.states import Wronged
-from headrace.observe.watched import WHOLE, Node, Terms
 from headrace.observe.wording import moment
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents, withdrawals
@@ -27,13 +27,13 @@ Speaks = Callable[[str, str], bool]
 class Wrongness:
     """What is the matter with what readers got over a window; read from the store once for all consumers, and mostly nothing."""
 
-    def __init__(self, tx: Transaction, scene: Scene, carry: Carry, from_us: int, now_us: int) -> None:
-        self._tx, self._scene, self._carry = tx, scene, carry
+    def __init__(self, tx: Transaction, context: EvaluationContext, carry: Carry, from_us: int, now_us: int) -> None:
+        self._tx, self._context, self._carry = tx, context, carry
         self._from, self._now = from_us, now_us
 
     @cached_property
     def _unsound(self) -> dict[str, list[Taint]]:
-        return spread(self._tx, self._scene, unsound(stored.named(self._tx, self._from)), self._carry)
+        return spread(self._tx, self._context, unsound(stored.named(self._tx, self._from)), self._carry)
 
     @cached_property
     def _exceptions(self) -> dict[int, Excepted]:
@@ -41,7 +41,7 @@ class Wrongness:
 
     @cached_property
     def _excepted(self) -> dict[str, list[Taint]]:
-        return spread(self._tx, self._scene, accepted(self._exceptions.values()), all_of_all)
+        return spread(self._tx, self._context, accepted(self._exceptions.values()), all_of_all)
 
     @cached_property
     def _withdrawn(self) -> list[Withdrawn]:
@@ -49,7 +49,7 @@ class Wrongness:
 
     @cached_property
     def _made_of_withdrawn(self) -> dict[str, list[Taint]]:
-        return spread(self._tx, self._scene, withdrawn(self._withdrawn), all_of_all)
+        return spread(self._tx, self._context, withdrawn(self._withdrawn), all_of_all)
 
     def wrong(self, terms: Terms) -> tuple[Wrong, ...]:
         """By incidents, by exceptions that have lapsed, and by what was withdrawn."""
@@ -77,7 +77,7 @@ class Wrongness:
         says so."""
         for one in self._at(terms, self._made_of_withdrawn if self._withdrawn else {}):
             since = max(one.from_us, one.known_us)
-            if one.node not in self._scene.declared.exports and since < one.until_us and one.until_us > self._from:
+            if one.node not in self._context.declared.exports and since < one.until_us and one.until_us > self._from:
                 yield one, Wrong(since, one.until_us, one.known_us)
 
     def by_others(self, terms: Terms, duties: Sequence[Duty], speaks: Speaks) -> Moments:
@@ -87,7 +87,7 @@ class Wrongness:
         found = []
         for index, duty in enumerate(duties):
             ends = duties[index + 1].due_us if index + 1 < len(duties) else EVER
-            for node in self._scene.awaited(terms):
+            for node in self._context.awaited(terms):
                 for one in self._excepted.get(node.name, ()):
                     exception = self._exceptions[one.exception or 0]
                     if not speaks(terms.owner, exception.actor) and self._stands_on(node, terms, duty, one):
@@ -100,7 +100,7 @@ class Wrongness:
             return duty.met_us
         spans = [
             (one.from_us, one.until_us)
-            for node in self._scene.awaited(terms)
+            for node in self._context.awaited(terms)
             for one in self._unsound.get(node.name, ())
             if one.withdrawn_us == EVER and self._stands_on(node, terms, duty, one)
         ]
@@ -108,24 +108,24 @@ class Wrongness:
         return sound[0][0] if sound else None
 
     def _stands_on(self, node: Node, terms: Terms, duty: Duty | Obligation, one: Taint) -> bool:
-        keys = needed(node, terms, duty.interval, self._scene)
+        keys = needed(node, terms, duty.interval, self._context)
         return keys is None or one.partition in keys
 
     def _at(self, terms: Terms, found: Mapping[str, list[Taint]]) -> Iterable[Taint]:
-        return (one for node in self._scene.awaited(terms) for one in found.get(node.name, ())) if found else ()
+        return (one for node in self._context.awaited(terms) for one in found.get(node.name, ())) if found else ()
 
     def now(self) -> dict[str, Wronged]:
         """Consumer → what makes wrong what it can read now, the earliest first; those that aren't wrong aren't in it."""
         found = self._holding()
         others = self._others_now()
-        names = [one.consumer for one in self._scene.declared.consumers if one.consumer in found or one.consumer in others]
+        names = [one.consumer for one in self._context.declared.consumers if one.consumer in found or one.consumer in others]
         return {name: min((*found.get(name, ()), *others.get(name, ())), key=_earliest) for name in names}
 
     def intervals(self, terms: Terms, found: Sequence[Obligation], wronged: Wronged) -> list[str]:
         """The intervals of a consumer that stand on what makes it wrong now, in the order of `found`."""
         tainted = [
             (node, one)
-            for node in self._scene.awaited(terms)
+            for node in self._context.awaited(terms)
             for one in (*self._unsound.get(node.name, ()), *(self._excepted.get(node.name, ()) if self._exceptions else ()))
             if one.from_us <= self._now < one.until_us and one.withdrawn_us > self._now and self._of(one) == wronged.incident
         ]
@@ -137,7 +137,7 @@ class Wrongness:
 
     def spans(self, consumer: str) -> Moments:
         """While what a consumer could read was wrong, as known now, whatever made it so."""
-        terms = next(one for one in self._scene.declared.consumers if one.consumer == consumer)
+        terms = next(one for one in self._context.declared.consumers if one.consumer == consumer)
         return union((one.from_us, one.until_us) for one in self.wrong(terms) if one.withdrawn_us == EVER)
 
     def behind(self) -> frozenset[int]:
@@ -149,7 +149,7 @@ class Wrongness:
         """When the last of what an incident makes wrong, and consumers read, was replaced; None where they read nothing of it."""
         ends = (
             one.until_us
-            for terms in self._scene.declared.consumers
+            for terms in self._context.declared.consumers
             for one in self._at(terms, self._unsound)
             if one.incident == incident and one.withdrawn_us == EVER and one.until_us <= self._now
         )
@@ -157,7 +157,7 @@ class Wrongness:
 
     def _holding(self) -> dict[str, list[Wronged]]:
         found: dict[str, list[Wronged]] = {}
-        for terms in self._scene.declared.consumers:
+        for terms in self._context.declared.consumers:
             holding = [
                 self._told(one)
                 for one in self._by_incidents(terms)
@@ -173,7 +173,7 @@ class Wrongness:
     def _others_now(self) -> dict[str, list[Wronged]]:
         """What consumers can read now by exceptions that have lapsed, or that was made of what was withdrawn."""
         found: dict[str, list[Wronged]] = {}
-        for terms in self._scene.declared.consumers if self._exceptions or self._withdrawn else ():
+        for terms in self._context.declared.consumers if self._exceptions or self._withdrawn else ():
             holding = [
                 tell(one, wrong)
                 for ways, tell in ((self._lapsed(terms), self._told_lapse), (self._of_withdrawn(terms), self._told_withdrawn))
@@ -202,7 +202,7 @@ class Wrongness:
         """The command ends it: the exception is renewed, or, where its data was taken back, so is what was made of it."""
         exception = self._exceptions[stands_on.exception or 0]
         at = place(exception.node, exception.partition)
-        since = moment(one.known_us, self._now, self._scene.declared.timezone)
+        since = moment(one.known_us, self._now, self._context.declared.timezone)
         said = f"{at}: the exception of {exception.actor} lapsed at {since}"
         if one.incident is not None:
             said = f"INC-{one.incident} {said}"
@@ -210,7 +210,7 @@ class Wrongness:
             command = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
             return Wronged(one.from_us, one.incident, said, command)
         made = place(stands_on.node, stands_on.partition)
-        taken_back = (exception.node, exception.partition) in self._scene.world.withdrawn()
+        taken_back = (exception.node, exception.partition) in self._context.facts.withdrawn()
         command = command_line("tick") if one.incident is None else command_line("fix", f"INC-{one.incident}")
         if taken_back:
             command = command_line("withdraw", made, "--reason", "TEXT")
@@ -227,7 +227,7 @@ class Wrongness:
             only = () if made_of.partition == WHOLE else ("--partition", made_of.partition)
             return Wronged(one.from_us, None, said, command_line("run", made_of.node, *only, "--again", "--reason", "TEXT"))
         node, key = made_of.removable
-        if self._scene.node(node).accumulating:
+        if self._context.node(node).accumulating:
             return Wronged(one.from_us, None, said, command_line("why", place(root.node, root.partition)))
         return Wronged(one.from_us, None, said, command_line("withdraw", place(node, key), "--reason", "TEXT"))
 

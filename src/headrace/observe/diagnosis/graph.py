@@ -9,8 +9,8 @@ import msgspec
 
 from headrace.model import InputMode, InputSpec, PartitionSpec, Place, UsageError
 from headrace.model.required import dependents
+from headrace.observe.declared_promises import DeclaredPromises, Node, Terms
 from headrace.observe.diagnosis.columns import Flow, flow_of
-from headrace.observe.watched import Node, Terms, Watched
 from headrace.plan.bodies import Lines
 from headrace.plan.joining import joined_by
 
@@ -157,13 +157,19 @@ class CauseGraph:
         return frozenset(found) if len(found) <= KEYS_MAX else None
 
 
-def graph_of(watched: Watched, owners: Mapping[str, str], lines: Callable[[str], Lines | None] = lines_unknown) -> CauseGraph:
+def graph_of(
+    declared_promises: DeclaredPromises, owners: Mapping[str, str], lines: Callable[[str], Lines | None] = lines_unknown
+) -> CauseGraph:
     """The graph of an applied project: its nodes, then its consumers, which read at their own pace."""
     nodes = [
         CauseNode(one.name, one.inputs, one.is_source, one.partition, one.timezone, owners.get(one.name, ""))
-        for one in watched.nodes.values()
+        for one in declared_promises.nodes.values()
     ]
-    readers = [_reader(one, watched.exports.get(one.consumer)) for one in watched.consumers if one.consumer not in watched.nodes]
+    readers = [
+        _reader(one, declared_promises.exports.get(one.consumer))
+        for one in declared_promises.consumers
+        if one.consumer not in declared_promises.nodes
+    ]
     return CauseGraph((*nodes, *readers), lines)
 
 

@@ -13,13 +13,13 @@ import msgspec
 
 from headrace.model.intervals import bounds_us
 from headrace.observe.blockage import Block, Blockage
+from headrace.observe.declared_promises import Node, Terms
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.details import ENVIRONMENT, NO_WORKER, needed
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.reach import Reach
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.observed import TOLERANCE_US, next_observation, usual_break
-from headrace.observe.watched import Node, Terms
 from headrace.observe.wording import dated
 from headrace.store.database import Transaction
 from headrace.store.queries import absences, attending
@@ -34,15 +34,15 @@ LAKE = "closed"
 """What the id of evidence begins with that the lake can't be written."""
 
 
-def gather(tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, after: int) -> tuple[list[Evidence], int]:
+def gather(tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: Reach, after: int) -> tuple[list[Evidence], int]:
     """The outages that made somebody wait, of deliveries found after a time; and when the last of those was found."""
     found: dict[str, tuple[int, Evidence]] = {}
     last = after
-    for node in scene.declared.nodes.values():
+    for node in context.declared.nodes.values():
         waited = absences.waited(tx, node.name, after) if node.is_source else []
         for seen_us, group in groupby(waited, key=lambda one: one.observed_at):
             last = max(last, seen_us)
-            outages = _outages(tx, scene, blockage, reach, node, list(group), seen_us)
+            outages = _outages(tx, context, blockage, reach, node, list(group), seen_us)
             due_us, one = min(outages, key=lambda each: each[0], default=(0, None))
             if one is not None and (one.id not in found or due_us < found[one.id][0]):
                 found[one.id] = due_us, one
@@ -75,24 +75,24 @@ def known(tx: Transaction) -> list[Evidence]:
 
 
 def _outages(
-    tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, source: Node, waited: list[Waited], seen_us: int
+    tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: Reach, source: Node, waited: list[Waited], seen_us: int
 ) -> Iterator[tuple[int, Evidence]]:
     """The outage that ended with a look at a source, with the first deadline of each consumer that
     was missed through it."""
     observations = absences.observations_before(tx, source.name, seen_us)
     if not observations or observations[0].failed:
         return  # nobody had looked before, or the source couldn't be read
-    pace = scene.declared.tick_every_us or usual_break(_breaks(tx, source.name, [one.at for one in observations], seen_us))
-    sources = [node.name for node in scene.declared.nodes.values() if node.is_source]
+    pace = context.declared.tick_every_us or usual_break(_breaks(tx, source.name, [one.at for one in observations], seen_us))
+    sources = [node.name for node in context.declared.nodes.values() if node.is_source]
     for consumer in reach.consumers(source.name):
-        terms = next(one for one in scene.declared.consumers if one.consumer == consumer)
+        terms = next(one for one in context.declared.consumers if one.consumer == consumer)
         for due in absences.missed(tx, consumer, observations[0].at, seen_us):
             arrived = min((one.arrived_at for one in waited if _is_of(source, one.partition, terms, due.interval)), default=due.due_at)
             if arrived >= due.due_at or any(one.block is not Block.WAITING for one in blockage.of(terms, due.interval)):
                 continue  # it would have been missed all the same
             last = _away_since(tx, sources, due.due_at, arrived, pace, seen_us)
             if last is not None:
-                yield due.due_at, _evidence(scene, terms, due, last, pace, seen_us)
+                yield due.due_at, _evidence(context, terms, due, last, pace, seen_us)
                 break
 
 
@@ -123,8 +123,8 @@ def _is_of(source: Node, partition: str, terms: Terms, interval: str) -> bool:
     return start < until and since < end
 
 
-def _evidence(scene: Scene, terms: Terms, due: Due, last: int, pace: int, seen_us: int) -> Evidence:
-    zone = scene.declared.timezone
+def _evidence(context: EvaluationContext, terms: Terms, due: Due, last: int, pace: int, seen_us: int) -> Evidence:
+    zone = context.declared.timezone
     return Evidence(
         id=f"{GAP}:{last}", node=HEADRACE, family=Family.ABSENCE, kind=CauseKind.RUNTIME_DOWN.value,
         expected=f"a look before {dated(due.due_at, zone)}, when {terms.consumer} was due",

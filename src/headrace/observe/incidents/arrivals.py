@@ -12,12 +12,12 @@ import msgspec
 
 from headrace.model.intervals import bounds_us, key_at_us, previous_key
 from headrace.observe.blockage import Blockage, promised_by
+from headrace.observe.declared_promises import Node, began
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.reach import Reach
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.obligations import obligations as promises
-from headrace.observe.watched import Node, began
 from headrace.observe.wording import dated
 from headrace.store.database import Transaction
 from headrace.store.queries import arrivals, deliveries, obligations
@@ -42,27 +42,34 @@ EXACT_NATS = 12.0
 HISTORY_NATS = 5.0
 
 
-def gather(tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, missed: Missed, now: int) -> Iterator[Evidence]:
+def gather(tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: Reach, missed: Missed, now: int) -> Iterator[Evidence]:
     """The intervals of sources that should be there. `missed` are those that a consumer's due has passed without."""
     known: dict[str, dict[str, Evidence]] = {}
     for name, content in stored.standing_of(tx, KIND).values():
         before = msgspec.msgpack.decode(content, type=Evidence)
         known.setdefault(name, {})[before.partition] = before
-    for node in scene.declared.nodes.values():
+    for node in context.declared.nodes.values():
         if node.is_source and node.partition.grain is not None and not node.partition.by_delivery:
-            yield from _of_source(tx, scene, blockage, reach, node, missed, known.get(node.name, {}), now)
+            yield from _of_source(tx, context, blockage, reach, node, missed, known.get(node.name, {}), now)
 
 
 def _of_source(
-    tx: Transaction, scene: Scene, blockage: Blockage, reach: Reach, node: Node, missed: Missed, known: Mapping[str, Evidence], now: int
+    tx: Transaction,
+    context: EvaluationContext,
+    blockage: Blockage,
+    reach: Reach,
+    node: Node,
+    missed: Missed,
+    known: Mapping[str, Evidence],
+    now: int,
 ) -> Iterator[Evidence]:
     # an older interval that a consumer needs may be passed over by a newer one before anybody looks again
-    start = scene.rhythms[node.name].start_us
+    start = context.rhythms[node.name].start_us
     asked = {*known, *(key for source, key in missed if source == node.name)}
     grain = node.partition.grain
     if start is not None and grain is not None:  # what was expected of a source before it ever delivered isn't, once it begins later
         asked = {key for key in asked if (began(key, grain, node.timezone) or 0) >= start}
-    absent = {*_newest_absent(tx, scene, node, now), *(key for key in asked if not arrivals.there(tx, node.name, key))}
+    absent = {*_newest_absent(tx, context, node, now), *(key for key in asked if not arrivals.there(tx, node.name, key))}
     if not absent:
         return
     looked = deliveries.observations(tx, node.name, limit=1)
@@ -73,7 +80,7 @@ def _of_source(
         if by is None:
             by, said = missed.get((node.name, key)), ", when a consumer was due"
         if (node.name, key) not in missed and obligations.let_go(tx, reach.consumers(node.name), key):
-            if not _awaited(scene, blockage, reach, node, key, now):
+            if not _awaited(context, blockage, reach, node, key, now):
                 continue
             if by is None and key in known:
                 by = known[key].began_us
@@ -87,20 +94,20 @@ def _of_source(
         throttled = looked[0].code == "source_throttled"
         yield Evidence(
             id=f"{KIND}:{node.name}@{key}", node=node.name, partition=key, family=Family.ARRIVAL, kind="" if failing else late.value,
-            expected=f"by {dated(by, scene.declared.timezone)}{said}",
+            expected=f"by {dated(by, context.declared.timezone)}{said}",
             observed=THROTTLED if throttled else "nothing was delivered",
             strength=EXACT_NATS if node.expect_by is not None else HISTORY_NATS, at_us=now, began_us=by,
         )  # fmt: skip
 
 
-def _awaited(scene: Scene, blockage: Blockage, reach: Reach, node: Node, key: str, now: int) -> bool:
+def _awaited(context: EvaluationContext, blockage: Blockage, reach: Reach, node: Node, key: str, now: int) -> bool:
     """Whether a promise that is neither met nor waived, due or not, waits for an interval of a source: one of the same time, or of one
     that is over. What has only begun since may look back at it, and is asked when it is over."""
     assert node.partition.grain is not None
     began_us, ended_us = bounds_us(key, node.partition.grain, node.timezone)
     readers = set(reach.consumers(node.name))
-    for terms in (one for one in scene.declared.consumers if one.consumer in readers):
-        for one in promises(terms, scene, now):
+    for terms in (one for one in context.declared.consumers if one.consumer in readers):
+        for one in promises(terms, context, now):
             since, until = bounds_us(one.interval, terms.per, terms.timezone)
             if one.settled or until <= began_us or (since >= ended_us and until > now):
                 continue
@@ -109,11 +116,11 @@ def _awaited(scene: Scene, blockage: Blockage, reach: Reach, node: Node, key: st
     return False
 
 
-def _newest_absent(tx: Transaction, scene: Scene, node: Node, now: int) -> Iterator[str]:
+def _newest_absent(tx: Transaction, context: EvaluationContext, node: Node, now: int) -> Iterator[str]:
     """The newest intervals that have ended and aren't there, back to one that is, or to the first that is
     expected. Of a source that has never delivered, and is promised, that is the one in which it was declared."""
     assert node.partition.grain is not None
-    grain, start = node.partition.grain, scene.rhythms[node.name].start_us
+    grain, start = node.partition.grain, context.rhythms[node.name].start_us
     if start is None and node.expect_by is not None:
         start = began(key_at_us(expected_since(tx, node.name), grain, node.timezone), grain, node.timezone)
     key = previous_key(key_at_us(now, grain, node.timezone), grain, node.timezone)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headrace.observe.blockage import Block, Blockage, Blocked
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import EvaluationContext
 from headrace.store.database import Transaction
 from headrace.store.queries import obligations
 
@@ -22,9 +22,9 @@ class Waiting(msgspec.Struct, frozen=True):
     by: tuple[Blocked, ...]
 
 
-def waiting(tx: Transaction, scene: Scene, blockage: Blockage, now: int) -> list[Waiting]:
+def waiting(tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int) -> list[Waiting]:
     """Of each consumer the newest intervals that are due and aren't there."""
-    terms = {one.consumer: one for one in scene.declared.consumers}
+    terms = {one.consumer: one for one in context.declared.consumers}
     return [
         Waiting(consumer, one.interval, one.due_at, tuple(blockage.of(terms[consumer], one.interval)))
         for consumer, unmet in obligations.all_unmet(tx, now, ASKED_MAX).items()

@@ -9,12 +9,12 @@ import msgspec
 
 from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import Block, Blockage, Blocked
+from headrace.observe.declared_promises import WHOLE, Terms
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.evaluation import Evaluation
 from headrace.observe.incidents import endings
 from headrace.observe.incidents.rebuilding import is_made_of, rebuilding
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import WHOLE, Terms
+from headrace.observe.obligations import EvaluationContext
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
@@ -31,7 +31,7 @@ AGAIN_US = 30 * 24 * 3_600_000_000
 """How long after an incident's end the same wrong rows are recognised when they are published again."""
 
 
-def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluation, now: int) -> None:
+def close(tx: Transaction, context: EvaluationContext, blockage: Blockage, evaluation: Evaluation, now: int) -> None:
     """Follow each open incident to its end: recovering when its evidence is gone, resolved when its
     partitions are published and `status` finds nobody wrong or unserved through it."""
     for one in stored.open_ones(tx):
@@ -45,14 +45,14 @@ def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluat
                 _open_again(tx, one, now)
             continue
         warned = stored_evidence.warned_last(tx, one.id)
-        if one.id in evaluation.behind or _unserved(tx, scene, blockage, one, now):
+        if one.id in evaluation.behind or _unserved(tx, context, blockage, one, now):
             _recovering(tx, one, "its cause is gone; those affected aren't all served yet", now)
         elif warned is not None and now - warned < SHOWN_US:
             continue
-        elif repair := rebuilding(tx, scene, one):
+        elif repair := rebuilding(tx, context, one):
             _recovering(tx, one, repair, now)
-        elif not _superseded(scene, one, evaluation):
-            _resolved(tx, scene, one, evaluation, now)
+        elif not _superseded(context, one, evaluation):
+            _resolved(tx, context, one, evaluation, now)
 
 
 def reopen(tx: Transaction, now: int) -> None:
@@ -72,9 +72,9 @@ def _recovering(tx: Transaction, one: Incident, why: str, now: int) -> None:
         stored.happened(tx, one.id, [Happened(now, why, HEADRACE)])
 
 
-def _resolved(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> None:
-    served = _restored_at(tx, scene, one, evaluation, min(now, stored_evidence.warned_last(tx, one.id) or now))
-    text, acted_us = endings.ending(tx, scene, one, evaluation, now)
+def _resolved(tx: Transaction, context: EvaluationContext, one: Incident, evaluation: Evaluation, now: int) -> None:
+    served = _restored_at(tx, context, one, evaluation, min(now, stored_evidence.warned_last(tx, one.id) or now))
+    text, acted_us = endings.ending(tx, context, one, evaluation, now)
     restored = max(served, min(acted_us, now))  # nothing is over before the act that ended it
     stored.write(tx, msgspec.structs.replace(one, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
     stored.happened(tx, one.id, [Happened(now, f"{endings.RESOLVED}{text}", HEADRACE)])
@@ -98,23 +98,23 @@ def _settled(tx: Transaction, consumer: str, key: str) -> bool:
     return found is not None and (found.met_at is not None or found.waived_at is not None)
 
 
-def _superseded(scene: Scene, one: Incident, evaluation: Evaluation) -> bool:
+def _superseded(context: EvaluationContext, one: Incident, evaluation: Evaluation) -> bool:
     """Whether readers still see what a vendor's restatement superseded, because nobody has asked
     for it to be recomputed."""
     if one.kind != CauseKind.RESTATEMENT:
         return False
     restated = frozenset(one.affected.partitions)
-    return any(node in one.affected.assets and is_made_of(scene, node, key, one.node, restated) for node, key in evaluation.superseded)
+    return any(node in one.affected.assets and is_made_of(context, node, key, one.node, restated) for node, key in evaluation.superseded)
 
 
-def _unserved(tx: Transaction, scene: Scene, blockage: Blockage, one: Incident, now: int) -> bool:
+def _unserved(tx: Transaction, context: EvaluationContext, blockage: Blockage, one: Incident, now: int) -> bool:
     """Whether an affected consumer has an obligation that is due, isn't met, and isn't held back by something else."""
     affected = set(one.affected.consumers)
     if not affected:
         return False
     others = (_places(tx, other.id) for other in stored.open_ones(tx) if other.id != one.id and stored_evidence.stands(tx, other.id))
     places = _places(tx, one.id).difference(*others)
-    return any(t.consumer in affected and _waits(tx, blockage, t, places, now) for t in scene.declared.consumers)
+    return any(t.consumer in affected and _waits(tx, blockage, t, places, now) for t in context.declared.consumers)
 
 
 def _places(tx: Transaction, number: int) -> set[tuple[str, str]]:
@@ -134,7 +134,7 @@ def _held_elsewhere(found: Iterable[Blocked], places: Collection[tuple[str, str]
     return any(one.block is not Block.WAITING and (one.node, one.partition) not in places for one in found)
 
 
-def _restored_at(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> int:
+def _restored_at(tx: Transaction, context: EvaluationContext, one: Incident, evaluation: Evaluation, now: int) -> int:
     """When the last of those affected was served again, or had a restatement's new figures, never before it was opened last; where nobody
     was affected, when its evidence was gone. A deadline that couldn't be met fits again with the first interval that is in time."""
     opened = endings.opened_last_at(tx, one)
@@ -148,13 +148,13 @@ def _restored_at(tx: Transaction, scene: Scene, one: Incident, evaluation: Evalu
     ]
     replaced = evaluation.replaced_at(one.id)
     again = [] if replaced is None or replaced < since else [replaced]
-    return max(max([*met, *again, *_recomputed(tx, scene, one)], default=now), opened)
+    return max(max([*met, *again, *_recomputed(tx, context, one)], default=now), opened)
 
 
-def _recomputed(tx: Transaction, scene: Scene, one: Incident) -> Iterator[int]:
+def _recomputed(tx: Transaction, context: EvaluationContext, one: Incident) -> Iterator[int]:
     """When what is made of a vendor's restatement was published with its figures."""
     if one.kind == CauseKind.RESTATEMENT:
         restated = frozenset(one.affected.partitions)
         for row in restatements.replaced(tx, one.began_at, REPLACED_ASKED):
-            if row.node in one.affected.assets and is_made_of(scene, row.node, row.partition, one.node, restated):
+            if row.node in one.affected.assets and is_made_of(context, row.node, row.partition, one.node, restated):
                 yield row.at

@@ -16,10 +16,10 @@ from headrace.govern.audit import Action, ActorType
 from headrace.model.commands import command_line
 from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import Blockage
+from headrace.observe.declared_promises import WHOLE
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.incidents import changes
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import WHOLE
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.wording import dated
 from headrace.plan.backfills import Backfill
 from headrace.store.database import Transaction
@@ -97,7 +97,7 @@ _OF_REPAIRS = {Action.CONTRACT_ACCEPTED, Action.PLAN_MADE, Action.RUN_REQUESTED,
 """What `fix` does by the operation that does it alone, too."""
 
 
-def note(tx: Transaction, scene: Scene, blockage: Blockage, after: int) -> int:
+def note(tx: Transaction, context: EvaluationContext, blockage: Blockage, after: int) -> int:
     """Write down the commands since an entry of the trail in the timelines of the open incidents
     that they touch; up to which entry. A negative `after` means that none was read yet: what was
     done before an incident opened isn't about it."""
@@ -105,31 +105,31 @@ def note(tx: Transaction, scene: Scene, blockage: Blockage, after: int) -> int:
     found = stored.open_ones(tx) if 0 <= after < last else []
     if not found:
         return last
-    known = [(one.id, _Touched(tx, scene, one)) for one in found]
+    known = [(one.id, _Touched(tx, context, one)) for one in found]
     rows = trail.commands(tx, after, tuple(_DID), READ_MAX)
-    for command in _parsed(tx, scene, rows):
+    for command in _parsed(tx, context, rows):
         if command.action == Action.INCIDENT_FIXED:
             continue  # it has written its line itself
         if command.run is not None and _hasnt_begun(tx, command.run):
             return command.seq - 1  # whether it does anything is known at the next evaluation
-        waited = _waited_for(scene, blockage, command)
+        waited = _waited_for(context, blockage, command)
         for incident, touched in known:
             if places := touched.by(command, waited):
                 stored.happened(tx, incident, [_line(command, places)])
     return last if len(rows) < READ_MAX else rows[-1][0]
 
 
-def since(tx: Transaction, scene: Scene, incident: Incident, lines: Iterable[Happened]) -> list[RecordedAction]:
+def since(tx: Transaction, context: EvaluationContext, incident: Incident, lines: Iterable[Happened]) -> list[RecordedAction]:
     """The commands of these lines of an incident's timeline that did something, oldest first, each
     with the places at which it touches the incident and didn't fail; without repairs of the incident
     that failed, and without what its repairs consist of."""
     written = [line.act for line in lines if line.act is not None]
     numbers = [int(act.removeprefix(ACT)) for act in written if act.startswith(ACT)]
     rows = [row for number in numbers if (row := trail.command(tx, number)) is not None]
-    found = list(_parsed(tx, scene, rows))
+    found = list(_parsed(tx, context, rows))
     failed, done = _spans(written, FAILED), _spans(written, REPAIRED)
     ends = {**failed, **done}
-    touched = _Touched(tx, scene, incident)
+    touched = _Touched(tx, context, incident)
     repairs = [one for one in found if one.action == Action.INCIDENT_FIXED]
     steps = {repair.seq: [one for one in found if _is_step(one, repair, ends.get(repair.seq))] for repair in repairs}
     # A repair that has published nothing of the incident did no more than its other steps.
@@ -144,11 +144,13 @@ def since(tx: Transaction, scene: Scene, incident: Incident, lines: Iterable[Hap
     return ended
 
 
-def gave_other_rows(tx: Transaction, scene: Scene, nodes: Collection[str], first_us: int, last_us: int) -> RecordedAction | None:
+def gave_other_rows(
+    tx: Transaction, context: EvaluationContext, nodes: Collection[str], first_us: int, last_us: int
+) -> RecordedAction | None:
     """The last command by which one of these nodes was published between two times, with the places
     that it published of them; None where Headrace did it by itself."""
     rows = trail.commands_between(tx, first_us, last_us, tuple(_COMPUTING), READ_MAX)
-    for command in reversed(list(_parsed(tx, scene, rows))):
+    for command in reversed(list(_parsed(tx, context, rows))):
         tried = attempts.of_run(tx, command.run) if command.run is not None else []
         tried += attempts.of_plan(tx, command.backfill) if command.backfill is not None else []
         made = sorted(_published(it for it in tried if it.published_at is not None and it.published_at <= last_us))
@@ -207,10 +209,10 @@ def told(commands: Sequence[RecordedAction], limit: int) -> str:
 class _Touched:
     """The places of an open incident."""
 
-    def __init__(self, tx: Transaction, scene: Scene, one: Incident) -> None:
+    def __init__(self, tx: Transaction, context: EvaluationContext, one: Incident) -> None:
         self._id = one.id
         self._one = one
-        self._declared = scene.declared
+        self._declared = context.declared
         self._own = set(stored.partitions_of(tx, one.id))
         self._symptoms = {(symptom.node, symptom.partition) for symptom in stored.symptoms_of(tx, one.id)}
         self._below = {*one.affected.assets, *one.affected.consumers}
@@ -292,11 +294,11 @@ def _place(node: str, key: str) -> str:
     return node if key in ("", WHOLE) else f"{node}@{key}"
 
 
-def _waited_for(scene: Scene, blockage: Blockage, command: RecordedAction) -> set[tuple[str, str]]:
+def _waited_for(context: EvaluationContext, blockage: Blockage, command: RecordedAction) -> set[tuple[str, str]]:
     """What a waived interval waits for."""
     if command.action != Action.OBLIGATION_WAIVED:
         return set()
-    terms = {one.consumer: one for one in scene.declared.consumers}
+    terms = {one.consumer: one for one in context.declared.consumers}
     found = [one for name, key in command.places if name in terms for one in blockage.of(terms[name], key)]
     return {(one.node, _key(one.partition)) for one in found}
 
@@ -314,13 +316,13 @@ def _key(partition: str) -> str:
 # Read from the trail
 
 
-def _parsed(tx: Transaction, scene: Scene, rows: Iterable[tuple[int, int, str]]) -> Iterator[RecordedAction]:
+def _parsed(tx: Transaction, context: EvaluationContext, rows: Iterable[tuple[int, int, str]]) -> Iterator[RecordedAction]:
     """What people did, of these entries."""
     for seq, at, text in rows:
         event = json.loads(text)
         if event["actor"]["type"] not in _PEOPLE or _is_of_next(tx, seq, event):
             continue
-        places, extra = _of(tx, scene, event)
+        places, extra = _of(tx, context, event)
         if places is None:
             continue
         did = _DID[event["action"]]
@@ -352,7 +354,7 @@ def _is_of_next(tx: Transaction, seq: int, event: Mapping[str, Any]) -> bool:
     return found is not None and json.loads(found[2])["action"] == Action.CONTRACT_ACCEPTED
 
 
-def _of(tx: Transaction, scene: Scene, event: Mapping[str, Any]) -> tuple[_Places | None, str]:
+def _of(tx: Transaction, context: EvaluationContext, event: Mapping[str, Any]) -> tuple[_Places | None, str]:
     """What a command is about, and what belongs to what was done; no places for one that stands
     in the trail otherwise, too."""
     action, thing, after = event["action"], str(event["object"]["id"]), event.get("after") or {}
@@ -373,12 +375,12 @@ def _of(tx: Transaction, scene: Scene, event: Mapping[str, Any]) -> tuple[_Place
     if action == Action.CONTRACT_ACCEPTED:
         return ((thing, ""),), f"from {after['from']} on" if after.get("from") else ""
     name, _, key = thing.partition("@")
-    return ((name, key),), _until(scene, action, after)
+    return ((name, key),), _until(context, action, after)
 
 
-def _until(scene: Scene, action: str, after: Mapping[str, Any]) -> str:
+def _until(context: EvaluationContext, action: str, after: Mapping[str, Any]) -> str:
     if action == Action.QUARANTINE_ACCEPTED and after.get("until_us") is not None:
-        return f"until {dated(int(after['until_us']), scene.declared.timezone)}"
+        return f"until {dated(int(after['until_us']), context.declared.timezone)}"
     if action == Action.NODE_PAUSED and after.get("until"):
         return f"until {after['until']}"
     return ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from headrace.observe.damaged import DamagedFile, damaged_files, partitions_in
+from headrace.observe.declared_promises import WHOLE
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import WHOLE
+from headrace.observe.obligations import EvaluationContext
 from headrace.store.database import Transaction
 from headrace.store.queries import publications
 
@@ -19,9 +19,9 @@ FILES_MAX = 500
 these are repaired."""
 
 
-def gather(tx: Transaction, scene: Scene) -> Iterator[tuple[Evidence, str | None]]:
+def gather(tx: Transaction, context: EvaluationContext) -> Iterator[tuple[Evidence, str | None]]:
     """What is wrong with files that readers see now: evidence for each partition in them, and the attempt that published it."""
-    files = [one for one in damaged_files(tx) if one.node in scene.declared.nodes]
+    files = [one for one in damaged_files(tx) if one.node in context.declared.nodes]
     for name in dict.fromkeys(one.node for one in files):
         own = {one.id: one for one in [one for one in files if one.node == name][:FILES_MAX]}
         for number, held in sorted(partitions_in(tx, name, own.keys()).items()):

@@ -15,13 +15,13 @@ from headrace.govern.audit import Action
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import Blockage, Blocked, promised_by
+from headrace.observe.declared_promises import WHOLE
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence
 from headrace.observe.evaluation import Evaluation, clause
 from headrace.observe.incidents import commands
 from headrace.observe.incidents.commands import DECLARING, ENDING, MERGED, RecordedAction
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import WHOLE
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.wording import arrived, dated
 from headrace.store.database import Transaction
 from headrace.store.queries import attempts, deliveries, pauses
@@ -58,23 +58,23 @@ class Ending(NamedTuple):
     acted_us: int
 
 
-def ending(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, now: int) -> Ending:
+def ending(tx: Transaction, context: EvaluationContext, one: Incident, evaluation: Evaluation, now: int) -> Ending:
     """How an incident ends that is resolved now."""
     lines = _since_opened(stored.timeline_of(tx, one.id))
-    done = [it for it in commands.since(tx, scene, one, lines) if it.action in ENDING]
-    delivered = list(_delivered(tx, scene, one))
-    if not done and not delivered and (read := _of_what_it_reads(tx, scene, one, lines)) is not None:
+    done = [it for it in commands.since(tx, context, one, lines) if it.action in ENDING]
+    delivered = list(_delivered(tx, context, one))
+    if not done and not delivered and (read := _of_what_it_reads(tx, context, one, lines)) is not None:
         done = [read]
     acted_us = max((it.at for it in done), default=0)
     merged = [line.act.removeprefix(MERGED) for line in lines if line.act is not None and line.act.startswith(MERGED)]
     if merged:
         return Ending(f"it is part of {shown(int(merged[-1]))}", acted_us)
     told = [commands.told(done, COMMANDS_MAX)] if done else []
-    parts = [*_removed(scene, one), *told, *delivered, *_promised_anew(scene, one, done, now)]
+    parts = [*_removed(context, one), *told, *delivered, *_promised_anew(context, one, done, now)]
     if not parts:
-        parts = list(_by_itself(tx, scene, one, now)) or ["nothing of it is left"]
+        parts = list(_by_itself(tx, context, one, now)) or ["nothing of it is left"]
     waived = {name for it in done if it.action == Action.OBLIGATION_WAIVED for name, _ in it.places}
-    return Ending("; ".join([*parts, *_served(tx, scene, one, evaluation, waived, now)]), acted_us)
+    return Ending("; ".join([*parts, *_served(tx, context, one, evaluation, waived, now)]), acted_us)
 
 
 def ended(state: str, timeline: Sequence[str]) -> str | None:
@@ -142,10 +142,10 @@ def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
     return lines[begins:]
 
 
-def _of_what_it_reads(tx: Transaction, scene: Scene, one: Incident, lines: Sequence[Happened]) -> RecordedAction | None:
+def _of_what_it_reads(tx: Transaction, context: EvaluationContext, one: Incident, lines: Sequence[Happened]) -> RecordedAction | None:
     """What somebody did that published other rows of what the partition reads, or is checked against,
     after it had failed and before it was published."""
-    node = scene.declared.nodes.get(one.node)
+    node = context.declared.nodes.get(one.node)
     if node is None or CauseKind(one.kind) in (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED, CauseKind.SLOW_RUN):
         return None
     acts = [line.act for line in lines if line.act is not None]
@@ -158,28 +158,28 @@ def _of_what_it_reads(tx: Transaction, scene: Scene, one: Incident, lines: Seque
         failed = next((it for it in tried if it.state in ("failed", "rejected", "held")), None)
         if published is None or published.published_at is None or failed is None or failed.started_at is None:
             continue
-        found = commands.gave_other_rows(tx, scene, read, failed.started_at, published.started_at or published.published_at)
+        found = commands.gave_other_rows(tx, context, read, failed.started_at, published.started_at or published.published_at)
         if found is not None:
             return found
     return None
 
 
-def _removed(scene: Scene, one: Incident) -> Iterator[str]:
+def _removed(context: EvaluationContext, one: Incident) -> Iterator[str]:
     """Of what isn't declared any more."""
-    declared = {*scene.declared.nodes, *scene.declared.exports, *scene.declared.views, *_consumers(scene)}
+    declared = {*context.declared.nodes, *context.declared.exports, *context.declared.views, *_consumers(context)}
     if one.node != HEADRACE and one.node not in declared:
         yield f"no longer declared: {one.node}"
-    gone = [name for name in one.affected.consumers if name not in _consumers(scene)]
+    gone = [name for name in one.affected.consumers if name not in _consumers(context)]
     if gone:
         yield f"no longer declared: {', '.join(gone[:NAMED_MAX])}"
 
 
-def _delivered(tx: Transaction, scene: Scene, one: Incident) -> Iterator[str]:
+def _delivered(tx: Transaction, context: EvaluationContext, one: Incident) -> Iterator[str]:
     """When what an incident is about was delivered since it was opened last."""
-    node = scene.declared.nodes.get(one.node)
+    node = context.declared.nodes.get(one.node)
     if node is None or not node.is_source:
         return
-    zone = scene.declared.timezone
+    zone = context.declared.timezone
     found = deliveries.since(tx, one.node, one.affected.partitions or (WHOLE,), opened_last_at(tx, one))
     if found:
         last = found[-1]
@@ -192,14 +192,14 @@ def _delivered(tx: Transaction, scene: Scene, one: Incident) -> Iterator[str]:
         yield f"delivered{again}{', the last' if several else ''} {when}: {names}{more}"
 
 
-def _by_itself(tx: Transaction, scene: Scene, one: Incident, now: int) -> Iterator[str]:
+def _by_itself(tx: Transaction, context: EvaluationContext, one: Incident, now: int) -> Iterator[str]:
     """What is so where no command and no delivery ended it."""
     kind = CauseKind(one.kind)
     if kind is CauseKind.RESOURCE_EXHAUSTED and one.node == HEADRACE:
         yield "the lake can be written again"
     elif kind is CauseKind.PAUSED:
         over = pauses.ended_last(tx, one.node, now)
-        yield f"the pause was over{f' at {dated(over, scene.declared.timezone)}' if over is not None else ''}"
+        yield f"the pause was over{f' at {dated(over, context.declared.timezone)}' if over is not None else ''}"
     elif kind is CauseKind.DESTINATION_UNAVAILABLE and (other := _still_away(tx, one)) is not None:
         yield f"it can't be written for another reason now, {other.shown}"
     elif kind in _BY_ITSELF:
@@ -209,7 +209,7 @@ def _by_itself(tx: Transaction, scene: Scene, one: Incident, now: int) -> Iterat
             for attempt in attempts.of_partition(tx, node, key or WHOLE, limit=1):
                 if attempt.published_at is not None and attempt.published_at >= one.opened_at:
                     place = node if key in ("", WHOLE) else f"{node}@{key}"
-                    yield f"attempt {attempt.id} published {place} at {dated(attempt.published_at, scene.declared.timezone)}"
+                    yield f"attempt {attempt.id} published {place} at {dated(attempt.published_at, context.declared.timezone)}"
 
 
 def _still_away(tx: Transaction, one: Incident) -> Incident | None:
@@ -218,31 +218,33 @@ def _still_away(tx: Transaction, one: Incident) -> Incident | None:
     return next((it for it in others if set(it.affected.partitions) & set(one.affected.partitions)), None)
 
 
-def _promised_anew(scene: Scene, one: Incident, done: Sequence[RecordedAction], now: int) -> Iterator[str]:
+def _promised_anew(context: EvaluationContext, one: Incident, done: Sequence[RecordedAction], now: int) -> Iterator[str]:
     """That what was late still isn't there, where only its declaration was changed."""
-    node = scene.declared.nodes.get(one.node)
+    node = context.declared.nodes.get(one.node)
     if node is None or CauseKind(one.kind) not in (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE):
         return
     if not any(it.action in DECLARING for it in done):
         return
     for key in one.affected.partitions:
-        if scene.world.standing(node.name, key) is None:
+        if context.facts.standing(node.name, key) is None:
             by = promised_by(node, key)
-            said = f": it is promised by {dated(by, scene.declared.timezone)} now" if by is not None and by > now else ""
+            said = f": it is promised by {dated(by, context.declared.timezone)} now" if by is not None and by > now else ""
             yield f"{node.name}@{key} isn't there yet{said}"
             return
 
 
-def _served(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, waived: set[str], now: int) -> Iterator[str]:
+def _served(
+    tx: Transaction, context: EvaluationContext, one: Incident, evaluation: Evaluation, waived: set[str], now: int
+) -> Iterator[str]:
     """How those are served whom it affected."""
-    affected = [name for name in one.affected.consumers if name in _consumers(scene)]
+    affected = [name for name in one.affected.consumers if name in _consumers(context)]
     others = evaluation.unserved(affected)
     if others:
         yield f"for another cause {', '.join(map(clause, others[:NAMED_MAX]))}"
     late = {each.name for each in others}
     left = [name for name in affected if name not in waived | late]
-    blockage = Blockage(scene, now)
-    waiting = {name: found for name in left if (found := _not_there(tx, scene, one, evaluation, name, blockage, now))}
+    blockage = Blockage(context, now)
+    waiting = {name: found for name in left if (found := _not_there(tx, context, one, evaluation, name, blockage, now))}
     if waiting:
         more = f" and {len(waiting) - NAMED_MAX} more" if len(waiting) > NAMED_MAX else ""
         yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
@@ -259,12 +261,14 @@ def _by_exception(one: Incident, evaluation: Evaluation, consumers: Iterable[str
     return f", by exception (accepted by {', '.join(sorted(people))})" if people else ""
 
 
-def _not_there(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluation, name: str, blockage: Blockage, now: int) -> str:
+def _not_there(
+    tx: Transaction, context: EvaluationContext, one: Incident, evaluation: Evaluation, name: str, blockage: Blockage, now: int
+) -> str:
     """The first interval of a consumer that is over, that the incident's partitions are of, and that
     it can't read yet though nobody calls it late: `report 2025-01-09 (due Fri 2025-01-10 06:00)`."""
-    terms = next(it for it in scene.declared.consumers if it.consumer == name)
+    terms = next(it for it in context.declared.consumers if it.consumer == name)
     status = evaluation.consumer(name)
-    spans = _spans(scene, one)
+    spans = _spans(context, one)
     for owed in () if status is None else status.obligations:
         if owed.settled or owed.due_at_us <= now:
             continue
@@ -272,7 +276,7 @@ def _not_there(tx: Transaction, scene: Scene, one: Incident, evaluation: Evaluat
         if ended <= now and (not spans or any(first < ended and began < last for first, last in spans)):
             others = _holding(tx, one, blockage.of(terms, owed.interval))
             held = f"; {' and '.join(others)} {'hold' if len(others) > 1 else 'holds'} it back" if others else ""
-            return f"{name} {owed.interval} (due {dated(owed.due_at_us, scene.declared.timezone)}{held})"
+            return f"{name} {owed.interval} (due {dated(owed.due_at_us, context.declared.timezone)}{held})"
     return ""
 
 
@@ -283,14 +287,14 @@ def _holding(tx: Transaction, one: Incident, blocked: Sequence[Blocked]) -> list
     return [it.shown for it in others if not places.isdisjoint(stored.partitions_of(tx, it.id))]
 
 
-def _spans(scene: Scene, one: Incident) -> list[tuple[int, int]]:
+def _spans(context: EvaluationContext, one: Incident) -> list[tuple[int, int]]:
     """From when until when the incident's partitions are; none where they aren't cut by time."""
-    node = scene.declared.nodes.get(one.node) or scene.declared.exports.get(one.node)
+    node = context.declared.nodes.get(one.node) or context.declared.exports.get(one.node)
     if node is None or node.partition.grain is None:
         return []
     moments = {key.partition(SEPARATOR)[0] for key in one.affected.partitions} - {WHOLE, ""}
     return [bounds_us(key, node.partition.grain, node.timezone) for key in sorted(moments)]
 
 
-def _consumers(scene: Scene) -> set[str]:
-    return {one.consumer for one in scene.declared.consumers}
+def _consumers(context: EvaluationContext) -> set[str]:
+    return {one.consumer for one in context.declared.consumers}

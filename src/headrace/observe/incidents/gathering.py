@@ -30,7 +30,7 @@ from headrace.observe.incidents import (
 )
 from headrace.observe.incidents.gathered import Gathered
 from headrace.observe.incidents.reach import Reach
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import EvaluationContext
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored
 from headrace.store.queries import incidents
@@ -56,15 +56,15 @@ class Cursors(msgspec.Struct, frozen=True, omit_defaults=True):
     trail: int = -1
 
 
-def gather(tx: Transaction, project: Project, scene: Scene, blockage: Blockage, reach: Reach, now: int) -> Gathered:
+def gather(tx: Transaction, project: Project, context: EvaluationContext, blockage: Blockage, reach: Reach, now: int) -> Gathered:
     """Take up what is new, and keep it; what was found."""
     kept = stored.cursors(tx)
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
     found = Gathered()
-    after, outages = _news(tx, found, project, scene, blockage, reach, cursors, now)
-    _present(tx, found, project, scene, blockage, reach, outages, now)
+    after, outages = _news(tx, found, project, context, blockage, reach, cursors, now)
+    _present(tx, found, project, context, blockage, reach, outages, now)
     if after.version != cursors.version:
-        _removed(tx, found, scene)
+        _removed(tx, found, context)
         _unchecked(tx, found, changes.dropped_checks(tx, cursors.version), now)
     found.write(tx, now)
     if found.touched:
@@ -74,11 +74,11 @@ def gather(tx: Transaction, project: Project, scene: Scene, blockage: Blockage, 
     return found
 
 
-def note_commands(tx: Transaction, scene: Scene, blockage: Blockage, now: int) -> None:
+def note_commands(tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int) -> None:
     """Write down what somebody has just done, without an evaluation of anything else."""
     kept = stored.cursors(tx)
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
-    last = commands.note(tx, scene, blockage, cursors.trail)
+    last = commands.note(tx, context, blockage, cursors.trail)
     if last != cursors.trail:
         stored.set_cursors(tx, now, msgspec.json.encode(msgspec.structs.replace(cursors, trail=last)).decode())
 
@@ -87,20 +87,20 @@ def _news(
     tx: Transaction,
     found: Gathered,
     project: Project,
-    scene: Scene,
+    context: EvaluationContext,
     blockage: Blockage,
     reach: Reach,
     cursors: Cursors,
     now: int,
 ) -> tuple[Cursors, list[Evidence]]:
     """What rows say that came since; all outages of Headrace, those among it included."""
-    trail = commands.note(tx, scene, blockage, cursors.trail)
+    trail = commands.note(tx, context, blockage, cursors.trail)
     drift = mappings.gather(tx, found, cursors.drift)
     fact, revision = attempts.gather(tx, partial(failed_observations.host_at, project), found, cursors.fact, cursors.revision)
     attempt = working.gather(tx, found, cursors.attempt, now)
     changed, version = changes.gather(tx, cursors.version)
-    gone, gap = absence.gather(tx, scene, blockage, reach, cursors.gap)
-    exports = scene.declared.exports
+    gone, gap = absence.gather(tx, context, blockage, reach, cursors.gap)
+    exports = context.declared.exports
     for node, id_ in changes.outlived(tx, exports):
         found.end(node, [id_])
     for one in changed:
@@ -125,9 +125,9 @@ def _lost_workers(tx: Transaction, found: Gathered) -> set[str]:
     return {one.node for one in (*before, *found.seen.values()) if one.family is Family.LOST}
 
 
-def _removed(tx: Transaction, found: Gathered, scene: Scene) -> None:
+def _removed(tx: Transaction, found: Gathered, context: EvaluationContext) -> None:
     """What isn't declared any more keeps nothing from anybody."""
-    for node in stored.standing_nodes(tx) - {HEADRACE, *scene.declared.nodes, *scene.declared.exports}:
+    for node in stored.standing_nodes(tx) - {HEADRACE, *context.declared.nodes, *context.declared.exports}:
         found.end(node, stored.standing_ids(tx, node))
 
 
@@ -141,23 +141,30 @@ def _unchecked(tx: Transaction, found: Gathered, dropped: Mapping[str, set[str]]
 
 
 def _present(
-    tx: Transaction, found: Gathered, project: Project, scene: Scene, blockage: Blockage, reach: Reach, outages: list[Evidence], now: int
+    tx: Transaction,
+    found: Gathered,
+    project: Project,
+    context: EvaluationContext,
+    blockage: Blockage,
+    reach: Reach,
+    outages: list[Evidence],
+    now: int,
 ) -> None:
     """What is so now, whenever it began."""
-    waiting = blocked.waiting(tx, scene, blockage, now)
+    waiting = blocked.waiting(tx, context, blockage, now)
     found.now(tx, faults.KIND, ())  # it could be judged this time
     found.now(tx, absence.WORKERS, absence.without_workers(tx))
     found.now(tx, absence.LAKE, absence.without_lake(tx))
-    late = list(arrivals.gather(tx, scene, blockage, reach, blocked.missed(waiting), now))
+    late = list(arrivals.gather(tx, context, blockage, reach, blocked.missed(waiting), now))
     overdue = {one.node for one in late if one.observed == arrivals.THROTTLED}
     found.now(tx, "look", failed_observations.gather(tx, project, overdue))
     found.now(tx, arrivals.KIND, late)
     failed = attempts.of_backfills(tx, partial(failed_observations.host_at, project))
     found.now(tx, attempts.BACKFILLS, [one for one, _ in failed], {one.id: attempt for one, attempt in failed})
-    damaged = list(damage.gather(tx, scene))
+    damaged = list(damage.gather(tx, context))
     found.now(tx, damage.KIND, [one for one, _ in damaged], {one.id: attempt for one, attempt in damaged})
-    found.now(tx, LAPSED, lapsed.gather(tx, scene, now))
+    found.now(tx, LAPSED, lapsed.gather(tx, context, now))
     found.now(tx, "act", acts.gather(tx, waiting, now))
     found.now(tx, "plan", approvals.gather(tx, waiting, now))
     missing = {(one.node, one.partition) for one in late}
-    found.now(tx, "deadline", infeasible.gather(tx, scene, waiting, missing, outages, now))
+    found.now(tx, "deadline", infeasible.gather(tx, context, waiting, missing, outages, now))

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from headrace.observe.declared_promises import Node
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.details import NO_WORKER
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.watched import Node
 from headrace.store.database import Transaction
 from headrace.store.queries import attempts, partitions, pauses
 from headrace.store.queries import incidents as stored

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.observe.blockage import HOLDS, Blockage, Blocked, in_order
+from headrace.observe.declared_promises import WHOLE, Terms
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.obligations import Obligation, Scene
-from headrace.observe.watched import WHOLE, Terms
+from headrace.observe.obligations import EvaluationContext, Obligation
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents as stored
 from headrace.store.queries import publications
@@ -18,7 +18,7 @@ UNMET_ASKED = 50
 """So many of a consumer's unmet obligations are asked what they wait for."""
 
 
-def holding(tx: Transaction, scene: Scene, terms: Terms, found: Sequence[Obligation], now_us: int) -> Incident | None:
+def holding(tx: Transaction, context: EvaluationContext, terms: Terms, found: Sequence[Obligation], now_us: int) -> Incident | None:
     """The open incident that keeps a consumer late, else that of the interval for which it became late, else the next
     interval that one holds, else one that keeps what it reads from ever being published. Of several
     at one interval it is the one that its delay ledger names. `found` are all its obligations."""
@@ -26,7 +26,7 @@ def holding(tx: Transaction, scene: Scene, terms: Terms, found: Sequence[Obligat
     mine = [one for one in opened if terms.consumer in one.affected.consumers]
     if not mine:
         return None
-    blockage, wrong = Blockage(scene, now_us), _wrong(tx, mine)
+    blockage, wrong = Blockage(context, now_us), _wrong(tx, mine)
     for one in blockage.unserved(terms, found)[:UNMET_ASKED]:
         blocked = blockage.of(terms, one.interval)
         held = [_blocking(tx, blocked)]
@@ -36,12 +36,12 @@ def holding(tx: Transaction, scene: Scene, terms: Terms, found: Sequence[Obligat
         first = min((each for each in held if each is not None), key=_order, default=None)
         if first is not None:
             return first.incident
-    return _keeps_empty(opened, scene, terms)
+    return _keeps_empty(opened, context, terms)
 
 
-def all_holding(tx: Transaction, scene: Scene, terms: Terms, found: Sequence[Obligation], now_us: int) -> list[Incident]:
+def all_holding(tx: Transaction, context: EvaluationContext, terms: Terms, found: Sequence[Obligation], now_us: int) -> list[Incident]:
     """The open incidents that hold back anything that is due of a consumer, each once."""
-    blockage = Blockage(scene, now_us)
+    blockage = Blockage(context, now_us)
     due = blockage.unserved(terms, found)[:UNMET_ASKED]
     places = {(one.node, one.partition) for each in due for one in blockage.of(terms, each.interval)}
     held = (stored.open_at(tx, node, "" if key == WHOLE else key) for node, key in sorted(places))
@@ -83,10 +83,10 @@ def _wrong(tx: Transaction, found: Sequence[Incident]) -> Mapping[tuple[str, str
     return wrong
 
 
-def _keeps_empty(found: Sequence[Incident], scene: Scene, terms: Terms) -> Incident | None:
+def _keeps_empty(found: Sequence[Incident], context: EvaluationContext, terms: Terms) -> Incident | None:
     """The oldest open incident of a node above the consumer of which nothing was ever published: before the first
     deadline, and where no interval is known yet, no obligation leads to it."""
     for one in sorted(found, key=lambda each: (each.began_at, each.id)):
-        if terms.consumer in one.affected.consumers and one.node in scene.declared.nodes and scene.world.newest(one.node) is None:
+        if terms.consumer in one.affected.consumers and one.node in context.declared.nodes and context.facts.newest(one.node) is None:
             return one
     return None

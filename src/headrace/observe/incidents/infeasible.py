@@ -18,13 +18,13 @@ import msgspec
 from headrace.model.intervals import bounds_us
 from headrace.model.zones import from_us
 from headrace.observe.blockage import Block, promised_by
+from headrace.observe.declared_promises import Terms
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.arrivals import Came, came, expected_since
 from headrace.observe.incidents.blocked import Waiting
-from headrace.observe.obligations import Scene, due_us
+from headrace.observe.obligations import EvaluationContext, due_us
 from headrace.observe.observed import TOLERANCE_US
-from headrace.observe.watched import Terms
 from headrace.observe.wording import ago
 from headrace.store.database import Transaction
 from headrace.store.queries import durations, incidents, obligations
@@ -64,14 +64,19 @@ class _Ends(NamedTuple):
 
 
 def gather(
-    tx: Transaction, scene: Scene, found: list[Waiting], late: Collection[tuple[str, str]], outages: Sequence[Evidence], now: int
+    tx: Transaction,
+    context: EvaluationContext,
+    found: list[Waiting],
+    late: Collection[tuple[str, str]],
+    outages: Sequence[Evidence],
+    now: int,
 ) -> Iterator[Evidence]:
     """The consumers whose newest due interval waits, or waited, for nothing but what usually comes, or is computed, after it was due.
     `outages` are those of Headrace itself: what was missed, or seen late, through them says nothing of what is usual."""
     waiting = {one.consumer: one for one in found}  # they come oldest first
     known = dict(stored.standing_of(tx, KIND).values())
-    usual = _Usual(tx, scene, outages)
-    for terms in scene.declared.consumers:
+    usual = _Usual(tx, context, outages)
+    for terms in context.declared.consumers:
         before = known.get(terms.consumer)
         started = None if before is None else msgspec.msgpack.decode(before, type=Evidence)
         rows = obligations.newest(tx, terms.consumer, limit=ASKED_MAX)
@@ -84,10 +89,10 @@ def gather(
         if started is None and (held or _away(outages, last.due_at, last.met_at or last.due_at)):
             continue
         due = max(last.due_at, due_us(terms, last.interval))
-        usually = _usual_end(scene, usual, terms, last, one)
+        usually = _usual_end(context, usual, terms, last, one)
         ends = usually if usually is not None and usually.at_us > last.due_at else None
         if ends is None or ends.promised:
-            ends = _always(tx, scene, usual, terms, newest, outages) or ends
+            ends = _always(tx, context, usual, terms, newest, outages) or ends
         if started is None and (ends is None or ends.at_us <= due):
             continue
         recent = _lately(tx, terms, newest, outages)
@@ -96,16 +101,16 @@ def gather(
         if kept_by is not None and kept_by.at_us > due:
             if kept_by.source and kept_by.unseen_us >= _MINUTE_US:
                 kept_by = kept_by._replace(not_observed=usual.not_observed(kept_by.source, last.interval, due))
-            yield _evidence(terms, last, due, kept_by, started, scene.declared.timezone, now)
+            yield _evidence(terms, last, due, kept_by, started, context.declared.timezone, now)
 
 
 def _is_held_elsewhere(one: Waiting, late: Collection[tuple[str, str]]) -> bool:
     return not one.by or any(b.block not in _HOLDS or (b.node, b.partition) in late for b in one.by)
 
 
-def _usual_end(scene: Scene, usual: _Usual, terms: Terms, last: Obligation, one: Waiting | None) -> _Ends | None:
+def _usual_end(context: EvaluationContext, usual: _Usual, terms: Terms, last: Obligation, one: Waiting | None) -> _Ends | None:
     """When an interval is there by usual arrivals and durations; None where nothing says that."""
-    places = [(source, last.interval) for source in _sources(scene, terms)]
+    places = [(source, last.interval) for source in _sources(context, terms)]
     if one is not None and one.interval == last.interval:
         places += [(b.node, b.partition) for b in one.by if b.block in _HOLDS]
     found = [ends for node, key in dict.fromkeys(places) if (ends := usual.ends(terms, node, key)) is not None]
@@ -113,7 +118,7 @@ def _usual_end(scene: Scene, usual: _Usual, terms: Terms, last: Obligation, one:
 
 
 def _always(
-    tx: Transaction, scene: Scene, usual: _Usual, terms: Terms, newest: list[Obligation], outages: Sequence[Evidence]
+    tx: Transaction, context: EvaluationContext, usual: _Usual, terms: Terms, newest: list[Obligation], outages: Sequence[Evidence]
 ) -> _Ends | None:
     """When an interval was there at the latest, where the newest deadlines were all missed and no other
     incident was open about that. What one look found late together says nothing of what is usual."""
@@ -126,7 +131,7 @@ def _always(
         return None
     took = max((one.met_at or 0) - one.due_at for one in late)
     ends = _Ends(newest[0].due_at + took, f"the last {len(late)} were")
-    found = ((name, usual.delivery(name, late[0].interval)) for name in _sources(scene, terms))
+    found = ((name, usual.delivery(name, late[0].interval)) for name in _sources(context, terms))
     name, seen = max(((name, one) for name, one in found if one is not None), key=lambda it: it[1].observed_us, default=("", None))
     if seen is None or seen.unseen_us < _MINUTE_US:
         return ends
@@ -238,30 +243,30 @@ def _clock(at: int, due: int, zone: str) -> str:
     return f"{local:%H:%M}" + (f" {days} day{'s' if days > 1 else ''} later" if days else "")
 
 
-def _sources(scene: Scene, terms: Terms) -> list[str]:
+def _sources(context: EvaluationContext, terms: Terms) -> list[str]:
     """The sources with the consumer's own rhythm that it comes from."""
     waiting, found = list(terms.reads), dict.fromkeys(terms.reads)
     while waiting:
-        node = scene.declared.nodes.get(waiting.pop())
+        node = context.declared.nodes.get(waiting.pop())
         new = [spec.node for spec in node.inputs if spec.node not in found] if node is not None else []
         found |= dict.fromkeys(new)
         waiting += new
-    nodes = (scene.declared.nodes[name] for name in found if name in scene.declared.nodes)
+    nodes = (context.declared.nodes[name] for name in found if name in context.declared.nodes)
     return [node.name for node in nodes if node.is_source and node.partition.grain is terms.per]
 
 
 class _Usual:
     """When things usually come, and how long they usually take; each is asked once."""
 
-    def __init__(self, tx: Transaction, scene: Scene, outages: Sequence[Evidence]) -> None:
-        self._tx, self._scene, self._outages = tx, scene, outages
+    def __init__(self, tx: Transaction, context: EvaluationContext, outages: Sequence[Evidence]) -> None:
+        self._tx, self._context, self._outages = tx, context, outages
         self._delay = cache(self._usual_delay)
         self._seconds = cache(self._usual_seconds)
         self._after = cache(self._longest_after)
 
     def ends(self, terms: Terms, name: str, key: str) -> _Ends | None:
         """When what waits for one partition of a source is usually there; None where nothing says when."""
-        source = self._scene.node(name)
+        source = self._context.node(name)
         if not source.is_source or source.partition.grain is None:
             return None
         delay, unseen = self._delay(name)
@@ -281,21 +286,21 @@ class _Usual:
     def delivery(self, source: str, interval: str) -> Came | None:
         """When an interval's delivery arrived, and was seen; None where that isn't known."""
         ended = self._ended(source, interval)
-        return next((one for one in came(self._tx, self._scene.node(source)) if one.ended_us == ended), None)
+        return next((one for one in came(self._tx, self._context.node(source)) if one.ended_us == ended), None)
 
     def not_observed(self, source: str, interval: str, due: int) -> bool:
         """Whether nobody looked at a source between an interval's end and its deadline; False where that isn't known."""
         return observed_between(self._tx, source, self._ended(source, interval), due) is False
 
     def _ended(self, source: str, interval: str) -> int:
-        node = self._scene.node(source)
+        node = self._context.node(source)
         assert node.partition.grain is not None  # else nothing says when it usually comes
         return bounds_us(interval.partition("/")[0], node.partition.grain, node.timezone)[1]
 
     def _usual_delay(self, source: str) -> tuple[int | None, int]:
         """How long after its interval's end a delivery usually comes, and for how long it lies there until
         somebody looks: that isn't known of few looks, however many deliveries each of them found."""
-        took = came(self._tx, self._scene.node(source))
+        took = came(self._tx, self._context.node(source))
         if len(took) < ARRIVALS_LEAST:
             return None, 0
         delay, declared = statistics.median(one.delay_us for one in took), expected_since(self._tx, source)
@@ -311,6 +316,6 @@ class _Usual:
         """How long the longest chain from a source to a node takes, in seconds; None where none leads there."""
         if node == source:
             return self._seconds(node)
-        declared = self._scene.declared.nodes.get(node)
+        declared = self._context.declared.nodes.get(node)
         above = [found for spec in declared.inputs if (found := self._after(source, spec.node)) is not None] if declared else []
         return max(above) + self._seconds(node) if above else None

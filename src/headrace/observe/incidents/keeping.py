@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from headrace.model import Project
+from headrace.observe.declared_promises import WHOLE
 from headrace.observe.diagnosis.causes import DATA_CAUSES, HEADRACE, Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.graph import CauseGraph
@@ -20,7 +21,6 @@ from headrace.observe.incidents.commands import MERGED
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.incidents.telling import said, turned, what
 from headrace.observe.ledger.declared import decider
-from headrace.observe.watched import WHOLE
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import exceptions

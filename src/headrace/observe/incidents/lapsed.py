@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from headrace.observe.declared_promises import WHOLE
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import WHOLE
+from headrace.observe.obligations import EvaluationContext
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored
 from headrace.store.queries import exceptions, quarantine
@@ -18,10 +18,10 @@ from headrace.store.queries.exceptions import Accepted
 NATS = 12.0
 
 
-def gather(tx: Transaction, scene: Scene, now: int) -> Iterator[Evidence]:
+def gather(tx: Transaction, context: EvaluationContext, now: int) -> Iterator[Evidence]:
     """What kept each of these publications from readers before it was accepted holds again."""
     for one in exceptions.in_force(tx):
-        if one.until is not None and one.lapsed(now) and one.node in scene.declared.nodes:
+        if one.until is not None and one.lapsed(now) and one.node in context.declared.nodes:
             for place, before in enumerate(_before(tx, one)):
                 yield msgspec.structs.replace(
                     before, id=f"{LAPSED}:{one.id}:{place}", at_us=one.until, began_us=one.until,

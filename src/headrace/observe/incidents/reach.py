@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import msgspec
 
 from headrace.model import Project
+from headrace.observe.declared_promises import DeclaredPromises
 from headrace.observe.diagnosis.causes import HEADRACE
-from headrace.observe.watched import Watched
 from headrace.store.queries.incidents import Incident
 
 
@@ -26,11 +26,11 @@ def still_declared(one: Incident, project: Project) -> Incident:
 class Reach:
     """Downstream of nodes, as applied. Keep it as long as that is."""
 
-    def __init__(self, watched: Watched) -> None:
-        self._watched = watched
-        self._rank = {name: number for number, name in enumerate(watched.nodes)}
+    def __init__(self, declared_promises: DeclaredPromises) -> None:
+        self._declared_promises = declared_promises
+        self._rank = {name: number for number, name in enumerate(declared_promises.nodes)}
         self._below: dict[str, list[str]] = {}
-        for node in watched.nodes.values():
+        for node in declared_promises.nodes.values():
             for spec in node.inputs:
                 self._below.setdefault(spec.node, []).append(node.name)
 
@@ -54,6 +54,6 @@ class Reach:
         names = {*nodes, *below}
         return tuple(
             terms.consumer
-            for terms in self._watched.consumers
+            for terms in self._declared_promises.consumers
             if HEADRACE in names or terms.consumer in names or not names.isdisjoint(terms.reads)
         )

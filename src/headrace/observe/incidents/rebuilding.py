@@ -11,8 +11,8 @@ from headrace.model.commands import place
 from headrace.model.intervals import key_at_us
 from headrace.model.ordering import end_of, order_of
 from headrace.observe.availability.tainted import needed
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import WHOLE, Node, began
+from headrace.observe.declared_promises import WHOLE, Node, began
+from headrace.observe.obligations import EvaluationContext
 from headrace.plan.backfills import Backfill, Span
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents, plans, publications
@@ -23,40 +23,40 @@ NEWEST = 50
 publishes the newest last."""
 
 
-def rebuilding(tx: Transaction, scene: Scene, one: Incident) -> str:
+def rebuilding(tx: Transaction, context: EvaluationContext, one: Incident) -> str:
     """A clause about the first partition that a backfill which is under way, or paused, computes of
     an incident and hasn't published since it began; empty for none."""
     for plan in plans.opened(tx):
         backfill = msgspec.msgpack.decode(plan.content, type=Backfill)
         since = plan.started_at or plan.created_at
-        for name, key in _computed(tx, scene, one, {each.node: each.spans for each in backfill.chosen}):
+        for name, key in _computed(tx, context, one, {each.node: each.spans for each in backfill.chosen}):
             seen = publications.current(tx, name, key)
             if seen is None or seen.published_at < since:
                 return f"backfill {plan.id} computes {place(name, key)}, and hasn't published it yet"
     return ""
 
 
-def _computed(tx: Transaction, scene: Scene, one: Incident, spans: dict[str, tuple[Span, ...]]) -> Iterator[tuple[str, str]]:
+def _computed(tx: Transaction, context: EvaluationContext, one: Incident, spans: dict[str, tuple[Span, ...]]) -> Iterator[tuple[str, str]]:
     """(node, partition) in these ranges where the incident was seen, and of what is made of it over
     the same time."""
     own = [(name, key or WHOLE) for name, key in incidents.partitions_of(tx, one.id)]
     for name, key in own:
-        node = scene.declared.nodes.get(name)
+        node = context.declared.nodes.get(name)
         if node is not None and _within(node, key, spans.get(name, ())):
             yield name, key
     for name in one.affected.assets:
-        node = scene.declared.nodes.get(name)
+        node = context.declared.nodes.get(name)
         if node is not None and name in spans:
-            for key in dict.fromkeys(_same_time(scene, node, own[-NEWEST:])):
+            for key in dict.fromkeys(_same_time(context, node, own[-NEWEST:])):
                 if _within(node, key, spans[name]):
                     yield name, key
 
 
-def _same_time(scene: Scene, node: Node, places: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _same_time(context: EvaluationContext, node: Node, places: Iterable[tuple[str, str]]) -> Iterator[str]:
     """The partition of a node in which each of these places begins, where time alone says which."""
     grain = node.partition.grain
     for name, key in places:
-        other = scene.declared.nodes.get(name)
+        other = context.declared.nodes.get(name)
         if grain is None and node.partition.key is None:
             yield WHOLE
         elif other is not None and other.partition == node.partition:
@@ -74,7 +74,7 @@ def _within(node: Node, key: str, spans: Iterable[Span]) -> bool:
     return any(order_of(span.first, spec, zone) <= at <= end_of(span.last, spec, zone) for span in spans)
 
 
-def is_made_of(scene: Scene, name: str, key: str, source: str, keys: Collection[str]) -> bool:
+def is_made_of(context: EvaluationContext, name: str, key: str, source: str, keys: Collection[str]) -> bool:
     """Whether a partition is made of some of these partitions of a source or an asset, itself or by others."""
     waiting, seen = [(name, key)], {(name, key)}  # two ways often lead to the same partition
     while waiting:
@@ -83,11 +83,11 @@ def is_made_of(scene: Scene, name: str, key: str, source: str, keys: Collection[
             if key == WHOLE or key in keys:
                 return True
             continue
-        node = scene.declared.nodes.get(name)
+        node = context.declared.nodes.get(name)
         if node is None:
             continue
         for spec in node.inputs:
-            read = needed(scene, node, spec, key)
+            read = needed(context, node, spec, key)
             above = {(spec.node, one) for one in ((WHOLE,) if read is None else read)} - seen
             seen |= above
             waiting += above

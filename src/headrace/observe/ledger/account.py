@@ -14,6 +14,8 @@ import msgspec
 
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR
+from headrace.observe.declared_promises import WHOLE, Terms
+from headrace.observe.declared_promises import began as began_us
 from headrace.observe.ledger.causes import settled
 from headrace.observe.ledger.declared import Traits
 from headrace.observe.ledger.inputs import Inputs, Place, Reading
@@ -22,9 +24,7 @@ from headrace.observe.ledger.rebuilds import cause_us
 from headrace.observe.ledger.records import Records, Shown
 from headrace.observe.ledger.segments import OVERHEAD, PEOPLE, WORK, Kind, Segment
 from headrace.observe.ledger.shortest import Shortest
-from headrace.observe.obligations import Scene, covered, needed
-from headrace.observe.watched import WHOLE, Terms
-from headrace.observe.watched import began as began_us
+from headrace.observe.obligations import EvaluationContext, covered, needed
 
 HEADRACE = "headrace"
 _Key = TypeVar("_Key")
@@ -89,8 +89,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 class Books:
     """Ledgers as of one moment."""
 
-    def __init__(self, traits: Mapping[str, Traits], scene: Scene, records: Records) -> None:
-        self.traits, self._scene, self._records = traits, scene, records
+    def __init__(self, traits: Mapping[str, Traits], context: EvaluationContext, records: Records) -> None:
+        self.traits, self._context, self._records = traits, context, records
 
     def of_consumer(self, terms: Terms, interval: str, *, met_us: int | None, over_us: int | None = None) -> Ledger | None:
         """A consumer's wait for one interval: until `met_us`, or `over_us` where it was let go of then, else until now. None where it
@@ -126,7 +126,7 @@ class Books:
         """A partition's newest wait: for its first publication from the interval's end on, for a later one from what caused it on.
         None where nothing of it was waited for."""
         place, inputs = Place(name, key), self._inputs(None)
-        shown, standing = self._records.shown(name, key), self._scene.world.standing(name, key)
+        shown, standing = self._records.shown(name, key), self._context.facts.standing(name, key)
         unread = standing is not None and (standing.stale or not standing.published) and standing.state != "waived"
         is_open = not shown or unread
         ended = self._records.now_us if is_open else shown[-1].at_us
@@ -143,11 +143,11 @@ class Books:
         )  # fmt: skip
 
     def _inputs(self, reading: Reading | None) -> Inputs:
-        return Inputs(self._scene, self._records, self.traits, reading)
+        return Inputs(self._context, self._records, self.traits, reading)
 
     def _end_of(self, name: str, key: str) -> int | None:
         """When an interval ended; of what isn't cut by time when it was asked for first."""
-        node = self._scene.declared.nodes.get(name) or self._scene.declared.exports.get(name)
+        node = self._context.declared.nodes.get(name) or self._context.declared.exports.get(name)
         if node is not None and node.partition.grain is not None:
             return bounds_us(key.partition(SEPARATOR)[0], node.partition.grain, node.timezone)[1]
         tries = self._records.tries(name, key)
@@ -168,7 +168,7 @@ class Books:
     def _there(self, reading: Reading, place: Place) -> int | None:
         """Since when a partition could be read soundly; None if it can't."""
         whole = place.partition == WHOLE
-        seen = covered(self._scene.node(place.node), *reading, self._scene) if whole else self._scene.world.first(*place)
+        seen = covered(self._context.node(place.node), *reading, self._context) if whole else self._context.facts.first(*place)
         if seen is None:
             return None
         shown = self._records.shown(*place)
@@ -192,13 +192,13 @@ class Books:
 
     def _gone(self, place: Place) -> bool:
         """Whether what was there of it turned out wrong, or was taken back."""
-        return self._was_wrong(place) or place in self._scene.world.withdrawn()
+        return self._was_wrong(place) or place in self._context.facts.withdrawn()
 
     def _required(self, reading: Reading) -> list[Place]:
         """The partitions of what a consumer reads, and of its export, that an interval requires."""
         found = []
-        for node in self._scene.awaited(reading.terms):
-            keys = needed(node, *reading, self._scene)
+        for node in self._context.awaited(reading.terms):
+            keys = needed(node, *reading, self._context)
             found += [Place(node.name, key) for key in ((WHOLE,) if keys is None else keys)]
         return found
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.observe.borrowed import EnvironmentWorld
+from headrace.observe.borrowed import EnvironmentFacts
 from headrace.observe.ledger.crowd import Led
 from headrace.observe.ledger.records import Arrival, Named, Planned, Records, Shown, Standstill, Try, Unread
 from headrace.observe.ledger.soundness import Wrongs
 from headrace.observe.ledger.stored import StoreRecords
-from headrace.observe.world import World
+from headrace.observe.state_facts import StateFacts
 from headrace.store.database import Transaction
 
 
@@ -86,8 +86,8 @@ class EnvironmentRecords:
         return self._own.led()
 
 
-def records_of(tx: Transaction, world: World, now_us: int, wrongs: Wrongs | None = None) -> Records:
-    """The rows that a world is made of."""
-    if isinstance(world, EnvironmentWorld):
-        return EnvironmentRecords(StoreRecords(tx, now_us, wrongs), StoreRecords(world.production, now_us), world.borrowed)
+def records_of(tx: Transaction, facts: StateFacts, now_us: int, wrongs: Wrongs | None = None) -> Records:
+    """The rows that the facts are made of."""
+    if isinstance(facts, EnvironmentFacts):
+        return EnvironmentRecords(StoreRecords(tx, now_us, wrongs), StoreRecords(facts.production, now_us), facts.borrowed)
     return StoreRecords(tx, now_us, wrongs)

@@ -10,14 +10,14 @@ import msgspec
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
 from headrace.govern.canonical import canonical
 from headrace.model import StoreError
-from headrace.observe.facts import StoreWorld
+from headrace.observe.declared_promises import declared_promises
+from headrace.observe.facts import StoredFacts
 from headrace.observe.ledger.account import Books, Ledger
 from headrace.observe.ledger.declared import traits
 from headrace.observe.ledger.promised import as_promised
 from headrace.observe.ledger.soundness import wrongs
 from headrace.observe.ledger.stored import StoreRecords
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import watched
+from headrace.observe.obligations import EvaluationContext
 from headrace.store.database import Transaction
 from headrace.store.queries import ledger
 
@@ -32,12 +32,12 @@ _HEADRACE = Actor(ActorType.SYSTEM, "headrace")
 def freeze(tx: Transaction, compiled: Compiled, before_us: int, now_us: int) -> int:
     """Keep the ledgers of what was settled before a time, AT_ONCE_MAX at most; how many, so that it is asked again while there are
     that many. Their hashes go to the audit trail in one."""
-    scene = Scene(watched(compiled), StoreWorld(tx))
-    books = Books(traits(compiled), scene, StoreRecords(tx, now_us, wrongs(tx, compiled, scene, 0)))
+    context = EvaluationContext(declared_promises(compiled), StoredFacts(tx))
+    books = Books(traits(compiled), context, StoreRecords(tx, now_us, wrongs(tx, compiled, context, 0)))
     rows: list[tuple[str, str, str, str, int]] = []
-    for terms in scene.declared.consumers:
+    for terms in context.declared.consumers:
         for interval, met, waived in ledger.to_freeze(tx, terms.consumer, before_us, AT_ONCE_MAX - len(rows)):
-            found = books.of_consumer(as_promised(tx, terms, interval, scene), interval, met_us=met, over_us=waived)
+            found = books.of_consumer(as_promised(tx, terms, interval, context), interval, met_us=met, over_us=waived)
             content = "null" if found is None else canonical(msgspec.to_builtins(found))
             rows.append((terms.consumer, interval, content, _digest(content), now_us))
     if rows:

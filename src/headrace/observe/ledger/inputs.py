@@ -10,10 +10,10 @@ from headrace.model import InputMode, InputSpec
 from headrace.model.intervals import previous_key
 from headrace.model.required import required
 from headrace.observe.blockage import promised_by
+from headrace.observe.declared_promises import WHOLE, Node, Terms
 from headrace.observe.ledger.declared import Traits
 from headrace.observe.ledger.records import Records, Try
-from headrace.observe.obligations import Scene, counts_as_empty, covered, needed
-from headrace.observe.watched import WHOLE, Node, Terms
+from headrace.observe.obligations import EvaluationContext, counts_as_empty, covered, needed
 
 _TOP = 9
 RANKED_MAX = 2_000
@@ -52,8 +52,8 @@ class Reading(NamedTuple):
 class Inputs:
     """Answers for one consumer's interval, or for no consumer."""
 
-    def __init__(self, scene: Scene, records: Records, traits: Mapping[str, Traits], reading: Reading | None) -> None:
-        self._scene, self._records, self._traits, self._reading = scene, records, traits, reading
+    def __init__(self, context: EvaluationContext, records: Records, traits: Mapping[str, Traits], reading: Reading | None) -> None:
+        self._context, self._records, self._traits, self._reading = context, records, traits, reading
         self._ranks: dict[Place, Rank] = {}
         self._above: dict[str, frozenset[str]] = {}
         """Node → what it is made of, itself or through others."""
@@ -61,7 +61,7 @@ class Inputs:
 
     def known(self, name: str) -> Node | None:
         """A node as declared, an export by its consumer's name; None for what isn't declared any more."""
-        return self._scene.declared.nodes.get(name) or self._scene.declared.exports.get(name)
+        return self._context.declared.nodes.get(name) or self._context.declared.exports.get(name)
 
     def reads(self, name: str, other: str) -> bool:
         """Whether a node is made of another, itself or through others."""
@@ -95,7 +95,7 @@ class Inputs:
             for spec in node.inputs
             if spec.optional and (source := self.known(spec.node)) is not None
             for key in self._keys(node, place.partition, source, spec) or ()
-            if self.there(Place(source.name, key), at_us) is None and not counts_as_empty(source, key, self._scene)
+            if self.there(Place(source.name, key), at_us) is None and not counts_as_empty(source, key, self._context)
         ]
         return [(one, until) for one in found if (until := self._promised_us(one)) is not None]
 
@@ -135,17 +135,19 @@ class Inputs:
             return
         for one in keys:
             there = self.there(Place(source.name, one), at_us)
-            if there is None and (spec.optional or counts_as_empty(source, one, self._scene)):
+            if there is None and (spec.optional or counts_as_empty(source, one, self._context)):
                 continue
             yield Ready(Place(source.name, one), there)
 
     def _keys(self, node: Node, key: str, source: Node, spec: InputSpec) -> tuple[str, ...] | None:
         if node.partition.whole and self._reading is not None and spec.mode is not InputMode.ALL:
             keys = (
-                needed(source, self._reading.terms, self._reading.interval, self._scene) if self._scene.rhythms[source.name].has else None
+                needed(source, self._reading.terms, self._reading.interval, self._context)
+                if self._context.rhythms[source.name].has
+                else None
             )
             return None if keys is None else tuple(keys)
-        seen = partial(self._scene.world.keys, source.name)
+        seen = partial(self._context.facts.keys, source.name)
         return required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
 
     def _as_a_whole(self, node: Node, source: Node, spec: InputSpec, at_us: int, before: Try | None) -> Iterator[Ready]:
@@ -163,14 +165,14 @@ class Inputs:
     def enough(self, place: Place, at_us: int) -> int | None:
         """Since when a partition held all that is asked of it, at a time: what isn't cut was there before, for other intervals."""
         node = self.known(place.node)
-        whole = node is not None and place.partition == WHOLE and place.node in self._scene.rhythms
+        whole = node is not None and place.partition == WHOLE and place.node in self._context.rhythms
         return self._whole(node, at_us) if whole and node is not None else self.there(place, at_us)
 
     def _whole(self, source: Node, at_us: int) -> int | None:
         """Of data that isn't cut: since when it holds what the interval needs."""
-        if self._reading is None or not self._scene.rhythms[source.name].has:
+        if self._reading is None or not self._context.rhythms[source.name].has:
             return self.there(Place(source.name, WHOLE), at_us)
-        seen = covered(source, *self._reading, self._scene)
+        seen = covered(source, *self._reading, self._context)
         return None if seen is None or seen.at_us > at_us else seen.at_us
 
     def _own(self, node: Node, key: str, at_us: int) -> Iterator[Ready]:
@@ -180,7 +182,7 @@ class Inputs:
             return
         before = Place(node.name, previous_key(key, grain, node.timezone))
         there = self.there(before, at_us)
-        if there is not None or not counts_as_empty(node, before.partition, self._scene):
+        if there is not None or not counts_as_empty(node, before.partition, self._context):
             yield Ready(before, there)
 
     def there(self, place: Place, at_us: int) -> int | None:
@@ -209,7 +211,7 @@ class Inputs:
         return self._ranks[place]
 
     def _rank(self, place: Place) -> Rank:
-        node, standing = self.known(place.node), self._scene.world.standing(*place)
+        node, standing = self.known(place.node), self._context.facts.standing(*place)
         state = standing.state if standing is not None else "missing"
         if standing is not None and state in ("held", "rejected", "failed", "withdrawn"):
             return (0, standing.since_us, *place)

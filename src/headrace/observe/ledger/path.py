@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headrace.observe.blockage import promised_by
+from headrace.observe.declared_promises import WHOLE, Node
 from headrace.observe.ledger.claims import Claims, Queues, Stay
 from headrace.observe.ledger.crowd import crowded
 from headrace.observe.ledger.declared import Traits
@@ -16,7 +17,6 @@ from headrace.observe.ledger.inputs import Inputs, Place, Ready
 from headrace.observe.ledger.rebuilds import cause_us
 from headrace.observe.ledger.records import Records, Shown, Try
 from headrace.observe.ledger.segments import UNKNOWN, Kind, Segment, clipped, divided, merged
-from headrace.observe.watched import WHOLE, Node
 
 STEPS_MAX = 1_000
 """So many partitions a path has at most; what is before them is unattributed."""

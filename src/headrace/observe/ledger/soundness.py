@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headrace.observe.availability.carrying import Carrying, lineage_of
 from headrace.observe.availability.spans import EVER
 from headrace.observe.availability.tainted import spread, unsound
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import EvaluationContext
 from headrace.store.database import Transaction
 from headrace.store.queries import unsound as stored
 
@@ -18,11 +18,11 @@ Wrongs = dict[tuple[str, str], dict[int, int]]
 """Node and partition → when what is wrong of it was published, and which incident names it."""
 
 
-def wrongs(tx: Transaction, compiled: Compiled, scene: Scene, from_us: int) -> Wrongs:
+def wrongs(tx: Transaction, compiled: Compiled, context: EvaluationContext, from_us: int) -> Wrongs:
     """As known now, of incidents that weren't resolved before a time."""
     roots = unsound(stored.named(tx, from_us))
     found: Wrongs = {}
-    for taints in spread(tx, scene, roots, Carrying(lineage_of(compiled))).values() if roots else ():
+    for taints in spread(tx, context, roots, Carrying(lineage_of(compiled))).values() if roots else ():
         for one in taints:
             if one.withdrawn_us == EVER and one.incident is not None:
                 found.setdefault((one.node, one.partition), {}).setdefault(one.from_us, one.incident)

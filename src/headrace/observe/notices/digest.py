@@ -13,10 +13,10 @@ from headrace.model.intervals import interval_of, key_of_date
 from headrace.model.nodes import Grain
 from headrace.model.quiet import time_of_day
 from headrace.model.zones import from_us, local_us
+from headrace.observe.declared_promises import DeclaredPromises
 from headrace.observe.incidents import endings
 from headrace.observe.notices.recipients import Recipients
 from headrace.observe.notices.wording import Words, listed, subject, wrapped
-from headrace.observe.watched import Watched
 from headrace.observe.wording import dated
 from headrace.store.database import Transaction
 from headrace.store.queries import arrivals, incidents, notices, publications
@@ -40,7 +40,7 @@ class Unserved(NamedTuple):
     never: Mapping[str, int] = {}
 
 
-def digests(tx: Transaction, project: Project, declared: Watched, unserved: Unserved, now: int) -> Iterator[Queued]:
+def digests(tx: Transaction, project: Project, declared: DeclaredPromises, unserved: Unserved, now: int) -> Iterator[Queued]:
     """The digests that are due. One that has nothing to say is written down as dropped, so that it isn't made again."""
     people, words, timezone = Recipients(project), Words(project, now, lambda _: None), declared.timezone
     applied = arrivals.first_applied(tx) or 0
@@ -112,7 +112,7 @@ def _boundary(clock: str, now: int, timezone: str) -> int:
     return at if at <= now else local_us(today - timedelta(days=1), time_of_day(clock), timezone)
 
 
-def _lines(tx: Transaction, project: Project, declared: Watched, to: Reader, unserved: Unserved, window: Window) -> Iterator[str]:
+def _lines(tx: Transaction, project: Project, declared: DeclaredPromises, to: Reader, unserved: Unserved, window: Window) -> Iterator[str]:
     """What happened within the window: later news are the next digest's, however late this one is made. Each line names what it
     rests on: an incident, a command, attempts."""
     told = list(_told(tx, to, window))
@@ -150,7 +150,7 @@ def _told(tx: Transaction, to: Reader, window: Window) -> Iterator[tuple[Inciden
             yield incidents.as_said(tx, one, window.until), last
 
 
-def _throughput(tx: Transaction, project: Project, declared: Watched, to: Reader, window: Window) -> Iterator[str]:
+def _throughput(tx: Transaction, project: Project, declared: DeclaredPromises, to: Reader, window: Window) -> Iterator[str]:
     """Sources of theirs whose newest day, published within the window, has much more or less than the day before, and whether its
     weekday explains that."""
     read = {name for consumer in to.consumers for name in _sources(declared, project.consumers[consumer].reads)}
@@ -161,7 +161,7 @@ def _throughput(tx: Transaction, project: Project, declared: Watched, to: Reader
                 yield said
 
 
-def _sources(declared: Watched, names: Sequence[str]) -> set[str]:
+def _sources(declared: DeclaredPromises, names: Sequence[str]) -> set[str]:
     """The sources that some nodes are made of."""
     waiting, seen = list(names), set[str]()
     while waiting:

@@ -22,7 +22,7 @@ from headrace.observe.notices.deciding import (
 from headrace.observe.notices.digest import Unserved, digests
 from headrace.observe.notices.recipients import Recipients
 from headrace.observe.notices.wording import RepairOf
-from headrace.observe.obligations import Scene
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.states import AtRisk, ConsumerStatus, State
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
@@ -58,7 +58,7 @@ class Deadlines(NamedTuple):
 
 
 def queue(
-    tx: Transaction, project: Project, scene: Scene, evaluation: Evaluation, now: int, repair: RepairOf
+    tx: Transaction, project: Project, context: EvaluationContext, evaluation: Evaluation, now: int, repair: RepairOf
 ) -> None:  # fmt: skip
     """Queue what people aren't told of yet. Where nobody can be written to, nothing is asked."""
     if not Recipients(project).anybody:
@@ -66,7 +66,7 @@ def queue(
     deadlines = _deadlines(evaluation, now)
     tell(tx, project, deadlines, now, repair)
     unserved = Unserved(deadlines.late, deadlines.never)
-    notices.put(tx, digests(tx, project, scene.declared, unserved, now), now)
+    notices.put(tx, digests(tx, project, context.declared, unserved, now), now)
 
 
 def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repair: RepairOf) -> None:

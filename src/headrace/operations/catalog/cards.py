@@ -144,5 +144,5 @@ def _published(session: Session) -> dict[str, int]:
     if session.store is None or session.compiled is None:
         return {}
     with standing(session, session.clock.now_us()) as found:
-        newest = ((name, found.world.newest(name)) for name in found.scene.declared.nodes)
+        newest = ((name, found.facts.newest(name)) for name in found.context.declared.nodes)
         return {name: one.at_us for name, one in newest if one is not None}

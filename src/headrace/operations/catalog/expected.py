@@ -8,19 +8,21 @@ from itertools import takewhile
 from headrace.model import Grain
 from headrace.model.intervals import bounds_us, key_at_us, previous_key, start_us
 from headrace.model.required import SEPARATOR
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import Node, began
+from headrace.observe.declared_promises import Node, began
+from headrace.observe.obligations import EvaluationContext
 
 _HOUR_US = 3_600_000_000
 _ELAPSED = {Grain.HOUR: _HOUR_US, Grain.DAY: 24 * _HOUR_US}
 """Grains whose intervals are counted by the time that they take; a day more or less an hour."""
 
 
-def expected(node: Node, scene: Scene, now_us: int, *, below: str | None, declared_us: int | None = None) -> Iterator[tuple[str, int]]:
+def expected(
+    node: Node, context: EvaluationContext, now_us: int, *, below: str | None, declared_us: int | None = None
+) -> Iterator[tuple[str, int]]:
     """Each partition with the end of its interval (microseconds), newest first: from the last that has ended to the node's start; only
     those before the key `below`. None of a node whose keys grow with its data, nor of days on which nothing is due. Lazy: years of hours
     are many. `declared_us` is since when deliveries of a promised source are expected that has never delivered."""
-    grain, start = node.partition.grain, _start_us(node, scene, declared_us)
+    grain, start = node.partition.grain, _start_us(node, context, declared_us)
     if grain is None or start is None or (node.partition.key is not None and node.partition.values is None):
         return
     moment = key_at_us(now_us, grain, node.timezone)
@@ -32,16 +34,16 @@ def expected(node: Node, scene: Scene, now_us: int, *, below: str | None, declar
         yield from _within(node, moment, None)
 
 
-def within(node: Node, scene: Scene, now_us: int, first: str, last: str, declared_us: int | None = None) -> Iterator[str]:
+def within(node: Node, context: EvaluationContext, now_us: int, first: str, last: str, declared_us: int | None = None) -> Iterator[str]:
     """The expected keys from one to another, both included, newest first."""
-    grain, start = node.partition.grain, _start_us(node, scene, declared_us)
+    grain, start = node.partition.grain, _start_us(node, context, declared_us)
     since = began(last, grain, node.timezone) if grain is not None else None
     if grain is not None and start is not None and since is not None:
         newest = start_us(key_at_us(now_us, grain, node.timezone), grain, node.timezone)
         moment = last.partition(SEPARATOR)[0]
         if start <= since < newest and last in {key for key, _ in _within(node, moment, None)}:
             yield last
-    for key, _ in expected(node, scene, now_us, below=last if since is not None else None, declared_us=declared_us):
+    for key, _ in expected(node, context, now_us, below=last if since is not None else None, declared_us=declared_us):
         if key < first:
             return
         if key < last or key.startswith(last):
@@ -49,11 +51,16 @@ def within(node: Node, scene: Scene, now_us: int, first: str, last: str, declare
 
 
 def absent(
-    node: Node, scene: Scene, now_us: int, heard: Callable[[str, str | None], int], since: str = "", declared_us: int | None = None
+    node: Node,
+    context: EvaluationContext,
+    now_us: int,
+    heard: Callable[[str, str | None], int],
+    since: str = "",
+    declared_us: int | None = None,
 ) -> int:
     """How many of the expected partitions nothing was ever heard of, from the key `since` on;
     `heard` counts those that something was heard of, from one key to before another."""
-    grain, start = node.partition.grain, _start_us(node, scene, declared_us)
+    grain, start = node.partition.grain, _start_us(node, context, declared_us)
     if grain is None or start is None or (node.partition.key is not None and not node.partition.values):
         return 0
     begun = began(since, grain, node.timezone) if since else None
@@ -63,15 +70,15 @@ def absent(
     if grain in _ELAPSED and node.no_data.none:  # years of hours are too many to go through
         whole = round((ends - begins) / _ELAPSED[grain]) * max(1, len(node.partition.values or ()))
     else:
-        keys = expected(node, scene, now_us, below=None, declared_us=declared_us)
+        keys = expected(node, context, now_us, below=None, declared_us=declared_us)
         whole = sum(1 for _ in takewhile(lambda one: one[0] >= first, keys))
     return max(0, whole - heard(first, end))
 
 
-def _start_us(node: Node, scene: Scene, declared_us: int | None) -> int | None:
+def _start_us(node: Node, context: EvaluationContext, declared_us: int | None) -> int | None:
     """Since when there should be any: as how far it is behind is counted. Of a source that has never delivered, since
     the interval in which it was declared, as its incident says."""
-    start, newest, grain = scene.rhythms[node.name].start_us, scene.world.newest(node.name), node.partition.grain
+    start, newest, grain = context.rhythms[node.name].start_us, context.facts.newest(node.name), node.partition.grain
     if start is not None or grain is None:
         return start
     if newest is not None:

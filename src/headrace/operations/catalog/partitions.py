@@ -9,9 +9,9 @@ from itertools import islice, takewhile
 
 import msgspec
 
+from headrace.observe.declared_promises import Node
 from headrace.observe.incidents.arrivals import expected_since
-from headrace.observe.obligations import Scene
-from headrace.observe.watched import Node
+from headrace.observe.obligations import EvaluationContext
 from headrace.operations import targets
 from headrace.operations.catalog.expected import absent, expected, within
 from headrace.operations.catalog.responses import CountedRow, PartitionRow, PartitionsResponse
@@ -53,16 +53,16 @@ def counted(session: Session, name: str, wanted: Wanted) -> list[CountedRow]:
     if session.store is None or session.compiled is None:
         return []
     first, last, now_us = wanted.first or "", _end(wanted.last), session.clock.now_us()
-    with session.world() as (tx, world):
+    with session.facts() as (tx, facts):
         counts = Counter(calendar.counts(tx, name, first, last))
-        node = session.watched.nodes.get(name)
+        node = session.declared_promises.nodes.get(name)
         if node is not None and node.partition.grain is not None:
-            scene = Scene(session.watched, world)
+            context = EvaluationContext(session.declared_promises, facts)
             if last is None:
-                counts["missing"] += absent(node, scene, now_us, partial(calendar.heard, tx, name), first, _declared_us(tx, node))
+                counts["missing"] += absent(node, context, now_us, partial(calendar.heard, tx, name), first, _declared_us(tx, node))
             else:
                 known = set(calendar.keys(tx, name, first, last))
-                keys = within(node, scene, now_us, first, wanted.last or "", _declared_us(tx, node))
+                keys = within(node, context, now_us, first, wanted.last or "", _declared_us(tx, node))
                 counts["missing"] += sum(one not in known for one in keys)
     return [CountedRow(value=state, count=n) for state, n in counts.most_common() if n]
 
@@ -70,13 +70,15 @@ def counted(session: Session, name: str, wanted: Wanted) -> list[CountedRow]:
 def _found(session: Session, name: str, wanted: Wanted, before: str | None) -> list[Day]:
     """A page of them, and one more where there is one."""
     first, last, now_us = wanted.first or "", _end(wanted.last), session.clock.now_us()
-    with session.world() as (tx, world):
+    with session.facts() as (tx, facts):
         heard = calendar.between(tx, name, first, last, before=before, limit=wanted.limit + 1)
-        node = session.watched.nodes.get(name)
+        node = session.declared_promises.nodes.get(name)
         if node is None or node.partition.grain is None:
             return heard
         known = {day.partition for day in heard}
-        every = expected(node, Scene(session.watched, world), now_us, below=before, declared_us=_declared_us(tx, node))
+        every = expected(
+            node, EvaluationContext(session.declared_promises, facts), now_us, below=before, declared_us=_declared_us(tx, node)
+        )
         keys = takewhile(lambda one: one[0] >= first, every)
         absent = (_absent(*one) for one in keys if one[0] not in known and (last is None or one[0] <= last))
         return list(islice(merge(heard, absent, key=lambda day: day.partition, reverse=True), wanted.limit + 1))

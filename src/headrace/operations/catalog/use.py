@@ -37,7 +37,7 @@ def _used(session: Session) -> dict[str, Used]:
         figuring, reads = Figuring(session, found, session.compiled, window, None), Counter[str]()
         for one in figuring.reads:
             reads[one.node] += one.reads
-        for exported in usage.exports(found.tx, found.scene.declared.exports, began_us, now_us):
+        for exported in usage.exports(found.tx, found.context.declared.exports, began_us, now_us):
             reads.update(dict.fromkeys(session.compiled.project.consumers[exported.consumer].reads, exported.exports))
         seconds = took(session, session.compiled, found.tx, (began_us, now_us))
     return {name: Used(reads[name], seconds.get(name, 0) / 1e6) for name in {*reads, *seconds}}

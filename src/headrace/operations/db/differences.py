@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from headrace.observe.declared_promises import declared_promises
 from headrace.observe.incidents.reach import Reach
-from headrace.observe.watched import watched
 from headrace.operations.db.responses import Difference, Finding, Source, Unchecked
 from headrace.operations.session import Session
 from headrace.run.event_log import DIFFERENCES_MAX, Compared
@@ -26,7 +26,7 @@ class Readers:
     """Which consumers read what depends on a row."""
 
     def __init__(self, session: Session, tx: Transaction) -> None:
-        self._reach = Reach(watched(session.compiled)) if session.compiled is not None else None
+        self._reach = Reach(declared_promises(session.compiled)) if session.compiled is not None else None
         self._tx = tx
         self._tables: dict[int, str] | None = None
 

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.zones import to_us
-from headrace.observe.watched import WHOLE, Node, Terms, Watched
-from headrace.observe.world import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unreadable, Unusual
+from headrace.observe.declared_promises import WHOLE, DeclaredPromises, Node, Terms
+from headrace.observe.state_facts import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unreadable, Unusual
 
 ZONE = "America/New_York"
 
@@ -33,8 +33,8 @@ def consumer(name: str, *assets: str, per: Grain = Grain.DAY, zone: str = ZONE, 
     return Terms(name, f"owner of {name}", assets, per, zone, **more)  # type: ignore[arg-type]
 
 
-def declare(nodes: list[Node], *consumers: Terms) -> Watched:
-    return Watched(ZONE, {one.name: one for one in nodes}, consumers)
+def declare(nodes: list[Node], *consumers: Terms) -> DeclaredPromises:
+    return DeclaredPromises(ZONE, {one.name: one for one in nodes}, consumers)
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Publication:
 
 
 @dataclass
-class SmallWorld:
+class SmallFacts:
     """The facts as lists. `publish` numbers snapshots by itself; what reads, reads the newest snapshot unless told."""
 
     publications: list[Publication] = field(default_factory=list)
@@ -94,7 +94,7 @@ class SmallWorld:
         found = [one for one in self.publications if one.node == name and key in (None, one.partition)]
         return sorted(found, key=lambda one: one.at_us)
 
-    # headrace.observe.world.World
+    # headrace.observe.state_facts.World
 
     def first(self, node: str, partition: str) -> Seen | None:
         found = self._of(node, partition) if (node, partition) not in self.taken_back else []

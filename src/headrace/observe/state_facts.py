@@ -1,4 +1,4 @@
-"""What judging asks of the facts. The store answers it (`facts.StoreWorld`), and so do plain dicts in tests."""
+"""What judging asks of the facts. The store answers it (`facts.StoredFacts`), and so do plain dicts in tests."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Kept(NamedTuple):
     waived_at_us: int | None
 
 
-class World(Protocol):
+class StateFacts(Protocol):
     """Facts. Times are microseconds of the store's clock."""
 
     def first(self, node: str, partition: str) -> Seen | None:

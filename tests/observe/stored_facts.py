@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from small_world import SmallWorld
+from small_facts import SmallFacts
 
 from headrace.store import Transaction
 
 
-def write_world(tx: Transaction, world: SmallWorld) -> None:
+def write_facts(tx: Transaction, facts: SmallFacts) -> None:
     """Everything of the world but its obligations; what was there before is replaced."""
     for table in ("publication", "partition", "attempt", "run", "delivery", "look", "quarantine"):
         tx.execute(f"delete from {table}")
     tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 't', 'succeeded', 0)")
-    ids = _write_publications(tx, world)
-    for (node, partition), one in world.standings.items():
+    ids = _write_publications(tx, facts)
+    for (node, partition), one in facts.standings.items():
         tx.execute(
             "insert into partition (node, partition, state, stale, publication_id, reason, since) values (?, ?, ?, ?, ?, ?, ?)",
             (
                 node,
                 partition,
                 one.state,
-                int(one.stale or node in world.stale),
+                int(one.stale or node in facts.stale),
                 ids.get((node, partition)),
                 one.reason or None,
                 one.since_us,
@@ -31,19 +31,19 @@ def write_world(tx: Transaction, world: SmallWorld) -> None:
                 "insert into quarantine (node, partition, epoch, n, state, reason, at) values (?, ?, 1, 0, ?, ?, ?)",
                 (node, partition, one.state, one.reason, one.since_us),
             )
-    for source, partition in world.delivered.items():
+    for source, partition in facts.delivered.items():
         tx.execute(
             "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, state) "
             "values (?, ?, 'x', 0, 0, 0, 0, 0, 'published')",
             (source, partition),
         )
-    for source, observations in world.looked.items():
+    for source, observations in facts.looked.items():
         tx.executemany("insert into look (source, at, found) values (?, ?, 0)", [(source, at) for at in set(observations)])
 
 
-def _write_publications(tx: Transaction, world: SmallWorld) -> dict[tuple[str, str], int]:
+def _write_publications(tx: Transaction, facts: SmallFacts) -> dict[tuple[str, str], int]:
     ids: dict[tuple[str, str], int] = {}
-    for number, one in enumerate(sorted(world.publications, key=lambda one: (one.at_us, one.snapshot)), start=1):
+    for number, one in enumerate(sorted(facts.publications, key=lambda one: (one.at_us, one.snapshot)), start=1):
         tx.execute(
             "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition = ? and ended_snapshot is null",
             (one.snapshot, one.at_us, one.node, one.partition),

@@ -75,7 +75,7 @@ class Terms(msgspec.Struct, frozen=True):
     """What it says that it reads, views among them; empty where there is no view."""
 
 
-class Watched(msgspec.Struct, frozen=True):
+class DeclaredPromises(msgspec.Struct, frozen=True):
     """All that is judged. `nodes` come in topological order, `timezone` is the project's."""
 
     timezone: str
@@ -89,10 +89,10 @@ class Watched(msgspec.Struct, frozen=True):
     """Of consumers that are exported to, by the consumer's name: its intervals are met when they are exported, too."""
 
 
-def watched(compiled: Compiled) -> Watched:
+def declared_promises(compiled: Compiled) -> DeclaredPromises:
     """The part of an applied project that says what was promised and what it needs."""
     project = compiled.project
-    return Watched(
+    return DeclaredPromises(
         timezone=project.settings.timezone,
         nodes=_nodes(compiled),
         views={name: expanded_names(compiled, [name]) for name in compiled.order if is_view(compiled.project, name)},

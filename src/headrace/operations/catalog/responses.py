@@ -1,4 +1,4 @@
-"""The documents of the catalog."""
+"""The responses of the catalog."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from headrace.schedule.batching import bearable
 from headrace.schedule.events import Sizes, Target
 from headrace.schedule.fitting import Group
 from headrace.schedule.graph import Graph, GraphNode
-from headrace.schedule.lots import Lot, graph_of, kept_of, lot_of, reach, until
 from headrace.schedule.virtual import played
+from headrace.schedule.work_estimates import WorkEstimate, graph_of, kept_of, reach, until, work_of
 
 SIMULATED_MAX = 1_000
 """Partitions that one estimate simulates, so that it takes about a tenth of a second."""
@@ -115,38 +115,46 @@ def timed(graph: Graph, work: Work, paces: Mapping[str, Pace], slots: int) -> Ti
     phases = _phases(graph, work)
     if not phases:
         return Timed(Estimate(0.0, 0.0, 0.0, "nothing is to be made"), 0.0)
-    every = {lot.node.name for lots in phases for lot in lots}
-    known = {lot.node.name: lot.node for lots in phases for lot in lots if lot.node.name in paces}
-    strangers = sum(lot.partitions for lots in phases for lot in lots if lot.node.name not in paces)
-    if not known or strangers > STRANGERS_MAX * sum(lot.partitions for lots in phases for lot in lots):
+    every = {planned.node.name for planned_work in phases for planned in planned_work}
+    known = {planned.node.name: planned.node for planned_work in phases for planned in planned_work if planned.node.name in paces}
+    strangers = sum(planned.partitions for planned_work in phases for planned in planned_work if planned.node.name not in paces)
+    if not known or strangers > STRANGERS_MAX * sum(planned.partitions for planned_work in phases for planned in planned_work):
         return None
-    taken = {lot.node.name: _typical(lot.node, known, paces) for lots in phases for lot in lots if lot.node.name not in paces}
+    taken = {
+        planned.node.name: _typical(planned.node, known, paces)
+        for planned_work in phases
+        for planned in planned_work
+        if planned.node.name not in paces
+    }
     stopwatch = _Stopwatch({**{name: paces[name] for name in every & paces.keys()}, **taken}, graph, slots)
-    seconds = stopwatch.of_all(phases) + work.publishing * sum(lot.partitions for lots in phases for lot in lots)
+    seconds = stopwatch.of_all(phases) + work.publishing * sum(planned.partitions for planned_work in phases for planned in planned_work)
     deviation = _deviation(phases, paces, stopwatch)
     low, high = seconds * math.exp(-FOUR_OF_FIVE * deviation), seconds * math.exp(FOUR_OF_FIVE * deviation)
     return Timed(Estimate(seconds, low, high, _basis(phases, paces, stopwatch, slots)), stopwatch.workers)
 
 
-def _phases(graph: Graph, work: Work) -> list[list[Lot]]:
-    """The lots of each phase, in the order of the graph."""
+def _phases(graph: Graph, work: Work) -> list[list[WorkEstimate]]:
+    """The work of each phase, in the order of the graph."""
     phases = []
     for asked in work.phases:
         targets: dict[str, list[Target]] = {}
         for target in asked:
             targets.setdefault(target.node, []).append(target)
-        phases.append([lot_of(node, targets[node.name]) for node in graph.nodes if node.name in targets])
+        phases.append([work_of(node, targets[node.name]) for node in graph.nodes if node.name in targets])
     counts: dict[str, int] = {}
-    for lot in (lot for lots in phases for lot in lots):
-        counts[lot.node.name] = counts.get(lot.node.name, 0) + len(lot.numbers)
-    spread = ([_spread(lot, counts, work).without(work.done.get(lot.node.name, ())) for lot in lots] for lots in phases[work.ended :])
-    return [kept for lots in spread if (kept := [lot for lot in lots if lot.partitions])]
+    for planned in (planned for planned_work in phases for planned in planned_work):
+        counts[planned.node.name] = counts.get(planned.node.name, 0) + len(planned.numbers)
+    spread = (
+        [_spread(planned, counts, work).without(work.done.get(planned.node.name, ())) for planned in planned_work]
+        for planned_work in phases[work.ended :]
+    )
+    return [kept for planned_work in spread if (kept := [planned for planned in planned_work if planned.partitions])]
 
 
-def _spread(lot: Lot, counts: Mapping[str, int], work: Work) -> Lot:
+def _spread(planned: WorkEstimate, counts: Mapping[str, int], work: Work) -> WorkEstimate:
     """What a node has in all is spread over its intervals, or, where it has none, over the phases that it is in."""
-    all_of_it = work.partitions.get(lot.node.name)
-    return lot if all_of_it is None else lot.with_partitions(all_of_it, counts[lot.node.name])
+    all_of_it = work.partitions.get(planned.node.name)
+    return planned if all_of_it is None else planned.with_partitions(all_of_it, counts[planned.node.name])
 
 
 def _typical(node: GraphNode, known: Mapping[str, GraphNode], paces: Mapping[str, Pace]) -> Pace:
@@ -167,11 +175,11 @@ class _Stopwatch:
         """Partitions that were simulated."""
         self._busy = self._seconds = 0.0
 
-    def of_all(self, phases: Sequence[Sequence[Lot]]) -> float:
+    def of_all(self, phases: Sequence[Sequence[WorkEstimate]]) -> float:
         """Seconds of phases that follow each other."""
-        likes: dict[tuple[tuple[str, int], ...], list[Sequence[Lot]]] = {}
-        for lots in phases:
-            likes.setdefault(tuple((lot.node.name, lot.partitions) for lot in lots), []).append(lots)
+        likes: dict[tuple[tuple[str, int], ...], list[Sequence[WorkEstimate]]] = {}
+        for planned_work in phases:
+            likes.setdefault(tuple((planned.node.name, planned.partitions) for planned in planned_work), []).append(planned_work)
         ordered = sorted(likes.values(), key=lambda like: -len(like) * self.load(like[0]))
         among = sum(self.load(like[0]) for like in ordered[:PHASES_MAX])
         timed = [(like, self._of(like[0], int(SIMULATED_MAX * self.load(like[0]) / among))) for like in ordered[:PHASES_MAX]]
@@ -184,62 +192,65 @@ class _Stopwatch:
         """How many were at it on average, where that was simulated."""
         return self._busy / self._seconds if self._seconds else 0.0
 
-    def load(self, lots: Sequence[Lot]) -> float:
+    def load(self, planned_work: Sequence[WorkEstimate]) -> float:
         """Seconds that one worker would be at it, with as many partitions at once as so much work allows; never 0."""
-        return sum(lot.partitions * max(1e-6, self._paces[lot.node.name].usual(self._at_once(lot))) for lot in lots)
+        return sum(planned.partitions * max(1e-6, self._paces[planned.node.name].usual(self._at_once(planned))) for planned in planned_work)
 
-    def attempts(self, lot: Lot) -> int:
+    def attempts(self, planned: WorkEstimate) -> int:
         """How many attempts make it."""
-        return math.ceil(lot.partitions / self._at_once(lot))
+        return math.ceil(planned.partitions / self._at_once(planned))
 
-    def _at_once(self, lot: Lot) -> int:
-        most = bearable(self._paces[lot.node.name].seen(lot.node.batch_max), lot.node.batch_max)
-        return max(1, min(most, math.ceil(lot.partitions / self._slots)))
+    def _at_once(self, planned: WorkEstimate) -> int:
+        most = bearable(self._paces[planned.node.name].seen(planned.node.batch_max), planned.node.batch_max)
+        return max(1, min(most, math.ceil(planned.partitions / self._slots)))
 
-    def _of(self, lots: Sequence[Lot], budget: int) -> float:
+    def _of(self, planned_work: Sequence[WorkEstimate], budget: int) -> float:
         """Of a phase with more than `budget` partitions the beginning is simulated."""
-        if sum(lot.partitions for lot in lots) <= budget:
-            return self._played(lots)
-        part = _beginning(lots, budget)
-        return self._played(part) * self.load(lots) / self.load(part)
+        if sum(planned.partitions for planned in planned_work) <= budget:
+            return self._played(planned_work)
+        part = _beginning(planned_work, budget)
+        return self._played(part) * self.load(planned_work) / self.load(part)
 
-    def _played(self, lots: Sequence[Lot]) -> float:
-        kept = replace(kept_of(lots), paces={lot.node.name: self._paces[lot.node.name].sizes(lot.node.batch_max) for lot in lots})
-        found = played(graph_of(lots, self._graph), kept, self._takes, self._slots)
+    def _played(self, planned_work: Sequence[WorkEstimate]) -> float:
+        kept = replace(
+            kept_of(planned_work),
+            paces={planned.node.name: self._paces[planned.node.name].sizes(planned.node.batch_max) for planned in planned_work},
+        )
+        found = played(graph_of(planned_work, self._graph), kept, self._takes, self._slots)
         self.simulated += found.published
         self._busy, self._seconds = self._busy + found.busy, self._seconds + found.seconds
-        stuck = 1 - found.published / sum(lot.partitions for lot in lots)
-        return found.seconds + stuck * self.load(lots) / self._slots
+        stuck = 1 - found.published / sum(planned.partitions for planned in planned_work)
+        return found.seconds + stuck * self.load(planned_work) / self._slots
 
     def _takes(self, node: str, partitions: int) -> float:
         return self._paces[node].of(partitions)
 
 
-def _beginning(lots: Sequence[Lot], partitions: int) -> list[Lot]:
+def _beginning(planned_work: Sequence[WorkEstimate], partitions: int) -> list[WorkEstimate]:
     """The oldest intervals, as many as hold about so many partitions."""
-    span = reach(lots)
+    span = reach(planned_work)
     low, high = 0.0, 1.0
-    found = list(lots)
+    found = list(planned_work)
     for _ in range(_BISECTIONS):
         share = (low + high) / 2
         moment = span[0] + int((span[1] - span[0]) * share) if span is not None else 0
-        tried = [lot for lot in until(lots, moment, share) if lot.partitions]
-        if sum(lot.partitions for lot in tried) > partitions:
+        tried = [planned for planned in until(planned_work, moment, share) if planned.partitions]
+        if sum(planned.partitions for planned in tried) > partitions:
             high = share
         else:
             low, found = share, tried or found
     return found
 
 
-def _deviation(phases: Sequence[Sequence[Lot]], paces: Mapping[str, Pace], stopwatch: _Stopwatch) -> float:
+def _deviation(phases: Sequence[Sequence[WorkEstimate]], paces: Mapping[str, Pace], stopwatch: _Stopwatch) -> float:
     """By how much the whole may differ: each node by what isn't known of its pace, more the more of the work it is; and all of it by what
     no history tells."""
-    whole = sum(stopwatch.load(lots) for lots in phases)
+    whole = sum(stopwatch.load(planned_work) for planned_work in phases)
     shares: dict[str, float] = {}
     attempts: dict[str, int] = {}
-    for lot in (lot for lots in phases for lot in lots):
-        shares[lot.node.name] = shares.get(lot.node.name, 0.0) + stopwatch.load([lot]) / whole
-        attempts[lot.node.name] = attempts.get(lot.node.name, 0) + stopwatch.attempts(lot)
+    for planned in (planned for planned_work in phases for planned in planned_work):
+        shares[planned.node.name] = shares.get(planned.node.name, 0.0) + stopwatch.load([planned]) / whole
+        attempts[planned.node.name] = attempts.get(planned.node.name, 0) + stopwatch.attempts(planned)
     unknown = ((share * _unknown(paces.get(name), attempts[name])) ** 2 for name, share in shares.items())
     return math.sqrt(OTHERWISE**2 + sum(unknown))
 
@@ -251,12 +262,12 @@ def _unknown(pace: Pace | None, attempts: int) -> float:
     return (pace.spread + OTHERWISE) / math.sqrt(pace.count) + pace.spread / math.sqrt(min(EVENED_OUT, max(1, attempts)))
 
 
-def _basis(phases: Sequence[Sequence[Lot]], paces: Mapping[str, Pace], stopwatch: _Stopwatch, slots: int) -> str:
-    names = {lot.node.name: None for lots in phases for lot in lots}
+def _basis(phases: Sequence[Sequence[WorkEstimate]], paces: Mapping[str, Pace], stopwatch: _Stopwatch, slots: int) -> str:
+    names = {planned.node.name: None for planned_work in phases for planned in planned_work}
     attempts = sum(paces[name].count for name in names if name in paces)
     strangers = [name for name in names if name not in paces]
     changed = [name for name in names if name in paces and not paces[name].count]
-    partitions = sum(lot.partitions for lots in phases for lot in lots)
+    partitions = sum(planned.partitions for planned_work in phases for planned in planned_work)
     said = [f"simulated on {slots} worker{'s' * (slots != 1)} with what {attempts:,} attempt{'s' * (attempts != 1)} took"]
     if stopwatch.simulated < partitions:
         said.append(f"{stopwatch.simulated:,} of {partitions:,} partitions simulated, the rest scaled")

@@ -28,7 +28,7 @@ AROUND = 10_000
 _NO_TIMEOUT_US = 1 << 60
 
 
-class Lot(NamedTuple):
+class WorkEstimate(NamedTuple):
     """What is made of one node: the intervals by their numbers, and how many partitions each of them has. Of a node that isn't cut by
     time the numbers only count."""
 
@@ -41,7 +41,7 @@ class Lot(NamedTuple):
         """How many there are."""
         return len(self.numbers) * self.each
 
-    def with_partitions(self, count: int, numbers: int) -> Lot:
+    def with_partitions(self, count: int, numbers: int) -> WorkEstimate:
         """So many partitions belong to so many numbers, these among them: its keys grow, or nothing but keys cuts it."""
         spec = self.node.partition
         if spec.whole or (spec.grain is not None and spec.key is None):
@@ -50,7 +50,7 @@ class Lot(NamedTuple):
             return self._replace(numbers=Runs((0, max(1, round(count * len(self.numbers) / max(1, numbers))))))
         return self._replace(each=max(1, round(count / max(1, numbers))))
 
-    def without(self, keys: Collection[str]) -> Lot:
+    def without(self, keys: Collection[str]) -> WorkEstimate:
         """What is left when these were made. Where an interval has several partitions it is done with when most of them are."""
         if self.node.partition.grain is None:
             return self._replace(numbers=Runs((0, len(self.numbers) - min(len(keys), len(self.numbers)))))
@@ -65,12 +65,12 @@ class Lot(NamedTuple):
         return self.node.timezone if self.node.partition.grain is Grain.HOUR else ""
 
 
-def lot_of(node: GraphNode, targets: Sequence[Target]) -> Lot:
+def work_of(node: GraphNode, targets: Sequence[Target]) -> WorkEstimate:
     """What targets ask for of one node: where its keys grow, one of each interval."""
     values = node.partition.values or ("",)
     if node.partition.grain is None:
-        return Lot(node, Runs((0, len(values))), 1)
-    return Lot(node, Runs(_edges(node, targets)), len(values))
+        return WorkEstimate(node, Runs((0, len(values))), 1)
+    return WorkEstimate(node, Runs(_edges(node, targets)), len(values))
 
 
 def _edges(node: GraphNode, targets: Sequence[Target]) -> list[int]:
@@ -91,23 +91,28 @@ def _edges(node: GraphNode, targets: Sequence[Target]) -> list[int]:
     return edges
 
 
-def reach(lots: Sequence[Lot]) -> tuple[int, int] | None:
+def reach(planned_work: Sequence[WorkEstimate]) -> tuple[int, int] | None:
     """From when to when the intervals go, in microseconds; None where nothing is cut by time."""
-    found = [_bounds(lot, number) for lot in lots if lot.node.partition.grain is not None and lot.numbers.edges for number in _ends(lot)]
+    found = [
+        _bounds(planned, number)
+        for planned in planned_work
+        if planned.node.partition.grain is not None and planned.numbers.edges
+        for number in _ends(planned)
+    ]
     return (min(first for first, _ in found), max(last for _, last in found)) if found else None
 
 
-def until(lots: Sequence[Lot], moment: int, share: float) -> list[Lot]:
+def until(planned_work: Sequence[WorkEstimate], moment: int, share: float) -> list[WorkEstimate]:
     """What begins before a moment; of what isn't cut by time a share, and the whole as a whole."""
-    return [lot._replace(numbers=_below(lot.numbers, _beyond(lot, moment, share))) for lot in lots]
+    return [planned._replace(numbers=_below(planned.numbers, _beyond(planned, moment, share))) for planned in planned_work]
 
 
-def _beyond(lot: Lot, moment: int, share: float) -> int:
-    grain = lot.node.partition.grain
+def _beyond(planned: WorkEstimate, moment: int, share: float) -> int:
+    grain = planned.node.partition.grain
     if grain is None:
-        return max(1, math.ceil(len(lot.numbers) * share))
-    number = number_of(key_at_us(moment, grain, lot.node.timezone), grain, lot.zone)
-    return lot.numbers.edges[-1] if number is None and lot.numbers.edges else (number or 0)
+        return max(1, math.ceil(len(planned.numbers) * share))
+    number = number_of(key_at_us(moment, grain, planned.node.timezone), grain, planned.zone)
+    return planned.numbers.edges[-1] if number is None and planned.numbers.edges else (number or 0)
 
 
 def _below(numbers: Runs, beyond: int) -> Runs:
@@ -116,32 +121,32 @@ def _below(numbers: Runs, beyond: int) -> Runs:
     return Runs(edge for span in spans if span[0] < span[1] for edge in span)
 
 
-def _ends(lot: Lot) -> tuple[int, int]:
-    return lot.numbers.edges[0], lot.numbers.edges[-1] - 1
+def _ends(planned: WorkEstimate) -> tuple[int, int]:
+    return planned.numbers.edges[0], planned.numbers.edges[-1] - 1
 
 
-def _bounds(lot: Lot, number: int) -> tuple[int, int]:
-    grain = lot.node.partition.grain
+def _bounds(planned: WorkEstimate, number: int) -> tuple[int, int]:
+    grain = planned.node.partition.grain
     assert grain is not None
-    return bounds_us(written(number, grain, lot.zone), grain, lot.node.timezone)
+    return bounds_us(written(number, grain, planned.zone), grain, planned.node.timezone)
 
 
 # As a core starts from it
 
 
-def graph_of(lots: Sequence[Lot], whole: Graph) -> Graph:
+def graph_of(planned_work: Sequence[WorkEstimate], whole: Graph) -> Graph:
     """The nodes of a graph that something is made of, with nothing but each other to wait for."""
-    names = {lot.node.name for lot in lots}
-    return replace(whole, nodes=tuple(_alone(lot, names) for lot in lots))
+    names = {planned.node.name for planned in planned_work}
+    return replace(whole, nodes=tuple(_alone(planned, names) for planned in planned_work))
 
 
-def _alone(lot: Lot, names: set[str]) -> GraphNode:
-    node = lot.node
+def _alone(planned: WorkEstimate, names: set[str]) -> GraphNode:
+    node = planned.node
     reads = () if node.partition.by_delivery else node.inputs
     return replace(
         node,
         is_source=False,
-        partition=_cut(lot),
+        partition=_cut(planned),
         inputs=tuple(spec for spec in reads if spec.node in names),
         depends=tuple(name for name in node.depends if name in names),
         start=None,
@@ -158,39 +163,42 @@ def _alone(lot: Lot, names: set[str]) -> GraphNode:
     )
 
 
-def _cut(lot: Lot) -> PartitionSpec:
+def _cut(planned: WorkEstimate) -> PartitionSpec:
     """How the node is cut: keys that grow are listed, under names of their own."""
-    spec = lot.node.partition
+    spec = planned.node.partition
     if spec.key is None:
         return spec
-    count = lot.each if spec.grain is not None else lot.numbers.edges[-1]
+    count = planned.each if spec.grain is not None else planned.numbers.edges[-1]
     return replace(spec, values=tuple(f"key{number}" for number in range(count)))
 
 
-def kept_of(lots: Sequence[Lot]) -> Checkpoint:
+def kept_of(planned_work: Sequence[WorkEstimate]) -> Checkpoint:
     """Where everything stands before it begins."""
-    nodes = {lot.node.name: KeptNode(runs=_published(lot), named=(), oldest=None, newest=None, publication=0, expanded="") for lot in lots}
-    tracked_partitions = tuple(_waiting(lot.node.name, key) for lot in lots for key in _keys(lot))
+    nodes = {
+        planned.node.name: KeptNode(runs=_published(planned), named=(), oldest=None, newest=None, publication=0, expanded="")
+        for planned in planned_work
+    }
+    tracked_partitions = tuple(_waiting(planned.node.name, key) for planned in planned_work for key in _keys(planned))
     return Checkpoint(FORM, nodes, tracked_partitions, {}, complete=True)
 
 
-def _published(lot: Lot) -> dict[str, tuple[int, ...]]:
+def _published(planned: WorkEstimate) -> dict[str, tuple[int, ...]]:
     """All intervals around those that are to be made, and between them."""
-    edges = lot.numbers.edges
-    if lot.node.partition.grain is None or not edges:
+    edges = planned.numbers.edges
+    if planned.node.partition.grain is None or not edges:
         return {}
     around = (edges[0] - AROUND, *edges, edges[-1] + AROUND)
-    return dict.fromkeys(_cut(lot).values or ("",), around)
+    return dict.fromkeys(_cut(planned).values or ("",), around)
 
 
-def _keys(lot: Lot) -> list[str]:
-    spec = _cut(lot)
+def _keys(planned: WorkEstimate) -> list[str]:
+    spec = _cut(planned)
     if spec.grain is not None:
-        times = [written(number, spec.grain, lot.zone) for number in lot.numbers]
+        times = [written(number, spec.grain, planned.zone) for number in planned.numbers]
         return [join(time, data) for time in times for data in spec.values] if spec.values is not None else times
     if spec.key is not None:
         return list(spec.values or ())
-    return [delivery_key(number + 1) for number in lot.numbers] if spec.by_delivery else [WHOLE]
+    return [delivery_key(number + 1) for number in planned.numbers] if spec.by_delivery else [WHOLE]
 
 
 def _waiting(node: str, key: str) -> SavedPartition:

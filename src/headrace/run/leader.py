@@ -34,8 +34,8 @@ from headrace.run.lake_files import look_at_files
 from headrace.run.loading import load
 from headrace.run.news import Reporter, silent
 from headrace.run.orders import STANDING, TICK, Order, Run, RunResult, cancelled_by
+from headrace.run.overlays.overlay import Lent
 from headrace.run.overlays.plans import Lender
-from headrace.run.overlays.shadowing import Lent
 from headrace.run.pausing import paused
 from headrace.run.runs import event as run_event
 from headrace.run.steps.publish import HEADRACE

@@ -15,13 +15,13 @@ from headrace.plan.backfills import Backfill, Mode, Step
 from headrace.run.executors import Finished
 from headrace.run.messages import Prune, Rewritten
 from headrace.run.overlays import room
+from headrace.run.overlays.beginning import Ended
 from headrace.run.overlays.changed_code import drop_outdated
 from headrace.run.overlays.missed import missed
 from headrace.run.overlays.outcome import PlanOutcome
+from headrace.run.overlays.overlay import Lent, Overlay, Told, ended_rows
 from headrace.run.overlays.promoting import Promoting, Promotion
 from headrace.run.overlays.room import Copy
-from headrace.run.overlays.shadow import Ended
-from headrace.run.overlays.shadowing import Lent, Shadow, Told, ended_rows
 from headrace.run.overlays.staged import Staged
 from headrace.run.tasks import Tasks
 from headrace.schedule import AttemptId, Checkpoint, Overtaken, Paused, Target
@@ -62,7 +62,7 @@ class Backfilling:
         """What couldn't be made is tried again."""
         self.fresh = True
         """Nobody has looked yet whether anything of it is staged, that has to be followed."""
-        self.shadow: Shadow | None = None
+        self.overlay: Overlay | None = None
         self.after = first_of(row.id)
         """The last number that an attempt of this leader had."""
         self._how = {one.node: one.how for one in self.backfill.chosen}
@@ -80,8 +80,8 @@ class Backfilling:
     def rest(self) -> None:
         """Nobody works at it any more."""
         self.run, self.phase = None, Phase.RESTING
-        if self.shadow is not None:
-            self.shadow.requested = False
+        if self.overlay is not None:
+            self.overlay.requested = False
 
     # What was planned
 
@@ -112,23 +112,23 @@ class Backfilling:
         drop_outdated(tx, staged, lent.applied)
         plans.forget_unneeded(tx, self.id)
         ended = ended_rows(plans.staged(tx, self.id))
-        self.shadow = Shadow(self.id, self.step, staged, ended, lent, run=self.run or 0, after=self.after)
-        told = self.shadow.begin(tx, production, now)
-        told.add(self.shadow.hear(tx, missed(tx, self.id), now))
+        self.overlay = Overlay(self.id, self.step, staged, ended, lent, run=self.run or 0, after=self.after)
+        told = self.overlay.begin(tx, production, now)
+        told.add(self.overlay.hear(tx, missed(tx, self.id), now))
         return told
 
     def request(self, tx: Transaction, pauses: Sequence[Paused], now: int) -> Told:
         """Somebody works at the step, from now on or again."""
-        assert self.shadow is not None
-        retry, self._retry, self.shadow.run = self._retry, False, self.run or 0
-        return self.shadow.request(tx, pauses, now, again=retry)
+        assert self.overlay is not None
+        retry, self._retry, self.overlay.run = self._retry, False, self.run or 0
+        return self.overlay.request(tx, pauses, now, again=retry)
 
     def unload(self) -> list[AttemptId]:
         """Another core is to be begun: the attempts that aren't wanted any more."""
-        numbers = [*(self.shadow.attempts if self.shadow is not None else ()), *self._errands]
-        if self.shadow is not None:
-            self.after = max(self.after, self.shadow.last_n)
-        self.shadow, self.fresh = None, True
+        numbers = [*(self.overlay.attempts if self.overlay is not None else ()), *self._errands]
+        if self.overlay is not None:
+            self.after = max(self.after, self.overlay.last_n)
+        self.overlay, self.fresh = None, True
         self._errands.clear()
         self._copies.clear()
         return numbers
@@ -136,26 +136,26 @@ class Backfilling:
     @property
     def ready(self) -> bool:
         """Whether all of the step that can be made is made, and nothing is on its way."""
-        return self.phase is Phase.STEPS and self.shadow is not None and self.shadow.at_rest and not self._errands
+        return self.phase is Phase.STEPS and self.overlay is not None and self.overlay.at_rest and not self._errands
 
     # Publication
 
     def lacking(self, tx: Transaction, change: Change, tasks: Tasks) -> list[tuple[AttemptId, Prune]]:
         """The errands that have to be run before the step can be published; they count as sent."""
-        assert self.shadow is not None
+        assert self.overlay is not None
         found = []
         for node, keys in self._made():
-            copies = room.lacking(room.wanted(change, self.shadow.staged, node, keys), self._copies)
+            copies = room.lacking(room.wanted(change, self.overlay.staged, node, keys), self._copies)
             if copies:
-                table = self.shadow.staged.tables.get(node) or tasks.table(tx, node)
+                table = self.overlay.staged.tables.get(node) or tasks.table(tx, node)
                 assert table is not None
                 found.append(self._errand(table, copies))
         return found
 
     def _errand(self, table: Table, copies: list[Copy]) -> tuple[AttemptId, Prune]:
-        assert self.shadow is not None
+        assert self.overlay is not None
         self._last_errand += 1
-        number = AttemptId(self.shadow.epoch, first_of(self.id) + ERRANDS + self._last_errand)
+        number = AttemptId(self.overlay.epoch, first_of(self.id) + ERRANDS + self._last_errand)
         task = room.errand(number, table, copies)
         self._errands[number] = (task, copies)
         return number, task
@@ -179,11 +179,11 @@ class Backfilling:
     ) -> Promotion:
         """Publish what the step has made, and move on to the next. Raises LakeError where something has moved; nothing has been written
         then, and `make_again` says what follows."""
-        assert self.shadow is not None
+        assert self.overlay is not None
         runs = (self.run,) if self.run is not None else ()
-        promoting = Promoting(tx, change, self.shadow.staged, tasks, self._copies, now=now, version=lent.applied.id, runs=runs)
+        promoting = Promoting(tx, change, self.overlay.staged, tasks, self._copies, now=now, version=lent.applied.id, runs=runs)
         found = promoting.promote(dict(self._made(lent.applied.compiled.order)), publication_id)
-        self.outcome = self.outcome.with_published(found.rows).with_failures(unmade).with_redone(self.shadow.redone)
+        self.outcome = self.outcome.with_published(found.rows).with_failures(unmade).with_redone(self.overlay.redone)
         plans.clear(tx, self.id)
         self.steps_done += 1
         self._refused = 0
@@ -193,21 +193,21 @@ class Backfilling:
 
     def make_again(self, tx: Transaction, error: LakeError, now: int) -> Told:
         """What was staged doesn't fit production's tables any more: it is made again. Raises the error where that doesn't end."""
-        assert self.shadow is not None
+        assert self.overlay is not None
         self._refused += 1
         if self._refused > ERRANDS_LOST_MAX:
             raise error
         self._copies.clear()
         told = Told()
         for node, keys in self._made():
-            self.shadow.staged.forget_node(tx, node)
-            told.add(self.shadow.again(tx, [Overtaken(node, key) for key in keys], now))
+            self.overlay.staged.forget_node(tx, node)
+            told.add(self.overlay.again(tx, [Overtaken(node, key) for key in keys], now))
         return told
 
     def _made(self, order: Sequence[str] | None = None) -> Iterator[tuple[str, list[str]]]:
         """What the step has made, by node; in that order, if one is given."""
-        assert self.shadow is not None
-        made = {node: sorted(keys) for node, keys in self.shadow.staged.rows.items() if keys}
+        assert self.overlay is not None
+        made = {node: sorted(keys) for node, keys in self.overlay.staged.rows.items() if keys}
         for node in order if order is not None else made:
             if node in made:
                 yield node, made[node]

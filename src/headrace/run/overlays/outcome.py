@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from headrace.run.messages import Changed
-from headrace.run.overlays.shadow import Ended
+from headrace.run.overlays.beginning import Ended
 from headrace.schedule import AttemptId, PartitionState
 from headrace.store.queries.plans import OverlayRow
 

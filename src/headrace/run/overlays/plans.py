@@ -18,9 +18,9 @@ from headrace.run.news import News
 from headrace.run.orders import STANDING, Order, Run, RunResult, cancelled_by
 from headrace.run.overlays import telling
 from headrace.run.overlays.backfilling import AFTERWARDS, INGESTED, Backfilling, Phase
+from headrace.run.overlays.beginning import Ended
 from headrace.run.overlays.changed_code import recut
-from headrace.run.overlays.shadow import Ended
-from headrace.run.overlays.shadowing import Lent, Shadow, Told
+from headrace.run.overlays.overlay import Lent, Overlay, Told
 from headrace.run.overlays.sharing import Sharing
 from headrace.run.overlays.spans import shared
 from headrace.run.pausing import paused
@@ -128,7 +128,7 @@ class Plans:
     @property
     def busy(self) -> bool:
         """Whether any attempt of a plan is under way."""
-        return any(one.shadow is not None and one.shadow.attempts for one in self._open.values())
+        return any(one.overlay is not None and one.overlay.attempts for one in self._open.values())
 
     # Persons
 
@@ -136,8 +136,8 @@ class Plans:
         """Begin nothing more of a plan; what runs is staged if it ends soon, else put back. The run that worked at it ends.
         UsageError for one that isn't running."""
         one = self._opened(tx, number, "running")
-        if one.shadow is not None:
-            self._told.add(one.shadow.pause(tx, now, f"backfill {number} is paused"))
+        if one.overlay is not None:
+            self._told.add(one.overlay.pause(tx, now, f"backfill {number} is paused"))
         plans.move(tx, number, "paused", now)
         telling.said(tx, one, now, Action.PLAN_PAUSED, actor, reason)
         return self._let_go(tx, one, now, "paused", (f"paused by {actor.id}: {reason}",))
@@ -182,34 +182,34 @@ class Plans:
     def follow(self, tx: Transaction, visible: Sequence[Event], news: Sequence[Answered], wrong: dict[AttemptId, str], now: int) -> None:
         """A turn of production's core: what it was told, and what workers said of plans' attempts."""
         for one in self._open.values():
-            if one.shadow is None:
+            if one.overlay is None:
                 continue
             finished = [n for n in news if isinstance(n, Finished) and plan_of(n.attempt) == one.id]
             lost = [n for n in news if isinstance(n, Lost)]
             self._errands(tx, one, finished, lost, now)
-            if one.shadow is not None:
-                self._tell(tx, one.shadow, now)
-                self._told.add(one.shadow.record(tx, [n for n in finished if not is_errand(n.attempt)], lost, wrong, now))
-                self._told.add(one.shadow.hear(tx, visible, now))
-                self._told.add(one.shadow.wake(tx, now))
+            if one.overlay is not None:
+                self._tell(tx, one.overlay, now)
+                self._told.add(one.overlay.record(tx, [n for n in finished if not is_errand(n.attempt)], lost, wrong, now))
+                self._told.add(one.overlay.hear(tx, visible, now))
+                self._told.add(one.overlay.wake(tx, now))
         self._share(tx, now)
 
-    def _tell(self, tx: Transaction, shadow: Shadow, now: int) -> None:
+    def _tell(self, tx: Transaction, overlay: Overlay, now: int) -> None:
         """A plan knows what the others hold of pools, before it decides anything."""
         if self._lent.lent.graph.pools:
-            self._told.add(shadow.share(tx, self._sharing.taken(self._lent.core, self._shadows, shadow), now))
+            self._told.add(overlay.share(tx, self._sharing.taken(self._lent.core, self._overlays, overlay), now))
 
     def _share(self, tx: Transaction, now: int) -> None:
         if self._lender is not None and self._lender.lent.graph.pools:
-            self._told.add(self._sharing.settle(tx, self._lender.core, self._shadows, now))
+            self._told.add(self._sharing.settle(tx, self._lender.core, self._overlays, now))
 
     def elsewhere(self) -> Elsewhere | None:
         """What production's core is to be told of pools."""
-        return self._sharing.news(self._shadows) if self._lender is not None and self._lender.lent.graph.pools else None
+        return self._sharing.news(self._overlays) if self._lender is not None and self._lender.lent.graph.pools else None
 
     @property
-    def _shadows(self) -> list[Shadow]:
-        return [one.shadow for one in self._open.values() if one.shadow is not None]
+    def _overlays(self) -> list[Overlay]:
+        return [one.overlay for one in self._open.values() if one.overlay is not None]
 
     def _errands(self, tx: Transaction, one: Backfilling, finished: Sequence[Finished], lost: Sequence[Lost], now: int) -> None:
         wrong = ""
@@ -252,9 +252,9 @@ class Plans:
         return next((found for one in self._open.values() if (found := self._next_of(one)) is not None), None)
 
     def _next_of(self, one: Backfilling) -> Write | None:
-        if one.step is not None and one.shadow is None and (one.phase is Phase.STEPS or one.fresh):
+        if one.step is not None and one.overlay is None and (one.phase is Phase.STEPS or one.fresh):
             return lambda tx, now: self._load(tx, one, now)
-        if one.phase is Phase.STEPS and one.shadow is not None and not one.shadow.requested:
+        if one.phase is Phase.STEPS and one.overlay is not None and not one.overlay.requested:
             return lambda tx, now: self._request(tx, one, now)
         if one.ready and not self._made_by_production(one):
             return lambda tx, now: self._conclude(tx, one, now)
@@ -265,11 +265,11 @@ class Plans:
     def _made_by_production(self, one: Backfilling) -> bool:
         """Whether production is at a partition of the step: that is waited for, because the plan makes it again then."""
         running = self._lent.core.running().values()
-        return one.shadow is not None and any(one.shadow.holds(at.node, key) for at in running for key in at.keys)
+        return one.overlay is not None and any(one.overlay.holds(at.node, key) for at in running for key in at.keys)
 
     def _request(self, tx: Transaction, one: Backfilling, now: int) -> None:
-        assert one.shadow is not None
-        self._tell(tx, one.shadow, now)
+        assert one.overlay is not None
+        self._tell(tx, one.overlay, now)
         pauses = paused(tx, {node.name for node in self._lent.lent.graph.nodes}, now)
         self._told.add(one.request(tx, pauses, now))
 
@@ -283,13 +283,13 @@ class Plans:
 
     def _conclude(self, tx: Transaction, one: Backfilling, now: int) -> Sequence[Event]:
         """The step is made, as far as it can be."""
-        assert one.shadow is not None
-        self._tell(tx, one.shadow, now)
-        lender, unmade = self._lent, one.shadow.unmade(now)
+        assert one.overlay is not None
+        self._tell(tx, one.overlay, now)
+        lender, unmade = self._lent, one.overlay.unmade(now)
         if unmade and not one.backfill.allow_partial:
             self._finish(tx, one, unmade, now)
             return ()
-        if (told := one.shadow.give_up(tx, now)) is not None:
+        if (told := one.overlay.give_up(tx, now)) is not None:
             self._told.add(told)
             return ()
         change = Change.begin(tx, now)
@@ -387,7 +387,7 @@ class Plans:
 
     def next_event(self) -> int | None:
         """When time alone changes something of a plan."""
-        times = [at for one in self._open.values() if one.shadow is not None and (at := one.shadow.core.next_event()) is not None]
+        times = [at for one in self._open.values() if one.overlay is not None and (at := one.overlay.core.next_event()) is not None]
         return min(times, default=None)
 
     def due(self, now: int) -> bool:
@@ -398,7 +398,7 @@ class Plans:
     @property
     def patience(self) -> float | None:
         """For how many seconds a pause waits yet for attempts that run; None where none does."""
-        return min((seconds for one in self._shadows if (seconds := one.patience) is not None), default=None)
+        return min((seconds for one in self._overlays if (seconds := one.patience) is not None), default=None)
 
     @property
     def _lent(self) -> Lender:

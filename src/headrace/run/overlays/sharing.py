@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from headrace.run.overlays.shadowing import Shadow, Told
+from headrace.run.overlays.overlay import Overlay, Told
 from headrace.schedule import Core, Elsewhere
 from headrace.store import Transaction
 
@@ -18,26 +18,26 @@ class Sharing:
         self._known = Elsewhere()
         """What production's core was told last."""
 
-    def settle(self, tx: Transaction, production: Core, shadows: Sequence[Shadow], now: int) -> Told:
+    def settle(self, tx: Transaction, production: Core, overlays: Sequence[Overlay], now: int) -> Told:
         """Have plans give way where production is short, and tell each what the others hold."""
         told, short = Told(), frozenset(production.short())
-        for one in shadows:
-            told.add(one.share(tx, self.taken(production, shadows, one), now))
-        for one in shadows if short else ():  # they know by now that there is no room for what they give up
+        for one in overlays:
+            told.add(one.share(tx, self.taken(production, overlays, one), now))
+        for one in overlays if short else ():  # they know by now that there is no room for what they give up
             told.add(one.give_way(tx, short, now))
         return told
 
-    def taken(self, production: Core, shadows: Iterable[Shadow], besides: Shadow | None = None) -> tuple[tuple[str, int], ...]:
+    def taken(self, production: Core, overlays: Iterable[Overlay], besides: Overlay | None = None) -> tuple[tuple[str, int], ...]:
         """What isn't a plan's to take: what production and the other plans hold, and what production is short of. A plan has to know it
         before it decides anything."""
         short = production.short()
         wanted = tuple((pool, slots) for pool, slots in self._pools.items() if pool in short)
-        others = (other.core.held() for other in shadows if other is not besides)
+        others = (other.core.held() for other in overlays if other is not besides)
         return _sum((production.held(), *others, wanted))
 
-    def news(self, shadows: Iterable[Shadow]) -> Elsewhere | None:
+    def news(self, overlays: Iterable[Overlay]) -> Elsewhere | None:
         """What production's core is to be told, if that has changed."""
-        held = Elsewhere(_sum(one.core.held() for one in shadows))
+        held = Elsewhere(_sum(one.core.held() for one in overlays))
         if held == self._known:
             return None
         self._known = held

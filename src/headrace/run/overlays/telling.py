@@ -11,8 +11,8 @@ import msgspec
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append, append_all
 from headrace.run.orders import Order, Run
 from headrace.run.overlays.backfilling import AFTERWARDS, INGESTED, Backfilling
+from headrace.run.overlays.beginning import Ended
 from headrace.run.overlays.outcome import PlanOutcome
-from headrace.run.overlays.shadow import Ended
 from headrace.run.steps.publish import HEADRACE
 from headrace.schedule import PartitionState
 from headrace.store import Transaction

@@ -16,8 +16,8 @@ from headrace.run.claims import Claims
 from headrace.run.deciding import Decisions
 from headrace.run.executors import Finished, Lost
 from headrace.run.news import News
+from headrace.run.overlays.beginning import Ended, graph_below, known_keys, loaded
 from headrace.run.overlays.lookup import OverlaidTasks
-from headrace.run.overlays.shadow import Ended, graph_below, known_keys, loaded
 from headrace.run.overlays.spans import Held, keys_of
 from headrace.run.overlays.staged import STAGED, Staged
 from headrace.run.overlays.staging import Staging
@@ -85,7 +85,7 @@ class Lent(msgspec.Struct, frozen=True):
     """Where the lineage of what is applied is kept."""
 
 
-class Shadow:
+class Overlay:
     """Of one step: `staged` is what was made of it already, `ended` what couldn't be. `after` is the last number that was used."""
 
     def __init__(self, plan: int, step: Step, staged: Staged, ended: Iterable[Ended], lent: Lent, *, run: int, after: int) -> None:

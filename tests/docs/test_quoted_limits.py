@@ -22,7 +22,7 @@ from headrace.model.nodes import Backups, Settings
 from headrace.observe import looking
 from headrace.observe.diagnosis import attribution
 from headrace.observe.incidents import arrivals, history, keeping
-from headrace.observe.notices import deciding, queueing
+from headrace.observe.notifications import deciding, queueing
 from headrace.operations import availability, estimates, serving
 from headrace.quality import audit, metrics, profiles
 from headrace.quality import restating as redelivered
@@ -30,9 +30,9 @@ from headrace.quality.anomalies import forecasting, limits, recoded, tied, trend
 from headrace.quality.anomalies.alone import HELD as NEW_CATEGORY_SHARE
 from headrace.run import garbage, graph, lake_files, looking_far, maintenance, reclaiming, retiring
 from headrace.run.executors import choosing, dask, watching
+from headrace.run.notifications import sending
 from headrace.run.overlays import outcome, shadowing
 from headrace.run.steps import lasting, oddities, rename_evidence, restated
-from headrace.run.telling import sending
 from headrace.run.traces import emitter
 from headrace.schedule import pools, retry
 from headrace.schedule.simulation import facts, happenings

@@ -17,7 +17,7 @@ from headrace.cli.moments import Reader
 from headrace.cli.page import Page
 from headrace.cli.screen import NATURAL, Screen
 from headrace.observe.incidents import endings
-from headrace.observe.notices.wording import LINE_MAX
+from headrace.observe.notifications.wording import LINE_MAX
 from headrace.observe.states import ConsumerStatus
 from headrace.observe.wording import ago, dated
 from headrace.operations.catalog.listing import Wanted, catalog

@@ -11,10 +11,10 @@ import pytest
 
 from headrace.model import Grain
 from headrace.quality.anomalies import History, Partition, Version, judge
+from headrace.quality.anomalies.facts import told
 from headrace.quality.anomalies.limits import nats, threshold
 from headrace.quality.anomalies.occasions import country_of
 from headrace.quality.anomalies.odd import Odd
-from headrace.quality.anomalies.telling import told
 from headrace.quality.facts import Fact, Severity
 from headrace.quality.metrics import ColumnMetrics, MetricId, Metrics, Past, encoded
 

@@ -29,7 +29,7 @@ class Downstream:
         self._known[node] = challenged
         self._noticed[node] = {(tried.mutation.form, _lower(tried.mutation.columns)) for tried in challenged.noticed}
 
-    def notices(self, node: str, found: Challenged, tried: Tried) -> bool:
+    def notifications(self, node: str, found: Challenged, tried: Tried) -> bool:
         """Whether a later node notices what its own node doesn't."""
         mutation = tried.mutation
         if not mutation.columns:

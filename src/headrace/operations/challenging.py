@@ -163,7 +163,7 @@ def _tried(duckdb: DuckDB, plan: _Plan, one: Found, seconds: float, progress: Pr
     progress.finish()
     name = one.node.name
     plan.downstream.add(name, found)
-    left = [tried for tried in found.unnoticed if not plan.downstream.notices(name, found, tried)]
+    left = [tried for tried in found.unnoticed if not plan.downstream.notifications(name, found, tried)]
     unnoticed = tuple(sorted(left, key=lambda tried: plan.rank(name, tried.mutation.columns)))
     suggested = _suggested(duckdb, plan, one, subject, unnoticed, seconds * (1 - TRIED_SHARE)) if plan.suggest else ()
     return _Done(one, found, unnoticed, suggested)

@@ -23,8 +23,8 @@ from headrace.operations.demo_data import FIRST_DAY, RENAMED_FROM, ZONE, Fault
 from headrace.operations.performing import Context
 from headrace.operations.progress import Progress, Silent
 from headrace.operations.responses import Counts, DemoEvent, DemoResponse
+from headrace.operations.sending import begin
 from headrace.operations.session import Session
-from headrace.operations.telling import begin
 from headrace.operations.tick import tick
 from headrace.run.leader import Leader
 from headrace.run.leading import Busy, hold

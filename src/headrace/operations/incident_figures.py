@@ -9,9 +9,9 @@ from headrace.model import Project
 from headrace.operations.incident_responses import IncidentFigureRow, MeasuredRow
 from headrace.operations.incidents import found_in, number_of
 from headrace.operations.session import Session
+from headrace.quality.anomalies.facts import kind_of
 from headrace.quality.anomalies.history import History
 from headrace.quality.anomalies.odd import Odd, odd
-from headrace.quality.anomalies.telling import kind_of
 from headrace.quality.metrics import HISTORY_PARTITIONS, MetricId, Metrics, Past, decoded
 from headrace.store import Transaction
 from headrace.store.queries import drift

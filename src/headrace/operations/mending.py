@@ -23,7 +23,7 @@ from headrace.observe.incidents.closing import SHOWN_US
 from headrace.observe.incidents.healing import but_paused
 from headrace.observe.incidents.infeasible import LOOKED
 from headrace.observe.incidents.rebuilding import is_made_of
-from headrace.observe.notices.wording import clause
+from headrace.observe.notifications.wording import clause
 from headrace.observe.obligations import EvaluationContext
 from headrace.operations.backfill_planning import BackfillArguments
 from headrace.operations.incident_responses import IncidentRepairRow

@@ -10,13 +10,13 @@ import msgspec
 
 from headrace.model import Project, UnknownName
 from headrace.model.reporting import did_you_mean, shown
-from headrace.observe.notices.recipients import Recipients
+from headrace.observe.notifications.recipients import Recipients
 from headrace.operations.notify_responses import NotifyRow
 from headrace.operations.session import InvalidProject, Session
-from headrace.run.telling.channels import send
-from headrace.run.telling.message import Message, Unsent
-from headrace.run.telling.sending import SEND_SECONDS
-from headrace.store.queries import notices
+from headrace.run.notifications.channels import send
+from headrace.run.notifications.message import Message, Unsent
+from headrace.run.notifications.sending import SEND_SECONDS
+from headrace.store.queries import notifications
 
 SINCE_US = 30 * 86_400_000_000
 
@@ -28,8 +28,8 @@ def notify(session: Session) -> list[NotifyRow]:
         return rows
     since = session.clock.now_us() - SINCE_US
     with session.store.read() as tx:
-        sent = {(one.recipient, one.channel): one for one in notices.sent_since(tx, since)}
-        failed = {(one.recipient, one.channel): one for one in notices.undelivered(tx, since)}
+        sent = {(one.recipient, one.channel): one for one in notifications.sent_since(tx, since)}
+        failed = {(one.recipient, one.channel): one for one in notifications.undelivered(tx, since)}
     found = []
     for row in rows:
         key = (row.told or "", row.contact or "")

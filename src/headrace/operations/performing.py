@@ -24,8 +24,8 @@ from headrace.operations.progress import Progress, Silent
 from headrace.operations.repair_texts import repair_told
 from headrace.operations.request_handler import RequestHandler, Work, done
 from headrace.operations.responses import Response
+from headrace.operations.sending import begin
 from headrace.operations.session import Session, usable
-from headrace.operations.telling import begin
 from headrace.plan import changes
 from headrace.plan.project_plan import Plan
 from headrace.run import applying

@@ -18,9 +18,9 @@ from headrace.operations.maintenance import Maintenance
 from headrace.operations.performing import Context, answer, led
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import RequestHandler
+from headrace.operations.sending import sender
 from headrace.operations.session import Session
 from headrace.operations.stopping import Stop
-from headrace.operations.telling import telling
 from headrace.run.figures import Figures
 from headrace.run.lake_files import SERVER_EVERY_SECONDS
 from headrace.run.leader import TURN_SECONDS_MAX, Leader
@@ -154,7 +154,7 @@ class Serving:
 
     def _loop(self, context: Context, leader: Leader, patience: Callable[[], float], each: Callable[[], None]) -> None:
         """One turn after the other. (A replay has nothing more to do: time passes when somebody says so, or by what they ask for.)"""
-        handler, messages, clock = RequestHandler(context, answer), telling(self._session, context.held), context.clock
+        handler, messages, clock = RequestHandler(context, answer), sender(self._session, context.held), context.clock
         while not self._stop.asked:
             leader.step(min(TURN_SECONDS_MAX, patience()))
             self._told(leader)

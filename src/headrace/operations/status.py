@@ -47,7 +47,7 @@ from headrace.plan import Compiled
 from headrace.plan.views import expanded_names
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import incidents, lake_files, notices, publications, uptime, weakenings
+from headrace.store.queries import incidents, lake_files, notifications, publications, uptime, weakenings
 from headrace.store.queries import quarantine as stored_quarantine
 
 DAY_US = 86_400_000_000
@@ -89,7 +89,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         incidents_open = incidents.count_open(tx)
         outages = _outages(session, tx, now_us)
         weakened = weakenings.count(tx, began_us, now_us)
-        undelivered = notices.count_failed(tx, now_us - UNDELIVERED_US)
+        undelivered = notifications.count_failed(tx, now_us - UNDELIVERED_US)
         causes = evaluation.causes(shown) if incidents_open else []
         holding = holds(tx, compiled, shown, causes)
         lake = _lake(tx, now_us)

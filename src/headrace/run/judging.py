@@ -24,7 +24,7 @@ from headrace.observe.incidents.closing import close, reopen
 from headrace.observe.incidents.gathering import gather
 from headrace.observe.incidents.keeping import Keeping, owners
 from headrace.observe.incidents.reach import Reach
-from headrace.observe.notices.queueing import queue
+from headrace.observe.notifications.queueing import queue
 from headrace.observe.obligations import EvaluationContext
 from headrace.observe.voices import speaks_for
 from headrace.plan import Compiled
@@ -102,13 +102,13 @@ def judge(tx: Transaction, judged: Judged, now: int, run: int | None = None, *, 
 
 def _tell(tx: Transaction, judged: Judged, context: EvaluationContext, now: int) -> None:
     """Queue what people are to be told of; what goes wrong with that undoes nothing either."""
-    tx.execute("savepoint telling")
+    tx.execute("savepoint notifications")
     try:
         queue(tx, judged.project, context, judged.evaluation(tx, context, now), now, lambda one: judged.repair(tx, one))
     except Exception as error:  # noqa: BLE001
-        tx.execute("rollback to savepoint telling")
+        tx.execute("rollback to savepoint notifications")
         _say("messages to people couldn't be queued", error)
-    tx.execute("release savepoint telling")
+    tx.execute("release savepoint notifications")
 
 
 def _own_fault(tx: Transaction, judged: Judged, error: Exception, now: int, run: int | None) -> None:

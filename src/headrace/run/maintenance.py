@@ -26,7 +26,7 @@ from headrace.run.garbage import LONGEST_ATTEMPT, SNAPSHOTS_KEPT, Keep, Waste, r
 from headrace.run.retiring import HISTORY_KEPT, retirable, retire
 from headrace.store import SqliteAddress, Store, Transaction
 from headrace.store.clock import instant
-from headrace.store.queries import attending, keeping, notices, plans
+from headrace.store.queries import attending, keeping, notifications, plans
 
 EVERY = timedelta(days=1)
 STEP_SECONDS_MAX = 600.0
@@ -61,7 +61,7 @@ def maintain(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int
     _collect(store, epoch, folders, keep, now_us)
     usage.add_up(store, epoch, folders, (instant(now_us) - keep.of("history", HISTORY_KEPT)).date().isoformat())
     with store.write(epoch) as tx:
-        notices.forget(tx, to_us(instant(now_us) - keep.of("history", HISTORY_KEPT)))
+        notifications.forget(tx, to_us(instant(now_us) - keep.of("history", HISTORY_KEPT)))
         attending.maintenance_done(tx, now_us)
 
 

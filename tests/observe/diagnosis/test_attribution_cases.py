@@ -11,7 +11,7 @@ from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.causes import HEADRACE, Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.graph import CauseGraph, CauseNode
-from headrace.observe.incidents.telling import what
+from headrace.observe.incidents.evidence_text import what
 from headrace.plan.bodies import Lines
 from headrace.sql.values import Edge, Transformation
 

@@ -11,9 +11,9 @@ from headrace.run.event_log import compared
 from headrace.run.folders import Folders
 from headrace.store import Store
 from headrace.store.event_log.statements import refuse_reading, statement
-from headrace.store.queries import lake_files, notices
+from headrace.store.queries import lake_files, notifications
 from headrace.store.queries.lake_files import BEGINNING, FileLook
-from headrace.store.queries.notices import Queued
+from headrace.store.queries.notifications import Queued
 
 
 def queued(number: int) -> Queued:
@@ -40,9 +40,9 @@ def test_rows_that_were_there_already_are_skipped(store: Store) -> None:
     """Catches: in PostgreSQL the id of the row that was inserted is given to one that wasn't."""
     with store.write(None) as tx:
         catalog.create(tx, "lake/")
-        notices.put(tx, [queued(1), queued(2)], 1)
+        notifications.put(tx, [queued(1), queued(2)], 1)
     with store.write(None) as tx:
-        notices.put(tx, [queued(1), queued(3), queued(2), queued(4)], 2)
+        notifications.put(tx, [queued(1), queued(3), queued(2), queued(4)], 2)
     with store.read() as tx:
         subjects = tx.execute("select subject from notice order by id").fetchall()
         assert subjects == [("s1",), ("s2",), ("s3",), ("s4",)]
@@ -94,5 +94,5 @@ def test_what_was_rolled_back_to_a_savepoint_stays_away(store: Store, tmp_path: 
         tx.execute("insert into firing (node, at) values ('gone', 1)")
         tx.execute("rollback to one")
         tx.execute("release one")
-        notices.put(tx, [queued(1)], 1)
+        notifications.put(tx, [queued(1)], 1)
     assert sound(store)

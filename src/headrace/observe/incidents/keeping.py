@@ -18,8 +18,8 @@ from headrace.observe.diagnosis.wording import exceptions_lapsed
 from headrace.observe.incidents import mappings
 from headrace.observe.incidents.attempts import BACKFILLS
 from headrace.observe.incidents.commands import MERGED
+from headrace.observe.incidents.evidence_text import said, turned, what
 from headrace.observe.incidents.reach import Reach
-from headrace.observe.incidents.telling import said, turned, what
 from headrace.observe.ledger.declared import decider
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence

@@ -8,7 +8,7 @@ from typing import Any
 from headrace.govern.secrets import SecretMissing, Secrets
 from headrace.model import Level, Settings
 from headrace.model.environments import PRODUCTION
-from headrace.observe.notices.recipients import Recipients
+from headrace.observe.notifications.recipients import Recipients
 from headrace.operations.examinations.finding import Finding, fail, ok, skipped, warn
 from headrace.operations.session import Session
 from headrace.store.queries import openlineage

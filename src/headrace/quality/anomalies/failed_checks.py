@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from headrace.model import Severity as CheckSeverity
 from headrace.quality import partitioning
-from headrace.quality.anomalies.telling import EXACT
+from headrace.quality.anomalies.facts import EXACT
 from headrace.quality.facts import Fact, Severity
 from headrace.quality.results import CheckResult, Outcome
 

@@ -13,6 +13,7 @@ from headrace.quality.anomalies.alone import HELD as HELD_ALONE
 from headrace.quality.anomalies.alone import Alone, alone
 from headrace.quality.anomalies.copies import Copied, copied
 from headrace.quality.anomalies.earlier import earlier
+from headrace.quality.anomalies.facts import EXACT, NEVER, kind_of, number, percent, told
 from headrace.quality.anomalies.history import History
 from headrace.quality.anomalies.limits import HISTORY_HOLD_MIN, HISTORY_WARN_MIN, limits, nats
 from headrace.quality.anomalies.names import Unfamiliar, unfamiliar
@@ -24,7 +25,6 @@ from headrace.quality.anomalies.regrained import NEW_MIN, Regrained, regrained
 from headrace.quality.anomalies.remaining import ONE_EACH, Moved, emptied, moved, remains, weighed
 from headrace.quality.anomalies.shapes import faulty
 from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
-from headrace.quality.anomalies.telling import EXACT, NEVER, kind_of, number, percent, told
 from headrace.quality.anomalies.tied import Tied, tied
 from headrace.quality.anomalies.together import together
 from headrace.quality.anomalies.turned import Turned, turned

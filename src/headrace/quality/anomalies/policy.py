@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
-from headrace.quality.anomalies.telling import NEVER
+from headrace.quality.anomalies.facts import NEVER
 from headrace.quality.facts import Fact, Severity
 
 IGNORE = "ignore"

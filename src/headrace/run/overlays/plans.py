@@ -16,7 +16,7 @@ from headrace.run.executors import News as Answered
 from headrace.run.messages import Task
 from headrace.run.news import News
 from headrace.run.orders import STANDING, Order, Run, RunResult, cancelled_by
-from headrace.run.overlays import telling
+from headrace.run.overlays import reporting
 from headrace.run.overlays.backfilling import AFTERWARDS, INGESTED, Backfilling, Phase
 from headrace.run.overlays.beginning import Ended
 from headrace.run.overlays.changed_code import recut
@@ -111,14 +111,14 @@ class Plans:
         one = self._open.setdefault(row.id, Backfilling(row))
         one.go_on(run)
         plans.move(tx, row.id, "running", now)
-        telling.said(tx, one, now, Action.PLAN_STARTED if row.started_at is None else Action.PLAN_RESUMED, order.actor, order.reason)
+        reporting.said(tx, one, now, Action.PLAN_STARTED if row.started_at is None else Action.PLAN_RESUMED, order.actor, order.reason)
 
     def unattended(self) -> list[Order]:
         """Orders for the plans that nobody works at though they run."""
         with self._store.read() as tx:
             rows = {row.id: row for row in plans.opened(tx)}
         waiting = (one for one in self._open.values() if one.run is None and one.id in rows and rows[one.id].state == "running")
-        return [telling.order(one, rows[one.id]) for one in waiting]
+        return [reporting.order(one, rows[one.id]) for one in waiting]
 
     @property
     def under_way(self) -> bool:
@@ -139,7 +139,7 @@ class Plans:
         if one.overlay is not None:
             self._told.add(one.overlay.pause(tx, now, f"backfill {number} is paused"))
         plans.move(tx, number, "paused", now)
-        telling.said(tx, one, now, Action.PLAN_PAUSED, actor, reason)
+        reporting.said(tx, one, now, Action.PLAN_PAUSED, actor, reason)
         return self._let_go(tx, one, now, "paused", (f"paused by {actor.id}: {reason}",))
 
     def resume(self, tx: Transaction, number: int) -> Order:
@@ -147,7 +147,7 @@ class Plans:
         row = self.check(tx, number)
         if row.state in ("planned", "running"):
             raise UsageError(f"backfill {number} isn't paused: it is {row.state}", hint=f"headrace backfills {number}")
-        return telling.order(self._open.get(number) or Backfilling(row), row)
+        return reporting.order(self._open.get(number) or Backfilling(row), row)
 
     def cancel(self, tx: Transaction, number: int, now: int, actor: Actor, reason: str) -> list[Event]:
         """Nothing of what a plan has made is published any more; what it published in steps before stays."""
@@ -155,7 +155,7 @@ class Plans:
         self._stop(tx, one, now, "its backfill was cancelled")
         plans.clear(tx, number)
         plans.move(tx, number, "cancelled", now)
-        telling.said(tx, one, now, Action.PLAN_CANCELLED, actor, reason)
+        reporting.said(tx, one, now, Action.PLAN_CANCELLED, actor, reason)
         events = self._let_go(tx, one, now, "cancelled", (cancelled_by(actor.id, reason),))
         del self._open[number]
         return events
@@ -227,11 +227,11 @@ class Plans:
         """Production has done what a run asked it for: sources are ingested, or all is done."""
         one = self._open[run.order.plan or 0]
         if one.phase is Phase.TAKING_IN and one.step is None and not one.targets(AFTERWARDS):
-            self._finish(tx, one, telling.failed(tx, run, one.nodes(INGESTED)), now)
+            self._finish(tx, one, reporting.failed(tx, run, one.nodes(INGESTED)), now)
         elif one.phase is Phase.TAKING_IN:
             one.phase = Phase.STEPS if one.step is not None else Phase.AFTERWARDS
         elif one.phase is Phase.AFTERWARDS:
-            self._finish(tx, one, telling.failed(tx, run, one.nodes(AFTERWARDS)), now)
+            self._finish(tx, one, reporting.failed(tx, run, one.nodes(AFTERWARDS)), now)
 
     def beyond(self, run: Run) -> bool:
         """Whether a run works at a plan whose sources are ingested: production's core needn't be asked for them again."""
@@ -303,7 +303,7 @@ class Plans:
             return ()
         self.publication_id += len(found.event.contents)
         self._told.news += found.news
-        telling.published(tx, one, found.rows, now)
+        reporting.published(tx, one, found.rows, now)
         if one.step is None:
             one.phase = Phase.AFTERWARDS
         return (found.event,)
@@ -327,13 +327,13 @@ class Plans:
         """A plan has ended. What it staged and couldn't publish stays for a while, for whoever goes on with it."""
         run = self._runs.going_on.get(one.run) if one.run is not None else None
         self._stop(tx, one, now, "its backfill has ended")
-        one.outcome = telling.outcome(one, run, unmade)
-        state = telling.state_of(one.outcome)
+        one.outcome = reporting.outcome(one, run, unmade)
+        state = reporting.state_of(one.outcome)
         plans.told(tx, one.id, one.outcome.kept(), one.steps_done)
         plans.move(tx, one.id, state, now)
         if state == "succeeded":
             plans.clear(tx, one.id)
-        telling.finished(tx, one, state, now)
+        reporting.finished(tx, one, state, now)
         self._failed = bool(unmade)
         del self._open[one.id]
         if run is not None and run.row is not None:

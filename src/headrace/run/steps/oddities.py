@@ -19,11 +19,11 @@ from headrace.lake.tables import Lookup as FileLookup
 from headrace.model import Grain
 from headrace.model.required import SEPARATOR
 from headrace.quality import Audit, Verdict, metrics
+from headrace.quality.anomalies.facts import EXACT
 from headrace.quality.anomalies.failed_checks import of_checks
 from headrace.quality.anomalies.history import History
 from headrace.quality.anomalies.judge import Partition, judge
 from headrace.quality.anomalies.policy import IGNORE, decided, milder, summed_up, unread
-from headrace.quality.anomalies.telling import EXACT
 from headrace.quality.facts import Fact, Severity
 from headrace.quality.metrics import REPEATED_ROWS_MAX, Past
 from headrace.run.messages import Around

@@ -14,7 +14,7 @@ from headrace.schedule.simulation.happenings import scenario
 from headrace.schedule.simulation.playing import Failure, Played, play
 from headrace.schedule.simulation.scenario import Scenario
 from headrace.schedule.simulation.shrinking import shrink
-from headrace.schedule.simulation.telling import told
+from headrace.schedule.simulation.story import told
 
 TOLD_MAX = 3
 """Failures that are made smaller; of the others the seeds are named."""

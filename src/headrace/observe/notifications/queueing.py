@@ -1,4 +1,4 @@
-"""What is to be told is queued at the end of each judgement; it is sent by another process (`run.telling`)."""
+"""What is to be told is queued at the end of each judgement; it is sent by another process (`run.notifications`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace.model.zones import HOUR_US
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
 from headrace.observe.evaluation import Evaluation
 from headrace.observe.incidents import endings
-from headrace.observe.notices.deciding import (
+from headrace.observe.notifications.deciding import (
     OVER,
     Decided,
     Matters,
@@ -19,16 +19,16 @@ from headrace.observe.notices.deciding import (
     decide,
     still_told,
 )
-from headrace.observe.notices.digest import Unserved, digests
-from headrace.observe.notices.recipients import Recipients
-from headrace.observe.notices.wording import RepairOf
+from headrace.observe.notifications.digest import Unserved, digests
+from headrace.observe.notifications.recipients import Recipients
+from headrace.observe.notifications.wording import RepairOf
 from headrace.observe.obligations import EvaluationContext
 from headrace.observe.states import AtRisk, ConsumerStatus, State
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
-from headrace.store.queries import incidents, notices
+from headrace.store.queries import incidents, notifications
 from headrace.store.queries.incidents import Incident
-from headrace.store.queries.notices import Told
+from headrace.store.queries.notifications import Told
 
 _OF_ROWS = DATA_CAUSES | {CauseKind.CODE_ERROR}
 """Causes that are seen in what was delivered or computed: as a warning they hold nothing up."""
@@ -66,7 +66,7 @@ def queue(
     deadlines = _deadlines(evaluation, now)
     tell(tx, project, deadlines, now, repair)
     unserved = Unserved(deadlines.late, deadlines.never)
-    notices.put(tx, digests(tx, project, context.declared, unserved, now), now)
+    notifications.put(tx, digests(tx, project, context.declared, unserved, now), now)
 
 
 def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repair: RepairOf) -> None:
@@ -75,7 +75,7 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
     found = [*open_ones, *incidents.resolved_since(tx, now - OVER_US)]
     warnings = frozenset(one.id for one in open_ones if one.kind in _OF_ROWS and stored_evidence.only_warned(tx, one.id))
     known = {name for one in open_ones if one.id not in warnings for name in one.affected.consumers}
-    about = notices.about(tx, [one.id for one in found])
+    about = notifications.about(tx, [one.id for one in found])
     whole = {one.id: one for one in found}
     matters = Matters(
         now=now, incidents=[endings.as_opened_last(tx, one) for one in found], told=about, risks=deadlines.risks,
@@ -86,7 +86,7 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
         late_known={name: since for name, since in deadlines.late.items() if name in known},
         wrong_known=deadlines.wrong_known,
         warnings=warnings,
-        counts={name: notices.count_since(tx, name, now - HOUR_US) for name in project.owners},
+        counts={name: notifications.count_since(tx, name, now - HOUR_US) for name in project.owners},
     )  # fmt: skip
     _write(tx, decide(project, matters), now)
 
@@ -121,9 +121,9 @@ def _due_next(one: ConsumerStatus) -> int | None:
 
 def _write(tx: Transaction, decided: Decided, now: int) -> None:
     for number, page, said in decided.reworded:
-        notices.reword(tx, number, page.title, page.body, said)
+        notifications.reword(tx, number, page.title, page.body, said)
     for number in decided.hastened:
-        notices.hasten(tx, number, now)
+        notifications.hasten(tx, number, now)
     for number in decided.dropped:
-        notices.drop(tx, number, OVER)
-    notices.put(tx, decided.queued, now)
+        notifications.drop(tx, number, OVER)
+    notifications.put(tx, decided.queued, now)

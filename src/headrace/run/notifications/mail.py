@@ -13,7 +13,7 @@ from email.utils import format_datetime, make_msgid
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from headrace.model.errors import told_by
-from headrace.run.telling.message import Channel, Message, Unsent
+from headrace.run.notifications.message import Channel, Message, Unsent
 from headrace.store.clock import instant
 
 TIMEOUT_SECONDS = 10.0

@@ -8,9 +8,9 @@ from typing import Any
 from headrace.govern.secrets import SecretMissing, Secrets
 from headrace.model.errors import told_by
 from headrace.model.nodes import Settings
-from headrace.observe.notices.recipients import MAIL, MAILTO
-from headrace.run.telling import files, mail, services, webhook
-from headrace.run.telling.message import Channel, Message, Unsent
+from headrace.observe.notifications.recipients import MAIL, MAILTO
+from headrace.run.notifications import files, mail, services, webhook
+from headrace.run.notifications.message import Channel, Message, Unsent
 
 ERROR_MAX = 300
 

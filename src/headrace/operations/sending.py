@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from headrace.operations.session import Session
 from headrace.run.leading import Held
-from headrace.run.telling.process import Telling
+from headrace.run.notifications.process import NotificationSender
 
 
-def telling(session: Session, held: Held) -> Telling | None:
+def sender(session: Session, held: Held) -> NotificationSender | None:
     """Who sends for this project; nobody in an environment."""
-    return None if session.production is not None else Telling(held.store, held.clock, session.root, session.settings)
+    return None if session.production is not None else NotificationSender(held.store, held.clock, session.root, session.settings)
 
 
-def begin(session: Session, held: Held) -> Telling | None:
+def begin(session: Session, held: Held) -> NotificationSender | None:
     """Begin to send what is due; None where nothing is."""
-    found = telling(session, held)
+    found = sender(session, held)
     return found if found is not None and found.begin() else None

@@ -7,7 +7,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 from headrace.model.errors import words_of
-from headrace.run.telling.message import Channel, Message, Unsent
+from headrace.run.notifications.message import Channel, Message, Unsent
 from headrace.store.clock import instant
 
 _ODD = re.compile(r"[^A-Za-z0-9._@+-]+")

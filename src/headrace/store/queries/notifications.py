@@ -153,14 +153,14 @@ def sent_since(tx: Transaction, since: int) -> list[Delivered]:
 # What is written -------------------------------------------------------------------------------------------------------
 
 
-def put(tx: Transaction, notices: Iterable[Queued], now: int) -> None:
+def put(tx: Transaction, notifications: Iterable[Queued], now: int) -> None:
     """Queue these; what somebody is told of already over the same channel isn't queued again."""
     tx.executemany(
         "insert into notice (incident_id, kind, subject, recipient, channel, title, body, said, state, not_before, created_at, error)"
         " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (subject, kind, recipient, channel) do nothing",
         [
             (n.incident, n.kind, n.subject, n.recipient, n.channel, n.title, n.body, n.said, n.state, n.not_before, now, n.error)
-            for n in notices
+            for n in notifications
         ],
     )
 

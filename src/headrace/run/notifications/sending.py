@@ -13,12 +13,12 @@ import msgspec
 
 from headrace.model.nodes import Settings
 from headrace.observe.diagnosis.causes import HEADRACE
-from headrace.run.telling.channels import send
-from headrace.run.telling.message import Message, Unsent
+from headrace.run.notifications.channels import send
+from headrace.run.notifications.message import Message, Unsent
 from headrace.store import Clock, Store, Transaction
-from headrace.store.queries import incidents, notices
+from headrace.store.queries import incidents, notifications
 from headrace.store.queries.incidents import Happened
-from headrace.store.queries.notices import Taken
+from headrace.store.queries.notifications import Taken
 
 BATCH = 50
 SEND_SECONDS = 20.0
@@ -53,7 +53,7 @@ class Sending:
 
     def _taken(self) -> list[Taken]:
         with self._store.write(None) as tx:
-            return notices.take(tx, _now(tx), BATCH)
+            return notifications.take(tx, _now(tx), BATCH)
 
     def _batch(self, batch: Sequence[Taken]) -> int:
         """Send these, beside each other by channel."""
@@ -98,12 +98,12 @@ class Sending:
         with self._store.write(None) as tx:
             now, notice = _now(tx), one.notice
             if one.error is None:
-                notices.sent(tx, notice.id, now, one.reference)
+                notifications.sent(tx, notice.id, now, one.reference)
                 _note(tx, notice, now, f"told {notice.recipient} over {notice.channel}: {_SAID.get(notice.kind, notice.kind)}")
             elif notice.tries < len(WAITS_SECONDS):
-                notices.again(tx, notice.id, now + WAITS_SECONDS[notice.tries] * _SECOND_US, one.error)
+                notifications.again(tx, notice.id, now + WAITS_SECONDS[notice.tries] * _SECOND_US, one.error)
             else:
-                notices.fail(tx, notice.id, one.error)
+                notifications.fail(tx, notice.id, one.error)
                 _note(tx, notice, now, f"{notice.recipient} couldn't be told over {notice.channel}: {one.error}")
 
 

@@ -11,11 +11,11 @@ from headrace.model.required import WHOLE
 from headrace.model.zones import HOUR_US
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.incidents.endings import NOTHING_LEFT
-from headrace.observe.notices.recipients import Recipient, Recipients
-from headrace.observe.notices.wording import Page, RepairOf, Words
+from headrace.observe.notifications.recipients import Recipient, Recipients
+from headrace.observe.notifications.wording import Page, RepairOf, Words
 from headrace.observe.states import AtRisk
 from headrace.store.queries.incidents import Incident
-from headrace.store.queries.notices import Queued, Told
+from headrace.store.queries.notifications import Queued, Told
 
 FLOOD_MAX = 20
 """So many messages an hour somebody gets; what is beyond is told of as one."""

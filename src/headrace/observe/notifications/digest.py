@@ -15,13 +15,13 @@ from headrace.model.quiet import time_of_day
 from headrace.model.zones import from_us, local_us
 from headrace.observe.declared_promises import DeclaredPromises
 from headrace.observe.incidents import endings
-from headrace.observe.notices.recipients import Recipients
-from headrace.observe.notices.wording import Words, listed, subject, wrapped
+from headrace.observe.notifications.recipients import Recipients
+from headrace.observe.notifications.wording import Words, listed, subject, wrapped
 from headrace.observe.wording import dated
 from headrace.store.database import Transaction
-from headrace.store.queries import arrivals, incidents, notices, publications
+from headrace.store.queries import arrivals, incidents, notifications, publications
 from headrace.store.queries.incidents import Incident
-from headrace.store.queries.notices import Queued
+from headrace.store.queries.notifications import Queued
 from headrace.store.queries.publications import Publication
 
 CHANGED = 0.2
@@ -50,10 +50,10 @@ def digests(tx: Transaction, project: Project, declared: DeclaredPromises, unser
             continue
         at = _boundary(owner.digest, now, timezone)
         subject = f"digest/{from_us(at, timezone):%Y-%m-%d}"
-        known = notices.subjects(tx, "digest", subject)
+        known = notifications.subjects(tx, "digest", subject)
         if at <= applied or all((name, channel) in known for channel in owner.contact):
             continue
-        last = notices.newest_subject(tx, "digest", name, before=subject)
+        last = notifications.newest_subject(tx, "digest", name, before=subject)
         since = _boundary(owner.digest, at - 1, timezone) if last is None else _due(owner.digest, last, timezone)
         owners = frozenset(one for one in project.owners if (who := people.of(one)) is not None and who.name == name)
         lines = list(_lines(tx, project, declared, Reader(owners, _consumers(project, name)), unserved, Window(since, at)))

@@ -19,10 +19,10 @@ from http_server_lab import Reply, Server, reply
 from runlab import Lab
 
 from headrace.model import Settings
-from headrace.run.telling.sending import WAITS_SECONDS, Sending
+from headrace.run.notifications.sending import WAITS_SECONDS, Sending
 from headrace.store import Clock, Store
-from headrace.store.queries import notices
-from headrace.store.queries.notices import Queued
+from headrace.store.queries import notifications
+from headrace.store.queries.notifications import Queued
 
 CANARY = "s3cret-c4nary"
 BEGAN = datetime(2025, 1, 10, tzinfo=UTC)
@@ -78,7 +78,7 @@ class Office:
                        body=body, not_before=0)
                 for channel in channels
             ]  # fmt: skip
-            notices.put(tx, made, self.clock.mark(tx))
+            notifications.put(tx, made, self.clock.mark(tx))
 
     def send(self, seconds: float = 20.0) -> int:
         return Sending(self.store, self.root, self.settings, send_seconds=seconds).all()

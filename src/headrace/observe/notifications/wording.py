@@ -15,9 +15,9 @@ from headrace.model.zones import HOUR_US
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.details import DISK
 from headrace.observe.diagnosis.wording import WITHDRAWN
+from headrace.observe.incidents.evidence_text import RENAMED, turned
 from headrace.observe.incidents.reach import still_declared
-from headrace.observe.incidents.telling import RENAMED, turned
-from headrace.observe.notices.recipients import Recipient
+from headrace.observe.notifications.recipients import Recipient
 from headrace.observe.states import AtRisk
 from headrace.observe.wording import ago, dated
 from headrace.store.queries.incidents import Incident, shown

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from headrace.run.telling.message import Channel, Message, Unsent
+from headrace.run.notifications.message import Channel, Message, Unsent
 
 _MAIL = ("mailto", "mailtos")
 _HOOKS = ("hooks.slack.com", "discord.com", "discordapp.com", "webhook.office.com", "outlook.office.com", "chat.googleapis.com")

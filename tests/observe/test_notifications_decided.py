@@ -13,11 +13,11 @@ from small_facts import ZONE, at, declare, node
 
 from headrace.model import Grain, Project, Settings
 from headrace.model.nodes import Consumer, Owner, PartitionSpec, Place, Source
-from headrace.observe.notices.digest import Unserved, digests
-from headrace.observe.notices.queueing import Deadlines, tell
+from headrace.observe.notifications.digest import Unserved, digests
+from headrace.observe.notifications.queueing import Deadlines, tell
 from headrace.observe.states import AtRisk
 from headrace.store import Store
-from headrace.store.queries import incidents, notices
+from headrace.store.queries import incidents, notifications
 from headrace.store.queries.incidents import Affected, Incident, Said
 
 PLACE = Place(file="owners.yaml", line=1)
@@ -78,9 +78,9 @@ class Board:
     def send(self, now: int) -> list[tuple[str, str]]:
         """All that is due goes out."""
         with self.store.write(None) as tx:
-            batch = notices.take(tx, now, 1_000)
+            batch = notifications.take(tx, now, 1_000)
             for one in batch:
-                notices.sent(tx, one.id, now, None)
+                notifications.sent(tx, one.id, now, None)
         return [(one.kind, one.recipient) for one in batch]
 
 
@@ -311,7 +311,7 @@ def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
     def digest(now: str) -> list[str]:
         with board.store.write(None) as tx:
             found = list(digests(tx, people, declared_promises, Unserved(), at(now)))
-            notices.put(tx, found, at(now))
+            notifications.put(tx, found, at(now))
         return [one.body for one in found if one.state == "waiting"]
 
     def rows(day: str, count: int) -> None:
@@ -356,7 +356,7 @@ def test_exactly_one_digest_has_what_is_new(board: Board) -> None:
     def digest(now: str, late: dict[str, int]) -> list[str]:
         with board.store.write(None) as tx:
             found = list(digests(tx, people, declared_promises, Unserved(late), at(now)))
-            notices.put(tx, found, at(now))
+            notifications.put(tx, found, at(now))
         return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
 
     with board.store.write(None) as tx:
@@ -377,7 +377,7 @@ def test_a_digest_names_who_was_never_served(board: Board) -> None:
         never = Unserved(never={"report": at("2025-02-04T07:00")})
         with board.store.write(None) as tx:
             found = list(digests(tx, people, declared_promises, never, at(now)))
-            notices.put(tx, found, at(now))
+            notifications.put(tx, found, at(now))
         return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
 
     assert digest("2025-02-04T08:30") == ["never served, due since Tue 2025-02-04 07:00: report (headrace why report)"]
@@ -393,7 +393,7 @@ def test_a_digest_is_about_all_days_since_the_one_before(board: Board) -> None:
     def digest(now: str, late: dict[str, int]) -> list[str]:
         with board.store.write(None) as tx:
             found = list(digests(tx, people, declared_promises, Unserved(late), at(now)))
-            notices.put(tx, found, at(now))
+            notifications.put(tx, found, at(now))
         return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
 
     digest("2025-02-04T06:00", {})
@@ -415,7 +415,7 @@ def test_what_was_over_after_a_digest_was_due_is_new_in_it(board: Board) -> None
         opened = incident(opened_at=at("2025-02-04T07:00"))
         incidents.write(tx, over(opened, at("2025-02-04T08:10")))
         told = list(digests(tx, people, declared_promises, Unserved(), at("2025-02-04T08:20")))
-        notices.put(tx, told, at("2025-02-04T08:20"))
+        notifications.put(tx, told, at("2025-02-04T08:20"))
         next_day = list(digests(tx, people, declared_promises, Unserved(), at("2025-02-05T08:20")))
     assert [one.body for one in told] == ["new: INC-1 flights: 1 column renamed"]
     assert [one.body for one in next_day] == ["over: INC-1 flights: 1 column renamed. Nothing of it is left."]
@@ -431,7 +431,7 @@ def test_the_first_digest_says_since_when_nothing_is_to_be_reported(board: Board
 
         def digest(now: str) -> list[str | None]:
             found = list(digests(tx, people, declared_promises, Unserved(), at(now)))
-            notices.put(tx, found, at(now))
+            notifications.put(tx, found, at(now))
             return [one.error for one in found]
 
         assert digest("2025-02-03T13:00") == []
@@ -450,7 +450,7 @@ def test_a_digest_is_about_what_was_known_when_it_was_due(board: Board) -> None:
     def digest(now: str) -> list[str]:
         with board.store.write(None) as tx:
             found = list(digests(tx, people, declared_promises, Unserved(), at(now)))
-            notices.put(tx, found, at(now))
+            notifications.put(tx, found, at(now))
         return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
 
     def write(when: str, line: str, **changed: object) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from headrace.model.errors import told_by
-from headrace.run.telling.message import Channel, Message, Unsent
+from headrace.run.notifications.message import Channel, Message, Unsent
 
 TIMEOUT_SECONDS = 10.0
 SCHEMES = ("http", "https")

@@ -13,7 +13,7 @@ import msgspec
 from headrace.model.errors import StoreError
 from headrace.model.nodes import Settings
 from headrace.store import Clock, Store
-from headrace.store.queries import notices
+from headrace.store.queries import notifications
 
 LOOKS_SECONDS = 1.0
 """So often a server looks whether something is to be sent."""
@@ -29,7 +29,7 @@ class Errand(msgspec.Struct, frozen=True):
     settings: Settings
 
 
-class Telling:
+class NotificationSender:
     """Sends what waits in a project's state, from another process."""
 
     def __init__(self, store: Store, clock: Clock, root: Path, settings: Settings) -> None:
@@ -52,7 +52,7 @@ class Telling:
         """Begin to send if something is due; whether it was."""
         with contextlib.suppress(StoreError):
             with self._store.read() as tx:
-                at = notices.next_at(tx)
+                at = notifications.next_at(tx)
             if at is not None and at <= self._clock.now_us():
                 self._process, self._begun = _spawned(self._errand), time.monotonic()
                 return True
@@ -76,7 +76,7 @@ def _spawned(errand: Errand) -> subprocess.Popen[bytes] | None:
     """The process, with its errand; None where the machine has no room for it: it is tried again."""
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "headrace.run.telling"],
+            [sys.executable, "-m", "headrace.run.notifications"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""`python -m headrace.run.telling`: sends what waits, and ends. Its errand comes over its standard input."""
+"""`python -m headrace.run.notifications`: sends what waits, and ends. Its errand comes over its standard input."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from headrace.govern.state import open_state
-from headrace.run.telling.process import Errand
-from headrace.run.telling.sending import Sending
+from headrace.run.notifications.process import Errand
+from headrace.run.notifications.sending import Sending
 
 
 def main() -> None:

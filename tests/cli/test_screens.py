@@ -50,10 +50,10 @@ from headrace.cli.screen import Screen
 from headrace.operations import backfill_responses as b
 from headrace.operations import checks_responses as k
 from headrace.operations import contract_responses as c
-from headrace.operations import documents as d
 from headrace.operations import incident_responses as q
 from headrace.operations import inspections as i
 from headrace.operations import interventions as n
+from headrace.operations import responses as d
 
 FIXTURES = Path(__file__).parent / "fixtures"
 WIDTHS = (60, 80, 120, 200)
@@ -805,7 +805,7 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
         diff._render,
     ),
     "doctor": (DOCTOR, doctor._render),
-    "schema": ([i.SchemaRow(name="sources", files=["sources/**/*.yaml"], description="Sources", response={})], schema._all),
+    "schema": ([i.SchemaRow(name="sources", files=["sources/**/*.yaml"], description="Sources", document={})], schema._all),
 }
 
 

@@ -19,7 +19,7 @@ from headrace.engine import command
 from headrace.govern import redaction
 from headrace.model import partitions
 from headrace.model.nodes import Backups, Settings
-from headrace.observe import looking
+from headrace.observe import observed
 from headrace.observe.diagnosis import attribution
 from headrace.observe.incidents import arrivals, history, keeping
 from headrace.observe.notifications import deciding, queueing
@@ -28,14 +28,14 @@ from headrace.quality import audit, metrics, profiles
 from headrace.quality import restating as redelivered
 from headrace.quality.anomalies import forecasting, limits, recoded, tied, trending, young
 from headrace.quality.anomalies.alone import HELD as NEW_CATEGORY_SHARE
-from headrace.run import garbage, graph, lake_files, looking_far, maintenance, reclaiming, retiring
+from headrace.run import garbage, graph, lake_files, maintenance, polling, reclaiming, retiring
 from headrace.run.executors import choosing, dask, watching
 from headrace.run.notifications import sending
-from headrace.run.overlays import outcome, shadowing
+from headrace.run.overlays import outcome, overlay
 from headrace.run.steps import lasting, oddities, rename_evidence, restated
 from headrace.run.traces import emitter
 from headrace.schedule import pools, retry
-from headrace.schedule.simulation import facts, happenings
+from headrace.schedule.simulation import happenings, world
 from headrace.store import lease
 from headrace.store.engines import sqlite
 from headrace.store.queries import durations, restating
@@ -49,7 +49,7 @@ QUOTED = [
     ("docs/how-to/deploy.md", f"for up to {serving.GRACE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"followed after {lease.LEASE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"hasn't been renewed for {lease.LEASE_SECONDS:.0f} s"),
-    ("docs/how-to/deploy.md", f"last {looking.OBSERVATIONS_USED} gaps between observations"),
+    ("docs/how-to/deploy.md", f"last {observed.OBSERVATIONS_USED} gaps between observations"),
     ("docs/how-to/dask.md", f"no workers within {dask.WORKERS_SECONDS:.0f} seconds"),
     ("docs/how-to/files.md", f"at most {partitions.KEY_CHARACTERS_MAX:,} characters"),
     ("docs/how-to/http-api.md", f"waits at most {http.LOOK_PATIENCE:.0f} s for an answer"),
@@ -97,9 +97,9 @@ QUOTED = [
     ("docs/explanation/anomalies.md", f"with the newest {VERSIONS_MAX} versions"),
     (
         "docs/how-to/databases.md",
-        {(10, 3600.0): "up to a tenth of `every:` early, but at most an hour"}[looking_far.EARLY_PART, looking_far.EARLY_SECONDS_MAX],
+        {(10, 3600.0): "up to a tenth of `every:` early, but at most an hour"}[polling.EARLY_PART, polling.EARLY_SECONDS_MAX],
     ),
-    ("docs/how-to/http-api.md", {3600.0: "what couldn't be fetched after an hour"}[looking_far.FAILED_SECONDS]),
+    ("docs/how-to/http-api.md", {3600.0: "what couldn't be fetched after an hour"}[polling.FAILED_SECONDS]),
     ("docs/how-to/http-api.md", {86_400.0: "a day at most"}[http_rate.AWAY_SECONDS_MAX]),
     ("docs/how-to/http-api.md", {86_400.0: "pages are kept for a day"}[http_resume.KEPT_SECONDS_MAX]),
     ("docs/how-to/http-api.md", {3600.0: "A pause of more than an hour"}[http_rate.THROTTLED_SECONDS_MAX]),
@@ -110,7 +110,7 @@ QUOTED = [
     ("docs/how-to/quarantine.md", {7: "more than seven days before"}[keeping.REOPENS_US // (24 * HOUR_US)]),
     ("docs/how-to/postgresql.md", {300.0: "tries again for five minutes"}[serving.PATIENCE_SECONDS]),
     ("docs/how-to/schedule.md", {60_000_000: "a minute after"}[pools.LAPSE_US]),
-    ("docs/how-to/backfill.md", {1.0: "what runs may end within a second"}[shadowing.PATIENCE_SECONDS]),
+    ("docs/how-to/backfill.md", {1.0: "what runs may end within a second"}[overlay.PATIENCE_SECONDS]),
     ("docs/how-to/backup.md", {("1d", 7): "once a day and keeps the last seven"}[Backups().every, Backups().keep]),
     ("docs/how-to/backup.md", {"1d": "copies its state once a day by itself"}[Backups().every]),
     ("docs/how-to/deploy.md", {"1d": "A server copies state and catalog once a day by itself"}[Backups().every]),
@@ -137,7 +137,7 @@ QUOTED = [
     ("docs/explanation/performance.md", {1: "A server removes them once a day"}[maintenance.EVERY.days]),
     ("docs/limits.md", {1: "A server compares once a day, before maintenance"}[maintenance.EVERY.days]),
     ("docs/limits.md", {7: "is deleted after a week"}[maintenance.STAGED_KEPT.days]),
-    ("docs/explanation/simulation.md", f"at least {facts.ASSETS_MIN} assets, {facts.EVENTS_MIN} events and {happenings.FAULTS_MIN} faults"),
+    ("docs/explanation/simulation.md", f"at least {world.ASSETS_MIN} assets, {world.EVENTS_MIN} events and {happenings.FAULTS_MIN} faults"),
     ("docs/limits.md", f"after {arrivals.LEAST} deliveries"),
     ("docs/limits.md", f"the first {limits.HISTORY_HOLD_MIN} sound partitions"),
     ("docs/limits.md", f"has at most {json_records.OBJECT_BYTES_MAX // MIB} MiB"),
@@ -199,7 +199,7 @@ def test_the_laboratory_is_as_large_as_the_page_says(monkeypatch: pytest.MonkeyP
     page = text("docs/explanation/diagnosis.md")
     assert "A project has {} to {} assets and {} to {} clean days".format(*graph.ASSETS, *shapes.HISTORY) in page
     assert f"about {shapes.ROWS[0][0]} to {shapes.ROWS[-1][1]:,} rows a day" in page
-    columns = [len(source.order) for seed in range(200) for source in shapes.facts(seed).events]
+    columns = [len(source.order) for seed in range(200) for source in shapes.world(seed).events]
     assert f"with {min(columns)} to {max(columns)} columns" in page
     assert sum(pairing.WAYS.values()) == 10 and "ten pairs" in page
     words = {1: "one", 2: "two", 3: "three", 4: "four"}
@@ -212,8 +212,8 @@ def test_the_laboratory_is_as_large_as_the_page_says(monkeypatch: pytest.MonkeyP
 
 def test_gaps_after_which_nobody_looked_are_those_of_the_code() -> None:
     """Would catch: other gaps than the page gives."""
-    hours, minutes = looking.CADENCE_UNKNOWN_US // HOUR_US, looking.GAP_LEAST_US // 60_000_000
-    assert (hours, minutes, looking.GAPS_LEAST) == (26, 10, 5)
+    hours, minutes = observed.CADENCE_UNKNOWN_US // HOUR_US, observed.GAP_LEAST_US // 60_000_000
+    assert (hours, minutes, observed.GAPS_LEAST) == (26, 10, 5)
     assert "at least ten minutes; with fewer than five gaps, 26 hours" in text("docs/how-to/deploy.md")
 
 

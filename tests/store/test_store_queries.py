@@ -13,9 +13,9 @@ import pytest
 from state_kinds import ONLY_SQLITE
 
 from headrace.model import Grain, InputSpec, PartitionSpec, Place, Settings
-from headrace.observe.declared_promises import Node, Terms, Watched
-from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Scene
+from headrace.observe.declared_promises import DeclaredPromises, Node, Terms
+from headrace.observe.facts import StoredFacts
+from headrace.observe.obligations import EvaluationContext
 from headrace.observe.persist import settle
 from headrace.observe.status import judge
 from headrace.store import Store, Transaction
@@ -236,12 +236,12 @@ def test_status_and_settling_read_no_whole_table(filled: Store) -> None:
         "a": Node("a", False, day, "UTC", (InputSpec(node="src", place=Place(file="x")),)),
         "b": Node("b", False, day, "UTC", (InputSpec(node="a", place=Place(file="x")),)),
     }
-    declared = Watched("UTC", nodes, (Terms("c", "o", ("b",), Grain.DAY, "UTC", due="07:00"),))
+    declared = DeclaredPromises("UTC", nodes, (Terms("c", "o", ("b",), Grain.DAY, "UTC", due="07:00"),))
     now = 1_362_300_000_000_000
     with watching(filled) as tx:
         asked: Any = tx
-        settle(asked, Scene(declared, StoreWorld(asked)), now)
-        judge(declared, StoreWorld(asked), now)
+        settle(asked, EvaluationContext(declared, StoredFacts(asked)), now)
+        judge(declared, StoredFacts(asked), now)
 
 
 @ONLY_SQLITE
@@ -260,11 +260,13 @@ def test_what_is_asked_each_turn_walks_no_history(filled: Store) -> None:
 def test_opening_for_status_reads_a_fixed_number_of_rows(filled: Store, tmp_path: Path, state_settings: Settings) -> None:
     """The second look of the same state costs the same however long the history is: only what is open is judged again."""
     day = PartitionSpec(grain=Grain.DAY)
-    declared = Watched("UTC", {"a": Node("a", False, day, "UTC", start=DAYS[0])}, (Terms("c", "o", ("a",), Grain.DAY, "UTC", due="07:00"),))
+    declared = DeclaredPromises(
+        "UTC", {"a": Node("a", False, day, "UTC", start=DAYS[0])}, (Terms("c", "o", ("a",), Grain.DAY, "UTC", due="07:00"),)
+    )
     now = 1_361_000_000_000_000
     with filled.write(None) as tx:
-        settle(tx, Scene(declared, StoreWorld(tx)), now)
+        settle(tx, EvaluationContext(declared, StoredFacts(tx)), now)
     with Store.open(tmp_path, state_settings) as again, again.read() as tx:
         watch: Any = Watching(tx)
-        judge(declared, StoreWorld(watch), now)
+        judge(declared, StoredFacts(watch), now)
         assert len(watch.asked) < 30

@@ -22,14 +22,14 @@ from pathlib import Path
 from engine_bench import Bench
 from headrace.engine.capture import Capture
 from headrace.engine.logs import Channel, Clock, LogFile
-from headrace.engine.compute import produce
+from headrace.engine.compute import compute
 
 bench = Bench(Path(sys.argv[2]))
 bench.lake.mkdir(parents=True, exist_ok=True)
 task = bench.python(sys.stdin.read())
 log = LogFile(bench.data / "logs" / "1" / "1.jsonl", Clock(0))
 with Capture(Channel(*map(int, sys.argv[3:7])), log):
-    produced = produce(task, bench.session, bench, log=log)
+    produced = compute(task, bench.session, bench, log=log)
 sys.exit(0 if produced.staged.rows == 1 else 1)
 """
 BODY = """

@@ -19,8 +19,8 @@ LARGE_ROWS = 4_000
 _HUNGRY = """
 import sys, time
 if 'headrace.run.fork_server' in ' '.join(sys.orig_argv):
-    from headrace.connect import take_in
-    opens = take_in.open_readable
+    from headrace.connect import ingest
+    opens = ingest.open_readable
     def hungry(kept, *given, **named):
         if kept.stat().st_size > 250_000:
             time.sleep(60)
@@ -28,7 +28,7 @@ if 'headrace.run.fork_server' in ' '.join(sys.orig_argv):
             eaten = b'x' * (400 << 20)
             time.sleep(1.5)
         return opens(kept, *given, **named)
-    take_in.open_readable = hungry
+    ingest.open_readable = hungry
 """
 
 

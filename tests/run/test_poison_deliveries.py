@@ -47,8 +47,8 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     (site / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
         "if 'headrace.run.fork_server' in ' '.join(sys.orig_argv):\n"
-        "    from headrace.connect import take_in\n"
-        "    opens = take_in.open_readable\n"
+        "    from headrace.connect import ingest\n"
+        "    opens = ingest.open_readable\n"
         "    def deadly(kept, *given, **named):\n"
         "        if b'die' in kept.read_bytes() or (b'once' in kept.read_bytes() and _first()):\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -59,7 +59,7 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
         "        except FileExistsError:\n"
         "            return False\n"
         "        return True\n"
-        "    take_in.open_readable = deadly\n"
+        "    ingest.open_readable = deadly\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]))
     return Lab(tmp_path / "p")

@@ -77,13 +77,13 @@ def test_a_worker_that_reads_no_more_does_not_stop_the_leader(bench: PoolBench) 
 def test_a_worker_is_given_more_while_its_pipe_is_full(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: the leader ends with KeyError 'already registered', and all attempts are lost."""
     monkeypatch.setattr(pool_module, "LOOKOUTS_MAX", 1)
-    bench.told(bench.look(bench.folder / "first.csv"))
+    bench.told(bench.observe(bench.folder / "first.csv"))
     observer = bench.executor._lookouts[0].pid
     os.kill(observer, signal.SIGSTOP)
     try:
-        files = [bench.look(bench.folder / f"{'n' * 200}{number}.csv") for number in range(1_000)]
+        files = [bench.observe(bench.folder / f"{'n' * 200}{number}.csv") for number in range(1_000)]
         assert bench.executor.wait(0) == []  # that is more than the pipe holds
-        files.append(bench.look(bench.folder / "another.csv"))
+        files.append(bench.observe(bench.folder / "another.csv"))
         assert bench.executor.wait(0) == []
     finally:
         os.kill(observer, signal.SIGCONT)
@@ -95,7 +95,7 @@ def test_a_look_that_hangs_delays_neither_attempts_nor_looks(bench: PoolBench) -
     silent = socket.create_server(("127.0.0.1", 0))  # it takes connections and never says anything
     hanging = bench.ask(f"http://127.0.0.1:{silent.getsockname()[1]}/")
     attempts = [bench.submit("quick") for _ in range(6)]
-    look = bench.look(bench.folder / "nothing-there.csv")
+    look = bench.observe(bench.folder / "nothing-there.csv")
     bench.told(*attempts, look)
     bench.executor.kill(hanging, "was ended: it took too long")
     bench.told(hanging)
@@ -106,7 +106,7 @@ def test_a_look_that_hangs_delays_neither_attempts_nor_looks(bench: PoolBench) -
 def test_workers_for_looks_end_when_nobody_looks(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: processes that stay for ever because a source was once looked at."""
     monkeypatch.setattr(pool_module, "IDLE_SECONDS_MAX", 0.2)
-    bench.told(bench.look(bench.folder / "nothing-there.csv"))
+    bench.told(bench.observe(bench.folder / "nothing-there.csv"))
     bench.until(lambda: len(bench.executor._all) == 2)
 
 
@@ -217,7 +217,7 @@ def test_an_environment_in_which_no_worker_starts_is_told(tmp_path: Path) -> Non
 
 def test_idle_workers_take_little_memory(bench: PoolBench) -> None:
     """Would catch: libraries that each worker loads for itself. Two workers and what forks them: 67 MB when this was written."""
-    bench.told(bench.look(bench.folder / "x.csv"))
+    bench.told(bench.observe(bench.folder / "x.csv"))
     bench.until(lambda: all(worker.ready for worker in bench.executor._all))
     assert bench.executor._fork_server is not None
     pids = [bench.executor._fork_server._process.pid, *(worker.pid for worker in bench.executor._front.workers)]

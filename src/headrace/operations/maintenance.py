@@ -52,7 +52,7 @@ class Maintenance:
                 return
         keep = Keep.declared(leader.applied.compiled.project)
         self._thread = threading.Thread(
-            target=self._maintain, args=(leader.lease.epoch, keep, now, pressed), name="headrace maintenance", daemon=True
+            target=self._maintain, args=(leader.lease.epoch, keep, now, pressed), name="headrace-maintenance", daemon=True
         )
         self._thread.start()
 

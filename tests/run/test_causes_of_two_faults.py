@@ -174,8 +174,8 @@ def test_what_isnt_there_isnt_put_down_to_what_was_reported(tmp_path: Path, monk
     """Catches: a consumer that waits for rates that nobody has looked for, late "because of" orders that were reported."""
     monkeypatch.setenv("SEED", "774179")
     fault, second = next(pair for pair in PAIRS if tuple(one.name for one in pair) == ("reported", "no rates"))
-    world = TwoSources(tmp_path / "before", seed())
-    play(world, fault, second, world.copy)
+    facts = TwoSources(tmp_path / "before", seed())
+    play(facts, fault, second, facts.copy)
 
 
 @pytest.mark.timeout(300)

@@ -22,9 +22,9 @@ from benchmarks.harness import ROOT, Figure, Measured, main
 from benchmarks.headrace_cli import run
 from headrace import operations as demo
 from headrace.model import Grain
-from headrace.operations.demo_data import FIRST_DAY, LAST_DAY, Fault, deliver
-from headrace.quality.anomalies import History, Partition, judge
-from headrace.quality.metrics import HISTORY_PARTITIONS, Past, decoded
+from headrace.operations.demo_data import FIRST_DAY, LAST_DAY, DemoFault, deliver
+from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, judge
+from headrace.quality.metrics import HISTORY_PARTITIONS, StoredMetrics, decoded
 
 sys.path.insert(0, str(ROOT / "tests" / "quality"))
 import anomaly_lab as lab
@@ -80,7 +80,7 @@ def year(days: int) -> Measured:
         for start in first:
             last = min(start + timedelta(DAYS_AT_ONCE - 1), LAST_DAY)
             for number in range((last - start).days + 1):
-                deliver(project / "landing", start + timedelta(number), Fault.NONE)
+                deliver(project / "landing", start + timedelta(number), DemoFault.NONE)
             run(project, "tick", "--now", _noon(last + timedelta(1)))
         with sqlite3.connect(project / ".headrace" / "state.db") as state:
             found = state.execute(
@@ -115,9 +115,9 @@ def _replayed(of_day: dict[str, bytes], late: int, missing: float) -> dict[str, 
     chance, sound = random.Random(f"{late}.{missing}"), list[str]()
     found: dict[str, str] = {}
     for key in sorted(of_day):
-        before = [Past(one, of_day[one]) for one in sound[: max(len(sound) - late, 0)] if chance.random() >= missing]
-        day = Partition(key=key, metrics=decoded(of_day[key]), sources=2, calendar="US")
-        facts = judge(day, History(before[-HISTORY_PARTITIONS:], Grain.DAY))
+        before = [StoredMetrics(one, of_day[one]) for one in sound[: max(len(sound) - late, 0)] if chance.random() >= missing]
+        day = EvaluatedPartition(key=key, metrics=decoded(of_day[key]), sources=2, calendar="US")
+        facts = judge(day, MetricHistory(before[-HISTORY_PARTITIONS:], Grain.DAY))
         found[key] = min((str(fact.severity) for fact in facts), default="")
         sound += [] if found[key] == "hold" else [key]
     return found

@@ -20,8 +20,8 @@ from typing import Any
 
 from benchmarks.harness import Figure, Measured, main
 from benchmarks.peers import Unavailable, environment, program
-from headrace.lake import StagedFile, Table
-from headrace.lake.session import Session, literal, quote
+from headrace.lake import LakeTable, StagedFile
+from headrace.lake.session import DuckDBSession, literal, quote
 from headrace.lake.staging import stage
 from headrace.model import CheckSpec, Place
 from headrace.quality import Audit, Verdict
@@ -67,7 +67,7 @@ def measure(*, quick: bool, rows: int | None, peers: bool) -> Measured:
     """All figures."""
     with tempfile.TemporaryDirectory(prefix="headrace-audit-") as name:
         folder = Path(name)
-        with Session(folder / "lake", threads=THREADS) as session:
+        with DuckDBSession(folder / "lake", threads=THREADS) as session:
             count = rows or (ROWS_QUICK if quick else ROWS)
             _progress(f"writing {count:,} rows")
             staged, table = _staged(session, count)
@@ -80,11 +80,11 @@ def measure(*, quick: bool, rows: int | None, peers: bool) -> Measured:
     return Measured(figures, notes)
 
 
-def _staged(session: Session, rows: int) -> tuple[StagedFile, Table]:
+def _staged(session: DuckDBSession, rows: int) -> tuple[StagedFile, LakeTable]:
     return stage(session, TABLE.format(rows=rows), None, table_name="t", partition="*", table=None, hashed=False)
 
 
-def _audit(session: Session, staged: StagedFile, table: Table, *, described: bool = True) -> Audit:
+def _audit(session: DuckDBSession, staged: StagedFile, table: LakeTable, *, described: bool = True) -> Audit:
     specs = [
         CheckSpec(
             kind=one["kind"], name=f"{one['kind']}_{n}", arguments={k: v for k, v in one.items() if k != "kind"}, place=Place(file="")
@@ -107,7 +107,7 @@ def by_hand(file: Path, columns: tuple[str, ...]) -> str:
     return f"SELECT {', '.join(wanted)} FROM read_parquet({literal(str(file))})"
 
 
-def _beside_by_hand(session: Session, staged: StagedFile, table: Table, runs: int) -> tuple[list[Figure], float]:
+def _beside_by_hand(session: DuckDBSession, staged: StagedFile, table: LakeTable, runs: int) -> tuple[list[Figure], float]:
     query = by_hand(session.data_folder / staged.path, tuple(column.name for column in table.columns[1:]))
     audits, checks, hands = [], [], []
     profiles = {json.dumps(_audit(session, staged, table).metrics.hex())}
@@ -126,7 +126,7 @@ def _beside_by_hand(session: Session, staged: StagedFile, table: Table, runs: in
     return [figure, Figure(name="checks without a profile", value=statistics.median(checks), unit="s", goal=None, runs=checks)], ours
 
 
-def _small(session: Session, runs: int) -> list[Figure]:
+def _small(session: DuckDBSession, runs: int) -> list[Figure]:
     """What the profile adds to a small partition's audit."""
     staged, table = _staged(session, SMALL_ROWS)
     described, bare = [], []

@@ -14,17 +14,17 @@ import time
 from pathlib import Path
 
 from benchmarks.harness import Figure, main
-from headrace.engine import InputData, Scope
-from headrace.engine.logs import Channel
-from headrace.lake import FileRef, Lookup, Table
+from headrace.engine import AttemptScope, InputData
+from headrace.engine.logs import OutputPipes
+from headrace.lake import ColumnLookup, FileRef, LakeTable
 from headrace.lake.relation import relation_sql
 from headrace.lake.staging import KeyExpression, stage
 from headrace.model import CheckSpec, Grain, Place, SqlBody
 from headrace.model.intervals import interval_of
-from headrace.run.executors.settings import Settings
+from headrace.run.executors.settings import WorkerSettings
 from headrace.run.folders import Folders
 from headrace.run.frames import encode
-from headrace.run.messages import ComputeTask, Outcome
+from headrace.run.messages import ComputeTask, TaskOutcome
 from headrace.run.steps.perform import perform
 from headrace.run.steps.worker_context import WorkerContext
 
@@ -53,8 +53,8 @@ class Worker:
     """A worker in this process, with a source's days in files."""
 
     def __init__(self, root: Path, days: int) -> None:
-        self._channel = Channel.open()
-        self.context = WorkerContext(Settings(Folders(str(root), str(root / ".headrace")), 2, 1, None), self._channel)
+        self._channel = OutputPipes.open()
+        self.context = WorkerContext(WorkerSettings(Folders(str(root), str(root / ".headrace")), 2, 1, None), self._channel)
         self.keys = [(FIRST + dt.timedelta(days=day)).isoformat() for day in range(days)]
         self._orders = [self._delivered(day, key) for day, key in enumerate(self.keys)]
         self._columns = self._orders[0][1].columns[1:]
@@ -65,13 +65,13 @@ class Worker:
         """Give everything back."""
         self._channel.close()
 
-    def _delivered(self, day: int, key: str) -> tuple[FileRef, Table]:
+    def _delivered(self, day: int, key: str) -> tuple[FileRef, LakeTable]:
         rows = (
             f"SELECT {day * ROWS} + i AS order_id, 'c' || (i % 50) AS customer, i * 7919 % 99991 / 100 AS amount, DATE '{key}' AS day "
             f"FROM range({ROWS}) r(i)"
         )
         staged, table = stage(self.context.session(ZONE), rows, table_name="orders", partition=key, table=None)
-        return FileRef(staged.path, lookup=Lookup.SAME), table
+        return FileRef(staged.path, lookup=ColumnLookup.SAME), table
 
     def _batch(self) -> str:
         """All days in one file, as an attempt at all of them leaves them."""
@@ -82,17 +82,17 @@ class Worker:
 
     def _files(self, keys: tuple[str, ...], together: bool) -> tuple[FileRef, ...]:
         if together:
-            return (FileRef(self._together, keys, lookup=Lookup.SAME),)
+            return (FileRef(self._together, keys, lookup=ColumnLookup.SAME),)
         return tuple(file for file, _ in self._orders[: len(keys)])
 
-    def attempt(self, sql: str, checks: tuple[CheckSpec, ...], size: int, known: Table | None) -> tuple[float, Outcome]:
+    def attempt(self, sql: str, checks: tuple[CheckSpec, ...], size: int, known: LakeTable | None) -> tuple[float, TaskOutcome]:
         """One attempt at so many days; seconds."""
         keys = tuple(self.keys[:size])
         files = self._files(keys, together=not checks)
         first, last = interval_of(keys[0], Grain.DAY, ZONE), interval_of(keys[-1], Grain.DAY, ZONE)
         self._n += 1
         task = ComputeTask(
-            scope=Scope("a", keys, "day", first.start.isoformat(), last.end.isoformat(), ZONE, f"1.{self._n}"),
+            scope=AttemptScope("a", keys, "day", first.start.isoformat(), last.end.isoformat(), ZONE, f"1.{self._n}"),
             body=SqlBody(text=sql, file="assets/a.sql", line=1), sql=sql, code=None,
             inputs=(InputData("orders", files, self._columns, ROWS * size),),
             materialize="table", partition_column="day", table=known, evolve=False, checks=checks, on_fail="reject",
@@ -101,7 +101,7 @@ class Worker:
         outcome = perform(task, self.context)
         encode(outcome)
         taken = time.perf_counter() - began
-        assert isinstance(outcome, Outcome)
+        assert isinstance(outcome, TaskOutcome)
         assert outcome.state == "staged", outcome.error
         assert outcome.staged is not None
         (self.context.folders.lake / outcome.staged.path).unlink()

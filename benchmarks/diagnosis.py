@@ -25,8 +25,8 @@ from headrace.model import Project, Settings
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.evidence import Evidence
 from headrace.observe.diagnosis.graph import CauseGraph
-from headrace.plan.bodies import Lines
-from headrace.run.judging import Judged, judge
+from headrace.plan.bodies import ColumnLineage
+from headrace.run.judging import VersionEvaluator, judge
 from headrace.store import Store, Transaction
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "observe" / "diagnosis"))
@@ -103,7 +103,7 @@ def _judgements(assets: int) -> list[Figure]:
         '{"kind": "deterministic", "message": "ImportError: no module named pandas"}',
     )
     judged, written, last = (
-        Judged(Project(settings=Settings(name="large")), declared_promises, lambda _: Lines({})),
+        VersionEvaluator(Project(settings=Settings(name="large")), declared_promises, lambda _: ColumnLineage({})),
         Written(declared_promises),
         f"a{assets - 1}",
     )

@@ -9,7 +9,7 @@ from headrace.model import Grain, InputSpec, PartitionSpec, Place
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.graph import CauseGraph, CauseNode
-from headrace.plan.bodies import Lines
+from headrace.plan.bodies import ColumnLineage
 from headrace.sql.values import Edge, Transformation
 
 SOURCES = 200
@@ -33,13 +33,13 @@ def project(assets: int) -> CauseGraph:
     return CauseGraph(nodes, lambda name: _lines(by_name[name]))
 
 
-def _lines(node: CauseNode) -> Lines:
+def _lines(node: CauseNode) -> ColumnLineage:
     names = [spec.node for spec in node.inputs]
     columns: dict[str, tuple[Edge, ...]] = {
         f"c{at}": (Edge(names[at % len(names)], f"c{(at * 7 + len(node.name)) % COLUMNS}", Transformation.IDENTITY),)
         for at in range(COLUMNS)
     }
-    return Lines(columns)
+    return ColumnLineage(columns)
 
 
 def failing(node: str, number: int, **more: Any) -> Evidence:

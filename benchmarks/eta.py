@@ -24,9 +24,9 @@ from benchmarks.harness import Figure, Measured, main
 from benchmarks.headrace_cli import COMMAND, run
 from benchmarks.peers import Unavailable
 from headrace.operations import estimates
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.queries import plans
-from headrace.store.queries.plans import PlanRow
+from headrace.store.queries.plans import PlanRecord
 
 GOAL = 0.15
 QUARTER = 0.25
@@ -87,7 +87,7 @@ def declared_promises(shape: Shape, folder: Path) -> DeclaredPromises:
     )
 
 
-def _ask(folder: Path, arguments: list[str]) -> tuple[PlanRow, list[tuple[float, float]]]:
+def _ask(folder: Path, arguments: list[str]) -> tuple[PlanRecord, list[tuple[float, float]]]:
     """Run a backfill of what is selected; its plan's row in the end, and (when it was asked, the end that was said)."""
     command = [
         str(COMMAND),
@@ -122,7 +122,7 @@ def _said(folder: Path) -> list[tuple[float, float]]:
     row = _newest(folder)
     if row is None or row.state != "running":
         return []
-    session = Session.open(folder, "prod", None, "benchmark")
+    session = ProjectSession.open(folder, "prod", None, "benchmark")
     assert session.store is not None
     assert session.compiled is not None
     now = session.clock.now_us()
@@ -131,8 +131,8 @@ def _said(folder: Path) -> list[tuple[float, float]]:
     return [] if found is None else [(now / SECOND_US, now / SECOND_US + found.seconds)]
 
 
-def _newest(folder: Path) -> PlanRow | None:
-    session = Session.open(folder, "prod", None, "benchmark")
+def _newest(folder: Path) -> PlanRecord | None:
+    session = ProjectSession.open(folder, "prod", None, "benchmark")
     assert session.store is not None
     with session.store.read() as tx:
         return next(iter(plans.newest(tx, 1)), None)

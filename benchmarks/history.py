@@ -21,11 +21,11 @@ from typing import Any
 
 from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
-from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append_all
+from headrace.govern.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
 from headrace.operations import tick
-from headrace.operations.performing import COMMANDS, Context
+from headrace.operations.performing import COMMANDS, CommandContext
 from headrace.operations.progress import Silent
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run.leading import hold
 from headrace.store.engines.sqlite import SqliteTransaction
 
@@ -129,7 +129,7 @@ class History:
 
     def _attempt(
         self, rows: dict[str, list[tuple[Any, ...]]], first: int, node: str, key: str, at: int, state: str, *, last: bool
-    ) -> list[Event]:
+    ) -> list[AuditEvent]:
         self._attempts += 1
         epoch, n = first + 1 + self._attempts // BY_EPOCH, self._attempts
         source, delivery = node.startswith("s"), None
@@ -155,7 +155,7 @@ class History:
         rows["profile"].append((epoch, n, node, key, PROFILE))
         rows["partition"].append((node, key, self._ids, at))
         seen = {"content_hash": f"{n:064x}", "rows": "1000", "attempt": f"{epoch}.{n}"}
-        return [Event(action=Action.PARTITION_PUBLISHED, actor=HEADRACE, object=Object("partition", f"{node}@{key}"), after=seen)]
+        return [AuditEvent(action=Action.PARTITION_PUBLISHED, actor=HEADRACE, object=Object("partition", f"{node}@{key}"), after=seen)]
 
 
 INSERTS = {
@@ -226,9 +226,9 @@ def passes(folder: Path, count: int) -> tuple[float, list[float]]:
 
 @contextlib.contextmanager
 def _leader(folder: Path) -> Iterator[tuple[float, Callable[[], None]]]:
-    session = Session.open(folder, "prod", None, "benchmark")
+    session = ProjectSession.open(folder, "prod", None, "benchmark")
     with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "benchmark"), now=None) as held:
-        context = Context(session, held)
+        context = CommandContext(session, held)
         began = time.perf_counter()
         leader = context.leader(Silent())
         started = time.perf_counter() - began

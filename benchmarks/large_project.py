@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 from benchmarks.headrace_cli import run
 from benchmarks.history import DAY_US, INSERTS, MEASURES
-from headrace.run.figures import Figures
-from headrace.web import Door, listen
+from headrace.run.figures import LeaderCounters
+from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, token_of
 from headrace.web.app import app
-from headrace.web.reading import Reader
+from headrace.web.reading import ProjectReader
 
 DOMAINS, WIDTH, CONSUMERS = 40, 100, 20
 RESTATED_EVERY = 20
@@ -70,7 +70,7 @@ class Stands:
     """A server that leads nothing: what is measured are answers."""
 
     role = "standby"
-    figures: Figures | None = None
+    figures: LeaderCounters | None = None
 
 
 def node(layer: int, n: int) -> str:
@@ -139,8 +139,8 @@ def history(database: sqlite3.Connection, names: list[str], days: list[str], tri
 def opened(folder: Path) -> Iterator[tuple[int, str]]:
     """A server over the project: its port and its token."""
     token = token_of(folder / ".headrace")
-    reader = Reader(folder, "prod")
-    with Door(app(reader, Guard(token, "127.0.0.1"), Stands()), listen("127.0.0.1", 0)) as door:
+    reader = ProjectReader(folder, "prod")
+    with HttpServer(app(reader, Guard(token, "127.0.0.1"), Stands()), listen("127.0.0.1", 0)) as door:
         reader.begin()
         yield door.port, token
 

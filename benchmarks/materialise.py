@@ -18,9 +18,9 @@ from pathlib import Path
 
 from benchmarks.harness import Figure, main
 from headrace.lake import catalog
-from headrace.lake.merge_rules import MergeRule, State, Versions
-from headrace.lake.merging import Merged, stage_merge
-from headrace.lake.session import Session, literal
+from headrace.lake.merge_rules import MergeRule, MergeState, SnapshotRule
+from headrace.lake.merging import StagedMerge, stage_merge
+from headrace.lake.session import DuckDBSession, literal
 from headrace.lake.staging import stage
 from headrace.lake.syncing import sync, verify
 
@@ -45,7 +45,7 @@ class Table:
         self._tx.execute("BEGIN IMMEDIATE")
         catalog.create(self._tx, f"{self._lake}/")
         self._tx.execute("COMMIT")
-        self.session = Session(self._lake, readable=[folder.parent], threads=THREADS)
+        self.session = DuckDBSession(self._lake, readable=[folder.parent], threads=THREADS)
 
     def close(self) -> None:
         """Give everything back."""
@@ -55,7 +55,7 @@ class Table:
     def merge(self, select: str, rule: MergeRule) -> float:
         """Merge the rows of a SELECT into the table and publish; seconds."""
         started = time.perf_counter()
-        state = State(tuple(catalog.state(self._tx, "t", None)), catalog.seen(self._tx, "t"))
+        state = MergeState(tuple(catalog.state(self._tx, "t", None)), catalog.seen(self._tx, "t"))
         known = catalog.table(self._tx, "t")
         made = stage_merge(self.session, select, None, table_name="t", table=known, evolve=False, rule=rule, state=state)
         sync([verify(self._lake, file) for file in (made.staged, *made.replacement.deletes)])
@@ -68,22 +68,22 @@ class Table:
         staged, table = stage(self.session, select, None, table_name="t", partition=key, table=catalog.table(self._tx, "t"), hashed=False)
         sync([verify(self._lake, staged)])
 
-        def published(change: catalog.Change) -> None:
+        def published(change: catalog.CatalogChange) -> None:
             change.create_table(table)
             change.replace("t", [key], [staged])
 
         self._publish(published)
         return time.perf_counter() - started
 
-    def _publish(self, into: Callable[[catalog.Change], None]) -> None:
+    def _publish(self, into: Callable[[catalog.CatalogChange], None]) -> None:
         self._tx.execute("BEGIN IMMEDIATE")
-        change = catalog.Change.begin(self._tx, time.time_ns() // 1_000)
+        change = catalog.CatalogChange.begin(self._tx, time.time_ns() // 1_000)
         into(change)
         change.finish("headrace", "publish")
         self._tx.execute("COMMIT")
 
 
-def _merged(change: catalog.Change, made: Merged) -> None:
+def _merged(change: catalog.CatalogChange, made: StagedMerge) -> None:
     if change.table("t") is None:
         change.create_table(made.table)
     change.merge("t", made.staged, made.replacement)
@@ -113,7 +113,7 @@ def _peer(pipe: Connection, folder: str, base: str) -> None:
         pipe.send(time.perf_counter() - started)
 
 
-def _write(session: Session, path: Path, rows: int, number: int | None) -> str:
+def _write(session: DuckDBSession, path: Path, rows: int, number: int | None) -> str:
     """The base (`number` None), or a round's changes: one in a hundred of its keys, spread over all of them."""
     day = "DATE '2024-01-01'" if number is None else f"DATE '2024-02-01' + {number}"
     chosen = "" if number is None else f"WHERE hash(key + {number}) % 100 = 0"
@@ -172,7 +172,7 @@ def _rounds(table: Table, base: str, changes: list[str], step: Callable[[Table, 
 
 def _version(table: Table, path: str, number: int) -> float:
     at = SNAPSHOT_AT[0] if not number else SNAPSHOT_AT[1].format(number)
-    return table.merge(_rows(path), MergeRule(keys=("id",), versions=Versions(at=at, is_date=True)))
+    return table.merge(_rows(path), MergeRule(keys=("id",), versions=SnapshotRule(at=at, is_date=True)))
 
 
 def _append(table: Table, path: str, number: int) -> float:

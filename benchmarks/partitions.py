@@ -19,12 +19,12 @@ from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
 from headrace.govern.audit import Actor, ActorType
 from headrace.operations import demo_data
-from headrace.operations.demo_data import Fault
-from headrace.operations.performing import COMMANDS, Context, answer
+from headrace.operations.demo_data import DemoFault
+from headrace.operations.performing import COMMANDS, CommandContext, answer
 from headrace.operations.progress import Silent
 from headrace.operations.request_handler import RequestHandler, done
 from headrace.operations.run import RunArguments
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run.leading import hold
 
 DAYS = 365
@@ -85,7 +85,7 @@ def project(folder: Path, days: int, *, batch: str = "off") -> None:
     contract = resources.files("headrace.operations").joinpath("demo_project", "contracts", "flights.odcs.yaml")
     _write(folder / "contracts/flights.odcs.yaml", contract.read_text(encoding="utf-8"))
     for n in range(days):
-        demo_data.deliver(folder / "landing", date(2013, 1, 1) + timedelta(days=n), Fault.NONE)
+        demo_data.deliver(folder / "landing", date(2013, 1, 1) + timedelta(days=n), DemoFault.NONE)
 
 
 def _write(path: Path, text: str) -> None:
@@ -110,10 +110,10 @@ def year(folder: Path, days: int) -> tuple[float, float]:
 
 def requests(folder: Path, count: int) -> list[float]:
     """Milliseconds from asking a leader with warm workers for one partition to its publication, `count` times."""
-    session = Session.open(folder, "prod", NOW, "benchmark")
+    session = ProjectSession.open(folder, "prod", NOW, "benchmark")
     taken = []
     with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "benchmark"), now=session.now_given) as held:
-        context = Context(session, held)
+        context = CommandContext(session, held)
         handler = RequestHandler(context, answer)
         for n in range(-WARM_UP, count):
             key = (date(2013, 1, 1) + timedelta(days=n % DAYS_QUICK)).isoformat()

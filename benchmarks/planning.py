@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmarks.harness import ROOT, Figure, main
 from benchmarks.headrace_cli import run
 from headrace.operations.backfill_planning import BackfillArguments, plan
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run.loading import load
 from headrace.schedule import Core, checkpoint
 from headrace.store import Store
@@ -63,7 +63,7 @@ def day(number: int) -> str:
     return (FIRST + timedelta(days=number)).isoformat()
 
 
-def fill(session: Session, assets: int, days: int) -> None:
+def fill(session: ProjectSession, assets: int, days: int) -> None:
     """All is published, but for one day in ten of the last asset; the leader has left a checkpoint."""
     store, compiled, version = session.store, session.compiled, session.version
     assert store is not None
@@ -102,7 +102,7 @@ def _insert(store: Store, rows: Iterator[tuple[str, str, int]]) -> None:
 def measured(folder: Path, assets: int, days: int) -> dict[str, list[float]]:
     """Seconds of each way, several times, and the megabytes that this process had at most."""
     project(folder, assets)
-    fill(Session.open(folder, "prod", NOW, "benchmark"), assets, days)
+    fill(ProjectSession.open(folder, "prod", NOW, "benchmark"), assets, days)
     found: dict[str, list[float]] = {}
     for name, mode in WAYS.items():
         arguments = BackfillArguments([f"a{n}" for n in range(assets)], [], day(0), day(days - 1), None, mode, "a benchmark")
@@ -116,7 +116,7 @@ def measured(folder: Path, assets: int, days: int) -> dict[str, list[float]]:
 
 
 def _planned(folder: Path, arguments: BackfillArguments) -> tuple[float, int]:
-    session = Session.open(folder, "prod", NOW, "benchmark")
+    session = ProjectSession.open(folder, "prod", NOW, "benchmark")
     assert session.compiled is not None
     now = session.now()
     begun = time.perf_counter()

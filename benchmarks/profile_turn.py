@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import noops
-from headrace.engine.logs import Channel
+from headrace.engine.logs import OutputPipes
 from headrace.govern.audit import Actor, ActorType
-from headrace.operations.performing import COMMANDS, Context
+from headrace.operations.performing import COMMANDS, CommandContext
 from headrace.operations.progress import Silent
 from headrace.operations.run import RunArguments
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run import frames
 from headrace.run.executors.choosing import worker_settings
 from headrace.run.folders import Folders
@@ -144,9 +144,9 @@ def _short(sql: str) -> str:
 def lead(folder: Path, select: list[str], ready: Callable[[], None] = lambda: None) -> tuple[float, Any]:
     """Run the project in this process, whose workers are others; seconds from the request to its document. `ready` is called
     when the leader is, with its workers."""
-    session = Session.open(folder, "prod", None, "benchmark")
+    session = ProjectSession.open(folder, "prod", None, "benchmark")
     with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "benchmark"), now=None) as held:
-        context = Context(session, held)
+        context = CommandContext(session, held)
         work: Any = COMMANDS["run"].do(context, RunArguments(select, [], [], None, None, again=False, reason=None), Silent())
         time.sleep(WARM_SECONDS)
         ready()
@@ -162,9 +162,9 @@ def serve(folder: Path, sent: list[bytes]) -> tuple[float, float]:
     from headrace.run.steps.perform import perform
     from headrace.run.steps.worker_context import WorkerContext
 
-    session = Session.open(folder, "prod", None, "benchmark")
+    session = ProjectSession.open(folder, "prod", None, "benchmark")
     folders = Folders.of(session.root, session.settings)
-    context = WorkerContext(worker_settings(folders, 2), Channel.open())
+    context = WorkerContext(worker_settings(folders, 2), OutputPipes.open())
     decode: Any = frames._tasks.decode
     perform(decode(sent[0][4:]), context)  # modules are loaded by the first
     began, answered = time.perf_counter(), 0

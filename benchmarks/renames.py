@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 from benchmarks.harness import Figure, Measured, main
 from benchmarks.rename_schemas import Case, case
 from headrace.operations import demo_data
-from headrace.operations.demo_data import Fault
-from headrace.quality.rename_traits import Traits, traits
+from headrace.operations.demo_data import DemoFault
+from headrace.quality.rename_traits import ColumnTraits, traits
 from headrace.quality.renames import features, name_similarities, places, propose
 
 MEASURED = range(51_560_000, 51_560_200)
@@ -30,7 +30,7 @@ RIDGE = 1.0
 FLIGHTS = {"dep_delay": "departure_delay", "arr_delay": "arrival_delay"}
 
 
-def sides(one: Case) -> tuple[list[Traits], list[Traits]]:
+def sides(one: Case) -> tuple[list[ColumnTraits], list[ColumnTraits]]:
     """What is gone and what is new, described."""
     both = [name for name in one.before if name in one.after]
     before, after = places(both, list(one.before)), places(both, list(one.after))
@@ -63,7 +63,7 @@ def flights() -> float:
 
 
 def _flights(folder: Path, day: date) -> dict[str, tuple[str, list[str | None]]]:
-    demo_data.deliver(folder, day, Fault.RENAME)
+    demo_data.deliver(folder, day, DemoFault.RENAME)
     header, *rows = (folder / f"flights_{day.isoformat()}.csv").read_text(encoding="utf-8").splitlines()
     columns = list(zip(*(row.split(",") for row in rows), strict=True))
     return {name: (_type(values), [value or None for value in values]) for name, values in zip(header.split(","), columns, strict=True)}

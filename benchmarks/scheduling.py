@@ -28,10 +28,11 @@ from headrace.model import Grain, InputSpec, PartitionSpec, Place, Settings
 from headrace.model.zones import to_us
 from headrace.run.loading import stored
 from headrace.schedule import (
-    Arrived,
-    Clock,
+    AttemptPublished,
+    ClockAdvanced,
     Command,
     Core,
+    DeliveryArrived,
     Dispatch,
     Event,
     Graph,
@@ -39,7 +40,6 @@ from headrace.schedule import (
     Loaded,
     LoadedPartition,
     PartitionState,
-    Published,
     Requested,
     Target,
     checkpoint,
@@ -126,12 +126,12 @@ def timed(core: Core, event: Event, now: int) -> float:
 def delivered(core: Core, key: str) -> Iterator[float]:
     """Seconds of each turn, from a delivery until nothing is left to do."""
     running: list[Dispatch] = []
-    events: list[Event] = [Arrived("source", key), Clock()]
+    events: list[Event] = [DeliveryArrived("source", key), ClockAdvanced()]
     now = NOW
     while events or running:
         if not events:
             one = running.pop(0)
-            events.append(Published(one.attempt, tuple((k, True) for k in one.keys), 0.01))
+            events.append(AttemptPublished(one.attempt, tuple((k, True) for k in one.keys), 0.01))
         begun = time.perf_counter()
         commands: list[Command] = core.handle(events.pop(0), now)
         yield time.perf_counter() - begun

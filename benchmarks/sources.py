@@ -25,12 +25,12 @@ import msgspec
 
 from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
-from headrace.connect import Found, SourceSchema
+from headrace.connect import DetectedDelivery, SourceSchema
 from headrace.connect.files import observe
-from headrace.connect.ingest import Prepared, prepare
+from headrace.connect.ingest import PreparedDelivery, prepare
 from headrace.connect.keep import keep
-from headrace.lake import Table
-from headrace.lake.session import Session
+from headrace.lake import LakeTable
+from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage
 from headrace.model import Grain, PartitionSpec, Place, Source
 
@@ -192,20 +192,20 @@ class Taking:
         self.root, self.kind = root, kind
         for folder in ("lake", "raw", "tmp"):
             (root / folder).mkdir(parents=True, exist_ok=True)
-        self.session = Session(root / "lake", readable=[root / "raw", root / "tmp"], threads=THREADS)
+        self.session = DuckDBSession(root / "lake", readable=[root / "raw", root / "tmp"], threads=THREADS)
         self.pinned: SourceSchema | None = None
-        self.table: Table | None = None
+        self.table: LakeTable | None = None
 
     def take(self, path: Path) -> int:
         """How many rows were staged."""
         facts = path.stat()
-        found = Found("bench", "*", path.name, facts.st_size, facts.st_mtime_ns // 1000)
+        found = DetectedDelivery("bench", "*", path.name, facts.st_size, facts.st_mtime_ns // 1000)
         kept = keep(path.parent, found, self.root / "raw")
         prepared = prepare(
             Path(kept.path), path.name, connection=self.session.connection, temporary=self.root / "tmp", pinned=self.pinned,
             options=OPTIONS.get(self.kind),
         )  # fmt: skip
-        if not isinstance(prepared, Prepared):
+        if not isinstance(prepared, PreparedDelivery):
             raise SystemExit(f"{self.kind}: {prepared}")
         staged, self.table = stage(
             self.session, prepared.select_sql, table_name="bench", partition="*", table=self.table, hashed=False

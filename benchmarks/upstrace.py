@@ -35,7 +35,7 @@ from benchmarks.headrace_cli import run
 from benchmarks.peers import HERE, Unavailable, environment
 from benchmarks.upstrace_faults import FACTS, WINDOWS, Change, Rows, Scenario, replaced, scaled, scenarios, unfaulted
 from headrace import operations as demo
-from headrace.operations.demo_data import FIRST_DAY, Fault, deliver
+from headrace.operations.demo_data import FIRST_DAY, DemoFault, deliver
 
 CONTRACTS = Path(demo.__file__).parent / "demo_project" / "contracts"
 SETTINGS = '[project]\nname = "year"\ntimezone = "America/New_York"\n[run]\nworkers = 1\n'
@@ -66,7 +66,7 @@ class Series:
         folder.mkdir(parents=True, exist_ok=True)
         for number in range((MARCH - FIRST_DAY).days + WINDOWS["month"]):
             if not self.path(FIRST_DAY + timedelta(number)).exists():
-                deliver(folder, FIRST_DAY + timedelta(number), Fault.NONE)
+                deliver(folder, FIRST_DAY + timedelta(number), DemoFault.NONE)
 
     def path(self, day: date) -> Path:
         return self.folder / f"flights_{day.isoformat()}.csv"

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.operations.session import Session
-from headrace.schedule.history import History, Turn, decode
+from headrace.operations.session import ProjectSession
+from headrace.schedule.history import LeaderHistory, LoopIteration, decode
 from headrace.store.queries import journal
 
 HISTORIES = Path(__file__).parents[1] / "tests/schedule/histories"
@@ -27,18 +27,22 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 BYTES_MAX = 100_000
 
 
-def histories(root: Path) -> list[History]:
+def histories(root: Path) -> list[LeaderHistory]:
     """What the journal of a project's state says, one history a leader."""
-    store = Session.open(root, "prod", None, "recorder").store
+    store = ProjectSession.open(root, "prod", None, "recorder").store
     if store is None:
         raise SystemExit(f"{root} has no state: nothing has run there")
     with store.read() as tx:
         epochs = [row[0] for row in tx.execute("select distinct epoch from journal order by epoch").fetchall()]
         found = [list(journal.of_epoch(tx, epoch)) for epoch in epochs]
-    return [History(rows[0].epoch, rows[0].slots, tuple(Turn(r.at, decode(r.events), r.decisions) for r in rows)) for rows in found if rows]
+    return [
+        LeaderHistory(rows[0].epoch, rows[0].slots, tuple(LoopIteration(r.at, decode(r.events), r.decisions) for r in rows))
+        for rows in found
+        if rows
+    ]
 
 
-def write(found: list[History], path: Path) -> None:
+def write(found: list[LeaderHistory], path: Path) -> None:
     """Keep them, unless that is more than a repository should."""
     content = zlib.compress(msgspec.msgpack.Encoder(order="deterministic").encode(found), 9)
     if len(content) > BYTES_MAX:
@@ -48,9 +52,9 @@ def write(found: list[History], path: Path) -> None:
     print(f"{path.name}: {len(found)} leaders, {sum(len(one.turns) for one in found)} turns, {len(content)} bytes")
 
 
-def read(path: Path) -> list[History]:
+def read(path: Path) -> list[LeaderHistory]:
     """The inverse of `write`."""
-    return msgspec.msgpack.decode(zlib.decompress(path.read_bytes()), type=list[History])
+    return msgspec.msgpack.decode(zlib.decompress(path.read_bytes()), type=list[LeaderHistory])
 
 
 # Projects that are recorded

@@ -35,7 +35,7 @@ import pytest
 from headrace import faults
 from headrace.engine.environment import clean
 from headrace.run.executors import fork_servers
-from headrace.run.executors.settings import Settings
+from headrace.run.executors.settings import WorkerSettings
 
 PACKET_BYTES = 1 << 17
 ENV_OF_STARTS = ("PYTHON", "HEADRACE_FAULT", "LD_", "MALLOC_", "LC_", "LANG")
@@ -58,7 +58,7 @@ class Warm:
         self._started_with = _of_starts(_ENVIRONMENT)
         self._lock = threading.Lock()
 
-    def spawn(self, descriptor: int, settings: Settings, complaints: IO[bytes]) -> Any:
+    def spawn(self, descriptor: int, settings: WorkerSettings, complaints: IO[bytes]) -> Any:
         """In place of `fork_servers.spawn`."""
         if not self.fits(os.environ):
             return FROM_NOTHING(descriptor, settings, complaints)
@@ -265,7 +265,7 @@ def _end(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _start_fork_server(descriptor: int, settings: Settings, _complaints: object) -> Any:
+def _start_fork_server(descriptor: int, settings: WorkerSettings, _complaints: object) -> Any:
     """In place of `fork_servers.spawn` in a command: nothing of the leader's stays open in the fork server."""
     pid = os.fork()
     if pid == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.model.described import SECTIONS, Described, Section
+from headrace.model.described import SECTIONS, FieldDescription, Section
 from headrace.model.described.vocabulary import DURATION, FREE, MOMENT, ROWS, SIZE, ZONE, Schema
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
@@ -32,7 +32,7 @@ def _section(section: Section) -> list[str]:
     return [*head, *table(("field", "takes", "default", "meaning"), rows)]
 
 
-def _default(field: Described) -> str:
+def _default(field: FieldDescription) -> str:
     """`needed`, a value as it would be written, or words."""
     if field.required:
         return "needed"

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 
-class Point(enum.StrEnum):
+class FaultPoint(enum.StrEnum):
     """Where a fault can strike; in the order in which a run passes them."""
 
     LEASE_TAKING = "lease.taking"
@@ -125,7 +125,7 @@ class Point(enum.StrEnum):
 class Fault(NamedTuple):
     """What happens the `time`-th time that a process reaches a point."""
 
-    point: Point
+    point: FaultPoint
     time: int
     action: str
     seconds: float
@@ -146,9 +146,9 @@ def _one(text: str) -> Fault:
     action, _, seconds = what.partition(":")
     if action not in ACTIONS or (action == "sleep") != bool(seconds):
         raise ValueError(f"HEADRACE_FAULT: {text!r} must end in one of =kill =error =full =stop =sleep:SECONDS")
-    if point not in tuple(Point):
-        raise ValueError(f"HEADRACE_FAULT: there is no fault point {point!r}; there are {', '.join(Point)}")
-    return Fault(Point(point), int(time_text or 1), action, float(seconds or 0))
+    if point not in tuple(FaultPoint):
+        raise ValueError(f"HEADRACE_FAULT: there is no fault point {point!r}; there are {', '.join(FaultPoint)}")
+    return Fault(FaultPoint(point), int(time_text or 1), action, float(seconds or 0))
 
 
 class Armed:
@@ -156,9 +156,9 @@ class Armed:
 
     def __init__(self, faults: Sequence[Fault], once: str, trace: str) -> None:
         self._faults, self._once, self._trace = faults, once, trace
-        self._times: Counter[Point] = Counter()
+        self._times: Counter[FaultPoint] = Counter()
 
-    def reached(self, point: Point) -> None:
+    def reached(self, point: FaultPoint) -> None:
         """Count, note it, and strike if it is time."""
         self._times[point] += 1
         if self._trace:
@@ -167,7 +167,7 @@ class Armed:
             if fault.point is point and fault.time == self._times[point] and self._first(point):
                 _strike(fault)
 
-    def _first(self, point: Point) -> bool:
+    def _first(self, point: FaultPoint) -> bool:
         """Whether no other process was here before, where only one may be."""
         if not self._once:
             return True
@@ -209,7 +209,7 @@ def armed_by(environment: Mapping[str, str]) -> Armed | None:
 _armed = armed_by(os.environ)
 
 
-def reached(point: Point) -> None:
+def reached(point: FaultPoint) -> None:
     """This process is at a fault point: nothing happens, unless a test has armed it."""
     if _armed is not None:
         _armed.reached(point)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from headrace.operations import inspections, responses
-    from headrace.operations.session import Session as Opened
+    from headrace.operations.session import ProjectSession as Opened
 
 PRODUCTION = "prod"
 
@@ -113,29 +113,29 @@ class Session:
         limit: int | None = None,
     ) -> Table:
         """Published rows, of now or as they were. HeadraceError where nothing was ever published."""
-        from headrace.operations.read import Wanted, write
+        from headrace.operations.read import ReadQuery, write
 
         keys = (partition,) if isinstance(partition, str) else tuple(partition)
         moment = at.isoformat() if isinstance(at, datetime) else at
-        wanted = Wanted(asset, keys, moment, version, limit)
+        wanted = ReadQuery(asset, keys, moment, version, limit)
         with self._opened() as session:
             return _table(lambda out: write(session, wanted, out, "arrow"))
 
     def sql(self, query: str, *, at: datetime | str | None = None, limit: int | None = None, **parameters: Any) -> Table:
         """A query over one snapshot of all that is published; `$name` in it is the parameter of that name."""
-        from headrace.operations.sql import Question, write
+        from headrace.operations.sql import SqlQuery, write
 
         moment = at.isoformat() if isinstance(at, datetime) else at
-        question = Question(query, moment, limit, bound=parameters)
+        question = SqlQuery(query, moment, limit, bound=parameters)
         with self._opened() as session:
             return _table(lambda out: write(session, question, out, "arrow"))
 
     def diff(self, asset: str, before: datetime | str | int, after: datetime | str | int | None = None) -> inspections.DiffResponse:
         """What changed between two moments, each a time or a snapshot's number."""
-        from headrace.operations.diff import Asked, diff
+        from headrace.operations.diff import DiffQuery, diff
 
         with self._opened() as session:
-            return diff(session, asset, Asked(_moment(before), None if after is None else _moment(after)))
+            return diff(session, asset, DiffQuery(_moment(before), None if after is None else _moment(after)))
 
     def lineage(self, target: str) -> responses.LineageResponse:
         """Where `ASSET[.COLUMN]` comes from and goes to."""
@@ -187,7 +187,7 @@ class Session:
             return doctor(session)
 
     def _open(self) -> Opened:
-        from headrace.operations.session import Session as Opened
+        from headrace.operations.session import ProjectSession as Opened
 
         return Opened.open(self._path, self._env, self._now, self._actor)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from clilab import Project
 
 from headrace.operations.logs import follow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Lease, Store
 
 
@@ -63,7 +63,7 @@ def test_follow_gives_lines_as_they_come_and_ends_with_the_attempt(shop: Project
     """Would catch a follow that waits for ever, or that loses what is written while it looks."""
     attempt = shop.json("logs", "page")[0]["attempt"]
     epoch, n = map(int, attempt.split("."))
-    session = Session.open(shop.root, "prod", None, "me")
+    session = ProjectSession.open(shop.root, "prod", None, "me")
     assert session.store is not None
     leading = Store.open(shop.root, session.settings, create=True)
     lease = Lease.take(leading, "test")  # what no leader runs is lost, whatever its row says
@@ -96,6 +96,6 @@ def test_follow_gives_lines_as_they_come_and_ends_with_the_attempt(shop: Project
 
 def _set_state(root: Path, epoch: int, n: int, state: str, *, was: int | None = None) -> None:
     """The state of an attempt, which may become one of another leader."""
-    session = Session.open(root, "prod", None, "me")
+    session = ProjectSession.open(root, "prod", None, "me")
     with Store.open(root, session.settings) as store, store.write(None) as tx:
         tx.execute("update attempt set state = ?, epoch = ? where epoch = ? and n = ?", (state, epoch, epoch if was is None else was, n))

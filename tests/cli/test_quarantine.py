@@ -7,9 +7,9 @@ from pathlib import Path
 
 from clilab import GOOD, Project
 
-from headrace.operations.catalog.partitions import Wanted, partitions
+from headrace.operations.catalog.partitions import PartitionListQuery, partitions
 from headrace.operations.glimpse import CHARACTERS_MAX, ROWS_MAX, glimpse
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 
 def test_what_waits_and_why(shop: Project) -> None:
@@ -92,8 +92,8 @@ def test_what_is_dropped_is_not_called_held(shop: Project) -> None:
     below = shop.json("why", "orders_clean@2025-03-05")
     assert "which has nothing since 09:30: dropped by" in below["verdict"]
     assert below["state"] == "missing", "nothing of it was dropped"
-    session = Session.open(shop.root, "prod", now, "tester")
-    page = partitions(session, "orders", Wanted(first="2025-03-05", last="2025-03-05"))
+    session = ProjectSession.open(shop.root, "prod", now, "tester")
+    page = partitions(session, "orders", PartitionListQuery(first="2025-03-05", last="2025-03-05"))
     session.close()
     assert [one.state for one in page.partitions] == ["dropped"]
     assert [(one.value, one.count) for one in page.counted] == [("dropped", 1)]

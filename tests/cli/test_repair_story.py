@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from headrace.operations import demo_data
-from headrace.operations.demo_data import DemoDataError, Fault
+from headrace.operations.demo_data import DemoDataError, DemoFault
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 COMMAND = str(Path(sys.executable).with_name("headrace"))
@@ -54,7 +54,7 @@ class Operator:
     def lives_through(self, days: list[str]) -> None:
         """The vendor delivers, and each morning what is due is run."""
         for day in map(date.fromisoformat, days):
-            demo_data.deliver(self.folder / "landing", day, Fault.NONE)
+            demo_data.deliver(self.folder / "landing", day, DemoFault.NONE)
             self.now = demo_data.arrives(day).isoformat()
             self.types("tick")
         self.now = morning(FIRST_WRONG + timedelta(days=3))

@@ -9,9 +9,9 @@ import msgspec
 from clilab import NOW, Project
 
 from headrace.model.nodes import Project as Declared
-from headrace.operations.repairs import Broken, repairs
+from headrace.operations.repairs import BrokenPartition, repairs
 from headrace.operations.responses import ErrorRow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 
 def of(found: list[dict[str, Any]], node: str) -> dict[str, Any]:
@@ -74,23 +74,25 @@ def test_an_apply_says_that_the_next_pass_computes_what_failed(shop: Project) ->
 
 def test_keys_are_data(shop: Project) -> None:
     """Would catch: a key that becomes a command of its own when the line is pasted."""
-    project = Session.open(shop.root, "prod", None, "tester").project()
+    project = ProjectSession.open(shop.root, "prod", None, "tester").project()
     asset = msgspec.structs.replace(
         project.assets["revenue"], partition=msgspec.structs.replace(project.assets["revenue"].partition, grain=None, key="region")
     )
     declared: Declared = msgspec.structs.replace(project, assets={**project.assets, "revenue": asset})
-    (row,) = repairs(declared, [Broken("revenue", "x'; rm -rf ~ #", "rejected")], "it's")
+    (row,) = repairs(declared, [BrokenPartition("revenue", "x'; rm -rf ~ #", "rejected")], "it's")
     assert shlex.split(row.commands[1]) == ["headrace", "run", "revenue", "--partition", "x'; rm -rf ~ #"]
-    (row,) = repairs(declared, [Broken("revenue", "a,b", "rejected")], "because")
+    (row,) = repairs(declared, [BrokenPartition("revenue", "a,b", "rejected")], "because")
     assert row.commands[1] == "headrace run revenue"
 
 
 def test_what_may_pass_by_itself_is_only_tried_again(shop: Project) -> None:
     """Would catch: a person sent to correct code because a connection broke."""
-    project = Session.open(shop.root, "prod", None, "tester").project()
-    (row,) = repairs(project, [Broken("revenue", "2025-03-01", "failed", ErrorRow(kind="transient", message="gone"))], "because")
+    project = ProjectSession.open(shop.root, "prod", None, "tester").project()
+    (row,) = repairs(project, [BrokenPartition("revenue", "2025-03-01", "failed", ErrorRow(kind="transient", message="gone"))], "because")
     assert (row.first, row.commands) == (None, ["headrace retry revenue@2025-03-01"])
-    (row,) = repairs(project, [Broken("orders", "2025-03-01", "failed"), Broken("orders", "2025-03-02", "failed")], "because")
+    (row,) = repairs(
+        project, [BrokenPartition("orders", "2025-03-01", "failed"), BrokenPartition("orders", "2025-03-02", "failed")], "because"
+    )
     assert row.commands == ["headrace retry orders"]
 
 

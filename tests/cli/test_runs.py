@@ -5,7 +5,7 @@ from __future__ import annotations
 from clilab import Project
 
 from headrace.operations.run_timeline import run_timeline
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 LISTED = {"node", "partition", "state", "verdict", "at", "reason"}
 
@@ -63,7 +63,7 @@ def test_a_held_delivery_shows_the_rows_that_it_has(shop: Project) -> None:
     """Would catch: "rows 0" of a delivery whose rows are in quarantine."""
     [row] = [row for row in shop.json("runs", "2") if (row["node"], row["partition"]) == ("orders", "2025-03-05")]
     assert (row["state"], row["rows"]) == ("held", 3)
-    timed = run_timeline(Session(shop.root, "prod", None, "t"), "2", None)
+    timed = run_timeline(ProjectSession(shop.root, "prod", None, "t"), "2", None)
     assert [one.rows for one in timed.attempts if (one.node, one.state) == ("orders", "held")] == [3]
     [line] = [line for line in shop.text("runs", "2").splitlines() if "orders" in line and "held" in line]
     assert "  3  " in line

@@ -43,8 +43,8 @@ from headrace.cli.commands import (
     why,
     withdraw,
 )
-from headrace.cli.moments import Reader
-from headrace.cli.page import Page
+from headrace.cli.moments import TimeFormatter
+from headrace.cli.page import CommandOutput
 from headrace.cli.running import render as render_run
 from headrace.cli.screen import Screen
 from headrace.operations import backfill_responses as b
@@ -409,7 +409,7 @@ TESTS = [
         differences=3,
         checks=[CHECKED],
         changed=[
-            i.ChangedRow(
+            i.RowDifferenceRow(
                 row={"carrier": "UA", "mean_delay": "12.50"}, cells=[i.CellRow(column="mean_delay", expected="12.00", got="12.50")]
             )
         ],
@@ -492,7 +492,7 @@ CANCELLED = n.CancelResponse(
 WITHDRAWN = n.WithdrawResponse(
     now=NOW, clock="replay", asset="flights_clean", partition="2013-02-11", state="withdrawn", rows=930, snapshot=121,
     published_at=NOW - timedelta(days=2), reason=HOSTILE, consumers=["ops-dashboard"],
-    stale=[n.StaleRow(node="carrier_delays", partitions=["2013-02-11"]), n.StaleRow(node="airport_ranking", partitions=["2013-02-11", "2013-02-12"])],
+    stale=[n.StalePartitionsRow(node="carrier_delays", partitions=["2013-02-11"]), n.StalePartitionsRow(node="airport_ranking", partitions=["2013-02-11", "2013-02-12"])],
 )  # fmt: skip
 ACCEPTED = n.DecisionResponse(
     now=NOW, clock="replay", asset="flights", partitions=["2013-02-11"], state="published", rows=929, by="ada", reason=HOSTILE,
@@ -695,7 +695,7 @@ RECURRED = msgspec.structs.replace(
     INCIDENT, id="INC-9", state="resolved", restored_at=NOW, restore_seconds=172_802.0, resolved_at=NOW, recurrence_of="INC-1", repair=None, symptoms=[],
     before=q.RecurrenceRow(id="INC-1", began_at=NOW - timedelta(days=40), restored_at=NOW - timedelta(days=38), done=["names accepted"]),
 )  # fmt: skip
-SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
+SCREENS: dict[str, tuple[Any, Callable[[Any, CommandOutput], None]]] = {
     "backfill_planned": (BACKFILL, backfilling.render),
     "backfill_partial": (BACKFILL_PARTIAL, backfilling.render),
     "backfill_nothing": (
@@ -820,7 +820,7 @@ def printed(name: str, width: int) -> str:
     stream = io.StringIO()
     screen = Screen(stream)
     screen.width = width
-    render_it(response, Page(screen, Reader.at(NOW, "America/New_York", replay=True)))
+    render_it(response, CommandOutput(screen, TimeFormatter.at(NOW, "America/New_York", replay=True)))
     return stream.getvalue()
 
 

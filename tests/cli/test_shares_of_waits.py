@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from headrace.cli.ledgering import _shares
 from headrace.observe.ledger.account import Ledger
-from headrace.observe.ledger.segments import Kind, Segment
+from headrace.observe.ledger.segments import Segment, SegmentKind
 from headrace.operations.interventions import LedgerRow, ShareRow
 from headrace.operations.ledgers import said
 
@@ -43,7 +43,7 @@ def test_the_queue_is_told_as_a_part_of_headraces_share() -> None:
 def test_what_was_delivered_and_rejected_isnt_told_as_absent() -> None:
     """Would catch: "orders wasn't there either" of a delivery that came in time, and that a check rejected."""
     hold = Segment(
-        kind=Kind.HOLD, node="prices", partition="2025-01-09", from_us=0, to_us=3_600_000_000, note="held",
+        kind=SegmentKind.HOLD, node="prices", partition="2025-01-09", from_us=0, to_us=3_600_000_000, note="held",
         lacking="orders",
     )  # fmt: skip
     wait = Ledger(

@@ -9,12 +9,12 @@ import pytest
 from rich.cells import cell_len
 
 from headrace.cli.screen import Screen
-from headrace.cli.tables import Cell, Column, paragraph, table
+from headrace.cli.tables import ColumnLayout, StyledCell, paragraph, table
 
 WIDTHS = (60, 80, 120, 200)
 
 
-def drawn(width: int, columns: list[Column], rows: list[list[str | Cell]]) -> list[str]:
+def drawn(width: int, columns: list[ColumnLayout], rows: list[list[str | StyledCell]]) -> list[str]:
     stream = io.StringIO()
     screen = Screen(stream)
     screen.width = width
@@ -23,16 +23,16 @@ def drawn(width: int, columns: list[Column], rows: list[list[str | Cell]]) -> li
 
 
 COLUMNS = [
-    Column("consumer", gives=2, least=10),
-    Column("state", least=8),
-    Column("rows", right=True, drops=1),
-    Column("why", gives=3, least=16),
+    ColumnLayout("consumer", gives=2, least=10),
+    ColumnLayout("state", least=8),
+    ColumnLayout("rows", right=True, drops=1),
+    ColumnLayout("why", gives=3, least=16),
 ]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    rows = [["regulator-extract" * 3, Cell("✗ late", "bad"), "1,234,567", "flights renamed 2 columns " * 9] for _ in range(3)]
+    rows = [["regulator-extract" * 3, StyledCell("✗ late", "bad"), "1,234,567", "flights renamed 2 columns " * 9] for _ in range(3)]
     lines = drawn(width, COLUMNS, rows)
     assert len(lines) == 4, "one line a row: nothing wraps"
     assert max(cell_len(line) for line in lines) <= width
@@ -46,29 +46,31 @@ def test_random_tables_fit() -> None:
     rng = random.Random(seed)
     for _ in range(300):
         columns = [
-            Column("t" * rng.randrange(1, 12), gives=rng.randrange(4), least=rng.randrange(3, 12), drops=rng.randrange(3))
+            ColumnLayout("t" * rng.randrange(1, 12), gives=rng.randrange(4), least=rng.randrange(3, 12), drops=rng.randrange(3))
             for _ in range(rng.randrange(1, 9))
         ]
-        rows: list[list[str | Cell]] = [["x" * rng.choice([0, 1, 5, 30, 150]) for _ in columns] for _ in range(3)]
+        rows: list[list[str | StyledCell]] = [["x" * rng.choice([0, 1, 5, 30, 150]) for _ in columns] for _ in range(3)]
         width = rng.choice([60, 80, 120])
         assert max(cell_len(line) for line in drawn(width, columns, rows)) <= width, (columns, rows, width)
 
 
 def test_wide_characters_count_twice() -> None:
-    lines = drawn(60, [Column("a", gives=1, least=6), Column("b")], [["データ" * 30, "end"]])
+    lines = drawn(60, [ColumnLayout("a", gives=1, least=6), ColumnLayout("b")], [["データ" * 30, "end"]])
     assert cell_len(lines[1]) <= 60
     assert lines[1].endswith("end")
 
 
 def test_markup_and_escapes_in_data_are_shown_not_obeyed() -> None:
-    lines = drawn(120, [Column("a")], [["[red]x[/red]\x1b[31m\r\nnext \u202egnp.exe"]])
+    lines = drawn(120, [ColumnLayout("a")], [["[red]x[/red]\x1b[31m\r\nnext \u202egnp.exe"]])
     assert lines[1].strip() == "[red]x[/red]\\x1b[31m\\r\\nnext \\u202egnp.exe"
 
 
 def test_room_that_is_left_is_used() -> None:
     """A first cut that is larger than needed must be given back."""
     lines = drawn(
-        80, [Column("a", gives=1, least=6), Column("b", gives=2, least=6), Column("c", drops=1)], [["a" * 30, "b" * 60, "c" * 20]]
+        80,
+        [ColumnLayout("a", gives=1, least=6), ColumnLayout("b", gives=2, least=6), ColumnLayout("c", drops=1)],
+        [["a" * 30, "b" * 60, "c" * 20]],
     )
     assert max(cell_len(line) for line in lines) == 80
 

@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.screen import Screen
 
 
@@ -15,7 +15,7 @@ from headrace.cli.screen import Screen
 def test_a_command_of_git_has_no_options_of_ours(folder: str) -> None:
     """Would catch: `git commit contracts/flights.odcs.yaml --project /srv/p`, which git refuses."""
     out = io.StringIO()
-    page = Page(Screen(out, no_color=True), None, f" --project {shlex.quote(folder)} --env dev" if folder else "")
+    page = CommandOutput(Screen(out, no_color=True), None, f" --project {shlex.quote(folder)} --env dev" if folder else "")
     page.next("git commit contracts/x.yaml", "headrace status")
     first, second = (shlex.split(one) for one in out.getvalue().removeprefix("next: ").strip().split("      then: "))
     assert first == ["git", *(["-C", folder] if folder else []), "commit", "contracts/x.yaml"]

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import Drift, SourceSchema, TypeDrift, Unreadable
-from headrace.connect.unpack import Bounds
+from headrace.connect.deliveries import Drift, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.unpack import UnpackLimits
 from headrace.model import ContractColumn
 
 Columns = dict[str, list[Any]]
@@ -171,7 +171,7 @@ class ReadingContract:
         """Would catch: 0 bytes read as 0 rows of an unknown table."""
         for data in (b"",):
             outcome = bench.take(data, self.name)
-            assert isinstance(outcome, Unreadable)
+            assert isinstance(outcome, UnreadableFile)
             assert "empty" in outcome.reason
 
     def test_binary_garbage_is_never_data(self, bench: Workbench) -> None:
@@ -181,7 +181,7 @@ class ReadingContract:
             data = random.Random(seed).randbytes(3000)
             for pinned in (None, schema):
                 outcome = bench.take(data, self.name, pinned)
-                assert isinstance(outcome, Unreadable | Drift), f"seed {seed}: {outcome}"
+                assert isinstance(outcome, UnreadableFile | Drift), f"seed {seed}: {outcome}"
 
     def test_a_file_cut_anywhere_never_gives_wrong_values(self, bench: Workbench) -> None:
         """Would catch: half a value taken for a whole one in another column, rows that weren't delivered, errors that escape.
@@ -212,19 +212,19 @@ class ReadingContract:
         schema = self.pinned(bench)
         for length in (5, len(data) // 2, len(data) - 1):
             outcome = bench.take(data[:length], f"{self.name}.{packing}", schema)
-            assert isinstance(outcome, Unreadable), (packing, length)
+            assert isinstance(outcome, UnreadableFile), (packing, length)
             assert "truncated" in outcome.reason or "damaged" in outcome.reason
 
     @pytest.mark.parametrize("packing", ["gz", "zst", "zip"])
     def test_bombs_are_bounded(self, bench: Workbench, packing: str) -> None:
         """Would catch: a small file that fills the disk (TRUST B7)."""
         bomb = packed(b"0" * 20_000_000, packing, self.name)
-        small = Bounds(bytes_max=1 << 30, ratio_max=50, free_bytes=1 << 20)
+        small = UnpackLimits(bytes_max=1 << 30, ratio_max=50, free_bytes=1 << 20)
         outcome = bench.take(bomb, f"{self.name}.{packing}", bounds=small)
-        assert isinstance(outcome, Unreadable)
+        assert isinstance(outcome, UnreadableFile)
         assert outcome.code == "delivery_too_large"
-        outcome = bench.take(bomb, f"{self.name}.{packing}", bounds=Bounds(bytes_max=10_000))
-        assert isinstance(outcome, Unreadable)
+        outcome = bench.take(bomb, f"{self.name}.{packing}", bounds=UnpackLimits(bytes_max=10_000))
+        assert isinstance(outcome, UnreadableFile)
         assert outcome.code == "delivery_too_large"
 
 
@@ -261,7 +261,7 @@ class TextContract(ReadingContract):
     def test_wide_text_without_a_mark_is_named(self, bench: Workbench, encoding: str) -> None:
         """Would catch: `a nul byte` as the only word about a file that is plainly UTF-16."""
         outcome = bench.take(self.encode(ORDERS).decode().encode(encoding), self.name)
-        assert isinstance(outcome, Unreadable)
+        assert isinstance(outcome, UnreadableFile)
         assert outcome.code == "delivery_encoding"
         assert "UTF-16" in outcome.reason or "UTF-32" in outcome.reason
 
@@ -282,7 +282,7 @@ class TextContract(ReadingContract):
         data = self.encode({**ORDERS, "who": ["ann", "bob", "café"]}).replace("é".encode(), b"\xe9")
         for pinned in (None, self.pinned(bench)):
             outcome = bench.take(data, self.name, pinned)
-            assert isinstance(outcome, Unreadable)
+            assert isinstance(outcome, UnreadableFile)
             assert outcome.line == data[: data.index(b"\xe9")].count(b"\n") + 1
             assert "0xE9" in outcome.reason
             assert "é" in outcome.reason
@@ -291,14 +291,14 @@ class TextContract(ReadingContract):
         """Would catch: nul bytes in values, which end a text in C and hide what follows."""
         data = self.encode(ORDERS).replace(b"bob", b"b\0b")
         outcome = bench.take(data, self.name, self.pinned(bench))
-        assert isinstance(outcome, Unreadable)
+        assert isinstance(outcome, UnreadableFile)
         assert outcome.line == data[: data.index(b"\0")].count(b"\n") + 1
 
     def test_a_file_that_ends_inside_a_character(self, bench: Workbench) -> None:
         """Would catch: a truncated file whose last character is replaced."""
         data = self.encode({**ORDERS, "who": ["a", "b", "☃"]}).rstrip(b'\n"}')[:-1]
         outcome = bench.take(data, self.name, self.pinned(bench))
-        assert isinstance(outcome, Unreadable)
+        assert isinstance(outcome, UnreadableFile)
         assert outcome.code == "delivery_encoding"
 
     def test_messages_hold_no_control_characters_and_little_of_a_value(self, bench: Workbench) -> None:
@@ -324,13 +324,13 @@ class TextContract(ReadingContract):
     def test_a_line_without_end(self, bench: Workbench) -> None:
         """Would catch: memory that grows with a line. Scaled down; the whole gigabyte is behind `slow`."""
         outcome = bench.take(b"x" * 40_000_000, self.name, self.pinned(bench))
-        assert isinstance(outcome, Unreadable)
+        assert isinstance(outcome, UnreadableFile)
 
     def test_a_row_without_end(self, bench: Workbench) -> None:
         """Would catch: the same, after a header that is fine."""
         for start in (b'"', b"1,", b'{"id":"'):
             outcome = bench.take(self.encode(ORDERS) + start + b"x" * 40_000_000, self.name, self.pinned(bench))
-            assert isinstance(outcome, Unreadable), "DuckDB alone reads 0 rows here, and says nothing"
+            assert isinstance(outcome, UnreadableFile), "DuckDB alone reads 0 rows here, and says nothing"
 
 
 def packed(data: bytes, packing: str, name: str) -> bytes:

@@ -10,10 +10,10 @@ from typing import Any, Self
 import duckdb
 import msgspec
 
-from headrace.connect.deliveries import Drift, Found, SourceSchema, TypeDrift, Unreadable
-from headrace.connect.ingest import Prepared, Result, explain_error, miscounted, prepare
+from headrace.connect.deliveries import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.ingest import PreparedDelivery, Result, explain_error, miscounted, prepare
 from headrace.connect.keep import keep
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 
 
 class Taken(msgspec.Struct):
@@ -31,7 +31,7 @@ class Taken(msgspec.Struct):
         return {column.name: column.type for column in self.schema.columns}
 
 
-Outcome = Taken | Drift | TypeDrift | Unreadable
+Outcome = Taken | Drift | TypeDrift | UnreadableFile
 
 
 class Workbench:
@@ -42,7 +42,7 @@ class Workbench:
         self.raw, self.temporary = root / ".headrace/raw", root / ".headrace/tmp"
         for folder in (self.raw, self.temporary, root / ".headrace/lake", root / "landing"):
             folder.mkdir(parents=True, exist_ok=True)
-        self.session = Session(root / ".headrace/lake", readable=[self.raw, self.temporary], timezone="America/New_York")
+        self.session = DuckDBSession(root / ".headrace/lake", readable=[self.raw, self.temporary], timezone="America/New_York")
 
     def __enter__(self) -> Self:
         return self
@@ -53,9 +53,9 @@ class Workbench:
     def deliver(self, data: bytes, name: str) -> None:
         (self.root / "landing" / name).write_bytes(data)
 
-    def found(self, name: str) -> Found:
+    def found(self, name: str) -> DetectedDelivery:
         facts = (self.root / "landing" / name).stat()
-        return Found("s", "*", f"landing/{name}", facts.st_size, facts.st_mtime_ns // 1000)
+        return DetectedDelivery("s", "*", f"landing/{name}", facts.st_size, facts.st_mtime_ns // 1000)
 
     def take(self, data: bytes, name: str, pinned: SourceSchema | None = None, **more: Any) -> Outcome:
         """The whole way of one delivery."""
@@ -71,7 +71,7 @@ class Workbench:
         return outcome
 
     def read(self, result: Result) -> Outcome:
-        if not isinstance(result, Prepared):
+        if not isinstance(result, PreparedDelivery):
             return result
         target = self.root / ".headrace/lake" / f"{time.monotonic_ns()}.parquet"
         try:

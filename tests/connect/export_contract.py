@@ -11,7 +11,7 @@ from exportlab import Bench
 
 from headrace.connect.exports import fence
 from headrace.engine import ErrorKind
-from headrace.run.messages import Outcome
+from headrace.run.messages import TaskOutcome
 
 Row = dict[str, str | None]
 ORDERS = "select * from (values (1, 'ann', 1.5::double), (2, 'bob', 2.25)) as t(id, who, amount)"
@@ -55,7 +55,7 @@ class ExportContract(ABC):
     def bench(self, export_bench: Bench) -> Bench:
         return export_bench
 
-    def failed(self, outcome: Outcome, code: str) -> str:
+    def failed(self, outcome: TaskOutcome, code: str) -> str:
         assert outcome.state == "failed"
         assert outcome.error is not None
         assert outcome.error.code == code

@@ -16,12 +16,12 @@ import msgspec
 
 from headrace.connect.exports import fence
 from headrace.engine import InputData
-from headrace.engine.logs import Channel
+from headrace.engine.logs import OutputPipes
 from headrace.lake import PARTITION_COLUMN, FileRef
 from headrace.lake.staging import stage
-from headrace.run.executors.pool import Settings
+from headrace.run.executors.pool import WorkerSettings
 from headrace.run.folders import Folders
-from headrace.run.messages import Export, Outcome
+from headrace.run.messages import ExportTask, TaskOutcome
 from headrace.run.steps.perform import perform
 from headrace.run.steps.worker_context import WorkerContext
 
@@ -46,8 +46,8 @@ class Bench:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
         self.folders = Folders(str(root), str(root / ".headrace"))
-        self._channel = Channel.open()
-        self.context = WorkerContext(Settings(self.folders, 2, 2, None), self._channel)
+        self._channel = OutputPipes.open()
+        self.context = WorkerContext(WorkerSettings(self.folders, 2, 2, None), self._channel)
         self.connection: dict[str, Any] = {}
         self._n = 0
 
@@ -62,10 +62,10 @@ class Bench:
         columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
         return InputData(name=name, files=(FileRef(staged.path),), columns=columns, rows=staged.rows)
 
-    def task(self, target: dict[str, Any], *reads: InputData, interval: str = INTERVAL, attempt: str = "") -> Export:
+    def task(self, target: dict[str, Any], *reads: InputData, interval: str = INTERVAL, attempt: str = "") -> ExportTask:
         self._n += 1
         whole = interval == "*"
-        return Export(
+        return ExportTask(
             attempt=attempt or f"1.{self._n}",
             consumer="regulator-extract",
             interval=interval,
@@ -78,20 +78,20 @@ class Bench:
             now_us=1_360_000_000_000_000 + self._n,
         )
 
-    def perform(self, task: Export) -> Outcome:
+    def perform(self, task: ExportTask) -> TaskOutcome:
         outcome = perform(task, self.context)
-        assert isinstance(outcome, Outcome)
+        assert isinstance(outcome, TaskOutcome)
         assert list(self.folders.temporary.iterdir()) == [], "temporary files are left behind"
         return outcome
 
-    def export(self, target: dict[str, Any], *reads: InputData, **more: Any) -> Outcome:
+    def export(self, target: dict[str, Any], *reads: InputData, **more: Any) -> TaskOutcome:
         """Write, and expect that it was written."""
         outcome = self.perform(self.task(target, *reads, **more))
         assert outcome.state == "staged", outcome.error
         return outcome
 
     @contextmanager
-    def stopped_before_it_is_visible(self, task: Export) -> Iterator[subprocess.Popen[bytes]]:
+    def stopped_before_it_is_visible(self, task: ExportTask) -> Iterator[subprocess.Popen[bytes]]:
         """A process of its own that exports, and has done all but the last step: it waits for the fence, which we hold."""
         path = self.folders.fence
         with fence._locked(path):

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import CannotRead, Drift, Found, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.deliveries import CannotRead, DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.ingest import prepare
 from headrace.connect.keep import keep_fetched
 from headrace.connect.kinds import Access, Unavailable, kind_of
@@ -100,10 +100,10 @@ class RemoteBench:
             now_us=time.time_ns() // 1000,
         )
 
-    def observe(self, known: Mapping[str, tuple[str, str]] | None = None, wanted: Sequence[str] = ("*",)) -> tuple[Found, ...]:
+    def observe(self, known: Mapping[str, tuple[str, str]] | None = None, wanted: Sequence[str] = ("*",)) -> tuple[DetectedDelivery, ...]:
         return kind_of(self.remote.source).observe(self.access, wanted, known or {}).found
 
-    def fetch(self, found: Found, pinned: SourceSchema | None = None) -> Outcome:
+    def fetch(self, found: DetectedDelivery, pinned: SourceSchema | None = None) -> Outcome:
         """One delivery from the source to its rows."""
         try:
             fetched = kind_of(self.remote.source).fetch(self.access, found)
@@ -226,7 +226,7 @@ class RemoteContract:
         except Unavailable as error:
             self._says_no_secret(error)
         else:
-            assert isinstance(outcome, Unreadable), outcome
+            assert isinstance(outcome, UnreadableFile), outcome
         assert far.left() == []
 
     def test_a_refused_secret_is_access_denied_and_isnt_repeated(self, far: RemoteBench) -> None:
@@ -283,7 +283,7 @@ class RemoteContract:
         (found,) = far.observe()
         far.remote.repeat()
         outcome = far.fetch(found)
-        assert isinstance(outcome, Unreadable), outcome
+        assert isinstance(outcome, UnreadableFile), outcome
         assert far.left() == []
 
     def test_resume_after_a_kill(self, far: RemoteBench, tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ class RemoteContract:
         assert CANARY not in str(error), text
 
 
-def _fetching(far: RemoteBench, found: Found) -> subprocess.Popen[bytes]:
+def _fetching(far: RemoteBench, found: DetectedDelivery) -> subprocess.Popen[bytes]:
     """A fetch in a process of its own."""
     told = msgspec.json.encode((far.remote.source, dict(far.remote.connection), found, str(far.bench.temporary))).decode()
     return subprocess.Popen([sys.executable, __file__, told])
@@ -319,7 +319,7 @@ def _wait_until(happened: Any) -> None:
 
 
 def _fetch_alone(told: str) -> None:
-    source, connection, found, temporary = msgspec.json.decode(told, type=tuple[Source, dict[str, Any], Found, str])
+    source, connection, found, temporary = msgspec.json.decode(told, type=tuple[Source, dict[str, Any], DetectedDelivery, str])
     access = Access(source=source, connection=connection, secrets=Secrets(Path(temporary)), temporary=Path(temporary), now_us=0)
     kind_of(source).fetch(access, found)
 

@@ -12,7 +12,7 @@ from connect_workbench import Taken, Workbench
 
 from headrace.connect.adapting import Adapted
 from headrace.connect.deliveries import Drift
-from headrace.connect.formats.registry import Header
+from headrace.connect.formats.registry import FileHeader
 
 FIRST = [{"id": 1, "delay": 5, "gone": "x"}, {"id": 2, "delay": 7, "gone": "y"}]
 LATER = [{"late": 9, "id": 3, "more": 1.5, "none": None}, {"late": 11, "id": 4, "more": None, "none": None}]
@@ -36,7 +36,7 @@ def test_other_names_more_columns_and_fewer(bench: Workbench, kind: str) -> None
     first = bench.take(written(FIRST, kind), f"a.{kind}")
     assert isinstance(first, Taken)
 
-    def adapt(header: Header) -> Adapted:
+    def adapt(header: FileHeader) -> Adapted:
         assert set(header.names) == {"late", "id", "more", "none"}
         return Adapted({"late": "delay", "id": "id"}, ("more", "none"))
 

@@ -13,8 +13,8 @@ from poison_books import GOOD, bomb, far_cell
 
 from headrace.connect import apart
 from headrace.connect.apart import POISON, Parser
-from headrace.connect.deliveries import CannotRead, Unreadable
-from headrace.connect.unpack import Bounds, Opened
+from headrace.connect.deliveries import CannotRead, UnreadableFile
+from headrace.connect.unpack import Opened, UnpackLimits
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_cell_at_the_far_end_costs_the_parser_and_no_more(bench: Workbench, pa
     """Would catch: a worker that SIGABRT ends, three times in every run."""
     assert len(far_cell()) < 10_000
     refused = bench.take(far_cell(), "poison.xlsx")
-    assert isinstance(refused, Unreadable) and refused.code == POISON
+    assert isinstance(refused, UnreadableFile) and refused.code == POISON
     assert "SIGABRT" in refused.reason and "memory allocation" in refused.reason
     assert isinstance(bench.take(GOOD, "good.xlsx"), Taken)
 
@@ -45,7 +45,7 @@ def test_types_are_learnt_from_what_can_be_read(bench: Workbench, parser: Parser
 def test_a_bomb_is_refused(bench: Workbench, parser: Parser) -> None:
     """Would catch: three gigabytes in the worker's memory, made of fourteen megabytes."""
     refused = bench.take(bomb(), "bomb.xlsx")
-    assert isinstance(refused, Unreadable), refused
+    assert isinstance(refused, UnreadableFile), refused
     assert isinstance(bench.take(GOOD, "good.xlsx"), Taken)
 
 
@@ -56,7 +56,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     small = Parser(memory_bytes_max=2**30)
     try:
         with pytest.raises(CannotRead, match=r"may use 1\.0 GiB") as refused:
-            small.unfold("excel", Opened(str(path), "large.xlsx"), tmp_path, Bounds(), None)
+            small.unfold("excel", Opened(str(path), "large.xlsx"), tmp_path, UnpackLimits(), None)
     finally:
         small.stop()
     assert refused.value.value.code == POISON
@@ -68,15 +68,15 @@ def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
     path.write_bytes(GOOD)
     parser = Parser()
     try:
-        parser.unfold("excel", Opened(str(path), "good.xlsx"), tmp_path, Bounds(), None)
+        parser.unfold("excel", Opened(str(path), "good.xlsx"), tmp_path, UnpackLimits(), None)
         process, _ = parser._started()
         os.kill(process.pid, signal.SIGSTOP)
         parser._seconds_max = 1.0
         with pytest.raises(CannotRead, match="took more than 1 s") as refused:
-            parser.unfold("excel", Opened(str(path), "good.xlsx"), tmp_path, Bounds(), None)
+            parser.unfold("excel", Opened(str(path), "good.xlsx"), tmp_path, UnpackLimits(), None)
         assert refused.value.value.code == POISON
         parser._seconds_max = 60.0
-        made = parser.unfold("excel", Opened(str(path), "good.xlsx"), tmp_path, Bounds(), None)
+        made = parser.unfold("excel", Opened(str(path), "good.xlsx"), tmp_path, UnpackLimits(), None)
         assert Path(made.path).exists()
     finally:
         parser.stop()

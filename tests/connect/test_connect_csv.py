@@ -9,8 +9,8 @@ import pytest
 from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
-from headrace.connect.ingest import Prepared, fingerprint, miscounted, prepare
+from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
+from headrace.connect.ingest import PreparedDelivery, fingerprint, miscounted, prepare
 from headrace.model import ContractColumn
 
 
@@ -75,7 +75,7 @@ def test_rows_that_are_no_rows(bench: Workbench, case: str, pinned: bool) -> Non
     header = data.split(b"\r\n" if b"\r\n" in data else b"\n")[0]
     schema = bench.schema(header + b"\n" + b",".join([b"1"] * (header.count(b",") + 1)) + b"\n", "x.csv") if pinned else None
     outcome = bench.take(data, "x.csv", schema)
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert outcome.line == line
     assert says in outcome.reason
 
@@ -179,7 +179,7 @@ def test_words_for_no_value_count_where_numbers_show_it(bench: Workbench) -> Non
 def test_no_header(bench: Workbench) -> None:
     """Would catch: the first row of data taken for names and lost."""
     outcome = bench.take(b"1,2013-01-01,x\n2,2013-01-02,y\n", "x.csv")
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert outcome.line == 1
     assert "looks like data" in outcome.reason
     schema = bench.schema(b"n,day,t\n1,2013-01-01,x\n", "x.csv")
@@ -218,7 +218,7 @@ def test_headers(bench: Workbench, header: bytes) -> None:
 def test_a_name_of_10_000_characters(bench: Workbench) -> None:
     """Would catch: catalogs, logs and terminals filled with a name."""
     outcome = bench.take(b"a," + b"x" * 10_000 + b"\n1,2\n", "x.csv")
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert "10,000 characters" in outcome.reason
     assert len(outcome.reason) < 200
 
@@ -226,7 +226,7 @@ def test_a_name_of_10_000_characters(bench: Workbench) -> None:
 def test_too_many_columns(bench: Workbench) -> None:
     """Would catch: a statement of a million columns."""
     outcome = bench.take(b",".join(b"c%d" % n for n in range(50_000)) + b"\n", "x.csv")
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert "50,000 columns" in outcome.reason
 
 
@@ -235,7 +235,7 @@ def test_no_header_at_all(bench: Workbench, data: bytes) -> None:
     """Would catch: an empty file read as 0 rows, in silence (DuckDB does)."""
     for schema in (None, bench.schema(write(ORDERS), "x.csv")):
         outcome = bench.take(data, "x.csv", schema)
-        assert isinstance(outcome, Unreadable)
+        assert isinstance(outcome, UnreadableFile)
         assert outcome.code == "delivery_empty"
 
 
@@ -289,7 +289,7 @@ def test_rows_are_counted_by_lines_where_lines_are_rows(bench: Workbench, data: 
     """Would catch: a reader that stops early without an error, and a count that is wrong and rejects what is right."""
     (bench.raw / "f").write_bytes(data)
     prepared = prepare(bench.raw / "f", "x.csv", connection=bench.session.connection, temporary=bench.temporary, pinned=None)
-    assert isinstance(prepared, Prepared)
+    assert isinstance(prepared, PreparedDelivery)
     assert prepared.header.rows == COUNTED[data]
     if COUNTED[data] is not None:
         assert miscounted(prepared, COUNTED[data] or 0) is None
@@ -332,7 +332,7 @@ def test_files_without_a_header(bench: Workbench) -> None:
         assert isinstance(taken, Taken)
         assert (taken.names, sorted(taken.rows)) == (("id", "who"), [(1, "x"), (2, "y")])
     outcome = declared(bench, b"1,x,5\n", header=False, columns=["id", "who"])
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
 
 
 def test_a_decimal_comma(bench: Workbench) -> None:

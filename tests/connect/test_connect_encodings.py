@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import Drift, Unreadable
+from headrace.connect.deliveries import Drift, UnreadableFile
 from headrace.connect.encodings import legacy_encoding
 
 ROWS = "id,who\n1,Zoë\n2,Bo\n"
@@ -88,6 +88,6 @@ def test_two_encodings_in_one_file(bench: Workbench, encoding: str, pinned: bool
         schema = first.schema
     data = "id,who\n1,Zoë\n".encode(encoding) + "2,Bo\n3,café\n".encode()
     outcome = bench.take(data, "x.csv", schema, options=said)
-    assert isinstance(outcome, Unreadable), outcome
+    assert isinstance(outcome, UnreadableFile), outcome
     assert (outcome.line, outcome.code) == (4, "delivery_encoding")
     assert outcome.reason == (f"line 4 is UTF-8, other lines are {encoding}: read in one encoding, one of them would be wrong")

@@ -12,9 +12,9 @@ import xlsxwriter
 from connect_contract import Columns, ReadingContract
 from connect_workbench import Taken, Workbench
 
-from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
-from headrace.connect.ingest import Prepared, prepare
-from headrace.connect.unpack import Bounds
+from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
+from headrace.connect.ingest import PreparedDelivery, prepare
+from headrace.connect.unpack import UnpackLimits
 
 LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy/xlsx"
 
@@ -91,7 +91,7 @@ def test_sheets_by_name_and_by_number(bench: Workbench) -> None:
         assert taken.rows == [(value,)]
     for sheet in ("b b", 3):
         outcome = bench.take(data, "x.xlsx", options={"excel": {"sheet": sheet}})
-        assert isinstance(outcome, Unreadable)
+        assert isinstance(outcome, UnreadableFile)
         assert outcome.code == "delivery_sheet"
         assert "`A`, `B b`" in outcome.reason
 
@@ -102,7 +102,7 @@ TITLED: list[list[Any]] = [["Report of the day"], [], ["id", "v", None], [1, 2.5
 def test_a_title_above_the_header_is_not_guessed(bench: Workbench) -> None:
     """Would catch: a title taken for a header, with the columns named `column_2` and so on."""
     outcome = take(bench, [["Report of the day"], ["id", "v", "w"], [1, 2, 3]])
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert outcome.code == "delivery_header"
     assert "names 1 of 3 columns" in outcome.reason
     assert "excel: {header: n}" in outcome.reason
@@ -133,7 +133,7 @@ def test_a_table_that_begins_further_down_and_right(bench: Workbench) -> None:
 def test_formula_errors_are_named_with_their_cell(bench: Workbench, error: str) -> None:
     """Would catch: an error that is read as an empty cell."""
     outcome = take(bench, [["id", "v"], [1, "=1/0|2"], [2, f"=1/0|{error}"]])
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert (outcome.code, outcome.line) == ("delivery_cell_error", 3)
     assert f"cell B3: {error}" in outcome.reason
     inside = take(bench, [["id", "v"], [1, 2], [2, f"=1/0|{error}"]], range="A1:A3")
@@ -155,7 +155,7 @@ def test_a_formula_without_a_saved_value_is_no_empty_cell(bench: Workbench, left
     whole = book(("Data", [["id", "v"], [1, 2], [2, "=B2*2|4"]]))
     without = rewritten(whole, lambda _, data: data.replace(b"<v>4</v>", left).replace(b' t="str"', b""))
     outcome = bench.take(without, "x.xlsx", options={"excel": {}})
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert (outcome.code, outcome.line) == ("delivery_cell_error", 3)
     assert "cell B3: a formula without a saved value" in outcome.reason
     assert isinstance(bench.take(whole, "x.xlsx", options={"excel": {}}), Taken)
@@ -183,7 +183,7 @@ def test_document_types_and_entities_of_a_workbook_are_refused(bench: Workbench,
 
     for change in (typed, entity):
         outcome = bench.take(rewritten(whole, change), "x.xlsx", options={"excel": {}})
-        assert isinstance(outcome, Unreadable)
+        assert isinstance(outcome, UnreadableFile)
         assert outcome.code == "delivery_doctype"
 
 
@@ -224,8 +224,8 @@ def test_csv_where_a_workbook_is_pinned_and_the_other_way(bench: Workbench) -> N
 def test_a_sheet_that_unpacks_to_too_much(bench: Workbench) -> None:
     """Would catch: a bomb in a workbook, which is read in memory (TRUST B7)."""
     data = book(("Data", [["v"], *([0] for _ in range(20_000))]))
-    outcome = bench.take(data, "x.xlsx", bounds=Bounds(ratio_max=3, free_bytes=1000))
-    assert isinstance(outcome, Unreadable)
+    outcome = bench.take(data, "x.xlsx", bounds=UnpackLimits(ratio_max=3, free_bytes=1000))
+    assert isinstance(outcome, UnreadableFile)
     assert outcome.code == "delivery_too_large"
 
 
@@ -245,7 +245,7 @@ def test_a_name_twice_in_the_header(bench: Workbench) -> None:
         bench.raw / "f", "x.xlsx",
         connection=bench.session.connection, temporary=bench.temporary, pinned=None,
     )  # fmt: skip
-    assert isinstance(prepared, Prepared)
+    assert isinstance(prepared, PreparedDelivery)
     prepared.discard()
     said = "the header names both columns 1 and 2 `amount` (the second as `Amount`)"
     assert prepared.header.doubled == (("Amount_2", said),)

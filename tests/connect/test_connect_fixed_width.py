@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import TypeDrift, Unreadable
-from headrace.connect.unpack import Bounds
+from headrace.connect.deliveries import TypeDrift, UnreadableFile
+from headrace.connect.unpack import UnpackLimits
 
 LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy"
 COLUMNS = [{"name": "id", "width": 4}, {"name": "amount", "width": 8, "type": "decimal(9,2)", "scale": 2}, {"name": "who", "width": 5}]
@@ -46,7 +46,7 @@ def test_a_line_of_another_length_is_told_with_its_number(bench: Workbench, line
     """Would catch: a short line read as NULLs, a long one cut, and everything after it moved."""
     for pinned in (None, schema(bench)):
         outcome = take(bench, GOOD + line + b"\n" + GOOD, pinned=pinned)
-        assert isinstance(outcome, Unreadable)
+        assert isinstance(outcome, UnreadableFile)
         assert outcome.line == 4
         assert f"{length} character" in outcome.reason
 
@@ -65,7 +65,7 @@ def test_no_rows_one_row_and_many(bench: Workbench) -> None:
 def test_an_empty_file_is_refused(bench: Workbench) -> None:
     """Would catch: 0 bytes read as 0 rows."""
     outcome = take(bench, b"")
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert "empty" in outcome.reason
 
 
@@ -101,7 +101,7 @@ def test_ebcdic_records(bench: Workbench) -> None:
     assert isinstance(taken, Taken)
     assert taken.rows == [(0, "ann"), (1, "bob"), (2, "é")]
     cut = take(bench, records[:-1], declared, pinned=taken.schema)
-    assert isinstance(cut, Unreadable)
+    assert isinstance(cut, UnreadableFile)
     assert (cut.code, cut.line) == ("delivery_truncated", 3)
 
 
@@ -113,7 +113,7 @@ def test_latin1_lines_are_read_and_utf8_is_required_otherwise(bench: Workbench) 
         assert isinstance(taken, Taken)
         assert taken.rows == [(1, Decimal("1.50"), "café")]
     outcome = take(bench, line.encode("latin-1"))
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert outcome.code == "delivery_encoding"
 
 
@@ -121,7 +121,7 @@ def test_control_characters_and_mixed_line_ends_are_named(bench: Workbench) -> N
     """Would catch: a line that is split by the sign that lines are read with, and DuckDB's long message about it."""
     for data in (GOOD.replace(b"bob  ", b"b\x01b  "), GOOD.replace(b"bob  \n", b"bob  \r\n")):
         outcome = take(bench, data, pinned=schema(bench))
-        if isinstance(outcome, Unreadable):
+        if isinstance(outcome, UnreadableFile):
             assert outcome.line in (2, 3)
             assert len(outcome.reason) < 100
         else:
@@ -131,8 +131,8 @@ def test_control_characters_and_mixed_line_ends_are_named(bench: Workbench) -> N
 
 def test_unpacking_is_bounded(bench: Workbench) -> None:
     """Would catch: a copy in another encoding that fills the disk."""
-    outcome = take(bench, GOOD * 100, {"columns": COLUMNS, "encoding": "latin-1"}, bounds=Bounds(bytes_max=100))
-    assert isinstance(outcome, Unreadable)
+    outcome = take(bench, GOOD * 100, {"columns": COLUMNS, "encoding": "latin-1"}, bounds=UnpackLimits(bytes_max=100))
+    assert isinstance(outcome, UnreadableFile)
     assert outcome.code == "delivery_too_large"
 
 

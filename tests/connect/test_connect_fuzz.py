@@ -20,9 +20,9 @@ from connect_workbench import Taken, Workbench
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from headrace.connect.deliveries import Drift, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.deliveries import Drift, SourceSchema, TypeDrift, UnreadableFile
 
-OUTCOMES = Taken | Drift | TypeDrift | Unreadable
+OUTCOMES = Taken | Drift | TypeDrift | UnreadableFile
 FUZZ = settings(
     max_examples=int(os.environ.get("HEADRACE_FUZZ_EXAMPLES", "60")),
     deadline=5000,
@@ -56,7 +56,9 @@ def check(bench: Workbench, schemas: tuple[SourceSchema | None, ...], data: byte
     for schema in schemas:
         outcome = bench.take(data, name, schema)
         assert isinstance(outcome, OUTCOMES)
-        said = outcome.reason if isinstance(outcome, TypeDrift | Unreadable) else outcome.detail if isinstance(outcome, Drift) else "read"
+        said = (
+            outcome.reason if isinstance(outcome, TypeDrift | UnreadableFile) else outcome.detail if isinstance(outcome, Drift) else "read"
+        )
         assert said
         assert said.isprintable()
         assert len(said) < 6_000
@@ -144,5 +146,5 @@ def test_a_gigabyte_in_one_line(tmp_path: Path, name: str) -> None:
                 for _ in range(1024):
                     file.write(b"x" * (1 << 20))
             outcome = bench.take_file(name, schema)
-            assert isinstance(outcome, Unreadable), outcome
+            assert isinstance(outcome, UnreadableFile), outcome
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 700 * 1024

@@ -20,8 +20,8 @@ from http_server_lab import Asked, Reply, Server, http_date, reply
 from headrace.connect import http as http_kind
 from headrace.connect import http_client
 from headrace.connect.arrival import claimed
-from headrace.connect.deliveries import CannotRead, Found, Observation
-from headrace.connect.http_rate import Gate, NotYet
+from headrace.connect.deliveries import CannotRead, DetectedDelivery, Observation
+from headrace.connect.http_rate import NotYet, RateLimiter
 from headrace.connect.http_records import records_in
 from headrace.connect.http_request import on_same_server, with_query
 from headrace.connect.kinds import Access, Unavailable, kind_of
@@ -68,7 +68,7 @@ class Far:
     def fetch(self, source: Source, key: str = "*") -> tuple[str, bytes]:
         """The name and the bytes."""
         try:
-            fetched = kind_of(source).fetch(self.access(source), Found("api", key, "x", -1, 0))
+            fetched = kind_of(source).fetch(self.access(source), DetectedDelivery("api", key, "x", -1, 0))
         finally:
             left = [path.name for path in self.bench.temporary.iterdir()]
         data = fetched.path.read_bytes()
@@ -320,12 +320,12 @@ def test_a_pause_is_not_cut_short_by_a_wall_clock_that_jumps(far: Far, server: S
 
 def test_a_pause_that_another_machine_wrote_down_is_kept_by_the_wall_clock(tmp_path: Path) -> None:
     """Would catch: the steady clock of another machine, or of this one before its restart, compared with ours."""
-    Gate(tmp_path, "http://h/x", None, str).close(600)
+    RateLimiter(tmp_path, "http://h/x", None, str).close(600)
     (file,) = tmp_path.iterdir()
     wall = file.read_text().split(" ", 2)[1]
     file.write_text(f"0.000000 {wall} elsewhere")
     with pytest.raises(NotYet) as caught:
-        Gate(tmp_path, "http://h/x", None, str).wait()
+        RateLimiter(tmp_path, "http://h/x", None, str).wait()
     assert caught.value.retry_after is not None and 500 < caught.value.retry_after <= 600
 
 
@@ -338,7 +338,7 @@ def test_a_retry_after_that_is_a_date_is_taken_by_the_servers_clock(far: Far, se
 
 def test_a_rate_is_kept_over_several_gates(tmp_path: Path) -> None:
     """Would catch: a limit of 20/s that each worker takes for its own."""
-    gates = [Gate(tmp_path / "rates", "http://h/x", "20/s", str) for _ in range(3)]
+    gates = [RateLimiter(tmp_path / "rates", "http://h/x", "20/s", str) for _ in range(3)]
     began = time.monotonic()
     for turn in range(9):
         gates[turn % 3].wait()
@@ -608,7 +608,7 @@ def test_a_server_that_repeats_what_it_was_asked_with(far: Far, server: Server) 
         source = far.source(path, {"records": "$.items", "headers": {"X-Token": "${HTTP_TOKEN}"}})
         access = far.access(source)
         with pytest.raises((Unavailable, CannotRead)) as caught:
-            kind_of(source).fetch(access, Found("api", "*", "x", -1, 0))
+            kind_of(source).fetch(access, DetectedDelivery("api", "*", "x", -1, 0))
         assert TOKEN not in access.secrets.scrubbed(str(caught.value))
 
 

@@ -9,7 +9,7 @@ import pytest
 from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Taken, Workbench
 
-from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
+from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
 
 
 def lines_of(columns: Columns) -> bytes:
@@ -36,7 +36,7 @@ class TestJsonArray(TextContract):
         """Would catch: a truncated file whose last character is replaced."""
         data = self.encode({**ORDERS, "who": ["a", "b", "☃"]})
         outcome = bench.take(data[: data.index("☃".encode()) + 2], self.name, self.pinned(bench))
-        assert isinstance(outcome, Unreadable)
+        assert isinstance(outcome, UnreadableFile)
         assert outcome.code == "delivery_encoding"
 
     def test_the_first_bad_value_has_its_line(self, bench: Workbench) -> None:
@@ -72,7 +72,7 @@ def test_records_inside_a_document(bench: Workbench) -> None:
 def test_records_that_are_not_there(bench: Workbench, path: str, word: str) -> None:
     """Would catch: 0 rows where an API answers with an error document."""
     outcome = take(bench, ITEMS, records=path)
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert word in outcome.reason
 
 
@@ -125,7 +125,7 @@ def test_flattened(bench: Workbench) -> None:
     assert isinstance(drift, Drift)
     assert drift.new == ("a_new",)
     twice = take(bench, [{"a": {"b": 1}, "a_b": 2}], flatten=True)
-    assert isinstance(twice, Unreadable)
+    assert isinstance(twice, UnreadableFile)
     assert "a_b" in twice.reason
 
 
@@ -164,7 +164,7 @@ def test_broken_documents_are_told_with_their_line(bench: Workbench, case: str, 
     data = b'{"d": ' + data + b"}" if inside else data
     for pinned in (None, take(bench, [{"id": 1}]).schema):
         outcome = take(bench, data, pinned, **({"records": "$.d"} if inside else {}))
-        assert isinstance(outcome, Unreadable), outcome
+        assert isinstance(outcome, UnreadableFile), outcome
         assert outcome.line == line or outcome.line is None
 
 
@@ -189,7 +189,7 @@ def test_what_is_nested_deeply_stays_json_or_is_rejected(bench: Workbench, openi
         assert isinstance(first, Taken), first
         assert first.types()["a"] == "JSON"
     rejected = bench.take(document(100_000), "x.json")
-    assert isinstance(rejected, Unreadable)
+    assert isinstance(rejected, UnreadableFile)
     assert rejected.reason == "nested too deeply"
 
 

@@ -7,8 +7,8 @@ import pytest
 from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Taken, Workbench
 
-from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
-from headrace.lake.session import Session
+from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
+from headrace.lake.session import DuckDBSession
 
 
 class TestJsonLines(TextContract):
@@ -111,14 +111,14 @@ def test_lines_that_are_no_objects(bench: Workbench, case: str, pinned: bool) ->
     """Would catch: lines dropped in silence, and DuckDB's line numbers, which are off by one."""
     data, line = BROKEN[case]
     outcome = bench.take(data, "x.jsonl", bench.schema(lines({"id": 1}), "x.jsonl") if pinned else None)
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert outcome.line == line
 
 
 @pytest.mark.parametrize("keys", [{"": 1}, {"a": 1, "A": 2}, {"a": 1, "a ": 2}])
 def test_keys_that_cannot_be_columns(bench: Workbench, keys: dict[str, int]) -> None:
     """Would catch: two keys in one column."""
-    assert isinstance(bench.take(lines(keys), "x.jsonl"), Unreadable)
+    assert isinstance(bench.take(lines(keys), "x.jsonl"), UnreadableFile)
 
 
 def test_deep_nesting(bench: Workbench) -> None:
@@ -126,9 +126,9 @@ def test_deep_nesting(bench: Workbench) -> None:
     schema = bench.schema(lines({"id": 1}), "x.jsonl")
     for depth in (100, 5_000, 200_000):
         outcome = bench.take(b'{"id":' + b"[" * depth + b"]" * depth + b"}\n", "x.jsonl", schema)
-        assert isinstance(outcome, TypeDrift | Unreadable)
+        assert isinstance(outcome, TypeDrift | UnreadableFile)
         outcome = bench.take(b'{"id":' + b'{"a":' * depth, "x.jsonl", schema)
-        assert isinstance(outcome, Unreadable)
+        assert isinstance(outcome, UnreadableFile)
 
 
 ADDRESSED = [
@@ -187,7 +187,7 @@ def test_types_of_many_objects_are_learnt_in_little_memory(bench: Workbench) -> 
     rows = (b'{"id": %d, "name": "n%d", "amount": %d.5, "none": null}\n' % (n, n, n) for n in range(400_000))
     bench.session.close()
     folder = bench.root / ".headrace/lake"
-    bench.session = Session(folder, readable=[bench.raw, bench.temporary], timezone="UTC", memory_max_bytes=256 * 2**20)
+    bench.session = DuckDBSession(folder, readable=[bench.raw, bench.temporary], timezone="UTC", memory_max_bytes=256 * 2**20)
     taken = bench.take(b"".join(rows), "x.jsonl")
     assert isinstance(taken, Taken)
     assert taken.types() == {"id": "BIGINT", "name": "VARCHAR", "amount": "DOUBLE", "none": "VARCHAR"}

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from headrace.connect.arrival import arrival, claimed
-from headrace.connect.deliveries import CannotRead, Found, Observation
+from headrace.connect.deliveries import CannotRead, DetectedDelivery, Observation
 from headrace.connect.files import NOTES_MAX, observe
 from headrace.connect.keep import ChangedWhileRead, keep
 from headrace.connect.pattern import compile_pattern
@@ -393,9 +393,9 @@ def test_arrival() -> None:
 # -- what is kept
 
 
-def found_at(root: Path, path: str) -> Found:
+def found_at(root: Path, path: str) -> DetectedDelivery:
     facts = (root / path).stat()
-    return Found("s", "*", path, facts.st_size, facts.st_mtime_ns // 1000)
+    return DetectedDelivery("s", "*", path, facts.st_size, facts.st_mtime_ns // 1000)
 
 
 def test_bytes_are_kept_once_by_content(tmp_path: Path) -> None:

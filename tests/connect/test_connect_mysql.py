@@ -14,7 +14,7 @@ from connect_workbench import Taken, Workbench
 from remote_contract import CANARY, Remote, RemoteBench
 
 from headrace.connect.kinds import Unavailable
-from headrace.connect.rows_wanted import Rows
+from headrace.connect.rows_wanted import SourceRows
 from headrace.model import Grain, PartitionSpec, Place, Source
 
 pymysql = pytest.importorskip("pymysql")
@@ -112,13 +112,13 @@ def test_nobody_there(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_statements_are_quoted_for_mysql() -> None:
     """Would catch: double quotes, which are texts in MySQL, and a `%` that the driver takes for a mark."""
-    from headrace.connect.engines.mysql import Mysql
+    from headrace.connect.engines.mysql import MysqlSource
 
-    engine = Mysql.__new__(Mysql)
+    engine = MysqlSource.__new__(MysqlSource)
     source = msgspec.structs.replace(
         ORDERS, connector=ORDERS.connector | {"table": "shop.or`d%s"}, partition=PartitionSpec(grain=Grain.DAY, column="at")
     )
-    sql, values = Rows(source, engine).of("2024-01-31")
+    sql, values = SourceRows(source, engine).of("2024-01-31")
     assert sql == "select * from `shop`.`or``d%%s` where `at` >= %(partition_start)s and `at` < %(partition_end)s"
     assert [str(value) for value in values.values()] == ["2024-01-31", "2024-02-01"]
 

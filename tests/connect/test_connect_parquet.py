@@ -11,7 +11,7 @@ import pytest
 from connect_contract import ORDERS, Columns, ReadingContract
 from connect_workbench import Taken, Workbench
 
-from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
+from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
 
 EMPTY_TYPES = {"id": pa.int64(), "amount": pa.float64(), "who": pa.string()}
 
@@ -83,7 +83,7 @@ def test_codecs(bench: Workbench, compression: str) -> None:
 def test_csv_under_a_parquet_name(bench: Workbench) -> None:
     """Would catch: a kind told by the name alone."""
     outcome = bench.take(b"id,amount,who\n1,2,3\n", "x.parquet")
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert "PAR1" in outcome.reason
 
 
@@ -112,7 +112,7 @@ def test_damaged_pages(bench: Workbench) -> None:
         for _ in range(chance.randint(1, 8)):
             damaged[chance.randrange(4, len(data) - 4)] ^= 1 << chance.randrange(8)
         outcome = bench.take(bytes(damaged), "x.parquet", schema)
-        assert isinstance(outcome, Taken | Drift | TypeDrift | Unreadable), f"seed {seed}"
-        if isinstance(outcome, Unreadable):
+        assert isinstance(outcome, Taken | Drift | TypeDrift | UnreadableFile), f"seed {seed}"
+        if isinstance(outcome, UnreadableFile):
             assert outcome.reason.isprintable()
             assert str(bench.root) not in outcome.reason

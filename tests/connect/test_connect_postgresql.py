@@ -14,7 +14,7 @@ from connect_workbench import Taken, Workbench
 from postgres_cluster import Database
 from remote_contract import CANARY, Remote, RemoteBench, RemoteContract, Row
 
-from headrace.connect.deliveries import Unreadable
+from headrace.connect.deliveries import UnreadableFile
 from headrace.connect.kinds import Unavailable
 from headrace.model import Grain, PartitionSpec, Place, Source
 
@@ -179,7 +179,7 @@ def test_a_number_that_would_be_rounded_is_refused(bank: Bank) -> None:
     """Would catch: `numeric` without a scale that loses its last digits in silence."""
     bank.run("create table t (x numeric)", "insert into t values (0.12345678901)")
     outcome = bank.far(table="t").take()
-    assert isinstance(outcome, Unreadable) and "numeric(p, s)" in outcome.reason
+    assert isinstance(outcome, UnreadableFile) and "numeric(p, s)" in outcome.reason
 
 
 DAYS = PartitionSpec(grain=Grain.DAY, column="at")

@@ -15,7 +15,7 @@ import pytest
 from connect_workbench import Taken, Workbench
 from remote_contract import Remote, RemoteBench, RemoteContract, Row
 
-from headrace.connect.deliveries import CannotRead, Unreadable
+from headrace.connect.deliveries import CannotRead, UnreadableFile
 from headrace.connect.kinds import Unavailable
 from headrace.model import Grain, PartitionSpec, Place, Source
 
@@ -189,7 +189,7 @@ def test_a_value_that_isnt_what_its_column_says_is_refused(erp: sqlite3.Connecti
     erp.execute("insert into t values (?)", [value])
     bench = far(table="t")
     outcome = bench.take()
-    assert isinstance(outcome, Unreadable) and "`x`" in outcome.reason.replace("column x", "column `x`"), outcome
+    assert isinstance(outcome, UnreadableFile) and "`x`" in outcome.reason.replace("column x", "column `x`"), outcome
     assert bench.left() == []
 
 

@@ -8,7 +8,7 @@ import pytest
 from connect_contract import Columns, ReadingContract
 from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
+from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
 
 LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy"
 ROWS = {"xml": {"records": "//row"}}
@@ -126,7 +126,7 @@ HOSTILE = {
 def test_document_types_are_refused(bench: Workbench, case: str, encoding: str) -> None:
     """Would catch: a delivery that reads this machine's files, calls servers, or fills memory (TRUST B7)."""
     outcome = take(bench, HOSTILE[case].encode(encoding))
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert outcome.code == "delivery_doctype"
 
 
@@ -141,7 +141,7 @@ def test_broken_documents(bench: Workbench, text: str) -> None:
     """Would catch: what could be read of a broken document taken for all of it, and errors that escape."""
     for pinned in (None, take(bench, "<r><row><v>1</v></row></r>").schema):
         outcome = take(bench, text, pinned)
-        assert isinstance(outcome, Unreadable), outcome
+        assert isinstance(outcome, UnreadableFile), outcome
 
 
 def test_other_encodings_and_bytes_that_are_none(bench: Workbench) -> None:
@@ -151,7 +151,7 @@ def test_other_encodings_and_bytes_that_are_none(bench: Workbench) -> None:
         taken = take(bench, text.format(encoding).encode(encoding))
         assert isinstance(taken, Taken)
         assert taken.rows == [("café",)]
-    assert isinstance(take(bench, text.format("utf-8").encode("latin-1")), Unreadable)
+    assert isinstance(take(bench, text.format("utf-8").encode("latin-1")), UnreadableFile)
 
 
 def test_utf16(bench: Workbench) -> None:
@@ -164,7 +164,7 @@ def test_utf16(bench: Workbench) -> None:
 def test_a_source_that_names_no_records(bench: Workbench) -> None:
     """Would catch: a guess."""
     outcome = bench.take(b"<r><row/></r>", "x.xml")
-    assert isinstance(outcome, Unreadable)
+    assert isinstance(outcome, UnreadableFile)
     assert outcome.code == "delivery_records"
 
 

@@ -126,7 +126,7 @@ def test_fault_points_of_pages_exist() -> None:
     """Would catch: a fault point that was renamed, so that arming it does nothing."""
     points = [point for block in BLOCKS for point in re.findall(r"HEADRACE_FAULT=([\w.]+)", block.text)]
     assert points
-    assert set(points) <= set(faults.Point)
+    assert set(points) <= set(faults.FaultPoint)
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if "make " in block.text and not block.typed], ids=lambda block: block.first)

@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from headrace.engine import InputData, Scope
+from headrace.engine import AttemptScope, InputData
 from headrace.engine.capture import Capture
 from headrace.engine.compute import AssetOutput, compute
 from headrace.engine.environment import Handed
-from headrace.engine.logs import Channel, Clock, Line, LogFile, read
-from headrace.lake import FileRef, StagedFile, Table
-from headrace.lake.merge_rules import MergeRule, State
-from headrace.lake.session import Session, relation_sql
+from headrace.engine.logs import LogFile, LogLine, OutputPipes, WorkerClock, read
+from headrace.lake import FileRef, LakeTable, StagedFile
+from headrace.lake.merge_rules import MergeRule, MergeState
+from headrace.lake.session import DuckDBSession, relation_sql
 from headrace.lake.staging import stage
 from headrace.model import Body, CommandBody, PythonBody, SqlBody
 from headrace.model.python_files import read_python
@@ -29,19 +29,19 @@ NOW_US = 1_360_800_000_000_000
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """What `run.messages.ComputeTask` has for the engine."""
 
-    scope: Scope
+    scope: AttemptScope
     body: Body
     sql: str | None = None
     code: str | None = None
     inputs: tuple[InputData, ...] = ()
     materialize: str = "table"
     partition_column: str | None = None
-    table: Table | None = None
+    table: LakeTable | None = None
     evolve: bool = False
     written: tuple[tuple[str, str | None], ...] = ()
     macros: dict[str, str] = {}
     merge: MergeRule | None = None
-    state: State | None = None
+    state: MergeState | None = None
     handed: Handed | None = None
 
 
@@ -52,8 +52,8 @@ class Bench:
     data: Path
     timezone: str = "America/New_York"
     versions: int = 0
-    sessions: list[Session] = field(default_factory=list)
-    logged: list[Line] = field(default_factory=list)
+    sessions: list[DuckDBSession] = field(default_factory=list)
+    logged: list[LogLine] = field(default_factory=list)
 
     @property
     def lake(self) -> Path:
@@ -76,10 +76,10 @@ class Bench:
         return self.data / "project"
 
     @property
-    def session(self) -> Session:
+    def session(self) -> DuckDBSession:
         if not self.sessions:
             self.temporary.mkdir(parents=True, exist_ok=True)
-            self.sessions.append(Session(self.lake, readable=[self.temporary], timezone=self.timezone))
+            self.sessions.append(DuckDBSession(self.lake, readable=[self.temporary], timezone=self.timezone))
         return self.sessions[0]
 
     def close(self) -> None:
@@ -101,8 +101,8 @@ class Bench:
             target.write_text(textwrap.dedent(text).lstrip("\n"))
         return folder.name
 
-    def scope(self, asset: str = "out", keys: tuple[str, ...] = ("*",), **more: Any) -> Scope:
-        return Scope(
+    def scope(self, asset: str = "out", keys: tuple[str, ...] = ("*",), **more: Any) -> AttemptScope:
+        return AttemptScope(
             **{
                 "asset": asset,
                 "partitions": keys,
@@ -115,7 +115,7 @@ class Bench:
             }
         )
 
-    def day(self, key: str, until: str = "", **more: Any) -> Scope:
+    def day(self, key: str, until: str = "", **more: Any) -> AttemptScope:
         """The scope of one New York winter day."""
         end = until or f"{key[:8]}{int(key[8:]) + 1:02}"
         return self.scope(keys=(key,), grain="day", start=f"{key}T00:00:00-05:00", end=f"{end}T00:00:00-05:00", **more)
@@ -148,8 +148,8 @@ class Bench:
 
     def run_logged(self, task: Task) -> AssetOutput:
         """As in a worker: with what is printed caught; the lines are then in `logged`."""
-        channel, path = Channel.open(), self.data / "logs" / "1" / "1.jsonl"
-        log = LogFile(path, Clock(NOW_US))
+        channel, path = OutputPipes.open(), self.data / "logs" / "1" / "1.jsonl"
+        log = LogFile(path, WorkerClock(NOW_US))
         try:
             with Capture(channel, log):
                 return compute(task, self.session, self, log=log)
@@ -158,7 +158,7 @@ class Bench:
             for fd in channel.ends:
                 os.close(fd)
 
-    def rows(self, staged: StagedFile | None, table: Table | None) -> list[tuple[Any, ...]]:
+    def rows(self, staged: StagedFile | None, table: LakeTable | None) -> list[tuple[Any, ...]]:
         assert staged is not None and table is not None
         text = relation_sql([FileRef(staged.path)], table.columns, with_partition=True)
         return self.session.connection.execute(f"SELECT * FROM ({text}) ORDER BY ALL").fetchall()

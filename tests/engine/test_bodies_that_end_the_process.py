@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from engine_bench import NOW_US, Bench
 
-from headrace.engine.logs import Channel, read
+from headrace.engine.logs import OutputPipes, read
 
 WORKER = """
 import sys
@@ -44,15 +44,15 @@ def out():
 
 
 @pytest.fixture
-def channel() -> Iterator[Channel]:
-    made = Channel.open()
+def channel() -> Iterator[OutputPipes]:
+    made = OutputPipes.open()
     yield made
     for fd in made.ends:
         with contextlib.suppress(OSError):
             os.close(fd)
 
 
-def start(data: Path, channel: Channel, deed: str) -> subprocess.Popen[str]:
+def start(data: Path, channel: OutputPipes, deed: str) -> subprocess.Popen[str]:
     arguments = [str(Path(__file__).parent), str(data), *map(str, channel.ends)]
     worker = subprocess.Popen([sys.executable, "-c", WORKER, *arguments], pass_fds=channel.ends, stdin=subprocess.PIPE, text=True)
     assert worker.stdin is not None
@@ -71,7 +71,9 @@ def start(data: Path, channel: Channel, deed: str) -> subprocess.Popen[str]:
         ("yield {'a': 1}; yield from ({'a': i} for i in range(100_000)); os._exit(3)", 3),
     ],
 )
-def test_the_end_of_the_process_leaves_its_last_words_and_nothing_to_read(tmp_path: Path, channel: Channel, deed: str, code: int) -> None:
+def test_the_end_of_the_process_leaves_its_last_words_and_nothing_to_read(
+    tmp_path: Path, channel: OutputPipes, deed: str, code: int
+) -> None:
     """Would catch: a log that ends before it says why; a staged file that looks whole."""
     worker = start(tmp_path, channel, deed)
     assert worker.wait() == code
@@ -82,7 +84,7 @@ def test_the_end_of_the_process_leaves_its_last_words_and_nothing_to_read(tmp_pa
     assert all(path.read_bytes()[-4:] != b"PAR1" for path in staged), "half a result must not be a readable file"
 
 
-def test_a_body_that_never_returns_can_be_ended_from_outside(tmp_path: Path, channel: Channel) -> None:
+def test_a_body_that_never_returns_can_be_ended_from_outside(tmp_path: Path, channel: OutputPipes) -> None:
     """Would catch: a body that ignores signals and keeps its worker for ever: only a kill is left, and it suffices."""
     worker = start(
         tmp_path, channel, "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('waiting', flush=True); threading.Event().wait()"
@@ -109,6 +111,6 @@ def test_a_body_that_never_returns_can_be_ended_from_outside(tmp_path: Path, cha
         "return [{'a': 1}] if os.fork() else [{'a': 2}, {'a': 3}]",
     ],
 )
-def test_what_a_body_does_to_its_process_does_not_touch_its_result(bench: Bench, tmp_path: Path, channel: Channel, deed: str) -> None:
+def test_what_a_body_does_to_its_process_does_not_touch_its_result(bench: Bench, tmp_path: Path, channel: OutputPipes, deed: str) -> None:
     """Would catch: a result lost to what the body did around it."""
     assert start(tmp_path, channel, deed).wait() == 0

@@ -16,28 +16,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.engine import logs
-from headrace.engine.capture import Capture, Listener
-from headrace.engine.logs import Channel, Clock, Line, LogFile, Splitter, read, safe
+from headrace.engine.capture import Capture, LogListener
+from headrace.engine.logs import LogFile, LogLine, OutputPipes, Splitter, WorkerClock, read, safe
 
 NOW_US = 1_360_800_000_000_000
 
 
 @pytest.fixture
-def channel() -> Iterator[Channel]:
-    made = Channel.open()
+def channel() -> Iterator[OutputPipes]:
+    made = OutputPipes.open()
     yield made
     for fd in made.ends:
         with contextlib.suppress(OSError):
             os.close(fd)
 
 
-def captured(path: Path, channel: Channel, work: Callable[[], object]) -> list[Line]:
-    with Capture(channel, LogFile(path, Clock(NOW_US))):
+def captured(path: Path, channel: OutputPipes, work: Callable[[], object]) -> list[LogLine]:
+    with Capture(channel, LogFile(path, WorkerClock(NOW_US))):
         work()
     return list(read(path))
 
 
-def test_what_is_printed_by_any_means_is_caught(tmp_path: Path, channel: Channel) -> None:
+def test_what_is_printed_by_any_means_is_caught(tmp_path: Path, channel: OutputPipes) -> None:
     """Would catch: output of C code or of children, which never passes `sys.stdout`; text without an end of line."""
 
     def work() -> None:
@@ -56,13 +56,13 @@ def test_what_is_printed_by_any_means_is_caught(tmp_path: Path, channel: Channel
     assert all(line.level == "info" and NOW_US <= line.at_us < NOW_US + 60_000_000 for line in lines)
 
 
-def test_nothing_printed_makes_no_file(tmp_path: Path, channel: Channel) -> None:
+def test_nothing_printed_makes_no_file(tmp_path: Path, channel: OutputPipes) -> None:
     """Would catch: an empty file for each of a thousand quiet attempts."""
     assert captured(tmp_path / "1" / "l.jsonl", channel, lambda: None) == []
     assert not (tmp_path / "1").exists()
 
 
-def test_pythons_logging_keeps_its_levels(tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pythons_logging_keeps_its_levels(tmp_path: Path, channel: OutputPipes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: levels lost, lines twice, a broken format string that fails the body, the root logger left changed."""
 
     def work() -> None:
@@ -83,16 +83,16 @@ def test_pythons_logging_keeps_its_levels(tmp_path: Path, channel: Channel, monk
     assert (logging.root.level, logging.root.handlers) == before
 
 
-def test_a_level_that_a_body_asks_for_is_its_own(tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_level_that_a_body_asks_for_is_its_own(tmp_path: Path, channel: OutputPipes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: the next attempt flooded by what another asked for; every logger's memory emptied by each attempt, and
     the root logger of who captures left changed."""
     changes: list[int] = []
     set_level = logging.root.setLevel
     monkeypatch.setattr(logging.root, "setLevel", lambda level: (changes.append(level), set_level(level)))
-    before, listener, logger = logging.root.level, Listener(channel), logging.getLogger("mine")
+    before, listener, logger = logging.root.level, LogListener(channel), logging.getLogger("mine")
 
     def attempt(n: int, level: int | None) -> list[str]:
-        with Capture(channel, LogFile(tmp_path / f"{n}.jsonl", Clock(NOW_US)), listener):
+        with Capture(channel, LogFile(tmp_path / f"{n}.jsonl", WorkerClock(NOW_US)), listener):
             if level is not None:
                 set_level(level)
             logger.debug("details")
@@ -110,7 +110,7 @@ def test_a_level_that_a_body_asks_for_is_its_own(tmp_path: Path, channel: Channe
     assert logging.root.level == before
 
 
-def test_an_attempt_gets_its_own_lines_only(tmp_path: Path, channel: Channel) -> None:
+def test_an_attempt_gets_its_own_lines_only(tmp_path: Path, channel: OutputPipes) -> None:
     """Would catch: what somebody prints between two attempts given to the second."""
     captured(tmp_path / "1.jsonl", channel, lambda: print("first"))
     os.write(channel.stdout_write, b"in between\n")
@@ -120,7 +120,7 @@ def test_an_attempt_gets_its_own_lines_only(tmp_path: Path, channel: Channel) ->
 @pytest.mark.parametrize(
     "spoil", ["sys.stdout.close()", "os.close(1)", "sys.stdout = None", "os.dup2(os.open('/dev/null', 1), 1)", "del sys.stdout"]
 )
-def test_a_body_that_spoils_its_output_spoils_only_its_own(tmp_path: Path, channel: Channel, spoil: str) -> None:
+def test_a_body_that_spoils_its_output_spoils_only_its_own(tmp_path: Path, channel: OutputPipes, spoil: str) -> None:
     """Would catch: a worker that is deaf, or that breaks, after one body closed its output."""
 
     def work() -> None:
@@ -131,7 +131,7 @@ def test_a_body_that_spoils_its_output_spoils_only_its_own(tmp_path: Path, chann
     assert [line.text for line in captured(tmp_path / "2.jsonl", channel, lambda: print("after"))] == ["after"]
 
 
-def test_printing_without_end_is_cut_and_said(tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_printing_without_end_is_cut_and_said(tmp_path: Path, channel: OutputPipes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a disk or a memory that one body fills, an attempt that blocks on a full pipe, the last words lost."""
     monkeypatch.setattr(logs, "LINES_MAX", 1_000)
     path = tmp_path / "l.jsonl"
@@ -149,7 +149,7 @@ def test_printing_without_end_is_cut_and_said(tmp_path: Path, channel: Channel, 
     assert path.stat().st_size < 300_000
 
 
-def test_output_without_end_does_not_slow_a_body_down(tmp_path: Path, channel: Channel) -> None:
+def test_output_without_end_does_not_slow_a_body_down(tmp_path: Path, channel: OutputPipes) -> None:
     """Would catch: looking at each of fifteen million lines that nobody will see: 24 s of this process instead of 0.2."""
     path = tmp_path / "l.jsonl"
     began = time.process_time()
@@ -162,7 +162,7 @@ def test_output_without_end_does_not_slow_a_body_down(tmp_path: Path, channel: C
     assert path.stat().st_size < 2 * logs.BYTES_MAX
 
 
-def test_bytes_are_limited_too(tmp_path: Path, channel: Channel) -> None:
+def test_bytes_are_limited_too(tmp_path: Path, channel: OutputPipes) -> None:
     """Would catch: few lines of any length; 1 GB in one line."""
     path = tmp_path / "l.jsonl"
 
@@ -179,7 +179,7 @@ def test_bytes_are_limited_too(tmp_path: Path, channel: Channel) -> None:
     assert any("lines dropped" in line.text for line in lines)
 
 
-def test_a_child_that_goes_on_printing_does_not_hold_the_attempt(tmp_path: Path, channel: Channel) -> None:
+def test_a_child_that_goes_on_printing_does_not_hold_the_attempt(tmp_path: Path, channel: OutputPipes) -> None:
     """Would catch: waiting for the end of a pipe that somebody else holds open."""
     children: list[subprocess.Popen[bytes]] = []
     started = time.monotonic()
@@ -202,7 +202,7 @@ def test_a_child_that_goes_on_printing_does_not_hold_the_attempt(tmp_path: Path,
         (b'{"at_us": 1, "text": "forged"}\n', ['{"at_us": 1, "text": "forged"}']),
     ],
 )
-def test_text_from_outside_is_safe_to_print(tmp_path: Path, channel: Channel, raw: bytes, texts: list[str]) -> None:
+def test_text_from_outside_is_safe_to_print(tmp_path: Path, channel: OutputPipes, raw: bytes, texts: list[str]) -> None:
     """Would catch: a log that moves the cursor, hides lines, forges entries, or can't be read again (TRUST A8)."""
     assert [line.text for line in captured(tmp_path / "l.jsonl", channel, lambda: os.write(1, raw))] == texts
 
@@ -225,7 +225,7 @@ def test_lines_do_not_depend_on_how_bytes_arrive(pieces: list[bytes]) -> None:
 
 def test_threads_write_whole_lines(tmp_path: Path) -> None:
     """Would catch: two writers' lines mixed into one."""
-    file = LogFile(tmp_path / "l.jsonl", Clock(NOW_US))
+    file = LogFile(tmp_path / "l.jsonl", WorkerClock(NOW_US))
     threads = [threading.Thread(target=lambda n=n: [file.write("stdout", "info", f"{n} {i}") for i in range(500)]) for n in range(4)]
     for thread in threads:
         thread.start()
@@ -264,7 +264,7 @@ with Capture(channel, LogFile(Path(sys.argv[1]), Clock(0))) as capture:
     ],
     ids=["exit", "kill", "segfault"],
 )
-def test_what_was_printed_before_a_crash_is_kept(tmp_path: Path, channel: Channel, deed: str, said: int) -> None:
+def test_what_was_printed_before_a_crash_is_kept(tmp_path: Path, channel: OutputPipes, deed: str, said: int) -> None:
     """Would catch: the last lines, which say why, gone with the process: the thread may or may not have read them."""
     path = tmp_path / "1.jsonl"
     arguments = [str(path), *map(str, channel.ends)]
@@ -278,7 +278,7 @@ def test_what_was_printed_before_a_crash_is_kept(tmp_path: Path, channel: Channe
     assert [left.name for left in tmp_path.iterdir()] == ["1.jsonl"]
 
 
-def test_a_stopped_worker_loses_nothing_either(tmp_path: Path, channel: Channel) -> None:
+def test_a_stopped_worker_loses_nothing_either(tmp_path: Path, channel: OutputPipes) -> None:
     """Would catch: lines in the pipe thrown away when the worker's reading thread never got to run."""
     path = tmp_path / "1.jsonl"
     child = subprocess.Popen(

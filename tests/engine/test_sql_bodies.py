@@ -91,9 +91,9 @@ def test_an_error_names_the_line_in_the_users_file(bench: Bench) -> None:
 
 def test_memory_that_runs_out_is_a_failure_of_resources(bench: Bench) -> None:
     """Would catch: an attempt that a smaller batch would save counted as the user's mistake."""
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
-    bench.sessions.append(Session(bench.lake, memory_max_bytes=20_000_000, threads=1))
+    bench.sessions.append(DuckDBSession(bench.lake, memory_max_bytes=20_000_000, threads=1))
     with pytest.raises(BodyFailed) as failure:
         bench.run(bench.sql("select list(range) as l from range(100_000_000)"))
     assert failure.value.error.kind is ErrorKind.RESOURCES

@@ -14,14 +14,21 @@ from typing import Any, NamedTuple
 
 from faults_lab import ASSETS, Ended, Project, World, leftovers_after_gc, started_by, verify
 
-from headrace.faults import Point
+from headrace.faults import FaultPoint
 
 DAYS = (*(f"2025-01-{day}" for day in range(24, 32)), "2025-02-01")
 RANGE = ("--from", DAYS[0], "--to", DAYS[-1])
 AT_ONCE = ("clean", "monthly")
 """Tables that are staged, whose content the new code changes: readers see all of it or nothing."""
 OPEN = ("planned", "running", "paused")
-POINTS = (Point.OVERLAY_STAGED, Point.OVERLAY_PROMOTED, Point.TURN_COMMITTING, Point.TURN_COMMITTED, Point.TURN_DONE, Point.TASK_SENDING)
+POINTS = (
+    FaultPoint.OVERLAY_STAGED,
+    FaultPoint.OVERLAY_PROMOTED,
+    FaultPoint.TURN_COMMITTING,
+    FaultPoint.TURN_COMMITTED,
+    FaultPoint.TURN_DONE,
+    FaultPoint.TASK_SENDING,
+)
 TIMES_MAX = 4
 
 

@@ -21,20 +21,39 @@ from typing import NamedTuple
 
 from faults_lab import CHECKPOINTS, RUN_SECONDS_MAX, Project, World, leftovers_after_gc, published_once, started_by, strikes, verify
 
-from headrace.faults import Point
+from headrace.faults import FaultPoint
 
 AT_RUNTIME = (
-    Point.LEASE_TAKING, Point.LEASE_TAKEN, Point.FILES_READ, Point.VERSION_APPLYING, Point.CODE_UNPACKED, Point.RUN_BEGUN, Point.TURN_BEGUN,
-    Point.TURN_SYNCED, Point.PUBLISH_REGISTERED, Point.CHECKPOINT_WRITTEN, Point.TURN_COMMITTING, Point.TURN_COMMITTED,
-    Point.TURN_DURABLE, Point.TASK_SENDING, Point.TURN_DONE, Point.LEASE_RELEASING,
-)  # fmt: skip
+    FaultPoint.LEASE_TAKING,
+    FaultPoint.LEASE_TAKEN,
+    FaultPoint.FILES_READ,
+    FaultPoint.VERSION_APPLYING,
+    FaultPoint.CODE_UNPACKED,
+    FaultPoint.RUN_BEGUN,
+    FaultPoint.TURN_BEGUN,
+    FaultPoint.TURN_SYNCED,
+    FaultPoint.PUBLISH_REGISTERED,
+    FaultPoint.CHECKPOINT_WRITTEN,
+    FaultPoint.TURN_COMMITTING,
+    FaultPoint.TURN_COMMITTED,
+    FaultPoint.TURN_DURABLE,
+    FaultPoint.TASK_SENDING,
+    FaultPoint.TURN_DONE,
+    FaultPoint.LEASE_RELEASING,
+)
 """Points that the runtime passes in a tick."""
-AT_BODY = (Point.TASK_TAKEN, Point.BODY_BEGUN, Point.FILE_STAGED, Point.TASK_DONE, Point.TASK_ANSWERED)
+AT_BODY = (FaultPoint.TASK_TAKEN, FaultPoint.BODY_BEGUN, FaultPoint.FILE_STAGED, FaultPoint.TASK_DONE, FaultPoint.TASK_ANSWERED)
 """Points that workers pass once a task, often."""
 AT_FILE = (
-    Point.RAW_COPIED, Point.RAW_KEPT, Point.FILE_WRITTEN, Point.EXPORT_WRITTEN, Point.EXPORT_STAGED, Point.EXPORT_RENAMED,
-    Point.EXPORT_COMMITTING, Point.EXPORT_COMMITTED,
-)  # fmt: skip
+    FaultPoint.RAW_COPIED,
+    FaultPoint.RAW_KEPT,
+    FaultPoint.FILE_WRITTEN,
+    FaultPoint.EXPORT_WRITTEN,
+    FaultPoint.EXPORT_STAGED,
+    FaultPoint.EXPORT_RENAMED,
+    FaultPoint.EXPORT_COMMITTING,
+    FaultPoint.EXPORT_COMMITTED,
+)
 """Points that workers pass several times a task, or once in a while."""
 TIMES_MAX = 6
 """A runtime is killed the first to sixth time that it comes to a point: there are about as many turns as partitions."""
@@ -105,7 +124,7 @@ class Campaign:
             return self._worker_at(project, self._chance.choice(AT_FILE))
         return self._at_random(project)
 
-    def _runtime_at(self, project: Project, point: Point, time: int) -> list[Kill]:
+    def _runtime_at(self, project: Project, point: FaultPoint, time: int) -> list[Kill]:
         """The runtime at a named point."""
         ended = project.tick(fault=f"{point}:{time}=kill")
         if not project.fired():
@@ -113,21 +132,21 @@ class Campaign:
         assert ended.killed, f"{point} was reached, and it ended with {ended.code}: {ended.said[-500:]}"
         return [Kill("runtime, at a point", f"{point}:{time}")]
 
-    def _worker_at(self, project: Project, point: Point) -> list[Kill]:
+    def _worker_at(self, project: Project, point: FaultPoint) -> list[Kill]:
         """One worker at a named point; the runtime goes on to the end."""
         ended = project.tick(fault=f"{point}=kill")
         assert ended.code == 0, ended.said
         return [Kill("worker, at a point", point)] if project.fired() else []
 
-    def _workers_at(self, project: Project, point: Point, time: int, turns: int) -> list[Kill]:
+    def _workers_at(self, project: Project, point: FaultPoint, time: int, turns: int) -> list[Kill]:
         """Every worker, again and again, when it comes to a point; some turns later the runtime."""
         trace = project.root / "trace"
         trace.unlink(missing_ok=True)
-        armed = {"HEADRACE_FAULT": f"{point}:{time}=kill,{Point.TURN_DONE}:{turns}=kill", "HEADRACE_FAULT_TRACE": str(trace)}
+        armed = {"HEADRACE_FAULT": f"{point}:{time}=kill,{FaultPoint.TURN_DONE}:{turns}=kill", "HEADRACE_FAULT_TRACE": str(trace)}
         ended = project.tick(**armed)
         assert ended.killed or ended.code == 0, ended.said
         kills = [Kill("worker, at a point", f"{point}:{time}")] * (strikes(trace, point, time) if trace.exists() else 0)
-        return [*kills, Kill("runtime, at a point", f"{Point.TURN_DONE}:{turns}")] if ended.killed else kills
+        return [*kills, Kill("runtime, at a point", f"{FaultPoint.TURN_DONE}:{turns}")] if ended.killed else kills
 
     def _at_random(self, project: Project) -> list[Kill]:
         """At any moment: the runtime, a worker, or all of them at once."""

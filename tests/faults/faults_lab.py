@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headrace.faults import Point
+from headrace.faults import FaultPoint
 
 NOW = "2025-02-02T12:00:00+00:00"
 DAYS = ("2025-01-30", "2025-01-31", "2025-02-01")
@@ -332,12 +332,12 @@ def published_once(project: Project) -> list[tuple[Any, ...]]:
     return project.sql("select node, partition, count(*) from publication group by 1, 2 having count(*) > 1")
 
 
-def passed(trace: Path) -> Counter[Point]:
+def passed(trace: Path) -> Counter[FaultPoint]:
     """How often each point was passed, by the trace of a run."""
-    return Counter(Point(line.split()[0]) for line in trace.read_text().splitlines())
+    return Counter(FaultPoint(line.split()[0]) for line in trace.read_text().splitlines())
 
 
-def strikes(trace: Path, point: Point, time: int) -> int:
+def strikes(trace: Path, point: FaultPoint, time: int) -> int:
     """How many processes came to a point so often, by the trace of a run."""
     times = Counter(pid for passed_point, pid in map(str.split, trace.read_text().splitlines()) if passed_point == point)
     return sum(1 for count in times.values() if count >= time)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from faults_lab import Project, sound, verify
 
-from headrace.faults import Point
+from headrace.faults import FaultPoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 DAYS = tuple((datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (4, 3, 2))
@@ -52,8 +52,8 @@ def test_the_clock_is_set_back_in_the_middle_of_a_run(back: int, tmp_path: Path)
     assert wanted.tick().code == 0
     project = Shifted(tmp_path / "p", now=None).with_clock()
     trace = tmp_path / "trace"
-    process = project.start("tick", HEADRACE_FAULT=f"{Point.TURN_COMMITTED}:8=sleep:2", HEADRACE_FAULT_TRACE=str(trace))
-    while not trace.exists() or trace.read_text().count(Point.TURN_COMMITTED) < 8:
+    process = project.start("tick", HEADRACE_FAULT=f"{FaultPoint.TURN_COMMITTED}:8=sleep:2", HEADRACE_FAULT_TRACE=str(trace))
+    while not trace.exists() or trace.read_text().count(FaultPoint.TURN_COMMITTED) < 8:
         assert process.poll() is None
     project.set_clock(-back)
     _, said = process.communicate(timeout=120)
@@ -65,7 +65,7 @@ def test_the_clock_is_set_back_in_the_middle_of_a_run(back: int, tmp_path: Path)
 def test_the_clock_is_set_back_between_two_runs_and_the_leader_died(tmp_path: Path) -> None:
     """Catches a lease of the future that nobody may take, and a delivery that is taken for older than the one before."""
     project = Shifted(tmp_path / "p", now=None).with_clock()
-    assert project.tick(fault=f"{Point.TURN_COMMITTED}:8=kill").killed
+    assert project.tick(fault=f"{FaultPoint.TURN_COMMITTED}:8=kill").killed
     project.set_clock(-2 * 86400)
     assert project.tick().code == 0
     project.deliver(DAYS[0], ["7,c0,7.50," + DAYS[0]])

@@ -20,19 +20,19 @@ from faults_lab import (
     verify,
 )
 
-from headrace.faults import Point
+from headrace.faults import FaultPoint
 from headrace.store import Store
 from headrace.store.engines.sqlite import SqliteEngine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-RENEWAL = (Point.LEASE_RENEWING, Point.LEASE_RENEWED)
-REQUESTS = (Point.REQUEST_TAKEN, Point.REQUEST_ANSWERING)
-MERGING = (Point.MERGE_STEP, Point.MAINTENANCE_MERGED)
-SHORTENING = (Point.EVENT_LOG_COPIED, Point.EVENT_LOG_SHORTENING, Point.EVENT_LOG_SHORTENED)
-COLLECTING = (Point.MAINTENANCE_EXPIRED, Point.MAINTENANCE_CLEANED, Point.WASTE_REMOVING, *SHORTENING)
-OVERLAYS = (Point.OVERLAY_STAGED, Point.OVERLAY_PROMOTED)
-PROMOTING = (Point.ENVIRONMENT_PROMOTED,)
-BACKUPS = (Point.BACKUP_COPIED, Point.BACKUP_WRITTEN, Point.BACKUP_NAMED, Point.BACKUP_ROTATING)
+RENEWAL = (FaultPoint.LEASE_RENEWING, FaultPoint.LEASE_RENEWED)
+REQUESTS = (FaultPoint.REQUEST_TAKEN, FaultPoint.REQUEST_ANSWERING)
+MERGING = (FaultPoint.MERGE_STEP, FaultPoint.MAINTENANCE_MERGED)
+SHORTENING = (FaultPoint.EVENT_LOG_COPIED, FaultPoint.EVENT_LOG_SHORTENING, FaultPoint.EVENT_LOG_SHORTENED)
+COLLECTING = (FaultPoint.MAINTENANCE_EXPIRED, FaultPoint.MAINTENANCE_CLEANED, FaultPoint.WASTE_REMOVING, *SHORTENING)
+OVERLAYS = (FaultPoint.OVERLAY_STAGED, FaultPoint.OVERLAY_PROMOTED)
+PROMOTING = (FaultPoint.ENVIRONMENT_PROMOTED,)
+BACKUPS = (FaultPoint.BACKUP_COPIED, FaultPoint.BACKUP_WRITTEN, FaultPoint.BACKUP_NAMED, FaultPoint.BACKUP_ROTATING)
 ALL = (
     *AT_RUNTIME, *AT_BODY, *AT_FILE, *RENEWAL, *REQUESTS, *MERGING, *COLLECTING,
     *OVERLAYS, *PROMOTING, *BACKUPS,
@@ -41,12 +41,12 @@ ACTIONS = ("kill", "error", "full")
 LIVE_DAYS = tuple((datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (3, 2, 1))
 
 
-def every(points: tuple[Point, ...], actions: tuple[str, ...] = ACTIONS) -> pytest.MarkDecorator:
+def every(points: tuple[FaultPoint, ...], actions: tuple[str, ...] = ACTIONS) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("point", "action"), [(point, action) for point in points for action in actions])
 
 
 def test_no_point_is_left_out() -> None:
-    assert sorted(ALL) == sorted(Point)
+    assert sorted(ALL) == sorted(FaultPoint)
 
 
 def struck(project: Project, ended: Ended, action: str, *, worker: bool = False) -> None:
@@ -62,14 +62,14 @@ def struck(project: Project, ended: Ended, action: str, *, worker: bool = False)
 
 
 @every(AT_RUNTIME)
-def test_the_runtime_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+def test_the_runtime_at(point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
     project = Project(tmp_path / "p").declare().preload(CHECKPOINTS)
     struck(project, project.tick(fault=f"{point}={action}"), action)
     finish_and_verify(project, quiet[0])
 
 
 @every((*AT_BODY, *AT_FILE))
-def test_a_worker_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+def test_a_worker_at(point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
     """The run itself goes on: another worker does it again."""
     project = Project(tmp_path / "p").declare()
     struck(project, project.tick(fault=f"{point}={action}"), action, worker=True)
@@ -77,18 +77,18 @@ def test_a_worker_at(point: Point, action: str, quiet: tuple[World, float], tmp_
 
 
 @every(RENEWAL)
-def test_the_renewal_of_the_lease_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+def test_the_renewal_of_the_lease_at(point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
     project = Project(tmp_path / "p").declare()
-    ended = project.tick(HEADRACE_FAULT=f"{Point.TURN_DONE}:2=sleep:4,{point}={action}")
+    ended = project.tick(HEADRACE_FAULT=f"{FaultPoint.TURN_DONE}:2=sleep:4,{point}={action}")
     assert ended.killed if action == "kill" else (ended.code == 1 and "Traceback" not in ended.said)
     finish_and_verify(project, quiet[0])
 
 
 @every(REQUESTS, ("kill",))
-def test_a_leader_that_is_asked_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+def test_a_leader_that_is_asked_at(point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
     """Who asked finds that the leader is gone, takes over and gets the answer."""
     project = Project(tmp_path / "p").declare()
-    leader = project.start("tick", *project.now, HEADRACE_FAULT=f"{Point.TURN_DONE}:2=sleep:3,{point}={action}")
+    leader = project.start("tick", *project.now, HEADRACE_FAULT=f"{FaultPoint.TURN_DONE}:2=sleep:3,{point}={action}")
     while not project.sql_if_any("select 1 from run"):
         assert leader.poll() is None
     asked = project.run("run", "clean", *project.now)
@@ -99,7 +99,7 @@ def test_a_leader_that_is_asked_at(point: Point, action: str, quiet: tuple[World
 
 
 @every(COLLECTING)
-def test_the_garbage_collection_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+def test_the_garbage_collection_at(point: FaultPoint, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
     project = Project(tmp_path / "p").declare()
     project.tick(fault="file.staged:3=kill")
     project.finish()
@@ -112,7 +112,7 @@ def test_the_garbage_collection_at(point: Point, action: str, quiet: tuple[World
 
 
 @every((*MERGING, *SHORTENING))
-def test_the_nightly_maintenance_at(point: Point, action: str, tmp_path: Path) -> None:
+def test_the_nightly_maintenance_at(point: FaultPoint, action: str, tmp_path: Path) -> None:
     """In the present: a replay doesn't merge. The lake is looked after at the end of a tick."""
     project = Project(tmp_path / "p", now=None).declare(LIVE_DAYS)
     assert project.tick().code == 0
@@ -136,7 +136,7 @@ def backfilled(tmp_path_factory: pytest.TempPathFactory) -> backfills_lab.Wanted
 
 
 @every(OVERLAYS)
-def test_a_backfill_at(point: Point, action: str, backfilled: backfills_lab.Wanted, tmp_path: Path) -> None:
+def test_a_backfill_at(point: FaultPoint, action: str, backfilled: backfills_lab.Wanted, tmp_path: Path) -> None:
     project = backfills_lab.applied(tmp_path / "p")
     ended = project.run(*backfills_lab.command(project), fault=f"{point}={action}")
     struck(project, ended, action)
@@ -167,7 +167,7 @@ def built_in_dev(root: Path) -> Project:
 
 
 @every(PROMOTING)
-def test_a_promotion_at(point: Point, action: str, promoted: World, tmp_path: Path) -> None:
+def test_a_promotion_at(point: FaultPoint, action: str, promoted: World, tmp_path: Path) -> None:
     """What wasn't promoted is offered again by the next `apply`."""
     project = built_in_dev(tmp_path / "p")
     before = project.world()
@@ -179,7 +179,7 @@ def test_a_promotion_at(point: Point, action: str, promoted: World, tmp_path: Pa
 
 
 @every(BACKUPS)
-def test_a_backup_at(point: Point, action: str, tmp_path: Path) -> None:
+def test_a_backup_at(point: FaultPoint, action: str, tmp_path: Path) -> None:
     """In the present: a replay makes no backups. A failed one doesn't fail the tick."""
     project = Project(tmp_path / "p", now=None).declare(LIVE_DAYS)
     with (project.root / "headrace.toml").open("a") as settings:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import headrace
-from headrace.faults import Fault, Point, armed_by, parse
+from headrace.faults import Fault, FaultPoint, armed_by, parse
 
 PASS = "import sys; from headrace.faults import Point, reached\nfor _ in range(3): reached(Point.TURN_DONE)\nprint('passed')"
 
@@ -30,7 +30,7 @@ def test_every_point_stands_in_the_code_once() -> None:
     """Catches points that are listed and reached nowhere, and a name that stands for two places."""
     sources = [path for path in Path(headrace.__file__).parent.rglob("*.py") if path.name != "faults.py"]
     found = Counter(name for path in sources for name in re.findall(r"reached\(Point\.(\w+)\)", path.read_text()))
-    assert found == Counter({point.name: 1 for point in Point})
+    assert found == Counter({point.name: 1 for point in FaultPoint})
 
 
 def test_nothing_is_armed_unless_the_environment_says_so() -> None:
@@ -41,7 +41,7 @@ def test_nothing_is_armed_unless_the_environment_says_so() -> None:
 
 def test_what_is_armed_is_said_in_one_line() -> None:
     assert parse("turn.committed:3=kill, export.staged=sleep:0.5") == (
-        Fault(Point.TURN_COMMITTED, 3, "kill", 0.0), Fault(Point.EXPORT_STAGED, 1, "sleep", 0.5),
+        Fault(FaultPoint.TURN_COMMITTED, 3, "kill", 0.0), Fault(FaultPoint.EXPORT_STAGED, 1, "sleep", 0.5),
     )  # fmt: skip
 
 

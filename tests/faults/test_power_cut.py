@@ -15,7 +15,7 @@ import pytest
 from campaign import finish_and_verify
 from faults_lab import MODULE, Project, World
 
-from headrace.faults import Point
+from headrace.faults import FaultPoint
 
 NAMED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.parquet")
 CALLS = "trace=openat,write,pwrite64,fsync,fdatasync,syncfs,rename,renameat,renameat2"
@@ -138,7 +138,7 @@ def cut(project: Project, ends: list[int], where: int, chance: random.Random) ->
     return wal[:end] + bytes(torn)
 
 
-def crashed(tmp_path: Path, stop_at: Point, kill_at: str) -> tuple[Project, int]:
+def crashed(tmp_path: Path, stop_at: FaultPoint, kill_at: str) -> tuple[Project, int]:
     """A first tick that was killed at one point, and how many bytes of the log had been synced at an earlier one. A power cut
     never loses those."""
     project = Project(tmp_path / "p").declare()
@@ -155,14 +155,14 @@ def crashed(tmp_path: Path, stop_at: Point, kill_at: str) -> tuple[Project, int]
 @pytest.mark.slow
 def test_a_database_that_lost_its_last_commits_leads_to_the_same(quiet: tuple[World, float], tmp_path: Path) -> None:
     """Catches a restart that takes the files of lost commits for published ones, or stumbles over them. Nothing was exported yet."""
-    project, synced = crashed(tmp_path, Point.LEASE_TAKEN, Point.TURN_DURABLE)
+    project, synced = crashed(tmp_path, FaultPoint.LEASE_TAKEN, FaultPoint.TURN_DURABLE)
     _lose(quiet[0], project, tmp_path, how_many=1, synced=synced)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_database_that_lost_any_of_its_last_commits_leads_to_the_same(quiet: tuple[World, float], tmp_path: Path) -> None:
-    project, synced = crashed(tmp_path, Point.LEASE_TAKEN, Point.TURN_DURABLE)
+    project, synced = crashed(tmp_path, FaultPoint.LEASE_TAKEN, FaultPoint.TURN_DURABLE)
     _lose(quiet[0], project, tmp_path, how_many=40, synced=synced)
 
 
@@ -170,7 +170,7 @@ def test_a_database_that_lost_any_of_its_last_commits_leads_to_the_same(quiet: t
 @pytest.mark.timeout(600)
 def test_an_export_whose_end_was_lost_is_written_again_and_no_row_twice(quiet: tuple[World, float], tmp_path: Path) -> None:
     """What was committed before an export was sent can't be lost: it was synced. Its end can."""
-    project, synced = crashed(tmp_path, Point.TURN_DURABLE, f"{Point.TURN_DURABLE}:3")
+    project, synced = crashed(tmp_path, FaultPoint.TURN_DURABLE, f"{FaultPoint.TURN_DURABLE}:3")
     assert len(list((project.root / "exports").glob("*"))) > 0
     _lose(quiet[0], project, tmp_path, how_many=40, synced=synced)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from faults_lab import Project
 
-from headrace.faults import Point
+from headrace.faults import FaultPoint
 
 
 def test_what_a_dead_runtime_left_open_is_told_as_lost(tmp_path: Path) -> None:
     """Catches `running` for what nobody works at, and a command that only reports and writes all the same."""
     project = Project(tmp_path / "p").declare()
-    assert project.tick(fault=f"{Point.TURN_DURABLE}=kill").killed
+    assert project.tick(fault=f"{FaultPoint.TURN_DURABLE}=kill").killed
     before = project.sql("select state, count(*) from attempt group by state order by state")
     assert dict(before)["running"] > 0
     rows = project.document("runs")
@@ -28,7 +28,7 @@ def test_what_a_dead_runtime_left_open_is_told_as_lost(tmp_path: Path) -> None:
 
 def test_what_a_living_runtime_is_at_is_told_as_running(tmp_path: Path) -> None:
     project = Project(tmp_path / "p").declare()
-    process = project.start("tick", *project.now, HEADRACE_FAULT=f"{Point.TURN_DURABLE}=stop")
+    process = project.start("tick", *project.now, HEADRACE_FAULT=f"{FaultPoint.TURN_DURABLE}=stop")
     while "T (stopped)" not in Path(f"/proc/{process.pid}/status").read_text():
         assert process.poll() is None
     rows = project.document("runs")

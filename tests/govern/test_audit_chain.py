@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from state_kinds import ONLY_POSTGRESQL, ONLY_SQLITE
 
-from headrace.govern import Action, Actor, ActorType, Event, Object, Outcome, append, append_all, audit, verify
+from headrace.govern import Action, ActionOutcome, Actor, ActorType, AuditEvent, Object, append, append_all, audit, verify
 from headrace.govern.canonical import canonical, clean
 from headrace.model import Settings
 from headrace.store import Store
@@ -32,9 +32,9 @@ def store(tmp_path: Path, state_settings: Settings) -> Iterator[Store]:
         yield opened
 
 
-def event(number: int = 0, **more: Any) -> Event:
+def event(number: int = 0, **more: Any) -> AuditEvent:
     subject = Object("partition", f"flights@{number}", "1")
-    return Event(action=Action.PARTITION_PUBLISHED, actor=ACTOR, object=subject, after={"rows": number}, **more)
+    return AuditEvent(action=Action.PARTITION_PUBLISHED, actor=ACTOR, object=subject, after={"rows": number}, **more)
 
 
 def fill(store: Store, count: int) -> list[Row]:
@@ -80,8 +80,8 @@ def test_an_entry_holds_who_what_when_and_why(store: Store) -> None:
         seq = append(
             tx,
             AT,
-            Event(
-                action=Action.RUN_REQUESTED, actor=ACTOR, object=Object("run", "7"), outcome=Outcome.DENIED, reason="not applied",
+            AuditEvent(
+                action=Action.RUN_REQUESTED, actor=ACTOR, object=Object("run", "7"), outcome=ActionOutcome.DENIED, reason="not applied",
                 before={"b": 1, "a": None}, after=["x"], request_id="3", run_id="7",
             ),
         )  # fmt: skip
@@ -128,7 +128,7 @@ def test_a_huge_value_is_kept_as_its_hash(store: Store) -> None:
     """One event of a million keys would make the trail unreadable, and the transaction slow."""
     huge = {"keys": [f"k{n}" for n in range(50_000)]}
     with store.write(None) as tx:
-        append(tx, AT, Event(action=Action.PROJECT_APPLIED, actor=ACTOR, object=Object("project", "p"), after=huge))
+        append(tx, AT, AuditEvent(action=Action.PROJECT_APPLIED, actor=ACTOR, object=Object("project", "p"), after=huge))
     found = json.loads(rows(store)[0][2])
     text = json.dumps(huge, separators=(",", ":"))
     assert found["after"] == {"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
@@ -283,7 +283,7 @@ def test_tampering_with_the_file_itself_is_found(store: Store) -> None:
 @pytest.mark.parametrize("name", ["clean@2013-02-11", 'a "b"', "back\\slash", "Zürich", "tab\there", "x" * 5000, ""])
 def test_what_is_written_at_a_fraction_of_the_cost_is_canonical_too(store: Store, name: str) -> None:
     """Catches a name that isn't escaped, or members in another order, where the text isn't made by the encoder."""
-    event = Event(
+    event = AuditEvent(
         action=Action.PARTITION_PUBLISHED, actor=Actor(ActorType.SYSTEM, name), object=Object("partition", name, name), after={"rows": 1}
     )
     with store.write(None) as tx:

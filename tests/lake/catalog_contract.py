@@ -14,7 +14,7 @@ from lakelab import DuckLakeError, Lake
 from headrace.lake import catalog
 from headrace.lake.catalog import FileMoved, NeedsRewrite, Rewrite, TableMoved, reading
 from headrace.lake.staging import KeyExpression, stage_rewrite
-from headrace.lake.tables import StagedFile, Table
+from headrace.lake.tables import LakeTable, StagedFile
 from headrace.model.errors import LakeError
 
 DAY = "SELECT range AS id, (range * 1.5)::DECIMAL(18,2) AS amount, 'n' || range AS note FROM range({})"
@@ -33,7 +33,7 @@ ALL_TYPES = """SELECT true AS a, 1::TINYINT AS b, 2::SMALLINT AS c, 3 AS d, 4::B
     {'a': 1, 'b c': {'z': 'q'}} AS st, [1, 2, NULL] AS li, [{'q': 3}] AS lst, MAP {'k': 2.5::DOUBLE} AS ma, NULL::INTEGER AS nn"""
 
 
-def _add(lake: Lake, table: Table, staged: StagedFile) -> None:
+def _add(lake: Lake, table: LakeTable, staged: StagedFile) -> None:
     with lake.change() as change:
         change.create_table(table)
         change.add_file(table.name, staged)
@@ -377,7 +377,7 @@ class CatalogContract:
         for path in (staged.path, "main/u/../t/x.parquet", "/etc/passwd", "main/u/x.csv", "main/u/", "u/x.parquet"):
             moved = type(other)(**{field: getattr(other, field) for field in other.__struct_fields__} | {"path": path})
             with pytest.raises(LakeError):
-                _add(lake, Table("u", table.columns), moved)
+                _add(lake, LakeTable("u", table.columns), moved)
 
     def test_a_file_is_registered_once(self, lake: Lake) -> None:
         """DuckLake accepts the same file twice, and counts its rows twice."""

@@ -17,10 +17,10 @@ from postgres_cluster import Database
 
 from headrace.lake import catalog
 from headrace.lake.address import PostgresqlCatalog
-from headrace.lake.catalog import Change, Rewrite
-from headrace.lake.session import Session, quote, relation_sql
+from headrace.lake.catalog import CatalogChange, Rewrite
+from headrace.lake.session import DuckDBSession, quote, relation_sql
 from headrace.lake.staging import KeyExpression, stage, stage_rewrite, sync, verify
-from headrace.lake.tables import PARTITION_COLUMN, StagedFile, Table
+from headrace.lake.tables import PARTITION_COLUMN, LakeTable, StagedFile
 from headrace.store.address import PostgresqlAddress, parts_of
 from headrace.store.engines.postgresql import PostgresqlEngine, PostgresqlTransaction
 
@@ -78,7 +78,7 @@ class Lake:
         self.catalog_path = folder / "state.db"
         self.data_folder.mkdir(parents=True)
         self.tx: Any = self._open()
-        self.session = Session(self.data_folder, threads=1)
+        self.session = DuckDBSession(self.data_folder, threads=1)
         self._ducklake = ducklake
         self._clock = itertools.count(NOON, SECOND)
         with self.transaction():
@@ -117,10 +117,10 @@ class Lake:
         self.tx.execute("COMMIT")
 
     @contextmanager
-    def change(self) -> Iterator[Change]:
+    def change(self) -> Iterator[CatalogChange]:
         """One publication's transaction: everything that the block collects becomes one snapshot."""
         with self.transaction():
-            change = Change.begin(self.tx, next(self._clock))
+            change = CatalogChange.begin(self.tx, next(self._clock))
             yield change
             change.finish("headrace", "publish")
 
@@ -128,14 +128,14 @@ class Lake:
     def newest(self) -> int:
         return catalog.newest_snapshot(self.tx)
 
-    def table(self, name: str, snapshot: int | None = None) -> Table:
+    def table(self, name: str, snapshot: int | None = None) -> LakeTable:
         found = catalog.table(self.tx, name, snapshot)
         assert found is not None
         return found
 
     def stage(
         self, name: str, key: str | KeyExpression, select: str, *, evolve: bool = False, parameters: Any = None
-    ) -> tuple[StagedFile, Table]:
+    ) -> tuple[StagedFile, LakeTable]:
         staged, table = stage(
             self.session, select, parameters, table_name=name, partition=key, table=catalog.table(self.tx, name), evolve=evolve
         )
@@ -155,7 +155,7 @@ class Lake:
     def withdraw(self, name: str, *keys: str) -> int:
         return self._publish(name, keys, [], self.table(name))
 
-    def _publish(self, name: str, keys: Sequence[str], staged: Sequence[StagedFile], table: Table) -> int:
+    def _publish(self, name: str, keys: Sequence[str], staged: Sequence[StagedFile], table: LakeTable) -> int:
         rewrites = []
         known = catalog.table(self.tx, name)
         for file in catalog.shared_files(self.tx, name, keys):

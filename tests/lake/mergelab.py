@@ -8,8 +8,8 @@ from typing import Any
 from lakelab import Lake
 
 from headrace.lake import catalog
-from headrace.lake.merge_rules import MergeRule, State
-from headrace.lake.merging import Merged, stage_merge
+from headrace.lake.merge_rules import MergeRule, MergeState
+from headrace.lake.merging import StagedMerge, stage_merge
 from headrace.lake.syncing import verify
 
 Rows = Mapping[Any, Mapping[str, Any]]
@@ -17,16 +17,16 @@ Rows = Mapping[Any, Mapping[str, Any]]
 
 def merge(
     lake: Lake, name: str, select: str, rule: MergeRule, *, after: int | None = None, evolve: bool = False, content_hash: str = ""
-) -> Merged:
+) -> StagedMerge:
     """One merge, staged and published: onto the state of now, or (`after`) onto that of a snapshot; 0 is the empty state."""
-    state = State(tuple(catalog.state(lake.tx, name, after)), catalog.seen(lake.tx, name), content_hash)
+    state = MergeState(tuple(catalog.state(lake.tx, name, after)), catalog.seen(lake.tx, name), content_hash)
     known = catalog.table(lake.tx, name)
     done = stage_merge(lake.session, select, None, table_name=name, table=known, evolve=evolve, rule=rule, state=state)
     publish(lake, name, done)
     return done
 
 
-def publish(lake: Lake, name: str, done: Merged) -> None:
+def publish(lake: Lake, name: str, done: StagedMerge) -> None:
     for file in (done.staged, *done.replacement.deletes):
         verify(lake.data_folder, file)
     with lake.change() as change:

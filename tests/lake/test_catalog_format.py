@@ -130,7 +130,7 @@ def test_snapshots_are_found_by_time_and_never_go_back(lake: Lake) -> None:
         assert lake.ducklake(f"SELECT count(*) FROM t AT (TIMESTAMP => TIMESTAMPTZ '{at}')") == [[number]]
         assert catalog.snapshot_at(lake.tx, 1_700_000_000_000_000 + (number - 1) * 1_000_000) == snapshot
     with lake.transaction():
-        late = catalog.Change.begin(lake.tx, 0)
+        late = catalog.CatalogChange.begin(lake.tx, 0)
         staged, _ = stage(lake.session, "SELECT 3 AS id", None, table_name="t", partition="c", table=lake.table("t"))
         late.replace("t", ["c"], [staged])
         late.finish("headrace", "clock went back")

@@ -17,7 +17,7 @@ from headrace.lake.folders import file_name, folder_of, new_path
 from headrace.lake.relation import relation_sql
 from headrace.lake.session import literal, quote
 from headrace.lake.staging import KeyExpression
-from headrace.lake.tables import Column, FileRef, Table
+from headrace.lake.tables import FileRef, LakeColumn, LakeTable
 from headrace.model.errors import LakeError
 
 PIECES = [
@@ -84,7 +84,7 @@ PIECES = [
 hostile = st.one_of(
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join), st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 )
-COLUMNS = (Column("_partition", "VARCHAR", 1), Column("id", "INTEGER", 2))
+COLUMNS = (LakeColumn("_partition", "VARCHAR", 1), LakeColumn("id", "INTEGER", 2))
 
 
 def test_a_literal_is_one_value_for_ten_thousand_keys() -> None:
@@ -114,7 +114,7 @@ def test_a_literal_gives_back_any_text(key: str) -> None:
 @given(st.lists(hostile, min_size=1, max_size=3), hostile)
 def test_a_relation_reads_its_files_and_nothing_else(keys: list[str], name: str) -> None:
     """The same statement count and the same table set, whatever keys, paths and column names say."""
-    columns = (COLUMNS[0], Column(name.replace("\0", "") or "x", "INTEGER", 2))
+    columns = (COLUMNS[0], LakeColumn(name.replace("\0", "") or "x", "INTEGER", 2))
     text = relation_sql([FileRef("main/t/a.parquet", tuple(keys))], columns, with_partition=True)
     connection = duckdb.connect()
     (statement,) = connection.extract_statements(text)
@@ -140,7 +140,7 @@ def test_a_tables_folder_is_one_plain_name(name: str) -> None:
     assert folder.count("/") == 1
     assert folder[:-1].replace("-", "").replace("_", "").isalnum()
     assert folder[:-1].isascii()
-    path = new_path(Table(name, ()))
+    path = new_path(LakeTable(name, ()))
     assert Path("/lake", path).resolve().is_relative_to("/lake/main")
     assert file_name(path, f"main/{folder}") in path
 
@@ -194,5 +194,5 @@ def test_many_keys_of_one_file_are_told_apart(lake: Lake) -> None:
     lake.publish_many("t", ["a", "c", "e"], "SELECT unnest(['a', 'c', 'e']) AS k, 1 AS id")
     assert catalog.files(lake.tx, "t", ["b", "d"]) == []
     staged, table = lake.stage("u", KeyExpression("k"), "SELECT unnest(['a', 'c']) AS k, 1 AS id")
-    assert isinstance(table, Table)
+    assert isinstance(table, LakeTable)
     assert [part.key for part in staged.partitions] == ["a", "c"]

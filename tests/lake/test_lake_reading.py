@@ -13,7 +13,7 @@ import pytest
 from lakelab import Lake
 
 from headrace.lake import catalog
-from headrace.lake.reading import DataFormat, Rows, read, write
+from headrace.lake.reading import DataFormat, JsonRows, read, write
 from headrace.lake.tables import FileRef
 from headrace.model.errors import LakeError
 
@@ -28,7 +28,7 @@ VALUES = """SELECT 9007199254740993 AS big, 1.10::DECIMAL(38,20) AS d, DATE '202
     '2024-01-01 00:00:00.123456789'::TIMESTAMP_NS AS ns"""
 
 
-def _read(lake: Lake, name: str = "t", **options: object) -> Rows:
+def _read(lake: Lake, name: str = "t", **options: object) -> JsonRows:
     return read(lake.data_folder, catalog.files(lake.tx, name, None), lake.table(name), **options)  # type: ignore[arg-type]
 
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 from headrace.model.errors import LakeError
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Session:
+def session(tmp_path: Path) -> DuckDBSession:
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "a.csv").write_text("x\n1\n")
     (tmp_path / "one.csv").write_text("x\n2\n")
     (tmp_path / "secret.csv").write_text("x\n3\n")
     (tmp_path / "lake-other").mkdir()
     (tmp_path / "lake-other" / "b.csv").write_text("x\n4\n")
-    return Session(
+    return DuckDBSession(
         tmp_path / "lake",
         readable=[tmp_path / "given", tmp_path / "one.csv"],
         timezone="America/New_York",
@@ -30,7 +30,7 @@ def session(tmp_path: Path) -> Session:
     )
 
 
-def test_what_it_is_given_can_be_read(session: Session, tmp_path: Path) -> None:
+def test_what_it_is_given_can_be_read(session: DuckDBSession, tmp_path: Path) -> None:
     assert session.connection.execute(f"SELECT * FROM read_csv('{tmp_path}/given/a.csv')").fetchall() == [(1,)]
     assert session.connection.execute(f"SELECT * FROM read_csv('{tmp_path}/one.csv')").fetchall() == [(2,)]
 
@@ -67,21 +67,21 @@ def test_what_it_is_given_can_be_read(session: Session, tmp_path: Path) -> None:
         "RESET lock_configuration",
     ],
 )
-def test_nothing_else_can_be_reached_or_changed(session: Session, tmp_path: Path, sql: str) -> None:
+def test_nothing_else_can_be_reached_or_changed(session: DuckDBSession, tmp_path: Path, sql: str) -> None:
     """TRUST B10: by its own name, through `..`, beside a folder that begins alike, over the network, or by unlocking first."""
     with pytest.raises(duckdb.Error):
         session.connection.execute(sql.format(folder=tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["given", "lake", "lake-other", "one.csv", "secret.csv"]
 
 
-def test_variables_of_the_python_process_are_not_tables(session: Session) -> None:
+def test_variables_of_the_python_process_are_not_tables(session: DuckDBSession) -> None:
     secrets = __import__("pyarrow").table({"password": ["hunter2"]})
     assert secrets.num_rows == 1
     with pytest.raises(duckdb.CatalogException):
         session.connection.execute("SELECT * FROM secrets")
 
 
-def test_the_zone_is_the_assets(session: Session) -> None:
+def test_the_zone_is_the_assets(session: DuckDBSession) -> None:
     assert session.connection.execute(
         "SELECT (TIMESTAMPTZ '2013-02-11 05:00:00+00')::DATE::VARCHAR, TIMESTAMPTZ '2013-02-11 04:59:59+00' < '2013-02-11'"
     ).fetchone() == ("2013-02-11", True)
@@ -89,16 +89,16 @@ def test_the_zone_is_the_assets(session: Session) -> None:
 
 def test_an_unknown_zone_is_said(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="Mars/Olympus"):
-        Session(tmp_path, timezone="Mars/Olympus")
+        DuckDBSession(tmp_path, timezone="Mars/Olympus")
 
 
 def test_a_zone_that_is_sql_stays_a_value(tmp_path: Path) -> None:
     with pytest.raises(LakeError):
-        Session(tmp_path, timezone="UTC'; SET threads = 64; --")
+        DuckDBSession(tmp_path, timezone="UTC'; SET threads = 64; --")
 
 
 def test_what_does_not_fit_into_memory_is_spilled_below_the_data_folder(tmp_path: Path) -> None:
-    with Session(tmp_path, threads=1, memory_max_bytes=2**27) as session:
+    with DuckDBSession(tmp_path, threads=1, memory_max_bytes=2**27) as session:
         setting = session.connection.execute("SELECT current_setting('temp_directory')").fetchone()
         assert setting == (str(session.temporary_folder),)
         assert session.temporary_folder.parent == tmp_path.resolve() / ".temporary"
@@ -110,7 +110,7 @@ def test_what_does_not_fit_into_memory_is_spilled_below_the_data_folder(tmp_path
 
 def test_each_session_spills_to_a_folder_of_its_own(tmp_path: Path) -> None:
     """DuckDB names what it spills alike in every process: in one folder, sessions overwrite each other's rows."""
-    with Session(tmp_path) as one, Session(tmp_path) as other:
+    with DuckDBSession(tmp_path) as one, DuckDBSession(tmp_path) as other:
         assert one.temporary_folder != other.temporary_folder
         assert one.temporary_folder.stat().st_mode & 0o077 == 0
     assert list((tmp_path / ".temporary").iterdir()) == []
@@ -122,7 +122,7 @@ def test_what_a_killed_process_spilled_is_swept_away(tmp_path: Path) -> None:
     left = tmp_path / ".temporary" / f"{dead.pid}-0123abcd"
     left.mkdir(parents=True)
     (left / "duckdb_temp_storage_DEFAULT-0.tmp").write_bytes(b"x")
-    with Session(tmp_path) as session:
+    with DuckDBSession(tmp_path) as session:
         assert list((tmp_path / ".temporary").iterdir()) == [session.temporary_folder]
 
 

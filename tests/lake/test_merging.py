@@ -11,7 +11,7 @@ from mergelab import merge, publish, values
 
 from headrace.lake import catalog
 from headrace.lake.catalog import FileMoved
-from headrace.lake.merge_rules import Deletes, KeyRefused, MergeRule, State, Versions
+from headrace.lake.merge_rules import Deletes, KeyRefused, MergeRule, MergeState, SnapshotRule
 from headrace.lake.merging import stage_merge
 from headrace.lake.schema import SchemaMismatch
 
@@ -121,7 +121,7 @@ def test_only_what_differs_is_written_where_that_is_asked_for(lake: Lake) -> Non
 
 def test_a_merge_that_another_change_overtook_is_refused_and_done_again(lake: Lake) -> None:
     merge(lake, "t", "SELECT range AS id, 'a' AS note FROM range(10)", BY_ID)
-    state = State(tuple(catalog.state(lake.tx, "t", None)), catalog.seen(lake.tx, "t"))
+    state = MergeState(tuple(catalog.state(lake.tx, "t", None)), catalog.seen(lake.tx, "t"))
     late = stage_merge(lake.session, values([(1, "late")], "id, note"), None, table_name="t", table=lake.table("t"), evolve=False,
                        rule=BY_ID, state=state)  # fmt: skip
     merge(lake, "t", values([(1, "b")], "id, note"), BY_ID)
@@ -188,7 +188,7 @@ def _changes(dice: random.Random) -> list[tuple[str, str, bool]]:
 
 
 def versions(at: str, *, columns: tuple[str, ...] = (), deletes: Deletes = Deletes.IGNORE) -> MergeRule:
-    return MergeRule(keys=("id",), versions=Versions(at=at, is_date=True, columns=columns, deletes=deletes))
+    return MergeRule(keys=("id",), versions=SnapshotRule(at=at, is_date=True, columns=columns, deletes=deletes))
 
 
 def history(lake: Lake) -> list[list[str | None]]:

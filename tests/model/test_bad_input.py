@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from modellab import KINDS, Load, Parse, Write, sql, told
 
-from headrace.model import FileKind, Level, ProjectError, ProjectFile, find_root, parse_file, scan
+from headrace.model import FileKind, ProblemLevel, ProjectError, ProjectFile, find_root, parse_file, scan
 from headrace.model.files import FILE_BYTES_MAX
 
 GOOD_TEXT = "owner: core\n"
@@ -58,7 +58,7 @@ def test_a_byte_order_mark_is_read_past_and_said(parse: Parse, path: str) -> Non
     """Editors on Windows write one; the first key must not be called `\\ufeffowner`."""
     declared = parse(path, b"\xef\xbb\xbf" + GOOD_TEXT.encode())
     assert declared.problems[0].code == "byte_order_mark"
-    assert declared.problems[0].level is Level.WARNING
+    assert declared.problems[0].level is ProblemLevel.WARNING
     assert "\ufeff" not in str(declared)
 
 

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from headrace.model import Level
+from headrace.model import ProblemLevel
 from headrace.model.checks import SHAPES
 from headrace.model.described import SECTIONS
 from headrace.model.files import FileKind, ProjectFile, scan
@@ -59,7 +59,7 @@ def declared(tmp_path: Path) -> Callable[[str, Any], Declared]:
 
 
 def refused(found: Declared) -> bool:
-    return any(problem.level is Level.ERROR for problem in found.problems)
+    return any(problem.level is ProblemLevel.ERROR for problem in found.problems)
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.name)

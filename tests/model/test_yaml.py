@@ -7,7 +7,7 @@ import time
 import pytest
 
 from headrace.model import yaml
-from headrace.model.documents import Block, Items, plain
+from headrace.model.documents import Items, LocatedMapping, plain
 from headrace.model.reporting import Report
 
 
@@ -30,7 +30,7 @@ def test_scalars_are_those_of_yaml_1_2(written: str, meant: object) -> None:
     """Norway, times of day, dates and sexagesimal numbers must stay what was written."""
     document, problems = _load(f"a: {written}\n")
     assert problems == []
-    assert isinstance(document, Block)
+    assert isinstance(document, LocatedMapping)
     assert document["a"] == meant
     assert type(document["a"]) is type(meant)
 
@@ -38,7 +38,7 @@ def test_scalars_are_those_of_yaml_1_2(written: str, meant: object) -> None:
 def test_each_key_and_item_knows_its_line() -> None:
     """A problem that points at the wrong line costs its reader minutes."""
     document, _ = _load("a: 1\nb:\n  - x\n  - y: 2\n    z: 3\nc: {d: 4,\n  e: 5}\n")
-    assert isinstance(document, Block)
+    assert isinstance(document, LocatedMapping)
     assert document.lines == {"a": 1, "b": 2, "c": 6}
     assert isinstance(document["b"], Items)
     assert document["b"].lines == [3, 4]

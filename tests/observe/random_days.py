@@ -18,7 +18,7 @@ from headrace.model import Grain
 from headrace.model.intervals import key_at_us
 from headrace.observe.incidents.reports import reported
 from headrace.observe.observed import known_until
-from headrace.run.judging import Judged, judge
+from headrace.run.judging import VersionEvaluator, judge
 from headrace.store import Store, Transaction
 from headrace.store.queries import arrivals, availability, pauses, publications
 from headrace.store.queries.pauses import Pause
@@ -518,7 +518,7 @@ class Days:
         """Whether the consumer is removed by the end."""
         return self.removed_at is not None and self.removed_at <= self.now
 
-    def play(self, store: Store, judged: Callable[[int], Judged], after: Callable[[Transaction, int], None]) -> None:
+    def play(self, store: Store, judged: Callable[[int], VersionEvaluator], after: Callable[[Transaction, int], None]) -> None:
         """Write all of it, judging after each pass by what is in force then; `after` sees each judgement."""
         with store.write(None) as tx:
             tx.execute("update promise set from_at = ?, until_at = null", (self.promised_at,))

@@ -13,15 +13,15 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from headrace.cli.commands.status import _render
-from headrace.cli.moments import Reader
-from headrace.cli.page import Page
+from headrace.cli.moments import TimeFormatter
+from headrace.cli.page import CommandOutput
 from headrace.cli.screen import NATURAL, Screen
 from headrace.observe.incidents import endings
 from headrace.observe.notifications.wording import LINE_MAX
 from headrace.observe.states import ConsumerStatus
 from headrace.observe.wording import ago, dated
-from headrace.operations.catalog.listing import Wanted, catalog
-from headrace.operations.catalog.partitions import Wanted as Listed
+from headrace.operations.catalog.listing import CatalogQuery, catalog
+from headrace.operations.catalog.partitions import PartitionListQuery as Listed
 from headrace.operations.catalog.partitions import partitions as listing
 from headrace.operations.catalog.responses import PartitionRow
 from headrace.operations.deliveries import deliveries
@@ -30,7 +30,7 @@ from headrace.operations.incidents import incidents
 from headrace.operations.quarantine import quarantine
 from headrace.operations.run_list import run_list
 from headrace.operations.run_timeline import run_timeline
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.status import status
 from headrace.operations.why import why
 from headrace.store import Transaction
@@ -54,7 +54,7 @@ class Leads:
 class Views:
     """All views of one session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ProjectSession) -> None:
         self.session = session
         self.status = status(session)
         self.text = self._text()
@@ -63,10 +63,10 @@ class Views:
 
     def _text(self) -> str:
         document = self.status
-        reader = Reader.at(document.now, document.timezone, replay=True)
+        reader = TimeFormatter.at(document.now, document.timezone, replay=True)
         screen = Screen(io.StringIO(), no_color=True)
         screen.width = NATURAL
-        _render(document, Page(screen, reader))
+        _render(document, CommandOutput(screen, reader))
         return screen.stream.getvalue()  # type: ignore[attr-defined,no-any-return]
 
     def gauge(self, name: str, **labels: str) -> list[float]:
@@ -89,7 +89,7 @@ def differ(what: str, **said: Any) -> Iterator[str]:
         yield f"{what}: {said}"
 
 
-def partitions_of(session: Session, node: str) -> list[PartitionRow]:
+def partitions_of(session: ProjectSession, node: str) -> list[PartitionRow]:
     """All of them, newest first."""
     return listing(session, node, Listed(limit=5_000)).partitions
 
@@ -124,7 +124,7 @@ def incidents_differ(shown: Views, sources: Iterable[str]) -> Iterator[str]:
             elif one.name not in rows[name].affected.consumers:
                 affected = rows[name].affected.consumers
                 yield f"{one.name} is {one.state} because of {name}, which affects {affected}"
-    for card in catalog(session, Wanted()).nodes:
+    for card in catalog(session, CatalogQuery()).nodes:
         places = {one.id: {one.cause.node, *one.affected.assets} for one in rows.values()}
         first = next((name for name, nodes in places.items() if card.name in nodes), None)
         yield from differ(f"incident of {card.name}", card=card.incident, first=first)

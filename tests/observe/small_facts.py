@@ -10,7 +10,18 @@ from zoneinfo import ZoneInfo
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.zones import to_us
 from headrace.observe.declared_promises import WHOLE, DeclaredPromises, Node, Terms
-from headrace.observe.state_facts import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unreadable, Unusual
+from headrace.observe.state_facts import (
+    AcceptedPartition,
+    BackfillFailure,
+    Damage,
+    Newest,
+    PartitionStateFacts,
+    Pausing,
+    RecordedObligation,
+    UnreadableSource,
+    Unusual,
+    VisiblePublication,
+)
 
 ZONE = "America/New_York"
 
@@ -53,20 +64,20 @@ class SmallFacts:
     """The facts as lists. `publish` numbers snapshots by itself; what reads, reads the newest snapshot unless told."""
 
     publications: list[Publication] = field(default_factory=list)
-    standings: dict[tuple[str, str], Standing] = field(default_factory=dict)
+    standings: dict[tuple[str, str], PartitionStateFacts] = field(default_factory=dict)
     looked: dict[str, list[int]] = field(default_factory=dict)
     delivered: dict[str, str] = field(default_factory=dict)
-    obligations: dict[str, list[Kept]] = field(default_factory=dict)
+    obligations: dict[str, list[RecordedObligation]] = field(default_factory=dict)
     stale: set[str] = field(default_factory=set)
     led: bool = True
     promised: dict[str, int] = field(default_factory=dict)
     paused: dict[str, Pausing] = field(default_factory=dict)
     taken_back: set[tuple[str, str]] = field(default_factory=set)
-    accepted: list[Excepted] = field(default_factory=list)
+    accepted: list[AcceptedPartition] = field(default_factory=list)
     p95: dict[str, float] = field(default_factory=dict)
     odd: list[Unusual] = field(default_factory=list)
     cut_short: dict[tuple[str, str], Damage] = field(default_factory=dict)
-    unread: dict[str, Unreadable] = field(default_factory=dict)
+    unread: dict[str, UnreadableSource] = field(default_factory=dict)
 
     def publish(
         self,
@@ -82,10 +93,10 @@ class SmallFacts:
         last = max((one.snapshot for one in self.publications), default=0)
         read_snapshot = last if read is None else read
         self.publications.append(Publication(name, key, at_us, snapshot or last + 1, rows, verdict, read_snapshot))
-        self.standings[name, key] = Standing("published", True, False, "", at_us)
+        self.standings[name, key] = PartitionStateFacts("published", True, False, "", at_us)
 
     def stand(self, name: str, key: str, state: str, since_us: int, reason: str = "") -> None:
-        self.standings[name, key] = Standing(state, any(self._of(name, key)), False, reason, since_us)
+        self.standings[name, key] = PartitionStateFacts(state, any(self._of(name, key)), False, reason, since_us)
 
     def look(self, name: str, *times: int) -> None:
         self.looked.setdefault(name, []).extend(times)
@@ -96,13 +107,13 @@ class SmallFacts:
 
     # headrace.observe.state_facts.World
 
-    def first(self, node: str, partition: str) -> Seen | None:
+    def first(self, node: str, partition: str) -> VisiblePublication | None:
         found = self._of(node, partition) if (node, partition) not in self.taken_back else []
-        return Seen(found[0].at_us, found[0].snapshot) if found else None
+        return VisiblePublication(found[0].at_us, found[0].snapshot) if found else None
 
-    def first_reading(self, node: str, snapshot: int, since_us: int) -> Seen | None:
+    def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
         found = [one for one in self._of(node, WHOLE) if one.read >= snapshot and one.at_us >= since_us]
-        return Seen(found[0].at_us, found[0].snapshot) if found else None
+        return VisiblePublication(found[0].at_us, found[0].snapshot) if found else None
 
     def newest(self, node: str) -> Newest | None:
         found = self._of(node)
@@ -122,7 +133,7 @@ class SmallFacts:
         found = {key for name, key in self.standings if name == node}
         return sorted(key.removeprefix(f"{moment}/") for key in found if not moment or key.startswith(f"{moment}/"))
 
-    def standing(self, node: str, partition: str) -> Standing | None:
+    def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
         return self.standings.get((node, partition))
 
     def stale_nodes(self) -> set[str]:
@@ -137,7 +148,7 @@ class SmallFacts:
     def observations(self, source: str) -> list[int]:
         return sorted(self.looked.get(source, []), reverse=True)[:20]
 
-    def kept(self, consumer: str) -> list[Kept]:
+    def kept(self, consumer: str) -> list[RecordedObligation]:
         return self.obligations.get(consumer, [])
 
     def promised_at(self, consumer: str) -> int | None:
@@ -159,16 +170,16 @@ class SmallFacts:
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
         return self.cut_short
 
-    def failed_in_backfill(self, node: str, partition: str) -> Failed | None:
+    def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
         return None
 
-    def unreadable(self) -> Mapping[str, Unreadable]:
+    def unreadable(self) -> Mapping[str, UnreadableSource]:
         return self.unread
 
     def unusual(self) -> list[Unusual]:
         return self.odd
 
-    def exceptions(self) -> list[Excepted]:
+    def exceptions(self) -> list[AcceptedPartition]:
         return self.accepted
 
     def seconds(self, node: str) -> float | None:

@@ -7,10 +7,10 @@ from small_facts import SmallFacts, at, consumer, declare, node
 
 from headrace.model import Grain
 from headrace.observe.declared_promises import Node, Terms
-from headrace.observe.state_facts import Pausing, Unreadable
-from headrace.observe.states import ConsumerStatus, State
+from headrace.observe.state_facts import Pausing, UnreadableSource
+from headrace.observe.states import ConsumerState, ConsumerStatus
 from headrace.observe.status import judge
-from headrace.schedule.graph import Trigger
+from headrace.schedule.graph import NodeTrigger
 
 DAY = Grain.DAY
 CHAIN = [node("src", DAY, source=True, expect_by="05:00"), node("a", DAY, "src"), node("b", DAY, "a")]
@@ -36,7 +36,7 @@ def test_what_has_not_begun_in_time_is_at_risk() -> None:
     small = facts(now, a=240, b=480)
     small.publish("src", DAY2, at("2013-02-03 06:45"))
     found = judged(small, now)
-    assert (found.state, found.next) == (State.AT_RISK, "headrace why c")
+    assert (found.state, found.next) == (ConsumerState.AT_RISK, "headrace why c")
     assert found.reason == "a hasn't begun, needs 12 min, most of it b, due 07:00"
     assert found.since_us == at("2013-02-03 06:48"), "the latest safe start"
     assert found.risk is not None
@@ -44,8 +44,8 @@ def test_what_has_not_begun_in_time_is_at_risk() -> None:
     assert found.risk.predicted_us == at("2013-02-03 07:02")
 
 
-@pytest.mark.parametrize(("now", "state"), [("2013-02-03 06:47", State.SERVED), ("2013-02-03 06:49", State.AT_RISK)])
-def test_it_is_said_from_the_latest_safe_start_on(now: str, state: State) -> None:
+@pytest.mark.parametrize(("now", "state"), [("2013-02-03 06:47", ConsumerState.SERVED), ("2013-02-03 06:49", ConsumerState.AT_RISK)])
+def test_it_is_said_from_the_latest_safe_start_on(now: str, state: ConsumerState) -> None:
     """An alarm hours too early, or only when it is late."""
     small = facts(now, a=240, b=480)
     small.publish("src", DAY2, at("2013-02-03 05:00"))
@@ -54,9 +54,9 @@ def test_it_is_said_from_the_latest_safe_start_on(now: str, state: State) -> Non
 
 @pytest.mark.parametrize(
     ("led", "minutes", "state"),
-    [(False, 24 * 60, State.AT_RISK), (False, 10, State.SERVED), (True, 24 * 60, State.SERVED)],
+    [(False, 24 * 60, ConsumerState.AT_RISK), (False, 10, ConsumerState.SERVED), (True, 24 * 60, ConsumerState.SERVED)],
 )
-def test_what_could_be_computed_and_nothing_runs_is_at_risk(led: bool, minutes: int, state: State) -> None:
+def test_what_could_be_computed_and_nothing_runs_is_at_risk(led: bool, minutes: int, state: ConsumerState) -> None:
     """Would catch: "served" after a person accepted what a daily pass had held, until the deadline is missed; an alarm
     where a server runs, or where the next pass comes in time."""
     now = "2013-02-03 06:00"
@@ -67,7 +67,7 @@ def test_what_could_be_computed_and_nothing_runs_is_at_risk(led: bool, minutes: 
     small.look("src", *(at("2013-02-03 05:40") - times * minutes * 60_000_000 for times in range(7)))
     found = judged(small, now)
     assert found.state is state
-    if state is State.AT_RISK:
+    if state is ConsumerState.AT_RISK:
         assert (found.reason, found.next) == (f"late at 07:00: a@{DAY2}: isn't computed yet, and nothing runs it", "headrace tick")
 
 
@@ -80,7 +80,7 @@ def test_what_runs_longer_than_is_left_is_at_risk() -> None:
     small.stand("b", DAY2, "running", at("2013-02-03 06:57"))
     assert judged(small, now).reason == "b runs for 1 min, what is left needs 4 min, due 07:00"
     small.stand("b", DAY2, "running", at("2013-02-03 06:54"))
-    assert judged(small, now).state is State.SERVED
+    assert judged(small, now).state is ConsumerState.SERVED
 
 
 def test_a_promise_that_leaves_no_time_is_known_before_it_is_broken() -> None:
@@ -88,15 +88,15 @@ def test_a_promise_that_leaves_no_time_is_known_before_it_is_broken() -> None:
     now = "2013-02-03 00:10"
     nodes = [node("src", DAY, source=True, expect_by="06:55"), *CHAIN[1:]]
     found = judged(facts(now, a=240, b=480), now, nodes)
-    assert (found.state, found.since_us) == (State.AT_RISK, at("2013-02-03 00:00")), "the interval's end"
+    assert (found.state, found.since_us) == (ConsumerState.AT_RISK, at("2013-02-03 00:00")), "the interval's end"
     assert found.reason == "src is expected by 06:55, what follows needs 12 min, due 07:00"
-    assert judged(facts(now, a=60, b=60), now, nodes).state is State.SERVED
+    assert judged(facts(now, a=60, b=60), now, nodes).state is ConsumerState.SERVED
 
 
 def test_a_trigger_that_fires_too_late_is_known_before() -> None:
     """A cron five minutes before the deadline, for an asset that takes ten."""
     now = "2013-02-03 05:30"
-    nodes = [CHAIN[0], node("a", DAY, "src", trigger=Trigger(cron="55 6 * * *", timezone="America/New_York")), CHAIN[2]]
+    nodes = [CHAIN[0], node("a", DAY, "src", trigger=NodeTrigger(cron="55 6 * * *", timezone="America/New_York")), CHAIN[2]]
     small = facts(now, a=240, b=480)
     small.publish("src", DAY2, at("2013-02-03 05:00"))
     assert judged(small, now, nodes).reason == "a waits for its trigger until 06:55, what follows needs 12 min, due 07:00"
@@ -107,7 +107,7 @@ def test_without_history_nothing_is_predicted() -> None:
     now = "2013-02-03 06:59"
     small = facts(now)
     small.publish("src", DAY2, at("2013-02-03 05:00"))
-    assert judged(small, now).state is State.SERVED
+    assert judged(small, now).state is ConsumerState.SERVED
 
 
 def test_the_whole_table_of_a_consumer_is_predicted_too() -> None:
@@ -132,16 +132,16 @@ def test_what_is_paused_without_end_is_at_risk_and_later_late() -> None:
     small.publish("src", DAY2, at("2013-02-03 05:00"))
     small.paused["a"] = Pausing("moving house", "ann", None)
     found = judged(small, now)
-    assert (found.state, found.reason) == (State.AT_RISK, "a is paused: moving house (by ann), due 07:00")
+    assert (found.state, found.reason) == (ConsumerState.AT_RISK, "a is paused: moving house (by ann), due 07:00")
     assert found.next == "headrace resume a"
     now = "2013-02-03 08:00"
     small.look("src", at(now))
     found = judged(small, now)
-    assert (found.state, found.reason, found.next) == (State.LATE, "a: paused: moving house (by ann)", "headrace resume a")
+    assert (found.state, found.reason, found.next) == (ConsumerState.LATE, "a: paused: moving house (by ann)", "headrace resume a")
 
 
-@pytest.mark.parametrize(("until", "state"), [("05:45", State.SERVED), ("06:55", State.AT_RISK)])
-def test_a_pause_with_an_end_is_reckoned_with(until: str, state: State) -> None:
+@pytest.mark.parametrize(("until", "state"), [("05:45", ConsumerState.SERVED), ("06:55", ConsumerState.AT_RISK)])
+def test_a_pause_with_an_end_is_reckoned_with(until: str, state: ConsumerState) -> None:
     """A pause over a weekend that is an alarm, and one into the deadline that isn't."""
     now = "2013-02-03 05:30"
     small = facts(now, a=240, b=480)
@@ -149,7 +149,7 @@ def test_a_pause_with_an_end_is_reckoned_with(until: str, state: State) -> None:
     small.paused["a"] = Pausing("move", "ann", at(f"2013-02-03 {until}"))
     found = judged(small, now)
     assert found.state is state
-    if state is State.AT_RISK:
+    if state is ConsumerState.AT_RISK:
         assert found.reason == "a is paused: move (by ann, until 06:55), what follows needs 12 min, due 07:00"
 
 
@@ -169,7 +169,7 @@ def test_a_paused_consumer_says_so_whatever_its_state() -> None:
     small = facts(now)
     small.paused["c"] = Pausing("closed", "ann", None)
     found = judged(small, now)
-    assert (found.state, found.reason) == (State.SERVED, "paused: closed (by ann); all that is due can be read")
+    assert (found.state, found.reason) == (ConsumerState.SERVED, "paused: closed (by ann); all that is due can be read")
     assert found.next == "headrace resume c"
 
 
@@ -177,26 +177,30 @@ def test_what_was_met_is_not_any_more_once_it_is_taken_back() -> None:
     """A consumer that is called served although its newest day was withdrawn."""
     now = "2013-02-02 08:00"
     small = facts(now)
-    assert judged(small, now).state is State.SERVED
+    assert judged(small, now).state is ConsumerState.SERVED
     small.taken_back.add(("b", "2013-02-01"))
     small.stand("b", "2013-02-01", "withdrawn", at("2013-02-02 07:30"), "wrong rates")
     small.standings["b", "2013-02-01"] = small.standings["b", "2013-02-01"]._replace(published=False)
     found = judged(small, now)
-    assert (found.state, found.reason) == (State.LATE, "b: wrong rates, withdrawn since 07:30")
+    assert (found.state, found.reason) == (ConsumerState.LATE, "b: wrong rates, withdrawn since 07:30")
     assert found.next == "headrace why b@2013-02-01"
 
 
 @pytest.mark.parametrize(
     ("reason", "state"),
-    [("bank.db: unable to open database file", State.AT_RISK), ("the lake can't be written", State.SERVED), ("", State.SERVED)],
+    [
+        ("bank.db: unable to open database file", ConsumerState.AT_RISK),
+        ("the lake can't be written", ConsumerState.SERVED),
+        ("", ConsumerState.SERVED),
+    ],
 )
-def test_a_delivery_that_is_tried_again_needs_its_source(reason: str, state: State) -> None:
+def test_a_delivery_that_is_tried_again_needs_its_source(reason: str, state: ConsumerState) -> None:
     """Would catch: "served, all that is due can be read", of a delivery that can't be ingested because
     its database is away; and "can't be observed" of one that waits for something else."""
     now = "2013-02-03 05:10"
     small = facts(now)
     small.stand("src", DAY2, "waiting", at("2013-02-03 05:00"), reason)
-    small.unread["src"] = Unreadable(at("2013-02-03 05:05"), "bank.db: unable to open database file", "INC-1")
+    small.unread["src"] = UnreadableSource(at("2013-02-03 05:05"), "bank.db: unable to open database file", "INC-1")
     found = judged(small, now)
     assert found.state is state
     if found.risk is not None:

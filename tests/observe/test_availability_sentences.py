@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from headrace.observe.availability import sentences
-from headrace.observe.availability.score import Score, figures, totals
+from headrace.observe.availability.score import AvailabilityScore, figures, totals
 
 DAY_US = 86_400_000_000
 SECOND_US = 1_000_000
-WINDOW = sentences.Window("30d", 0, 30 * DAY_US, "UTC")
+WINDOW = sentences.AvailabilityWindow("30d", 0, 30 * DAY_US, "UTC")
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ def test_seconds_arent_called_a_minute(lost_us: int, unknown_us: int, end: str) 
         assert said.partition("30 days")[2] == end
 
 
-def _score(lost_us: int, unknown_us: int) -> Score:
+def _score(lost_us: int, unknown_us: int) -> AvailabilityScore:
     served = 30 * DAY_US - lost_us
-    return Score(
+    return AvailabilityScore(
         consumer="report", counted_us=30 * DAY_US, began_us=0, served_us=served, claimed_us=served,
         corrected_us=0, excepted_us=0, unknown_us=unknown_us, incidents=(), promised=0, kept=0,
     )  # fmt: skip

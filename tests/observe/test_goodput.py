@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.observe.figures.goodput import Goodput, Made, Staged, by_node
+from headrace.observe.figures.goodput import Goodput, GoodputAttempt, GoodputPublication, by_node
 
 SECOND = 1_000_000
 
 
-def only(*attempts: Staged) -> Goodput:
+def only(*attempts: GoodputAttempt) -> Goodput:
     [found] = by_node(attempts)
     assert sum(found.places.values()) == found.staged
     return found
@@ -19,14 +19,14 @@ def attempt(
     n: int,
     state: str,
     rows: int,
-    *made: Made,
+    *made: GoodputPublication,
     delivery: int | None = None,
     seconds: int = 0,
     decided: str = "",
     before: bool = False,
-) -> Staged:
+) -> GoodputAttempt:
     work = {"run": seconds * SECOND, "audit": SECOND * seconds // 4}
-    return Staged("flights", f"1.{n}", state, n, rows, made, delivery, work, decided, before)
+    return GoodputAttempt("flights", f"1.{n}", state, n, rows, made, delivery, work, decided, before)
 
 
 def made(
@@ -36,8 +36,8 @@ def made(
     ended: int | None = None,
     identical: bool = False,
     wrong: bool = False,
-) -> Made:
-    return Made("2013-02-11", rows, identical, ended, wrong, rows * 8, at)
+) -> GoodputPublication:
+    return GoodputPublication("2013-02-11", rows, identical, ended, wrong, rows * 8, at)
 
 
 def test_held_rows_were_delivered() -> None:

@@ -16,12 +16,12 @@ from headrace.observe.declared_promises import DeclaredPromises
 from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents import changes, endings
-from headrace.observe.incidents.keeping import Keeping
-from headrace.observe.incidents.reach import Reach
+from headrace.observe.incidents.keeping import IncidentUpdates
+from headrace.observe.incidents.reach import DownstreamIndex
 from headrace.observe.persist import promise
-from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes, Span
-from headrace.plan.bodies import Lines
-from headrace.run.judging import Judged, judge
+from headrace.plan.backfills import Backfill, BackfillSpan, Chosen, Mode, Publishes
+from headrace.plan.bodies import ColumnLineage
+from headrace.run.judging import VersionEvaluator, judge
 from headrace.store import Store, Transaction
 from headrace.store.queries import evidence, incidents, obligations
 from headrace.store.queries.incidents import Incident
@@ -30,8 +30,8 @@ NODES = [node("src", Grain.DAY, source=True), node("a", Grain.DAY, "src")]
 WATCHED = declare(NODES, consumer("c", "a", due="07:00"))
 
 
-def judged(declared_promises: DeclaredPromises = WATCHED) -> Judged:
-    return Judged(Project(settings=Settings(name="t")), declared_promises, lambda _: Lines({}), lambda tx, one: None)
+def judged(declared_promises: DeclaredPromises = WATCHED) -> VersionEvaluator:
+    return VersionEvaluator(Project(settings=Settings(name="t")), declared_promises, lambda _: ColumnLineage({}), lambda tx, one: None)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ class Night:
 
     def plan(self, when: str, state: str, name: str = "a", first: str = "2013-02-01", last: str = "2013-02-02") -> None:
         """A backfill of some partitions of a node, begun then."""
-        chosen = Chosen(node=name, spans=(Span(first=first, last=last),), partitions=2, why="")
+        chosen = Chosen(node=name, spans=(BackfillSpan(first=first, last=last),), partitions=2, why="")
         backfill = Backfill(mode=Mode.MISSING, chosen=(chosen,), skipped=(), steps=(), publishes=Publishes.ATOMICALLY)
         with self.store.write(None) as tx:
             tx.execute("delete from plan")
@@ -368,7 +368,7 @@ def test_an_incident_that_another_takes_in_says_which_one_that_is(store: Store) 
     night.held("2013-02-03", "2013-02-04 04:00", kind="stale_data")
     first, second = night.judge("2013-02-04 05:00")
     with store.write(None) as tx:
-        keeping = Keeping(tx, Project(settings=Settings(name="t")), Reach(WATCHED), at("2013-02-04 05:30"), None)
+        keeping = IncidentUpdates(tx, Project(settings=Settings(name="t")), DownstreamIndex(WATCHED), at("2013-02-04 05:30"), None)
         both = [one.id for incident in (first, second) for one in incident.evidence]
         cause = Cause(
             kind=CauseKind.NULL_SPIKE, node="src", columns=("x",), partitions=("2013-02-02", "2013-02-03"), summary="both",

@@ -12,19 +12,19 @@ from small_facts import SmallFacts, at, consumer, declare, node, reads
 from test_ledger_claims import Rows
 
 from headrace.model import Grain, Project, Settings
-from headrace.observe.blockage import Block, Blockage
+from headrace.observe.blockage import Blockage, BlockReason
 from headrace.observe.declared_promises import DeclaredPromises
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.graph import graph_of
 from headrace.observe.incidents.rebuilding import is_made_of
-from headrace.observe.ledger.inputs import Inputs, Place
+from headrace.observe.ledger.inputs import LedgerInputs, PartitionRef
 from headrace.observe.obligations import EvaluationContext
-from headrace.observe.states import State
+from headrace.observe.states import ConsumerState
 from headrace.observe.status import judge as status_of
 from headrace.operations.why import without_data
-from headrace.plan.bodies import Lines
-from headrace.run.judging import Judged, judge
+from headrace.plan.bodies import ColumnLineage
+from headrace.run.judging import VersionEvaluator, judge
 from headrace.store import Store
 from headrace.store.queries import incidents
 
@@ -71,7 +71,7 @@ def test_a_source_that_is_missing_holds_back_what_is_hundreds_of_steps_below_it(
     facts.look("src", at("2013-02-03 07:20"))
     (found,) = status_of(chain(300), facts, at("2013-02-03 07:30")).consumers
     assert found.reason == "src@2013-02-02: nothing was delivered"
-    assert State.NEVER in found.states
+    assert ConsumerState.NEVER in found.states
 
 
 def test_what_holds_many_consumers_back_is_found_once() -> None:
@@ -84,7 +84,7 @@ def test_what_holds_many_consumers_back_is_found_once() -> None:
     blockage = Blockage(context, at("2013-02-03 07:30"))
     with all_of_them:
         found = [blockage.of(terms, DAY) for terms in declared.consumers]
-    assert all({each.block for each in by} == {Block.MISSING} for by in found)
+    assert all({each.block for each in by} == {BlockReason.MISSING} for by in found)
     assert [len(by) for by in found] == [12] * 12  # each is made of all sources over 12 layers
     assert all_of_them.calls < 6 * one.calls
 
@@ -101,13 +101,13 @@ def test_what_a_partition_is_made_of_is_walked_once() -> None:
     assert without_data(context, bottom, "1999-01-01") in ("s0", "s1")
     reader = node("reader", Grain.DAY, reads(bottom, optional=True))
     context = EvaluationContext(declare([*declared.nodes.values(), reader]), SmallFacts())
-    assert Inputs(context, Rows(), {}, None).missed(Place("reader", DAY), at("2013-02-03 07:30")) == []
+    assert LedgerInputs(context, Rows(), {}, None).missed(PartitionRef("reader", DAY), at("2013-02-03 07:30")) == []
 
 
 def calls_of_a_failure_everywhere(folder: Path, width: int) -> tuple[int, int]:
     """How many incidents it makes that everything fails at once in a project of five layers, and how many calls that takes."""
     declared, when = lattice(width, depth=5), at("2013-02-03 04:00")
-    judged = Judged(Project(settings=Settings(name="t")), declared, lambda _: Lines({}), lambda tx, one: None)
+    judged = VersionEvaluator(Project(settings=Settings(name="t")), declared, lambda _: ColumnLineage({}), lambda tx, one: None)
     with Store.open(folder, Settings(name="t"), create=True) as store, store.write(None) as tx:
         tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 't', 'succeeded', 0)")
         for name in declared.nodes:

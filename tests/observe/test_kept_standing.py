@@ -13,7 +13,7 @@ from headrace.model import Grain, PartitionSpec, Settings
 from headrace.observe.declared_promises import WHOLE, DeclaredPromises, Node
 from headrace.observe.facts import StoredFacts
 from headrace.observe.freshness import stood
-from headrace.observe.kept import Kept
+from headrace.observe.kept import StateCache
 from headrace.observe.obligations import EvaluationContext
 from headrace.store import Store, Transaction
 from headrace.store.queries.standings import next_revision
@@ -114,7 +114,7 @@ def test_what_is_kept_is_what_is_found_anew(tmp_path: Path, seed: int) -> None:
     """Would catch: an asset that is shown fresh for hours although a newer interval is missing, or another one's count."""
     print(f"seed {seed}")
     chance = random.Random(seed)
-    changes, kept, hours = Changes(chance), Kept(DECLARED), 24.0
+    changes, kept, hours = Changes(chance), StateCache(DECLARED), 24.0
     with Store.open(tmp_path, Settings(name="t"), create=True) as store, Store.open(tmp_path, Settings(name="t")) as other:
         for _ in range(50):
             with other.read() as before:
@@ -129,7 +129,7 @@ def test_what_is_kept_is_what_is_found_anew(tmp_path: Path, seed: int) -> None:
                 _same(kept, before, now)
 
 
-def _same(kept: Kept, tx: Transaction, now: int) -> None:
+def _same(kept: StateCache, tx: Transaction, now: int) -> None:
     found, anew = kept.at(tx, now), stood(EvaluationContext(DECLARED, StoredFacts(tx)), now)
     assert dict(found.nodes.states) == dict(anew.states)
     assert found.nodes.counts == anew.counts

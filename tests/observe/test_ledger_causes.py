@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from headrace.observe.ledger.causes import settled
-from headrace.observe.ledger.inputs import Place
-from headrace.observe.ledger.segments import Kind, Segment
+from headrace.observe.ledger.inputs import PartitionRef
+from headrace.observe.ledger.segments import Segment, SegmentKind
 
-RELEASED, MISSING = Place("orders", "2025-01-06"), Place("rates", "2025-01-06")
+RELEASED, MISSING = PartitionRef("orders", "2025-01-06"), PartitionRef("rates", "2025-01-06")
 NOW = 100
 
 
-def obstacle(place: Place, kind: Kind) -> list[Segment]:
+def obstacle(place: PartitionRef, kind: SegmentKind) -> list[Segment]:
     return [
         Segment(kind=kind, node=place.node, partition=place.partition, from_us=10, to_us=NOW),
     ]
@@ -19,10 +19,10 @@ def obstacle(place: Place, kind: Kind) -> list[Segment]:
 class OnePath:
     """Each place has one obstacle until now."""
 
-    def alone(self, place: Place, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
-        return obstacle(place, Kind.HOLD if place == RELEASED else Kind.SOURCE)
+    def alone(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
+        return obstacle(place, SegmentKind.HOLD if place == RELEASED else SegmentKind.SOURCE)
 
-    def back(self, place: Place, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
+    def back(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
         return self.alone(place, from_us, to_us, there=there)
 
 
@@ -30,11 +30,11 @@ def test_what_is_there_by_now_holds_nothing_back() -> None:
     """Would catch: what was released in the moment in which it is asked, told of a wait for
     something else that goes on."""
     told = settled(
-        obstacle(MISSING, Kind.SOURCE),
+        obstacle(MISSING, SegmentKind.SOURCE),
         OnePath(),  # type: ignore[arg-type]
         [RELEASED, MISSING],
         {RELEASED: NOW, MISSING: None}.get,
         0,
         NOW,
     )
-    assert [(one.node, one.kind) for one in told] == [("rates", Kind.SOURCE)]
+    assert [(one.node, one.kind) for one in told] == [("rates", SegmentKind.SOURCE)]

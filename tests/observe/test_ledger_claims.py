@@ -9,13 +9,22 @@ import pytest
 from small_facts import SmallFacts, declare, node
 
 from headrace.model import Grain
-from headrace.observe.ledger.claims import Claims, Stay
-from headrace.observe.ledger.crowd import Led
-from headrace.observe.ledger.declared import Traits
-from headrace.observe.ledger.inputs import Inputs, Place
+from headrace.observe.ledger.claims import DelayClaims, Stay
+from headrace.observe.ledger.crowd import CurrentLeader
+from headrace.observe.ledger.declared import NodeTraits
+from headrace.observe.ledger.inputs import LedgerInputs, PartitionRef
 from headrace.observe.ledger.rebuilds import cause_us
-from headrace.observe.ledger.records import Arrival, Dropped, Named, Planned, Shown, Standstill, Try, Unread
-from headrace.observe.ledger.segments import Kind, divided
+from headrace.observe.ledger.records import (
+    Dropped,
+    LedgerBackfill,
+    LedgerDelivery,
+    LedgerIncident,
+    LedgerPublication,
+    Standstill,
+    Try,
+    Unread,
+)
+from headrace.observe.ledger.segments import SegmentKind, divided
 from headrace.observe.obligations import EvaluationContext
 
 NODE = "a"
@@ -26,11 +35,11 @@ class Rows:
 
     def __init__(self, *tries: Try) -> None:
         self.made = list(tries)
-        self.visible: list[Shown] = []
-        self.delivered: list[Arrival] = []
+        self.visible: list[LedgerPublication] = []
+        self.delivered: list[LedgerDelivery] = []
         self.paused: list[Standstill] = []
-        self.named: list[Named] = []
-        self.planned: list[Planned] = []
+        self.named: list[LedgerIncident] = []
+        self.planned: list[LedgerBackfill] = []
         self.idle: list[tuple[int, int]] = []
         self.refused: list[Unread] = []
         self.looked: int | None = 1_000_000_000
@@ -40,19 +49,19 @@ class Rows:
     def tries(self, node: str, partition: str) -> Sequence[Try]:
         return self.made
 
-    def shown(self, node: str, partition: str) -> Sequence[Shown]:
+    def shown(self, node: str, partition: str) -> Sequence[LedgerPublication]:
         return self.visible
 
-    def arrivals(self, source: str, partition: str) -> Sequence[Arrival]:
+    def arrivals(self, source: str, partition: str) -> Sequence[LedgerDelivery]:
         return self.delivered
 
     def pauses(self, node: str) -> Sequence[Standstill]:
         return self.paused
 
-    def incidents(self, node: str, partition: str) -> Sequence[Named]:
+    def incidents(self, node: str, partition: str) -> Sequence[LedgerIncident]:
         return self.named
 
-    def awaiting(self, node: str, partition: str) -> Sequence[Planned]:
+    def awaiting(self, node: str, partition: str) -> Sequence[LedgerBackfill]:
         return self.planned
 
     def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
@@ -73,7 +82,7 @@ class Rows:
     def observed_us(self, source: str) -> int | None:
         return self.looked
 
-    def led(self) -> Led | None:
+    def led(self) -> CurrentLeader | None:
         return None
 
 
@@ -86,9 +95,9 @@ def spent(rows: Rows, until: int, *, final: int | None = None, source: bool = Fa
     """(kind, microseconds) of what a stay from 0 until then was spent on."""
     stay = Stay(
         node=NODE, partition="*", from_us=0, to_us=until, is_source=source, final=None if final is None else (1, final),
-        traits=Traits(**traits),  # type: ignore[arg-type]
+        traits=NodeTraits(**traits),  # type: ignore[arg-type]
     )  # fmt: skip
-    return [(str(one.kind), one.us) for one in divided(Claims(stay, rows).all(), 0, until, NODE, "*")]
+    return [(str(one.kind), one.us) for one in divided(DelayClaims(stay, rows).all(), 0, until, NODE, "*")]
 
 
 def test_what_was_held_and_then_accepted_waited_for_a_person() -> None:
@@ -103,18 +112,18 @@ def test_a_source_that_cant_be_read_is_told_so_whenever_that_began(since: int) -
     rows = Rows()
     rows.refused = [Unread(since, None, "429 Too Many Requests")]
     stay = Stay(node=NODE, partition="*", from_us=0, to_us=100, is_source=True)
-    notes = [one.note for one in divided(Claims(stay, rows).all(), 0, 100, NODE, "*")]
+    notes = [one.note for one in divided(DelayClaims(stay, rows).all(), 0, 100, NODE, "*")]
     assert notes == [*(["not delivered yet"] if since > 0 else []), "couldn't be read: 429 Too Many Requests"]
 
 
 def test_a_plan_waits_for_an_approval_and_for_its_rest() -> None:
     """Would catch: the hours in which a plan wasn't approved counted as ours."""
-    plan = Planned(7, 5, 50, "partitions > 3")
+    plan = LedgerBackfill(7, 5, 50, "partitions > 3")
     rows = Rows(attempt(1, "staged", 50, 50, 70, run_us=20, plan=plan))
     assert spent(rows, 100, final=1) == [("schedule", 5), ("approval", 45), ("run", 20), ("publish", 30)]
     assert spent(rows, 100)[-1] == ("publish", 30), "its plan isn't published yet"
     waiting = Rows()
-    waiting.planned = [Planned(8, 30, None, "tag:daily")]
+    waiting.planned = [LedgerBackfill(8, 30, None, "tag:daily")]
     assert spent(waiting, 100) == [("schedule", 30), ("approval", 70)]
 
 
@@ -147,7 +156,7 @@ def test_people_come_before_machines() -> None:
 def test_the_next_delivery_ends_a_hold() -> None:
     """Would catch: looking seldom told as a wait for somebody."""
     rows = Rows(attempt(1, "held", 20, 20, 30, run_us=10, delivery=1), attempt(2, "published", 90, 90, 100, run_us=10, delivery=2))
-    rows.delivered = [Arrival(1, 10, 20), Arrival(2, 60, 85)]
+    rows.delivered = [LedgerDelivery(1, 10, 20), LedgerDelivery(2, 60, 85)]
     assert spent(rows, 100, final=2, source=True) == [
         ("source", 10), ("detection", 10), ("run", 10), ("hold", 30), ("detection", 25), ("schedule", 5), ("run", 10),
     ]  # fmt: skip
@@ -156,14 +165,14 @@ def test_the_next_delivery_ends_a_hold() -> None:
 def test_a_delivery_between_two_observations_is_told_as_such() -> None:
     """Would catch: the time of the last observation told as the one at which the file came."""
     rows, minute = Rows(), 60_000_000
-    rows.delivered = [Arrival(1, 130 * minute, 240 * minute, claimed_us=5)]
+    rows.delivered = [LedgerDelivery(1, 130 * minute, 240 * minute, claimed_us=5)]
     for promised, told in (
         (0, "delivered 2 h 10 min to 4 h 00 min later than agreed"),
         (180 * minute, "delivered at most 1 h 00 min later than agreed"),
         (300 * minute, "delivered, as agreed"),
     ):
         stay = Stay(node=NODE, partition="*", from_us=0, to_us=250 * minute, is_source=True, promised_us=promised)
-        notes = {one.kind: one.note for one in Claims(stay, rows).all()}
+        notes = {one.kind: one.note for one in DelayClaims(stay, rows).all()}
         assert (notes["source"], notes["detection"]) == (told, "came in this time, not observed yet")
 
 
@@ -171,33 +180,33 @@ def test_when_a_source_that_couldnt_be_read_delivered_isnt_known() -> None:
     """Would catch: a vendor said to be six hours late, of a server that was down for six hours and says no times."""
     rows, minute = Rows(), 60_000_000
     stay = Stay(node=NODE, partition="*", from_us=0, to_us=250 * minute, is_source=True, promised_us=60 * minute)
-    rows.delivered = [Arrival(1, 240 * minute, 240 * minute)]
+    rows.delivered = [LedgerDelivery(1, 240 * minute, 240 * minute)]
     for refused, told in (
         ([Unread(30 * minute, 240 * minute, "status 500")], "delivered at most 3 h 00 min later than agreed: it couldn't be read before"),
         ([Unread(30 * minute, 90 * minute, "status 500")], "delivered 3 h 00 min later than agreed"),
     ):
         rows.refused = refused
-        assert told in [one.note for one in Claims(stay, rows).all() if one.kind == "source"]
+        assert told in [one.note for one in DelayClaims(stay, rows).all() if one.kind == "source"]
 
 
 def test_what_was_published_and_is_wrong_is_its_incidents() -> None:
     """Would catch: wrong data whose time isn't told, or without who answers for it."""
     rows = Rows(attempt(1, "published", 0, 0, 10, run_us=10), attempt(2, "published", 80, 80, 90, run_us=10))
-    rows.named = [Named(3, "other", "reported", "half is missing", "acme", 5, None)]
+    rows.named = [LedgerIncident(3, "other", "reported", "half is missing", "acme", 5, None)]
     assert spent(rows, 90, final=2) == [("run", 10), ("hold", 70), ("run", 10)]
-    (hold,) = [s for s in Claims(Stay(node=NODE, partition="*", from_us=0, to_us=90, final=(1, 2)), rows).all() if s.kind == "hold"]
+    (hold,) = [s for s in DelayClaims(Stay(node=NODE, partition="*", from_us=0, to_us=90, final=(1, 2)), rows).all() if s.kind == "hold"]
     assert (hold.incident, hold.note) == (3, "half is missing")
 
 
 def test_what_is_of_the_partition_explains_its_wait_first() -> None:
     """Would catch: an outage that is over, named for a file that never came after it."""
-    outage = Named(1, NODE, "source_unavailable", "it failed", "acme", 0, None, of_node=True)
-    missing = Named(2, NODE, "missing_source", "not there by 05:00", "acme", 40, None)
+    outage = LedgerIncident(1, NODE, "source_unavailable", "it failed", "acme", 0, None, of_node=True)
+    missing = LedgerIncident(2, NODE, "missing_source", "not there by 05:00", "acme", 40, None)
     for named, told in (([outage, missing], 2), ([outage], 1)):
         rows = Rows()
         rows.named = named
         stay = Stay(node=NODE, partition="*", from_us=20, to_us=90, is_source=True)
-        (source,) = Claims(stay, rows).all()
+        (source,) = DelayClaims(stay, rows).all()
         assert (source.kind, source.incident) == ("source", told)
 
 
@@ -227,38 +236,38 @@ def test_rows_that_are_gone_leave_time_that_nobody_claims() -> None:
     [
         ({"version": 2}, 300),
         ({"asked_us": 350}, 350),
-        ({"plan": Planned(1, 250, 400)}, 250),
+        ({"plan": LedgerBackfill(1, 250, 400)}, 250),
         ({}, 400),
     ],
 )
 def test_a_rebuild_begins_with_what_caused_it(first: dict[str, object], began: int) -> None:
     """Would catch: a day that is made again after a year, and has waited a year."""
     rows = Rows(attempt(1, "published", 0, 0, 100), attempt(2, "published", 400, 400, 500, **first))
-    rows.visible = [Shown(100, 500, 1, 1), Shown(500, None, 1, 2)]
+    rows.visible = [LedgerPublication(100, 500, 1, 1), LedgerPublication(500, None, 1, 2)]
     declared = node(NODE, Grain.DAY, timezone="UTC")
-    inputs = Inputs(EvaluationContext(declare([declared]), SmallFacts()), rows, {}, None)
-    assert cause_us(inputs, rows, Place(NODE, "2013-01-01"), rows.visible[0], 500) == began
+    inputs = LedgerInputs(EvaluationContext(declare([declared]), SmallFacts()), rows, {}, None)
+    assert cause_us(inputs, rows, PartitionRef(NODE, "2013-01-01"), rows.visible[0], 500) == began
 
 
 def test_nobody_could_have_decided_what_no_command_ends() -> None:
     """Would catch: "core could have decided for 40 h" of a source's interval that somebody unpublished,
     which only its vendor brings back, or of data that is dropped already."""
     taken = Rows(attempt(1, "published", 10, 10, 20))
-    taken.visible = [Shown(20, 30, 1, 1)]
+    taken.visible = [LedgerPublication(20, 30, 1, 1)]
     assert (decider(taken, source=False), decider(taken, source=True)) == ("core", "")
     held = attempt(1, "held", 10, 10, 20, reason="odd")
     assert decider(Rows(held), source=False) == "core"
     dropped = Rows(msgspec.structs.replace(held, dropped=Dropped(50, "dropped by ann")))
-    stay = Stay(node=NODE, partition="*", from_us=0, to_us=100, traits=Traits(decider="core"))
-    found = divided(Claims(stay, dropped).all(), 0, 100, NODE, "*")
-    assert [(one.us, one.decider) for one in found if one.kind is Kind.HOLD] == [(30, "core"), (50, "")]
+    stay = Stay(node=NODE, partition="*", from_us=0, to_us=100, traits=NodeTraits(decider="core"))
+    found = divided(DelayClaims(stay, dropped).all(), 0, 100, NODE, "*")
+    assert [(one.us, one.decider) for one in found if one.kind is SegmentKind.HOLD] == [(30, "core"), (50, "")]
 
 
 def decider(rows: Rows, *, source: bool) -> str:
     """Who could end the hold of a stay that is open at 100."""
-    stay = Stay(node=NODE, partition="*", from_us=0, to_us=100, is_source=source, traits=Traits(decider="core"))
-    last = divided(Claims(stay, rows).all(), 0, 100, NODE, "*")[-1]
-    assert last.kind is Kind.HOLD
+    stay = Stay(node=NODE, partition="*", from_us=0, to_us=100, is_source=source, traits=NodeTraits(decider="core"))
+    last = divided(DelayClaims(stay, rows).all(), 0, 100, NODE, "*")[-1]
+    assert last.kind is SegmentKind.HOLD
     return last.decider
 
 
@@ -266,8 +275,8 @@ def test_a_hold_says_what_is_wrong_with_the_partition_asked_about() -> None:
     """Would catch: the first line of one day's file given as the reason for which another day waits."""
     rows = Rows(attempt(1, "held", 10, 10, 20, reason="line 9 has 2 columns (b.csv)"))
     headline = "2 partitions, a to b, first: line 4 has 2 columns"
-    rows.named = [Named(3, NODE, "format_change", headline, "acme", 5, None, places=2)]
+    rows.named = [LedgerIncident(3, NODE, "format_change", headline, "acme", 5, None, places=2)]
     stay = Stay(node=NODE, partition="*", from_us=0, to_us=100)
-    assert divided(Claims(stay, rows).all(), 0, 100, NODE, "*")[-1].note == "line 9 has 2 columns"
-    rows.named = [Named(3, NODE, "format_change", "line 9 has 2 columns", "acme", 5, None)]
-    assert divided(Claims(stay, rows).all(), 0, 100, NODE, "*")[-1].note == "line 9 has 2 columns"
+    assert divided(DelayClaims(stay, rows).all(), 0, 100, NODE, "*")[-1].note == "line 9 has 2 columns"
+    rows.named = [LedgerIncident(3, NODE, "format_change", "line 9 has 2 columns", "acme", 5, None)]
+    assert divided(DelayClaims(stay, rows).all(), 0, 100, NODE, "*")[-1].note == "line 9 has 2 columns"

@@ -12,8 +12,8 @@ from ledger_history import DAYS, History, end_of, owner_of
 from headrace.model import Settings
 from headrace.observe.facts import StoredFacts
 from headrace.observe.ledger.account import Books, Ledger
-from headrace.observe.ledger.declared import Traits
-from headrace.observe.ledger.segments import Kind, Segment, divided
+from headrace.observe.ledger.declared import NodeTraits
+from headrace.observe.ledger.segments import Segment, SegmentKind, divided
 from headrace.observe.ledger.stored import StoreRecords
 from headrace.observe.obligations import EvaluationContext
 from headrace.store import Store
@@ -52,7 +52,7 @@ def check_that_it_adds_up(ledger: Ledger) -> None:
     assert all(one.to_us == after.from_us for one, after in pairwise(ledger.segments))
     if ledger.segments:
         assert (ledger.segments[0].from_us, ledger.segments[-1].to_us) == (ledger.from_us, ledger.to_us)
-    assert sum(ledger.by_kind().values()) == sum(ledger.shares({"a0": Traits("core")}, {}).values()) == ledger.wait_us
+    assert sum(ledger.by_kind().values()) == sum(ledger.shares({"a0": NodeTraits("core")}, {}).values()) == ledger.wait_us
     assert sum(ledger.overhead_parts().values()) == ledger.overhead_us <= ledger.wait_us
 
 
@@ -81,13 +81,13 @@ def test_each_owner_answers_for_what_is_its(store: Store) -> None:
     unseen = 0
     for seed in range(HISTORIES):
         history = History(seed)
-        traits = {one.name: Traits(owner_of(one.name)) for one in history.nodes}
+        traits = {one.name: NodeTraits(owner_of(one.name)) for one in history.nodes}
         for day, ledger in ledgers(store, history, None).items():
             shares = Counter[str]()
             for share, us in ledger.shares(traits, {}).items():
                 shares[share.owner] += us
             assert shares == history.charged(day), f"seed {seed}, {day}"
-            unseen += ledger.by_kind().get(Kind.DETECTION, 0)
+            unseen += ledger.by_kind().get(SegmentKind.DETECTION, 0)
     assert unseen, "no history has a delivery that lay unseen"
 
 
@@ -103,12 +103,12 @@ def test_a_wait_that_is_not_over_ends_now(store: Store) -> None:
         ledger = ledgers(store, history, now)[day]
         check_that_it_adds_up(ledger)
         assert ledger.open and ledger.to_us == now, f"seed {seed}"
-        assert not any(one.kind is Kind.UNATTRIBUTED for one in ledger.segments), f"seed {seed}: {ledger.segments}"
+        assert not any(one.kind is SegmentKind.UNATTRIBUTED for one in ledger.segments), f"seed {seed}: {ledger.segments}"
 
 
 def test_claims_are_divided_by_rank() -> None:
     """Would catch: a claim that wins over one that ranks before it, an edge that belongs to both sides."""
-    ranks = list(Kind)
+    ranks = list(SegmentKind)
     for seed in range(200):
         random_ = random.Random(seed)
         claims = []
@@ -123,5 +123,5 @@ def test_claims_are_divided_by_rank() -> None:
         for at in range(25):
             (one,) = [s for s in found if s.from_us <= at < s.to_us]
             covering = [c for c in claims if c.from_us <= at < c.to_us]
-            best = min((ranks.index(c.kind) for c in covering), default=ranks.index(Kind.UNATTRIBUTED))
+            best = min((ranks.index(c.kind) for c in covering), default=ranks.index(SegmentKind.UNATTRIBUTED))
             assert one.kind is ranks[best], f"seed {seed} at {at}"

@@ -9,7 +9,7 @@ from test_ledger_claims import Rows, attempt
 from headrace.model import Grain
 from headrace.observe.declared_promises import Node
 from headrace.observe.ledger.account import Books
-from headrace.observe.ledger.records import Arrival, Planned, Shown, Try
+from headrace.observe.ledger.records import LedgerBackfill, LedgerDelivery, LedgerPublication, Try
 from headrace.observe.obligations import EvaluationContext
 
 DAY = 86_400_000_000
@@ -33,10 +33,10 @@ class Several(Rows):
     def tries(self, name: str, key: str) -> list[Try]:
         return self.at(name, key).made
 
-    def shown(self, name: str, key: str) -> list[Shown]:
+    def shown(self, name: str, key: str) -> list[LedgerPublication]:
         return self.at(name, key).visible
 
-    def arrivals(self, name: str, key: str) -> list[Arrival]:
+    def arrivals(self, name: str, key: str) -> list[LedgerDelivery]:
         return self.at(name, key).delivered
 
 
@@ -49,7 +49,7 @@ class Written:
 
     def deliver(self, key: str, arrived: int, n: int) -> None:
         made = attempt(n, "published", arrived, arrived, arrived + 10, run_us=10, delivery=n)
-        self.records.at("s", key).delivered.append(Arrival(n, arrived, arrived))
+        self.records.at("s", key).delivered.append(LedgerDelivery(n, arrived, arrived))
         self.publish("s", key, made)
 
     def publish(self, name: str, key: str, made: Try, at_us: int = 0) -> None:
@@ -57,7 +57,7 @@ class Written:
         if rows.visible:
             rows.visible[-1] = msgspec.structs.replace(rows.visible[-1], ended_us=at)
         rows.made.append(msgspec.structs.replace(made, node=name))
-        rows.visible.append(Shown(at, None, *made.id))
+        rows.visible.append(LedgerPublication(at, None, *made.id))
         self.facts.publish(name, key, at)
 
     def spent(self, asset: Node, key: str, met_us: int) -> list[tuple[str, str, int]]:
@@ -85,11 +85,11 @@ def test_a_batch_is_queued_before_all_of_its_inputs_are_there() -> None:
 
 def test_what_a_plan_stages_waited_for_what_it_staged_before() -> None:
     """Would catch: a repair that publishes all in one snapshot, after which Headrace took the vendor's hours."""
-    written, plan = Written(), Planned(1, END + 1_000, END + 1_000)
+    written, plan = Written(), LedgerBackfill(1, END + 1_000, END + 1_000)
     for name, n, begins in (("s", 1, 1_000), ("a", 2, 1_020)):
         made = attempt(n, "published", END + begins, END + begins, END + begins + 20, run_us=20, plan=plan, staged=True, delivery=1)
         written.publish(name, FIRST, made, END + 1_050)
-    written.records.at("s", FIRST).delivered.append(Arrival(1, END + 900, END + 950))
+    written.records.at("s", FIRST).delivered.append(LedgerDelivery(1, END + 900, END + 950))
     assert written.spent(node("a", Grain.DAY, "s", timezone="UTC"), FIRST, END + 1_050) == [
         ("source", "s", 900), ("detection", "s", 50), ("schedule", "s", 50), ("run", "s", 20), ("run", "a", 20), ("publish", "a", 10),
     ]  # fmt: skip

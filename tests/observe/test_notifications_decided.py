@@ -18,7 +18,7 @@ from headrace.observe.notifications.queueing import Deadlines, tell
 from headrace.observe.states import AtRisk
 from headrace.store import Store
 from headrace.store.queries import incidents, notifications
-from headrace.store.queries.incidents import Affected, Incident, Said
+from headrace.store.queries.incidents import Affected, Incident, IncidentEvidence
 
 PLACE = Place(file="owners.yaml", line=1)
 MINUTE = 60_000_000
@@ -258,7 +258,9 @@ def test_messages_hold_no_values_and_no_hidden_characters(board: Board, kind: st
 def test_a_message_says_what_was_renamed_to_what(board: Board) -> None:
     """Would catch: two columns renamed, at three in the morning, and neither name of the new ones."""
     pairs = (("arr_delay", "arrival_delay"), ("dep_delay", "departure_delay"), ("arr_delay", "arrival_delay"))
-    said = tuple(Said(what="column renamed", expected=old, observed=new, at=0, id=f"fact:{n}") for n, (old, new) in enumerate(pairs))
+    said = tuple(
+        IncidentEvidence(what="column renamed", expected=old, observed=new, at=0, id=f"fact:{n}") for n, (old, new) in enumerate(pairs)
+    )
     board.judge(project(VENDOR, TEAM), at(NIGHT), incident(columns=("arr_delay", "dep_delay"), evidence=said))
     ((body,),) = board.rows("body")
     assert "renamed: arr_delay → arrival_delay, dep_delay → departure_delay\n" in body

@@ -38,19 +38,19 @@ from headrace.model import Project
 from headrace.observe.declared_promises import declared_promises
 from headrace.operations.apply import apply
 from headrace.operations.catalog.cards import Cards
-from headrace.operations.catalog.listing import Wanted, catalog
-from headrace.operations.catalog.partitions import Wanted as Listed
+from headrace.operations.catalog.listing import CatalogQuery, catalog
+from headrace.operations.catalog.partitions import PartitionListQuery as Listed
 from headrace.operations.catalog.partitions import partitions as listing
 from headrace.operations.figures import explain
 from headrace.operations.incidents import incident, incidents
 from headrace.operations.progress import Silent
 from headrace.operations.quarantine import quarantine
 from headrace.operations.responses import StatusResponse
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.tick import tick
 from headrace.operations.why import why
 from headrace.plan import compile_lineage
-from headrace.run.judging import Judged
+from headrace.run.judging import VersionEvaluator
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
 from headrace.web import metrics, reads, views
@@ -72,30 +72,30 @@ class Played:
         declare(root)
         self.judged = self._applied("begun.db", "prod", "dev")
         declare(root, removed=True)
-        session = Session.open(root, "prod", self._begun, "tester")
+        session = ProjectSession.open(root, "prod", self._begun, "tester")
         assert apply(session, confirm=lambda _: True, progress=Silent()).state == "applied"
         session.close()
         self._without = self._applied("removed.db", "prod", "dev")
 
-    def _applied(self, kept: str, *environments: str) -> Judged:
+    def _applied(self, kept: str, *environments: str) -> VersionEvaluator:
         for name in environments:
-            session = Session.open(self.root, name, self._begun, "tester")
+            session = ProjectSession.open(self.root, name, self._begun, "tester")
             tick(session, progress=Silent())
             session.close()
-        session = Session.open(self.root, "prod", self._begun, "tester")
+        session = ProjectSession.open(self.root, "prod", self._begun, "tester")
         assert session.compiled is not None
         compiled = session.compiled
         session.close()
         for name, state in zip(environments, self._states(), strict=True):
             with sqlite3.connect(state) as opened:
                 opened.execute("vacuum into ?", (str(self.root / f"{name}-{kept}"),))
-        return Judged(compiled.project, declared_promises(compiled), compile_lineage(compiled).of, lambda tx, one: None)
+        return VersionEvaluator(compiled.project, declared_promises(compiled), compile_lineage(compiled).of, lambda tx, one: None)
 
     def _states(self) -> list[Path]:
         folder = self.root / ".headrace"
         return [folder / "state.db", folder / "env/dev/state.db"]
 
-    def play(self, days: Days) -> tuple[Session, Seen]:
+    def play(self, days: Days) -> tuple[ProjectSession, Seen]:
         """A history, and what was seen of mails and of ends of incidents on the way."""
         declare(self.root, removed=days.removes)
         kept = "removed.db" if days.removes else "begun.db"
@@ -105,25 +105,25 @@ class Played:
             state.write_bytes((self.root / f"{name}-{kept}").read_bytes())
         removed = days.removed_at if days.removes else None
 
-        def in_force(at: int) -> Judged:
+        def in_force(at: int) -> VersionEvaluator:
             return self._without if removed is not None and at >= removed else self.judged
 
-        written, seen = Session.open(self.root, "prod", None, "tester"), Seen(in_force)
+        written, seen = ProjectSession.open(self.root, "prod", None, "tester"), Seen(in_force)
         assert written.store is not None
         days.play(written.store, in_force, seen.judgement)
         written.close()
         return self.session(days, "prod"), seen
 
-    def session(self, days: Days, env: str) -> Session:
+    def session(self, days: Days, env: str) -> ProjectSession:
         """What a reader sees at the end."""
         now = datetime.fromtimestamp(days.now / 1e6, UTC).isoformat()
-        return Session.open(self.root, env, now, "tester")
+        return ProjectSession.open(self.root, env, now, "tester")
 
 
 class Seen:
     """Each judgement: what it tells people, against the evaluation of the same time."""
 
-    def __init__(self, judged: Callable[[int], Judged]) -> None:
+    def __init__(self, judged: Callable[[int], VersionEvaluator]) -> None:
         self._judged, self._told, self._over = judged, 0, set[int]()
         self._new = set[tuple[str, str]]()
         self._digest_at = dict[str, int]()
@@ -216,7 +216,7 @@ def test_all_views_say_the_same(played: Played, seed: int) -> None:
         environment.close()
 
 
-def all_differences(session: Session) -> list[str]:
+def all_differences(session: ProjectSession) -> list[str]:
     """What any two views of one session say differently."""
     shown = Views(session)
     compared = (
@@ -323,7 +323,7 @@ def counts_differ(shown: Views) -> Iterator[str]:
     rows_held = sum(one.rows or 0 for one in waiting)
     yield from differ("held rows", status=document.quarantine.rows, listed=rows_held, metrics=int(shown.gauge("quarantine_rows")[0]))
     yield from differ("held deliveries", status=document.quarantine.deliveries, metrics=int(shown.gauge("quarantine_deliveries")[0]))
-    counts = Counter(one.state for one in catalog(session, Wanted()).nodes if one.name in ASSETS)
+    counts = Counter(one.state for one in catalog(session, CatalogQuery()).nodes if one.name in ASSETS)
     for state in ("fresh", "behind", "stale", "never"):
         gauged = int(shown.gauge("assets", state=state)[0])
         yield from differ(f"{state} assets", status=getattr(document.assets, state), catalog=counts[state], metrics=gauged)

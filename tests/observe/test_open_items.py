@@ -10,8 +10,8 @@ from headrace.observe.evaluation import clause
 from headrace.observe.open_items import (
     ConsumerFact,
     Explained,
-    Held,
     IncidentFact,
+    NodeQuarantine,
     OpenFacts,
     OpenKind,
     Superseded,
@@ -20,7 +20,7 @@ from headrace.observe.open_items import (
     headline,
     open_items,
 )
-from headrace.observe.states import ConsumerStatus, State
+from headrace.observe.states import ConsumerState, ConsumerStatus
 
 THURSDAY = 1_360_843_200_000_000  # 2013-02-14 12:00 UTC
 DAY = 86_400_000_000
@@ -39,11 +39,11 @@ SERVED = ("served", "served", "served")
 INCIDENTS = [IncidentFact(f"INC-{n}", f"s{n}", "late_source") for n in (1, 2)]
 ALSO = {
     "2 incidents": {"incidents": INCIDENTS},
-    "227 held rows": {"held": {"s1": Held(2, 200), "s2": Held(1, 27)}},
-    "1 held partition": {"held": {"s1": Held(1, 0)}},
-    "1 rejected partition": {"held": {"s1": Held(1, 0, 1)}},
-    "2 rejected rows": {"held": {"s1": Held(1, 2, 1)}},
-    "3 quarantined partitions": {"held": {"s1": Held(2, 0, 1), "s2": Held(1, 0)}},
+    "227 held rows": {"held": {"s1": NodeQuarantine(2, 200), "s2": NodeQuarantine(1, 27)}},
+    "1 held partition": {"held": {"s1": NodeQuarantine(1, 0)}},
+    "1 rejected partition": {"held": {"s1": NodeQuarantine(1, 0, 1)}},
+    "2 rejected rows": {"held": {"s1": NodeQuarantine(1, 2, 1)}},
+    "3 quarantined partitions": {"held": {"s1": NodeQuarantine(2, 0, 1), "s2": NodeQuarantine(1, 0)}},
     "a and b fail": {"failing": ["b", "a"]},
     "1 source that can't be observed since Mon 02-11 12:00 (rates)": {"unobserved": {"rates": THURSDAY - 3 * DAY}},
     "1 source throttled since Mon 02-11 12:00 (rates; 18 of 42 intervals loaded)": {
@@ -86,11 +86,11 @@ def test_consumers_that_miss_something() -> None:
 
 def test_nothing_wrong_was_published_only_if_that_is_known() -> None:
     """Would catch: that sentence while readers can see a publication that an incident names as wrong."""
-    late = facts("late", "served", held={"s": Held(1, 5)})
+    late = facts("late", "served", held={"s": NodeQuarantine(1, 5)})
     assert "Nothing wrong was published." in said(late)
     assert "Nothing wrong" not in said(late, wrong_visible=True)
-    assert "Nothing wrong" not in said(facts("late", "wrong", held={"s": Held(1, 5)}))
-    assert "Nothing wrong" not in said(facts("unknown", held={"s": Held(1, 5)}))
+    assert "Nothing wrong" not in said(facts("late", "wrong", held={"s": NodeQuarantine(1, 5)}))
+    assert "Nothing wrong" not in said(facts("unknown", held={"s": NodeQuarantine(1, 5)}))
 
 
 def test_what_a_cause_explains_is_not_said_twice() -> None:
@@ -99,7 +99,7 @@ def test_what_a_cause_explains_is_not_said_twice() -> None:
     other = IncidentFact("INC-2", "rates", "late_source", frozenset({"rates"}))
     found = facts(
         "late", "late", incidents=[one, other],
-        held={"flights": Held(3, 2_740), "rates": Held(1, 3)}, failing=["clean"],
+        held={"flights": NodeQuarantine(3, 2_740), "rates": NodeQuarantine(1, 3)}, failing=["clean"],
     )  # fmt: skip
     explained = Explained(frozenset({"INC-1"}), one.reach)
     text = headline(found, "1 cause holds 8 assets and 2 consumers.", explained, wrong_visible=False)
@@ -164,9 +164,9 @@ def test_a_wrong_consumer_is_named_beside_those_that_wait() -> None:
 
 @pytest.mark.parametrize(
     ("state", "told"),
-    [(State.NEVER, "c has never been served"), (State.LATE, "c is late"), (State.AT_RISK, "c is at risk")],
+    [(ConsumerState.NEVER, "c has never been served"), (ConsumerState.LATE, "c is late"), (ConsumerState.AT_RISK, "c is at risk")],
 )
-def test_a_state_is_a_clause(state: State, told: str) -> None:
+def test_a_state_is_a_clause(state: ConsumerState, told: str) -> None:
     """Would catch: "for another cause c is never"."""
     found = ConsumerStatus("c", "core", state, (state,), None, None, None, (), (), "", None)
     assert clause(found) == told

@@ -13,7 +13,7 @@ from stored_facts import write_facts
 from headrace.model import Grain, Settings
 from headrace.model.times import local_instant_us
 from headrace.observe.availability.gathering import Gathering
-from headrace.observe.availability.score import Score, score
+from headrace.observe.availability.score import AvailabilityScore, score
 from headrace.observe.availability.tainted import all_of_all
 from headrace.observe.availability.timeline import timeline
 from headrace.observe.availability.wrongness import Wrongness
@@ -21,7 +21,7 @@ from headrace.observe.declared_promises import DeclaredPromises, Terms
 from headrace.observe.facts import StoredFacts
 from headrace.observe.obligations import EvaluationContext, obligations
 from headrace.observe.persist import promise, settle
-from headrace.observe.states import ConsumerStatus, State
+from headrace.observe.states import ConsumerState, ConsumerStatus
 from headrace.observe.status import judge, judged
 from headrace.store import Store
 from headrace.store.queries import obligations as stored
@@ -74,14 +74,16 @@ def status(store: Store, declared: DeclaredPromises, now: str) -> ConsumerStatus
         return judge(declared, StoredFacts(tx), at(now)).consumers[0]
 
 
-def scored(store: Store, declared: DeclaredPromises, now: str, window: str = "2013-01-15 00:00") -> tuple[Score, dict[State, int]]:
+def scored(
+    store: Store, declared: DeclaredPromises, now: str, window: str = "2013-01-15 00:00"
+) -> tuple[AvailabilityScore, dict[ConsumerState, int]]:
     """The figures of a window that ends now, and how many minutes of it each state held."""
     with store.read() as tx:
         context, span = EvaluationContext(declared, StoredFacts(tx)), (at(window), at(now))
         wrongness = Wrongness(tx, context, all_of_all, *span)
         [found] = judged(context, at(now), wrongness.now()).consumers
         past = Gathering(tx, context, wrongness, lambda *_: True, *span).past(declared.consumers[0], found.obligations)
-        minutes: dict[State, int] = {}
+        minutes: dict[ConsumerState, int] = {}
         for one in timeline(past, *span):
             minutes[one.state] = minutes.get(one.state, 0) + (one.until_us - one.from_us) // 60_000_000
         return score(past, *span), minutes
@@ -95,7 +97,7 @@ def test_history_that_is_loaded_owes_nobody_anything(store: Store) -> None:
     apply(store, None, SEVEN, APPLIED, history())
     assert settled(store, SEVEN, "2013-02-12 09:00") == {}
     found = status(store, SEVEN, "2013-02-12 09:00")
-    assert (found.state, found.due_interval, found.backlog, found.data_through) == (State.SERVED, None, (), "2013-02-11")
+    assert (found.state, found.due_interval, found.backlog, found.data_through) == (ConsumerState.SERVED, None, (), "2013-02-11")
     assert found.since_us == at(APPLIED)
     assert [(one.asset, one.data_through) for one in found.reads] == [("a", "2013-02-11")]
 
@@ -118,7 +120,7 @@ def test_no_availability_before_something_is_due_and_a_perfect_first_day_is_perf
     assert scored(store, SEVEN, "2013-02-13 06:59")[0].counted_us == 0
     settled(store, SEVEN, "2013-02-13 08:00")
     found, minutes = scored(store, SEVEN, "2013-02-13 08:00")
-    assert (found.honest, found.promised, found.kept, minutes) == (1, 1, 1, {State.SERVED: 60})
+    assert (found.honest, found.promised, found.kept, minutes) == (1, 1, 1, {ConsumerState.SERVED: 60})
 
 
 def test_data_that_was_too_old_before_anybody_promised_is_late_from_then_on(store: Store) -> None:
@@ -126,7 +128,7 @@ def test_data_that_was_too_old_before_anybody_promised_is_late_from_then_on(stor
     aged = promised(max_age="30h")
     apply(store, None, aged, "2013-03-05 08:00", history(loaded="2013-03-05 08:00"))
     found = status(store, aged, "2013-03-05 08:10")
-    assert (found.state, found.since_us, found.data_through) == (State.LATE, at("2013-03-05 08:00"), "2013-02-11")
+    assert (found.state, found.since_us, found.data_through) == (ConsumerState.LATE, at("2013-03-05 08:00"), "2013-02-11")
     assert (found.backlog, found.due_interval) == ((), None)
 
 
@@ -139,7 +141,7 @@ def test_what_has_no_rhythm_can_be_too_old_only_once_its_age_has_passed(store: S
     apply(store, None, aged, APPLIED, small)
     assert scored(store, aged, "2013-02-12 09:00")[0].counted_us == 0
     found, minutes = scored(store, aged, "2013-02-13 14:20")
-    assert (found.counted_us, minutes) == (20 * 60_000_000, {State.SERVED: 20})
+    assert (found.counted_us, minutes) == (20 * 60_000_000, {ConsumerState.SERVED: 20})
 
 
 def test_a_hole_of_before_is_no_backlog(store: Store) -> None:
@@ -148,7 +150,7 @@ def test_a_hole_of_before_is_no_backlog(store: Store) -> None:
     del small.standings["a", "2013-02-05"], small.standings["src", "2013-02-05"]
     apply(store, None, SEVEN, APPLIED, small)
     found = status(store, SEVEN, "2013-02-12 09:00")
-    assert (found.states, found.backlog) == ((State.SERVED,), ())
+    assert (found.states, found.backlog) == ((ConsumerState.SERVED,), ())
 
 
 # A promise that changes
@@ -158,7 +160,7 @@ def test_a_stricter_deadline_holds_from_the_next_that_can_be_kept(store: Store) 
     """At six somebody promises it for five: that would be late as soon as it is said."""
     apply(store, None, SEVEN, "2013-02-10 08:00", history(10, "2013-02-11 04:00"))
     apply(store, SEVEN, FIVE, "2013-02-12 06:00")
-    assert status(store, FIVE, "2013-02-12 06:30").state is State.SERVED
+    assert status(store, FIVE, "2013-02-12 06:30").state is ConsumerState.SERVED
     found = settled(store, FIVE, "2013-02-13 08:00")
     assert {interval: due for interval, (due, _) in found.items()} == {
         "2013-02-10": at("2013-02-11 07:00"), "2013-02-11": at("2013-02-12 07:00"), "2013-02-12": at("2013-02-13 05:00"),
@@ -169,7 +171,7 @@ def test_a_deadline_is_never_moved_once_it_has_passed(store: Store) -> None:
     apply(store, None, SEVEN, "2013-02-11 00:00", history(10, "2013-02-11 04:00"))
     apply(store, SEVEN, NINE, "2013-02-12 08:00")
     found = status(store, NINE, "2013-02-12 08:30")
-    assert (found.state, found.since_us) == (State.LATE, at("2013-02-12 07:00"))
+    assert (found.state, found.since_us) == (ConsumerState.LATE, at("2013-02-12 07:00"))
 
 
 def test_late_goes_on_through_a_change_of_the_promise(store: Store) -> None:
@@ -219,8 +221,8 @@ def test_a_read_that_is_added_says_nothing_of_the_time_before(store: Store, term
     apply(store, old, new, "2013-02-12 10:00", small)
     settled(store, new, "2013-02-12 12:00")
     _, minutes = scored(store, new, "2013-02-12 12:00")
-    assert set(minutes) == {State.SERVED}  # the first deadline of what was added is still to come
-    assert minutes[State.SERVED] >= 24 * 60
+    assert set(minutes) == {ConsumerState.SERVED}  # the first deadline of what was added is still to come
+    assert minutes[ConsumerState.SERVED] >= 24 * 60
 
 
 @pytest.mark.parametrize(("published", "never"), [("06:00", 0), ("09:00", 120)])
@@ -234,7 +236,7 @@ def test_a_read_that_is_added_counts_since_the_next_deadline(store: Store, publi
     apply(store, old, new, "2013-02-13 04:00")
     small.publish("b", "2013-02-12", at(f"2013-02-13 {published}"))
     settled(store, new, "2013-02-13 10:00", small)
-    assert scored(store, new, "2013-02-13 10:00")[1].get(State.NEVER, 0) == never
+    assert scored(store, new, "2013-02-13 10:00")[1].get(ConsumerState.NEVER, 0) == never
 
 
 # since
@@ -264,7 +266,10 @@ def test_a_past_that_is_promised_deliberately_exists(store: Store) -> None:
     assert due(settled(store, past, "2013-02-12 09:00")) == ["2013-02-09", "2013-02-10", "2013-02-11"]
     found, minutes = scored(store, past, "2013-02-12 09:00")
     assert (found.promised, found.kept) == (3, 0)
-    assert minutes == {State.NEVER: 49 * 60, State.SERVED: 60}  # from the first deadline on: nothing could be read until then
+    assert minutes == {
+        ConsumerState.NEVER: 49 * 60,
+        ConsumerState.SERVED: 60,
+    }  # from the first deadline on: nothing could be read until then
 
 
 def test_a_past_that_is_promised_later_is_added_to_what_is_written_down(store: Store) -> None:
@@ -320,7 +325,7 @@ def test_what_was_postponed_was_never_promised_for_earlier(store: Store) -> None
     old, new = (promised(max_age="30h", since=one) for one in ("2013-02-16", "2013-02-20"))
     apply(store, None, old, APPLIED, history())
     apply(store, old, new, "2013-02-14 12:00")
-    assert status(store, new, "2013-02-18 08:00").states == (State.SERVED,)
+    assert status(store, new, "2013-02-18 08:00").states == (ConsumerState.SERVED,)
     settled(store, new, "2013-02-22 08:00")
     assert status(store, new, "2013-02-22 08:00").since_us == at("2013-02-20 00:00")
     assert scored(store, new, "2013-02-22 08:00")[0].counted_us == 50 * 3_600_000_000
@@ -349,7 +354,7 @@ def test_nothing_is_late_since_a_time_to_come(store: Store, terms: dict[str, str
     later = promised(**terms, since="2013-03-01")
     apply(store, None, later, APPLIED, history())
     found = status(store, later, "2013-02-18 08:00")
-    assert (found.states, found.since_us) == ((State.SERVED,), at(APPLIED))
+    assert (found.states, found.since_us) == ((ConsumerState.SERVED,), at(APPLIED))
     assert found.late_since_us is None
 
 
@@ -361,7 +366,7 @@ def test_what_was_missed_before_a_since_to_come_is_still_told(store: Store) -> N
     apply(store, SEVEN, nobody, "2013-02-12 12:00")
     apply(store, nobody, later, "2013-02-15 12:00")
     found = status(store, later, "2013-02-16 08:00")
-    assert (found.states, found.reason) == ((State.SERVED,), "1 day missing: 2013-02-11")
+    assert (found.states, found.reason) == ((ConsumerState.SERVED,), "1 day missing: 2013-02-11")
 
 
 def test_served_since_no_earlier_than_it_was_added_again(store: Store) -> None:
@@ -372,7 +377,7 @@ def test_served_since_no_earlier_than_it_was_added_again(store: Store) -> None:
     apply(store, SEVEN, nobody, "2013-02-13 06:00")
     apply(store, nobody, SEVEN, "2013-02-16 12:00")
     found = status(store, SEVEN, "2013-02-16 13:00")
-    assert (found.states, found.since_us) == ((State.SERVED,), at("2013-02-16 12:00"))
+    assert (found.states, found.since_us) == ((ConsumerState.SERVED,), at("2013-02-16 12:00"))
 
 
 def test_the_promise_is_written_down_with_its_since(store: Store) -> None:

@@ -19,7 +19,7 @@ from headrace.observe.facts import StoredFacts
 from headrace.observe.obligations import EvaluationContext
 from headrace.observe.persist import promise, settle
 from headrace.observe.status import judged
-from headrace.run.garbage import Keep
+from headrace.run.garbage import RetentionPolicy
 from headrace.run.retiring import retirable, retire
 from headrace.store import Store, Transaction
 from headrace.store.queries import incidents, worth
@@ -30,7 +30,7 @@ NOW = at("2013-06-01 12:00")
 MONTH_US = 30 * 86_400_000_000
 WINDOW = (NOW - 5 * MONTH_US, NOW)
 """Of availability: longer than the history is kept."""
-KEEP = Keep({"history": "30d", "snapshots": "7d"})
+KEEP = RetentionPolicy({"history": "30d", "snapshots": "7d"})
 OF_ONE = ("notice", "evidence", "incident_partition", "symptom", "incident_event", "unsound")
 
 

@@ -12,9 +12,9 @@ from headrace.model import Grain, InputMode
 from headrace.model.clauses import LAKE_FILE
 from headrace.model.days_off import DaysOff
 from headrace.observe.declared_promises import Node, Terms
-from headrace.observe.freshness import AssetCounts, keys_count
+from headrace.observe.freshness import AssetStateCounts, keys_count
 from headrace.observe.state_facts import Damage
-from headrace.observe.states import ConsumerStatus, State
+from headrace.observe.states import ConsumerState, ConsumerStatus
 from headrace.observe.status import judge
 
 DAY = Grain.DAY
@@ -71,7 +71,7 @@ def test_the_most_upstream_node_is_named(standings: list[tuple[str, str, str]], 
         else:
             small.stand(name, "2013-02-02", state, at("2013-02-03 04:40"), said)
     found = judged(small)
-    assert (found.state, found.reason, found.next) == (State.LATE, reason, command)
+    assert (found.state, found.reason, found.next) == (ConsumerState.LATE, reason, command)
 
 
 def test_what_is_in_quarantine_is_named_before_what_only_has_not_come() -> None:
@@ -92,7 +92,7 @@ def test_a_reference_that_was_never_delivered_is_named() -> None:
     for name in ("src", "planes"):
         small.look(name, at(NOW))
     found = judged(small, nodes)
-    assert found.states == (State.NEVER, State.LATE)
+    assert found.states == (ConsumerState.NEVER, ConsumerState.LATE)
     assert found.reason == "planes: nothing was delivered"
 
 
@@ -120,20 +120,20 @@ def test_before_anything_was_published_it_is_never() -> None:
     small = SmallFacts(delivered={"src": "2013-02-01"})
     small.look("src", at(NOW))
     found = judged(small)
-    assert (found.state, found.data_through, found.next) == (State.NEVER, None, "headrace tick")
+    assert (found.state, found.data_through, found.next) == (ConsumerState.NEVER, None, "headrace tick")
     assert found.reason == "src@2013-02-01: nothing was delivered, promised by Sat 02-02 05:00"
 
 
 def test_with_nothing_due_yet_it_is_served_from_the_first_publication() -> None:
     found = judged(facts(), now="2013-02-02 05:00")
-    assert (found.state, found.since_us, found.due_interval) == (State.SERVED, at("2013-02-02 04:40"), None)
+    assert (found.state, found.since_us, found.due_interval) == (ConsumerState.SERVED, at("2013-02-02 04:40"), None)
 
 
 def test_nobody_ever_looked_is_unknown() -> None:
     small = facts()
     small.looked = {}
     found = judged(small)
-    assert (found.state, found.since_us, found.reason) == (State.UNKNOWN, None, "nobody has looked at src yet")
+    assert (found.state, found.since_us, found.reason) == (ConsumerState.UNKNOWN, None, "nobody has looked at src yet")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_how_long_a_look_is_good_for(observations: list[int], minutes: int, unkn
     start = at("2013-02-02 06:00")
     small.looked = {"src": [start + minute * 60_000_000 for minute in observations]}
     found = judge(declare(CHAIN, consumer("c", "b", due="07:00")), small, start + minutes * 60_000_000).consumers[0]
-    assert (State.UNKNOWN in found.states) is unknown
+    assert (ConsumerState.UNKNOWN in found.states) is unknown
 
 
 @pytest.mark.parametrize(("hours", "unknown"), [(23, False), (24, False), (24 + 40 / 3600, False), (24 + 61 / 3600, True), (25, True)])
@@ -167,14 +167,14 @@ def test_a_declared_cadence_counts_whatever_was_observed(hours: float, unknown: 
     declared = declare(CHAIN, consumer("c", "b", due="07:00"))
     daily = msgspec.structs.replace(declared, tick_every_us=24 * 3_600_000_000)
     found = judge(daily, small, start + int(hours * 3_600_000_000)).consumers[0]
-    assert (State.UNKNOWN in found.states) is unknown
+    assert (ConsumerState.UNKNOWN in found.states) is unknown
 
 
 def test_the_stalest_of_its_sources_counts_and_no_other() -> None:
     nodes = [*CHAIN, node("other", DAY, source=True)]
     small = facts()
     small.looked = {"src": [at(NOW)], "other": [at("2013-02-01 00:00")]}
-    assert State.UNKNOWN not in judged(small, nodes).states
+    assert ConsumerState.UNKNOWN not in judged(small, nodes).states
 
 
 # Data without a rhythm ----------------------------------------------------------------------------------------------------
@@ -182,8 +182,8 @@ def test_the_stalest_of_its_sources_counts_and_no_other() -> None:
 WHOLE = [node("file", None, source=True), node("table", None, "file")]
 
 
-@pytest.mark.parametrize(("now", "state"), [("2013-02-03 04:00", State.SERVED), ("2013-02-03 04:40", State.LATE)])
-def test_without_a_rhythm_the_age_is_that_of_the_publication(now: str, state: State) -> None:
+@pytest.mark.parametrize(("now", "state"), [("2013-02-03 04:00", ConsumerState.SERVED), ("2013-02-03 04:40", ConsumerState.LATE)])
+def test_without_a_rhythm_the_age_is_that_of_the_publication(now: str, state: ConsumerState) -> None:
     small = SmallFacts(delivered={"file": "*"})
     small.publish("file", "*", at("2013-02-02 04:30"))
     small.publish("table", "*", at("2013-02-02 04:40"))
@@ -191,7 +191,7 @@ def test_without_a_rhythm_the_age_is_that_of_the_publication(now: str, state: St
     found = judged(small, WHOLE, consumer("c", "table", max_age="24h"), now)
     assert found.state is state
     assert (found.due_interval, found.data_through, found.backlog) == (None, None, ())
-    if state is State.LATE:
+    if state is ConsumerState.LATE:
         assert found.since_us == at("2013-02-03 04:40")
         assert found.reason == "what can be read was published more than 24h ago"
 
@@ -201,7 +201,7 @@ def test_without_a_rhythm_a_daily_promise_is_met_by_any_publication() -> None:
     small.publish("table", "*", at("2013-02-02 04:40"))
     small.look("file", at(NOW))
     found = judged(small, WHOLE, consumer("c", "table", due="07:00"))
-    assert (found.state, found.due_interval) == (State.SERVED, "2013-02-02")
+    assert (found.state, found.due_interval) == (ConsumerState.SERVED, "2013-02-02")
 
 
 def test_reference_data_makes_nothing_older() -> None:
@@ -212,7 +212,7 @@ def test_reference_data_makes_nothing_older() -> None:
     small.look("planes", at("2013-02-02 05:00"))
     small.look("src", at("2013-02-02 05:00"))
     found = judged(small, nodes, consumer("c", "b", "planes", max_age="30h"), "2013-02-02 05:00")
-    assert (found.state, found.data_through) == (State.SERVED, "2013-02-01")
+    assert (found.state, found.data_through) == (ConsumerState.SERVED, "2013-02-01")
 
 
 # Empty and missing data ---------------------------------------------------------------------------------------------------
@@ -224,9 +224,9 @@ def test_under_max_age_an_interval_without_rows_does_not_make_it_fresher() -> No
         small.publish(name, "2013-02-02", at("2013-02-03 04:40"), rows=0)
     terms = consumer("c", "b", max_age="30h")
     found = judged(small, CHAIN, terms)
-    assert (found.state, found.data_through, found.since_us) == (State.LATE, "2013-02-01", at("2013-02-03 06:00"))
+    assert (found.state, found.data_through, found.since_us) == (ConsumerState.LATE, "2013-02-01", at("2013-02-03 06:00"))
     assert found.reason == "what can be read ends with 2013-02-01, older than 30h"
-    assert judged(small).state is State.SERVED  # by `due` it was published in time
+    assert judged(small).state is ConsumerState.SERVED  # by `due` it was published in time
 
 
 def test_data_that_never_had_rows_is_too_old_from_the_first_deadline() -> None:
@@ -234,7 +234,7 @@ def test_data_that_never_had_rows_is_too_old_from_the_first_deadline() -> None:
     for one in small.publications:
         one.rows = 0
     found = judged(small, CHAIN, consumer("c", "b", max_age="30h"), "2013-02-02 08:00")
-    assert (found.state, found.since_us, found.data_through) == (State.LATE, at("2013-02-02 06:00"), None)
+    assert (found.state, found.since_us, found.data_through) == (ConsumerState.LATE, at("2013-02-02 06:00"), None)
 
 
 def test_a_hole_of_long_ago_is_backlog_under_due_and_said_beside_served() -> None:
@@ -244,7 +244,7 @@ def test_a_hole_of_long_ago_is_backlog_under_due_and_said_beside_served() -> Non
             small.publish(name, f"2013-02-{day:02}", at(f"2013-02-{day + 1:02} 04:40"))
     small.look("src", at("2013-02-09 08:00"))
     found = judged(small, now="2013-02-09 08:00")
-    assert (found.state, found.backlog, found.data_through) == (State.SERVED, ("2013-02-02",), "2013-02-08")
+    assert (found.state, found.backlog, found.data_through) == (ConsumerState.SERVED, ("2013-02-02",), "2013-02-08")
     assert found.reason == "1 day missing: 2013-02-02"
     assert found.since_us == at("2013-02-04 07:00")  # until then the newest that was due was the hole
 
@@ -261,15 +261,15 @@ def test_assets_are_counted_once_each_and_again_where_they_are_in_quarantine_or_
     for name in ("src", "planes"):
         small.look(name, at(NOW))
     counts = judge(declare(nodes), small, at(NOW)).assets
-    assert counts == AssetCounts(fresh=1, behind=3, never=1, quarantined=1, unchecked=1)
+    assert counts == AssetStateCounts(fresh=1, behind=3, never=1, quarantined=1, unchecked=1)
 
 
 def test_a_stale_asset_is_not_fresh_and_a_behind_one_is_behind_first() -> None:
     small = facts()
     small.stale = {"a", "b"}
     small.publish("a", "2013-02-02", at("2013-02-03 04:40"))
-    assert judge(declare(CHAIN), small, at("2013-02-02 08:00")).assets == AssetCounts(stale=2)
-    assert judge(declare(CHAIN), small, at(NOW)).assets == AssetCounts(stale=1, behind=1)
+    assert judge(declare(CHAIN), small, at("2013-02-02 08:00")).assets == AssetStateCounts(stale=2)
+    assert judge(declare(CHAIN), small, at(NOW)).assets == AssetStateCounts(stale=1, behind=1)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from small_facts import SmallFacts, at, consumer, declare, node
 
 from headrace.model import Grain
-from headrace.observe.freshness import AssetCounts
-from headrace.observe.states import ConsumerStatus, State, Status
+from headrace.observe.freshness import AssetStateCounts
+from headrace.observe.states import ConsumerState, ConsumerStatus, Status
 from headrace.observe.status import judge
 
 DAY = Grain.DAY
@@ -87,7 +87,7 @@ def named(status: Status, name: str) -> ConsumerStatus:
 )
 def test_thursday_at_07_20(facts: SmallFacts, name: str, since: str) -> None:
     found = named(judge(PROJECT, facts, at("2013-02-14 07:20")), name)
-    assert (found.state, found.states) == (State.LATE, (State.LATE,))
+    assert (found.state, found.states) == (ConsumerState.LATE, (ConsumerState.LATE,))
     assert found.since_us == at(since)
     assert found.data_through == "2013-02-10"
     assert found.reason == "flights: 2 columns renamed, held since Tue 02-12 04:40"
@@ -104,7 +104,7 @@ def test_the_backlog_is_what_is_older_than_the_newest_due(facts: SmallFacts) -> 
 
 def test_every_asset_is_in_one_state_and_sources_are_not_counted(facts: SmallFacts) -> None:
     status = judge(PROJECT, facts, at("2013-02-14 07:20"))
-    assert status.assets == AssetCounts(fresh=1, behind=4)
+    assert status.assets == AssetStateCounts(fresh=1, behind=4)
     assert status.observed_at_us == at("2013-02-14 06:40")
     reads = {read.asset: (read.state, read.data_through) for read in named(status, "season-page").reads}
     assert reads == {"season": ("behind", "2013-02-10")}
@@ -128,7 +128,7 @@ def test_how_the_morning_of_the_12th_went(facts: SmallFacts, now: str, report: s
 def test_what_is_at_risk_says_when_and_why(facts: SmallFacts) -> None:
     now = at("2013-02-12 05:30")
     found = named(judge(PROJECT, before(facts, now), now), "morning-report")
-    assert found.states == (State.AT_RISK, State.SERVED)
+    assert found.states == (ConsumerState.AT_RISK, ConsumerState.SERVED)
     assert found.reason == "late at 07:00: flights: 2 columns renamed, held since 04:40"
     assert found.next == "headrace quarantine flights@2013-02-11"
 
@@ -138,7 +138,7 @@ def test_an_overdue_delivery_is_a_risk_before_the_deadline(facts: SmallFacts) ->
     for clock, said in (("05:45", "nothing was delivered"), ("05:30", "nobody has looked since 04:40")):
         now = at(f"2013-02-12 {clock}")
         found = named(judge(PROJECT, before(facts, now), now), "morning-report")
-        assert found.state is State.AT_RISK
+        assert found.state is ConsumerState.AT_RISK
         assert found.reason == f"late at 07:00: flights@2013-02-11: {said}, promised by 05:00"
 
 
@@ -149,7 +149,7 @@ def test_after_the_repair_everybody_is_served_since_then(facts: SmallFacts) -> N
     facts.publish("season", "*", repaired + 1)
     now = repaired + 60_000_000
     for found in judge(PROJECT, facts, now).consumers:
-        assert (found.state, found.backlog, found.data_through, found.next) == (State.SERVED, (), "2013-02-13", None)
+        assert (found.state, found.backlog, found.data_through, found.next) == (ConsumerState.SERVED, (), "2013-02-13", None)
         assert repaired <= (found.since_us or 0) < now, found.name
 
 
@@ -159,10 +159,10 @@ def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(fac
     publish(facts, date(2013, 2, 13), at("2013-02-14 07:10"))
     status = judge(PROJECT, facts, at("2013-02-14 07:20"))
     report, dashboard = named(status, "morning-report"), named(status, "ops-dashboard")
-    assert (report.state, report.backlog, report.data_through) == (State.SERVED, ("2013-02-11",), "2013-02-13")
+    assert (report.state, report.backlog, report.data_through) == (ConsumerState.SERVED, ("2013-02-11",), "2013-02-13")
     assert report.reason == "1 day missing: 2013-02-11"
     assert report.next == "headrace quarantine flights@2013-02-11"
-    assert (dashboard.state, dashboard.since_us, dashboard.data_through) == (State.LATE, at("2013-02-12 06:00"), "2013-02-10")
+    assert (dashboard.state, dashboard.since_us, dashboard.data_through) == (ConsumerState.LATE, at("2013-02-12 06:00"), "2013-02-10")
     assert (report.missing_besides, dashboard.missing_besides) == (0, 0), "the reason names it"
 
 
@@ -170,7 +170,7 @@ def test_nobody_looked_for_too_long_is_unknown_not_late(facts: SmallFacts) -> No
     """They looked every hour, so after two hours without a look nothing is known."""
     now = at("2013-02-14 08:41")
     found = named(judge(PROJECT, facts, now), "morning-report")
-    assert found.states == (State.UNKNOWN, State.LATE)
+    assert found.states == (ConsumerState.UNKNOWN, ConsumerState.LATE)
     assert found.reason == "nobody has looked at flights since 06:40"
     assert found.next == "headrace tick"
     assert found.since_us == at("2013-02-14 08:40")

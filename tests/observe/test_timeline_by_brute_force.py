@@ -21,7 +21,7 @@ from headrace.model import Grain, Settings
 from headrace.observe.availability.gathering import Gathering
 from headrace.observe.availability.score import score
 from headrace.observe.availability.tainted import all_of_all
-from headrace.observe.availability.timeline import Past, timeline
+from headrace.observe.availability.timeline import ServiceHistory, timeline
 from headrace.observe.availability.wrongness import Wrongness
 from headrace.observe.facts import StoredFacts
 from headrace.observe.obligations import EvaluationContext
@@ -216,7 +216,7 @@ def take_back(tx: Transaction, asset: str, key: str, at: int, *, still: bool) ->
         tx.execute(f"update partition set state = 'withdrawn', publication_id = null, since = ? {where}", (at, asset, key))
 
 
-def told(store: Store, history: History) -> tuple[Past, ConsumerStatus]:
+def told(store: Store, history: History) -> tuple[ServiceHistory, ConsumerStatus]:
     """What the store says at the end, after it was settled on the way."""
     terms = {"max_age": f"{history.due_hours}h"} if history.by_age else {"due": f"+{history.due_hours}h"}
     declared = declare(NODES, consumer("c", *ASSETS, zone="UTC", **terms))
@@ -276,7 +276,7 @@ def served_minutes(history: History, hours: range, *, then: bool) -> int:
     return sum(60 if half == "served" else 10 if five == "served" else 0 for half, five in states)
 
 
-def figures_agree(history: History, past: Past, first: int) -> None:
+def figures_agree(history: History, past: ServiceHistory, first: int) -> None:
     """Hour by hour: one that begins known and isn't any more after ten minutes holds ten minutes."""
     began = history.now - WINDOW_HOURS
     found = score(past, us(began), us(history.now))

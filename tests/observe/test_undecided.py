@@ -6,13 +6,13 @@ import msgspec
 
 from headrace.observe.ledger.account import Ledger, Share
 from headrace.observe.ledger.causes import undecided
-from headrace.observe.ledger.declared import Traits
-from headrace.observe.ledger.segments import Kind, Segment
+from headrace.observe.ledger.declared import NodeTraits
+from headrace.observe.ledger.segments import Segment, SegmentKind
 
-OWNERS = {"flights": Traits("vendor", "desk"), "weather": Traits("bureau"), "clean": Traits("core", "core")}
+OWNERS = {"flights": NodeTraits("vendor", "desk"), "weather": NodeTraits("bureau"), "clean": NodeTraits("core", "core")}
 
 
-def segment(kind: Kind, node: str, from_us: int, to_us: int, decider: str = "", incident: int = 0) -> Segment:
+def segment(kind: SegmentKind, node: str, from_us: int, to_us: int, decider: str = "", incident: int = 0) -> Segment:
     return Segment(kind=kind, node=node, partition="d", from_us=from_us, to_us=to_us, decider=decider, incident=incident)
 
 
@@ -23,29 +23,29 @@ def shares(*segments: Segment) -> dict[Share, int]:
 
 def test_nobody_decides_before_everything_has_come() -> None:
     """Would catch: a person booked the hours in which another file wasn't there."""
-    held = segment(Kind.HOLD, "flights", 0, 100, "desk", 1)
-    absent = segment(Kind.SOURCE, "weather", 0, 60)
+    held = segment(SegmentKind.HOLD, "flights", 0, 100, "desk", 1)
+    absent = segment(SegmentKind.SOURCE, "weather", 0, 60)
     found = undecided([held], [held, absent])
     assert [(one.kind, one.us, one.decider, one.lacking) for one in found] == [("hold", 60, "", "weather"), ("hold", 40, "desk", "")]
-    assert shares(*found) == {Share("bureau"): 60, Share("desk", Kind.HOLD): 40}
+    assert shares(*found) == {Share("bureau"): 60, Share("desk", SegmentKind.HOLD): 40}
 
 
 def test_what_has_to_be_mended_first_is_ended_by_no_command() -> None:
     """Would catch: somebody who could have released a file while the code that reads it failed."""
-    held = segment(Kind.HOLD, "flights", 0, 100, "desk", 1)
-    failing, paused = segment(Kind.HOLD, "clean", 20, 50), segment(Kind.PAUSED, "clean", 50, 90, "core")
+    held = segment(SegmentKind.HOLD, "flights", 0, 100, "desk", 1)
+    failing, paused = segment(SegmentKind.HOLD, "clean", 20, 50), segment(SegmentKind.PAUSED, "clean", 50, 90, "core")
     found = undecided([held], [held, failing, paused])
     assert [(one.us, one.decider, one.lacking) for one in found] == [(20, "desk", ""), (30, "", "clean"), (50, "desk", "")]
 
 
 def test_what_has_no_decider_stays_as_it_is() -> None:
-    mended = segment(Kind.HOLD, "clean", 0, 100)
-    assert undecided([mended], [mended, segment(Kind.SOURCE, "weather", 0, 60)]) == [mended]
+    mended = segment(SegmentKind.HOLD, "clean", 0, 100)
+    assert undecided([mended], [mended, segment(SegmentKind.SOURCE, "weather", 0, 60)]) == [mended]
 
 
 def test_the_queue_is_headraces_and_not_the_vendors() -> None:
     """Would catch: a vendor who is charged the time in which its file had come and all workers were busy."""
-    queued = segment(Kind.QUEUE, "flights", 60, 90)
+    queued = segment(SegmentKind.QUEUE, "flights", 60, 90)
     free = msgspec.structs.replace(queued, from_us=90, to_us=100, free=True)
-    found = shares(segment(Kind.SOURCE, "flights", 0, 60), queued, free)
-    assert found == {Share("vendor"): 60, Share("headrace", Kind.QUEUE): 30, Share("headrace"): 10}
+    found = shares(segment(SegmentKind.SOURCE, "flights", 0, 60), queued, free)
+    assert found == {Share("vendor"): 60, Share("headrace", SegmentKind.QUEUE): 30, Share("headrace"): 10}

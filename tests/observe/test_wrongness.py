@@ -10,11 +10,11 @@ from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
 from headrace.observe.availability.gathering import Gathering
-from headrace.observe.availability.score import Score, score
+from headrace.observe.availability.score import AvailabilityScore, score
 from headrace.observe.availability.tainted import Carry, all_of_all
 from headrace.observe.availability.timeline import timeline
 from headrace.observe.availability.wrongness import Wrongness
-from headrace.observe.evaluation import Facts, evaluate
+from headrace.observe.evaluation import EvaluationFacts, evaluate
 from headrace.observe.facts import StoredFacts
 from headrace.observe.obligations import EvaluationContext
 from headrace.observe.persist import promise, settle
@@ -72,7 +72,9 @@ def named(tx: Transaction, source_day: str, known: str, columns: str = "[]", unt
     )
 
 
-def seen(tx: Transaction, carry: Carry = all_of_all, owners: Sequence[str] = ()) -> tuple[Score, ConsumerStatus, list[tuple[str, int]]]:
+def seen(
+    tx: Transaction, carry: Carry = all_of_all, owners: Sequence[str] = ()
+) -> tuple[AvailabilityScore, ConsumerStatus, list[tuple[str, int]]]:
     context, window = EvaluationContext(DECLARED, StoredFacts(tx)), (BEGAN, NOW)
     wrongness = Wrongness(tx, context, carry, *window)
     [status] = judged(context, NOW, wrongness.now()).consumers
@@ -228,7 +230,7 @@ def test_what_was_replaced_before_its_exception_lapsed_is_not_wrong(store: Store
 def stated(tx: Transaction, now: int) -> ConsumerStatus:
     """What `status` says at a time."""
     context = EvaluationContext(DECLARED, StoredFacts(tx))
-    found = evaluate(Facts(tx, context, all_of_all, lambda _, __: True), now).consumer("c")
+    found = evaluate(EvaluationFacts(tx, context, all_of_all, lambda _, __: True), now).consumer("c")
     assert found is not None
     return found
 
@@ -241,9 +243,9 @@ def test_since_when_it_is_served_is_when_the_last_wrong_rows_were_replaced(store
         kept(tx)
         now = at("2013-02-04 12:00")
         context = EvaluationContext(DECLARED, StoredFacts(tx))
-        before = evaluate(Facts(tx, context, all_of_all, lambda _, __: True, now - window_us), now).consumer("c")
+        before = evaluate(EvaluationFacts(tx, context, all_of_all, lambda _, __: True, now - window_us), now).consumer("c")
         named(tx, "2013-02-01", "2013-02-03 09:00")
-        after = evaluate(Facts(tx, context, all_of_all, lambda _, __: True, now - window_us), now).consumer("c")
+        after = evaluate(EvaluationFacts(tx, context, all_of_all, lambda _, __: True, now - window_us), now).consumer("c")
     assert before is not None and after is not None
     assert (before.state, before.since_us) == ("served", at("2013-02-02 05:02"))
     assert (after.state, after.since_us) == ("served", at("2013-02-04 11:01"))

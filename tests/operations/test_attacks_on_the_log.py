@@ -22,7 +22,7 @@ from headrace.store.event_log.records import (
     ENCODE,
     FORMAT,
     GENESIS,
-    Kind,
+    EventRecordKind,
     Record,
     chained,
 )
@@ -54,7 +54,7 @@ def change(lab: Lab, sql: str, *rows: Sequence[Any]) -> None:
         db.executemany(sql, rows or [()])
 
 
-def append(lab: Lab, kind: Kind, statements: dict[int, str], changes: list[Any]) -> None:
+def append(lab: Lab, kind: EventRecordKind, statements: dict[int, str], changes: list[Any]) -> None:
     """A record whose hash fits, as somebody writes it who has read the code."""
     ((seq, before),) = lab.rows("select seq, hash from event_log order by seq desc limit 1")
     content = ENCODE(Record(FORMAT, kind, 1, 1, None, statements, changes))
@@ -75,7 +75,7 @@ def test_a_row_that_was_changed_with_a_record_for_it_is_not_found_and_that_is_sa
     lab.headrace("audit", "checkpoint", "--out", str(kept))
     edit = "update publication set content_hash = ? where id = ?"
     change(lab, edit, ("forged", 2))
-    append(lab, Kind.COMMIT, {900: edit}, [[900, [["forged", 2]]]])
+    append(lab, EventRecordKind.COMMIT, {900: edit}, [[900, [["forged", 2]]]])
     assert lab.headrace("db", "check")["ok"]
     (note,) = lab.headrace("audit", "verify")["notes"]
     assert note.endswith("nothing of the tables")
@@ -84,7 +84,7 @@ def test_a_row_that_was_changed_with_a_record_for_it_is_not_found_and_that_is_sa
 
     edit = "update publication set rows = ? where id = ?"
     change(lab, edit, (7, 2))
-    append(lab, Kind.COMMIT, {901: edit}, [[901, [[7, 2]]]])
+    append(lab, EventRecordKind.COMMIT, {901: edit}, [[901, [[7, 2]]]])
     assert lab.headrace("db", "check")["ok"]
     assert "publications 7" in lab.headrace("audit", "verify", code=1)["missing"][0]
 
@@ -129,22 +129,22 @@ def test_a_record_executes_nothing_but_changes_of_tables(lab: Lab, tmp_path: Pat
     """Catches: who may write the database makes `db check` write files of whoever types it."""
     target = tmp_path / "written by db check"
     attack = f"attach database '{target}' as other"
-    append(lab, Kind.COMMIT, {900: attack}, [[900, [[]]]])
+    append(lab, EventRecordKind.COMMIT, {900: attack}, [[900, [[]]]])
     (one,) = found(lab)
     assert (one["table"], one["field"]) == ("event_log", "content")
     assert not target.exists()
 
 
-NONSENSE: dict[str, tuple[Kind, dict[int, str], list[Any]]] = {
-    "unknown statement": (Kind.COMMIT, {}, [[12_345, [[1]]]]),
-    "no rows": (Kind.COMMIT, {900: "delete from run where id = ?"}, [[900, []]]),
-    "no list": (Kind.COMMIT, {}, [7]),
-    "wrong values": (Kind.COMMIT, {900: "delete from run where id = ?"}, [[900, [{"a": 1}]]]),
-    "commits": (Kind.COMMIT, {900: "commit"}, [[900, [[]]]]),
-    "releases": (Kind.COMMIT, {900: "release nothing"}, [[900, [[]]]]),
-    "drops": (Kind.COMMIT, {900: "drop table run"}, [[900, [[]]]]),
-    "migrates": (Kind.MIGRATED, {}, [["x"], 3]),
-    "migrates again": (Kind.MIGRATED, {}, [[1, "0001_initial", "c", 1]]),
+NONSENSE: dict[str, tuple[EventRecordKind, dict[int, str], list[Any]]] = {
+    "unknown statement": (EventRecordKind.COMMIT, {}, [[12_345, [[1]]]]),
+    "no rows": (EventRecordKind.COMMIT, {900: "delete from run where id = ?"}, [[900, []]]),
+    "no list": (EventRecordKind.COMMIT, {}, [7]),
+    "wrong values": (EventRecordKind.COMMIT, {900: "delete from run where id = ?"}, [[900, [{"a": 1}]]]),
+    "commits": (EventRecordKind.COMMIT, {900: "commit"}, [[900, [[]]]]),
+    "releases": (EventRecordKind.COMMIT, {900: "release nothing"}, [[900, [[]]]]),
+    "drops": (EventRecordKind.COMMIT, {900: "drop table run"}, [[900, [[]]]]),
+    "migrates": (EventRecordKind.MIGRATED, {}, [["x"], 3]),
+    "migrates again": (EventRecordKind.MIGRATED, {}, [[1, "0001_initial", "c", 1]]),
 }
 
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
 
 from runlab import DAYS, SETTINGS, Lab
 
-from headrace.faults import Point
+from headrace.faults import FaultPoint
 from headrace.govern.identity import FILE
 
 CLEAN = "select order_id, amount, cast(day as date) as day from orders"
@@ -230,11 +230,11 @@ def test_a_field_that_cannot_be_is_refused(sqlite: Lab, field: str) -> None:
     assert command(sqlite, "validate").returncode == 1
 
 
-KILLS = (Point.BACKUP_COPIED, Point.BACKUP_WRITTEN, Point.BACKUP_NAMED, Point.BACKUP_ROTATING)
+KILLS = (FaultPoint.BACKUP_COPIED, FaultPoint.BACKUP_WRITTEN, FaultPoint.BACKUP_NAMED, FaultPoint.BACKUP_ROTATING)
 
 
 @pytest.mark.parametrize("point", KILLS)
-def test_a_killed_backup_is_never_half_made(sqlite: Lab, point: Point) -> None:
+def test_a_killed_backup_is_never_half_made(sqlite: Lab, point: FaultPoint) -> None:
     settings(sqlite, '[backup]\nevery = "1h"\nkeep = 1')
     sqlite.headrace("tick")
     (first,) = backups(sqlite)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.operations import demo_data
-from headrace.operations.demo_data import DemoDataError, Fault
+from headrace.operations.demo_data import DemoDataError, DemoFault
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,7 +29,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_a_day_holds_that_days_flights_only(tmp_path: Path) -> None:
     """Flights of a neighbouring day slip in, or some are lost."""
-    demo_data.deliver(tmp_path, date(2013, 2, 8), Fault.RENAME)
+    demo_data.deliver(tmp_path, date(2013, 2, 8), DemoFault.RENAME)
     flights = rows(tmp_path / "flights_2013-02-08.csv")
     assert {(row["year"], row["month"], row["day"]) for row in flights} == {("2013", "2", "8")}
     assert len(flights) == 930
@@ -40,7 +40,7 @@ def test_nothing_is_lost_over_the_demos_days(tmp_path: Path) -> None:
     """The counts that the README tells are not those of the data."""
     days = [date.fromordinal(date(2013, 1, 1).toordinal() + n) for n in range(44)]
     for day in days:
-        demo_data.deliver(tmp_path, day, Fault.NONE)
+        demo_data.deliver(tmp_path, day, DemoFault.NONE)
     counts = {day: len(rows(tmp_path / f"flights_{day}.csv")) for day in days}
     assert sum(counts.values()) == 38_270
     assert [counts[date(2013, 2, day)] for day in (11, 12, 13)] == [929, 893, 918]
@@ -51,13 +51,13 @@ def test_nothing_is_lost_over_the_demos_days(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("day", "fault", "column"),
     [
-        (10, Fault.RENAME, "dep_delay"),
-        (11, Fault.RENAME, "departure_delay"),
-        (28, Fault.RENAME, "departure_delay"),
-        (11, Fault.NONE, "dep_delay"),
+        (10, DemoFault.RENAME, "dep_delay"),
+        (11, DemoFault.RENAME, "departure_delay"),
+        (28, DemoFault.RENAME, "departure_delay"),
+        (11, DemoFault.NONE, "dep_delay"),
     ],
 )
-def test_the_vendor_renames_from_the_eleventh_on_and_only_if_told(tmp_path: Path, day: int, fault: Fault, column: str) -> None:
+def test_the_vendor_renames_from_the_eleventh_on_and_only_if_told(tmp_path: Path, day: int, fault: DemoFault, column: str) -> None:
     """The injected fault comes on the wrong day, ends, or comes although it was turned off."""
     demo_data.deliver(tmp_path, date(2013, 2, day), fault)
     header = (tmp_path / f"flights_2013-02-{day}.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
@@ -68,14 +68,14 @@ def test_the_vendor_renames_from_the_eleventh_on_and_only_if_told(tmp_path: Path
 def test_only_the_header_differs_under_the_fault(tmp_path: Path) -> None:
     """The demo changes more than it says that it does."""
     day = date(2013, 2, 11)
-    [_, renamed], [_, plain] = (demo_data.deliver(tmp_path / fault, day, fault) for fault in (Fault.RENAME, Fault.NONE))
+    [_, renamed], [_, plain] = (demo_data.deliver(tmp_path / fault, day, fault) for fault in (DemoFault.RENAME, DemoFault.NONE))
     assert renamed.read_bytes().split(b"\n", 1)[1] == plain.read_bytes().split(b"\n", 1)[1]
 
 
 def test_files_carry_the_times_of_the_story(tmp_path: Path) -> None:
     """A delivery that seems to have arrived today is late, for ever."""
     demo_data.prepare(tmp_path)
-    weather, flights = demo_data.deliver(tmp_path, date(2013, 2, 7), Fault.NONE)
+    weather, flights = demo_data.deliver(tmp_path, date(2013, 2, 7), DemoFault.NONE)
     at = {path.name: datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in (weather, flights, tmp_path / "planes.csv")}
     assert list(at.values()) == [
         datetime(2013, 2, 8, 9, 10, tzinfo=UTC), datetime(2013, 2, 8, 9, 40, tzinfo=UTC), datetime(2012, 12, 31, 17, tzinfo=UTC),
@@ -95,7 +95,7 @@ def test_na_becomes_empty_and_nothing_else_changes(tmp_path: Path) -> None:
 def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     """A look at the source would take a file that is still being written."""
     demo_data.prepare(tmp_path)
-    demo_data.deliver(tmp_path, date(2013, 1, 1), Fault.RENAME)
+    demo_data.deliver(tmp_path, date(2013, 1, 1), DemoFault.RENAME)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "airlines.csv", "airports.csv", "flights_2013-01-01.csv", "planes.csv", "weather_2013-01-01.csv",
     ]  # fmt: skip
@@ -104,7 +104,7 @@ def test_nothing_half_written_is_left(tmp_path: Path) -> None:
 def test_a_day_outside_the_year_is_refused(tmp_path: Path) -> None:
     """An empty delivery is made up for a day that the data doesn't have."""
     with pytest.raises(DemoDataError, match="2014-01-01"):
-        demo_data.deliver(tmp_path, date(2014, 1, 1), Fault.NONE)
+        demo_data.deliver(tmp_path, date(2014, 1, 1), DemoFault.NONE)
 
 
 def test_a_file_that_is_not_the_published_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

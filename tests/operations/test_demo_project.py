@@ -13,7 +13,7 @@ import pytest
 import headrace.model
 from headrace.model import Project, SqlBody
 from headrace.operations import demo_data
-from headrace.operations.demo_data import DemoDataError, Fault
+from headrace.operations.demo_data import DemoDataError, DemoFault
 from headrace.sql.analyse import analyse
 
 DAYS = [date(2013, 1, 1) + timedelta(days=n) for n in range(44)]
@@ -35,7 +35,7 @@ def lake(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     landing = tmp_path_factory.mktemp("landing")
     try:
         for day in DAYS:
-            demo_data.deliver(landing, day, Fault.NONE)
+            demo_data.deliver(landing, day, DemoFault.NONE)
     except DemoDataError as error:
         pytest.skip(f"the registry can't be reached: {error}")
     with duckdb.connect(config={"threads": 1}) as connection:

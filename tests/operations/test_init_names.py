@@ -10,7 +10,7 @@ import pytest
 from headrace.connect.pattern import compile_pattern
 from headrace.model import Grain
 from headrace.model.names import NODE, SQL_KEYWORDS
-from headrace.operations.derive import Learnt, asset_sql, contract_yaml, day_column, groups, node_name, quoted, source_yaml
+from headrace.operations.derive import InferredColumns, asset_sql, contract_yaml, day_column, groups, node_name, quoted, source_yaml
 
 
 def named(*names: str) -> list[Path]:
@@ -92,7 +92,7 @@ def test_columns_are_quoted_where_sql_needs_it() -> None:
 
 def test_what_is_written_holds_every_column_once() -> None:
     [group] = groups(named("t_2020-01-01.csv", "t_2020-01-02.csv"))
-    learnt = Learnt((("id", "BIGINT"), ("yes", "VARCHAR"), ("a: b", "DOUBLE")), frozenset({"id"}), frozenset({"id"}))
+    learnt = InferredColumns((("id", "BIGINT"), ("yes", "VARCHAR"), ("a: b", "DOUBLE")), frozenset({"id"}), frozenset({"id"}))
     assert 'name: "a: b"' in contract_yaml(group, learnt)
     assert 'name: "yes"' in contract_yaml(group, learnt), "YAML 1.1 readers would make it true"
     assert "unique: [id]" in asset_sql(group, learnt)

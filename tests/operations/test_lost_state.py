@@ -21,9 +21,9 @@ from runlab import DAYS, Lab
 from headrace.govern.identity import FILE
 from headrace.model import StoreError
 from headrace.model.environments import PRODUCTION
-from headrace.operations.performing import Context, led
+from headrace.operations.performing import CommandContext, led
 from headrace.operations.progress import Silent
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 CLEAN = "select order_id, cast(day as date) as day from orders"
 WRITING = (
@@ -198,9 +198,9 @@ def test_an_empty_lake_is_begun_anew_on_purpose(lab: Lab, tmp_path: Path) -> Non
 def test_a_lake_that_goes_away_under_a_leader_ends_its_lead(tmp_path: Path) -> None:
     """Catches: a server that goes on, tells every file as damaged and writes new ones where the lake was mounted."""
     lab = made(tmp_path / "p")
-    session = Session.open(lab.root, PRODUCTION, None, "tester")
+    session = ProjectSession.open(lab.root, PRODUCTION, None, "tester")
     with led(session) as held:
-        context = Context(session, held)
+        context = CommandContext(session, held)
         leader = context.leader(Silent())
         unmount(lab, tmp_path / "aside")
         with pytest.raises(StoreError, match="is it mounted"):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from serve_lab import headrace, project, response
 
-from headrace.operations.performing import Context
+from headrace.operations.performing import CommandContext
 from headrace.operations.progress import Silent
 from headrace.operations.serving import Serving
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.stopping import Stop
 from headrace.run.leader import Leader
 from headrace.store import clock
@@ -28,7 +28,7 @@ class _HoursGoBy:
         elapsed = clock._Machine.elapsed_us
         monkeypatch.setattr(clock._Machine, "elapsed_us", lambda machine: elapsed(machine) + self._turns * HOUR_US)
 
-    def turn(self, _context: Context, _leader: Leader) -> None:
+    def turn(self, _context: CommandContext, _leader: Leader) -> None:
         self._turns += 1
         self._stop.asked = self._turns == TURNS
 
@@ -40,7 +40,7 @@ def test_a_replay_does_not_move_while_it_is_served(tmp_path: Path, monkeypatch: 
     headrace(root, "tick", "--now", "2026-03-03T06:00:00+01:00")
     before = _now(root)
     for _ in range(2):
-        stop, session = Stop(), Session.open(root, "prod", None, "tester")
+        stop, session = Stop(), ProjectSession.open(root, "prod", None, "tester")
         with stop.listening():
             beside = _HoursGoBy(stop, monkeypatch)
             Serving(session, stop, lambda _: None, Silent(), beside).run(lambda _: None)

@@ -8,7 +8,7 @@ import pytest
 
 from headrace.model import Project, Settings
 from headrace.operations import mending
-from headrace.operations.mending import Act, Mending
+from headrace.operations.mending import Mending, RepairAction
 from headrace.plan import Compiled
 from headrace.store import Store
 from headrace.store.queries import incidents
@@ -23,7 +23,7 @@ def test_what_is_recomputed_only_if_asked_for_isnt_automatic(
 ) -> None:
     """Would catch: "Headrace does it by itself" of a restatement older than `restate_within`, while
     readers keep the old numbers until somebody recomputes them."""
-    planned = Mending(acts=(Act.BUILD,))
+    planned = Mending(acts=(RepairAction.BUILD,))
     monkeypatch.setattr(mending, "mending", lambda *_: planned)
     monkeypatch.setattr(incidents, "partitions_of", lambda *_: [("sales", "2026-03-01")])
     incident = Incident(

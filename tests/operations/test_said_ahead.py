@@ -11,7 +11,7 @@ import pytest
 
 from headrace.operations import request_handler
 from headrace.operations.progress import Silent
-from headrace.operations.request_handler import RequestHandler, Work, done
+from headrace.operations.request_handler import PendingRun, RequestHandler, done
 
 
 class _Leader:
@@ -37,7 +37,7 @@ def _said(turns: int) -> int:
         time.sleep(0.001)
         return f"{next(count)}"
 
-    work = Work(cast("Any", _Leader(turns)), cast("Any", None), "work", cast("Any", str), ahead=ahead)
+    work = PendingRun(cast("Any", _Leader(turns)), cast("Any", None), "work", cast("Any", str), ahead=ahead)
     assert str(done(work, cast("RequestHandler", SimpleNamespace(asked=lambda: False)), Silent())) == "ended"
     return next(count)
 

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from warm_fork_servers import headrace
 
-from headrace.faults import Point
+from headrace.faults import FaultPoint
 
 STATE = Path(__file__).parent / "states/before_the_event_log.zip"
 NOW = "2025-01-05T10:00:00+00:00"
 WHY = "because the state is from before there was an event log"
-AT_BEGINNING = (Point.LEASE_TAKEN, Point.EVENT_LOG_COPIED, Point.EVENT_LOG_SHORTENING, Point.EVENT_LOG_SHORTENED)
+AT_BEGINNING = (FaultPoint.LEASE_TAKEN, FaultPoint.EVENT_LOG_COPIED, FaultPoint.EVENT_LOG_SHORTENING, FaultPoint.EVENT_LOG_SHORTENED)
 
 
 class Old:
@@ -105,7 +105,7 @@ def test_what_was_edited_before_is_taken_for_true_and_what_is_edited_later_is_fo
 
 
 @pytest.mark.parametrize("point", AT_BEGINNING)
-def test_a_leader_that_is_killed_while_the_log_begins_is_followed_by_one_that_lets_it_begin(old: Old, point: Point) -> None:
+def test_a_leader_that_is_killed_while_the_log_begins_is_followed_by_one_that_lets_it_begin(old: Old, point: FaultPoint) -> None:
     """Catches: a file that nothing names yet, for which the log never began."""
     killed = old.run("tick", "--now", NOW, fault=f"{point}=kill")
     assert killed.returncode == -signal.SIGKILL

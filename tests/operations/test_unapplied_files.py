@@ -9,7 +9,7 @@ import pytest
 
 from headrace.cli.main import run
 from headrace.operations import unapplied as operation
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 FILES = {
     "headrace.toml": '[project]\nname = "t"\ntimezone = "UTC"\n',
@@ -33,7 +33,7 @@ def test_each_way_to_change_a_file_is_noticed(root: Path, monkeypatch: pytest.Mo
     memory: dict[str, tuple[str, Any]] = {}
 
     def found() -> int | None:
-        session = Session(root, "prod", None, "t")
+        session = ProjectSession(root, "prod", None, "t")
         session.memory = memory
         try:
             return operation.unapplied(session)
@@ -62,7 +62,7 @@ def test_a_look_is_kept_while_nothing_changes(root: Path, monkeypatch: pytest.Mo
     """Would catch: a status that reads ten thousand files each time that anybody asks."""
     monkeypatch.setattr(operation, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(operation, "RACY_NS", 0)
-    session = Session(root, "prod", None, "t")
+    session = ProjectSession(root, "prod", None, "t")
     assert operation.unapplied(session) == 0
     monkeypatch.setattr(operation, "_looked", lambda _: pytest.fail("looked again"))
     assert operation.unapplied(session) == 0

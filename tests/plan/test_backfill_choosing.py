@@ -15,11 +15,11 @@ from headrace.model.intervals import GRAINS, bounds_us, key_at, key_of_date
 from headrace.model.required import required
 from headrace.plan import Compiled, CompiledNode, NodeKind
 from headrace.plan.backfills import Backfill, Mode, Publishes
-from headrace.plan.choosing import Wanted
+from headrace.plan.choosing import BackfillRequest
 from headrace.plan.extents import common, edges_of, minus, of_keys, size, union
 from headrace.plan.limits import limits_of
 from headrace.plan.planning import plan_backfill
-from headrace.plan.timeline import Standing, Timeline
+from headrace.plan.timeline import NodeExtents, Timeline
 from headrace.plan.touching import _reach
 from headrace.run.overlays.spans import keys_of
 from headrace.schedule import Graph, GraphNode
@@ -54,11 +54,11 @@ def compiled(graph: Graph, kinds: dict[str, str] | None = None) -> Compiled:
     return Compiled(project=Project(settings=Settings(name="lab"), assets=assets), nodes=nodes, order=tuple(nodes))
 
 
-def standing(one: GraphNode, published: set[str], stale: set[str] = frozenset(), **more: set[str]) -> Standing:  # type: ignore[assignment]
+def standing(one: GraphNode, published: set[str], stale: set[str] = frozenset(), **more: set[str]) -> NodeExtents:  # type: ignore[assignment]
     seen = of_keys(one, published)
     rest = {name: of_keys(one, keys) for name, keys in more.items()}
     known = of_keys(one, set().union(published, *more.values()))
-    return Standing(known=known, visible=seen, usable=seen, fresh=of_keys(one, published - stale), **rest)
+    return NodeExtents(known=known, visible=seen, usable=seen, fresh=of_keys(one, published - stale), **rest)
 
 
 def days(first: int, count: int) -> set[str]:
@@ -66,10 +66,12 @@ def days(first: int, count: int) -> set[str]:
 
 
 def plan(
-    graph: Graph, standings: dict[str, Standing], names: list[str], first: str | None, last: str | None, mode: Mode, **more: Any
+    graph: Graph, standings: dict[str, NodeExtents], names: list[str], first: str | None, last: str | None, mode: Mode, **more: Any
 ) -> Backfill:
     timeline = Timeline(graph, standings, NOW_US)
-    wanted = Wanted(mode=mode, limits=limits_of([timeline.nodes[name] for name in names], first, last), only=more.pop("only", False))
+    wanted = BackfillRequest(
+        mode=mode, limits=limits_of([timeline.nodes[name] for name in names], first, last), only=more.pop("only", False)
+    )
     return plan_backfill(timeline, compiled(graph, more.pop("kinds", None)), wanted, **more)
 
 
@@ -180,7 +182,7 @@ def test_ranges_come_to_what_counting_one_by_one_comes_to() -> None:
 # One rule after the other ---------------------------------------------------------------------------------------------------
 
 
-def whole_month(one: GraphNode, **more: set[str]) -> Standing:
+def whole_month(one: GraphNode, **more: set[str]) -> NodeExtents:
     return standing(one, days(0, 29), **more)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headrace.model import Asset, CommandBody, Level, Place, PythonBody
+from headrace.model import Asset, CommandBody, Place, ProblemLevel, PythonBody
 from headrace.plan import closure
 from headrace.plan import code as used_code
 from headrace.plan.code_tree import CodeSeen, CodeTree, unchanged
@@ -134,7 +134,9 @@ def test_what_cannot_be_followed_counts_its_whole_folder_and_is_said(tmp_path: P
              "plugins/sub/two.py": "", "two_steps.py": "", "elsewhere.py": ""}  # fmt: skip
     assert used(tmp_path, files) == ["plugins/__init__.py", "plugins/one.py", "plugins/sub/two.py", "two_steps.py"]
     _, problems = closure.find([python()], tree(tmp_path))
-    assert [(one.code, one.level, one.place.file) for one in problems] == [("code_not_followed", Level.WARNING, "plugins/__init__.py")]
+    assert [(one.code, one.level, one.place.file) for one in problems] == [
+        ("code_not_followed", ProblemLevel.WARNING, "plugins/__init__.py")
+    ]
     assert "plugins/" in problems[0].message
 
 
@@ -239,4 +241,4 @@ def test_too_many_files_are_refused_rather_than_left_out(tmp_path: Path, monkeyp
     files = {"assets/a.py": "", **{f"models/{n}.txt": "" for n in range(5)}}
     project(tmp_path, files)
     _, problems = closure.find([python(code_files=("models",))], tree(tmp_path))
-    assert [(one.code, one.level) for one in problems] == [("file_not_read", Level.ERROR)]
+    assert [(one.code, one.level) for one in problems] == [("file_not_read", ProblemLevel.ERROR)]

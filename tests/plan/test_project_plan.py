@@ -13,8 +13,8 @@ from projects import compiled, source, sql, write
 
 from headrace.model import ProjectError
 from headrace.plan import Compiled, changes
-from headrace.plan.project_plan import Facts, Plan, decisions, plan_id_of, plan_project, recorded, rows
-from headrace.plan.steps import Promote, Range, kind_of
+from headrace.plan.project_plan import Plan, PlanFacts, decisions, plan_id_of, plan_project, recorded, rows
+from headrace.plan.steps import PartitionRangeSummary, Promote, kind_of
 
 FILES = {
     "sources/s.yaml": source("s"),
@@ -22,9 +22,9 @@ FILES = {
     "assets/b.sql": sql("select k, sum(v) as v from a group by k"),
     "consumers.yaml": "- {consumer: report, owner: core, reads: [b], due: '05:00'}\n",
 }
-PUBLISHED = {name: Range(first="2025-01-01", last="2025-01-03", partitions=3) for name in ("s", "a", "report")}
+PUBLISHED = {name: PartitionRangeSummary(first="2025-01-01", last="2025-01-03", partitions=3) for name in ("s", "a", "report")}
 
-PROMOTED = Promote(node="b", environment="dev", range=Range(first="*", last="*", partitions=1))
+PROMOTED = Promote(node="b", environment="dev", range=PartitionRangeSummary(first="*", last="*", partitions=1))
 
 
 def project(root: Path, files: dict[str, str | None] | None = None) -> Compiled:
@@ -33,9 +33,9 @@ def project(root: Path, files: dict[str, str | None] | None = None) -> Compiled:
     return compiled(write(root, {path: text for path, text in every.items() if text is not None}))
 
 
-def plan(before: Compiled | None, after: Compiled, facts: Facts | None = None, **how: Any) -> Plan:
+def plan(before: Compiled | None, after: Compiled, facts: PlanFacts | None = None, **how: Any) -> Plan:
     manifests = how.get("manifests", ({}, {}))
-    given = facts or Facts(published=PUBLISHED)
+    given = facts or PlanFacts(published=PUBLISHED)
     return plan_project(how.get("environment", "prod"), how.get("base", 1), manifests, (before, after), changes(before, after), given)
 
 
@@ -58,8 +58,10 @@ def test_every_step_that_apply_takes_is_in_the_plan_in_order(before: Compiled, t
             "consumers.yaml": "- {consumer: other, owner: core, reads: [b], due: '05:00'}\n",
         },
     )
-    promoted = Promote(node="b", environment="dev", range=Range(first="2025-01-01", last="2025-01-02", partitions=2))
-    found = plan(before, after, Facts(published=PUBLISHED, renamed_deliveries={"s": ("2025-01-02", "2025-01-03")}, promoted=(promoted,)))
+    promoted = Promote(node="b", environment="dev", range=PartitionRangeSummary(first="2025-01-01", last="2025-01-02", partitions=2))
+    found = plan(
+        before, after, PlanFacts(published=PUBLISHED, renamed_deliveries={"s": ("2025-01-02", "2025-01-03")}, promoted=(promoted,))
+    )
     assert kinds(found) == [
         ("declare", "a2"), ("declare", "b"), ("declare", "other"), ("weaken", "report"), ("rename", "a2"), ("repartition", "b"),
         ("remap", "s"), ("invalidate", "a2"), ("invalidate", "b"), ("retire", "report"), ("promote", "b"),
@@ -72,7 +74,7 @@ def test_every_step_that_apply_takes_is_in_the_plan_in_order(before: Compiled, t
 
 
 def test_the_id_is_a_hash_of_canonical_json(before: Compiled) -> None:
-    found = plan(None, before, Facts(), base=None, manifests=({}, {"é.sql": "00", "a.sql": "11"}))
+    found = plan(None, before, PlanFacts(), base=None, manifests=({}, {"é.sql": "00", "a.sql": "11"}))
     text = json.dumps(decisions(found), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     assert found.plan_id == f"p-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     assert sorted(decisions(found)) == ["base_version", "environment", "files", "steps"]
@@ -93,7 +95,7 @@ def changed(tmp_path: Path) -> Compiled:
 
 def test_what_grows_by_itself_is_no_decision(before: Compiled, tmp_path: Path) -> None:
     after = changed(tmp_path)
-    grown = Facts(published={**PUBLISHED, "a": Range(first="2025-01-01", last="2025-01-09", partitions=9)})
+    grown = PlanFacts(published={**PUBLISHED, "a": PartitionRangeSummary(first="2025-01-01", last="2025-01-09", partitions=9)})
     assert plan(before, after).plan_id == plan(before, after, grown).plan_id
     assert rows(plan(before, after)) != rows(plan(before, after, grown))
 
@@ -104,9 +106,9 @@ def test_what_grows_by_itself_is_no_decision(before: Compiled, tmp_path: Path) -
         {"environment": "dev"},
         {"base": 2},
         {"manifests": ({}, {"assets/a.sql": "2"})},
-        {"facts": Facts(published={"a": Range(first="2024-01-01", last="2025-01-03", partitions=369)})},
-        {"facts": Facts(published=PUBLISHED, renamed_deliveries={"s": ("2025-01-02",)})},
-        {"facts": Facts(published=PUBLISHED, promoted=(PROMOTED,))},
+        {"facts": PlanFacts(published={"a": PartitionRangeSummary(first="2024-01-01", last="2025-01-03", partitions=369)})},
+        {"facts": PlanFacts(published=PUBLISHED, renamed_deliveries={"s": ("2025-01-02",)})},
+        {"facts": PlanFacts(published=PUBLISHED, promoted=(PROMOTED,))},
     ],
 )
 def test_another_decision_is_another_plan(before: Compiled, tmp_path: Path, other: dict[str, Any]) -> None:

@@ -14,9 +14,9 @@ from datetime import date, timedelta
 import msgspec
 
 from headrace.model import Grain
-from headrace.quality.anomalies import History, Partition, Peer, judge
+from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, Peer, judge
 from headrace.quality.facts import Fact
-from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded
+from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 
 FIRST = date(2024, 1, 1)
 HISTORY = 56
@@ -102,31 +102,31 @@ class Project:
         self.sources = [Source(f"{seed}.{number}") for number in range(sources)]
         self.holidays = {day for day in range(WARM_UP + days) if chance.random() < 0.03}
 
-    def sound(self) -> Iterator[tuple[str, Metrics, tuple[Fact, ...], History]]:
+    def sound(self) -> Iterator[tuple[str, Metrics, tuple[Fact, ...], MetricHistory]]:
         """Each day of each source after the warm-up, and what is said of it. What is held doesn't become history."""
-        past: list[list[Past]] = [[] for _ in self.sources]
+        past: list[list[StoredMetrics]] = [[] for _ in self.sources]
         for number in range(WARM_UP + self.days):
             key = (FIRST + timedelta(number)).isoformat()
             made = [source.day(number, holiday=number in self.holidays) for source in self.sources]
             peers = [Peer(str(at), one.rows, tuple(_rows(past[at]))) for at, one in enumerate(made[:7])]
             for at, metrics in enumerate(made):
-                history = History(past[at][-HISTORY:], Grain.DAY)
+                history = MetricHistory(past[at][-HISTORY:], Grain.DAY)
                 found: tuple[Fact, ...] = ()
                 if number >= WARM_UP:
                     beside = tuple(peer for peer in peers if peer.name != str(at))[:6]
-                    found = judge(Partition(key=key, metrics=metrics, sources=self.count, peers=beside), history)
+                    found = judge(EvaluatedPartition(key=key, metrics=metrics, sources=self.count, peers=beside), history)
                     yield key, metrics, found, history
                 if not any(fact.severity == "hold" for fact in found):
-                    past[at].append(Past(key, encoded(metrics)))
+                    past[at].append(StoredMetrics(key, encoded(metrics)))
 
 
-def _rows(past: list[Past]) -> Iterator[int]:
+def _rows(past: list[StoredMetrics]) -> Iterator[int]:
     return (msgspec.msgpack.decode(one.vector)[0] for one in past[-14:])
 
 
-def found_of(fault: Fault, key: str, metrics: Metrics, history: History) -> tuple[Fact, ...]:
+def found_of(fault: Fault, key: str, metrics: Metrics, history: MetricHistory) -> tuple[Fact, ...]:
     """What is said of a day after a fault."""
-    return judge(Partition(key=key, metrics=fault(metrics), sources=20), history)
+    return judge(EvaluatedPartition(key=key, metrics=fault(metrics), sources=20), history)
 
 
 def column(metrics: Metrics, name: str, **changed: object) -> Metrics:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.quality.results import ColumnProfile
-from headrace.quality.values import Kind
+from headrace.quality.values import ValueKind
 
 
-def plainly(values: Sequence[Any], kind: Kind) -> ColumnProfile:
+def plainly(values: Sequence[Any], kind: ValueKind) -> ColumnProfile:
     """The profile of values with None for null; nothing is classified, and instants are of UTC."""
     known = [value for value in values if value is not None]
     told: dict[str, Any] = {"rows": len(values), "nulls": len(values) - len(known)}
@@ -105,6 +105,10 @@ def _instants(known: list[Any]) -> dict[str, Any]:
 
 
 _OF = {
-    Kind.NUMBER: _numbers, Kind.TEXT: _texts, Kind.BOOLEAN: _booleans, Kind.INSTANT: _instants, Kind.WALL_CLOCK: _instants,
-    Kind.OTHER: lambda _: {},
-}  # fmt: skip
+    ValueKind.NUMBER: _numbers,
+    ValueKind.TEXT: _texts,
+    ValueKind.BOOLEAN: _booleans,
+    ValueKind.INSTANT: _instants,
+    ValueKind.WALL_CLOCK: _instants,
+    ValueKind.OTHER: lambda _: {},
+}

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from headrace.lake import Column, FileRef, StagedFile, Table
+from headrace.lake import FileRef, LakeColumn, LakeTable, StagedFile
 from headrace.lake.routing import bounds_of, key_expression
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import KeyExpression, stage
 from headrace.model import CheckSpec, Grain, Place, Severity
 from headrace.quality import Audit, CheckResult
@@ -27,7 +27,7 @@ class Other(msgspec.Struct, frozen=True):
 
     name: str
     files: tuple[FileRef, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[LakeColumn, ...]
     sql: str = ""
     inputs: tuple[Other, ...] = ()
 
@@ -44,24 +44,24 @@ class Bench:
 
     lake: Path
     timezone: str = NEW_YORK
-    sessions: list[Session] = field(default_factory=list)
+    sessions: list[DuckDBSession] = field(default_factory=list)
 
     @property
-    def session(self) -> Session:
+    def session(self) -> DuckDBSession:
         if not self.sessions:
-            self.sessions.append(Session(self.lake, timezone=self.timezone))
+            self.sessions.append(DuckDBSession(self.lake, timezone=self.timezone))
         return self.sessions[0]
 
     def close(self) -> None:
         for session in self.sessions:
             session.close()
 
-    def stage(self, query: str, key: str = "*", *, hashed: bool = True) -> tuple[StagedFile, Table]:
+    def stage(self, query: str, key: str = "*", *, hashed: bool = True) -> tuple[StagedFile, LakeTable]:
         return stage(self.session, query, None, table_name="t", partition=key, table=None, hashed=hashed)
 
     def batch(
         self, query: str, column: str, kind: str, keys: Sequence[str], grain: Grain = Grain.DAY, *, hashed: bool = True
-    ) -> tuple[StagedFile, Table]:
+    ) -> tuple[StagedFile, LakeTable]:
         every = [bounds_of(key, grain, self.timezone, kind) for key in keys]
         partition = KeyExpression(key_expression(column, every), tuple(keys))
         return stage(self.session, query, None, table_name="t", partition=partition, table=None, hashed=hashed)
@@ -72,7 +72,7 @@ class Bench:
 
     def audit(
         self,
-        staged: tuple[StagedFile, Table],
+        staged: tuple[StagedFile, LakeTable],
         *checks: CheckSpec,
         partition_check: PartitionCheck | None = None,
         references: Sequence[Other] = (),

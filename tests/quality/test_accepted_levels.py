@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 
 from headrace.model import Grain
-from headrace.quality.anomalies.history import History
-from headrace.quality.anomalies.judge import Partition, judge
-from headrace.quality.facts import Severity
-from headrace.quality.metrics import Metrics, Past, encoded
+from headrace.quality.anomalies.history import MetricHistory
+from headrace.quality.anomalies.judge import EvaluatedPartition, judge
+from headrace.quality.facts import FactSeverity
+from headrace.quality.metrics import Metrics, StoredMetrics, encoded
 
 DAYS = [f"2025-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 29)]
 
 
-def past(rows: list[int], excepted: set[int]) -> History:
-    made = [Past(DAYS[at], encoded(Metrics(count, {})), at in excepted) for at, count in enumerate(rows)]
-    return History(made, Grain.DAY)
+def past(rows: list[int], excepted: set[int]) -> MetricHistory:
+    made = [StoredMetrics(DAYS[at], encoded(Metrics(count, {})), at in excepted) for at, count in enumerate(rows)]
+    return MetricHistory(made, Grain.DAY)
 
 
 def held(rows: int, history: list[int], excepted: set[int]) -> bool:
-    found = judge(Partition(key=DAYS[len(history)], metrics=Metrics(rows, {})), past(history, excepted))
-    return any(fact.severity is Severity.HOLD for fact in found)
+    found = judge(EvaluatedPartition(key=DAYS[len(history)], metrics=Metrics(rows, {})), past(history, excepted))
+    return any(fact.severity is FactSeverity.HOLD for fact in found)
 
 
 def test_an_accepted_level_holds_no_more_and_masks_nothing() -> None:

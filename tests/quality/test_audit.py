@@ -7,7 +7,7 @@ import pytest
 from quality_bench import NOW_US, Bench, check
 
 from headrace.model import Grain
-from headrace.quality import Outcome, Verdict
+from headrace.quality import CheckState, Verdict
 
 DAY = Grain.DAY
 ZONE = "America/New_York"
@@ -135,7 +135,9 @@ def test_a_row_outside_its_day_rejects_the_partition(bench: Bench, column: str, 
     misplaced = [result for result in found.results if result.kind == "row_outside_partition"]
     assert [result.failing for result in misplaced] == ([failing * rows] if failing else [])
     if failing:
-        assert misplaced[0].outcome is Outcome.FAILED and len(misplaced[0].sample) == min(rows, 5) and "2013-02-11" in misplaced[0].detail
+        assert (
+            misplaced[0].outcome is CheckState.FAILED and len(misplaced[0].sample) == min(rows, 5) and "2013-02-11" in misplaced[0].detail
+        )
 
 
 def test_one_row_among_many_is_found(bench: Bench) -> None:
@@ -282,7 +284,7 @@ def test_a_batch_is_judged_day_by_day(bench: Bench) -> None:
     assert (unique.failing, unique.partitions, unique.detail) == (1, ("2013-02-12",), "id: 1 row repeating a key (1)")
     assert (count.failing, count.partitions) == (2, ("2013-02-13",))
     assert (nulls.failing, nulls.partitions, nulls.sample[0]["day"]) == (1, ("2013-02-12",), "2013-02-12")
-    assert ranged.outcome is Outcome.PASSED and ranged.rows == 4
+    assert ranged.outcome is CheckState.PASSED and ranged.rows == 4
     assert sql.partitions == ("2013-02-13",)
 
 
@@ -293,7 +295,7 @@ def test_a_batch_with_rows_on_one_day_only_is_still_a_batch(bench: Bench) -> Non
     found = bench.audit(
         staged, check("row_count", min=1), check("unique", columns=["id"]), partition_check=("day", DAY, ZONE), partitions=keys
     )
-    assert found.results[0].partitions == ("2013-02-11",) and found.results[1].outcome is Outcome.PASSED
+    assert found.results[0].partitions == ("2013-02-11",) and found.results[1].outcome is CheckState.PASSED
 
 
 def us(text: str) -> int:
@@ -321,7 +323,7 @@ def test_freshness_is_the_age_of_the_newest_value(bench: Bench, newest: str, now
     """Would catch: age in the wrong zone, history that can never be rebuilt, unknown taken for fresh."""
     staged = bench.stage(f"SELECT {newest} AS at UNION ALL SELECT NULL", key="2013-02-11")
     found = bench.audit(staged, check("freshness", column="at", max_age="6h"), partition_check=(None, DAY, ZONE), now_us=us(now))
-    assert (found.results[0].outcome is Outcome.FAILED) is fails, found.results[0]
+    assert (found.results[0].outcome is CheckState.FAILED) is fails, found.results[0]
 
 
 def test_what_is_not_cut_by_time_is_compared_with_now(bench: Bench) -> None:

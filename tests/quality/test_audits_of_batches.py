@@ -9,7 +9,7 @@ import pytest
 from quality_bench import Bench, Other, check
 
 from headrace.model import CheckSpec, Grain
-from headrace.quality import Audit, CheckResult, Outcome, Verdict
+from headrace.quality import Audit, CheckResult, CheckState, Verdict
 from headrace.quality.audit import PROFILES_MAX
 
 ZONE = "America/New_York"
@@ -91,7 +91,7 @@ def test_a_check_that_cant_be_measured_fails_for_each_partition(bench: Bench) ->
     """Would catch: a broken check taken as passed for the partitions of a batch."""
     broken: CheckSpec = check("sql", query="select nothing from nowhere")
     found = bench.audit(bench.batch(ROWS, "day", "DATE", KEYS), broken, partition_check=ROUTED, partitions=KEYS)
-    assert {found.of(key).results[0].outcome for key in KEYS} == {Outcome.FAILED}
+    assert {found.of(key).results[0].outcome for key in KEYS} == {CheckState.FAILED}
     assert {found.of(key).verdict for key in KEYS} == {Verdict.REJECTED}
 
 

@@ -10,20 +10,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 from headrace.model import CheckSpec, Grain, Place, Severity
 from headrace.quality.challenge import mutations, sample, suggesting
 from headrace.quality.challenge.asking import About
 from headrace.quality.challenge.deadline import Deadline
-from headrace.quality.challenge.gate import Gate, Usual
-from headrace.quality.challenge.mutations import Fault
+from headrace.quality.challenge.gate import ChallengeGate, Usual
+from headrace.quality.challenge.mutations import MutationKind
 from headrace.quality.challenge.remembering import Remembered, remember
 from headrace.quality.challenge.sample import TABLE
-from headrace.quality.challenge.trying import Asked, Challenged, Subject, challenge
-from headrace.quality.challenge.verdicts import Past, Verdict, duplicate, judge
-from headrace.quality.metrics import Past as Measured
+from headrace.quality.challenge.trying import Challenged, ChallengeSubject, CheckTrial, challenge
+from headrace.quality.challenge.verdicts import ChallengeVerdict, CheckHistory, duplicate, judge
+from headrace.quality.metrics import StoredMetrics as Measured
 from headrace.quality.metrics import encoded
-from headrace.quality.results import CheckResult, Outcome
+from headrace.quality.results import CheckResult, CheckState
 
 COLUMNS = {"id": "BIGINT", "Kind; drop": "VARCHAR", "amount": "DECIMAL(9,2)", "day": "DATE", "pos": "INTEGER", "tags": "VARCHAR[]"}
 ROWS = """SELECT i AS id, CASE WHEN i % 3 = 0 THEN 'a' ELSE 'b' END AS "Kind; drop", CAST(i % 7 + 1 AS DECIMAL(9,2)) AS amount,
@@ -35,20 +35,20 @@ def check(kind: str, name: str = "", *, severity: Severity = Severity.BLOCKING, 
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
+def session(tmp_path: Path) -> Iterator[DuckDBSession]:
     (tmp_path / "lake").mkdir()
-    with Session(tmp_path / "lake") as made:
+    with DuckDBSession(tmp_path / "lake") as made:
         yield made
 
 
-def subject(*checks: CheckSpec, rows: int = 40, routed: bool = False, before: bool = False) -> Subject:
+def subject(*checks: CheckSpec, rows: int = 40, routed: bool = False, before: bool = False) -> ChallengeSubject:
     routing = ("day", Grain.DAY, "2025-03-02") if routed else None
     about = About(COLUMNS, "2025-03-02", 1_741_000_000_000_000, "UTC", routing)
     earlier = ROWS.format(first=1000, beyond=1000 + rows).replace("03-02", "03-01") if before else ""
-    return Subject(about, ROWS.format(first=0, beyond=rows), checks, earlier)
+    return ChallengeSubject(about, ROWS.format(first=0, beyond=rows), checks, earlier)
 
 
-def challenged(session: Session, *checks: CheckSpec, rows: int = 40, seconds: float = 60, routed: bool = False) -> Challenged:
+def challenged(session: DuckDBSession, *checks: CheckSpec, rows: int = 40, seconds: float = 60, routed: bool = False) -> Challenged:
     return challenge(session, subject(*checks, rows=rows, routed=routed, before=True), seconds, lambda: None)
 
 
@@ -56,7 +56,7 @@ def says(found: Challenged, name: str) -> set[str]:
     return {one.mutation.says for one in found.caught(name)}
 
 
-def test_each_check_notices_the_faults_that_are_its_own(session: Session) -> None:
+def test_each_check_notices_the_faults_that_are_its_own(session: DuckDBSession) -> None:
     """Would catch: a mutation that changes nothing, or another column; a check that is asked about the rows as they were."""
     found = challenged(
         session,
@@ -83,31 +83,33 @@ def test_each_check_notices_the_faults_that_are_its_own(session: Session) -> Non
     assert found.finished
 
 
-def test_what_the_audit_itself_notices_is_noticed(session: Session) -> None:
+def test_what_the_audit_itself_notices_is_noticed(session: DuckDBSession) -> None:
     """Would catch: rows of another day counted as unnoticed although every audit asks for the partition's column."""
     found = challenged(session, routed=True)
     left = {one.mutation.says for one in found.unnoticed}
     assert not any("`day`" in one for one in left - {"the rows of the partition before, `day` moved on"})
     assert "the rows of the partition before, `day` moved on" in left  # stale content with a new date: no column tells
-    assert any(one.mutation.fault is Fault.STALE for one in found.tried)
+    assert any(one.mutation.fault is MutationKind.STALE for one in found.tried)
 
 
-def test_what_does_not_fit_stays_as_it_was(session: Session) -> None:
+def test_what_does_not_fit_stays_as_it_was(session: DuckDBSession) -> None:
     """Would catch: an overflow that ends the challenge, or that makes nulls of values."""
     columns = {"tiny": "TINYINT", "huge": "HUGEINT", "far": "DATE", "double": "DOUBLE", "utiny": "UTINYINT", "at": "TIMESTAMP"}
     values = "SELECT 127::TINYINT AS tiny, 170141183460469231731687303715884105727::HUGEINT AS huge, 'infinity'::DATE AS far, 'nan'::DOUBLE"
     rows = f"{values} AS double, 255::UTINYINT AS utiny, TIMESTAMP '294247-01-10 04:00:54.775806' AS at FROM range(30)"
-    found = challenge(session, Subject(About(columns, "*", 0, "UTC"), rows, (check("not_null", columns=["tiny"]),)), 60, lambda: None)
+    found = challenge(
+        session, ChallengeSubject(About(columns, "*", 0, "UTC"), rows, (check("not_null", columns=["tiny"]),)), 60, lambda: None
+    )
     assert says(found, "not_null") == {"every tenth `tiny` is null", "`tiny` is null"}
     assert sample.load(session, TABLE, "SELECT 1 AS a WHERE false", ["a"]) == 0
     assert list(mutations.of_rows(0)) == []
 
 
-def verdict(found: Challenged, one: CheckSpec, *others: CheckSpec, past: Past | None = None) -> Verdict | None:
-    return judge(one, [*others, one], found, past or Past(3)).verdict
+def verdict(found: Challenged, one: CheckSpec, *others: CheckSpec, past: CheckHistory | None = None) -> ChallengeVerdict | None:
+    return judge(one, [*others, one], found, past or CheckHistory(3)).verdict
 
 
-def test_verdicts(session: Session) -> None:
+def test_verdicts(session: DuckDBSession) -> None:
     """Would catch: a check that can't fail called effective, or an effective one called useless."""
     good = check("not_null", "good", columns=["amount"])
     never = check("sql", "never", query="select * from $self where 1 = 0")
@@ -117,27 +119,27 @@ def test_verdicts(session: Session) -> None:
     wide = check("not_null", "wide", columns=["amount", "id"])
     twin = check("sql", "twin", query="select * from $self where amount is null")
     found = challenged(session, good, never, nowhere, dice, gone, wide, twin)
-    assert verdict(found, good) is Verdict.EFFECTIVE
-    assert verdict(found, never) is Verdict.CANNOT_FAIL
-    assert verdict(found, nowhere) is Verdict.CANNOT_FAIL
-    assert "true of none of 40 rows" in judge(nowhere, [nowhere], found, Past(3)).evidence
-    assert verdict(found, dice) is Verdict.FLAKY
-    assert verdict(found, gone) is Verdict.NEVER_RAN
-    assert verdict(found, good, wide) is Verdict.DUPLICATE
-    assert verdict(found, wide, good) is Verdict.EFFECTIVE
-    assert verdict(found, twin, good) is Verdict.DUPLICATE
-    assert verdict(found, good, past=Past()) is Verdict.NEVER_RAN
-    assert verdict(found, good, past=Past(3, ("2025-03-01",))) is Verdict.FLAKY
-    assert judge(good, [good], None, Past()).verdict is Verdict.NEVER_RAN
+    assert verdict(found, good) is ChallengeVerdict.EFFECTIVE
+    assert verdict(found, never) is ChallengeVerdict.CANNOT_FAIL
+    assert verdict(found, nowhere) is ChallengeVerdict.CANNOT_FAIL
+    assert "true of none of 40 rows" in judge(nowhere, [nowhere], found, CheckHistory(3)).evidence
+    assert verdict(found, dice) is ChallengeVerdict.FLAKY
+    assert verdict(found, gone) is ChallengeVerdict.NEVER_RAN
+    assert verdict(found, good, wide) is ChallengeVerdict.DUPLICATE
+    assert verdict(found, wide, good) is ChallengeVerdict.EFFECTIVE
+    assert verdict(found, twin, good) is ChallengeVerdict.DUPLICATE
+    assert verdict(found, good, past=CheckHistory()) is ChallengeVerdict.NEVER_RAN
+    assert verdict(found, good, past=CheckHistory(3, ("2025-03-01",))) is ChallengeVerdict.FLAKY
+    assert judge(good, [good], None, CheckHistory()).verdict is ChallengeVerdict.NEVER_RAN
     dangerous = [one for one in found.unnoticed if "amount" in one.mutation.columns]
     assert dangerous, "what a flaky check notices by chance is unnoticed"
 
 
 def test_a_check_is_a_duplicate_only_of_one_that_is_at_least_as_strict() -> None:
     """Would catch: the stricter of two called superfluous, or a blocking check given up for a warning."""
-    result = CheckResult("x", "range", Severity.BLOCKING, Outcome.PASSED, 1, 0)
+    result = CheckResult("x", "range", Severity.BLOCKING, CheckState.PASSED, 1, 0)
     found = Challenged(
-        1, (), {name: Asked((result,), 1.0) for name in ("strict", "lax", "same", "soft", "some", "few", "many")}, (), finished=True
+        1, (), {name: CheckTrial((result,), 1.0) for name in ("strict", "lax", "same", "soft", "some", "few", "many")}, (), finished=True
     )
     strict, lax = check("range", "strict", column="a", min=0, max=10), check("range", "lax", column="A", min=-5, max=100)
     same, soft = (
@@ -158,7 +160,7 @@ def test_a_check_is_a_duplicate_only_of_one_that_is_at_least_as_strict() -> None
     assert duplicate(other, [other, strict], found) is None
 
 
-def test_the_time_is_kept_and_said(session: Session) -> None:
+def test_the_time_is_kept_and_said(session: DuckDBSession) -> None:
     """Would catch: a challenge of much data that goes on, or one that calls a check useless for want of time."""
     slow = check("sql", "slow", query="select sum(a.i * b.i) as s from range(100000) a(i), range(100000) b(i) having s < 0")
     quick = check("sql", "quick", query="select * from $self where 1 = 0")
@@ -166,14 +168,14 @@ def test_the_time_is_kept_and_said(session: Session) -> None:
     found = challenged(session, quick, slow, seconds=1)
     assert time.monotonic() - started < 30, "it would take minutes"
     assert not found.finished
-    assert judge(slow, [slow], found, Past(1)).verdict is None
-    assert judge(quick, [quick], found, Past(1)).verdict is None
+    assert judge(slow, [slow], found, CheckHistory(1)).verdict is None
+    assert judge(quick, [quick], found, CheckHistory(1)).verdict is None
     with Deadline(session, 0) as deadline:
         assert deadline.over
     assert session.connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_suggestions_hold_and_notice(session: Session) -> None:
+def test_suggestions_hold_and_notice(session: DuckDBSession) -> None:
     """Would catch: a check that the data itself breaks, one that notices nothing, values of a classified column in a file."""
     about = subject()
     found = challenge(session, about, 60, lambda: None)
@@ -196,12 +198,12 @@ def test_suggestions_hold_and_notice(session: Session) -> None:
     assert months is not None
     assert suggesting._accepted("month", months) is None, "February comes"
     again = challenge(session, subject(*(one.check for one in suggested)), 60, lambda: None)
-    assert all(asked.first and asked.first.outcome is Outcome.PASSED for asked in again.asked.values())
+    assert all(asked.first and asked.first.outcome is CheckState.PASSED for asked in again.asked.values())
     assert len(again.unnoticed) < len(found.unnoticed)
     assert all(again.caught(one.check.name) for one in suggested)
 
 
-def test_a_suggestion_holds_in_all_that_is_published(session: Session) -> None:
+def test_a_suggestion_holds_in_all_that_is_published(session: DuckDBSession) -> None:
     """Would catch: a check made of the newest partitions that an older one breaks."""
     about, found = subject(), challenge(session, subject(), 60, lambda: None)
     newest = f"SELECT '2025-03-02' AS _partition, * FROM ({ROWS.format(first=0, beyond=40)})"
@@ -222,11 +224,11 @@ def test_a_suggestion_holds_in_all_that_is_published(session: Session) -> None:
     assert "row_count" in kinds(few)
 
 
-def test_a_bound_is_suggested_only_where_it_notices_something(session: Session) -> None:
+def test_a_bound_is_suggested_only_where_it_notices_something(session: DuckDBSession) -> None:
     """Would catch: `amount >= -2000` of prices that never were below 2.78, and `month 0..20` of a column that says the month."""
     columns = {"price": "DOUBLE", "month": "INTEGER"}
     rows = "SELECT CAST(2.78 + i % 190 AS DOUBLE) AS price, 2 AS month FROM range(40) AS r(i)"
-    about = Subject(About(columns, "2025-02-02", 0, "UTC"), rows, ())
+    about = ChallengeSubject(About(columns, "2025-02-02", 0, "UTC"), rows, ())
     found = challenge(session, about, 60, lambda: None)
     history = f"SELECT '2025-02-01' AS _partition, * FROM ({rows}) UNION ALL SELECT '2025-01-31', price, 1 FROM ({rows})"
     memory = remember(session, history, columns, frozenset())
@@ -236,12 +238,12 @@ def test_a_bound_is_suggested_only_where_it_notices_something(session: Session) 
     assert [one.check.arguments for one in suggested if one.check.kind == "range"] == [{"column": "price", "max": 500}]
 
 
-def test_the_whole_gate_is_challenged(session: Session) -> None:
+def test_the_whole_gate_is_challenged(session: DuckDBSession) -> None:
     """Would catch: nulls that the contract rejects, or values that no history has, among what nobody notices."""
     past = []
     for day in range(20):
         rows = ROWS.format(first=40 * day, beyond=40 * day + 38 + day % 4)
-        gate = Gate(session, subject().about, Usual(grain=Grain.DAY, delivered=True))
+        gate = ChallengeGate(session, subject().about, Usual(grain=Grain.DAY, delivered=True))
         gate.measure(f"SELECT * FROM ({rows})", 40)
         assert gate._as_is is not None
         past.append(Measured(f"2025-02-{day + 9:02d}", encoded(gate._as_is)))
@@ -263,7 +265,7 @@ def test_the_whole_gate_is_challenged(session: Session) -> None:
     assert [one.mutation.says for one in again.unnoticed] == [one.mutation.says for one in plain.unnoticed]
 
 
-def test_suggestions_end_in_time(session: Session) -> None:
+def test_suggestions_end_in_time(session: DuckDBSession) -> None:
     """Would catch: time that is over while rows are counted told as an error of the asset's, and the others not looked at."""
     found = challenge(session, subject(), 60, lambda: None)
     memory = remember(session, f"SELECT '2025-03-01' AS _partition, * FROM ({ROWS.format(first=0, beyond=40)})", COLUMNS, frozenset())

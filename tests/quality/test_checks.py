@@ -8,7 +8,7 @@ import pytest
 from quality_bench import Bench, check
 
 from headrace.model.checks import SHAPES
-from headrace.quality import Outcome, Verdict
+from headrace.quality import CheckState, Verdict
 from headrace.quality.kinds import kinds
 
 ROWS = """SELECT * FROM (VALUES
@@ -65,7 +65,7 @@ def test_each_kind_finds_what_breaks_it_and_nothing_else(bench: Bench, spec: Any
     airports = bench.other("airports", "SELECT * FROM (VALUES ('EWR', 1), ('JFK', 2), (NULL, NULL)) v(faa, n)")
     result = bench.one(ROWS, spec, references=[airports])
     assert (result.failing, result.detail) == (failing, detail)
-    assert result.outcome is (Outcome.FAILED if failing else Outcome.PASSED)
+    assert result.outcome is (CheckState.FAILED if failing else CheckState.PASSED)
     assert bool(result.sample) == bool(failing and spec.kind != "row_count")
 
 
@@ -114,9 +114,9 @@ def test_a_check_that_cannot_be_measured_has_failed(bench: Bench, spec: Any) -> 
         references=[airports],
     )
     before, result, after = found.results
-    assert result.outcome is Outcome.FAILED and result.detail.startswith("can't be checked: "), result
+    assert result.outcome is CheckState.FAILED and result.detail.startswith("can't be checked: "), result
     assert "__self__" not in result.detail or "elsewhere" in result.detail or result.kind == "sql"
-    assert (before.outcome, before.failing, after.outcome) == (Outcome.FAILED, 1, Outcome.PASSED)
+    assert (before.outcome, before.failing, after.outcome) == (CheckState.FAILED, 1, CheckState.PASSED)
     assert found.verdict is Verdict.REJECTED
 
 
@@ -163,7 +163,7 @@ def test_no_rows_are_unchecked_unless_rows_were_asked_for(bench: Bench) -> None:
         check("row_count", min=0),
     ]
     found = bench.audit(bench.stage(f"{ROWS} WHERE false"), *every)
-    assert found.verdict is Verdict.UNCHECKED and {result.outcome for result in found.results} == {Outcome.UNCHECKED}
+    assert found.verdict is Verdict.UNCHECKED and {result.outcome for result in found.results} == {CheckState.UNCHECKED}
     found = bench.audit(bench.stage(f"{ROWS} WHERE false"), check("row_count", min=1), check("row_count", min=1, where="id > 0"))
     assert found.verdict is Verdict.REJECTED and [result.failing for result in found.results] == [1, 1]
     broken = bench.audit(bench.stage(f"{ROWS} WHERE false"), check("not_null", columns=["nope"]))
@@ -227,7 +227,7 @@ def test_unique_is_proved_by_order_within_row_groups_only_where_it_is_true(
 ) -> None:
     """Would catch: a key that stands in two row groups, each of which is in order (threads write them in any order)."""
     from headrace.quality.ordering import proves_unique
-    from headrace.quality.scanning import Staged
+    from headrace.quality.scanning import StagedScanner
 
     connection = bench.session.connection
     extra = f"UNION ALL SELECT {repeated}" if repeated else ""
@@ -239,7 +239,7 @@ def test_unique_is_proved_by_order_within_row_groups_only_where_it_is_true(
         f"FIELD_IDS {{_partition: 1, id: 2, a: 3, b: 4}})"
     )
     path.with_name(f"{path.name}.2").rename(path)
-    reader = Staged(bench.session, staged, table, (), several=False)
+    reader = StagedScanner(bench.session, staged, table, (), several=False)
     for columns in (["id"], ["a", "b"]):
         assert proves_unique(reader, columns, "BIGINT") is (provable and not repeated), columns
     found = bench.audit((staged, table), check("unique", columns=["id"]), check("unique", columns=["a", "b"]))

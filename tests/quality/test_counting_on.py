@@ -10,10 +10,10 @@ from math import log
 import pytest
 
 from headrace.model import Grain
-from headrace.quality.anomalies import History, Partition, judge
+from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, judge
 from headrace.quality.anomalies.trending import goes_on
-from headrace.quality.facts import Fact, Severity
-from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded
+from headrace.quality.facts import Fact, FactSeverity
+from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 
 FIRST = date(2023, 1, 1)
 SEED = 14
@@ -34,8 +34,8 @@ def of_ids(number: int, rows: int) -> ColumnMetrics:
 
 
 def facts(today: Metrics, at: int, past: dict[int, Metrics]) -> list[Fact]:
-    history = History([Past(key(number), encoded(one)) for number, one in past.items()], Grain.DAY)
-    return list(judge(Partition(key=key(at), metrics=today), history))
+    history = MetricHistory([StoredMetrics(key(number), encoded(one)) for number, one in past.items()], Grain.DAY)
+    return list(judge(EvaluatedPartition(key=key(at), metrics=today), history))
 
 
 @pytest.mark.parametrize("behind", [1, 5, 30])
@@ -145,4 +145,4 @@ def test_a_row_a_day_that_names_its_day(written: str) -> None:
     past = {(one - FIRST).days: day(one) for one in days}
     assert facts(day(today), (today - FIRST).days, past) == []
     found = facts(day(today - timedelta(3)), (today - FIRST).days, past)
-    assert [(one.kind, one.column, one.severity) for one in found] == [("stale_data", "on", Severity.WARN)]
+    assert [(one.kind, one.column, one.severity) for one in found] == [("stale_data", "on", FactSeverity.WARN)]

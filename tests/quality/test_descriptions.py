@@ -18,7 +18,7 @@ from quality_bench import Bench
 from headrace.lake.bounds import lower_bound, upper_bound
 from headrace.quality.describing import describe
 from headrace.quality.results import ColumnProfile
-from headrace.quality.values import Kind, Wanted, aggregate, columns_of, kind_of
+from headrace.quality.values import ProfiledColumn, ValueKind, aggregate, columns_of, kind_of
 
 DAYS = [(date(2013, 2, 1) + timedelta(days=n)).isoformat() for n in range(6)]
 EMPTY = DAYS[3]
@@ -91,7 +91,7 @@ def test_each_partition_of_a_batch_is_described_as_its_values_written_out_are(be
     connection.execute(f"INSERT INTO given SELECT unnest($1), unnest($2::{stored}[])", [[day for day, _ in rows], sent])
     column = "make_timestamp(value)" if kind == "TIMESTAMP" else f"value::{kind}"
     for counted in (False, True):
-        wanted = [Wanted("c", kind, of, counted=counted)]
+        wanted = [ProfiledColumn("c", kind, of, counted=counted)]
         query = f"SELECT day, {aggregate(wanted)} FROM (SELECT day, {column} AS c FROM given) GROUP BY day"
         told = dict(connection.execute(query).fetchall())
         for day, values in each.items():
@@ -112,7 +112,9 @@ def test_what_an_audit_says_of_a_batch_is_what_is_said_plainly(bench: Bench) -> 
     batch = bench.audit(bench.batch("SELECT * FROM given", "day", "DATE", DAYS))
     for day, own in each.items():
         profile = batch.of(day).profile
-        for name, values, kind in zip(("name", "n", "yes"), zip(*own, strict=True), (Kind.TEXT, Kind.NUMBER, Kind.BOOLEAN), strict=True):
+        for name, values, kind in zip(
+            ("name", "n", "yes"), zip(*own, strict=True), (ValueKind.TEXT, ValueKind.NUMBER, ValueKind.BOOLEAN), strict=True
+        ):
             plain = plainly(values, kind)
             bounds = {"minimum": lower_bound(plain.minimum or ""), "maximum": upper_bound(plain.maximum or "")}
             assert profile[name] == msgspec.structs.replace(plain, **bounds)

@@ -8,9 +8,9 @@ import pytest
 
 from headrace.model import ContractColumn
 from headrace.quality.drift import (
+    ColumnRename,
+    DriftRules,
     Expected,
-    Rename,
-    Rules,
     blocks,
     changes_of,
     compare,
@@ -88,7 +88,7 @@ def test_names_that_differ_only_in_how_they_are_written(was: list[str], now: lis
 def test_policies(policies: dict[str, str], used: dict[str, tuple[str, ...]], kind: DriftKind, policy: Policy) -> None:
     """Catches: a default in place of what is declared; a mapping of what can't be mapped."""
     compared = compare([Expected(name="a"), Expected(name="k")], ["k"])
-    (change,) = changes_of(compared, Rules(policies=policies, used=used))
+    (change,) = changes_of(compared, DriftRules(policies=policies, used=used))
     assert (change.kind, change.policy) == (kind, policy)
     assert bool(facts_of([change])) is (policy in (Policy.BLOCK, Policy.WARN))
 
@@ -96,9 +96,9 @@ def test_policies(policies: dict[str, str], used: dict[str, tuple[str, ...]], ki
 def test_a_rename_is_read_only_where_it_is_sure() -> None:
     """Catches: a doubtful pair that is mapped without asking; a pair that is an added column as well."""
     compared = compare([Expected(name="a"), Expected(name="k")], ["k", "z"])
-    rules = Rules(policies={"renamed": "map"})
+    rules = DriftRules(policies={"renamed": "map"})
     for score, policy in ((0.95, Policy.MAP), (0.6, Policy.BLOCK)):
-        (change,) = changes_of(compared, rules, [Rename(column="a", to="z", score=score)])
+        (change,) = changes_of(compared, rules, [ColumnRename(column="a", to="z", score=score)])
         assert (change.kind, change.to, change.policy) == (DriftKind.RENAMED, "z", policy)
 
 
@@ -122,23 +122,23 @@ def test_random_headers() -> None:
         assert set(compared.added) == set(found) - set(compared.names)
         again = compare(expected, sorted(found))
         assert (again.names, set(again.dropped)) == (compared.names, set(compared.dropped))
-        changes = changes_of(compared, Rules(used={"*": ("x",)}), spelled_alike(compared.dropped, compared.added))
+        changes = changes_of(compared, DriftRules(used={"*": ("x",)}), spelled_alike(compared.dropped, compared.added))
         assert blocks(changes) is bool(compared.dropped)
 
 
 def test_a_thousand_columns_are_told_in_one_sentence() -> None:
     """Catches: a reason of a hundred kilobytes; a fact for each of a thousand names."""
     names = [f"column number {i}" for i in range(1000)]
-    changes = changes_of(compare([Expected(name=name) for name in names], [f"{name}!" for name in names]), Rules())
+    changes = changes_of(compare([Expected(name=name) for name in names], [f"{name}!" for name in names]), DriftRules())
     assert len(told(changes)) < 700
     assert len(facts_of(changes)) == 100
 
 
 def test_a_learnt_type_grows_and_an_agreed_one_doesnt() -> None:
     """Would catch: a contract's type that a file changes by itself; values that fit nothing let through with those that fit a wider one."""
-    rules = Rules(typed=frozenset({"agreed"}), used={"*": ("x",)})
+    rules = DriftRules(typed=frozenset({"agreed"}), used={"*": ("x",)})
     policies = [
         rules.policy(DriftKind.TYPE, name, mappable=wider) for name, wider in (("learnt", True), ("agreed", True), ("learnt", False))
     ]
     assert policies == [Policy.ALLOW, Policy.BLOCK, Policy.BLOCK]
-    assert Rules(policies={"type": "warn"}).policy(DriftKind.TYPE, "learnt", mappable=True) is Policy.WARN
+    assert DriftRules(policies={"type": "warn"}).policy(DriftKind.TYPE, "learnt", mappable=True) is Policy.WARN

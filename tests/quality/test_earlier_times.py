@@ -9,11 +9,11 @@ import pytest
 
 from headrace.model import Grain
 from headrace.model.zones import EPOCH, to_us
-from headrace.quality.anomalies import History, Partition, judge
+from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, judge
 from headrace.quality.describing import describe
 from headrace.quality.facts import Fact
-from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded, measured
-from headrace.quality.values import Kind, Values
+from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded, measured
+from headrace.quality.values import ValueKind, Values
 
 MONDAY = datetime(2025, 1, 6, tzinfo=UTC)
 SEED = 20250106
@@ -38,8 +38,8 @@ def day(number: int, at: float = 9.0, hours: float = 8.0, rows: int = 100, grain
 
 
 def facts(today: Metrics, past: list[Metrics], grain: Grain = Grain.DAY, calendar: str = "") -> list[tuple[str, str, str]]:
-    known = History([Past(key(number, grain), encoded(one)) for number, one in enumerate(past)], grain)
-    return told(judge(Partition(key=key(len(past), grain), metrics=today, calendar=calendar), known))
+    known = MetricHistory([StoredMetrics(key(number, grain), encoded(one)) for number, one in enumerate(past)], grain)
+    return told(judge(EvaluatedPartition(key=key(len(past), grain), metrics=today, calendar=calendar), known))
 
 
 def told(found: tuple[Fact, ...]) -> list[tuple[str, str, str]]:
@@ -56,8 +56,8 @@ def test_times_of_another_day(past: int, severity: str | None, days: int) -> Non
 
 
 def test_what_is_said_of_it() -> None:
-    history = History([Past(key(number), encoded(day(number))) for number in range(10)], Grain.DAY)
-    (found,) = judge(Partition(key=key(10), metrics=day(10, -15)), history)
+    history = MetricHistory([StoredMetrics(key(number), encoded(day(number))) for number in range(10)], Grain.DAY)
+    (found,) = judge(EvaluatedPartition(key=key(10), metrics=day(10, -15)), history)
     assert (found.expected, found.observed) == ("times from 2025-01-16 09:00 on", "2025-01-15 09:00 to 2025-01-15 17:00")
     assert (found.detail, found.partition) == ("rows of another interval", "2025-01-16")
 
@@ -91,8 +91,8 @@ def test_few_rows_and_days_like_none_before_warn() -> None:
     """Would catch: nine rows of the day before, and the first Saturday's prices of Friday, held."""
     assert facts(day(10, -15, rows=9), [day(number, rows=9) for number in range(10)]) == [("stale_data", "at", "warn")]
     trade = [number for number in range(11) if (MONDAY + timedelta(number)).weekday() < 5]
-    known = History([Past(key(number), encoded(day(number))) for number in trade], Grain.DAY)
-    saturday = Partition(key=key(12), metrics=day(12, -15))
+    known = MetricHistory([StoredMetrics(key(number), encoded(day(number))) for number in trade], Grain.DAY)
+    saturday = EvaluatedPartition(key=key(12), metrics=day(12, -15))
     assert told(judge(saturday, known)) == [("stale_data", "at", "warn")]
 
 
@@ -120,7 +120,7 @@ def test_lively_sound_days_are_never_called_another_day_s() -> None:
             times = [begins + timedelta(hours=chance.uniform(0, length)) for _ in range(rows)]
             times = [one - timedelta(hours=chance.expovariate(0.2)) if chance.random() < 0.1 else one for one in times]
             values = Values.listed([to_us(one) for one in times])
-            today = measured({"at": describe(values, Kind.INSTANT, "America/New_York")}, rows)
+            today = measured({"at": describe(values, ValueKind.INSTANT, "America/New_York")}, rows)
             assert [one for one in facts(today, past) if one[0] == "stale_data"] == []
             past.append(today)
 
@@ -131,6 +131,6 @@ def test_between_which_times_rows_lie(timezone: str, hour: int) -> None:
     noon = MONDAY + timedelta(hours=12)
     values = Values.listed([to_us(noon + timedelta(minutes=6 * minute)) for minute in range(11)])
     begins = (MONDAY - EPOCH) // timedelta(minutes=1) + 60 * hour
-    assert describe(values, Kind.INSTANT, timezone).between == (begins, begins + 45)
-    assert describe(Values.listed([-(2**63) + 1] * 3), Kind.INSTANT, timezone).between is None
-    assert describe(values, Kind.INSTANT, timezone, classified=True).between is None
+    assert describe(values, ValueKind.INSTANT, timezone).between == (begins, begins + 45)
+    assert describe(Values.listed([-(2**63) + 1] * 3), ValueKind.INSTANT, timezone).between is None
+    assert describe(values, ValueKind.INSTANT, timezone, classified=True).between is None

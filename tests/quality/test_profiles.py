@@ -16,7 +16,7 @@ from headrace.quality import metrics
 from headrace.quality.describing import PATTERNS_MAX, TOP_MAX, describe
 from headrace.quality.metrics import CATEGORIES_MAX, MetricId, decoded
 from headrace.quality.results import ColumnProfile
-from headrace.quality.values import Kind, Values, Wanted, aggregate, columns_of, kind_of
+from headrace.quality.values import ProfiledColumn, ValueKind, Values, aggregate, columns_of, kind_of
 
 SECRET = "Rosalind"
 
@@ -29,11 +29,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def numbers(values: list[float | None]) -> ColumnProfile:
-    return describe(Values.listed(list(values)), Kind.NUMBER, "UTC")
+    return describe(Values.listed(list(values)), ValueKind.NUMBER, "UTC")
 
 
 def texts(values: Sequence[str | None]) -> ColumnProfile:
-    return describe(Values.listed(list(values)), Kind.TEXT, "UTC")
+    return describe(Values.listed(list(values)), ValueKind.TEXT, "UTC")
 
 
 def column(bench: Bench, expression: str, rows: int = 3, **more: Any) -> ColumnProfile:
@@ -99,7 +99,7 @@ def quoted(text: str) -> str:
 def test_hours_are_those_of_the_node_s_clock(bench: Bench) -> None:
     """Would catch: hours of UTC, which jump when summer time begins and look like a vendor's clock that went wrong."""
     instants = [1_360_569_600_000_000, 1_360_573_200_000_000]  # 2013-02-11 08:00 and 09:00 UTC
-    hours = describe(Values.listed(instants), Kind.INSTANT, NEW_YORK).hours
+    hours = describe(Values.listed(instants), ValueKind.INSTANT, NEW_YORK).hours
     assert hours[3] == hours[4] == 1 and sum(hours) == 2
     zoned = "TIMESTAMPTZ '2013-07-11 08:00:00+00' + to_hours(i::INTEGER)"
     assert column(bench, zoned, 2, timezone=NEW_YORK).hours[4:6] == (1, 1)
@@ -122,7 +122,7 @@ def test_values_that_are_counted_are_described_as_those_that_are_listed(bench: B
     """Would catch: keys of another type than the values, nulls that are lost, a column that is described by the size of its file."""
     counts, rows = kind_of(kind), 900
     assert counts is not None
-    wanted = [Wanted("c", kind, counts), Wanted("c", kind, counts, counted=True)]
+    wanted = [ProfiledColumn("c", kind, counts), ProfiledColumn("c", kind, counts, counted=True)]
     source = f"SELECT ({value})::{kind} AS c FROM range({rows}) r(i)"
     row = bench.session.connection.execute(f"SELECT {', '.join(aggregate([one]) for one in wanted)} FROM ({source})").fetchone()
     assert row is not None

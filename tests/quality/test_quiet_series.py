@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from headrace.model import Grain
-from headrace.quality.anomalies import History, Partition, judge
+from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, judge
 from headrace.quality.anomalies.groups import missing
 from headrace.quality.anomalies.policy import milder
-from headrace.quality.facts import Fact, Severity
-from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded
+from headrace.quality.facts import Fact, FactSeverity
+from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 
 DAYS = 40
 
@@ -29,8 +29,8 @@ def wobble(number: int, size: float = 0.01) -> float:
 
 
 def facts(today: Metrics, past: list[Metrics]) -> list[Fact]:
-    history = History([Past(key(number), encoded(one)) for number, one in enumerate(past)], Grain.DAY)
-    return list(judge(Partition(key=key(len(past)), metrics=today), history))
+    history = MetricHistory([StoredMetrics(key(number), encoded(one)) for number, one in enumerate(past)], Grain.DAY)
+    return list(judge(EvaluatedPartition(key=key(len(past)), metrics=today), history))
 
 
 def told(today: Metrics, past: list[Metrics]) -> list[tuple[str, str, str]]:
@@ -139,7 +139,9 @@ def test_what_never_was_null_is_held_in_what_is_computed_though_something_above_
 
 def test_more_rows_of_other_code_follow_only_from_more_rows() -> None:
     """Would catch: rows that a new body doubles, published because something else about its input is unusual."""
-    rows = Fact(kind="volume_anomaly", severity=Severity.HOLD, expected="80 rows", observed="160 rows", strength=20.0, partition=key(DAYS))
+    rows = Fact(
+        kind="volume_anomaly", severity=FactSeverity.HOLD, expected="80 rows", observed="160 rows", strength=20.0, partition=key(DAYS)
+    )
     doubled = [msgspec.structs.replace(rows, detail="× 2"), msgspec.structs.replace(rows, kind="duplicate_rows", detail="80 rows")]
     for more_rows, severity in ((None, "warn"), ((), "hold"), ((key(DAYS),), "warn")):
         assert [one.severity.value for one in milder(doubled, [key(DAYS)], (), more_rows)] == [severity] * 2
@@ -264,8 +266,8 @@ def test_another_unit_in_a_storm_is_another_unit() -> None:
 def test_another_unit_on_a_holiday_is_another_unit() -> None:
     """Would catch: distances in kilometres published because it was a holiday, on which sizes may be others."""
     holiday = (date(2024, 2, 19) - date(2024, 1, 1)).days
-    history = History([Past(key(number), encoded(sized(number))) for number in range(holiday)], Grain.DAY)
-    found = judge(Partition(key=key(holiday), metrics=sized(holiday, log(1.609)), calendar="US"), history)
+    history = MetricHistory([StoredMetrics(key(number), encoded(sized(number))) for number in range(holiday)], Grain.DAY)
+    found = judge(EvaluatedPartition(key=key(holiday), metrics=sized(holiday, log(1.609)), calendar="US"), history)
     assert [(one.column, one.severity.value) for one in found] == [("distance", "hold")]
 
 
@@ -307,5 +309,5 @@ def test_a_new_name_is_that_of_the_group_that_it_fits_best(names: dict[str, str]
             left[names.get(name, name)] = left.get(names.get(name, name), 0.0) + share
     rows = round(1000 * sum(left.values()))
     today = sold(DAYS, rows, **{name: share / sum(left.values()) for name, share in left.items()})
-    known = History([Past(key(number), encoded(one)) for number, one in enumerate(past)], Grain.DAY)
+    known = MetricHistory([StoredMetrics(key(number), encoded(one)) for number, one in enumerate(past)], Grain.DAY)
     assert {one.value: one.now for one in missing(today, known)} == names | ({gone: ""} if gone else {})

@@ -9,10 +9,10 @@ from datetime import date, timedelta
 import pytest
 
 from headrace.model import Grain
-from headrace.quality.anomalies import History, Partition, judge
+from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, judge
 from headrace.quality.describing import describe
-from headrace.quality.metrics import ColumnMetrics, Metrics, Past, decoded, encoded, measured
-from headrace.quality.values import Kind, Values
+from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, decoded, encoded, measured
+from headrace.quality.values import ValueKind, Values
 
 MONDAY = date(2024, 1, 8)
 MIX = {"AA": 0.3, "DL": 0.25, "UA": 0.2, "WN": 0.15, "HA": 0.1}
@@ -32,8 +32,8 @@ def day(number: int, mix: dict[str, float] | None = None, rows: int = 800) -> Me
 
 
 def told(today: Metrics, past: list[Metrics]) -> list[tuple[str, str, str]]:
-    history = History([Past(key(n), encoded(one)) for n, one in enumerate(past)], Grain.DAY)
-    facts = judge(Partition(key=key(len(past)), metrics=today), history)
+    history = MetricHistory([StoredMetrics(key(n), encoded(one)) for n, one in enumerate(past)], Grain.DAY)
+    facts = judge(EvaluatedPartition(key=key(len(past)), metrics=today), history)
     return [(fact.kind, fact.severity.value, fact.detail) for fact in facts]
 
 
@@ -189,7 +189,7 @@ def test_another_name_in_a_short_list_that_never_changed_is_held() -> None:
 def listed(*names: str, more: str = "") -> Metrics:
     """A list of names, each there once, as a delivery of it is described."""
     values = [*sorted(names), *filter(None, [more])]
-    return measured({"currency": describe(Values.listed(values), Kind.TEXT, "UTC")}, len(values))
+    return measured({"currency": describe(Values.listed(values), ValueKind.TEXT, "UTC")}, len(values))
 
 
 CURRENCIES = ("CHF", "DKK", "GBP", "NOK", "SEK", "USD")
@@ -223,10 +223,10 @@ def test_names_of_a_list_of_which_nothing_is_kept() -> None:
     """Would catch: names of a classified column, or long texts, written into what is kept of each
     partition."""
     values = Values.listed(list(CURRENCIES))
-    assert describe(values, Kind.TEXT, "UTC").listed == CURRENCIES
-    assert describe(values, Kind.TEXT, "UTC", classified=True).listed == ()
-    assert describe(Values.listed(["a" * 41, "b"]), Kind.TEXT, "UTC").listed == ()
-    assert describe(Values.listed([f"{number}" for number in range(51)]), Kind.TEXT, "UTC").listed == ()
+    assert describe(values, ValueKind.TEXT, "UTC").listed == CURRENCIES
+    assert describe(values, ValueKind.TEXT, "UTC", classified=True).listed == ()
+    assert describe(Values.listed(["a" * 41, "b"]), ValueKind.TEXT, "UTC").listed == ()
+    assert describe(Values.listed([f"{number}" for number in range(51)]), ValueKind.TEXT, "UTC").listed == ()
 
 
 @pytest.mark.parametrize("written", ["{}.0", "{}.00", "{:03}"])
@@ -247,7 +247,7 @@ def test_numbers_that_become_decimals_are_the_same_numbers(past: int) -> None:
     said to be renamed; a number that really is another one, let through with it."""
 
     def numbers(of: list[float]) -> Metrics:
-        return measured({"qty": describe(Values.listed(of * 40), Kind.NUMBER, "UTC")}, len(of) * 40)
+        return measured({"qty": describe(Values.listed(of * 40), ValueKind.NUMBER, "UTC")}, len(of) * 40)
 
     whole = [numbers([1, 1, 1, 2, 2, 3])] * past
     assert told(numbers([1.0, 1.0, 1.0, 2.0, 2.0, 3.0]), whole) == []

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from headrace.quality.agreement import Agreement, Candidate, agreements, together
-from headrace.quality.drift import Rename
+from headrace.quality.agreement import Agreement, RenameCandidate, agreements, together
+from headrace.quality.drift import ColumnRename
 from headrace.quality.rename_traits import traits
 from headrace.quality.renames import chosen, pooled, propose
 
@@ -69,7 +69,7 @@ def pair(dice: random.Random) -> Pair:
     return Pair(said, {"store": keys, "sales_total_eur": was}, shuffled, near, same)
 
 
-def proposal(one: Pair) -> Rename | None:
+def proposal(one: Pair) -> ColumnRename | None:
     gone = [traits("sales_total_eur", kind(one.before["sales_total_eur"]), 1.0, one.before["sales_total_eur"])]
     new = [traits(name, kind(one.after[name]), 1.0, one.after[name]) for name in (one.near, one.same)]
     rows = agreements(one.before, one.after, ["store"], ["sales_total_eur"], [one.near, one.same])
@@ -108,8 +108,8 @@ def agreed(equal: int, rows: int, bits: float) -> Agreement:
 
 def test_all_held_intervals_are_pooled_and_the_rival_is_named() -> None:
     """Would catch: each interval judged alone, by the two rows that it has in common."""
-    near = Candidate(to="sum_of_sales", base=6.0, overlap=0.1, rows=agreed(2, 20, 2.0))
-    same = Candidate(to="f_17", base=-2.0, overlap=1.0, rows=agreed(20, 20, 12.0))
+    near = RenameCandidate(to="sum_of_sales", base=6.0, overlap=0.1, rows=agreed(2, 20, 2.0))
+    same = RenameCandidate(to="f_17", base=-2.0, overlap=1.0, rows=agreed(20, 20, 12.0))
     alone = chosen({"sales": [near, same]})
     assert alone[0].score < SURE
     (rename,) = chosen({"sales": pooled([[near, same]] * 5)})

@@ -9,11 +9,11 @@ import pytest
 
 from headrace.quality.assignment import assign
 from headrace.quality.rename_names import similarity
-from headrace.quality.rename_traits import Traits, traits
+from headrace.quality.rename_traits import ColumnTraits, traits
 from headrace.quality.renames import PROPOSED, places, propose
 
 
-def column(name: str, kind: str, position: float, values: list[object]) -> Traits:
+def column(name: str, kind: str, position: float, values: list[object]) -> ColumnTraits:
     return traits(name, kind, position, [None if value is None else str(value) for value in values])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.model import Severity
-from headrace.quality.results import CheckResult, Outcome
+from headrace.quality.results import CheckResult, CheckState
 
 
 @pytest.mark.parametrize(
@@ -19,5 +19,5 @@ from headrace.quality.results import CheckResult, Outcome
 )
 def test_what_a_query_looks_for_is_named(name: str, kind: str, detail: str, said: str) -> None:
     """Would catch: a day rejected because `1 row returned`, of which nobody knows what it was asked for."""
-    result = CheckResult(name, kind, Severity.BLOCKING, Outcome.FAILED, rows=10, failing=2, detail=detail)
+    result = CheckResult(name, kind, Severity.BLOCKING, CheckState.FAILED, rows=10, failing=2, detail=detail)
     assert result.said == said

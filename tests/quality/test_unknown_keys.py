@@ -7,9 +7,9 @@ import math
 import pytest
 
 from headrace.model import Grain
-from headrace.quality.anomalies.history import History
-from headrace.quality.anomalies.judge import Partition, judge
-from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded
+from headrace.quality.anomalies.history import MetricHistory
+from headrace.quality.anomalies.judge import EvaluatedPartition, judge
+from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 
 DAYS = [f"2025-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 29)]
 
@@ -19,10 +19,10 @@ def day(unknown: float | None, rows: int = 220) -> Metrics:
 
 
 def found(today: Metrics, usual: float | None = 0.02, days: int = 28, *, accepted: float | None = None) -> list[tuple[str, str]]:
-    past = [Past(key, encoded(day(usual if n >= 7 else None))) for n, key in enumerate(DAYS[:days])]
+    past = [StoredMetrics(key, encoded(day(usual if n >= 7 else None))) for n, key in enumerate(DAYS[:days])]
     if accepted is not None:
-        past[-1] = Past(DAYS[days - 1], encoded(day(accepted)), excepted=True)
-    facts = judge(Partition(key=DAYS[days], metrics=today), History(past, Grain.DAY))
+        past[-1] = StoredMetrics(DAYS[days - 1], encoded(day(accepted)), excepted=True)
+    facts = judge(EvaluatedPartition(key=DAYS[days], metrics=today), MetricHistory(past, Grain.DAY))
     return [(fact.kind, fact.severity.value) for fact in facts if fact.column == "customer"]
 
 
@@ -52,7 +52,7 @@ def list_of(rows: int, unknown: float | None) -> Metrics:
 def test_a_list_that_grows_is_not_broken() -> None:
     """Would catch: a list of customers that 22 are added to, held as if keys didn't find what they refer to; a list with other keys
     published."""
-    past = [Past(key, encoded(list_of(80, 0.0 if n >= 7 else None))) for n, key in enumerate(DAYS[:28])]
+    past = [StoredMetrics(key, encoded(list_of(80, 0.0 if n >= 7 else None))) for n, key in enumerate(DAYS[:28])]
     for today, expected in ((list_of(102, 22 / 102), []), (list_of(98, 22 / 98), []), (list_of(80, 0.25), ["reference_broken"])):
-        facts = judge(Partition(key=DAYS[28], metrics=today), History(past, Grain.DAY))
+        facts = judge(EvaluatedPartition(key=DAYS[28], metrics=today), MetricHistory(past, Grain.DAY))
         assert [fact.kind for fact in facts if fact.column == "customer" and fact.severity.value == "hold"] == expected, today

@@ -10,9 +10,9 @@ import anomaly_lab as lab
 import pytest
 
 from headrace.model import Grain
-from headrace.quality.anomalies import History, Partition, judge
-from headrace.quality.facts import Fact, Severity
-from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded, measured
+from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, judge
+from headrace.quality.facts import Fact, FactSeverity
+from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded, measured
 from headrace.quality.results import ColumnProfile
 
 MONDAY = date(2024, 1, 8)
@@ -34,8 +34,8 @@ def day(number: int, rows: float = 1000, size: float = 20.0, nulls: float = 0.0,
 
 
 def told(today: Metrics, past: int, at: int | None = None) -> list[tuple[str, str, str]]:
-    history = History([Past(key(n), encoded(day(n))) for n in range(past)], Grain.DAY)
-    facts = judge(Partition(key=key(past if at is None else at), metrics=today), history)
+    history = MetricHistory([StoredMetrics(key(n), encoded(day(n))) for n in range(past)], Grain.DAY)
+    facts = judge(EvaluatedPartition(key=key(past if at is None else at), metrics=today), history)
     return [(fact.kind, fact.column, fact.severity.value) for fact in facts]
 
 
@@ -55,8 +55,10 @@ def test_rows_a_factor_beyond_every_neighbour(past: int, severity: str | None, t
 def test_few_rows_after_four_weeks(usual: int, now: int, past: int) -> None:
     """Would catch: 4 rows of 55 published with a warning, since chance moves so few rows by so much more."""
     chance = random.Random(f"{usual}/{past}")
-    history = History([Past(key(n), encoded(Metrics(_drawn(chance, usual), {}, repeated=0))) for n in range(past)], Grain.DAY)
-    facts = judge(Partition(key=key(past), metrics=Metrics(now, {}, repeated=0)), history)
+    history = MetricHistory(
+        [StoredMetrics(key(n), encoded(Metrics(_drawn(chance, usual), {}, repeated=0))) for n in range(past)], Grain.DAY
+    )
+    facts = judge(EvaluatedPartition(key=key(past), metrics=Metrics(now, {}, repeated=0)), history)
     assert [(fact.kind, fact.severity.value) for fact in facts] == [("volume_anomaly", "hold")]
 
 
@@ -67,9 +69,9 @@ def test_chance_alone_holds_no_small_table(usual: int) -> None:
     drawn = [_drawn(chance, usual) for _ in range(1_500)]
     held = 0
     for n in range(56, len(drawn), 1):
-        history = History([Past(key(at), encoded(Metrics(drawn[at], {}, repeated=0))) for at in range(n - 56, n)], Grain.DAY)
-        facts = judge(Partition(key=key(n), metrics=Metrics(drawn[n], {}, repeated=0)), history)
-        held += any(fact.severity is Severity.HOLD for fact in facts)
+        history = MetricHistory([StoredMetrics(key(at), encoded(Metrics(drawn[at], {}, repeated=0))) for at in range(n - 56, n)], Grain.DAY)
+        facts = judge(EvaluatedPartition(key=key(n), metrics=Metrics(drawn[n], {}, repeated=0)), history)
+        held += any(fact.severity is FactSeverity.HOLD for fact in facts)
     assert held == 0
 
 
@@ -82,8 +84,8 @@ def _drawn(chance: random.Random, mean: int) -> int:
 def test_few_rows_where_there_were_many(usual: int, now: int, severity: str | None) -> None:
     """Would catch: 9 rows instead of 60, published without a word because they are few; and a small
     table held for a handful of rows."""
-    history = History([Past(key(n), encoded(day(n, rows=usual))) for n in range(10)], Grain.DAY)
-    facts = judge(Partition(key=key(10), metrics=day(10, rows=now + 0.5)), history)
+    history = MetricHistory([StoredMetrics(key(n), encoded(day(n, rows=usual))) for n in range(10)], Grain.DAY)
+    facts = judge(EvaluatedPartition(key=key(10), metrics=day(10, rows=now + 0.5)), history)
     assert [(fact.kind, fact.severity.value) for fact in facts] == ([("volume_anomaly", severity)] if severity else [])
 
 
@@ -113,9 +115,9 @@ def with_codes(number: int, rows: int, codes: dict[str, float], *, later: int = 
 
 def held_of(today: Metrics, past: int, rows: int = 600) -> list[tuple[str, str, str]]:
     codes = [{"a": 0.5 + 0.01 * (n % 3), "b": 0.3 - 0.01 * (n % 3), "c": 0.2} for n in range(past)]
-    history = History([Past(key(n), encoded(with_codes(n, rows, codes[n]))) for n in range(past)], Grain.DAY)
-    facts = judge(Partition(key=key(past), metrics=today), history)
-    return [(fact.kind, fact.column, fact.detail) for fact in facts if fact.severity is Severity.HOLD]
+    history = MetricHistory([StoredMetrics(key(n), encoded(with_codes(n, rows, codes[n]))) for n in range(past)], Grain.DAY)
+    facts = judge(EvaluatedPartition(key=key(past), metrics=today), history)
+    return [(fact.kind, fact.column, fact.detail) for fact in facts if fact.severity is FactSeverity.HOLD]
 
 
 @pytest.mark.parametrize(("past", "held"), [(6, False), (7, True), (10, True), (14, True), (27, True)])
@@ -136,9 +138,9 @@ def test_a_group_of_a_small_delivery(rows: int, held: bool) -> None:
     """Would catch: a fifth of 115 rows that is gone, published because the rows that are left are so few; a group that is
     missing by chance."""
     codes = {"a": 0.5, "b": 0.28, "c": 0.22}
-    history = History([Past(key(n), encoded(with_codes(n, rows, codes))) for n in range(10)], Grain.DAY)
-    facts = judge(Partition(key=key(10), metrics=with_codes(10, round(rows * 0.78), {"a": 0.64, "b": 0.36})), history)
-    assert [fact.detail for fact in facts if fact.severity is Severity.HOLD] == (["group missing: 'c'"] if held else [])
+    history = MetricHistory([StoredMetrics(key(n), encoded(with_codes(n, rows, codes))) for n in range(10)], Grain.DAY)
+    facts = judge(EvaluatedPartition(key=key(10), metrics=with_codes(10, round(rows * 0.78), {"a": 0.64, "b": 0.36})), history)
+    assert [fact.detail for fact in facts if fact.severity is FactSeverity.HOLD] == (["group missing: 'c'"] if held else [])
 
 
 @pytest.mark.parametrize(("past", "held"), [(6, False), (7, True), (14, True), (27, True)])
@@ -166,10 +168,10 @@ def test_rows_whose_date_is_that_of_another_interval() -> None:
         profile = ColumnProfile(rows.rows, 0, 1, minimum=key(of), maximum=key(of))
         return Metrics(rows.rows, {**rows.columns, **measured({"on": profile}, rows.rows).columns}, repeated=0)
 
-    history = History([Past(key(n), encoded(dated(n, n))) for n in range(3)], Grain.DAY)
-    assert judge(Partition(key=key(3), metrics=dated(3, 3)), history) == ()
-    (fact,) = judge(Partition(key=key(3), metrics=dated(3, -20)), history)
-    assert (fact.kind, fact.column, fact.severity) == ("stale_data", "on", Severity.HOLD)
+    history = MetricHistory([StoredMetrics(key(n), encoded(dated(n, n))) for n in range(3)], Grain.DAY)
+    assert judge(EvaluatedPartition(key=key(3), metrics=dated(3, 3)), history) == ()
+    (fact,) = judge(EvaluatedPartition(key=key(3), metrics=dated(3, -20)), history)
+    assert (fact.kind, fact.column, fact.severity) == ("stale_data", "on", FactSeverity.HOLD)
 
 
 @pytest.mark.parametrize(("past", "severity"), [(3, "warn"), (7, "hold"), (27, "hold")])
@@ -187,8 +189,8 @@ def test_a_table_of_sums_has_a_row_a_day(factor: float, severity: str) -> None:
         total = ColumnMetrics(nulls=0.0, negative=float(times < 0), zero=0.0, location=math.log(500 * abs(times)) + 0.1 * (number % 3))
         return Metrics(1, {"total": total}, repeated=0)
 
-    history = History([Past(key(n), encoded(one(n))) for n in range(12)], Grain.DAY)
-    facts = judge(Partition(key=key(12), metrics=one(12, factor)), history)
+    history = MetricHistory([StoredMetrics(key(n), encoded(one(n))) for n in range(12)], Grain.DAY)
+    facts = judge(EvaluatedPartition(key=key(12), metrics=one(12, factor)), history)
     assert [fact.severity.value for fact in facts] == list(filter(None, [severity]))
 
 
@@ -204,10 +206,10 @@ def test_a_row_a_day_whose_values_differ(past: int, severity: str) -> None:
         )  # fmt: skip
         return Metrics(1, {"rate": column}, repeated=0)
 
-    history = History([Past(key(n), encoded(sums(n))) for n in range(past)], Grain.DAY)
-    found = judge(Partition(key=key(past), metrics=sums(past, 100)), history)
+    history = MetricHistory([StoredMetrics(key(n), encoded(sums(n))) for n in range(past)], Grain.DAY)
+    found = judge(EvaluatedPartition(key=key(past), metrics=sums(past, 100)), history)
     assert [(one.kind, one.column, one.severity.value) for one in found] == [("distribution_shift", "rate", severity)]
-    assert judge(Partition(key=key(past), metrics=sums(past)), history) == ()
+    assert judge(EvaluatedPartition(key=key(past), metrics=sums(past)), history) == ()
 
 
 @pytest.mark.parametrize(("rows", "severity"), [(7, "hold"), (17, None), (24, None)])
@@ -219,8 +221,8 @@ def test_a_working_day_with_fewer_rows_than_weekends_have(rows: int, severity: s
         weekend = (MONDAY + timedelta(number)).weekday() >= 5
         return Metrics((17 if weekend else 37) + number % 2, {}, repeated=0)
 
-    history = History([Past(key(n), encoded(of(n))) for n in range(10)], Grain.DAY)
-    facts = judge(Partition(key=key(10), metrics=Metrics(rows, {}, repeated=0)), history)
+    history = MetricHistory([StoredMetrics(key(n), encoded(of(n))) for n in range(10)], Grain.DAY)
+    facts = judge(EvaluatedPartition(key=key(10), metrics=Metrics(rows, {}, repeated=0)), history)
     wanted = [("volume_anomaly", severity)] if severity else []
     assert [(fact.kind, fact.severity.value) for fact in facts] == wanted
 
@@ -232,17 +234,17 @@ def test_a_working_day_with_more_rows_than_any_so_far(rows: int, severity: str |
     counts = [811, 693, 1607, 1648, 1560, 1665, 1652, 757, 721, 1852, 1505, 1589, 1557]
     first = date(2025, 4, 26)  # a Saturday
     days = [(first + timedelta(n)).isoformat() for n in range(len(counts) + 1)]
-    past = [Past(at, encoded(Metrics(n, {}, repeated=0))) for at, n in zip(days, counts, strict=False)]
-    facts = judge(Partition(key=days[-1], metrics=Metrics(rows, {}, repeated=0)), History(past, Grain.DAY))
-    held = [(one.kind, one.severity.value) for one in facts if one.severity is Severity.HOLD]
+    past = [StoredMetrics(at, encoded(Metrics(n, {}, repeated=0))) for at, n in zip(days, counts, strict=False)]
+    facts = judge(EvaluatedPartition(key=days[-1], metrics=Metrics(rows, {}, repeated=0)), MetricHistory(past, Grain.DAY))
+    held = [(one.kind, one.severity.value) for one in facts if one.severity is FactSeverity.HOLD]
     assert held == ([("volume_anomaly", severity)] if severity else [])
 
 
 @pytest.mark.parametrize(("rows", "severity"), [(10, "hold"), (15, "hold"), (6, None), (12, None)])
 def test_a_table_that_always_had_as_many_rows(rows: int, severity: str | None) -> None:
     """Would catch: each of five rows twice, after ten days of five rows each; a sixth row held."""
-    history = History([Past(key(n), encoded(Metrics(5, {}))) for n in range(10)], Grain.DAY)
-    facts = judge(Partition(key=key(10), metrics=Metrics(rows, {})), history)
+    history = MetricHistory([StoredMetrics(key(n), encoded(Metrics(5, {}))) for n in range(10)], Grain.DAY)
+    facts = judge(EvaluatedPartition(key=key(10), metrics=Metrics(rows, {})), history)
     wanted = [("volume_anomaly", severity)] if severity else []
     assert [(fact.kind, fact.severity.value) for fact in facts] == wanted
 
@@ -251,8 +253,8 @@ def test_a_table_that_always_had_as_many_rows(rows: int, severity: str | None) -
 def test_most_rows_of_a_table_that_always_had_as_many_are_gone(past: int, severity: str | None) -> None:
     """Would catch: one of four groups left because the code that makes them was changed, published
     without a word."""
-    history = History([Past(key(n), encoded(Metrics(4, {}))) for n in range(past)], Grain.DAY)
-    facts = judge(Partition(key=key(past), metrics=Metrics(1, {})), history)
+    history = MetricHistory([StoredMetrics(key(n), encoded(Metrics(4, {}))) for n in range(past)], Grain.DAY)
+    facts = judge(EvaluatedPartition(key=key(past), metrics=Metrics(1, {})), history)
     assert [(one.kind, one.severity.value) for one in facts] == ([("volume_anomaly", severity)] if severity else [])
     assert not severity or (facts[0].expected, facts[0].observed) == ("4 rows", "1 row")
 
@@ -262,8 +264,8 @@ def test_most_rows_of_a_table_that_always_had_as_many_are_gone(past: int, severi
 def test_nothing_is_left_of_a_table_that_always_had_as_many_rows(usual: int, past: int, *, fed: bool, held: bool) -> None:
     """Would catch: all of four groups gone, published without a word though there are rows to make
     them of; a day without any, held for having none."""
-    history = History([Past(key(n), encoded(Metrics(usual, {}))) for n in range(past)], Grain.DAY)
-    facts = judge(Partition(key=key(past), metrics=Metrics(0, {}), fed=fed), history)
+    history = MetricHistory([StoredMetrics(key(n), encoded(Metrics(usual, {}))) for n in range(past)], Grain.DAY)
+    facts = judge(EvaluatedPartition(key=key(past), metrics=Metrics(0, {}), fed=fed), history)
     wanted = [("volume_anomaly", "hold", f"{usual} rows", "0 rows")] if held else []
     assert [(one.kind, one.severity.value, one.expected, one.observed) for one in facts] == wanted
 
@@ -278,8 +280,8 @@ def test_nothing_is_left_of_a_table_that_always_had_as_many_rows(usual: int, pas
 def test_fewer_rows_of_a_table_that_hardly_differs(counts: list[int], rows: int, severity: str | None) -> None:
     """Would catch: a quarter of a constant list that is gone, published without a word; a small table
     held for one group more or less, as chance has it."""
-    history = History([Past(key(n), encoded(Metrics(counts[n % len(counts)], {}))) for n in range(10)], Grain.DAY)
-    facts = judge(Partition(key=key(10), metrics=Metrics(rows, {})), history)
+    history = MetricHistory([StoredMetrics(key(n), encoded(Metrics(counts[n % len(counts)], {}))) for n in range(10)], Grain.DAY)
+    facts = judge(EvaluatedPartition(key=key(10), metrics=Metrics(rows, {})), history)
     assert [(one.kind, one.severity.value) for one in facts] == ([("volume_anomaly", severity)] if severity else [])
 
 
@@ -296,16 +298,16 @@ def test_sound_days_of_young_projects_are_hardly_ever_held() -> None:
     judged, held = 0, list[tuple[int, str, Fact]]()
     for seed in SEEDS:
         project = lab.Project(seed)
-        past: list[list[Past]] = [[] for _ in project.sources]
+        past: list[list[StoredMetrics]] = [[] for _ in project.sources]
         for number in range(DAYS):
             at = (lab.FIRST + timedelta(number)).isoformat()
             made = [one.day(number, holiday=number in project.holidays) for one in project.sources]
             for own, metrics in zip(past, made, strict=True):
-                facts = judge(Partition(key=at, metrics=metrics), History(own, Grain.DAY))
-                found = [(seed, at, fact) for fact in facts if fact.severity is Severity.HOLD]
+                facts = judge(EvaluatedPartition(key=at, metrics=metrics), MetricHistory(own, Grain.DAY))
+                found = [(seed, at, fact) for fact in facts if fact.severity is FactSeverity.HOLD]
                 judged, held = judged + 1, held + found
                 if not found:
-                    own.append(Past(at, encoded(metrics)))
+                    own.append(StoredMetrics(at, encoded(metrics)))
     assert len(held) <= judged / 1000, held
 
 
@@ -325,10 +327,10 @@ def test_half_of_the_rows_where_days_differ_or_weekends_are_quiet_is_no_fault() 
             days = [n for n in range(17) if weekend is not None or (MONDAY + timedelta(n)).weekday() < 5]
             levels = [weekend if weekend and (MONDAY + timedelta(n)).weekday() >= 5 else 1.0 for n in days]
             counts = [round(2000 * level * math.exp(chance.gauss(0, noise))) for level in levels]
-            past = [Past(key(n), encoded(Metrics(count, {}, repeated=0))) for n, count in zip(days[:-1], counts, strict=False)]
+            past = [StoredMetrics(key(n), encoded(Metrics(count, {}, repeated=0))) for n, count in zip(days[:-1], counts, strict=False)]
             today = Metrics(round(2000 * levels[-1] * 0.55), {}, repeated=0)
-            facts = judge(Partition(key=key(days[-1]), metrics=today), History(past, Grain.DAY))
-            assert [one for one in facts if one.severity is Severity.HOLD] == [], (weekend, noise, counts)
+            facts = judge(EvaluatedPartition(key=key(days[-1]), metrics=today), MetricHistory(past, Grain.DAY))
+            assert [one for one in facts if one.severity is FactSeverity.HOLD] == [], (weekend, noise, counts)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +348,7 @@ def test_what_rows_explain_is_no_other_unit(rows: float, orders: float, size: fl
         }
         return Metrics(round(1000 * rows), columns, repeated=0)
 
-    history = History([Past(key(n), encoded(of(n))) for n in range(28)], Grain.DAY)
-    facts = judge(Partition(key=key(28), metrics=of(28, rows, orders, size)), history)
+    history = MetricHistory([StoredMetrics(key(n), encoded(of(n))) for n in range(28)], Grain.DAY)
+    facts = judge(EvaluatedPartition(key=key(28), metrics=of(28, rows, orders, size)), history)
     shown = {fact.column: fact.detail for fact in facts}["total"]
     assert shown.startswith("location: × ") and unit in shown and ("?" in shown) == bool(unit)

@@ -15,24 +15,24 @@ from postgres_cluster import Database
 from runlab import SETTINGS, Lab
 from warm_fork_servers import headrace
 
-from headrace.faults import Point
+from headrace.faults import FaultPoint
 from headrace.operations.audit import CheckpointResponse, read_checkpoint, verified
 from headrace.operations.db.check import check
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 SECONDS_MAX = 150.0
 FAULTS = 0.4
 """The share of commands in which a fault is armed; not all come to its point."""
 POINTS = (
-    Point.LEASE_TAKING, Point.LEASE_TAKEN, Point.VERSION_APPLYING, Point.RUN_BEGUN, Point.TURN_BEGUN,
-    Point.TURN_SYNCED, Point.PUBLISH_REGISTERED, Point.OVERLAY_STAGED, Point.OVERLAY_PROMOTED,
-    Point.ENVIRONMENT_PROMOTED, Point.CHECKPOINT_WRITTEN, Point.TURN_COMMITTING,
-    Point.TURN_COMMITTED, Point.TURN_DURABLE, Point.TASK_SENDING, Point.TURN_DONE, Point.LEASE_RELEASING,
+    FaultPoint.LEASE_TAKING, FaultPoint.LEASE_TAKEN, FaultPoint.VERSION_APPLYING, FaultPoint.RUN_BEGUN, FaultPoint.TURN_BEGUN,
+    FaultPoint.TURN_SYNCED, FaultPoint.PUBLISH_REGISTERED, FaultPoint.OVERLAY_STAGED, FaultPoint.OVERLAY_PROMOTED,
+    FaultPoint.ENVIRONMENT_PROMOTED, FaultPoint.CHECKPOINT_WRITTEN, FaultPoint.TURN_COMMITTING,
+    FaultPoint.TURN_COMMITTED, FaultPoint.TURN_DURABLE, FaultPoint.TASK_SENDING, FaultPoint.TURN_DONE, FaultPoint.LEASE_RELEASING,
 )  # fmt: skip
 """Points of the process that leads, in whatever command."""
 MAINTENANCE = (
-    Point.MAINTENANCE_EXPIRED, Point.MAINTENANCE_CLEANED, Point.WASTE_REMOVING, Point.EVENT_LOG_COPIED,
-    Point.EVENT_LOG_SHORTENING, Point.EVENT_LOG_SHORTENED,
+    FaultPoint.MAINTENANCE_EXPIRED, FaultPoint.MAINTENANCE_CLEANED, FaultPoint.WASTE_REMOVING, FaultPoint.EVENT_LOG_COPIED,
+    FaultPoint.EVENT_LOG_SHORTENING, FaultPoint.EVENT_LOG_SHORTENED,
 )  # fmt: skip
 TIMES_MAX = 3
 """A fault strikes the first to third time that the command comes to its point."""
@@ -155,8 +155,8 @@ class Walk:
         assert unchecked <= allowed, self.told(str(unchecked))
         assert trail.ok and trail.reconciled, self.told(f"{trail.reason} {trail.missing}")
 
-    def _session(self) -> Session:
-        return Session.open(self.lab.root, "prod", None, "walk")
+    def _session(self) -> ProjectSession:
+        return ProjectSession.open(self.lab.root, "prod", None, "walk")
 
     def told(self, why: str = "") -> str:
         """All steps and what is wrong now."""

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from headrace.connect import Found
-from headrace.engine import Scope
+from headrace.connect import DetectedDelivery
+from headrace.engine import AttemptScope
 from headrace.engine.logs import read
 from headrace.model import Place, PythonBody, Source
-from headrace.run.executors import Executor, Finished, Lost, News, Saw
-from headrace.run.executors.settings import Settings
+from headrace.run.executors import Executor, LostWorker, News, ObservationFinished, TaskFinished
+from headrace.run.executors.settings import WorkerSettings
 from headrace.run.folders import Folders
 from headrace.run.messages import ComputeTask, ObserveTask
 from headrace.schedule import AttemptId
-from headrace.store.wake import Listener, wake
+from headrace.store.wake import WakeListener, wake
 
 PATIENCE = 100.0
 """Seconds within which anything must have happened, on a machine that others use."""
@@ -71,8 +71,8 @@ class ExecutorBench:
         self._last = 0
 
     @property
-    def settings(self) -> Settings:
-        return Settings(self.folders, threads=2, share=1, memory_max_bytes=2**31)
+    def settings(self) -> WorkerSettings:
+        return WorkerSettings(self.folders, threads=2, share=1, memory_max_bytes=2**31)
 
     def code(self, version: str, text: str, file: str = "bodies.py") -> None:
         path = self.folders.code / version / file
@@ -84,7 +84,7 @@ class ExecutorBench:
     ) -> AttemptId:
         self._last += 1
         attempt = AttemptId(1, self._last)
-        scope = Scope("asset", ("*",), None, None, None, "UTC", str(attempt), {"folder": str(self.folder), "pad": "x" * pad})
+        scope = AttemptScope("asset", ("*",), None, None, None, "UTC", str(attempt), {"folder": str(self.folder), "pad": "x" * pad})
         takes = f"def {function}(ctx)" in (self.folders.code / version / "bodies.py").read_text()
         body = PythonBody(file="bodies.py", function=function, takes_context=takes)
         task = ComputeTask(scope, body, None, version, (), "none", None, None, False, (), "reject", memory_max_bytes=memory_max_bytes)
@@ -96,7 +96,7 @@ class ExecutorBench:
         self._last += 1
         attempt = AttemptId(0, self._last)
         source = Source(name="src", owner="o", files=f"{path.name}", place=Place(file="s.yaml"))
-        found = Found("src", "*", path.name, 1, 0)
+        found = DetectedDelivery("src", "*", path.name, 1, 0)
         self.executor.submit(attempt, ObserveTask(str(attempt), source, {}, files=(found,)))
         return attempt
 
@@ -119,21 +119,21 @@ class ExecutorBench:
     def told(self, *attempts: AttemptId) -> list[News]:
         """Wait until something was said of each of these; all that was said so far."""
         return self.until(
-            lambda: set(attempts) <= set(map(self.of, self.news)) | {q for n in self.news if isinstance(n, Lost) for q in n.queued}
+            lambda: set(attempts) <= set(map(self.of, self.news)) | {q for n in self.news if isinstance(n, LostWorker) for q in n.queued}
         )
 
     @staticmethod
     def of(news: News) -> AttemptId | None:
-        return news.running if isinstance(news, Lost) else news.attempt
+        return news.running if isinstance(news, LostWorker) else news.attempt
 
     def begun(self, attempt: AttemptId) -> None:
         self.until((self.folder / f"begun-{attempt}").exists)
 
     def states(self) -> dict[AttemptId, str]:
-        return {n.attempt: n.outcome.state for n in self.news if isinstance(n, Finished)}
+        return {n.attempt: n.outcome.state for n in self.news if isinstance(n, TaskFinished)}
 
-    def lost(self) -> list[Lost]:
-        return [n for n in self.news if isinstance(n, Lost)]
+    def lost(self) -> list[LostWorker]:
+        return [n for n in self.news if isinstance(n, LostWorker)]
 
     def printed(self, attempt: AttemptId) -> list[str]:
         return [line.text for line in read(self.folders.log(*attempt))]
@@ -156,7 +156,7 @@ class AnyExecutor:
         """Would catch: looks that are taken for attempts."""
         observation = bench.observe(bench.folder / "nothing-there.csv")
         bench.told(observation)
-        assert isinstance(bench.news[0], Saw)
+        assert isinstance(bench.news[0], ObservationFinished)
 
     def test_what_was_killed_in_the_queue_is_lost_and_nothing_else(self, bench: ExecutorBench) -> None:
         """Would catch: a kill that takes the neighbour, or one that nobody is told of."""
@@ -179,7 +179,7 @@ class AnyExecutor:
 
     def test_waiting_ends_when_somebody_wakes_the_leader(self, bench: ExecutorBench) -> None:
         """Would catch: a request that waits until a worker has something to say."""
-        listener = Listener(bench.folder)
+        listener = WakeListener(bench.folder)
         bench.executor.watch(listener)
         bench.told(bench.submit("quick"))
         assert wake(bench.folder)
@@ -218,7 +218,7 @@ class InProcesses(AnyExecutor):
         bench.begun(second)
         bench.executor.kill(first, "was ended because it ran past its timeout")
         bench.told(first)
-        assert bench.lost() == [Lost(first, (), "was ended because it ran past its timeout")]
+        assert bench.lost() == [LostWorker(first, (), "was ended because it ran past its timeout")]
         (bench.folder / "go").touch()
         bench.told(second)
         assert bench.states() == {second: "staged"}
@@ -255,7 +255,7 @@ class InProcesses(AnyExecutor):
         """Would catch: a limit that is only DuckDB's; one that counts as a lost worker, which is poison after three."""
         attempt, good = bench.submit("eats", memory_max_bytes=300 * 2**20), bench.submit("quick")
         bench.told(attempt, good)
-        (outcome,) = [n.outcome for n in bench.news if isinstance(n, Finished) and n.attempt == attempt]
+        (outcome,) = [n.outcome for n in bench.news if isinstance(n, TaskFinished) and n.attempt == attempt]
         assert outcome.error is not None and outcome.error.kind == "resources" and outcome.error.code == "out_of_memory"
         assert "may use 300 MiB" in outcome.error.message
         bench.told(bench.submit("quick"))

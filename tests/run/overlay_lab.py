@@ -9,13 +9,13 @@ import msgspec
 from runlab import Lab
 
 from headrace.govern.audit import Actor, ActorType
-from headrace.operations.performing import Context
+from headrace.operations.performing import CommandContext
 from headrace.operations.progress import Silent
-from headrace.operations.session import Session
-from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes, Span, Step
+from headrace.operations.session import ProjectSession
+from headrace.plan.backfills import Backfill, BackfillSpan, BackfillStep, Chosen, Mode, Publishes
 from headrace.run.leader import Leader
-from headrace.run.leading import Held, hold
-from headrace.run.orders import Order, RunResult
+from headrace.run.leading import Leadership, hold
+from headrace.run.orders import RunRequest, RunResult
 from headrace.schedule import Target
 from headrace.store.queries import plans
 
@@ -25,11 +25,11 @@ SECONDS_MAX = 150.0
 
 
 @contextmanager
-def leading(lab: Lab) -> Iterator[tuple[Leader, Held]]:
+def leading(lab: Lab) -> Iterator[tuple[Leader, Leadership]]:
     """A leader over what is applied."""
-    session: Session = lab.session()
+    session: ProjectSession = lab.session()
     with hold(session.root, session.settings, actor=PERSON, now=session.now_given) as held:
-        yield Context(session, held).leader(Silent()), held
+        yield CommandContext(session, held).leader(Silent()), held
 
 
 def planned(spans: Spans, *more: Spans, taken: Spans | None = None, after: Spans | None = None, mode: Mode = Mode.ALL,
@@ -39,7 +39,7 @@ def planned(spans: Spans, *more: Spans, taken: Spans | None = None, after: Spans
     for step in (spans, *more):
         chosen += [_chosen(node, span, "staged") for node, span in step.items()]
     chosen += [_chosen(node, span, "afterwards") for node, span in (after or {}).items()]
-    steps = tuple(Step(spans={node: (Span(first=a, last=b),) for node, (a, b) in step.items()}) for step in (spans, *more))
+    steps = tuple(BackfillStep(spans={node: (BackfillSpan(first=a, last=b),) for node, (a, b) in step.items()}) for step in (spans, *more))
     return Backfill(
         mode=mode, chosen=tuple(chosen), skipped=(), steps=steps, publishes=Publishes.IN_STEPS if more else Publishes.ATOMICALLY,
         allow_partial=allow_partial,
@@ -47,10 +47,10 @@ def planned(spans: Spans, *more: Spans, taken: Spans | None = None, after: Spans
 
 
 def _chosen(node: str, span: tuple[str, str], how: str) -> Chosen:
-    return Chosen(node=node, spans=(Span(first=span[0], last=span[1]),), partitions=1, why="by hand", how=how)
+    return Chosen(node=node, spans=(BackfillSpan(first=span[0], last=span[1]),), partitions=1, why="by hand", how=how)
 
 
-def keep(held: Held, leader: Leader, backfill: Backfill) -> int:
+def keep(held: Leadership, leader: Leader, backfill: Backfill) -> int:
     """Keep a plan; its id."""
     with held.store.write(held.lease.epoch) as tx:
         return plans.add(
@@ -59,10 +59,10 @@ def keep(held: Held, leader: Leader, backfill: Backfill) -> int:
         )  # fmt: skip
 
 
-def order(number: int, backfill: Backfill) -> Order:
+def order(number: int, backfill: Backfill) -> RunRequest:
     taken = [one for one in backfill.chosen if one.how == "taken_in"]
     targets = tuple(Target(one.node, span.first, span.last) for one in taken for span in one.spans)
-    return Order(kind="backfill", targets=targets, actor=PERSON, plan=number, reason="to see")
+    return RunRequest(kind="backfill", targets=targets, actor=PERSON, plan=number, reason="to see")
 
 
 def work(leader: Leader, run: int, until: Callable[[], bool] = lambda: False) -> RunResult | None:

@@ -19,7 +19,7 @@ from warm_fork_servers import headrace
 from headrace.operations.progress import Silent
 from headrace.operations.responses import RunResponse
 from headrace.operations.run import run
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.tick import tick
 from headrace.store.engines.parameters import translated
 
@@ -82,9 +82,9 @@ class Lab:
     def orders(self, day: str, n: int = 10, amount: str = "1.50") -> None:
         self.deliver(day, [f"{day[-2:]}{i},c{i % 3},{amount},{day}" for i in range(n)])
 
-    def session(self) -> Session:
+    def session(self) -> ProjectSession:
         self.now += timedelta(minutes=1)
-        return Session.open(self.root, "prod", self.now.isoformat(), "tester")
+        return ProjectSession.open(self.root, "prod", self.now.isoformat(), "tester")
 
     def tick(self) -> RunResponse:
         with closing(self.session()) as session:

@@ -19,7 +19,7 @@ from headrace.operations.apply import apply
 from headrace.operations.plan import plan
 from headrace.operations.progress import Silent
 from headrace.operations.responses import ApplyResponse, PlanResponse
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 BODY = "select order_id, amount * {} as amount, day from orders"
 SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\nlook_every = "1h"\n[environments.dev]\nworkers = 1\n'
@@ -240,7 +240,7 @@ def test_ids_that_are_none(changed: Lab) -> None:
 
 
 def test_a_plan_of_another_environment(changed: Lab) -> None:
-    theirs = plan(Session.open(changed.root, "dev", None, "tester"), against=None, progress=Silent())
+    theirs = plan(ProjectSession.open(changed.root, "dev", None, "tester"), against=None, progress=Silent())
     said = changed.headrace("apply", theirs.plan_id, "--yes", code=3)
     assert "the plan is of the environment dev, this is prod" in said["refused"]["changed"]
     assert len(versions(changed)) == 1

@@ -14,12 +14,12 @@ from runlab import Lab
 from headrace.operations import estimates
 from headrace.operations.backfill_responses import EstimateRow
 from headrace.plan import Compiled
-from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes, Span, Step
+from headrace.plan.backfills import Backfill, BackfillSpan, BackfillStep, Chosen, Mode, Publishes
 from headrace.schedule import Target
 from headrace.schedule.estimating import Estimate
 from headrace.store import Store, Transaction
 from headrace.store.queries import durations, plans
-from headrace.store.queries.plans import OverlayRow, PlanRow
+from headrace.store.queries.plans import OverlayRow, PlanRecord
 
 BY_DAY = "partition: {by: day, column: day}"
 CLEAN = "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day from orders"
@@ -38,13 +38,13 @@ def day(number: int) -> str:
 def backfill(days: int, steps: int = 1) -> Backfill:
     """Of both assets, all days in steps of the same length."""
     each = days // steps
-    spans = [(Span(day(step * each), day((step + 1) * each - 1)),) for step in range(steps)]
-    whole = (Span(day(0), day(days - 1)),)
+    spans = [(BackfillSpan(day(step * each), day((step + 1) * each - 1)),) for step in range(steps)]
+    whole = (BackfillSpan(day(0), day(days - 1)),)
     return Backfill(
         mode=Mode.ALL,
         chosen=tuple(Chosen(name, whole, days, "asked for") for name in ("clean", "total")),
         skipped=(),
-        steps=tuple(Step({"clean": span, "total": span}) for span in spans),
+        steps=tuple(BackfillStep({"clean": span, "total": span}) for span in spans),
         publishes=Publishes.IN_STEPS if steps > 1 else Publishes.ATOMICALLY,
     )
 
@@ -83,7 +83,7 @@ class Plan:
     def remaining(self, after_s: float, steps_done: int = 0) -> Estimate:
         with self._store.read() as tx:
             row = plans.get(tx, self.id)
-            assert isinstance(row, PlanRow)
+            assert isinstance(row, PlanRecord)
             row = msgspec.structs.replace(row, steps_done=steps_done)
             found = estimates.remaining(tx, self._compiled, row, BEGAN + int(after_s * SECOND))
         assert found is not None
@@ -128,7 +128,7 @@ def test_a_backfill_is_estimated_from_history(project: tuple[Store, Compiled]) -
         known = estimates.paces(tx, compiled, ["clean", "total", "shown", "gone"])
         some = estimates.estimate_targets(tx, compiled, [Target("total", day(0), day(39)), Target("shown", "*", "*")], 2)
         size, double = (estimates.bytes_of(tx, backfill(days)) for days in (40, 80))
-        unknown = msgspec.structs.replace(backfill(40), chosen=(Chosen("gone", (Span(day(0), day(3)),), 4, ""),))
+        unknown = msgspec.structs.replace(backfill(40), chosen=(Chosen("gone", (BackfillSpan(day(0), day(3)),), 4, ""),))
         assert estimates.bytes_of(tx, unknown) == 0
     assert found is not None and twice is not None and in_steps is not None and some is not None
     assert set(known) == {"clean", "total"}

@@ -9,7 +9,7 @@ import pytest
 from worker_bench import WorkerBench, unique
 
 from headrace.engine import ErrorKind
-from headrace.run.messages import Changed
+from headrace.run.messages import RowChangeCounts
 
 KEYS = ("2025-01-01", "2025-01-02", "2025-01-03")
 EVENTS = "SELECT DATE '2025-01-01' + CAST(i % 3 AS INTEGER) AS day, i AS id, i % 7 AS kind, i / 7 AS share FROM range(30) r(i)"
@@ -84,7 +84,7 @@ THEN = """SELECT * FROM (VALUES (DATE '2025-01-01', 1, 'a', 1.5), (DATE '2025-01
     v(day, id, name, share)"""
 
 
-def _changed(bench: WorkerBench, now: str, then: str, **more: object) -> dict[str, Changed]:
+def _changed(bench: WorkerBench, now: str, then: str, **more: object) -> dict[str, RowChangeCounts]:
     previous, hashes = bench.days("daily", then, KEYS)
     outcome = bench.perform(
         bench.task("SELECT * FROM events", KEYS, bench.rows("events", now), previous=previous, previous_hashes=hashes, **more)
@@ -95,9 +95,9 @@ def _changed(bench: WorkerBench, now: str, then: str, **more: object) -> dict[st
 
 def test_what_changes_is_counted_for_each_partition(bench: WorkerBench) -> None:
     """Would catch: changes of one day counted for another, duplicates overlooked, a day that is the same told as changed."""
-    assert _changed(bench, NOW, THEN) == {"2025-01-01": Changed(added=1), "2025-01-02": Changed(added=1, removed=2)}
+    assert _changed(bench, NOW, THEN) == {"2025-01-01": RowChangeCounts(added=1), "2025-01-02": RowChangeCounts(added=1, removed=2)}
     assert _changed(bench, NOW, f"SELECT * FROM ({THEN}) LIMIT 0") == {
-        "2025-01-01": Changed(added=3), "2025-01-02": Changed(added=2), "2025-01-03": Changed(added=1),
+        "2025-01-01": RowChangeCounts(added=3), "2025-01-02": RowChangeCounts(added=2), "2025-01-03": RowChangeCounts(added=1),
     }  # fmt: skip
     assert _changed(bench, NOW, NOW) == {}
 
@@ -106,9 +106,9 @@ def test_with_a_key_a_row_that_differs_has_changed(bench: WorkerBench) -> None:
     """Would catch: a changed cell told as a row that went and one that came, and keys believed that are there twice."""
     keyed = f"SELECT DISTINCT * FROM ({NOW})"
     checks = (unique("day", "ID"),)
-    assert _changed(bench, keyed, THEN, checks=checks) == {"2025-01-02": Changed(removed=1, changed=1)}
+    assert _changed(bench, keyed, THEN, checks=checks) == {"2025-01-02": RowChangeCounts(removed=1, changed=1)}
     assert _changed(bench, keyed, f"{THEN} UNION ALL SELECT DATE '2025-01-01', 1, 'a', 1.5", checks=checks) == {
-        "2025-01-01": Changed(removed=1), "2025-01-02": Changed(added=1, removed=2),
+        "2025-01-01": RowChangeCounts(removed=1), "2025-01-02": RowChangeCounts(added=1, removed=2),
     }  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def test_columns_that_came_went_or_have_another_type_are_compared_too(bench: Wor
     checks = (unique("id"),)
     assert _changed(bench, now, then, checks=checks) == {}
     assert _changed(bench, f"SELECT *, CASE WHEN id = 3 THEN 1 END AS new FROM ({now})", then, checks=checks) == {
-        "2025-01-02": Changed(changed=1)
+        "2025-01-02": RowChangeCounts(changed=1)
     }
 
 

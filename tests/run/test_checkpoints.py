@@ -14,7 +14,7 @@ from headrace.run.loading import stored
 from headrace.schedule import Core, Graph, GraphNode, PartitionState, checkpoint
 from headrace.store import Store, Transaction
 from headrace.store.queries import applying, leading, renaming, standings, withdrawals
-from headrace.store.queries.leading import PartitionRow, PublicationRow
+from headrace.store.queries.leading import PartitionRecord, PublicationRecord
 
 DAY = PartitionSpec(grain=Grain.DAY)
 GRAPH = Graph(
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def publish(tx: Transaction, node: str, *keys: str) -> None:
     last = leading.last_publication_id(tx)
     rows = [
-        PublicationRow(
+        PublicationRecord(
             id=last + n, node=node, partition=key, epoch=1, n=n, snapshot=1, published_at=NOW, rows=1, size_bytes=1, verdict="passed",
             content_hash=f"h{last + n}", identical=False, version=1, delivery_id=None, manifest=None,
         )
@@ -65,7 +65,7 @@ def keep(store: Store, version: int = 1) -> None:
 CHANGES: dict[str, Callable[[Transaction], object]] = {
     "published": lambda tx: publish(tx, "flights", KEYS[7]),
     "published again": lambda tx: publish(tx, "clean", KEYS[2]),
-    "marked": lambda tx: leading.mark_partitions(tx, [PartitionRow("clean", KEYS[1], "failed", False, 2, None, "it failed", NOW)]),
+    "marked": lambda tx: leading.mark_partitions(tx, [PartitionRecord("clean", KEYS[1], "failed", False, 2, None, "it failed", NOW)]),
     "stale": lambda tx: applying.stale_node(tx, "clean", NOW),
     "taken back": lambda tx: applying.take_back(tx, "clean", 2, NOW),
     "withdrawn": lambda tx: withdrawals.withdraw(tx, "clean", KEYS[3], snapshot=2, now=NOW, reason="wrong"),
@@ -139,10 +139,10 @@ def test_a_leader_leaves_what_the_next_one_starts_from(any_lab: Lab, monkeypatch
     assert any_lab.headrace("db", "check")["ok"]
 
 
-def only_after(revision: int) -> Callable[..., Iterator[standings.Standing]]:
+def only_after(revision: int) -> Callable[..., Iterator[standings.StoredPartitionState]]:
     real = standings.standings
 
-    def read(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[standings.Standing]:
+    def read(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[standings.StoredPartitionState]:
         assert node is not None or after >= revision, "all rows are read although there is a checkpoint"
         return real(tx, after, node)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from runlab import DAYS, Lab, published
 
-from headrace.faults import Point
+from headrace.faults import FaultPoint
 from headrace.operations.contract_accept import accept
 from headrace.operations.contract_responses import AcceptResponse
 from headrace.operations.progress import Silent
@@ -118,7 +118,7 @@ def test_a_file_that_is_saved_while_names_are_accepted_isn_t_applied(lab: Lab) -
     lab.tick()
     command = lab.command("contract", "accept", "orders")
     # the first reading is what is shown, the second the leader's
-    process = subprocess.Popen(command, env={**os.environ, "HEADRACE_FAULT": f"{Point.FILES_READ}:2=stop"}, stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, env={**os.environ, "HEADRACE_FAULT": f"{FaultPoint.FILES_READ}:2=stop"}, stdout=subprocess.PIPE)
     os.waitpid(process.pid, os.WUNTRACED)
     lab.write("helpers.py", "x = 1\n")
     process.send_signal(signal.SIGCONT)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from runlab import DAYS, Lab
 
-from headrace.quality.restating import Before, cut_off
+from headrace.quality.restating import PreviousPublication, cut_off
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_from_when_on_a_missing_end_is_a_cut() -> None:
     """Would catch: a few rows of a large file, or of a small one, that can't be deleted any more; a first day compared with none."""
 
     def held(was: int, now: int, usual: list[int]) -> bool:
-        return cut_off("k", Before(was, "h", "s"), now, usual) is not None
+        return cut_off("k", PreviousPublication(was, "h", "s"), now, usual) is not None
 
     assert held(100, 90, [100]) and not held(100, 91, [100])
     assert held(5000, 4950, [5000]) and not held(5000, 4951, [5000])

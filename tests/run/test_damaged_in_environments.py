@@ -12,10 +12,10 @@ import pytest
 from runlab import SETTINGS, Lab
 from warm_fork_servers import headrace
 
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run import maintenance
 from headrace.run.folders import Folders
-from headrace.run.garbage import Keep
+from headrace.run.garbage import RetentionPolicy
 from headrace.store import Store
 
 DAYS = [f"2025-01-{d:02d}" for d in range(5, 10)]
@@ -73,10 +73,10 @@ def checked(lab: Lab) -> None:
 
 
 def merge(lab: Lab) -> None:
-    session = Session.open(lab.root, "dev", None, "tester")
+    session = ProjectSession.open(lab.root, "dev", None, "tester")
     with Store.open(lab.root, session.settings, create=True) as store:
         folders = Folders.of(lab.root, session.settings)
-        keep = Keep(session.settings.retention)
+        keep = RetentionPolicy(session.settings.retention)
         maintenance.maintain(store, None, folders, keep, session.clock.now_us())
 
 

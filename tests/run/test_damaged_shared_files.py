@@ -16,7 +16,7 @@ from warm_fork_servers import headrace
 
 from headrace.run import maintenance
 from headrace.run.folders import Folders
-from headrace.run.garbage import Keep
+from headrace.run.garbage import RetentionPolicy
 from headrace.store import Store
 
 DAYS = [f"2025-01-{d:02d}" for d in range(5, 10)]
@@ -98,7 +98,9 @@ def merged(lab: Lab) -> None:
     """The daily maintenance, which merges what is small."""
     session = lab.session()
     with Store.open(lab.root, session.settings, create=True) as store:
-        maintenance.maintain(store, None, Folders.of(lab.root, session.settings), Keep(session.settings.retention), session.clock.now_us())
+        maintenance.maintain(
+            store, None, Folders.of(lab.root, session.settings), RetentionPolicy(session.settings.retention), session.clock.now_us()
+        )
 
 
 def merged_file(lab: Lab, node: str) -> Path:

@@ -14,7 +14,7 @@ from dask_cluster import Cluster
 from executor_contract import ExecutorBench, InProcesses
 from runlab import DAYS, Lab, published
 
-from headrace.run.executors import Lost
+from headrace.run.executors import LostWorker
 from headrace.run.executors.dask import Dask, DaskError
 
 # A cluster's threads and sockets are closed by threads of its own, some time after the client was.
@@ -131,7 +131,7 @@ def test_a_scheduler_that_goes_and_comes_back_costs_only_what_was_under_way(tmp_
             cluster.scheduler.kill()
             cluster.scheduler.wait()
             made.until(lambda: bool(made.lost()))
-            assert made.lost() == [Lost(None, (attempt,), f"was lost with the Dask scheduler at {cluster.address}, which is gone")]
+            assert made.lost() == [LostWorker(None, (attempt,), f"was lost with the Dask scheduler at {cluster.address}, which is gone")]
             later = made.submit("quick")
             assert made.executor.wait(0.5) == []
             cluster.start_scheduler()

@@ -12,8 +12,8 @@ from runlab import DAYS, Lab
 
 from headrace.engine import Measures
 from headrace.lake import syncing
-from headrace.run.executors import Finished
-from headrace.run.messages import Outcome
+from headrace.run.executors import TaskFinished
+from headrace.run.messages import TaskOutcome
 from headrace.run.steps import durable
 from headrace.run.steps.keeping import kept
 from headrace.schedule import AttemptId
@@ -77,7 +77,7 @@ def test_a_plans_worker_syncs_what_it_wrote_and_productions_leader_does(
     together: list[Path] = []
     monkeypatch.setattr(syncing, "_full_sync", each.append)
     monkeypatch.setattr(durable, "sync", together.extend)
-    outcome = Outcome(attempt=f"3.{number}", state="rejected", measures=Measures(), quarantined=file.name)
+    outcome = TaskOutcome(attempt=f"3.{number}", state="rejected", measures=Measures(), quarantined=file.name)
     assert kept(outcome, folders) is outcome
-    assert durable.make_durable(folders, [Finished(AttemptId(3, number), outcome)]) == {}
+    assert durable.make_durable(folders, [TaskFinished(AttemptId(3, number), outcome)]) == {}
     assert (file in each, file in together) == (own, not own)

@@ -10,7 +10,7 @@ from runlab import DAYS, Lab
 from headrace.operations.environment_diff import differences
 from headrace.operations.plan import plan
 from headrace.operations.progress import Silent
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.tick import tick
 
 TOML = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n[environments.dev]\nworkers = 1\n'
@@ -28,10 +28,10 @@ def test_what_is_built_apart_is_compared_row_by_row(tmp_path: Path) -> None:
         lab.orders(day, n=3)
     lab.tick()
     lab.sql("total", total.replace("sum(amount)", f"case when customer = 'c1' and day <> '{DAYS[0]}' then -1 else sum(amount) end"), CHECKS)
-    tick(Session.open(lab.root, "dev", None, "tester"), progress=Silent())
+    tick(ProjectSession.open(lab.root, "dev", None, "tester"), progress=Silent())
     lab.orders(DAYS[3], n=3)
     lab.tick()
-    dev = Session.open(lab.root, "dev", None, "tester")
+    dev = ProjectSession.open(lab.root, "dev", None, "tester")
     (row,) = differences(dev)
     assert (row.node, row.identical, row.compared, row.not_built, row.only_here) == ("total", 1, 2, 1, 0)
     assert (row.keys, row.rows_added, row.rows_removed, row.rows_changed) == (["customer", "day"], 0, 0, 2)
@@ -40,7 +40,7 @@ def test_what_is_built_apart_is_compared_row_by_row(tmp_path: Path) -> None:
     (spread,) = [one for one in row.spreads if one.column == "total"]
     assert (spread.before["minimum"], spread.after["minimum"]) == ("1.5", "-1.0")
     assert spread.before["nulls"] == spread.after["nulls"] == 0
-    response = plan(Session.open(lab.root, "dev", None, "tester"), against=None, progress=Silent())
+    response = plan(ProjectSession.open(lab.root, "dev", None, "tester"), against=None, progress=Silent())
     assert [one.node for one in response.diff or []] == ["total"]
     assert "total against production" in page(lab)
 
@@ -54,8 +54,8 @@ def test_in_production_and_before_anything_was_built_there_is_nothing_to_compare
     """Would catch: a traceback where an environment is new, or production is."""
     lab = Lab(tmp_path / "p")
     lab.write("headrace.toml", TOML)
-    dev = Session.open(lab.root, "dev", None, "tester")
+    dev = ProjectSession.open(lab.root, "dev", None, "tester")
     assert differences(dev) == differences(lab.session()) == []
     lab.orders(DAYS[0])
     lab.tick()
-    assert differences(Session.open(lab.root, "dev", None, "tester")) == []
+    assert differences(ProjectSession.open(lab.root, "dev", None, "tester")) == []

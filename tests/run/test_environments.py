@@ -10,9 +10,9 @@ from runlab import DAYS, Lab, published, three_days
 from headrace.model import UsageError
 from headrace.operations.apply import apply
 from headrace.operations.progress import Silent
-from headrace.operations.read import Wanted, read
+from headrace.operations.read import ReadQuery, read
 from headrace.operations.run import run
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.status import status
 from headrace.operations.tick import tick
 
@@ -39,12 +39,12 @@ def lab(tmp_path: Path) -> Lab:
     return three_days(tmp_path / "p", TOML, consumers=report, total="select day, sum(amount) as total from clean group by day")
 
 
-def opened(lab: Lab, env: str = "dev") -> Session:
-    return Session.open(lab.root, env, None, "tester")
+def opened(lab: Lab, env: str = "dev") -> ProjectSession:
+    return ProjectSession.open(lab.root, env, None, "tester")
 
 
-def totals(session: Session) -> list[object]:
-    return [row["total"] for row in read(session, Wanted("total")).rows]
+def totals(session: ProjectSession) -> list[object]:
+    return [row["total"] for row in read(session, ReadQuery("total")).rows]
 
 
 def test_what_is_unchanged_is_read_from_production_without_a_copy(lab: Lab) -> None:
@@ -149,7 +149,7 @@ def test_borrowed_data_of_growing_keys_and_of_merges_is_read(tmp_path: Path) -> 
     lab.tick()
     lab.sql("summary", "select count(*) as shops, sum(n) as n from stock", "partition: day")
     assert published(tick(opened(lab), progress=Silent())) == [("summary", day) for day in DAYS[:2]]
-    assert [(row["shops"], int(str(row["n"]))) for row in read(opened(lab), Wanted("summary")).rows] == [(2, 3), (2, 3)]
+    assert [(row["shops"], int(str(row["n"]))) for row in read(opened(lab), ReadQuery("summary")).rows] == [(2, 3), (2, 3)]
     lab.sql("stock", "select shop, max(n) as n from shops group by shop", "partition: day\nmaterialize: merge\nmerge: {keys: [shop]}")
     apply(opened(lab), confirm=lambda _: True, progress=Silent())
     again = run(opened(lab), [], exclude=[], partitions=[], first=None, last=None, again=False, reason=None, progress=Silent())

@@ -18,7 +18,7 @@ from runlab import DAYS, Lab, published
 from headrace.connect.exports import fence
 from headrace.model import UsageError
 from headrace.operations.logs import logs
-from headrace.operations.read import Wanted, find
+from headrace.operations.read import ReadQuery, find
 from headrace.operations.responses import ConsumerRow
 from headrace.operations.runs import runs
 from headrace.operations.status import status
@@ -239,7 +239,7 @@ def test_read_of_a_consumer_says_what_can_be_read(exporting: Lab) -> None:
     """Catches a traceback, or an error that leaves one alone."""
     exporting.tick()
     with pytest.raises(UsageError, match="is a consumer") as refused:
-        find(exporting.session(), Wanted("extract-1"))
+        find(exporting.session(), ReadQuery("extract-1"))
     assert "clean" in refused.value.hint
 
 

@@ -15,13 +15,13 @@ import pytest
 from runlab import DAYS, Lab
 from serve_lab import serving
 
-from headrace.faults import Point
+from headrace.faults import FaultPoint
 from headrace.model import ProjectError
 from headrace.model.contents import ProjectFiles
 from headrace.plan import Compiled, compile_project
 
 BODY = "select order_id, amount * {} as amount, day from orders"
-STOP = f"{Point.FILES_READ}=stop"
+STOP = f"{FaultPoint.FILES_READ}=stop"
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from headrace.operations import guessing, machine
 from headrace.operations.estimates import Machine, guessed
 from headrace.operations.progress import Silent
 from headrace.plan import Compiled
-from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes, Span
+from headrace.plan.backfills import Backfill, BackfillSpan, Chosen, Mode, Publishes
 
 FIRST, LAST = "2025-01-01", "2025-12-31"
 
 
 def backfill(*names: str) -> Backfill:
-    span = (Span(FIRST, LAST),)
+    span = (BackfillSpan(FIRST, LAST),)
     chosen = tuple(Chosen(name, span, 365, "missing", "taken_in" if name == "orders" else "staged") for name in names)
     return Backfill(mode=Mode.MISSING, chosen=chosen, skipped=(), steps=(), publishes=Publishes.ATOMICALLY)
 

@@ -10,7 +10,7 @@ import pytest
 from runlab import DAYS, Lab, published
 
 from headrace.operations.progress import Silent
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.tick import tick
 
 pytestmark = pytest.mark.usefixtures("cold_fork_servers")
@@ -88,18 +88,18 @@ def test_a_full_disk_is_freed_once_an_hour(tmp_path: Path) -> None:
     full = "import errno, os\n    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
     full = full.replace("raise", f"if not os.path.exists({str(room)!r}): raise")
     lab.python("writes", f"def writes():\n    {full}    return [{{'n': 1}}]", inputs=[])
-    tick(Session.open(lab.root, "prod", None, "tester"), progress=Silent())
+    tick(ProjectSession.open(lab.root, "prod", None, "tester"), progress=Silent())
     assert lab.rows("select kind from incident") == []  # once may have been a moment's
-    tick(Session.open(lab.root, "prod", None, "tester"), progress=Silent())
+    tick(ProjectSession.open(lab.root, "prod", None, "tester"), progress=Silent())
     (found,) = lab.rows("select kind, detail, state from incident")
     assert found == ("resource_exhausted", "no space", "open")
     assert [act for (act,) in lab.rows("select act from incident_event where act = 'reclaim'")] == ["reclaim"]
-    tick(Session.open(lab.root, "prod", None, "tester"), progress=Silent())
+    tick(ProjectSession.open(lab.root, "prod", None, "tester"), progress=Silent())
     assert lab.rows("select count(*) from incident_event where act = 'reclaim'") == [(1,)]
     assert lab.rows("select state, failures from partition where node = 'writes'") == [("waiting", 0)]
     assert lab.rows("select count(*) from evidence where node = 'writes'") == [(1,)]
     room.touch()
-    tick(Session.open(lab.root, "prod", None, "tester"), progress=Silent())
+    tick(ProjectSession.open(lab.root, "prod", None, "tester"), progress=Silent())
     assert lab.rows("select state from incident") == [("resolved",)]
 
 

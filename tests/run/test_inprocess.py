@@ -12,7 +12,7 @@ from executor_contract import BODIES, AnyExecutor, ExecutorBench
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.model import PythonBody
 from headrace.run.executors.inprocess import InProcess
-from headrace.run.messages import Answer, ComputeTask, Outcome, SourceObserved, Task
+from headrace.run.messages import Answer, ComputeTask, SourceObserved, Task, TaskOutcome
 
 
 def perform(task: Task) -> Answer:
@@ -26,8 +26,8 @@ def perform(task: Task) -> Answer:
         module[task.body.function]()
     except ValueError as error:
         failure = BodyError(ErrorKind.DETERMINISTIC, str(error)[:100])
-        return Outcome(attempt=task.scope.attempt, state="failed", measures=Measures(), error=failure)
-    return Outcome(attempt=task.scope.attempt, state="staged", measures=Measures())
+        return TaskOutcome(attempt=task.scope.attempt, state="failed", measures=Measures(), error=failure)
+    return TaskOutcome(attempt=task.scope.attempt, state="staged", measures=Measures())
 
 
 @pytest.fixture

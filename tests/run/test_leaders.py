@@ -16,7 +16,7 @@ import pytest
 from runlab import BEGUN, DAYS, Lab, published
 
 from headrace.model import LeaseLost
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run.leading import hold
 from headrace.store import Store
 
@@ -168,7 +168,7 @@ def test_status_is_answered_while_a_leader_works(lab: Lab) -> None:
     go.touch()
     leader.communicate(timeout=50)
     assert lab.headrace("status")["runtime"] == "stopped"
-    assert Session.open(lab.root, "prod", None, "x").store is not None
+    assert ProjectSession.open(lab.root, "prod", None, "x").store is not None
 
 
 def test_an_interrupted_leader_says_that_its_work_is_lost(lab: Lab) -> None:

@@ -17,9 +17,9 @@ from headrace.operations.interventions import LedgerRow, SegmentRow, WhyResponse
 from headrace.operations.pause import pause
 from headrace.operations.progress import Silent
 from headrace.operations.resume import resume
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.why import why
-from headrace.run.garbage import Keep
+from headrace.run.garbage import RetentionPolicy
 from headrace.run.retiring import retire
 from headrace.store import Store
 
@@ -39,7 +39,7 @@ def tick(lab: Lab, now: str) -> None:
 
 
 def ask(lab: Lab, subject: str, now: str) -> WhyResponse:
-    response = why(Session.open(lab.root, "prod", now, "tester"), subject)
+    response = why(ProjectSession.open(lab.root, "prod", now, "tester"), subject)
     if response.segments is not None:
         check(response)
     return response
@@ -142,7 +142,10 @@ def _made_again(lab: Lab) -> None:
 
 def _report(lab: Lab, at: int) -> None:
     """As it is kept that somebody reported a day."""
-    with Store.open(lab.root, Session.open(lab.root, "prod", None, "tester").settings, create=True) as store, store.write(None) as tx:
+    with (
+        Store.open(lab.root, ProjectSession.open(lab.root, "prod", None, "tester").settings, create=True) as store,
+        store.write(None) as tx,
+    ):
         tx.execute(
             "insert into incident (id, state, kind, node, partition, fingerprint, owner, summary, confidence, evidence, affected, began_at,"
             " opened_at, updated_at) values"
@@ -174,7 +177,7 @@ def _borrowed(lab: Lab) -> None:
     settings = lab.root / "headrace.toml"
     settings.write_text(settings.read_text() + "[environments.dev]\n")
     lab.headrace("run", "total", "--env", "dev")
-    there = why(Session.open(lab.root, "dev", "2025-01-04T21:00:00+00:00", "tester"), f"total@{DAYS[1]}")
+    there = why(ProjectSession.open(lab.root, "dev", "2025-01-04T21:00:00+00:00", "tester"), f"total@{DAYS[1]}")
     assert there.segments == ask(lab, f"total@{DAYS[1]}", "2025-01-04T21:00:00+00:00").segments
     assert "hold" in {one.kind for one in there.segments or []}
 
@@ -186,9 +189,9 @@ def _frozen(lab: Lab) -> None:
     apply(lab.session(), confirm=lambda _: True, progress=Silent())
     before = ask(lab, "report@2025-01-02", "2025-01-04T21:00:00+00:00")
     later = int(datetime.fromisoformat("2025-04-01T00:00:00+00:00").timestamp() * 1e6)
-    with Store.open(lab.root, Session.open(lab.root, "prod", None, "tester").settings, create=True) as store:
-        retire(store, None, Keep({"history": "30d", "snapshots": "7d"}, {"orders": "10d"}), later)
-        retire(store, None, Keep({"history": "30d", "snapshots": "7d"}, {"orders": "10d"}), later)
+    with Store.open(lab.root, ProjectSession.open(lab.root, "prod", None, "tester").settings, create=True) as store:
+        retire(store, None, RetentionPolicy({"history": "30d", "snapshots": "7d"}, {"orders": "10d"}), later)
+        retire(store, None, RetentionPolicy({"history": "30d", "snapshots": "7d"}, {"orders": "10d"}), later)
         after = ask(lab, "report@2025-01-02", "2025-01-04T21:00:00+00:00")
         assert after.frozen and not before.frozen
         assert (after.segments, after.shortest_possible_seconds) == (before.segments, before.shortest_possible_seconds)
@@ -207,7 +210,7 @@ def test_a_long_chain_costs_little(tmp_path: Path) -> None:
         lab.sql(f"a{number}", f"select * from a{number - 1}")
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T06:00:00+00:00")
-    session = Session.open(lab.root, "prod", "2025-01-02T08:00:00+00:00", "tester")
+    session = ProjectSession.open(lab.root, "prod", "2025-01-02T08:00:00+00:00", "tester")
     why(session, "report@2025-01-01")
     began = time.process_time()
     response: Any = why(session, "report@2025-01-01")

@@ -18,7 +18,7 @@ from runlab import SETTINGS, Lab
 
 from headrace.operations.examinations.project import project as examined
 from headrace.run.openlineage import emitter
-from headrace.run.openlineage.sinks import Endpoint, NotSent
+from headrace.run.openlineage.sinks import HttpSink, NotSent
 
 FILE = '[openlineage]\nfile = "lineage/events.jsonl"\n'
 ENDS = ("COMPLETE", "FAIL", "ABORT")
@@ -200,5 +200,5 @@ def test_an_endpoint_that_hangs_fails_or_refuses_delays_nothing_and_misses_nothi
 def test_a_token_with_a_line_break_is_told_nowhere() -> None:
     """Would catch: the message of Python's HTTP client, which repeats a header that can't be sent."""
     with pytest.raises(NotSent) as refused:
-        Endpoint("http://127.0.0.1:9/x", "topsecret123\nx").send(b"{}")
+        HttpSink("http://127.0.0.1:9/x", "topsecret123\nx").send(b"{}")
     assert "topsecret" not in str(refused.value)

@@ -15,9 +15,9 @@ from test_leaders import answer, begin, wait_for
 
 from headrace.operations.apply import apply
 from headrace.operations.progress import Silent
-from headrace.run.garbage import Keep, waste
+from headrace.run.garbage import RetentionPolicy, waste
 from headrace.run.leader import Leader
-from headrace.run.orders import Order
+from headrace.run.orders import RunRequest
 from headrace.run.overlays.staged import staged_paths
 from headrace.schedule import history
 from headrace.store.queries import journal, plans
@@ -112,7 +112,9 @@ def test_what_production_publishes_meanwhile_is_made_again(lab: Lab) -> None:
         before = staged(lab, "total")
         swept_nothing(held, leader)
         lab.orders(DAYS[0], amount="9.50")
-        taken = leader.begin(Order(kind="run", targets=tuple(t for t in leader.everything if t.node in ("orders", "clean")), actor=PERSON))
+        taken = leader.begin(
+            RunRequest(kind="run", targets=tuple(t for t in leader.everything if t.node in ("orders", "clean")), actor=PERSON)
+        )
         assert work(leader, taken) is not None
         assert DAYS[0] not in staged(lab, "clean"), "production has published it as well"
         assert set(staged(lab, "clean")) == set(DAYS[1:4])
@@ -139,7 +141,7 @@ def test_what_is_made_of_something_that_is_gone_is_not_published(lab: Lab, leade
         leader.pause_plan(number, PERSON, "look at it")
         lab.orders(DAYS[1], amount="9.50")
         targets = tuple(t for t in leader.everything if t.node == "orders")
-        assert work(leader, leader.begin(Order(kind="run", targets=targets, actor=PERSON))) is not None
+        assert work(leader, leader.begin(RunRequest(kind="run", targets=targets, actor=PERSON))) is not None
         assert DAYS[1] not in staged(lab, "clean")
         assert DAYS[1] in staged(lab, "total"), "it might have come to the same again"
         result = work(leader, leader.resume_plan(number, PERSON, "go on")) if leaders == 1 else None
@@ -194,7 +196,7 @@ def swept_nothing(held, leader: Leader) -> None:  # type: ignore[no-untyped-def]
     with held.store.read() as tx:
         for path in (held.folders.lake / "main").rglob("*.parquet"):
             os.utime(path, (1, 1))
-        found = waste(tx, held.folders, Keep.declared(leader.applied.compiled.project), held.clock.now_us())
+        found = waste(tx, held.folders, RetentionPolicy.declared(leader.applied.compiled.project), held.clock.now_us())
         made = staged_paths(tx)
     orphans = next(one for one in found if one.kind == "orphans").paths
     assert made
@@ -206,5 +208,5 @@ def replayed(held, leader: Leader, plan: int) -> None:  # type: ignore[no-untype
     with held.store.read() as tx:
         rows = list(journal.of_epoch(tx, leader.lease.epoch, plan))
     assert rows
-    turns = tuple(history.Turn(row.at, history.decode(row.events), row.decisions) for row in rows)
-    assert history.replay(history.History(leader.lease.epoch, rows[0].slots, turns, after=plan * 10**9)) == []
+    turns = tuple(history.LoopIteration(row.at, history.decode(row.events), row.decisions) for row in rows)
+    assert history.replay(history.LeaderHistory(leader.lease.epoch, rows[0].slots, turns, after=plan * 10**9)) == []

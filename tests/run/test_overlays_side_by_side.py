@@ -9,7 +9,7 @@ import pytest
 from overlay_lab import PERSON, SECONDS_MAX, keep, leading, order, planned, work
 from runlab import DAYS, Lab
 
-from headrace.run.orders import Order, RunResult
+from headrace.run.orders import RunRequest, RunResult
 
 TOTALLED = """def {name}(clean):
     import pathlib, time
@@ -87,7 +87,7 @@ def test_a_plan_that_begins_waits_for_what_production_holds_of_a_pool(lab: Lab) 
     lab.python("total", body.format(name="total", flag=str(flag), factor=2), partition="day", inputs=["clean"], pool="one")
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     with leading(lab) as (leader, held):
-        leader.begin(Order(kind="serve", targets=leader.everything, actor=PERSON, standing=True))
+        leader.begin(RunRequest(kind="serve", targets=leader.everything, actor=PERSON, standing=True))
         flag.touch()
         lab.orders(DAYS[2])
         leader.look({"orders"})
@@ -120,7 +120,7 @@ def test_a_plan_gives_way_in_a_pool_that_production_needs(lab: Lab) -> None:
     total(lab, "total", factor=2, wait=True, pool="one")
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     with leading(lab) as (leader, held):
-        leader.begin(Order(kind="serve", targets=leader.everything, actor=PERSON, standing=True))
+        leader.begin(RunRequest(kind="serve", targets=leader.everything, actor=PERSON, standing=True))
         backfill = planned({"total": (DAYS[0], DAYS[2])})
         number = keep(held, leader, backfill)
         flag.touch()

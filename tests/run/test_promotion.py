@@ -10,9 +10,9 @@ from runlab import DAYS, Lab, published, three_days
 
 from headrace.operations.apply import apply
 from headrace.operations.progress import Silent
-from headrace.operations.read import Wanted, read
+from headrace.operations.read import ReadQuery, read
 from headrace.operations.responses import ApplyResponse
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.tick import tick
 
 TOML = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n[environments.dev]\nworkers = 1\n'
@@ -30,8 +30,8 @@ def lab(tmp_path: Path) -> Lab:
     )
 
 
-def dev(lab: Lab) -> Session:
-    return Session.open(lab.root, "dev", None, "tester")
+def dev(lab: Lab) -> ProjectSession:
+    return ProjectSession.open(lab.root, "dev", None, "tester")
 
 
 def applied(lab: Lab) -> ApplyResponse:
@@ -43,7 +43,7 @@ def promoted(response: ApplyResponse) -> dict[str, int]:
 
 
 def rows(lab: Lab, name: str, env: str = "prod") -> list[tuple[tuple[str, str], ...]]:
-    response = read(Session.open(lab.root, env, None, "tester"), Wanted(name))
+    response = read(ProjectSession.open(lab.root, env, None, "tester"), ReadQuery(name))
     return sorted(tuple(sorted((key, str(value)) for key, value in row.items())) for row in response.rows)
 
 

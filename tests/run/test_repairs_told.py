@@ -14,8 +14,8 @@ import pytest
 from runlab import DAYS, ORDERS, SETTINGS, Lab
 
 from headrace.cli import fixing, incident_pages
-from headrace.cli.moments import Reader
-from headrace.cli.page import Page
+from headrace.cli.moments import TimeFormatter
+from headrace.cli.page import CommandOutput
 from headrace.cli.screen import Screen
 from headrace.model import Refused
 from headrace.operations.fix import fix
@@ -69,7 +69,7 @@ def told(lab: Lab) -> set[str]:
 def shown(lab: Lab, incident: str) -> list[str]:
     """The lines of an incident's page."""
     session, out = lab.session(), io.StringIO()
-    page = Page(Screen(out, no_color=True), Reader.at(session.now(), "UTC", replay=True))
+    page = CommandOutput(Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True))
     incident_pages.one(response_of(session, incident), page)
     return out.getvalue().splitlines()
 
@@ -148,7 +148,7 @@ def test_a_long_timeline_begins_with_its_beginning(lab: Lab) -> None:
     session, out = lab.session(), io.StringIO()
     row = response_of(session, "INC-1")
     lines = [msgspec.structs.replace(row.timeline[0], what=f"line {number}") for number in range(40)]
-    page = Page(Screen(out, no_color=True), Reader.at(session.now(), "UTC", replay=True))
+    page = CommandOutput(Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True))
     incident_pages.one(msgspec.structs.replace(row, timeline=lines), page)
     text = out.getvalue()
     assert [number for number in range(40) if f"line {number} " in text] == [0, 1, *range(30, 40)]
@@ -243,7 +243,7 @@ def test_a_repair_that_needs_an_approval_says_so_before(lab: Lab) -> None:
     session = lab.session()
     planned = fix(session, "INC-1", dry_run=True, again=True, confirm=lambda _: False, progress=Silent())
     out = io.StringIO()
-    fixing.render(planned, Page(Screen(out, no_color=True), Reader.at(session.now(), "UTC", replay=True)))
+    fixing.render(planned, CommandOutput(Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True)))
     said = " ".join(out.getvalue().split())  # lines break where a figure before them is longer
     assert "; needs an approval: headrace.toml:9 backfill_approval = 'partitions > 0'" in said
     assert "nobody can approve it yet: change headrace.toml:9 first" in said

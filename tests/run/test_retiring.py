@@ -11,15 +11,15 @@ import pytest
 from runlab import DAYS, NOW, Lab, published
 
 from headrace.govern.audit import verify
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.status import status
 from headrace.run import retiring
-from headrace.run.garbage import Keep
+from headrace.run.garbage import RetentionPolicy
 from headrace.run.retiring import retirable, retire
 from headrace.store import Store
 
 CLEAN = "select order_id, customer, cast(amount as decimal(9,2)) as amount, cast(day as date) as day from orders"
-KEEP = Keep({"history": "30d", "snapshots": "7d"}, {"orders": "10d"})
+KEEP = RetentionPolicy({"history": "30d", "snapshots": "7d"}, {"orders": "10d"})
 CONSUMER = "- {consumer: report, owner: core, reads: [clean], due: '12:00'}\n"
 
 
@@ -42,7 +42,7 @@ def past(lab: Lab) -> Lab:
 def after(lab: Lab, days: int) -> dict[str, int]:
     """Retire so many days later; what a dry run said before must be what went."""
     now_us = int((lab.now + timedelta(days=days)).timestamp() * 1e6)
-    with Store.open(lab.root, Session.open(lab.root, "prod", None, "tester").settings, create=True) as store:
+    with Store.open(lab.root, ProjectSession.open(lab.root, "prod", None, "tester").settings, create=True) as store:
         with store.read() as tx:
             expected = retirable(tx, KEEP, now_us)
         gone = retire(store, None, KEEP, now_us)
@@ -58,7 +58,7 @@ def told(lab: Lab) -> Any:
 
 def said_at(lab: Lab, now: datetime) -> dict[str, Any]:
     """All of it."""
-    found: dict[str, Any] = msgspec.to_builtins(status(Session.open(lab.root, "prod", now.isoformat(), "tester")))
+    found: dict[str, Any] = msgspec.to_builtins(status(ProjectSession.open(lab.root, "prod", now.isoformat(), "tester")))
     return found
 
 
@@ -87,13 +87,13 @@ def test_what_is_seen_open_or_promised_stays(past: Lab, monkeypatch: pytest.Monk
     retired = [event["after"] for event in events if event["action"] == "history.retired"]
     assert [one["attempts"] for one in retired] == [1, 1]
     assert all(len(one["sha256"]) == 64 for one in retired)
-    with Store.open(past.root, Session.open(past.root, "prod", None, "tester").settings, create=True) as store, store.read() as tx:
+    with Store.open(past.root, ProjectSession.open(past.root, "prod", None, "tester").settings, create=True) as store, store.read() as tx:
         assert verify(tx).ok
 
 
 def test_what_readers_are_told_of_the_past_stays_as_long_as_they_are_told(past: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch a project that keeps a day of history, whose readers aren't told that last week's figures changed."""
-    monkeypatch.setattr(sys.modules[__name__], "KEEP", Keep({"history": "1d", "snapshots": "1d"}, {}))
+    monkeypatch.setattr(sys.modules[__name__], "KEEP", RetentionPolicy({"history": "1d", "snapshots": "1d"}, {}))
     later = past.now + timedelta(days=6)
     before = said_at(past, later)["restated"]
     assert {(row["node"], row["partitions"]) for row in before} == {("orders", 2), ("clean", 1)}

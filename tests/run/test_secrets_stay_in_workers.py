@@ -6,7 +6,7 @@ import pytest
 
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.govern.secrets import Secrets
-from headrace.run.messages import Outcome, SourceObserved
+from headrace.run.messages import SourceObserved, TaskOutcome
 from headrace.run.scrubbing import scrubbed
 
 CANARY = "canary-7391/%@nowhere"
@@ -25,15 +25,15 @@ def test_a_failed_attempt(secrets: Secrets) -> None:
     error = BodyError(
         kind=ErrorKind.TRANSIENT, message=f"no route to postgresql://me:{CANARY}@db", hint=f"is {CANARY} right?", file="a.yaml"
     )
-    answer = scrubbed(Outcome(attempt="1.1", state="failed", measures=Measures(), error=error), secrets)
-    assert isinstance(answer, Outcome) and answer.error is not None
+    answer = scrubbed(TaskOutcome(attempt="1.1", state="failed", measures=Measures(), error=error), secrets)
+    assert isinstance(answer, TaskOutcome) and answer.error is not None
     assert (answer.error.message, answer.error.hint, answer.error.file) == ("no route to postgresql://me:***@db", "is *** right?", "a.yaml")
 
 
 def test_a_rejected_delivery(secrets: Secrets) -> None:
     """Would catch: an error page that repeats the request's token, as the reason of a rejection."""
-    answer = scrubbed(Outcome(attempt="1.1", state="rejected", measures=Measures(), reason=f"<b>bad token {CANARY}</b>"), secrets)
-    assert isinstance(answer, Outcome) and answer.reason == "<b>bad token ***</b>"
+    answer = scrubbed(TaskOutcome(attempt="1.1", state="rejected", measures=Measures(), reason=f"<b>bad token {CANARY}</b>"), secrets)
+    assert isinstance(answer, TaskOutcome) and answer.reason == "<b>bad token ***</b>"
 
 
 def test_a_look(secrets: Secrets) -> None:

@@ -12,7 +12,7 @@ import pytest
 from runlab import DAYS, Lab, published
 
 from headrace.model import UsageError
-from headrace.operations.contract_accept import Decision, accept
+from headrace.operations.contract_accept import ValueDecision, accept
 from headrace.operations.plan_refusals import ValuesDiffer
 from headrace.operations.progress import Silent
 
@@ -89,8 +89,8 @@ def test_values_may_be_taken_as_they_are(lab: Lab) -> None:
     """Would catch: a decision after which the delivery is held again for what was decided; one that
     hides the next change."""
     with pytest.raises(ValuesDiffer, match="values × 100"):
-        decide(lab, Decision())
-    assert decide(lab, Decision(as_is=True)) == "accepted"
+        decide(lab, ValueDecision())
+    assert decide(lab, ValueDecision(as_is=True)) == "accepted"
     assert trail(lab)["after"]["convert"] == {"amount": '"amount_cents"'}
     assert ("orders", DAYS[SOUND]) in published(lab.tick())
     assert totals(lab)[-1] == pytest.approx(100 * total(DAYS[SOUND]))
@@ -98,11 +98,11 @@ def test_values_may_be_taken_as_they_are(lab: Lab) -> None:
 
 def test_a_conversion_ends_with_the_name_that_it_is_of(lab: Lab) -> None:
     """Would catch: euros under the old name divided by 100, because cents once were."""
-    decide(lab, Decision(("amount_cents / 100",)))
+    decide(lab, ValueDecision(("amount_cents / 100",)))
     lab.tick()
     lab.deliver(DAYS[SOUND + 1], rows(DAYS[SOUND + 1]), "order_id,customer,total_amount,day")
     lab.tick()
-    assert decide(lab, Decision(), at=SOUND + 1, pairs=["amount=total_amount"]) == "accepted"
+    assert decide(lab, ValueDecision(), at=SOUND + 1, pairs=["amount=total_amount"]) == "accepted"
     lab.tick()
     assert totals(lab) == pytest.approx([total(day) for day in DAYS[: SOUND + 2]])
     text = (lab.root / "contracts/orders.odcs.yaml").read_text()
@@ -113,13 +113,13 @@ def test_a_conversion_ends_with_the_name_that_it_is_of(lab: Lab) -> None:
 def test_an_expression_that_is_none_is_refused(lab: Lab, text: str) -> None:
     """Would catch: SQL of somebody's put into a contract, and run whenever a delivery comes."""
     with pytest.raises(UsageError):
-        decide(lab, Decision((text,)))
+        decide(lab, ValueDecision((text,)))
     assert not list(lab.root.glob("contracts/*"))
 
 
 def test_an_expression_in_a_contract_is_checked_again(lab: Lab) -> None:
     """Would catch: a contract written by hand that reads a file; one of a column that files haven't."""
-    decide(lab, Decision(("amount_cents / 100",)))
+    decide(lab, ValueDecision(("amount_cents / 100",)))
     lab.tick()
     path = lab.root / "contracts/orders.odcs.yaml"
     sound = path.read_text()
@@ -140,7 +140,7 @@ def test_another_unit_without_a_rename_is_held_and_converted(tmp_path: Path) -> 
     assert lab.rows("select state from partition where node = 'orders' and partition = ?", DAYS[SOUND]) == [("held",)]
     said = {one["cause"]["summary"] for one in lab.headrace("incidents")}
     assert "amount × 100 (per cent, or cents?)" in said
-    assert decide(lab, Decision(("amount / 100",)), pairs=["amount=amount"]) == "accepted"
+    assert decide(lab, ValueDecision(("amount / 100",)), pairs=["amount=amount"]) == "accepted"
     lab.tick()
     assert totals(lab) == pytest.approx([total(day) for day in DAYS[: SOUND + 1]])
 
@@ -158,7 +158,7 @@ def test_names_are_not_mapped_by_themselves_where_values_differ(lab: Lab) -> Non
     assert states == [("held",), ("held",)]
 
 
-def decide(lab: Lab, decision: Decision, at: int = SOUND, pairs: list[str] | None = None) -> str:
+def decide(lab: Lab, decision: ValueDecision, at: int = SOUND, pairs: list[str] | None = None) -> str:
     target = f"orders@{DAYS[at]}"
     return accept(
         lab.session(), target, pairs=pairs or (), patch=False, yes=False, progress=Silent(),

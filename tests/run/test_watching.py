@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from headrace.connect import Found
+from headrace.connect import DetectedDelivery
 from headrace.govern.state import open_state
 from headrace.model import Grain, PartitionSpec, Place, Settings, Source
-from headrace.run.observing import Seen, record
-from headrace.run.watching import Watch, places
+from headrace.run.observing import SourceObservation, record
+from headrace.run.watching import FolderWatcher, places
 from headrace.store.queries import deliveries
 
 
@@ -48,7 +48,7 @@ def test_a_change_rings_and_names_its_sources(tmp_path: Path, deep: bool) -> Non
     pattern = "{0}/*/x.csv" if deep else "{0}/*.csv"
     wanted = places(tmp_path, tmp_path / ".headrace", [source(name, pattern.format(name), None) for name in ("one", "two")])
     rung = threading.Event()
-    watch = Watch(rung.set)
+    watch = FolderWatcher(rung.set)
     assert watch.watch(wanted) and not watch.watch(wanted)
     try:
         assert rung.wait(10)
@@ -64,8 +64,8 @@ def test_a_change_rings_and_names_its_sources(tmp_path: Path, deep: bool) -> Non
 def test_two_looks_at_once_write_a_delivery_once(tmp_path: Path) -> None:
     """A round comes while a slow look is under way: both find the file, and it is ingested twice."""
     orders = source("orders", "landing/x_{date:%Y-%m-%d}.csv")
-    found = Found("orders", "2026-03-02", "landing/x_2026-03-02.csv", 10, 1_000_000)
-    seen = [Seen(orders, (found,), (), None)]
+    found = DetectedDelivery("orders", "2026-03-02", "landing/x_2026-03-02.csv", 10, 1_000_000)
+    seen = [SourceObservation(orders, (found,), (), None)]
     with open_state(tmp_path, Settings(name="shop"), create=True) as store, store.write(None) as tx:
         assert len(record(tx, seen, now=2_000_000, began=1_500_000)) == 1
         assert record(tx, seen, now=3_000_000, began=1_600_000) == []

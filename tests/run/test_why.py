@@ -16,7 +16,7 @@ from warm_fork_servers import headrace
 from headrace.operations.interventions import WhyResponse
 from headrace.operations.pause import pause
 from headrace.operations.progress import Silent
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.why import why
 
 
@@ -34,7 +34,7 @@ def lab(tmp_path: Path) -> Lab:
 
 
 def ask(lab: Lab, subject: str, now: str = "2025-01-03T04:00:00+00:00") -> WhyResponse:
-    return why(Session.open(lab.root, "prod", now, "tester"), subject)
+    return why(ProjectSession.open(lab.root, "prod", now, "tester"), subject)
 
 
 def tick(lab: Lab, now: str) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from headrace.engine import Scope
+from headrace.engine import AttemptScope
 from headrace.model import PythonBody
 from headrace.run.frames import encode, write_all
 from headrace.run.messages import ComputeTask
-from headrace.run.worker import Tasks
+from headrace.run.worker import TaskPipe
 
 PATIENCE = 60.0
 """Seconds: more than any machine needs, and less than a test may take."""
@@ -23,7 +23,7 @@ class Leader:
 
     def __init__(self) -> None:
         self.read, self.write = os.pipe()
-        self.tasks = Tasks(self.read)
+        self.tasks = TaskPipe(self.read)
 
     def say(self, *numbers: int, cut: int | None = None) -> bytes:
         """Send these tasks; with `cut` only so many bytes of them. What is left."""
@@ -37,7 +37,7 @@ class Leader:
 
 
 def _task(attempt: str) -> ComputeTask:
-    scope = Scope("asset", ("*",), None, None, None, "UTC", attempt)
+    scope = AttemptScope("asset", ("*",), None, None, None, "UTC", attempt)
     return ComputeTask(
         scope, PythonBody(file="b.py", function="f", takes_context=False), None, "v1", (), "none", None, None, False, (), "reject"
     )

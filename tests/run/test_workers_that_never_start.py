@@ -12,12 +12,12 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.run.executors import WorkersBroken, fork_servers
-from headrace.run.executors.settings import Settings
+from headrace.run.executors.settings import WorkerSettings
 
 SAYS = "libfoo.so: cannot open shared object file"
 
 
-def broken(descriptor: int, settings: Settings, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+def broken(descriptor: int, settings: WorkerSettings, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
     """A process in place of the one that starts workers, whose interpreter is broken."""
     del settings
     code = f"import sys; sys.exit('first\\n' + {SAYS!r})"

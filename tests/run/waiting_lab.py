@@ -18,7 +18,7 @@ from runlab import Lab
 
 from headrace.operations.consumer import consumer
 from headrace.operations.interventions import LedgerRow, WhyResponse
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.status import status
 from headrace.operations.why import why
 
@@ -60,7 +60,7 @@ class StateFacts:
         """Where the state is; None: in SQLite."""
         self.lab = Lab.__new__(Lab)
         self.lab.root, self.lab.database = root, None
-        self._opened: list[Session] = []
+        self._opened: list[ProjectSession] = []
         self.spoilt = DAYS[HEALTHY : HEALTHY + self.random.randint(1, 3)]
         self.arrives = timedelta(minutes=self.random.randrange(60, 300))
         self.repaired = at(self.spoilt[-1]) + timedelta(days=1, hours=8, minutes=self.random.randrange(0, 900))
@@ -150,9 +150,9 @@ class StateFacts:
 
     # What is said
 
-    def session(self, now: datetime) -> Session:
+    def session(self, now: datetime) -> ProjectSession:
         self._chosen()
-        opened = Session.open(self.root, "prod", now.isoformat(), "tester")
+        opened = ProjectSession.open(self.root, "prod", now.isoformat(), "tester")
         self._opened.append(opened)
         return opened
 

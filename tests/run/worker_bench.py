@@ -7,16 +7,16 @@ from typing import Any
 
 import msgspec
 
-from headrace.engine import InputData, Scope
-from headrace.engine.logs import Channel
-from headrace.lake import FileRef, Lookup
+from headrace.engine import AttemptScope, InputData
+from headrace.engine.logs import OutputPipes
+from headrace.lake import ColumnLookup, FileRef
 from headrace.lake.routing import bounds_of, key_expression
 from headrace.lake.staging import KeyExpression, stage
 from headrace.model import CheckSpec, Grain, Place, SqlBody
 from headrace.model.intervals import interval_of
-from headrace.run.executors.settings import Settings
+from headrace.run.executors.settings import WorkerSettings
 from headrace.run.folders import Folders
-from headrace.run.messages import Alone, ComputeTask, Outcome
+from headrace.run.messages import BatchPartition, ComputeTask, TaskOutcome
 from headrace.run.steps.perform import perform
 from headrace.run.steps.worker_context import WorkerContext
 
@@ -30,8 +30,8 @@ class WorkerBench:
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.folders = Folders(str(root), str(root / ".headrace"))
-        self._channel = Channel.open()
-        self.context = WorkerContext(Settings(self.folders, 2, 1, None), self._channel)
+        self._channel = OutputPipes.open()
+        self.context = WorkerContext(WorkerSettings(self.folders, 2, 1, None), self._channel)
         self._n = 0
 
     def close(self) -> None:
@@ -42,18 +42,18 @@ class WorkerBench:
     def rows(self, name: str, select: str, key: str = "*") -> InputData:
         """Rows of a node as they would have been published, all in one partition."""
         staged, table = stage(self.context.session(ZONE), select, table_name=name, partition=key, table=None)
-        return InputData(name, (FileRef(staged.path, lookup=Lookup.SAME),), table.columns[1:], staged.rows)
+        return InputData(name, (FileRef(staged.path, lookup=ColumnLookup.SAME),), table.columns[1:], staged.rows)
 
     def days(self, name: str, select: str, keys: tuple[str, ...]) -> tuple[InputData, dict[str, str]]:
         """Rows with a column `day` as they would have been published by a batch, and the content hash of each partition."""
         partition = KeyExpression(key_expression("day", [bounds_of(key, Grain.DAY, ZONE, "DATE") for key in keys]), keys)
         staged, table = stage(self.context.session(ZONE), select, table_name=name, partition=partition, table=None)
-        data = InputData(name, (FileRef(staged.path, lookup=Lookup.SAME),), table.columns[1:], staged.rows)
+        data = InputData(name, (FileRef(staged.path, lookup=ColumnLookup.SAME),), table.columns[1:], staged.rows)
         return data, {part.key: str(part.content_hash) for part in staged.partitions}
 
-    def scope(self, keys: tuple[str, ...]) -> Scope:
+    def scope(self, keys: tuple[str, ...]) -> AttemptScope:
         first, last = interval_of(keys[0], Grain.DAY, ZONE), interval_of(keys[-1], Grain.DAY, ZONE)
-        return Scope("daily", keys, "day", first.start.isoformat(), last.end.isoformat(), ZONE, f"1.{self._n}")
+        return AttemptScope("daily", keys, "day", first.start.isoformat(), last.end.isoformat(), ZONE, f"1.{self._n}")
 
     def task(self, sql: str, keys: tuple[str, ...], *inputs: InputData, **more: Any) -> ComputeTask:
         """A task as a leader would send it: what it proves is the day in the middle."""
@@ -77,11 +77,11 @@ class WorkerBench:
     def proving(self, sql: str, keys: tuple[str, ...], of_all: InputData, of_one: InputData, **more: Any) -> ComputeTask:
         """A batch that is proven: `of_one` is what the day in the middle reads alone."""
         task = self.task(sql, keys, of_all, prove=True, **more)
-        return msgspec.structs.replace(task, alone=Alone(self.scope((keys[len(keys) // 2],)), (of_one,)))
+        return msgspec.structs.replace(task, alone=BatchPartition(self.scope((keys[len(keys) // 2],)), (of_one,)))
 
-    def perform(self, task: ComputeTask) -> Outcome:
+    def perform(self, task: ComputeTask) -> TaskOutcome:
         outcome = perform(task, self.context)
-        assert isinstance(outcome, Outcome)
+        assert isinstance(outcome, TaskOutcome)
         return outcome
 
     def left_behind(self) -> list[str]:

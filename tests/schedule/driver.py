@@ -7,12 +7,13 @@ from datetime import datetime
 from headrace.model import Grain, InputSpec, PartitionSpec, Place
 from headrace.model.zones import local_us
 from headrace.schedule import (
-    Arrived,
     AttemptId,
-    Clock,
+    AttemptPublished,
+    AttemptUnsuccessful,
+    ClockAdvanced,
     Core,
+    DeliveryArrived,
     Dispatch,
-    Ended,
     FailureKind,
     FiredAt,
     Graph,
@@ -20,9 +21,8 @@ from headrace.schedule import (
     Kill,
     Loaded,
     LoadedPartition,
-    Mark,
     PartitionState,
-    Published,
+    PartitionUpdate,
     Requested,
     Target,
     WorkerLost,
@@ -57,7 +57,7 @@ class Driver:
         self.nodes = nodes
         self.now = 0
         self.running: dict[AttemptId, Dispatch] = {}
-        self.marks: list[Mark] = []
+        self.marks: list[PartitionUpdate] = []
         self.kills: list[Kill] = []
         self.done: list[tuple[str, str]] = []
         self.content: dict[tuple[str, str], str] = {}
@@ -77,7 +77,7 @@ class Driver:
             match command:
                 case Dispatch():
                     self.running[command.attempt] = command
-                case Mark():
+                case PartitionUpdate():
                     self.marks.append(command)
                     self.marked[command.node, command.key] = self.now
                 case Kill():
@@ -88,8 +88,8 @@ class Driver:
     def arrive(self, name: str, *keys: str, content: str = "") -> None:
         for key in keys:
             self.content[name, key] = content or f"{name}@{key}"
-            self.give(Arrived(name, key))
-        self.give(Clock())
+            self.give(DeliveryArrived(name, key))
+        self.give(ClockAdvanced())
 
     def ask(self, *targets: Target, retry: frozenset[str] = frozenset(), again: frozenset[str] = frozenset()) -> None:
         self.give(Requested(targets or tuple(Target(n.name) for n in self.nodes), retry=retry, again=again, standing=True))
@@ -98,9 +98,9 @@ class Driver:
         """It is this time now, in the zone of all nodes: `2013-02-12 06:00`."""
         day, clock = (datetime.fromisoformat(moment).date(), datetime.fromisoformat(moment).time())
         self.now = local_us(day, clock, ZONE) - 1_000_000
-        self.give(Clock())
+        self.give(ClockAdvanced())
 
-    def stored(self, mark: Mark) -> LoadedPartition:
+    def stored(self, mark: PartitionUpdate) -> LoadedPartition:
         """What a mark leaves in the store."""
         return LoadedPartition(node=mark.node, key=mark.key, state=mark.state, stale=mark.stale, since=self.marked[mark.node, mark.key])
 
@@ -117,11 +117,11 @@ class Driver:
         contents = tuple((key, self.shown.get((dispatch.node, key)) != content) for key, content in made.items())
         self.shown.update({(dispatch.node, key): content for key, content in made.items()})
         self.done += [(dispatch.node, key) for key in dispatch.keys]
-        self.give(Published(attempt, contents))
+        self.give(AttemptPublished(attempt, contents))
 
     def end(self, attempt: AttemptId, state: PartitionState, kind: FailureKind | None = None) -> None:
         del self.running[attempt]
-        self.give(Ended(attempt, state, f"it was {state}", kind))
+        self.give(AttemptUnsuccessful(attempt, state, f"it was {state}", kind))
 
     def lose(self, attempt: AttemptId, *queued: AttemptId) -> None:
         for one in (attempt, *queued):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from driver import DAY, WHOLE, Driver, asset, source
 
 from headrace.quality.anomalies.limits import HISTORY_HOLD_MIN
-from headrace.schedule import Published
-from headrace.schedule.admission import AHEAD, RECENT_MIN, Durations
+from headrace.schedule import AttemptPublished
+from headrace.schedule.admission import AHEAD, RECENT_MIN, AttemptDurations
 from headrace.schedule.dispatching import YOUNG
 
 DAYS = [f"2013-{month:02d}-{day:02d}" for month in range(1, 13) for day in range(1, 20)]
@@ -17,7 +17,7 @@ def timed(d: Driver, seconds: float, times: int, *, slow: float = 0.0) -> None:
         attempt = next(iter(d.running))
         dispatch = d.running.pop(attempt)
         took = slow if dispatch.node == "slow" else seconds
-        d.give(Published(attempt, tuple((key, True) for key in dispatch.keys), took))
+        d.give(AttemptPublished(attempt, tuple((key, True) for key in dispatch.keys), took))
 
 
 def test_short_attempts_are_given_out_ahead_once_they_are_known_to_be_short() -> None:
@@ -64,7 +64,7 @@ def test_a_node_that_never_ran_is_taken_to_be_like_what_ran_last() -> None:
 
 
 def test_what_ran_long_once_is_not_short_until_it_is_known_to_be() -> None:
-    durations = Durations()
+    durations = AttemptDurations()
     for _ in range(RECENT_MIN):
         durations.add("quick", 0.001)
     assert durations.short("new")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from driver import Driver, asset, source
 
-from headrace.schedule import Clock, LoadedPartition
+from headrace.schedule import ClockAdvanced, LoadedPartition
 from headrace.schedule import PartitionState as S
 
 DAY = "2025-01-01"
@@ -21,5 +21,5 @@ def test_a_new_leader_tries_what_the_last_one_left_to_be_tried_again() -> None:
     due = d.core.next_try()
     assert due == 5_000_000
     d.now = max(d.now, due)
-    d.give(Clock())
+    d.give(ClockAdvanced())
     assert d.work() == [("clean", DAY)]

@@ -12,9 +12,10 @@ from driver import Driver, asset, reads, source
 from headrace.model import Grain
 from headrace.model.intervals import keys_between
 from headrace.schedule import (
-    Arrived,
-    Clock,
+    AttemptPublished,
+    ClockAdvanced,
     Core,
+    DeliveryArrived,
     Dispatch,
     FailureKind,
     Graph,
@@ -23,7 +24,6 @@ from headrace.schedule import (
     LoadedPartition,
     PartitionState,
     Paused,
-    Published,
     Requested,
     Resumed,
     Target,
@@ -33,8 +33,8 @@ from headrace.schedule.commands import Settled
 from headrace.schedule.covering import Covering
 from headrace.schedule.dispatching import YOUNG
 from headrace.schedule.events import Event
-from headrace.schedule.fitting import Group
-from headrace.schedule.partition_states import Span
+from headrace.schedule.fitting import AttemptGroup
+from headrace.schedule.partition_states import PartitionRange
 
 DAYS = list(keys_between("2013-02-01", "2013-04-11", Grain.DAY, "America/New_York"))
 S = PartitionState
@@ -67,7 +67,7 @@ def finish(d: Driver, seconds: float | None = None) -> int:
         attempt, one = next(iter(d.running.items()))
         del d.running[attempt]
         count += 1
-        d.give(Published(attempt, tuple((key, True) for key in one.keys), seconds))
+        d.give(AttemptPublished(attempt, tuple((key, True) for key in one.keys), seconds))
     return count
 
 
@@ -83,7 +83,7 @@ def test_a_node_that_never_ran_begins_with_few_and_goes_on_with_a_second_of_work
     assert sizes(d)[0] == 16
     attempt, one = next(iter(d.running.items()))
     del d.running[attempt]
-    d.give(Published(attempt, tuple((key, True) for key in one.keys), 0.16 * 16))
+    d.give(AttemptPublished(attempt, tuple((key, True) for key in one.keys), 0.16 * 16))
     d.publish(next(iter(d.running)))
     assert sizes(d)[-1] in (6, 7)
 
@@ -101,16 +101,16 @@ def test_where_beginning_is_what_costs_batches_are_as_large_as_pays() -> None:
         attempt, one = next(iter(d.running.items()))
         del d.running[attempt]
         seen.append(len(one.keys))
-        d.give(Published(attempt, tuple((key, True) for key in one.keys), 3.0 + 0.05 * len(one.keys)))
+        d.give(AttemptPublished(attempt, tuple((key, True) for key in one.keys), 3.0 + 0.05 * len(one.keys)))
     assert max(seen[2:]) >= 20, seen
 
 
 def test_two_are_tried_where_all_were_alone() -> None:
     """Catches a node that ran day by day and never learns that two days cost no more than one."""
-    assert bearable([Group(1, 2.0)], 64) == 2
-    assert bearable([Group(1, 2.0), Group(2, 2.1)], 64) == 19
-    assert bearable([Group(1, 2.0), Group(2, 4.0)], 64) == 1
-    assert bearable([Group(1, 3600.0)], 64) == 1, "an hour isn't tried twice at once"
+    assert bearable([AttemptGroup(1, 2.0)], 64) == 2
+    assert bearable([AttemptGroup(1, 2.0), AttemptGroup(2, 2.1)], 64) == 19
+    assert bearable([AttemptGroup(1, 2.0), AttemptGroup(2, 4.0)], 64) == 1
+    assert bearable([AttemptGroup(1, 3600.0)], 64) == 1, "an hour isn't tried twice at once"
 
 
 def test_node_by_node_there_are_batches_after_what_has_none() -> None:
@@ -149,18 +149,20 @@ def test_ranges_that_meet_are_asked_as_one() -> None:
     draw = random.Random(5)
     letters = [f"{number:05}" for number in range(400)]
     for _ in range(200):
-        spans = [Span(*sorted(draw.sample(letters, 2))) for _ in range(draw.randrange(6))]
-        spans += [Span(None, draw.choice(letters))] * draw.randrange(2) + [Span(draw.choice(letters), None)] * draw.randrange(2)
+        spans = [PartitionRange(*sorted(draw.sample(letters, 2))) for _ in range(draw.randrange(6))]
+        spans += [PartitionRange(None, draw.choice(letters))] * draw.randrange(2) + [
+            PartitionRange(draw.choice(letters), None)
+        ] * draw.randrange(2)
         draw.shuffle(spans)
         covering = Covering(spans)
         for order in draw.sample(letters, 60):
             assert covering.covers(order) == any(span.covers(order) for span in spans), (spans, order)
-    assert Covering([Span("b", "c"), Span(None, None)]).everything
+    assert Covering([PartitionRange("b", "c"), PartitionRange(None, None)]).everything
 
 
 def test_thousands_of_ranges_are_asked_at_once() -> None:
     """Catches one question that goes through all ranges of a plan: 200,000 of them are hours then."""
-    many = Covering([Span(f"{number:05}", f"{number:05}") for number in range(0, 20_000, 2)])
+    many = Covering([PartitionRange(f"{number:05}", f"{number:05}") for number in range(0, 20_000, 2)])
     begun = time.process_time()
     assert sum(many.covers(f"{number:05}") for number in range(20_000)) == 10_000
     assert time.process_time() - begun < 3  # 0.02 s where nothing else runs; one by one it is minutes
@@ -201,8 +203,8 @@ def test_while_more_is_about_to_be_ready_nothing_is_given_out_ahead() -> None:
         d.arrive("flights", DAYS[0])
         finish(d, 0.001)
     for day in DAYS[1:41]:
-        d.give(Arrived("flights", day))
-    d.give(Clock())
+        d.give(DeliveryArrived("flights", day))
+    d.give(ClockAdvanced())
     assert len(d.running) == 40
     attempts = finish(d, 0.001)
     assert attempts <= 40 + 6
@@ -239,7 +241,7 @@ def test_what_passes_by_itself_is_waited_for_and_nothing_is_halved() -> None:
         at = d.core.next_try()
         assert at is not None and at > d.now
         d.now = at - 1_000_000
-        d.give(Clock())
+        d.give(ClockAdvanced())
     assert sizes(d) == [16]
     finish(d)
     assert {d.state("clean", day) for day in DAYS[:16]} == {S.PUBLISHED}
@@ -254,7 +256,7 @@ def test_what_never_passes_is_somebodys_in_the_end() -> None:
             if at is None:
                 break
             d.now = max(d.now, at)
-            d.give(Clock())
+            d.give(ClockAdvanced())
             continue
         attempt, one = next(iter(d.running.items()))
         if DAYS[3] in one.keys:
@@ -331,7 +333,7 @@ def test_a_run_ends_once_its_batches_have() -> None:
         if not d.running:
             break
         attempt, one = d.running.popitem()
-        told = Published(attempt, tuple((key, True) for key in one.keys))
+        told = AttemptPublished(attempt, tuple((key, True) for key in one.keys))
     assert settled == [[]]
 
 
@@ -348,8 +350,8 @@ def test_batches_change_nothing_but_the_number_of_attempts() -> None:
             d = Driver(source("flights"), *nodes, slots=2)
             d.ask()
             for at, day in enumerate((*order, *restated)):
-                d.give(Arrived("flights", day))
-                d.give(Clock())
+                d.give(DeliveryArrived("flights", day))
+                d.give(ClockAdvanced())
                 if at % 7 == seed % 7:
                     _some(d, bad)
             _some(d, bad)
@@ -372,7 +374,7 @@ def test_a_checkpoint_keeps_paces_and_caps() -> None:
     first, second = list(d.running)
     d.lose(first)
     d.running.pop(second)
-    d.give(Published(second, tuple((day, True) for day in DAYS[16:32]), 0.16))
+    d.give(AttemptPublished(second, tuple((day, True) for day in DAYS[16:32]), 0.16))
     kept = d.core.checkpoint()
     assert list(kept.paces["clean"]) == [(16, 0.16)]
     other = Core(epoch=2, slots=1)

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from headrace.schedule.calibrating import Ended, calibrated
+from headrace.schedule.calibrating import PlanTiming, calibrated
 from headrace.schedule.estimating import FOUR_OF_FIVE, Estimate
 
 OVERHEAD_S = 2.0
@@ -21,14 +21,14 @@ def simulated(seconds: float, deviation: float = 0.3) -> Estimate:
 
 def played(seed: int, jobs: int, noise: float) -> list[tuple[float, bool, float]]:
     """(seconds simulated, whether it ended within the interval, how far it was off) of one job after the other, on one machine."""
-    dice, ended, found = random.Random(seed), list[Ended](), list[tuple[float, bool, float]]()
+    dice, ended, found = random.Random(seed), list[PlanTiming](), list[tuple[float, bool, float]]()
     machine = math.exp(dice.gauss(0, 0.7))
     for _ in range(jobs):
         seconds = math.exp(dice.uniform(math.log(0.5), math.log(300)))
         took = (seconds + OVERHEAD_S) * machine * math.exp(dice.gauss(0, noise))
         told = calibrated(simulated(seconds), ended[-20:])
         found.append((seconds, told.low <= took <= told.high, abs(math.log(took / told.seconds))))
-        ended.append(Ended(seconds, took))
+        ended.append(PlanTiming(seconds, took))
     return found
 
 
@@ -47,14 +47,14 @@ def test_a_few_that_ended_bring_an_estimate_near() -> None:
     first, fourth, later = (sorted(one)[len(one) // 2] for one in off)
     assert first > fourth > later
     assert math.exp(later) < 1.25
-    once = calibrated(simulated(10), [Ended(10, 1_000)])
+    once = calibrated(simulated(10), [PlanTiming(10, 1_000)])
     assert once.seconds == pytest.approx(100) and once.high > 1_000
 
 
 def test_nothing_that_ended_changes_nothing() -> None:
     assert calibrated(simulated(10), []) == simulated(10)
-    far = calibrated(simulated(1_000), [Ended(0.01, 10)])
+    far = calibrated(simulated(1_000), [PlanTiming(0.01, 10)])
     assert far == simulated(1_000), "what takes a hundredth of a second says nothing of a quarter of an hour"
-    corrected = calibrated(simulated(10), [Ended(10, 20)] * 5)
+    corrected = calibrated(simulated(10), [PlanTiming(10, 20)] * 5)
     assert corrected.simulated == 10
     assert corrected.basis == "simulated; times 1.78, by 5 that have ended here"

@@ -11,7 +11,7 @@ from driver import DAY, MONTH, WHOLE, ZONE, Driver, asset, reads, source
 from headrace.model import Grain, PartitionSpec
 from headrace.model.days_off import DaysOff
 from headrace.model.zones import to_us
-from headrace.schedule import Clock, GraphNode, PartitionState, Target
+from headrace.schedule import ClockAdvanced, GraphNode, PartitionState, Target
 
 S = PartitionState
 D = [f"2013-02-{d:02}" for d in range(1, 29)]
@@ -32,7 +32,7 @@ class Watch(Driver):
 
     def moment(self, text: str) -> None:
         self.now = at(text)
-        self.give(Clock())
+        self.give(ClockAdvanced())
 
 
 # Complete

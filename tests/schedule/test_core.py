@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from driver import DAY, MONTH, WHOLE, Driver, asset, reads, source
 
-from headrace.schedule import Clock, FailureKind, LoadedPartition, PartitionState, Target
+from headrace.schedule import ClockAdvanced, FailureKind, LoadedPartition, PartitionState, Target
 
 DAYS = [f"2013-02-{d:02d}" for d in range(1, 29)]
 S = PartitionState
@@ -167,7 +167,7 @@ def test_transient_failures_back_off_and_stop_at_the_limit() -> None:
         next_try = d.core.next_try()
         assert next_try is not None and next_try > d.now
         d.now = next_try
-        d.give(Clock())
+        d.give(ClockAdvanced())
     d.end(d.attempt("clean", DAYS[0]), S.FAILED, FailureKind.TRANSIENT)
     assert d.state("clean", DAYS[0]) is S.FAILED and d.core.next_try() is None
 
@@ -202,8 +202,8 @@ def test_a_timeout_kills_once_and_is_tried_once_more() -> None:
     for n in (1, 2):
         attempt = d.attempt("endless", "*")
         d.now += 60_000_000
-        d.give(Clock())
-        d.give(Clock())
+        d.give(ClockAdvanced())
+        d.give(ClockAdvanced())
         assert len(d.kills) == n, "a worker is killed once, however often time is looked at"
         d.lose(attempt)
     assert d.state("endless", "*") is S.FAILED

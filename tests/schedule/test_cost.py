@@ -10,7 +10,19 @@ import pytest
 from driver import DAY, WHOLE, Driver, asset, source
 
 from headrace.model import PartitionSpec
-from headrace.schedule import Arrived, Clock, Core, Graph, GraphNode, Loaded, LoadedPartition, PartitionState, Requested, Target, checkpoint
+from headrace.schedule import (
+    ClockAdvanced,
+    Core,
+    DeliveryArrived,
+    Graph,
+    GraphNode,
+    Loaded,
+    LoadedPartition,
+    PartitionState,
+    Requested,
+    Target,
+    checkpoint,
+)
 from headrace.schedule.partition_states import PartitionStates
 from headrace.schedule.tracked import AT_REST
 
@@ -109,8 +121,8 @@ def test_a_delivery_costs_the_same_whatever_is_there(looked: Counter[str]) -> No
         d.core, d.now = loaded(nodes, days(there)), NOW
         d.ask()
         looked.clear()
-        d.give(Arrived("s", (FIRST + timedelta(days=5_000)).isoformat()))
-        d.give(Clock())
+        d.give(DeliveryArrived("s", (FIRST + timedelta(days=5_000)).isoformat()))
+        d.give(ClockAdvanced())
         assert len(d.work()) == 30
         costs.append(Counter(looked))
     assert costs[0] == costs[1]

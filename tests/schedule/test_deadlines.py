@@ -10,9 +10,9 @@ from driver import DAY, WHOLE, ZONE, Driver, asset, reads, source
 
 from headrace.model import Grain, PartitionSpec
 from headrace.model.zones import from_us
-from headrace.schedule import Graph, GraphNode, PartitionState, Promise, Trigger
+from headrace.schedule import ConsumerDeadline, Graph, GraphNode, NodeTrigger, PartitionState
 from headrace.schedule.deadlines import latest_safe_start, network_of, urgency
-from headrace.schedule.forecast import Forecast, Outlook, Stand
+from headrace.schedule.forecast import CurrentPartitionState, Outlook, PartitionForecaster
 
 S = PartitionState
 MINUTE, HOUR = 60_000_000, 3_600_000_000
@@ -20,11 +20,11 @@ KEY = "2013-02-11"
 MIDNIGHT = 1360645200_000_000  # of 02-12 in New York
 
 
-def promise(due: str = "07:00", after: int = 0, *, grain: Grain = Grain.DAY, **how: Any) -> Promise:
-    return Promise("report", grain, ZONE, due, after, **how)
+def promise(due: str = "07:00", after: int = 0, *, grain: Grain = Grain.DAY, **how: Any) -> ConsumerDeadline:
+    return ConsumerDeadline("report", grain, ZONE, due, after, **how)
 
 
-def promised(*promises: Promise, partition: PartitionSpec = DAY) -> GraphNode:
+def promised(*promises: ConsumerDeadline, partition: PartitionSpec = DAY) -> GraphNode:
     return asset("clean", partition=partition, promises=promises)
 
 
@@ -91,16 +91,18 @@ DUE = MIDNIGHT + 7 * HOUR
 class World:
     """Where partitions stand; the days before are there."""
 
-    def __init__(self, graph: Graph = GRAPH, **stands: Stand) -> None:
+    def __init__(self, graph: Graph = GRAPH, **stands: CurrentPartitionState) -> None:
         self.graph, self.stands = graph, stands
         self.seconds: dict[str, float] = SECONDS
 
-    def stand(self, node: str, key: str) -> Stand | None:
-        return self.stands.get(node) if key == KEY else Stand(S.PUBLISHED, published=True)
+    def stand(self, node: str, key: str) -> CurrentPartitionState | None:
+        return self.stands.get(node) if key == KEY else CurrentPartitionState(S.PUBLISHED, published=True)
 
     def risk(self, now: int, paused: dict[str, int | None] | None = None, due: int = DUE) -> Outlook | None:
         """When the report will be there, if that is too late."""
-        outlook = Forecast(network_of(self.graph), self.stand, now, seconds=self.seconds, paused=paused).of_all([("report", KEY)])
+        outlook = PartitionForecaster(network_of(self.graph), self.stand, now, seconds=self.seconds, paused=paused).of_all(
+            [("report", KEY)]
+        )
         return outlook if outlook.at is None or outlook.at > due else None
 
 
@@ -132,29 +134,29 @@ def test_a_chain_that_is_too_long_is_told_link_by_link() -> None:
 
 
 def test_what_stands_still_is_blamed_and_nothing_says_when() -> None:
-    there = Stand(S.PUBLISHED, published=True)
-    world = World(flights=there, clean=Stand(S.REJECTED, reason="row_count"))
+    there = CurrentPartitionState(S.PUBLISHED, published=True)
+    world = World(flights=there, clean=CurrentPartitionState(S.REJECTED, reason="row_count"))
     assert blamed(world.risk(MIDNIGHT + 5 * HOUR)) == ("", "clean", "was rejected: row_count")
 
 
 def test_an_attempt_that_takes_longer_than_ever_is_blamed() -> None:
-    there = Stand(S.PUBLISHED, published=True)
-    world = World(flights=there, clean=Stand(S.RUNNING, began_at=MIDNIGHT + 5 * HOUR))
+    there = CurrentPartitionState(S.PUBLISHED, published=True)
+    world = World(flights=there, clean=CurrentPartitionState(S.RUNNING, began_at=MIDNIGHT + 5 * HOUR))
     assert world.risk(MIDNIGHT + 5 * HOUR + 5 * MINUTE) is None
     risk = world.risk(MIDNIGHT + 6 * HOUR + 30 * MINUTE)
     assert blamed(risk) == ("2013-02-12T07:21-05:00", "clean", "runs for 1 h 30 min, longer than it ever takes")
 
 
 def test_a_pause_a_trigger_and_a_next_try_are_waited_for() -> None:
-    there = Stand(S.PUBLISHED, published=True)
+    there = CurrentPartitionState(S.PUBLISHED, published=True)
     world = World(flights=there)
     assert blamed(world.risk(MIDNIGHT + 5 * HOUR, {"week": None})) == ("", "week", "is paused")
     until = MIDNIGHT + 8 * HOUR
     assert blamed(world.risk(MIDNIGHT + 5 * HOUR, {"week": until})) == ("2013-02-12T08:51-05:00", "week", "is paused")
-    world = World(flights=there, clean=Stand(S.WAITING, not_before=MIDNIGHT + 7 * HOUR))
+    world = World(flights=there, clean=CurrentPartitionState(S.WAITING, not_before=MIDNIGHT + 7 * HOUR))
     assert blamed(world.risk(MIDNIGHT + 5 * HOUR))[1:] == ("clean", "is tried again")
     nodes = tuple(
-        msgspec.structs.replace(n, trigger=Trigger(cron="0 8 * * *", timezone=ZONE)) if n.name == "week" else n for n in GRAPH.nodes
+        msgspec.structs.replace(n, trigger=NodeTrigger(cron="0 8 * * *", timezone=ZONE)) if n.name == "week" else n for n in GRAPH.nodes
     )
     assert blamed(World(Graph(nodes), flights=there).risk(MIDNIGHT + 5 * HOUR))[1:] == ("week", "waits for its trigger")
 
@@ -169,5 +171,5 @@ def test_a_long_chain_costs_no_stack() -> None:
     """Catches a forecast that ends in RecursionError over a thousand nodes in a row."""
     nodes = [source("n0"), *(asset(f"n{i}", f"n{i - 1}") for i in range(1, 2_000))]
     world = World(Graph(tuple(nodes)))
-    forecast = Forecast(network_of(world.graph), lambda node, key: None, MIDNIGHT, seconds={})
+    forecast = PartitionForecaster(network_of(world.graph), lambda node, key: None, MIDNIGHT, seconds={})
     assert forecast.of("n1999", KEY).at is not None

@@ -12,7 +12,7 @@ from driver import MONTH, WHOLE, asset, reads, source
 from headrace.model import Grain, PartitionSpec
 from headrace.operations.estimates import busy_until
 from headrace.schedule import Graph, GraphNode, Take, Target, estimating
-from headrace.schedule.estimating import Estimate, Pace, Work, estimate, timed
+from headrace.schedule.estimating import Estimate, Pace, PlannedWork, estimate, timed
 
 HOURS = PartitionSpec(grain=Grain.HOUR)
 KEYED = PartitionSpec(grain=Grain.DAY, key="region")
@@ -32,7 +32,7 @@ def of(
     pace: Pace = PACE,
     **how: object,
 ) -> Estimate:
-    found = estimate(Graph(nodes, pools or {}), Work(phases, **how), {node.name: pace for node in nodes}, slots)  # type: ignore[arg-type]
+    found = estimate(Graph(nodes, pools or {}), PlannedWork(phases, **how), {node.name: pace for node in nodes}, slots)  # type: ignore[arg-type]
     assert found is not None
     return found
 
@@ -56,7 +56,7 @@ def test_until_now_as_many_were_busy_as_that_part_needs() -> None:
     """A plan that ends one by one in a pool: it begins with all workers, and is said to be done in half its time."""
     nodes = (asset("a"), asset("b", "a", takes=(Take("one"),)))
     graph, paces = Graph(nodes, {"one": 1}, by_node=True), {"a": Pace(0.0, 1.0, 0.2, 50), "b": Pace(0.0, 3.0, 0.2, 50)}
-    work = Work((january("a", "b"),))
+    work = PlannedWork((january("a", "b"),))
     left = msgspec.structs.replace(work, done={"a": [f"2013-01-{day:02}" for day in range(1, 32)], "b": ["2013-01-01"]})
     whole, rest = timed(graph, work, paces, 3), timed(graph, left, paces, 3)
     assert whole is not None and rest is not None
@@ -131,7 +131,7 @@ def test_much_work_is_estimated_at_once() -> None:
 def test_what_never_ran_is_said_and_makes_the_interval_wide() -> None:
     """A figure that is as sure of what nobody knows."""
     nodes = (asset("known"), asset("new", "known"))
-    work = Work((january("known", "new"),))
+    work = PlannedWork((january("known", "new"),))
     unsure, sure = (estimate(Graph(nodes), work, paces, 1) for paces in ({"known": PACE}, {"known": PACE, "new": PACE}))
     assert unsure is not None and sure is not None
     assert unsure.seconds == pytest.approx(sure.seconds, rel=0.01)
@@ -150,7 +150,7 @@ def test_four_of_five_lie_between() -> None:
 def test_a_plan_of_which_most_never_ran_has_no_estimate() -> None:
     """Would catch: 20.3 s for what takes 5.5, since one source was known and eight assets were taken to be like it."""
     nodes = (asset("known"), asset("new", "known"), asset("newer", "new"))
-    most = Work((january("known", "new", "newer"),))
+    most = PlannedWork((january("known", "new", "newer"),))
     assert estimate(Graph(nodes), most, {"known": PACE}, 1) is None
     assert estimate(Graph(nodes), most, {"known": PACE, "new": PACE}, 1) is not None
 
@@ -160,7 +160,7 @@ def test_what_never_ran_is_taken_to_be_like_its_own_kind() -> None:
     slow, quick = Pace(8.0, 0.0, 0.1, 20), Pace(0.05, 0.01, 0.1, 20)
     nodes = (asset("process"), asset("other"), asset("sql", batch_max=64), asset("new", batch_max=64))
     paces = {"process": slow, "other": slow, "sql": quick}
-    found = estimate(Graph(nodes), Work((january("sql", "new", "process", "other"),)), paces, 1)
-    like_sql = estimate(Graph(nodes), Work((january("sql", "new", "process", "other"),)), paces | {"new": quick}, 1)
+    found = estimate(Graph(nodes), PlannedWork((january("sql", "new", "process", "other"),)), paces, 1)
+    like_sql = estimate(Graph(nodes), PlannedWork((january("sql", "new", "process", "other"),)), paces | {"new": quick}, 1)
     assert found is not None and like_sql is not None
     assert found.seconds == pytest.approx(like_sql.seconds, rel=0.01)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from driver import Driver, asset, source
 
-from headrace.schedule import Clock, Ended, FailureKind, Graph, Loaded, LoadedPartition, PartitionState, Target
+from headrace.schedule import AttemptUnsuccessful, ClockAdvanced, FailureKind, Graph, Loaded, LoadedPartition, PartitionState, Target
 from headrace.schedule.events import FailsAlike
 from headrace.schedule.retry import INSTALLED_WAIT_US
 
@@ -27,7 +27,7 @@ def fail(d: Driver, *, everywhere: bool = True, machine: bool = False) -> None:
     attempt = next(iter(d.running))
     d.running.pop(attempt)
     kind = FailureKind.DETERMINISTIC
-    d.give(Ended(attempt, S.FAILED, SAID, kind, everywhere=everywhere, machine=machine))
+    d.give(AttemptUnsuccessful(attempt, S.FAILED, SAID, kind, everywhere=everywhere, machine=machine))
 
 
 def test_the_others_say_like_which_and_take_no_attempt() -> None:
@@ -84,7 +84,7 @@ def test_what_may_have_been_installed_meanwhile_is_tried_by_the_next_partition()
     fail(d, machine=True)
     assert d.state("b", D[-1]) is S.FAILED, "the others say so for an hour"
     d.now += INSTALLED_WAIT_US
-    d.give(Clock())
+    d.give(ClockAdvanced())
     d.arrive("a", "2013-02-09")
     d.ask()
     d.publish(next(iter(d.running)))

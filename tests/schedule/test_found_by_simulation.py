@@ -8,21 +8,21 @@ from driver import DAY, WHOLE, Driver, asset, reads, source
 
 from headrace.model import InputMode, PartitionSpec
 from headrace.schedule import (
-    Arrived,
     Cancelled,
-    Clock,
+    ClockAdvanced,
+    DeliveryArrived,
     FailureKind,
     Fired,
     Graph,
     GraphNode,
     Loaded,
+    NodeTrigger,
     PartitionState,
     Paused,
     Refreshed,
     Requested,
     TakenBack,
     Target,
-    Trigger,
     WorkerLost,
 )
 
@@ -42,7 +42,7 @@ def test_what_was_delivered_of_before_the_start_blocks_nothing() -> None:
 
 def test_what_waits_for_something_that_is_passed_over_runs_without_it() -> None:
     """A waived partition counts as present and empty; nobody told what waited for it, which then waited for nothing."""
-    mondays = Trigger(cron="0 6 * * 1", latest=True)
+    mondays = NodeTrigger(cron="0 6 * * 1", latest=True)
     d = Driver(source("flights"), asset("a", "flights", trigger=mondays), asset("b", "flights", "a"))
     d.now = 1_359_955_800_000_000  # Monday, 2013-02-04, at 05:30
     d.give(Loaded(Graph(d.nodes), ()))
@@ -50,7 +50,7 @@ def test_what_waits_for_something_that_is_passed_over_runs_without_it() -> None:
     d.arrive("flights", D[1], D[2])
     assert d.work() == [("flights", D[1]), ("flights", D[2])]
     d.now += 3_600_000_000
-    d.give(Clock())
+    d.give(ClockAdvanced())
     assert sorted(d.work()) == [("a", D[2]), ("b", D[1]), ("b", D[2])]
     assert d.state("a", D[1]) is PartitionState.WAIVED
 
@@ -74,10 +74,10 @@ def test_what_lies_before_the_start_is_not_taken_in_with_its_bundle() -> None:
     prices = msgspec.structs.replace(source("prices"), start=D[1])
     d = Driver(prices)
     d.ask()
-    d.give(Arrived("prices", D[0], bundle="all"))
-    d.give(Arrived("prices", D[1], bundle="all"))
-    d.give(Arrived("prices", D[2], bundle="all"))
-    d.give(Clock())
+    d.give(DeliveryArrived("prices", D[0], bundle="all"))
+    d.give(DeliveryArrived("prices", D[1], bundle="all"))
+    d.give(DeliveryArrived("prices", D[2], bundle="all"))
+    d.give(ClockAdvanced())
     assert [one.keys for one in d.running.values()] == [(D[1], D[2])]
 
 
@@ -173,7 +173,7 @@ def test_what_waits_for_something_that_is_queued_goes_on_when_that_is_cancelled(
 
 def test_what_only_a_person_had_made_before_its_trigger_is_waited_for_no_longer_when_that_run_ends() -> None:
     """A server wants the node as well, but only when its trigger fires: until then what reads it takes the older publication."""
-    d = Driver(source("a"), asset("b", "a", trigger=Trigger(outside=True)), asset("c", "b"), slots=1)
+    d = Driver(source("a"), asset("b", "a", trigger=NodeTrigger(outside=True)), asset("c", "b"), slots=1)
     served = tuple(Target(name) for name in ("a", "b", "c"))
     d.arrive("a", D[0])
     d.give(Requested(served, run=1, standing=True))
@@ -190,7 +190,7 @@ def test_what_only_a_person_had_made_before_its_trigger_is_waited_for_no_longer_
 def test_what_a_cancelled_run_had_made_before_its_trigger_is_not_begun_any_more() -> None:
     """The server wants the node as well, but only once its trigger fires. What was queued by name began all the same, failed, and what
     reads it waited for nothing."""
-    d = Driver(source("a"), asset("b", "a", trigger=Trigger(outside=True)), asset("c", "b"), slots=1)
+    d = Driver(source("a"), asset("b", "a", trigger=NodeTrigger(outside=True)), asset("c", "b"), slots=1)
     served = tuple(Target(name) for name in ("a", "b", "c"))
     d.at("2013-03-01 06:00")
     d.arrive("a", *D[:8])
@@ -399,7 +399,7 @@ def test_what_comes_after_something_that_is_made_elsewhere_runs_once_that_is_pub
 
 def test_what_was_passed_over_since_it_was_taken_back_stays_so() -> None:
     """A plan that goes on is told once more what was taken back; of a partition that had been passed over since, the core raised."""
-    mondays = Trigger(cron="0 6 * * 1", latest=True)
+    mondays = NodeTrigger(cron="0 6 * * 1", latest=True)
     d = Driver(source("flights"), asset("a", "flights", trigger=mondays))
     d.at("2013-02-04 05:30")
     d.start()

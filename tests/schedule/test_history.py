@@ -10,10 +10,10 @@ from driver import WHOLE, asset, reads, source
 
 from headrace.model import PartitionSpec
 from headrace.model.days_off import DaysOff
-from headrace.schedule import Arrived, Clock, Core, Graph, Loaded, Published, Requested, Target
+from headrace.schedule import AttemptPublished, ClockAdvanced, Core, DeliveryArrived, Graph, Loaded, Requested, Target
 from headrace.schedule.commands import Dispatch
 from headrace.schedule.events import Event
-from headrace.schedule.history import History, Turn, decode, digest, encode, replay
+from headrace.schedule.history import LeaderHistory, LoopIteration, decode, digest, encode, replay
 
 GRAPH = Graph(
     (
@@ -25,21 +25,21 @@ GRAPH = Graph(
 )
 
 
-def recorded() -> History:
+def recorded() -> LeaderHistory:
     """Two turns that load and deliver, then whatever is dispatched is published; loaded again in the middle."""
     core, turns = Core(epoch=3, slots=2), []
     pending: list[Event] = [Loaded(GRAPH, ()), Requested((Target("a"), Target("c"), Target("d")), run=7, standing=True)]
-    pending += [Arrived("a", f"2013-03-0{day}") for day in range(1, 8)] + [Clock()]
+    pending += [DeliveryArrived("a", f"2013-03-0{day}") for day in range(1, 8)] + [ClockAdvanced()]
     now = 1_400_000_000_000_000
     for _ in range(40):
         commands = core.handle_all(pending, now)
-        turns.append(Turn(now, tuple(pending), digest(commands)))
+        turns.append(LoopIteration(now, tuple(pending), digest(commands)))
         given = [one for one in commands if isinstance(one, Dispatch)]
-        pending = [Published(one.attempt, tuple((key, True) for key in one.keys)) for one in given]
+        pending = [AttemptPublished(one.attempt, tuple((key, True) for key in one.keys)) for one in given]
         now += 1_000
         if not pending:
             break
-    return History(3, 2, tuple(turns))
+    return LeaderHistory(3, 2, tuple(turns))
 
 
 def test_a_history_replays_to_the_same_decisions() -> None:
@@ -51,13 +51,13 @@ def test_a_history_replays_to_the_same_decisions() -> None:
 def test_another_decision_is_seen() -> None:
     """A replay that compares nothing would pass everything."""
     history = recorded()
-    more = History(history.epoch, history.slots + 1, history.turns)
+    more = LeaderHistory(history.epoch, history.slots + 1, history.turns)
     assert any(one.commands for one in replay(more))
 
 
 def test_an_event_that_cannot_be_handled_ends_the_replay_with_its_error() -> None:
     history = recorded()
-    broken = History(history.epoch, history.slots, (history.turns[0], *history.turns[2:]))
+    broken = LeaderHistory(history.epoch, history.slots, (history.turns[0], *history.turns[2:]))
     assert replay(broken)[-1].error
 
 

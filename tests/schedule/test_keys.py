@@ -6,7 +6,7 @@ import pytest
 from driver import DAY, MONTH, WHOLE, Driver, asset, source
 
 from headrace.model import Grain, PartitionSpec
-from headrace.schedule import LoadedPartition, PartitionState, Published, Target
+from headrace.schedule import AttemptPublished, LoadedPartition, PartitionState, Target
 
 S = PartitionState
 KEY = PartitionSpec(key="region")
@@ -137,7 +137,7 @@ class Publishing(Driver):
         content = self.content.get(place, "same")
         changed, self.shown[place] = self.shown.get(place) != content, content
         self.done += [(dispatch.node, key) for key in dispatch.keys]
-        self.give(Published(attempt, ((dispatch.keys[0], changed),), None, (self.last,)))
+        self.give(AttemptPublished(attempt, ((dispatch.keys[0], changed),), None, (self.last,)))
 
 
 def test_each_new_content_of_a_whole_input_is_appended() -> None:

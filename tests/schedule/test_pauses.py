@@ -5,7 +5,7 @@ from __future__ import annotations
 from driver import WHOLE, Driver, asset, reads, source
 
 from headrace.model import Grain, PartitionSpec
-from headrace.schedule import Clock, PartitionState, Paused, Resumed, TakenBack, Target
+from headrace.schedule import ClockAdvanced, PartitionState, Paused, Resumed, TakenBack, Target
 
 S = PartitionState
 D = [f"2013-02-{day:02d}" for day in range(1, 29)]
@@ -53,7 +53,7 @@ def test_a_pause_ends_by_itself() -> None:
     at = d.core.next_event()
     assert at is not None
     d.now = at - 1_000_000
-    d.give(Clock())
+    d.give(ClockAdvanced())
     assert d.work() == [("clean", D[10]), ("ranking", D[10])]
 
 
@@ -66,7 +66,7 @@ def test_the_last_word_about_a_pause_counts() -> None:
     d.arrive("flights", D[10])
     d.work()
     d.now = first + MINUTE
-    d.give(Clock())
+    d.give(ClockAdvanced())
     assert d.work() == []
     assert d.core.next_event() is None
 

@@ -8,8 +8,8 @@ import pytest
 from driver import Driver, asset, source
 
 from headrace.model import PartitionSpec
-from headrace.schedule import Clock, GraphNode, Take
-from headrace.schedule.pools import LAPSE_US, Lease, Room
+from headrace.schedule import ClockAdvanced, GraphNode, Take
+from headrace.schedule.pools import LAPSE_US, PoolCapacity, PoolLease
 
 KEYS = PartitionSpec(key="n", values=tuple(f"{n:03d}" for n in range(40)))
 
@@ -80,12 +80,12 @@ def test_a_lost_end_gives_its_room_back_when_its_lease_lapses() -> None:
     d.ask()
     (first,) = d.running
     d.now += 2_000_000
-    d.give(Clock())
+    d.give(ClockAdvanced())
     assert [kill.attempt for kill in d.kills] == [first]
     assert len(d.running) == 1
     assert d.core.next_event() == d.core.running()[first].expires_at + LAPSE_US
     d.now = d.core.running()[first].expires_at + LAPSE_US
-    d.give(Clock())
+    d.give(ClockAdvanced())
     assert len(d.running) == 2
 
 
@@ -122,7 +122,7 @@ def test_random_loads_never_exceed_a_pool_and_end(seed: int) -> None:
 
 def test_room_counts_leases_that_hold() -> None:
     takes = (("p", 2),)
-    room = Room({"p": 3}, [Lease(takes, 100), Lease(takes, 0)], now=LAPSE_US + 1)
+    room = PoolCapacity({"p": 3}, [PoolLease(takes, 100), PoolLease(takes, 0)], now=LAPSE_US + 1)
     assert room.short(takes) == ["p"]
-    room = Room({"p": 3}, [Lease(takes, 0)], now=LAPSE_US + 1)
+    room = PoolCapacity({"p": 3}, [PoolLease(takes, 0)], now=LAPSE_US + 1)
     assert room.short(takes) == []

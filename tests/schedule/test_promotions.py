@@ -9,9 +9,9 @@ from driver import Driver, asset, reads, source
 
 from headrace.model import PartitionSpec
 from headrace.model.zones import local_us
-from headrace.schedule import Clock, Elsewhere, LoadedPartition, PartitionState, Promoted, Take, Trigger
+from headrace.schedule import ClockAdvanced, Elsewhere, LoadedPartition, NodeTrigger, PartitionState, Promoted, Take
 from headrace.schedule.graph import GraphNode
-from headrace.schedule.why import Kind
+from headrace.schedule.why import WaitKind
 
 DAYS = [f"2013-02-{d:02d}" for d in range(1, 11)]
 WHOLE = PartitionSpec()
@@ -69,7 +69,7 @@ def test_what_was_missing_failed_or_waited_is_there_now() -> None:
     assert {d.state(node, day) for node in ("clean", "total") for day in (*DAYS[:3], DAYS[7])} == {S.PUBLISHED}
     assert d.core.unsettled() == 0
     d.now = 2 * 10**15
-    d.give(Clock())
+    d.give(ClockAdvanced())
     assert not d.running
 
 
@@ -129,7 +129,7 @@ def test_a_chain_goes_on_from_what_was_promoted() -> None:
 
 
 def test_triggers_that_follow_it_fire() -> None:
-    d = chain(more=(asset("told", partition=WHOLE, trigger=Trigger(upstream="total")),))
+    d = chain(more=(asset("told", partition=WHOLE, trigger=NodeTrigger(upstream="total")),))
     d.work()
     d.give(both(DAYS[0]))
     assert d.work() == [("told", "*")]
@@ -146,7 +146,7 @@ def test_what_others_hold_of_a_pool_is_taken(taken: int) -> None:
     assert d.core.held() == ((("w", 3 - taken),) if taken < 3 else ())
     assert d.core.short() == ("w",)
     (reason,) = d.core.why("ware", "f")
-    assert reason.kind is Kind.POOL
+    assert reason.kind is WaitKind.POOL
     assert "and other work" in reason.text
     d.give(Elsewhere())
     assert len(d.running) == 3

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 from driver import WHOLE, Driver, asset, reads, source
 
-from headrace.schedule import Clock, FailureKind, GraphNode, PartitionState
+from headrace.schedule import ClockAdvanced, FailureKind, GraphNode, PartitionState
 
 DAYS = [f"2013-03-{d:02d}" for d in range(5, 15)]  # over the start of summer time
 
@@ -79,7 +79,7 @@ def test_it_comes_to_rest_with_everything_accounted_for(seed: int) -> None:
             d.publish(next(iter(d.running)))
         elif (at := d.core.next_try()) is not None:
             d.now = max(d.now, at)
-            d.give(Clock())
+            d.give(ClockAdvanced())
         else:
             break
     assert d.core.idle() and d.core.next_try() is None, "it doesn't come to rest"

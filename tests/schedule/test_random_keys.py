@@ -10,7 +10,7 @@ from driver import DAY, WHOLE, Driver, asset, reads, source
 
 from headrace.model import Grain, PartitionSpec
 from headrace.model.days_off import DaysOff
-from headrace.schedule import Arrived, Clock, FailureKind, GraphNode, PartitionState
+from headrace.schedule import ClockAdvanced, DeliveryArrived, FailureKind, GraphNode, PartitionState
 
 DAYS = [f"2013-03-{d:02d}" for d in range(5, 15)]
 REGIONS = ("APAC", "EMEA", "a/b")
@@ -40,11 +40,11 @@ def graph(rng: random.Random) -> list[GraphNode]:
     return nodes
 
 
-def arrived(rng: random.Random) -> Arrived:
+def arrived(rng: random.Random) -> DeliveryArrived:
     name = rng.choice(["days", "keyed", "listed", "shops", "r"])
     day, region = rng.choice(DAYS), rng.choice(REGIONS)
     key = {"days": day, "shops": region, "r": "*"}.get(name, f"{day}/{region}")
-    return Arrived(name, key, rng.choice(["", "", "one.csv", "two.csv"]))
+    return DeliveryArrived(name, key, rng.choice(["", "", "one.csv", "two.csv"]))
 
 
 def act(d: Driver, rng: random.Random) -> None:
@@ -78,14 +78,14 @@ def test_it_comes_to_rest(seed: int) -> None:
         claims = [(x.node, key) for x in d.running.values() for key in x.keys]
         assert len(claims) == len(set(claims)), "two attempts at one partition"
     d.now += 400 * 86_400_000_000  # everything that time alone brings has come
-    d.give(Clock())
+    d.give(ClockAdvanced())
     d.ask()
     for _ in range(5_000):
         if d.running:
             d.publish(next(iter(d.running)))
         elif (at := d.core.next_try()) is not None:
             d.now = max(d.now, at)
-            d.give(Clock())
+            d.give(ClockAdvanced())
         else:
             break
     assert d.core.idle(), "it doesn't come to rest"

@@ -9,7 +9,7 @@ import pytest
 
 from headrace.model import Grain, PartitionSpec
 from headrace.model.intervals import key_at, next_key
-from headrace.schedule.ranges import Resting, Runs, exists, number_of, written
+from headrace.schedule.ranges import IntegerSet, TerminalPartitions, exists, number_of, written
 
 ZONES = ("America/New_York", "UTC", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia", "America/Sao_Paulo")
 
@@ -18,7 +18,7 @@ ZONES = ("America/New_York", "UTC", "Asia/Kolkata", "Australia/Lord_Howe", "Paci
 def test_runs_are_a_set(seed: int) -> None:
     """Catches edges that are one off where runs grow together or fall apart."""
     rng = random.Random(seed)
-    runs, plain = Runs(), set[int]()
+    runs, plain = IntegerSet(), set[int]()
     for _ in range(400):
         number = rng.randint(0, 40)
         if rng.random() < 0.5:
@@ -29,12 +29,12 @@ def test_runs_are_a_set(seed: int) -> None:
             plain.discard(number)
         assert list(runs) == sorted(plain)
         assert len(runs) == len(plain)
-        assert runs.edges == Runs.of(plain).edges
+        assert runs.edges == IntegerSet.of(plain).edges
         assert (number in runs) == (number in plain)
         assert runs.before(number) == max((one for one in plain if one < number), default=None)
         assert runs.after(number) == min((one for one in plain if one > number), default=None)
     other = {rng.randint(0, 40) for _ in range(15)}
-    assert list(runs.minus(Runs.of(other))) == sorted(plain - other)
+    assert list(runs.minus(IntegerSet.of(other))) == sorted(plain - other)
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -44,7 +44,7 @@ def test_following_intervals_have_following_numbers(grain: Grain, zone: str) -> 
     gaps, which would cost memory."""
     before_change = datetime(2011, 9, 28, tzinfo=UTC) if zone == "Australia/Lord_Howe" else datetime(2011, 12, 27, tzinfo=UTC)
     key = key_at(before_change, grain, zone)
-    rest, keys, numbered = Resting(PartitionSpec(grain=grain), zone), [], 0
+    rest, keys, numbered = TerminalPartitions(PartitionSpec(grain=grain), zone), [], 0
     for _ in range(200):
         keys.append(key)
         rest.add(key)
@@ -66,7 +66,7 @@ def test_following_intervals_have_following_numbers(grain: Grain, zone: str) -> 
 def test_hours_of_a_year_are_told_apart(zone: str) -> None:
     """Each has its own number or its own name, in the doubled hour and the half one."""
     key = key_at(datetime(2013, 1, 1, tzinfo=UTC), Grain.HOUR, zone)
-    rest, count = Resting(PartitionSpec(grain=Grain.HOUR), zone), 0
+    rest, count = TerminalPartitions(PartitionSpec(grain=Grain.HOUR), zone), 0
     while key < "2014":
         assert key not in rest
         rest.add(key)
@@ -78,13 +78,13 @@ def test_hours_of_a_year_are_told_apart(zone: str) -> None:
 
 def test_hostile_keys_keep_their_names() -> None:
     """Keys are data: what looks like a key of the grain and isn't written like one is another partition."""
-    rest = Resting(PartitionSpec(grain=Grain.DAY, key="region"), "UTC")
+    rest = TerminalPartitions(PartitionSpec(grain=Grain.DAY, key="region"), "UTC")
     keys = ["2013-02-11/a", "2013-02-11/a/b", "2013-02-11/", "20130211/a", "2013-W07-1/a", "٢013-02-11/a", "2013-02-30/a", "*", ""]
     for key in keys:
         rest.add(key)
     assert sorted(rest) == sorted(keys)
     assert sorted(rest.runs) == ["", "a", "a/b"]
-    deliveries = Resting(PartitionSpec(by_delivery=True), "UTC")
+    deliveries = TerminalPartitions(PartitionSpec(by_delivery=True), "UTC")
     for key in ["000000000001", "1", "000000000003", "²", "0000000000001"]:
         deliveries.add(key)
     assert set(deliveries.named) == {"1", "²", "0000000000001"}
@@ -93,7 +93,7 @@ def test_hostile_keys_keep_their_names() -> None:
 
 
 def test_ten_thousand_days_are_two_numbers() -> None:
-    rest, key = Resting(PartitionSpec(grain=Grain.DAY), "UTC"), "1999-01-01"
+    rest, key = TerminalPartitions(PartitionSpec(grain=Grain.DAY), "UTC"), "1999-01-01"
     for _ in range(10_000):
         rest.add(key)
         key = next_key(key, Grain.DAY, "UTC")

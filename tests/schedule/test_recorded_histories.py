@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.schedule import Arrived, Ended, Published
-from headrace.schedule.history import History, replay
+from headrace.schedule import AttemptPublished, AttemptUnsuccessful, DeliveryArrived
+from headrace.schedule.history import LeaderHistory, replay
 from scripts.record_history import BYTES_MAX, HISTORIES, read
 
 FILES = sorted(HISTORIES.glob("*.msgpack.zz"))
@@ -24,7 +24,7 @@ def test_a_recorded_history_comes_to_the_same_decisions(path: Path) -> None:
 def test_the_recorded_ones_are_of_some_use() -> None:
     """Catches histories of runs in which nothing happened."""
     events = [event for path in FILES for history in read(path) for turn in history.turns for event in turn.events]
-    for kind in (Arrived, Published, Ended):
+    for kind in (DeliveryArrived, AttemptPublished, AttemptUnsuccessful):
         assert sum(isinstance(event, kind) for event in events) >= 3, kind
     assert all(path.stat().st_size <= BYTES_MAX for path in FILES)
     assert len(FILES) >= 5
@@ -33,5 +33,5 @@ def test_the_recorded_ones_are_of_some_use() -> None:
 def test_a_history_that_was_tampered_with_is_noticed() -> None:
     """A replay that compares nothing would pass everything."""
     (history, *_) = read(FILES[0])
-    slower = History(history.epoch, 1, history.turns[:1] + history.turns[2:])
+    slower = LeaderHistory(history.epoch, 1, history.turns[:1] + history.turns[2:])
     assert replay(slower)

@@ -11,20 +11,20 @@ from test_random_keys import DAY_KEY, KEY, LISTED, MONTH, OFF, act
 
 from headrace.model import PartitionSpec
 from headrace.schedule import (
-    Arrived,
-    Checkpoint,
-    Clock,
+    AttemptPublished,
+    ClockAdvanced,
     Command,
     Core,
+    DeliveryArrived,
     Dispatch,
     Graph,
     GraphNode,
     Loaded,
     LoadedPartition,
-    Mark,
     PartitionState,
-    Published,
+    PartitionUpdate,
     Requested,
+    SchedulerCheckpoint,
     Target,
     checkpoint,
 )
@@ -66,14 +66,14 @@ class Stored(Driver):
         self.rows: dict[tuple[str, str], tuple[int, LoadedPartition]] = {}
         self.deliveries: dict[tuple[str, str], str] = {}
         self.revision = 0
-        self.kept: tuple[int, Checkpoint] | None = None
+        self.kept: tuple[int, SchedulerCheckpoint] | None = None
         self.last, self.publication = 0, 0
         self.other = Core(epoch=1, slots=3)
         self.reloads, self.reloading = 0, False
         super().__init__(*nodes, slots=3)
 
     def give(self, event: object) -> None:
-        if isinstance(event, Published):
+        if isinstance(event, AttemptPublished):
             ids = tuple(range(self.publication + 1, self.publication + 1 + len(event.contents)))
             self.publication += len(ids)
             event = msgspec.structs.replace(event, publications=ids)
@@ -86,7 +86,7 @@ class Stored(Driver):
         if self.rng.random() < 0.15:
             self.kept = self.revision, checkpoint.decode(checkpoint.encode(self.rng.choice([self.core, self.other]).checkpoint()))
         if (
-            self.reloading and self.rng.random() < 0.3 and not isinstance(event, Arrived)
+            self.reloading and self.rng.random() < 0.3 and not isinstance(event, DeliveryArrived)
         ):  # what arrived is given out with the event after it
             self.reload()
 
@@ -100,9 +100,9 @@ class Stored(Driver):
     def write(self, event: object, running: dict, commands: list[Command]) -> None:
         """What the leader writes in the turn."""
         self.revision += 1
-        if isinstance(event, Arrived):
+        if isinstance(event, DeliveryArrived):
             self.deliveries[event.source, event.key] = event.bundle
-        for key, changed in event.contents if isinstance(event, Published) else ():
+        for key, changed in event.contents if isinstance(event, AttemptPublished) else ():
             node = running[event.attempt].node
             before = self.rows.get((node, key))
             shown = self.publication if changed or before is None else before[1].publication
@@ -112,7 +112,7 @@ class Stored(Driver):
             self.rows[node, key] = (self.revision, at_rest)
             self.deliveries.pop((node, key), None)
         for one in commands:
-            if isinstance(one, Mark):
+            if isinstance(one, PartitionUpdate):
                 before = self.rows.get((one.node, one.key))
                 row = LoadedPartition(
                     node=one.node, key=one.key, state=one.state, stale=one.stale, failures=one.failures, not_before=one.not_before,
@@ -136,7 +136,7 @@ class Stored(Driver):
             start, rows = checkpoint.gathered(graph, rows), ()
         self.other = Core(epoch=1, slots=3, after=self.last)
         given = [Loaded(graph, rows, going_on, checkpoint=start)]
-        given += [Arrived(name, key, bundle) for (name, key), bundle in self.deliveries.items() if (name, key) not in taken]
+        given += [DeliveryArrived(name, key, bundle) for (name, key), bundle in self.deliveries.items() if (name, key) not in taken]
         given += [Requested(tuple(Target(n.name) for n in self.nodes), standing=True)]
         again = [command for event in given for command in self.other.handle(event, self.now)]
         assert told(again) == ([], set()), "what was decided already is decided again"
@@ -145,7 +145,7 @@ class Stored(Driver):
 def told(commands: list[Command]) -> tuple[list[object], set[object]]:
     """What is given out, in order, and what is marked."""
     given = [msgspec.structs.replace(one, queued_at=0, without=()) for one in commands if isinstance(one, Dispatch)]
-    return given, {one for one in commands if isinstance(one, Mark)}
+    return given, {one for one in commands if isinstance(one, PartitionUpdate)}
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -162,13 +162,13 @@ def test_a_core_that_was_begun_anew_decides_alike(seed: int) -> None:
     d.reloading = True
     for _ in range(200):
         act(d, rng)
-    d.give(Clock())
+    d.give(ClockAdvanced())
     for _ in range(3_000):
         if d.running:
             d.publish(next(iter(d.running)))
         elif (at := d.core.next_try()) is not None:
             d.now = max(d.now, at)
-            d.give(Clock())
+            d.give(ClockAdvanced())
         else:
             break
     assert d.core.idle() and d.reloads > 0

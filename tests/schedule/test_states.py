@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.schedule.states import TRANSITIONS, Change, PartitionState, step
+from headrace.schedule.states import TRANSITIONS, PartitionState, PartitionTransition, step
 
 
 @pytest.mark.parametrize("state", PartitionState)
-@pytest.mark.parametrize("change", Change)
-def test_every_pair_is_in_the_table_or_refused(state: PartitionState, change: Change) -> None:
+@pytest.mark.parametrize("change", PartitionTransition)
+def test_every_pair_is_in_the_table_or_refused(state: PartitionState, change: PartitionTransition) -> None:
     """Catches a transition that was added in the code and not in the table."""
     if (state, change) in TRANSITIONS:
         assert step(state, change) is TRANSITIONS[state, change]
@@ -20,5 +20,5 @@ def test_every_pair_is_in_the_table_or_refused(state: PartitionState, change: Ch
 
 def test_only_running_partitions_end() -> None:
     """Catches a publication of something that no attempt was at."""
-    ends = {Change.PUBLISHED, Change.HELD, Change.REJECTED, Change.FAILED}
+    ends = {PartitionTransition.PUBLISHED, PartitionTransition.HELD, PartitionTransition.REJECTED, PartitionTransition.FAILED}
     assert {state for state, change in TRANSITIONS if change in ends} == {PartitionState.RUNNING}

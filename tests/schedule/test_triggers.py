@@ -13,12 +13,12 @@ from headrace.model.cron import check_cron, times_after, times_until
 from headrace.model.days_off import DaysOff
 from headrace.model.errors import UsageError
 from headrace.model.zones import from_us, to_us
-from headrace.schedule import Fired, GraphNode, PartitionState, Target, Trigger
+from headrace.schedule import Fired, GraphNode, NodeTrigger, PartitionState, Target
 from headrace.schedule.triggers import last_firing, next_firing
 
 S = PartitionState
 D = [f"2013-02-{day:02d}" for day in range(1, 29)]
-SIX = Trigger(cron="0 6 * * *", timezone=ZONE)
+SIX = NodeTrigger(cron="0 6 * * *", timezone=ZONE)
 HOUR = PartitionSpec(grain=Grain.HOUR)
 
 
@@ -57,7 +57,7 @@ def test_looking_back_finds_what_looking_ahead_told(cron: str, timezone: str) ->
 
 
 def test_days_off_dont_fire() -> None:
-    trigger = Trigger(cron="0 6 * * *", timezone=ZONE, days_off=DaysOff(dates=frozenset(["2013-02-12", "2013-02-13"])))
+    trigger = NodeTrigger(cron="0 6 * * *", timezone=ZONE, days_off=DaysOff(dates=frozenset(["2013-02-12", "2013-02-13"])))
     at = to_us(datetime(2013, 2, 11, 12, tzinfo=UTC))
     fires = next_firing(trigger, at)
     assert fires is not None
@@ -68,7 +68,7 @@ def test_days_off_dont_fire() -> None:
 def test_each_minute_over_a_long_weekend() -> None:
     """Catches a trigger that is given up because thousands of its times in a row fall on days off."""
     off = DaysOff(dates=frozenset(f"2013-02-{day}" for day in range(12, 22)))
-    trigger = Trigger(cron="* * * * *", timezone=ZONE, days_off=off)
+    trigger = NodeTrigger(cron="* * * * *", timezone=ZONE, days_off=off)
     fires = next_firing(trigger, to_us(datetime(2013, 2, 12, 4, 59, tzinfo=UTC)))
     assert fires is not None
     assert from_us(fires, ZONE).isoformat() == "2013-02-22T00:00:00-05:00"
@@ -78,7 +78,7 @@ def test_each_minute_over_a_long_weekend() -> None:
 def test_what_never_fires_ends() -> None:
     """Catches a search without an end."""
     every_day = DaysOff(named="NYSE")
-    assert next_firing(Trigger(cron="0 6 * * 6", timezone=ZONE, days_off=every_day), 0) is None
+    assert next_firing(NodeTrigger(cron="0 6 * * 6", timezone=ZONE, days_off=every_day), 0) is None
 
 
 @pytest.mark.parametrize("cron", ["* * *", "61 * * * *", "0 0 31 2 *", "* * * * * *", "@daily", "", "x" * 500, "0 0 * * 8"])
@@ -90,7 +90,7 @@ def test_what_isnt_a_cron_expression_is_refused(cron: str) -> None:
 # What a firing releases
 
 
-def daily(trigger: Trigger = SIX, partition: PartitionSpec = DAY) -> GraphNode:
+def daily(trigger: NodeTrigger = SIX, partition: PartitionSpec = DAY) -> GraphNode:
     return asset("clean", "flights", partition=partition, trigger=trigger)
 
 
@@ -185,7 +185,7 @@ def test_a_firing_that_was_missed_fires_once_when_a_leader_is_back() -> None:
 
 
 def test_an_interval_is_counted_in_utc() -> None:
-    d = started(asset("ping", partition=WHOLE, trigger=Trigger(every_us=6 * 3_600_000_000)))
+    d = started(asset("ping", partition=WHOLE, trigger=NodeTrigger(every_us=6 * 3_600_000_000)))
     d.at("2013-02-12 07:00")  # 12:00 in UTC
     assert d.work() == [("ping", "*")]
     d.at("2013-02-12 12:59")
@@ -195,7 +195,7 @@ def test_an_interval_is_counted_in_utc() -> None:
 
 
 def test_a_webhook_fires_what_waits() -> None:
-    d = started(source("flights"), daily(Trigger(outside=True)), asset("ping", partition=WHOLE, trigger=Trigger(outside=True)))
+    d = started(source("flights"), daily(NodeTrigger(outside=True)), asset("ping", partition=WHOLE, trigger=NodeTrigger(outside=True)))
     d.arrive("flights", D[10])
     assert d.work() == [("flights", D[10])]
     d.give(Fired("clean"))
@@ -209,7 +209,7 @@ def test_a_webhook_fires_what_waits() -> None:
 
 
 def test_arrivals_of_a_source_fire() -> None:
-    trigger = Trigger(arrival="flights")
+    trigger = NodeTrigger(arrival="flights")
     d = started(source("flights"), source("weather"), asset("clean", "flights", "weather", trigger=trigger))
     d.arrive("weather", D[10])
     d.arrive("flights", D[10])
@@ -221,7 +221,7 @@ def test_arrivals_of_a_source_fire() -> None:
 
 
 def test_publications_upstream_fire() -> None:
-    d = started(source("flights"), daily(Trigger(upstream="")), asset("note", partition=WHOLE, trigger=Trigger(upstream="clean")))
+    d = started(source("flights"), daily(NodeTrigger(upstream="")), asset("note", partition=WHOLE, trigger=NodeTrigger(upstream="clean")))
     d.arrive("flights", D[9])
     assert d.work() == [("flights", D[9]), ("clean", D[9]), ("note", "*")]
 
@@ -229,7 +229,7 @@ def test_publications_upstream_fire() -> None:
 # Catching up
 
 
-def down_for_days(trigger: Trigger) -> Driver:
+def down_for_days(trigger: NodeTrigger) -> Driver:
     """A leader that comes back after three days without one, and finds what was delivered since."""
     d = started(source("flights"), daily(trigger), at="2013-02-10 07:00")
     d.arrive("flights", D[8])
@@ -247,7 +247,7 @@ def test_catch_up_all_runs_each_interval() -> None:
 
 def test_catch_up_latest_runs_the_newest_and_waives_the_others_visibly() -> None:
     """Catches the oldest being run because nobody has ingested the newest yet."""
-    d = down_for_days(Trigger(cron="0 6 * * *", timezone=ZONE, latest=True))
+    d = down_for_days(NodeTrigger(cron="0 6 * * *", timezone=ZONE, latest=True))
     assert [key for node, key in d.work() if node == "clean"] == [D[11]]
     assert [d.state("clean", key) for key in D[9:12]] == [S.WAIVED, S.WAIVED, S.PUBLISHED]
     reasons = {mark.key: mark.reason for mark in d.marks if mark.state is S.WAIVED}
@@ -255,7 +255,7 @@ def test_catch_up_latest_runs_the_newest_and_waives_the_others_visibly() -> None
 
 
 def test_what_was_passed_over_runs_if_it_is_named_itself() -> None:
-    d = down_for_days(Trigger(cron="0 6 * * *", timezone=ZONE, latest=True))
+    d = down_for_days(NodeTrigger(cron="0 6 * * *", timezone=ZONE, latest=True))
     d.work()
     d.ask(Target("clean"), retry=frozenset(["clean"]))
     assert d.work() == []
@@ -265,7 +265,7 @@ def test_what_was_passed_over_runs_if_it_is_named_itself() -> None:
 
 def test_what_was_passed_over_is_in_nobodys_way() -> None:
     """Catches what reads seven days and waits for ever for one that nobody wants any more."""
-    trigger = Trigger(cron="0 6 * * *", timezone=ZONE, latest=True)
+    trigger = NodeTrigger(cron="0 6 * * *", timezone=ZONE, latest=True)
     d = started(source("flights"), daily(trigger), asset("week", reads("clean", lookback="7d")), at="2013-02-10 07:00")
     d.arrive("flights", D[8])
     d.work()
@@ -276,7 +276,7 @@ def test_what_was_passed_over_is_in_nobodys_way() -> None:
 
 def test_an_interval_for_which_nothing_came_yet_waives_nothing() -> None:
     """Catches a late delivery of yesterday that makes the day before, which is there, unwanted."""
-    d = started(source("flights"), daily(Trigger(cron="0 6 * * *", timezone=ZONE, latest=True)), at="2013-02-13 05:00")
+    d = started(source("flights"), daily(NodeTrigger(cron="0 6 * * *", timezone=ZONE, latest=True)), at="2013-02-13 05:00")
     d.arrive("flights", D[10])
     assert d.work() == [("flights", D[10]), ("clean", D[10])]
 
@@ -303,7 +303,7 @@ def test_many_ways_up_cost_no_more_than_the_nodes_on_them() -> None:
     nodes = [source("n0a"), source("n0b")]
     for i in range(1, 25):
         nodes += [asset(f"n{i}{side}", f"n{i - 1}a", f"n{i - 1}b") for side in "ab"]
-    trigger = Trigger(cron="0 6 * * *", timezone=ZONE, latest=True)
+    trigger = NodeTrigger(cron="0 6 * * *", timezone=ZONE, latest=True)
     d = started(*nodes, asset("last", "n24a", "n24b", trigger=trigger), at="2013-02-13 09:00")
     d.arrive("n0a", D[10], D[11])
     d.arrive("n0b", D[10], D[11])
@@ -313,7 +313,7 @@ def test_many_ways_up_cost_no_more_than_the_nodes_on_them() -> None:
 def test_a_long_way_up_costs_no_stack() -> None:
     """Catches a core that ends in RecursionError at the end of a thousand assets in a row."""
     nodes = [source("n0"), *(asset(f"n{i}", f"n{i - 1}") for i in range(1, 1_500))]
-    latest = asset("last", "n1499", trigger=Trigger(cron="0 6 * * *", timezone=ZONE, latest=True))
-    d = started(*nodes, latest, asset("note", "n1499", trigger=Trigger(arrival="")), at="2013-02-13 09:00")
+    latest = asset("last", "n1499", trigger=NodeTrigger(cron="0 6 * * *", timezone=ZONE, latest=True))
+    d = started(*nodes, latest, asset("note", "n1499", trigger=NodeTrigger(arrival="")), at="2013-02-13 09:00")
     d.arrive("n0", D[11])
     assert d.work()[-2:] == [("last", D[11]), ("note", D[11])]

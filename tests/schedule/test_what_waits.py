@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from driver import Driver, asset, source
 
-from headrace.schedule import Clock, FailureKind, LoadedPartition, PartitionState
+from headrace.schedule import ClockAdvanced, FailureKind, LoadedPartition, PartitionState
 
 S, K = PartitionState, FailureKind
 DAY = "2025-01-01"
@@ -23,7 +23,7 @@ def test_ten_times_are_no_failure(kind: FailureKind) -> None:
         due = d.core.next_try()
         assert due is not None and due > d.now
         d.now = due
-        d.give(Clock())
+        d.give(ClockAdvanced())
     d.publish(d.attempt("clean", DAY))
     assert d.state("clean", DAY) is S.PUBLISHED
 
@@ -40,7 +40,7 @@ def test_partitions_that_were_computed_together_wait_together() -> None:
     due = d.core.next_try()
     assert due is not None and size > 1
     d.now = due
-    d.give(Clock())
+    d.give(ClockAdvanced())
     assert max(len(one.keys) for one in d.running.values()) >= size
 
 

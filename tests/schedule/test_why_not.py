@@ -6,16 +6,16 @@ import msgspec
 from driver import WHOLE, ZONE, Driver, asset, source
 
 from headrace.schedule import (
-    Arrived,
     Cancelled,
+    DeliveryArrived,
     FailureKind,
+    NodeTrigger,
     PartitionState,
     Paused,
     Requested,
     Take,
     TakenBack,
     Target,
-    Trigger,
 )
 
 S = PartitionState
@@ -77,7 +77,7 @@ def test_a_next_try_is_told() -> None:
 
 
 def test_gates_are_told() -> None:
-    d = driver(FLIGHTS, asset("clean", "flights", trigger=Trigger(cron="0 6 * * *", timezone=ZONE)))
+    d = driver(FLIGHTS, asset("clean", "flights", trigger=NodeTrigger(cron="0 6 * * *", timezone=ZONE)))
     d.start()
     d.ask()
     d.arrive("flights", D[10])
@@ -120,7 +120,7 @@ def test_nobody_wants_it() -> None:
     d.work()
     assert texts(d, "clean", D[10]) == ["isn't wanted by any run"]
     d.give(Cancelled(1))
-    d.give(Arrived("flights", D[9]))
+    d.give(DeliveryArrived("flights", D[9]))
     assert texts(d, "flights", D[9]) == ["isn't wanted by any run"]
 
 

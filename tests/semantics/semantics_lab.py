@@ -30,7 +30,7 @@ from headrace.model.intervals import keys_between
 from headrace.operations.progress import Silent
 from headrace.operations.responses import RunResponse
 from headrace.operations.run import run
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.tick import tick
 
 CASES = Path(__file__).parent / "cases"
@@ -144,10 +144,10 @@ class StateFacts:
             self._session(), [name], exclude=[], partitions=chosen, first=None, last=None, again=False, reason=None, progress=Silent()
         )  # fmt: skip
 
-    def _session(self) -> Session:
+    def _session(self) -> ProjectSession:
         self.now += timedelta(seconds=1)
         (self.root / "headrace.toml").write_text(f'[project]\nname = "case"\ntimezone = "{self.zone}"\n[run]\nworkers = 2\n{self._store}')
-        return Session.open(self.root, "prod", self.now.isoformat(), "tester")
+        return ProjectSession.open(self.root, "prod", self.now.isoformat(), "tester")
 
     # What must be so
 
@@ -175,11 +175,11 @@ class StateFacts:
                 assert found.get(one, "missing") == state, f"{one} is {found.get(one, 'missing')}"
 
     def do_rows(self, text: str) -> None:
-        from headrace.operations.read import Wanted, read
+        from headrace.operations.read import ReadQuery, read
 
         named, value = text.split(" = ")
         node, key = named.split("@", 1)
-        response = read(self._session(), Wanted(asset=node, partitions=(key,) if key != "*" else ()))
+        response = read(self._session(), ReadQuery(asset=node, partitions=(key,) if key != "*" else ()))
         at = [column.name for column in response.columns].index("v")
         assert sum(int(row[at] if isinstance(row, list | tuple) else row["v"]) for row in response.rows) == int(value), response.rows
 

@@ -9,28 +9,28 @@ from typing import Any
 import pytest
 
 from headrace.model.intervals import next_key
-from headrace.schedule import Arrived, Core, FailureKind, Mark, PartitionState, Settled
+from headrace.schedule import Core, DeliveryArrived, FailureKind, PartitionState, PartitionUpdate, Settled
 from headrace.schedule.batching import Batches
 from headrace.schedule.commands import CANCELLED, Command, Kill
 from headrace.schedule.ending import Endings
 from headrace.schedule.needs import Needs
 from headrace.schedule.pauses import Pauses
-from headrace.schedule.pools import Room
+from headrace.schedule.pools import PoolCapacity
 from headrace.schedule.promoting import Promotions
-from headrace.schedule.publishing import Waves
+from headrace.schedule.publishing import Propagation
 from headrace.schedule.queueing import Queue
-from headrace.schedule.readiness import Link
-from headrace.schedule.ready import Entry
+from headrace.schedule.readiness import InputLink
+from headrace.schedule.ready import ReadyEntry
 from headrace.schedule.retry import retry_after_us
 from headrace.schedule.simulation import loading
-from headrace.schedule.simulation.backfills import Backfill
+from headrace.schedule.simulation.backfills import SimulatedBackfill
 from headrace.schedule.simulation.lake import Lake
-from headrace.schedule.simulation.leader import Leader
+from headrace.schedule.simulation.leader import SimulatedLeader
 from headrace.schedule.simulation.preparing import Preparing
-from headrace.schedule.simulation.store import Store
-from headrace.schedule.simulation.world import World
+from headrace.schedule.simulation.store import SimulatedStore
+from headrace.schedule.simulation.world import Simulation
 
-Plant = Callable[[pytest.MonkeyPatch], type[Leader]]
+Plant = Callable[[pytest.MonkeyPatch], type[SimulatedLeader]]
 PLANTED: dict[str, Plant] = {}
 
 
@@ -49,7 +49,7 @@ def everywhere(patch: pytest.MonkeyPatch, old: Any, new: Any) -> None:
                     patch.setattr(module, attribute, new)
 
 
-def with_core(change: Callable[[Any, list[Command]], list[Command]], **how: Any) -> type[Leader]:
+def with_core(change: Callable[[Any, list[Command]], list[Command]], **how: Any) -> type[SimulatedLeader]:
     """A leader whose core's commands are changed after each event; `how` adds to what it is made with."""
 
     class Other(Core):
@@ -59,7 +59,7 @@ def with_core(change: Callable[[Any, list[Command]], list[Command]], **how: Any)
         def handle_all(self, events: Any, now: int) -> list[Command]:
             return change(events, super().handle_all(events, now))
 
-    class WithOther(Leader):
+    class WithOther(SimulatedLeader):
         core_type = Other
 
     return WithOther
@@ -69,10 +69,10 @@ def with_core(change: Callable[[Any, list[Command]], list[Command]], **how: Any)
 
 
 @planted
-def claims_unchecked(patch: pytest.MonkeyPatch) -> type[Leader]:
+def claims_unchecked(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """An attempt that was given up is remembered, and publishes when its answer comes at last."""
 
-    class Forgiving(Leader):
+    class Forgiving(SimulatedLeader):
         def holds_claim(self, attempt: Any, node: str, key: str) -> bool:
             return True
 
@@ -89,10 +89,10 @@ def claims_unchecked(patch: pytest.MonkeyPatch) -> type[Leader]:
 
 
 @planted
-def acted_on_before_the_commit(patch: pytest.MonkeyPatch) -> type[Leader]:
+def acted_on_before_the_commit(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Attempts are sent as soon as they are decided on."""
 
-    class Hasty(Leader):
+    class Hasty(SimulatedLeader):
         def _start(self, tx: Any, preparing: Any, command: Any) -> Any:
             task = super()._start(tx, preparing, command)
             self.world.watch.submitted(self, task)
@@ -102,17 +102,17 @@ def acted_on_before_the_commit(patch: pytest.MonkeyPatch) -> type[Leader]:
 
 
 @planted
-def epoch_ignored(patch: pytest.MonkeyPatch) -> type[Leader]:
+def epoch_ignored(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """A leader that has lost its lease still commits."""
-    patch.setattr(Store, "check", lambda self, epoch: None)
-    return Leader
+    patch.setattr(SimulatedStore, "check", lambda self, epoch: None)
+    return SimulatedLeader
 
 
 @planted
-def epoch_not_raised(patch: pytest.MonkeyPatch) -> type[Leader]:
+def epoch_not_raised(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """A new leader takes the lease under the same epoch: its attempts have the numbers of others."""
 
-    class Same(Leader):
+    class Same(SimulatedLeader):
         def take_over(self) -> Iterator[Any]:
             single = self.store.tables["single"]
             single["epoch"] = max(0, single["epoch"] - 1)
@@ -122,14 +122,14 @@ def epoch_not_raised(patch: pytest.MonkeyPatch) -> type[Leader]:
 
 
 @planted
-def delivery_lost_on_a_crash(patch: pytest.MonkeyPatch) -> type[Leader]:
+def delivery_lost_on_a_crash(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What was delivered and not ingested is forgotten with the leader."""
     patch.setattr(loading, "waiting_deliveries", lambda store: [])
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def waiting_forgotten_on_a_restart(patch: pytest.MonkeyPatch) -> type[Leader]:
+def waiting_forgotten_on_a_restart(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What is stale stands as published for the next leader."""
     tracked_partitions = loading._tracked_partitions
 
@@ -141,48 +141,48 @@ def waiting_forgotten_on_a_restart(patch: pytest.MonkeyPatch) -> type[Leader]:
             yield msgspec.structs.replace(tracked, state=PartitionState.PUBLISHED, stale=False) if stale else tracked
 
     patch.setattr(loading, "_tracked_partitions", forgetful)
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def moves_not_written(patch: pytest.MonkeyPatch) -> type[Leader]:
+def moves_not_written(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """The store isn't told of what failed and is tried again."""
 
-    class Silent(Leader):
+    class Silent(SimulatedLeader):
         def _write(self, tx: Any, commands: Any) -> None:
-            super()._write(tx, [one for one in commands if not (isinstance(one, Mark) and one.failures)])
+            super()._write(tx, [one for one in commands if not (isinstance(one, PartitionUpdate) and one.failures)])
 
     return Silent
 
 
 @planted
-def files_not_synced(patch: pytest.MonkeyPatch) -> type[Leader]:
+def files_not_synced(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What is published may be gone after a power cut."""
     patch.setattr(Lake, "sync", lambda self, file: None)
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def clock_set_back(patch: pytest.MonkeyPatch) -> type[Leader]:
+def clock_set_back(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """The store's clock is the wall's."""
 
     def mark(self: Any, tx: Any, wall: int) -> int:
         tx.put("single", "clock", wall)
         return wall
 
-    patch.setattr(Store, "mark", mark)
-    return Leader
+    patch.setattr(SimulatedStore, "mark", mark)
+    return SimulatedLeader
 
 
 @planted
-def another_content_said_to_be_the_same(patch: pytest.MonkeyPatch) -> type[Leader]:
+def another_content_said_to_be_the_same(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Contents are compared by their last digit."""
-    patch.setattr(Leader, "_hash", lambda self, row, place: f"{row.contents[place]:x}"[-1])
-    return Leader
+    patch.setattr(SimulatedLeader, "_hash", lambda self, row, place: f"{row.contents[place]:x}"[-1])
+    return SimulatedLeader
 
 
 @planted
-def runs_settled_twice(patch: pytest.MonkeyPatch) -> type[Leader]:
+def runs_settled_twice(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """A run's end is told twice."""
     return with_core(lambda events, commands: [*commands, *(one for one in commands if isinstance(one, Settled))])
 
@@ -191,31 +191,31 @@ def runs_settled_twice(patch: pytest.MonkeyPatch) -> type[Leader]:
 
 
 @planted
-def numbered_anew(patch: pytest.MonkeyPatch) -> type[Leader]:
+def numbered_anew(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Another version begins to count its attempts from one again."""
     return with_core(lambda events, commands: commands, numbers=True)
 
 
 @planted
-def slots_counted_wrongly(patch: pytest.MonkeyPatch) -> type[Leader]:
+def slots_counted_wrongly(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """One attempt more than there are slots."""
     return with_core(lambda events, commands: commands, slots=1)
 
 
 @planted
-def cancelled_goes_on(patch: pytest.MonkeyPatch) -> type[Leader]:
+def cancelled_goes_on(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What a cancelled run alone wanted isn't ended."""
     return with_core(lambda events, made: [one for one in made if not (isinstance(one, Kill) and one.reason == CANCELLED)])
 
 
 @planted
-def timeouts_ignored(patch: pytest.MonkeyPatch) -> type[Leader]:
+def timeouts_ignored(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What hangs is never ended."""
     return with_core(lambda events, made: [one for one in made if not isinstance(one, Kill) or one.reason == CANCELLED])
 
 
 @planted
-def staleness_dropped(patch: pytest.MonkeyPatch) -> type[Leader]:
+def staleness_dropped(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What was made of something that has changed isn't made again."""
 
     def touch(self: Any, child: Any, key: str, link: Any, *, changed: bool, late: bool) -> None:
@@ -223,12 +223,12 @@ def staleness_dropped(patch: pytest.MonkeyPatch) -> type[Leader]:
             self._queue.expect(child, key)
         self._queue.consider(child, key)
 
-    patch.setattr(Waves, "_touch", touch)
-    return Leader
+    patch.setattr(Propagation, "_touch", touch)
+    return SimulatedLeader
 
 
 @planted
-def dirty_flag_lost(patch: pytest.MonkeyPatch) -> type[Leader]:
+def dirty_flag_lost(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What changes while an attempt runs that reads it isn't noticed."""
     want = Queue.want
 
@@ -237,56 +237,58 @@ def dirty_flag_lost(patch: pytest.MonkeyPatch) -> type[Leader]:
             want(self, node, key, **how)
 
     patch.setattr(Queue, "want", forgetful)
-    return Leader
+    return SimulatedLeader
 
 
-def _retrying(patch: pytest.MonkeyPatch, kind: FailureKind, wait: int | None) -> type[Leader]:
+def _retrying(patch: pytest.MonkeyPatch, kind: FailureKind, wait: int | None) -> type[SimulatedLeader]:
     def other(found: FailureKind, failures: int, attempts_max: int, draw: float) -> int | None:
         return wait if found is kind else retry_after_us(found, failures, attempts_max, draw)
 
     everywhere(patch, retry_after_us, other)
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def deterministic_retried(patch: pytest.MonkeyPatch) -> type[Leader]:
+def deterministic_retried(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What fails for ever is tried for ever."""
     return _retrying(patch, FailureKind.DETERMINISTIC, 1_000_000)
 
 
 @planted
-def lost_worker_not_retried(patch: pytest.MonkeyPatch) -> type[Leader]:
+def lost_worker_not_retried(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """A dead worker is its body's fault at once."""
     return _retrying(patch, FailureKind.LOST_WORKER, None)
 
 
 @planted
-def backoff_ignored(patch: pytest.MonkeyPatch) -> type[Leader]:
+def backoff_ignored(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What fails for a moment is tried again at once."""
     return _retrying(patch, FailureKind.TRANSIENT, 0)
 
 
 @planted
-def poison_not_seen(patch: pytest.MonkeyPatch) -> type[Leader]:
+def poison_not_seen(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """A partition over which every worker dies is tried for ever."""
     return _retrying(patch, FailureKind.LOST_WORKER, 0)
 
 
 @planted
-def pools_counted_without_weights(patch: pytest.MonkeyPatch) -> type[Leader]:
+def pools_counted_without_weights(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Each attempt takes one slot of a pool, whatever it weighs."""
-    patch.setattr(Room, "short", lambda self, takes: [pool for pool, _ in takes if self._taken.get(pool, 0) + 1 > self._pools[pool]])
-    return Leader
+    patch.setattr(
+        PoolCapacity, "short", lambda self, takes: [pool for pool, _ in takes if self._taken.get(pool, 0) + 1 > self._pools[pool]]
+    )
+    return SimulatedLeader
 
 
 @planted
-def pause_ignored(patch: pytest.MonkeyPatch) -> type[Leader]:
+def pause_ignored(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Paused nodes go on."""
     patch.setattr(Pauses, "of", lambda self, node: None)
-    return Leader
+    return SimulatedLeader
 
 
-def _blind_to(patch: pytest.MonkeyPatch, state: PartitionState) -> type[Leader]:
+def _blind_to(patch: pytest.MonkeyPatch, state: PartitionState) -> type[SimulatedLeader]:
     blocked = Needs._blocked
 
     def blind(self: Any, node: Any, key: str, now: int) -> Any:
@@ -294,43 +296,43 @@ def _blind_to(patch: pytest.MonkeyPatch, state: PartitionState) -> type[Leader]:
         return None if found is not None and found.state is state else found
 
     patch.setattr(Needs, "_blocked", blind)
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def run_before_its_inputs(patch: pytest.MonkeyPatch) -> type[Leader]:
+def run_before_its_inputs(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What waits counts as there."""
     return _blind_to(patch, PartitionState.WAITING)
 
 
 @planted
-def held_is_read(patch: pytest.MonkeyPatch) -> type[Leader]:
+def held_is_read(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What waits for a decision counts as there."""
     return _blind_to(patch, PartitionState.HELD)
 
 
 @planted
-def wrong_edge_of_a_lookback(patch: pytest.MonkeyPatch) -> type[Leader]:
+def wrong_edge_of_a_lookback(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """The oldest of what is looked back at isn't waited for."""
-    needs = Link.needs
+    needs = InputLink.needs
 
     def shorter(self: Any, key: str) -> tuple[str, ...]:
         found = needs(self, key)
         return found[1:] if len(found) > 1 else found
 
-    patch.setattr(Link, "needs", shorter)
-    return Leader
+    patch.setattr(InputLink, "needs", shorter)
+    return SimulatedLeader
 
 
 @planted
-def wakes_lost(patch: pytest.MonkeyPatch) -> type[Leader]:
+def wakes_lost(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What is to be tried again later never is."""
     patch.setattr(Queue, "wake", lambda self: (self._all.later.clear(), self._all.alarms.clear()))
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def restatements_lost(patch: pytest.MonkeyPatch) -> type[Leader]:
+def restatements_lost(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Every second delivery of what is published isn't told."""
 
     class Deaf(Core):
@@ -340,11 +342,11 @@ def restatements_lost(patch: pytest.MonkeyPatch) -> type[Leader]:
             return super().handle_all([event for event in events if not self._missed(event)], now)
 
         def _missed(self, event: Any) -> bool:
-            again = isinstance(event, Arrived) and self.state_of(event.source, event.key) is PartitionState.PUBLISHED
+            again = isinstance(event, DeliveryArrived) and self.state_of(event.source, event.key) is PartitionState.PUBLISHED
             self.heard += again
             return bool(again and self.heard % 2)
 
-    class WithDeaf(Leader):
+    class WithDeaf(SimulatedLeader):
         core_type = Deaf
 
     return WithDeaf
@@ -354,14 +356,14 @@ def restatements_lost(patch: pytest.MonkeyPatch) -> type[Leader]:
 
 
 @planted
-def a_batch_fails_all_of_its_days(patch: pytest.MonkeyPatch) -> type[Leader]:
+def a_batch_fails_all_of_its_days(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What several partitions at once come to is taken for each one's own."""
     patch.setattr(Endings, "_together_ended", Endings._each_ended)
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def batches_never_halved(patch: pytest.MonkeyPatch) -> type[Leader]:
+def batches_never_halved(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What came to nothing is tried again as it was."""
     halved = Endings._together_ended
 
@@ -371,18 +373,18 @@ def batches_never_halved(patch: pytest.MonkeyPatch) -> type[Leader]:
             self._partition_states.tracked(node.name, key).cap = 0
 
     patch.setattr(Endings, "_together_ended", whole)
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def not_separable_forgotten(patch: pytest.MonkeyPatch) -> type[Leader]:
+def not_separable_forgotten(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What was seen to come to something else is computed together again."""
     patch.setattr(Batches, "_one_by_one", lambda self, node: node.batch_max <= 1)
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def batches_never_proven(patch: pytest.MonkeyPatch) -> type[Leader]:
+def batches_never_proven(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Nobody compares several partitions at once with one alone."""
     prepare = Preparing.prepare
 
@@ -391,11 +393,11 @@ def batches_never_proven(patch: pytest.MonkeyPatch) -> type[Leader]:
         return prepare(self, command)
 
     patch.setattr(Preparing, "prepare", trusting)
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def batches_over_gaps(patch: pytest.MonkeyPatch) -> type[Leader]:
+def batches_over_gaps(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Days are computed together that don't follow each other."""
     following = Batches.following
 
@@ -404,28 +406,28 @@ def batches_over_gaps(patch: pytest.MonkeyPatch) -> type[Leader]:
         return found if found is not None else following(self, node, next_key(key, node.partition.grain, node.timezone))
 
     patch.setattr(Batches, "following", farther)
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def batches_without_inputs(patch: pytest.MonkeyPatch) -> type[Leader]:
+def batches_without_inputs(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Days that something isn't there for are computed with others."""
     patch.setattr(Batches, "_together", lambda self, node, key, tracked: not tracked.failures and tracked.cap != 1)
-    return Leader
+    return SimulatedLeader
 
 
 # In backfills
 
 
 @planted
-def promotions_tell_nobody(patch: pytest.MonkeyPatch) -> type[Leader]:
+def promotions_tell_nobody(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What reads something that a plan replaced isn't made again."""
     patch.setattr(Promotions, "_spread", lambda self, node, key, **how: None)
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def promotions_are_stale_at_once(patch: pytest.MonkeyPatch) -> type[Leader]:
+def promotions_are_stale_at_once(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What a plan made together is made again, one after the other."""
     promote = Promotions.promote
 
@@ -441,37 +443,37 @@ def promotions_are_stale_at_once(patch: pytest.MonkeyPatch) -> type[Leader]:
             del self._waves.__class__.together
 
     patch.setattr(Promotions, "promote", forgetful)
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def plans_hear_nothing(patch: pytest.MonkeyPatch) -> type[Leader]:
+def plans_hear_nothing(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What production publishes meanwhile isn't told to a plan."""
-    patch.setattr(Backfill, "_translated", lambda self, event: iter(()))
-    return Leader
+    patch.setattr(SimulatedBackfill, "_translated", lambda self, event: iter(()))
+    return SimulatedLeader
 
 
 @planted
-def pools_not_shared(patch: pytest.MonkeyPatch) -> type[Leader]:
+def pools_not_shared(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What a plan's attempts hold of pools isn't known to production, nor the other way round."""
     patch.setattr(Core, "_elsewhere", lambda self, event: None)
-    return Leader
+    return SimulatedLeader
 
 
 @planted
-def staged_files_swept(patch: pytest.MonkeyPatch) -> type[Leader]:
+def staged_files_swept(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """A new leader takes what a plan has staged for orphans."""
-    patch.setattr(World, "sweep", lambda self: self.lake.sweep({row.file for row in self.store.tables["publication"].values()}))
-    return Leader
+    patch.setattr(Simulation, "sweep", lambda self: self.lake.sweep({row.file for row in self.store.tables["publication"].values()}))
+    return SimulatedLeader
 
 
 @planted
-def the_newest_go_first(patch: pytest.MonkeyPatch) -> type[Leader]:
+def the_newest_go_first(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What waits is passed by all that comes later."""
     entry = Queue._entry
 
-    def newest(self: Queue, node: Any, key: str) -> Entry:
+    def newest(self: Queue, node: Any, key: str) -> ReadyEntry:
         return entry(self, node, key)._replace(urgency=-self._all.now)
 
     patch.setattr(Queue, "_entry", newest)
-    return Leader
+    return SimulatedLeader

@@ -13,23 +13,23 @@ import msgspec
 import pytest
 from planted import PLANTED
 
-from headrace.faults import Point as Real
+from headrace.faults import FaultPoint as Real
 from headrace.schedule.events import Event, LoadedRunning
-from headrace.schedule.history import History, replay
+from headrace.schedule.history import LeaderHistory, replay
 from headrace.schedule.simulation.happenings import scenario
-from headrace.schedule.simulation.leader import Leader
+from headrace.schedule.simulation.leader import SimulatedLeader
 from headrace.schedule.simulation.many import many, smaller
 from headrace.schedule.simulation.playing import play
-from headrace.schedule.simulation.scenario import Fault, FaultKind, Point
+from headrace.schedule.simulation.scenario import FaultKind, SimulatedFault, SimulatedFaultPoint
 from headrace.schedule.simulation.shrinking import shrink
-from headrace.schedule.simulation.world import LEASE_US, World
+from headrace.schedule.simulation.world import LEASE_US, Simulation
 
 SOURCE = Path(__file__).parents[2] / "src"
 
 
 def told(seed: int) -> str:
     """All that a seed's cores were told and decided, as a digest."""
-    world = World(scenario(seed), journalled=True)
+    world = Simulation(scenario(seed), journalled=True)
     world.run()
     world.heal()
     turns = [(turn.now, repr(turn.events), turn.digest) for leader in world.histories for turn in leader.turns]
@@ -50,11 +50,11 @@ def test_a_seed_is_the_same_in_every_process() -> None:
 @pytest.mark.parametrize("seed", [5, 6])
 def test_what_cores_were_told_replays_to_the_same_decisions(seed: int) -> None:
     """Catches a core that decides by something else than its events: a clock, the order of a set, another core."""
-    world = World(scenario(seed), journalled=True)
+    world = Simulation(scenario(seed), journalled=True)
     world.run()
     for leader in world.histories:
         if leader.turns and leader.alive:  # what a leader that ended decided last may never have been committed
-            assert replay(History(leader.epoch, world.scenario.slots, tuple(leader.turns))) == []
+            assert replay(LeaderHistory(leader.epoch, world.scenario.slots, tuple(leader.turns))) == []
 
 
 @pytest.mark.slow
@@ -87,14 +87,14 @@ def test_a_power_cut_ends_leaders_that_stand_still() -> None:
     leader's now, and both publish."""
     loaded = []
 
-    class Told(Leader):
+    class Told(SimulatedLeader):
         def load(self, going: Sequence[LoadedRunning] = ()) -> list[Event]:
             loaded.append(self.alive)
             return super().load(going)
 
     one = scenario(5)
-    stall = Fault(one.began, FaultKind.STALL, Point.LEASE_TAKEN, 3 * LEASE_US)
-    cut = Fault(one.began, FaultKind.POWER_LOSS, Point.TURN_COMMITTED, 2)
+    stall = SimulatedFault(one.began, FaultKind.STALL, SimulatedFaultPoint.LEASE_TAKEN, 3 * LEASE_US)
+    cut = SimulatedFault(one.began, FaultKind.POWER_LOSS, SimulatedFaultPoint.TURN_COMMITTED, 2)
     played = play(msgspec.structs.replace(one, faults=(stall, cut)), Told)
     assert (played.faults, played.failure) == (2, None)
     assert len(loaded) >= 2
@@ -103,4 +103,4 @@ def test_a_power_cut_ends_leaders_that_stand_still() -> None:
 
 def test_points_that_production_has_too_have_its_names() -> None:
     """A fault that the simulator finds is to be tried with real processes by the same name."""
-    assert {point.value for point in Point} - {point.value for point in Real} == {"turn.decided"}
+    assert {point.value for point in SimulatedFaultPoint} - {point.value for point in Real} == {"turn.decided"}

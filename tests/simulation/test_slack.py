@@ -9,11 +9,11 @@ import pytest
 
 from headrace.schedule.commands import Dispatch
 from headrace.schedule.graph import Graph
-from headrace.schedule.simulation.backfills import Backfill
+from headrace.schedule.simulation.backfills import SimulatedBackfill
 from headrace.schedule.simulation.happenings import scenario
-from headrace.schedule.simulation.leader import Leader
+from headrace.schedule.simulation.leader import SimulatedLeader
 from headrace.schedule.simulation.scenario import LASTS, DeedKind, Scenario
-from headrace.schedule.simulation.world import NoRest, World
+from headrace.schedule.simulation.world import NoRest, Simulation
 
 SEEDS = 12
 Begun = list[tuple[int, str, tuple[str, ...]]]
@@ -23,13 +23,13 @@ def played(one: Scenario) -> tuple[Begun, int]:
     """When production began which attempts, and how many the plans had."""
     begun: Begun = []
 
-    class Noting(Leader):
+    class Noting(SimulatedLeader):
         def _start(self, tx: Any, preparing: Any, command: Dispatch) -> Any:
             if self.now < one.began + LASTS:
                 begun.append((self.now, command.node, command.keys))
             return super()._start(tx, preparing, command)
 
-    world = World(one, leader_type=Noting)
+    world = Simulation(one, leader_type=Noting)
     world.run()
     return begun, world.coverage.batches["attempts of plans"]
 
@@ -57,13 +57,13 @@ def test_production_does_the_same_beside_a_backfill(part: int) -> None:
 
 def test_a_plan_that_takes_slots_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a comparison that compares nothing: here the plan's attempts go to production's workers."""
-    begin = Backfill.begin
+    begin = SimulatedBackfill.begin
 
     def on_production_s(self: Any, tx: Any) -> None:
         self.workers = self._leader.workers
         begin(self, tx)
 
-    monkeypatch.setattr(Backfill, "begin", on_production_s)
+    monkeypatch.setattr(SimulatedBackfill, "begin", on_production_s)
     ones = [undisturbed(seed) for seed in range(6)]
     alone = [msgspec.structs.replace(one, deeds=tuple(deed for deed in one.deeds if deed.kind is not DeedKind.BACKFILL)) for one in ones]
     assert any(_differ(one, other) for one, other in zip(ones, alone, strict=True))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.sql.conversions import CHARACTERS_MAX, conversion
-from headrace.sql.parsing import Unreadable
+from headrace.sql.parsing import InvalidSelect
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,10 @@ def test_an_expression_over_columns(text: str, sql: str, columns: tuple[str, ...
 def test_nothing_else(text: str) -> None:
     """Would catch: a subquery, a file, a setting, the clock, an aggregate or a second statement in a
     contract's conversion."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidSelect):
         conversion(text)
 
 
 def test_it_is_short() -> None:
-    with pytest.raises(Unreadable, match=str(CHARACTERS_MAX)):
+    with pytest.raises(InvalidSelect, match=str(CHARACTERS_MAX)):
         conversion("x" * (CHARACTERS_MAX + 1))

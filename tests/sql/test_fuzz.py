@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sql_cases import FIXTURES
 
 from headrace.sql.analyse import analyse
-from headrace.sql.resolve import Binding, resolve
+from headrace.sql.resolve import BoundQuery, resolve
 from headrace.sql.separable import not_separable_because
 
 SCHEMAS = {"t": (("a", "INTEGER"), ("s", "VARCHAR"), ("d", "DATE")), "u": (("a", "INTEGER"), ("x", "DOUBLE"))}
@@ -33,7 +33,7 @@ def _understand(text: str) -> None:
     assert analysis.usable != bool(analysis.problems)
     resolve(analysis, SCHEMAS)
     if analysis.usable:  # without the safety net of `resolve`, so that what it would catch is seen here
-        not_separable_because(Binding(analysis, SCHEMAS, {}), analysis, "a", ("t",))
+        not_separable_because(BoundQuery(analysis, SCHEMAS, {}), analysis, "a", ("t",))
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

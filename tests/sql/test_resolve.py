@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sql_cases import Case, cases
 
-from headrace.model import Level
+from headrace.model import ProblemLevel
 from headrace.sql import Edge
 from headrace.sql.analyse import analyse
 from headrace.sql.resolve import resolve
@@ -42,7 +42,7 @@ def test_problems(case: Case) -> None:
         head, *parts = [part.strip() for part in expected.split("|")]
         line, code, *level = head.split()
         assert (problem.place.file, problem.place.line, problem.code) == ("assets/x.sql", int(line), code)
-        assert problem.level == (level[0] if level else Level.ERROR)
+        assert problem.level == (level[0] if level else ProblemLevel.ERROR)
         assert parts[0] in problem.message if parts else True
         assert parts[1] in problem.hint if len(parts) > 1 else True
 

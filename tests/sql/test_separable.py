@@ -11,7 +11,7 @@ from sql_cases import Case, cases
 from headrace.model import Place
 from headrace.sql.analyse import analyse
 from headrace.sql.partition import routing_column
-from headrace.sql.resolve import Binding
+from headrace.sql.resolve import BoundQuery
 from headrace.sql.separable import not_separable_because
 
 SCHEMAS = {
@@ -23,9 +23,9 @@ DAYS = [dt.date(2020, 1, 1) + dt.timedelta(n) for n in range(3)]
 BOUNDS = {"partition_start": "DATE", "partition_end": "DATE"}
 
 
-def _binding(sql: str) -> tuple[Binding, str, str]:
+def _binding(sql: str) -> tuple[BoundQuery, str, str]:
     case = analyse(sql, file="x.sql", line=1, name="x")
-    return Binding(case, SCHEMAS, BOUNDS), case.sql, sql
+    return BoundQuery(case, SCHEMAS, BOUNDS), case.sql, sql
 
 
 def _verdict(case: Case) -> tuple[str, str]:
@@ -39,7 +39,7 @@ def test_verdicts(case: Case) -> None:
     column, expected = _verdict(case)
     analysis = analyse(case.sql, file="x.sql", line=1, name="x")
     assert not analysis.problems
-    reason = not_separable_because(Binding(analysis, SCHEMAS, BOUNDS), analysis, column, ("f", "g"))
+    reason = not_separable_because(BoundQuery(analysis, SCHEMAS, BOUNDS), analysis, column, ("f", "g"))
     if expected == "yes":
         assert reason == ""
     else:

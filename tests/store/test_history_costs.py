@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.history import NODES, History
-from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
+from headrace.govern.audit import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.store.engines.sqlite import SqliteEngine, SqliteTransaction
 from headrace.store.queries import (
     arrivals,
@@ -37,7 +37,7 @@ DAYS, KEY, NODE, SOURCE = 8, "2024-01-05", "a1_1", "s1"
 START = dt.date(2024, 1, 1)
 ALLOWED = 1.3
 """How much more the large history may cost: pages of an index are deeper."""
-EVENT = Event(action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "x"), object=Object("run", "1"))
+EVENT = AuditEvent(action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "x"), object=Object("run", "1"))
 Asked = Callable[[SqliteTransaction], object]
 ASKED: dict[str, Asked] = {
     "waiting deliveries": arriving.waiting_deliveries,

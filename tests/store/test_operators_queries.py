@@ -29,7 +29,7 @@ def test_only_the_newest_that_succeeded_count(store: Store) -> None:
         _attempts(tx, "a", [float(s) for s in range(1, 51)], first=100)
         _attempts(tx, "a", [0.001] * 20, "failed", first=200)
         found = durations.of_node(tx, "a")
-        assert found == durations.Durations(p50=25.0, p95=48.0, count=50)
+        assert found == durations.DurationStatistics(p50=25.0, p95=48.0, count=50)
         assert durations.of_node(tx, "never") is None
 
 
@@ -38,7 +38,7 @@ def test_one_attempt_is_all_that_is_known(store: Store) -> None:
     with store.write(None) as tx:
         _run(tx)
         _attempts(tx, "a", [3.5])
-        assert durations.of_node(tx, "a") == durations.Durations(3.5, 3.5, 1)
+        assert durations.of_node(tx, "a") == durations.DurationStatistics(3.5, 3.5, 1)
 
 
 def test_a_node_that_always_fails_costs_no_scan_of_its_history(store: Store) -> None:

@@ -159,8 +159,8 @@ def test_quarantine_deliveries_checks_and_versions(filled: Store) -> None:
         assert (waiting.node, waiting.partition, waiting.sample) == ("b", DAYS[-1], ({"id": 1},))
         assert quarantine.waiting(tx, node="b", partition=DAYS[-1]) == [waiting]
         assert quarantine.waiting(tx, node="a") == quarantine.waiting(tx, partition="x' or '1'='1") == []
-        assert quarantine.totals(tx, lambda name: name) == quarantine.Totals(deliveries=0, partitions=1, rows=3)
-        assert quarantine.totals(tx, lambda _: None) == quarantine.Totals(deliveries=0, partitions=0, rows=0)
+        assert quarantine.totals(tx, lambda name: name) == quarantine.QuarantineTotals(deliveries=0, partitions=1, rows=3)
+        assert quarantine.totals(tx, lambda _: None) == quarantine.QuarantineTotals(deliveries=0, partitions=0, rows=0)
         assert quarantine.nodes(tx) == {"b"}
         assert deliveries.arrivals(tx, "src", limit=2)[0].partition == DAYS[-1]
         assert arriving.oldest_delivery(tx, "src") == DAYS[0]

@@ -23,7 +23,7 @@ def leader(store: Store) -> Lease:
     return lease
 
 
-def take(store: Store, lease: Lease) -> list[requests.Request]:
+def take(store: Store, lease: Lease) -> list[requests.CommandRequest]:
     with store.write(lease.epoch) as tx:
         return requests.take(tx, lease.epoch)
 
@@ -127,7 +127,7 @@ def short(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("place", [lambda folder: folder, deep], ids=["short", "too-long"])
 def test_a_wake_up_arrives(short: Path, place: Callable[[Path], Path]) -> None:
     folder = place(short)
-    listener = wake.Listener(folder)
+    listener = wake.WakeListener(folder)
     assert not listener.drain()
     assert wake.wake(folder)
     assert wake.wake(folder)
@@ -141,15 +141,15 @@ def test_a_dead_leaders_socket_does_not_stop_the_next(short: Path) -> None:
     left = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     left.bind(str(short / "wake.sock"))
     left.close()
-    listener = wake.Listener(short)
+    listener = wake.WakeListener(short)
     assert wake.wake(short)
     assert listener.drain()
     listener.close()
 
 
 def test_an_old_leader_that_closes_late_leaves_the_next_ones_socket(short: Path) -> None:
-    old = wake.Listener(short)
-    new = wake.Listener(short)
+    old = wake.WakeListener(short)
+    new = wake.WakeListener(short)
     old.close()
     assert wake.wake(short)
     assert new.drain()
@@ -157,7 +157,7 @@ def test_an_old_leader_that_closes_late_leaves_the_next_ones_socket(short: Path)
 
 
 def test_a_leader_that_never_drains_blocks_nobody(short: Path) -> None:
-    listener = wake.Listener(short)
+    listener = wake.WakeListener(short)
     for _ in range(10_000):
         if not wake.wake(short):
             break

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from serve_lab import ask, project, write
 
-from headrace.run.figures import Figures
-from headrace.web import Door, listen
+from headrace.run.figures import LeaderCounters
+from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, token_of
 from headrace.web.app import app
-from headrace.web.reading import Reader
+from headrace.web.reading import ProjectReader
 from headrace.web.ui import PAGES, Bundle
 
 
@@ -21,7 +21,7 @@ class Stands:
     """A server that leads nothing."""
 
     role = "standby"
-    figures: Figures | None = None
+    figures: LeaderCounters | None = None
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]
     write(root / "bundle/assets/main-1a2b.js", "export {}")
     write(root / "secret.js", "no")
     token = token_of(root / ".headrace")
-    with Door(app(Reader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "bundle")), listen("127.0.0.1", 0)) as door:
+    with HttpServer(
+        app(ProjectReader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "bundle")), listen("127.0.0.1", 0)
+    ) as door:
         yield door.port, token
 
 
@@ -99,6 +101,8 @@ def test_where_nothing_is_built_the_first_page_says_how(tmp_path: Path) -> None:
     """Would catch: a fresh clone without npm's registry that shows nothing at all."""
     root = project(tmp_path / "shop")
     token = token_of(root / ".headrace")
-    with Door(app(Reader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "none")), listen("127.0.0.1", 0)) as door:
+    with HttpServer(
+        app(ProjectReader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "none")), listen("127.0.0.1", 0)
+    ) as door:
         assert b"make ui" in ask(door.port, "/incidents", Authorization=f"Bearer {token}").body
         assert ask(door.port, "/").status == 401

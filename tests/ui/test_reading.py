@@ -16,7 +16,7 @@ from serve_lab import CONTRACT, deliver, headrace, project, response, serving, w
 
 from headrace.model import Settings
 from headrace.operations.run_timeline import NodePartsRow, run_timeline
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Store
 
 pytestmark = pytest.mark.timeout(300)
@@ -242,7 +242,7 @@ def test_nothing_is_left_to_retry_of_what_was_published_since(tmp_path: Path) ->
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
     attempted(root, {"old-1": "failed", "old-2": "failed"}, {"old-1": "published", "old-2": "failed"})
-    found = run_timeline(Session(root, "prod", None, "t"), "1", None)
+    found = run_timeline(ProjectSession(root, "prod", None, "t"), "1", None)
     assert (found.unpublished, found.retryable) == (2, 1)
     assert found.retries == [NodePartsRow(node="revenue", partitions=1, first="old-2", last="old-2")]
 
@@ -254,7 +254,7 @@ def test_a_cancellation_counts_all_that_is_under_way(tmp_path: Path) -> None:
     headrace(root, "tick", "--now", NOW)
     keys = [f"old-{n:03}" for n in range(600)]
     attempted(root, {key: "running" if key > "old-001" else "queued" for key in keys}, {})
-    found = run_timeline(Session(root, "prod", None, "t"), "1", None, limit=10)
+    found = run_timeline(ProjectSession(root, "prod", None, "t"), "1", None, limit=10)
     assert (len(found.attempts), found.under_way) == (10, 600)
     assert found.cancels == [NodePartsRow(node="revenue", partitions=600, first="old-000", last="old-599")]
 

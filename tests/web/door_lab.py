@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from serve_lab import Answer, ask
 
-from headrace.run.figures import Figures
-from headrace.web import Door, listen
+from headrace.run.figures import LeaderCounters
+from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, token_of
 from headrace.web.app import app
-from headrace.web.reading import Reader
+from headrace.web.reading import ProjectReader
 from headrace.web.ui import Bundle
 
 
@@ -21,7 +21,7 @@ class Stands:
     """A server that leads nothing."""
 
     role = "standby"
-    figures: Figures | None = None
+    figures: LeaderCounters | None = None
 
 
 class Opened(NamedTuple):
@@ -37,5 +37,7 @@ class Opened(NamedTuple):
 def opened(root: Path) -> Iterator[Opened]:
     """Open while the block lasts; the web UI isn't built."""
     token = token_of(root / ".headrace")
-    with Door(app(Reader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "no-bundle")), listen("127.0.0.1", 0)) as door:
+    with HttpServer(
+        app(ProjectReader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "no-bundle")), listen("127.0.0.1", 0)
+    ) as door:
         yield Opened(door.port, token, root)

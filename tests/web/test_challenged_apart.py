@@ -10,7 +10,7 @@ from serve_lab import deliver, headrace, project, response, write
 from headrace.model import UsageError
 from headrace.operations.challenge_apart import challenged
 from headrace.operations.progress import Silent
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 NOW = "2025-03-02T08:00"
 
@@ -25,7 +25,7 @@ def test_it_says_what_the_command_says(tmp_path: Path) -> None:
     )
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
-    session = Session(root, "prod", None, "tester")
+    session = ProjectSession(root, "prod", None, "tester")
     try:
         found = {one.check: (one.verdict, one.mutations_caught) for one in challenged(session, ("revenue",), 20, Silent())}
         with pytest.raises(UsageError, match="unknown node"):

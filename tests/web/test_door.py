@@ -13,7 +13,7 @@ import pytest
 from serve_lab import ask
 
 from headrace.model import UsageError
-from headrace.run.figures import Figures
+from headrace.run.figures import LeaderCounters
 from headrace.web import bodies, listen, metrics
 from headrace.web import door as door_module
 from headrace.web.access import FILE, token_of
@@ -201,14 +201,14 @@ def test_metrics_are_prometheus_text(door) -> None:
     text = answer.body.decode()
     assert all(line.fullmatch(said) for said in text.splitlines() if not said.startswith("#")), text
     assert 'headrace_consumer_state{consumer="report",owner="core",state="never"} 1' in text
-    said = metrics.Text()
+    said = metrics.MetricsText()
     said.gauge("x", "y", ({"a": 'q"\\\n'}, 0.5), ({}, None))
     assert str(said).splitlines()[-1] == 'headrace_x{a="q\\"\\\\\\n"} 0.5'
 
 
 def test_figures_may_be_read_while_they_grow() -> None:
     """A scrape fails because the leader counted meanwhile."""
-    figures, done = Figures(), threading.Event()
+    figures, done = LeaderCounters(), threading.Event()
     thread = threading.Thread(target=lambda: [figures.partitions.update([f"s{n}"]) for n in range(20_000)] and done.set())
     thread.start()
     while not done.is_set():

@@ -10,9 +10,9 @@ import pytest
 from door_lab import opened
 from serve_lab import headrace, project
 
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.web import reading
-from headrace.web.reading import Reader
+from headrace.web.reading import ProjectReader
 
 
 def test_a_project_is_loaded_once_however_many_ask_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,12 +21,12 @@ def test_a_project_is_loaded_once_however_many_ask_at_first(tmp_path: Path, monk
     headrace(root, "tick", "--now", "2025-03-04T08:00")
     loads = []
 
-    def counted(session: Session) -> None:
+    def counted(session: ProjectSession) -> None:
         loads.append(session)
         assert session.compiled is not None
 
     monkeypatch.setattr(reading, "load", counted)
-    reader = Reader(root, "prod")
+    reader = ProjectReader(root, "prod")
 
     async def ask() -> list[int | None]:
         return await asyncio.gather(*(reader.response(lambda session: session.version) for _ in range(8)))

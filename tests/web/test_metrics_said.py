@@ -14,19 +14,19 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from serve_lab import project, response, write
 
-from headrace.operations.session import Session
-from headrace.run.figures import TURN_SECONDS, Figures
+from headrace.operations.session import ProjectSession
+from headrace.run.figures import TURN_SECONDS, LeaderCounters
 from headrace.web import metrics
 
 
 class Leads:
     role = "leader"
-    figures = Figures(slots=3)
+    figures = LeaderCounters(slots=3)
 
 
 @contextmanager
-def opened(root: Path, now: str) -> Iterator[Session]:
-    session = Session(root, "prod", now, "tester")
+def opened(root: Path, now: str) -> Iterator[ProjectSession]:
+    session = ProjectSession(root, "prod", now, "tester")
     try:
         yield session
     finally:
@@ -113,7 +113,7 @@ def test_a_late_delivery_is_counted_until_it_comes(tmp_path: Path) -> None:
 
 def test_each_turn_is_counted_in_its_bucket() -> None:
     """A turn that is counted twice, or not at all."""
-    counted = Figures()
+    counted = LeaderCounters()
     for _ in range(3):
         with counted.turn(nullcontext(None)):  # type: ignore[arg-type]
             pass

@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 from headrace.cli import asking
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.screen import Screen
 from headrace.model.errors import Refused
 from headrace.operations.plan_refusals import PlanRefused
@@ -20,7 +20,7 @@ D = TypeVar("D", bound=Response)
 
 
 @contextmanager
-def refused_as_shown(invocation: Invocation, render: Callable[[D, Page], None]) -> Iterator[None]:
+def refused_as_shown(invocation: Invocation, render: Callable[[D, CommandOutput], None]) -> Iterator[None]:
     """Programs get the response of a plan that isn't the one that was agreed to, or that lacks a decision; people its error."""
     try:
         yield
@@ -30,13 +30,13 @@ def refused_as_shown(invocation: Invocation, render: Callable[[D, Page], None]) 
         raise
 
 
-def agreed(invocation: Invocation, show: Callable[[Page], None], question: str, *, yes: bool, refused: Refused) -> bool:
+def agreed(invocation: Invocation, show: Callable[[CommandOutput], None], question: str, *, yes: bool, refused: Refused) -> bool:
     """Shows what would be done where a person reads, and asks where one can answer; with `yes` it is agreed to already.
 
     Raises `refused` where nobody can answer."""
     stream = sys.stderr if invocation.options.json else sys.stdout
     if not (yes and invocation.options.json):
-        show(Page(Screen(stream, no_color=invocation.options.no_color), None))
+        show(CommandOutput(Screen(stream, no_color=invocation.options.no_color), None))
     if yes:
         return True
     if not asking.somebody_there():

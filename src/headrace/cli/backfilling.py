@@ -5,8 +5,8 @@ from __future__ import annotations
 from headrace.cli import states
 from headrace.cli.data import grid
 from headrace.cli.moments import seconds
-from headrace.cli.page import Page
-from headrace.cli.tables import Cell, Column
+from headrace.cli.page import CommandOutput
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line, place
 from headrace.operations.backfill_responses import (
@@ -34,38 +34,38 @@ PUBLISHES = {
 }
 
 MADE = [
-    Column("asset", gives=2, least=14),
-    Column("partitions", right=True),
-    Column("from", least=10),
-    Column("to", least=10),
-    Column("how", gives=4, drops=1),
-    Column("why", gives=3, least=12),
+    ColumnLayout("asset", gives=2, least=14),
+    ColumnLayout("partitions", right=True),
+    ColumnLayout("from", least=10),
+    ColumnLayout("to", least=10),
+    ColumnLayout("how", gives=4, drops=1),
+    ColumnLayout("why", gives=3, least=12),
 ]
-NOT_MADE = [Column("not made", gives=2, least=14), Column("partitions", right=True), Column("why", gives=3, least=18)]
+NOT_MADE = [ColumnLayout("not made", gives=2, least=14), ColumnLayout("partitions", right=True), ColumnLayout("why", gives=3, least=18)]
 CHANGED = [
-    Column("changed", gives=2, least=14), Column("partitions", right=True), Column("rows added", right=True),
-    Column("removed", right=True), Column("changed", right=True),
+    ColumnLayout("changed", gives=2, least=14), ColumnLayout("partitions", right=True), ColumnLayout("rows added", right=True),
+    ColumnLayout("removed", right=True), ColumnLayout("changed", right=True),
 ]  # fmt: skip
 PUBLISHED = [
-    Column("node", gives=2, least=14), Column("planned", right=True, drops=1), Column("published", right=True),
-    Column("rows", right=True), Column("added", right=True, drops=2), Column("removed", right=True, drops=2),
-    Column("changed", right=True, drops=2),
+    ColumnLayout("node", gives=2, least=14), ColumnLayout("planned", right=True, drops=1), ColumnLayout("published", right=True),
+    ColumnLayout("rows", right=True), ColumnLayout("added", right=True, drops=2), ColumnLayout("removed", right=True, drops=2),
+    ColumnLayout("changed", right=True, drops=2),
 ]  # fmt: skip
 LISTED = [
-    Column("id", right=True),
-    Column("state"),
-    Column("to go", right=True, drops=4),
-    Column("assets", gives=2, least=12),
-    Column("partitions", right=True),
-    Column("published", right=True, drops=2),
-    Column("failed", right=True, drops=2),
-    Column("planned", drops=1),
-    Column("by", gives=4, least=6, drops=3),
-    Column("why", gives=1, least=16),
+    ColumnLayout("id", right=True),
+    ColumnLayout("state"),
+    ColumnLayout("to go", right=True, drops=4),
+    ColumnLayout("assets", gives=2, least=12),
+    ColumnLayout("partitions", right=True),
+    ColumnLayout("published", right=True, drops=2),
+    ColumnLayout("failed", right=True, drops=2),
+    ColumnLayout("planned", drops=1),
+    ColumnLayout("by", gives=4, least=6, drops=3),
+    ColumnLayout("why", gives=1, least=16),
 ]
 
 
-def plan(response: BackfillResponse, page: Page) -> None:
+def plan(response: BackfillResponse, page: CommandOutput) -> None:
     """What would be done, before anybody is asked."""
     page.table(MADE, [_made(row) for row in response.assets[:NODES_SHOWN_MAX]])
     if len(response.assets) > NODES_SHOWN_MAX:
@@ -83,7 +83,7 @@ def plan(response: BackfillResponse, page: Page) -> None:
         page.say(f"plan {response.plan_id}", "dim", indent=2)
 
 
-def render(response: BackfillResponse, page: Page) -> None:
+def render(response: BackfillResponse, page: CommandOutput) -> None:
     """One backfill: its plan where nothing has begun, and what has come of it."""
     page.head(f"backfill {response.id}" if response.id else "backfill", response.reason)
     if response.assets and response.started_at is None:
@@ -100,7 +100,7 @@ def render(response: BackfillResponse, page: Page) -> None:
     page.next(*_next(response))
 
 
-def listed(response: BackfillsResponse, page: Page) -> None:
+def listed(response: BackfillsResponse, page: CommandOutput) -> None:
     """The newest backfills."""
     page.head("backfills")
     if not response.backfills:
@@ -112,14 +112,14 @@ def listed(response: BackfillsResponse, page: Page) -> None:
     page.next(f"headrace backfills {response.backfills[0].id}")
 
 
-def _made(row: BackfillRow) -> list[str | Cell]:
+def _made(row: BackfillRow) -> list[str | StyledCell]:
     to = f"{row.to} ({row.ranges} ranges)" if row.ranges > 1 else row.to
-    return [Cell(row.asset, "bold"), f"{row.partitions:,}", row.from_, to, HOW[row.how], row.why]
+    return [StyledCell(row.asset, "bold"), f"{row.partitions:,}", row.from_, to, HOW[row.how], row.why]
 
 
-def _skipped(response: BackfillResponse, page: Page) -> None:
+def _skipped(response: BackfillResponse, page: CommandOutput) -> None:
     rows = response.skipped[:SKIPPED_SHOWN_MAX]
-    page.table(NOT_MADE, [[Cell(row.asset, "bold"), f"{row.partitions:,}", row.why] for row in rows])
+    page.table(NOT_MADE, [[StyledCell(row.asset, "bold"), f"{row.partitions:,}", row.why] for row in rows])
     if len(response.skipped) > len(rows):
         page.say(f"and {plural(len(response.skipped) - len(rows), 'more reason')}", indent=2)
 
@@ -152,7 +152,7 @@ def _size(count: int) -> str:
     return f"{count:,} TB"
 
 
-def _progress(response: BackfillResponse, page: Page) -> None:
+def _progress(response: BackfillResponse, page: CommandOutput) -> None:
     made(response, page)
     _nothing_new(response, page)
     for number, row in enumerate(response.failures[:FAILURES_SHOWN_MAX]):
@@ -165,7 +165,7 @@ def _progress(response: BackfillResponse, page: Page) -> None:
         page.say(f"and {plural(response.failed - FAILURES_SHOWN_MAX, 'more failure')}", indent=2)
 
 
-def _nothing_new(response: BackfillResponse, page: Page) -> None:
+def _nothing_new(response: BackfillResponse, page: CommandOutput) -> None:
     """That what was published has the rows that readers saw before, or that nothing was published of what is computed alongside
     production. Where nothing at all was, the line of facts says it."""
     staged = [row for row in response.assets if row.how == "staged"]
@@ -178,11 +178,11 @@ def _nothing_new(response: BackfillResponse, page: Page) -> None:
         page.say(f"nothing of {names} was published: readers see what they saw before", indent=2)
 
 
-def made(response: BackfillResponse, page: Page) -> None:
+def made(response: BackfillResponse, page: CommandOutput) -> None:
     """What was published of each node, of how many that were planned; and what is different for readers."""
     if response.made is None:
         page.table(CHANGED, [
-            [Cell(row.asset, "bold"), f"{row.partitions:,}", f"{row.rows_added:,}", f"{row.rows_removed:,}", f"{row.rows_changed:,}"]
+            [StyledCell(row.asset, "bold"), f"{row.partitions:,}", f"{row.rows_added:,}", f"{row.rows_removed:,}", f"{row.rows_changed:,}"]
             for row in response.changes
         ])  # fmt: skip
         return
@@ -192,15 +192,15 @@ def made(response: BackfillResponse, page: Page) -> None:
         page.say(f"and {plural(len(response.assets) - NODES_SHOWN_MAX, 'more node')}", indent=2)
 
 
-def _published_row(row: BackfillRow, change: ChangedRow | None) -> list[str | Cell]:
+def _published_row(row: BackfillRow, change: ChangedRow | None) -> list[str | StyledCell]:
     """Rows that differ are known only of what is made beside production."""
     differ = ["", "", ""] if row.how != "staged" else ["0", "0", "0"]
     if change is not None:
         differ = [f"{change.rows_added:,}", f"{change.rows_removed:,}", f"{change.rows_changed:,}"]
-    return [Cell(row.asset, "bold"), f"{row.partitions:,}", f"{row.published or 0:,}", f"{row.rows or 0:,}", *differ]
+    return [StyledCell(row.asset, "bold"), f"{row.partitions:,}", f"{row.published or 0:,}", f"{row.rows or 0:,}", *differ]
 
 
-def _evidence(row: FailureRow, page: Page) -> None:
+def _evidence(row: FailureRow, page: CommandOutput) -> None:
     for check in row.checks:
         page.say(f"check {check.name}: {check.detail or f'{check.failing} of {check.rows} rows'}", indent=4)
     if row.sample:
@@ -254,7 +254,7 @@ def _next(response: BackfillResponse) -> list[str]:
     return ["headrace status"]
 
 
-def _line(row: PlanRowResponse, page: Page) -> list[str | Cell]:
+def _line(row: PlanRowResponse, page: CommandOutput) -> list[str | StyledCell]:
     to_go = seconds(row.remaining.seconds) if row.remaining is not None else ""
     return [
         row.id, row.state, to_go, joined(row.assets, 3), f"{row.partitions_total:,}", f"{row.published:,}", f"{row.failed:,}",

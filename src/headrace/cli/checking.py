@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from headrace.cli import states
-from headrace.cli.page import Page
-from headrace.cli.tables import Cell, Column
+from headrace.cli.page import CommandOutput
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.operations.checks_responses import (
     ChallengedCheckRow,
@@ -18,26 +18,26 @@ UNNOTICED_SHOWN = 10
 """Of what nobody would notice, beside the checks; all with --unnoticed."""
 _SIGNS = {"passed": "✓", "failed": "✗", "unchecked": "·"}
 _VERDICTS = {
-    "effective": Cell("✓ effective", "good"),
-    "cannot_fail": Cell("✗ can't fail", "bad"),
-    "duplicate": Cell("! duplicate", "warn"),
-    "flaky": Cell("✗ flaky", "bad"),
-    "never_ran": Cell("! never ran", "warn"),
-    None: Cell("· not found out", ""),
+    "effective": StyledCell("✓ effective", "good"),
+    "cannot_fail": StyledCell("✗ can't fail", "bad"),
+    "duplicate": StyledCell("! duplicate", "warn"),
+    "flaky": StyledCell("✗ flaky", "bad"),
+    "never_ran": StyledCell("! never ran", "warn"),
+    None: StyledCell("· not found out", ""),
 }
 
 LIST = [
-    Column("node", gives=2, least=12),
-    Column("check", gives=1, least=12),
-    Column("outcome", least=10),
-    Column("last", gives=5, least=10, drops=2),
-    Column("of", drops=1),
-    Column("before", drops=3),
-    Column("what", gives=3, least=12, drops=4),
+    ColumnLayout("node", gives=2, least=12),
+    ColumnLayout("check", gives=1, least=12),
+    ColumnLayout("outcome", least=10),
+    ColumnLayout("last", gives=5, least=10, drops=2),
+    ColumnLayout("of", drops=1),
+    ColumnLayout("before", drops=3),
+    ColumnLayout("what", gives=3, least=12, drops=4),
 ]
 
 
-def listed(rows: list[CheckStandingRow], page: Page) -> None:
+def listed(rows: list[CheckStandingRow], page: CommandOutput) -> None:
     """Each check with its newest outcomes, newest last."""
     page.head("checks")
     page.say()
@@ -50,24 +50,24 @@ def listed(rows: list[CheckStandingRow], page: Page) -> None:
     page.next("headrace checks challenge" if rows else "headrace checks suggest")
 
 
-def _standing(row: CheckStandingRow, page: Page) -> list[str | Cell]:
+def _standing(row: CheckStandingRow, page: CommandOutput) -> list[str | StyledCell]:
     before = "".join(_SIGNS.get(one.outcome, "·") for one in reversed(row.history))
     state = "warned" if row.state == "failed" and row.severity == "warning" else row.state
     at = page.reader.moment(row.at) if row.at is not None else ""
-    return [Cell(row.node, "bold"), row.check, states.cell(state), at, row.partition or "", before, row.reason or ""]
+    return [StyledCell(row.node, "bold"), row.check, states.cell(state), at, row.partition or "", before, row.reason or ""]
 
 
 CHALLENGED = [
-    Column("asset", gives=2, least=12),
-    Column("check", gives=1, least=12),
-    Column("verdict", least=12),
-    Column("noticed", right=True, drops=1),
-    Column("cost", right=True, drops=2),
-    Column("because", gives=3, least=16, drops=3),
+    ColumnLayout("asset", gives=2, least=12),
+    ColumnLayout("check", gives=1, least=12),
+    ColumnLayout("verdict", least=12),
+    ColumnLayout("noticed", right=True, drops=1),
+    ColumnLayout("cost", right=True, drops=2),
+    ColumnLayout("because", gives=3, least=16, drops=3),
 ]
 
 
-def challenged(response: ChallengeResponse, page: Page) -> None:
+def challenged(response: ChallengeResponse, page: CommandOutput) -> None:
     """The verdicts, what notices how many faults, and the first of those that nothing notices."""
     page.table(CHALLENGED, [_challenged(row) for row in response.checks])
     if not response.checks:
@@ -103,7 +103,7 @@ _BY = {
 """How it is said what notices faults; kinds of cause stand for themselves."""
 
 
-def unnoticed(response: ChallengeResponse, page: Page) -> None:
+def unnoticed(response: ChallengeResponse, page: CommandOutput) -> None:
     """All that nothing notices."""
     _faults(response.unnoticed, page)
     if not response.unnoticed:
@@ -112,7 +112,7 @@ def unnoticed(response: ChallengeResponse, page: Page) -> None:
     page.next("headrace checks suggest" if response.suggestions else "headrace checks challenge")
 
 
-def _left(response: ChallengeResponse, page: Page) -> None:
+def _left(response: ChallengeResponse, page: CommandOutput) -> None:
     page.say()
     if response.unfinished:
         page.say(f"the time was over before all was tried of {', '.join(response.unfinished)}: --seconds N", "warn")
@@ -121,22 +121,22 @@ def _left(response: ChallengeResponse, page: Page) -> None:
     page.say("faults are made in copies of published rows; nothing was changed", "dim")
 
 
-def _challenged(row: ChallengedCheckRow) -> list[str | Cell]:
+def _challenged(row: ChallengedCheckRow) -> list[str | StyledCell]:
     noticed = f"{row.mutations_caught}/{row.mutations_tried}"
     cost = "" if row.cost_ms is None else f"{row.cost_ms:,.1f} ms"
-    return [Cell(row.asset, "bold"), row.check, _VERDICTS[row.verdict], noticed, cost, row.evidence]
+    return [StyledCell(row.asset, "bold"), row.check, _VERDICTS[row.verdict], noticed, cost, row.evidence]
 
 
 FAULTS = [
-    Column("asset", gives=3, least=10),
-    Column("fault", gives=1, least=20),
-    Column("reaches", gives=4, least=12, drops=2),
-    Column("add", gives=2, least=16, drops=1),
+    ColumnLayout("asset", gives=3, least=10),
+    ColumnLayout("fault", gives=1, least=20),
+    ColumnLayout("reaches", gives=4, least=12, drops=2),
+    ColumnLayout("add", gives=2, least=16, drops=1),
 ]
 
 
-def _faults(rows: list[UnnoticedRow], page: Page) -> None:
-    page.table(FAULTS, [[Cell(row.asset, "bold"), row.says, _reached(row), row.suggestion or ""] for row in rows])
+def _faults(rows: list[UnnoticedRow], page: CommandOutput) -> None:
+    page.table(FAULTS, [[StyledCell(row.asset, "bold"), row.says, _reached(row), row.suggestion or ""] for row in rows])
 
 
 def _reached(row: UnnoticedRow | SuggestedCheckRow) -> str:
@@ -146,17 +146,17 @@ def _reached(row: UnnoticedRow | SuggestedCheckRow) -> str:
 
 
 SUGGESTED = [
-    Column("asset", gives=2, least=12),
-    Column("check", gives=1, least=24),
-    Column("because", gives=4, least=16, drops=2),
-    Column("reaches", gives=3, least=10, drops=1),
-    Column("notices", right=True, drops=3),
+    ColumnLayout("asset", gives=2, least=12),
+    ColumnLayout("check", gives=1, least=24),
+    ColumnLayout("because", gives=4, least=16, drops=2),
+    ColumnLayout("reaches", gives=3, least=10, drops=1),
+    ColumnLayout("notices", right=True, drops=3),
 ]
 
 
-def suggested(rows: list[SuggestedCheckRow], page: Page) -> None:
+def suggested(rows: list[SuggestedCheckRow], page: CommandOutput) -> None:
     """The checks to add, or those that were added."""
-    page.table(SUGGESTED, [[Cell(row.asset, "bold"), row.yaml, row.evidence, _reached(row), str(len(row.catches))] for row in rows])
+    page.table(SUGGESTED, [[StyledCell(row.asset, "bold"), row.yaml, row.evidence, _reached(row), str(len(row.catches))] for row in rows])
     files = list(dict.fromkeys(row.written for row in rows if row.written))
     if not rows:
         page.say("nothing to add: what reaches anybody is noticed, or no simple check would notice it")

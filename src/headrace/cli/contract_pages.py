@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from headrace.cli.learnt import lesson
-from headrace.cli.page import Page
-from headrace.cli.tables import Cell, Column
+from headrace.cli.page import CommandOutput
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.model.commands import WHOLE, command_line, place
 from headrace.operations.contract_showing import ContractChangeRow, ContractColumnRow, ContractDiffResponse, ContractShowResponse
 
 SHOWN_MAX = 200
 COLUMNS = [
-    Column("column", gives=1, least=14),
-    Column("type", gives=3, least=7),
-    Column("promised", gives=4, least=8),
-    Column("files call it", gives=2, least=12, drops=2),
-    Column("used by", gives=5, least=8, drops=1),
+    ColumnLayout("column", gives=1, least=14),
+    ColumnLayout("type", gives=3, least=7),
+    ColumnLayout("promised", gives=4, least=8),
+    ColumnLayout("files call it", gives=2, least=12, drops=2),
+    ColumnLayout("used by", gives=5, least=8, drops=1),
 ]
 CHANGES = [
-    Column("what"),
-    Column("column", gives=1, least=14),
-    Column("how", gives=2, least=16),
-    Column("does"),
-    Column("used by", gives=3, least=8, drops=1),
+    ColumnLayout("what"),
+    ColumnLayout("column", gives=1, least=14),
+    ColumnLayout("how", gives=2, least=16),
+    ColumnLayout("does"),
+    ColumnLayout("used by", gives=3, least=8, drops=1),
 ]
 _DOES = {"block": "holds", "map": "read so", "allow": "allowed", "warn": "warned"}
 
 
-def shown(response: ContractShowResponse, page: Page) -> None:
+def shown(response: ContractShowResponse, page: CommandOutput) -> None:
     """What a node is held to."""
     page.head(f"{response.node}, {response.kind}")
     if response.version is not None:
@@ -49,14 +49,14 @@ def shown(response: ContractShowResponse, page: Page) -> None:
     page.next(f"headrace contract diff {response.node}" if response.version else f"headrace contract infer {response.node}")
 
 
-def _column(row: ContractColumnRow) -> list[str | Cell]:
+def _column(row: ContractColumnRow) -> list[str | StyledCell]:
     said = [("key", row.primary_key), ("required", row.required and not row.primary_key), ("unique", row.unique)]
     promised = [word for word, holds in said if holds] + ([row.classification] if row.classification else [])
     names = [f"{one['name']} from {one['from']}{f' to {until}' if (until := one.get('to')) else ''}" for one in row.names]
-    return [Cell(row.name, "bold"), row.type or "any", ", ".join(promised), ", ".join(names), ", ".join(row.used_by)]
+    return [StyledCell(row.name, "bold"), row.type or "any", ", ".join(promised), ", ".join(names), ", ".join(row.used_by)]
 
 
-def differing(response: ContractDiffResponse, page: Page) -> None:
+def differing(response: ContractDiffResponse, page: CommandOutput) -> None:
     """What differs from it."""
     delivered = [row for row in response.changes if row.takes is None]
     written = [row for row in response.changes if row.takes is not None]
@@ -75,6 +75,6 @@ def differing(response: ContractDiffResponse, page: Page) -> None:
         page.next("headrace plan" if written else f"headrace contract show {response.source}")
 
 
-def _change(row: ContractChangeRow, does: str) -> list[str | Cell]:
+def _change(row: ContractChangeRow, does: str) -> list[str | StyledCell]:
     how = ([f"→ {row.to}"] if row.to else []) + ([f"({float(row.score):.2f})"] if row.score else []) + ["; ".join(row.evidence)]
-    return [row.kind, Cell(row.column, "bold"), " ".join(how).strip(), does, ", ".join(row.used_by)]
+    return [row.kind, StyledCell(row.column, "bold"), " ".join(how).strip(), does, ", ".join(row.used_by)]

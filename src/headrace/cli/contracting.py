@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.running import span
 from headrace.cli.text import joined, plural
 from headrace.operations.contract_responses import AcceptResponse, InferResponse, MappingRow
@@ -12,7 +12,7 @@ AS_IS = "take values that differ as they are"
 REASON = "why; kept in the audit trail"
 
 
-def accepted(response: AcceptResponse, page: Page) -> None:
+def accepted(response: AcceptResponse, page: CommandOutput) -> None:
     """What holds from when on, and what follows."""
     page.say(f"✓ {response.file} says what {response.source} calls its columns from {response.partition} on", "good")
     for one in response.mappings:
@@ -38,7 +38,7 @@ def _mapping(one: MappingRow) -> str:
     return f"{one.column} ← {one.convert or one.to}{score}{users}"
 
 
-def inferred(response: InferResponse, page: Page) -> None:
+def inferred(response: InferResponse, page: CommandOutput) -> None:
     """Where the contract was written."""
     page.say(
         f"✓ {response.file}, by {plural(response.rows, 'row')} of {plural(response.partitions, 'partition')} of {response.source}", "good"

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from headrace.cli.page import Page
-from headrace.cli.tables import Cell, Column
+from headrace.cli.page import CommandOutput
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.operations.responses import ColumnRow
 
 _NUMBERS = (
@@ -27,10 +27,10 @@ _NUMBERS = (
 )
 
 
-def grid(page: Page, columns: Sequence[ColumnRow], rows: Sequence[dict[str, Any]]) -> None:
+def grid(page: CommandOutput, columns: Sequence[ColumnRow], rows: Sequence[dict[str, Any]]) -> None:
     """Prints rows below their columns' names; columns that don't fit are counted, not squeezed to nothing."""
     shown = columns[: _room(page)]
-    layout = [Column(column.name, right=column.type.startswith(_NUMBERS)) for column in shown]
+    layout = [ColumnLayout(column.name, right=column.type.startswith(_NUMBERS)) for column in shown]
     page.table(layout, [[_cell(row.get(column.name)) for column in shown] for row in rows])
     if len(shown) < len(columns):
         page.say(
@@ -38,13 +38,13 @@ def grid(page: Page, columns: Sequence[ColumnRow], rows: Sequence[dict[str, Any]
         )
 
 
-def _room(page: Page) -> int:
+def _room(page: CommandOutput) -> int:
     """How many columns of at least 8 characters fit."""
     return max(2, (page.screen.width - 2) // 10)
 
 
-def _cell(value: Any) -> Cell | str:
-    return Cell("null", "dim") if value is None else shown_value(value)
+def _cell(value: Any) -> StyledCell | str:
+    return StyledCell("null", "dim") if value is None else shown_value(value)
 
 
 def shown_value(value: Any) -> str:

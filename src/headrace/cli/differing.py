@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.cli.data import shown_value
-from headrace.cli.page import Page
-from headrace.cli.tables import Cell, Column
+from headrace.cli.page import CommandOutput
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.operations.responses import DifferenceRow, RowChange, SpreadRow
 
 SPREADS_SHOWN_MAX = 8
 SPREADS = [
-    Column("column", gives=1, least=10),
-    Column("nulls", right=True, drops=2),
-    Column("distinct", right=True, drops=3),
-    Column("from", gives=3, least=8, drops=4),
-    Column("to", gives=3, least=8, drops=4),
-    Column("mean", right=True, drops=1),
+    ColumnLayout("column", gives=1, least=10),
+    ColumnLayout("nulls", right=True, drops=2),
+    ColumnLayout("distinct", right=True, drops=3),
+    ColumnLayout("from", gives=3, least=8, drops=4),
+    ColumnLayout("to", gives=3, least=8, drops=4),
+    ColumnLayout("mean", right=True, drops=1),
 ]
 
 
-def show(rows: Sequence[DifferenceRow], page: Page) -> None:
+def show(rows: Sequence[DifferenceRow], page: CommandOutput) -> None:
     """Node by node: how many rows differ, in which columns, some of them, and how values are distributed otherwise."""
     for row in rows:
         page.say()
@@ -50,7 +50,7 @@ def _counted(row: DifferenceRow) -> list[str]:
     return [*said, *([f"rows: {rows}"] if row.compared else [])]
 
 
-def sample(row: RowChange, page: Page) -> None:
+def sample(row: RowChange, page: CommandOutput) -> None:
     """One row that was added, removed or changed."""
     if row.change != "changed":
         sign, values = ("+", row.after) if row.change == "added" else ("-", row.before)
@@ -66,9 +66,9 @@ def _shown(values: dict[str, Any]) -> str:
     return "  ".join(f"{name}={shown_value(value)}" for name, value in values.items())
 
 
-def _spread(one: SpreadRow) -> list[str | Cell]:
+def _spread(one: SpreadRow) -> list[str | StyledCell]:
     names = ("nulls", "distinct", "minimum", "maximum", "mean")
-    return [Cell(one.column, "bold"), *(_moved(one.before[name], one.after[name]) for name in names)]
+    return [StyledCell(one.column, "bold"), *(_moved(one.before[name], one.after[name]) for name in names)]
 
 
 def _moved(before: Any, after: Any) -> str:

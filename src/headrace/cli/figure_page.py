@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from headrace.cli.moments import seconds
-from headrace.cli.page import Page
-from headrace.cli.tables import Cell, Column
+from headrace.cli.page import CommandOutput
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.operations.figure_responses import FigureResponse
 from headrace.operations.responses import Response
@@ -47,7 +47,7 @@ _PERCENT = frozenset({"honest", "mean", "classic", "goodput"})
 _NAMED = frozenset({"consumer", "of", "node", "id", "source"})
 
 
-def render(response: FigureResponse, page: Page) -> None:
+def render(response: FigureResponse, page: CommandOutput) -> None:
     """The figure, its window, and the table."""
     began, until = page.reader.moment(response.began), page.reader.moment(response.until)
     page.head(response.figure, f"{response.window}: {began} to {until}")
@@ -62,17 +62,17 @@ def render(response: FigureResponse, page: Page) -> None:
         page.say(f"and {plural(len(response.rows) - ROWS_MAX, 'more row')}; --json has all", "dim", indent=2)
 
 
-def _column(place: int, field: str) -> Column:
+def _column(place: int, field: str) -> ColumnLayout:
     if field in _NAMED:
-        return Column(field.replace("_", " "), gives=1, least=10)
-    return Column(field.removesuffix("_at").replace("_", " "), drops=place, gives=2 if field == "said" else 0)
+        return ColumnLayout(field.replace("_", " "), gives=1, least=10)
+    return ColumnLayout(field.removesuffix("_at").replace("_", " "), drops=place, gives=2 if field == "said" else 0)
 
 
-def _row(row: Response, fields: Sequence[str], page: Page) -> list[str | Cell]:
-    return [Cell(_said(getattr(row, field), field, page), "bold" if field in _NAMED else "") for field in fields]
+def _row(row: Response, fields: Sequence[str], page: CommandOutput) -> list[str | StyledCell]:
+    return [StyledCell(_said(getattr(row, field), field, page), "bold" if field in _NAMED else "") for field in fields]
 
 
-def _said(value: Any, field: str, page: Page) -> str:
+def _said(value: Any, field: str, page: CommandOutput) -> str:
     if value is None:
         return "no data" if field in _PERCENT else ""
     if isinstance(value, datetime):

@@ -6,21 +6,21 @@ import shlex
 
 from headrace.cli import backfilling
 from headrace.cli.moments import seconds
-from headrace.cli.page import Page
-from headrace.cli.tables import Cell, Column
+from headrace.cli.page import CommandOutput
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import joined
 from headrace.operations.fix_responses import FixResponse
 
 STILL_SHOWN_MAX = 8
 ACTS = {"map": "accept names", "read": "re-ingest", "look": "look again"}
-STEPS = [Column("", right=True), Column("", least=8), Column("", gives=2, least=12), Column("", gives=1, least=24)]
+STEPS = [ColumnLayout("", right=True), ColumnLayout("", least=8), ColumnLayout("", gives=2, least=12), ColumnLayout("", gives=1, least=24)]
 
 
-def plan(response: FixResponse, page: Page) -> None:
+def plan(response: FixResponse, page: CommandOutput) -> None:
     """What is going to be done, before anybody is asked."""
     page.table(
         STEPS,
-        [[str(n), ACTS.get(step.act, step.act), Cell(step.what, "bold"), step.text] for n, step in enumerate(response.steps, 1)],
+        [[str(n), ACTS.get(step.act, step.act), StyledCell(step.what, "bold"), step.text] for n, step in enumerate(response.steps, 1)],
         header=False,
     )
     if response.backfill is not None:
@@ -44,7 +44,7 @@ def plan(response: FixResponse, page: Page) -> None:
         page.say(f"plan {response.plan_id}", "dim", indent=2)
 
 
-def render(response: FixResponse, page: Page) -> None:
+def render(response: FixResponse, page: CommandOutput) -> None:
     """The plan where nothing was done; else what came of it."""
     if response.fix in ("planned", "declined"):
         page.head(f"fix {response.id}", response.cause.summary)
@@ -107,7 +107,7 @@ def _next(response: FixResponse) -> list[str]:
     return [f"headrace incident {response.id}"]
 
 
-def _still(response: FixResponse, page: Page) -> None:
+def _still(response: FixResponse, page: CommandOutput) -> None:
     """What isn't as it should be, as `status` says it."""
     for row in response.still[:STILL_SHOWN_MAX]:
         state = row.state if row.state == "failed" else f"is {row.state.replace('_', ' ')}"
@@ -116,7 +116,7 @@ def _still(response: FixResponse, page: Page) -> None:
         page.say(f"and {len(response.still) - STILL_SHOWN_MAX} more: headrace status", "dim", indent=2)
 
 
-def _made(response: FixResponse, page: Page) -> None:
+def _made(response: FixResponse, page: CommandOutput) -> None:
     found = response.backfill
     if found is None:
         return

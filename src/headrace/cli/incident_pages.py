@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from headrace.cli import states
 from headrace.cli.moments import seconds
-from headrace.cli.page import Page
-from headrace.cli.tables import Cell, Column
+from headrace.cli.page import CommandOutput
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line
 from headrace.operations.incident_responses import EvidenceRow, IncidentRow
@@ -19,18 +19,18 @@ TIMELINE_FIRST = 2
 TIMELINE_LAST = 10
 
 LIST = [
-    Column("incident"),
-    Column("state"),
-    Column("cause", gives=2, least=14),
-    Column("node", gives=3, least=12),
-    Column("what", gives=1, least=18),
-    Column("owner", gives=4, least=6, drops=1),
-    Column("began", drops=2),
-    Column("affects", drops=3),
+    ColumnLayout("incident"),
+    ColumnLayout("state"),
+    ColumnLayout("cause", gives=2, least=14),
+    ColumnLayout("node", gives=3, least=12),
+    ColumnLayout("what", gives=1, least=18),
+    ColumnLayout("owner", gives=4, least=6, drops=1),
+    ColumnLayout("began", drops=2),
+    ColumnLayout("affects", drops=3),
 ]
 
 
-def listed(rows: list[IncidentRow], page: Page, *, every: bool) -> None:
+def listed(rows: list[IncidentRow], page: CommandOutput, *, every: bool) -> None:
     """The causes, one a line."""
     page.head("incidents")
     if not rows:
@@ -42,9 +42,9 @@ def listed(rows: list[IncidentRow], page: Page, *, every: bool) -> None:
     page.next(f"headrace incident {next((row.id for row in rows if row.state == 'open'), rows[0].id)}")
 
 
-def _row(row: IncidentRow, page: Page) -> list[str | Cell]:
+def _row(row: IncidentRow, page: CommandOutput) -> list[str | StyledCell]:
     return [
-        Cell(row.id, "bold"), states.cell(row.state), row.cause.kind, row.cause.node, row.cause.summary, row.owner,
+        StyledCell(row.id, "bold"), states.cell(row.state), row.cause.kind, row.cause.node, row.cause.summary, row.owner,
         page.reader.moment(row.began_at), _affects(row),
     ]  # fmt: skip
 
@@ -55,17 +55,17 @@ def _affects(row: IncidentRow) -> str:
 
 
 EVIDENCE = [
-    Column("evidence", gives=2, least=16),
-    Column("expected", gives=3, least=12),
-    Column("observed", gives=1, least=12),
-    Column("seen"),
+    ColumnLayout("evidence", gives=2, least=16),
+    ColumnLayout("expected", gives=3, least=12),
+    ColumnLayout("observed", gives=1, least=12),
+    ColumnLayout("seen"),
 ]
 SHOWN_LONGER = timedelta(hours=1)
 """An incident that was shown as open for so long after it was over says until when."""
-FACTS = [Column("", least=8), Column("", gives=1, least=20)]
+FACTS = [ColumnLayout("", least=8), ColumnLayout("", gives=1, least=20)]
 
 
-def one(row: IncidentRow, page: Page) -> None:
+def one(row: IncidentRow, page: CommandOutput) -> None:
     """One cause: what was seen, what it holds, what repairs it."""
     page.facts(row.id, *_place(row), row.state, f"owner {row.owner}", style="bold")
     found = seconds(row.detect_seconds) if row.detect_seconds > 0 else "at once"
@@ -101,7 +101,7 @@ def _place(row: IncidentRow) -> list[str]:
     return [at if row.cause.partition is None else f"{at}@{row.cause.partition}"]
 
 
-def _repair(row: IncidentRow, page: Page) -> None:
+def _repair(row: IncidentRow, page: CommandOutput) -> None:
     """What repairs it: a sentence, and below it the commands, each whole on a line of its own."""
     if row.repair is None or row.repair.text is None:
         return
@@ -146,24 +146,24 @@ def _seen_at(row: IncidentRow) -> str:
     return f"{row.cause.node} {first}{last}"
 
 
-def _facts(row: IncidentRow, page: Page) -> list[list[str | Cell]]:
-    facts: list[list[str | Cell]] = [
-        [Cell("affects", "dim"), _affects(row)],
-        [Cell("seen at", "dim"), _seen_at(row)],
+def _facts(row: IncidentRow, page: CommandOutput) -> list[list[str | StyledCell]]:
+    facts: list[list[str | StyledCell]] = [
+        [StyledCell("affects", "dim"), _affects(row)],
+        [StyledCell("seen at", "dim"), _seen_at(row)],
     ]
     if row.affected.consumers:
-        facts.append([Cell("readers", "dim"), joined(row.affected.consumers, 6)])
+        facts.append([StyledCell("readers", "dim"), joined(row.affected.consumers, 6)])
     if row.symptoms:
         shown = [f"{s.node}{f'@{s.partition}' if s.partition else ''}: {s.what}" for s in row.symptoms[:SYMPTOMS_SHOWN_MAX]]
         more = len(row.symptoms) - len(shown)
-        facts.append([Cell("symptoms", "dim"), "; ".join([*shown, *([f"and {more} more"] if more else [])])])
+        facts.append([StyledCell("symptoms", "dim"), "; ".join([*shown, *([f"and {more} more"] if more else [])])])
     if row.before is not None:
         done = "; ".join(row.before.done) or "nothing is known of what was done"
-        facts.append([Cell("before", "dim"), f"the same as {row.before.id}, {page.reader.moment(row.before.began_at)}: {done}"])
+        facts.append([StyledCell("before", "dim"), f"the same as {row.before.id}, {page.reader.moment(row.before.began_at)}: {done}"])
     if row.restored_at is not None:
         first = "first " if any(line.what.startswith("opened again") for line in row.timeline) else ""
         took = f"{seconds(row.restore_seconds)} after it {first}began"
         late = row.resolved_at is not None and row.resolved_at - row.restored_at >= SHOWN_LONGER
         shown_until = f"; shown as open until {page.reader.moment(row.resolved_at)}" if late and row.resolved_at else ""
-        facts.append([Cell("over", "dim"), f"{page.reader.moment(row.restored_at)}, {took}{shown_until}"])
+        facts.append([StyledCell("over", "dim"), f"{page.reader.moment(row.restored_at)}, {took}{shown_until}"])
     return facts

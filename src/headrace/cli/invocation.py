@@ -10,17 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from headrace.cli.moments import Reader
+from headrace.cli.moments import TimeFormatter
 from headrace.cli.options import Options
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.screen import Screen
 from headrace.cli.text import clean
 from headrace.model.actors import local_actor
 from headrace.model.errors import HeadraceError
 
 if TYPE_CHECKING:
-    from headrace.cli.progress import Bar, Lines
-    from headrace.operations.session import Session
+    from headrace.cli.progress import Bar, LineProgress
+    from headrace.operations.session import ProjectSession
 
 D = TypeVar("D")
 
@@ -41,34 +41,34 @@ class Invocation:
             opened.close()
 
     @cached_property
-    def session(self) -> Session:
+    def session(self) -> ProjectSession:
         """The project that the command is about. ProjectError where there is none."""
-        from headrace.operations.session import Session  # commands without a project don't pay for it
+        from headrace.operations.session import ProjectSession  # commands without a project don't pay for it
 
         folder = Path(self.options.project) if self.options.project else None
         env = self.options.env or os.environ.get("HEADRACE_ENV") or "prod"
-        return Session.open(folder, env, self.options.now, local_actor())
+        return ProjectSession.open(folder, env, self.options.now, local_actor())
 
     @cached_property
-    def reader(self) -> Reader:
+    def reader(self) -> TimeFormatter:
         """Where the project's clock stands."""
         session = self.session
-        return Reader.at(session.now(), session.timezone, replay=session.replay, utc=self.options.utc)
+        return TimeFormatter.at(session.now(), session.timezone, replay=session.replay, utc=self.options.utc)
 
-    def show(self, response: D, render: Callable[[D, Page], None], *, clock: bool = True) -> None:
+    def show(self, response: D, render: Callable[[D, CommandOutput], None], *, clock: bool = True) -> None:
         """Prints the document as JSON, or hands it to `render` for people. Without `clock` the page has no times, and
         only a replay's clock is said."""
         if self.options.json:
             self.json(response)
             return
-        page = Page(self.screen, self.reader if clock else None, self.suffix)
+        page = CommandOutput(self.screen, self.reader if clock else None, self.suffix)
         if not clock and (said := self._replay_clock()):
             page.say(said, "dim")
         render(response, page)
 
     def _replay_clock(self) -> str:
         """Where a replay's clock stands; nothing for a live store, none, or one that can't be used."""
-        opened: Session | None = self.__dict__.get("session")
+        opened: ProjectSession | None = self.__dict__.get("session")
         try:
             return self.reader.clock() if opened is not None and opened.replay else ""
         except HeadraceError:
@@ -86,7 +86,7 @@ class Invocation:
         """Something beside the document, to standard error."""
         Screen(sys.stderr, no_color=self.options.no_color).line(clean(text))
 
-    def progress(self) -> Lines | Bar:
+    def progress(self) -> LineProgress | Bar:
         """Shows how far a long operation is."""
         from headrace.cli.progress import progress
 

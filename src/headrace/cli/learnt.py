@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line
 from headrace.operations.responses import LearntRow
@@ -12,7 +12,7 @@ DISAGREED_SHOWN_MAX = 3
 SOURCES_SHOWN_MAX = 6
 
 
-def lessons(rows: list[LearntRow], page: Page) -> None:
+def lessons(rows: list[LearntRow], page: CommandOutput) -> None:
     """Of the sources that a run published for the first time; their warnings stand beside the attempts."""
     if rows:
         page.say()
@@ -22,7 +22,7 @@ def lessons(rows: list[LearntRow], page: Page) -> None:
         page.say(f"and of {plural(len(rows) - SOURCES_SHOWN_MAX, 'more source')}; --json has all", indent=2)
 
 
-def lesson(row: LearntRow, page: Page, *, columns: bool = True, warnings: bool = True) -> None:
+def lesson(row: LearntRow, page: CommandOutput, *, columns: bool = True, warnings: bool = True) -> None:
     """How the source is read, with `columns` as what, what says so, and which deliveries didn't agree."""
     types = "; types by its contract" if row.by == "contract" else ""
     page.say(f"{row.source} is read as {row.read_as}, learnt from {_deliveries(row)}{types}", indent=2)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from headrace.cli.moments import seconds
-from headrace.cli.page import Page
-from headrace.cli.tables import Cell, Column
+from headrace.cli.page import CommandOutput
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.operations.interventions import ComparedRow, LedgerRow, SegmentRow, ShareRow
 
@@ -21,16 +21,16 @@ _STYLES = {"hold": "bad", "retry": "bad", "approval": "warn", "paused": "warn", 
 _APART = {"hold": "could have decided", "approval": "could have approved", "paused": "could have resumed", "queue": "queued"}
 """What is said of the time that counts apart from an owner's other time, by its kind."""
 _COLUMNS = [
-    Column("took"),
-    Column("where", gives=2, least=12),
-    Column("what", gives=3, least=10),
-    Column("from", gives=1, least=5),
-    Column("to", gives=1, least=5),
-    Column("seconds", right=True),
+    ColumnLayout("took"),
+    ColumnLayout("where", gives=2, least=12),
+    ColumnLayout("what", gives=3, least=10),
+    ColumnLayout("from", gives=1, least=5),
+    ColumnLayout("to", gives=1, least=5),
+    ColumnLayout("seconds", right=True),
 ]
 
 
-def show(ledger: LedgerRow, page: Page) -> None:
+def show(ledger: LedgerRow, page: CommandOutput) -> None:
     """The sentence, the table and what belongs to it."""
     page.say(ledger.said)
     if ledger.segments:
@@ -48,7 +48,7 @@ def show(ledger: LedgerRow, page: Page) -> None:
         page.say(ledger.read, "dim", indent=2)
 
 
-def _table(rows: list[list[str | Cell]], page: Page) -> None:
+def _table(rows: list[list[str | StyledCell]], page: CommandOutput) -> None:
     """Each segment begins when the one above it ends: where there is little room, that is said once."""
     if page.screen.width < WIDE:
         page.table(_COLUMNS[:3] + _COLUMNS[4:], [row[:3] + row[4:] for row in rows])
@@ -56,12 +56,12 @@ def _table(rows: list[list[str | Cell]], page: Page) -> None:
         page.table(_COLUMNS, rows)
 
 
-def _head(ledger: LedgerRow, page: Page) -> str:
+def _head(ledger: LedgerRow, page: CommandOutput) -> str:
     began = "recomputed because of what came" if ledger.rebuild else "ended"
     return f"interval {ledger.interval} ({began} {page.reader.moment(ledger.from_)})"
 
 
-def _rows(ledger: LedgerRow, page: Page) -> list[list[str | Cell]]:
+def _rows(ledger: LedgerRow, page: CommandOutput) -> list[list[str | StyledCell]]:
     return [_row(group, ledger, page) for group in _grouped(ledger)]
 
 
@@ -77,7 +77,7 @@ def _grouped(ledger: LedgerRow) -> list[list[SegmentRow]]:
     return groups
 
 
-def _row(group: Sequence[SegmentRow], ledger: LedgerRow, page: Page) -> list[str | Cell]:
+def _row(group: Sequence[SegmentRow], ledger: LedgerRow, page: CommandOutput) -> list[str | StyledCell]:
     first, last = group[0], group[-1]
     now = ledger.open and last.to == ledger.to
     ends = "now" if now else _moment(last.to, page)
@@ -89,10 +89,10 @@ def _row(group: Sequence[SegmentRow], ledger: LedgerRow, page: Page) -> list[str
         return [f"{len(group)} short ones", where, said, _moment(first.from_, page), ends, took]
     where = f"{first.incident} {first.node}" if first.incident and first.kind == "hold" else first.node
     note = f"{first.note}; {first.lacking} kept it waiting as well" if first.lacking else first.note
-    return [Cell(first.kind, _STYLES.get(first.kind, "")), where, note, _moment(first.from_, page), ends, took]
+    return [StyledCell(first.kind, _STYLES.get(first.kind, "")), where, note, _moment(first.from_, page), ends, took]
 
 
-def _moment(at: datetime, page: Page) -> str:
+def _moment(at: datetime, page: CommandOutput) -> str:
     return page.reader.moment(at)
 
 
@@ -101,9 +101,9 @@ def _ms(at: datetime, ledger: LedgerRow) -> int:
     return round((at - ledger.from_).total_seconds() * 1000)
 
 
-def _sum(ledger: LedgerRow) -> list[str | Cell]:
+def _sum(ledger: LedgerRow) -> list[str | StyledCell]:
     waited = "waited until now" if ledger.open else "waited"
-    return [Cell("sum", "bold"), waited, "", "", "", Cell(f"{_ms(ledger.to, ledger) / 1000:,.3f}", "bold")]
+    return [StyledCell("sum", "bold"), waited, "", "", "", StyledCell(f"{_ms(ledger.to, ledger) / 1000:,.3f}", "bold")]
 
 
 def _shares(ledger: LedgerRow) -> list[str]:
@@ -129,6 +129,6 @@ def _compared(one: ComparedRow) -> str:
     return f"{seconds(one.wait_seconds)}; since then {said or 'no change of a second'}"
 
 
-def _line(name: str, parts: Sequence[str], page: Page) -> None:
+def _line(name: str, parts: Sequence[str], page: CommandOutput) -> None:
     if parts:
         page.say(f"{name}: {' · '.join(parts)}", indent=2)

@@ -12,7 +12,7 @@ from headrace.model.durations import duration
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-class Reader(NamedTuple):
+class TimeFormatter(NamedTuple):
     """Where a reader's clock stands, and in which zone: what is needed to write a time for them."""
 
     now: datetime
@@ -21,7 +21,7 @@ class Reader(NamedTuple):
     replay: bool
 
     @classmethod
-    def at(cls, now: datetime, timezone: str, *, replay: bool, utc: bool = False) -> Reader:
+    def at(cls, now: datetime, timezone: str, *, replay: bool, utc: bool = False) -> TimeFormatter:
         """A reader in the project's zone, or in UTC."""
         name = "UTC" if utc else timezone
         zone = ZoneInfo(name)

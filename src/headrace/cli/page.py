@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 from headrace.cli import tables
-from headrace.cli.moments import Reader
+from headrace.cli.moments import TimeFormatter
 from headrace.cli.screen import Screen
-from headrace.cli.tables import Column, Row
+from headrace.cli.tables import ColumnLayout, Row
 from headrace.cli.text import clean, clean_lines
 
 _ENVIRONMENT = re.compile(r" --env \S+")
@@ -16,16 +16,16 @@ _PROJECT = re.compile(r" --project ('(?:[^']|'\"'\"')*'|\S+)")
 """The folder, quoted as a shell needs it."""
 
 
-class Page:
+class CommandOutput:
     """One command's output. Everything that comes from users or data is made safe here."""
 
-    def __init__(self, screen: Screen, reader: Reader | None, suffix: str = "") -> None:
+    def __init__(self, screen: Screen, reader: TimeFormatter | None, suffix: str = "") -> None:
         self.screen = screen
         self._reader = reader
         self._suffix = suffix
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> TimeFormatter:
         """Where the clock stands; commands that work without a project don't ask."""
         if self._reader is None:
             raise RuntimeError("this command has no clock")
@@ -44,7 +44,7 @@ class Page:
         """One captured line behind when it was written; as long as it is, because people copy from it."""
         self.screen.line(self.screen.style(lead, "dim") + self.screen.style(clean(text), style))
 
-    def table(self, columns: Sequence[Column], rows: Sequence[Row], *, header: bool = True) -> None:
+    def table(self, columns: Sequence[ColumnLayout], rows: Sequence[Row], *, header: bool = True) -> None:
         """A table that fits the screen; nothing where there are no rows."""
         if rows:
             tables.table(self.screen, columns, rows, header=header)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from headrace.cli.moments import seconds
-from headrace.cli.page import Page
-from headrace.cli.tables import Cell, Column
+from headrace.cli.page import CommandOutput
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import joined, plural
 from headrace.operations.plan_refusals import NEEDS_APPROVAL
 from headrace.operations.responses import ChangeRow, NeededRow, PlanResponse, RefusedRow, StaleRow, StepRow
@@ -15,32 +15,32 @@ SHOWN_MAX = 40
 COLUMNS_SHOWN_MAX = 6
 
 CHANGES = [
-    Column("node", gives=1, least=12),
-    Column("change", least=8),
-    Column("columns", gives=3, least=8, drops=2),
-    Column("read by", gives=2, least=8, drops=3),
-    Column("stale", gives=2, least=8, drops=1),
+    ColumnLayout("node", gives=1, least=12),
+    ColumnLayout("change", least=8),
+    ColumnLayout("columns", gives=3, least=8, drops=2),
+    ColumnLayout("read by", gives=2, least=8, drops=3),
+    ColumnLayout("stale", gives=2, least=8, drops=1),
 ]
 STALE = [
-    Column("becomes stale", gives=1, least=12),
-    Column("partitions", right=True),
-    Column("from", least=7),
-    Column("to", least=7),
-    Column("because", gives=2, least=8, drops=1),
+    ColumnLayout("becomes stale", gives=1, least=12),
+    ColumnLayout("partitions", right=True),
+    ColumnLayout("from", least=7),
+    ColumnLayout("to", least=7),
+    ColumnLayout("because", gives=2, least=8, drops=1),
 ]
 STEPS = [
-    Column("also", least=8),
-    Column("node", gives=1, least=12),
-    Column("partitions", right=True, drops=2),
-    Column("from", least=7, drops=1),
-    Column("to", least=7, drops=1),
-    Column("", gives=3, least=12),
+    ColumnLayout("also", least=8),
+    ColumnLayout("node", gives=1, least=12),
+    ColumnLayout("partitions", right=True, drops=2),
+    ColumnLayout("from", least=7, drops=1),
+    ColumnLayout("to", least=7, drops=1),
+    ColumnLayout("", gives=3, least=12),
 ]
 _IN_OTHER_TABLES = ("weaken", "promote")
 _SIGNS = {"added": "+", "dropped": "-", "type": "~", "meaning": ""}
 
 
-def show(plan: PlanResponse, page: Page) -> None:
+def show(plan: PlanResponse, page: CommandOutput) -> None:
     """All that there is to say before anybody agrees."""
     page.table(CHANGES, [_change(one) for one in plan.changes[:SHOWN_MAX]])
     if len(plan.changes) > SHOWN_MAX:
@@ -87,16 +87,16 @@ def _shown_above(plan: PlanResponse, step: StepRow) -> bool:
     return step.kind == "invalidate" and (not step.partitions or step.node in {one.node for one in plan.stale})
 
 
-def _step(one: StepRow) -> list[str | Cell]:
+def _step(one: StepRow) -> list[str | StyledCell]:
     count = "" if one.partitions is None else f"{one.partitions:,}"
-    return [one.kind, Cell(one.node, "bold"), count, one.from_ or "", one.to or "", one.detail]
+    return [one.kind, StyledCell(one.node, "bold"), count, one.from_ or "", one.to or "", one.detail]
 
 
-def _change(one: ChangeRow) -> list[str | Cell]:
+def _change(one: ChangeRow) -> list[str | StyledCell]:
     said = one.change + (" (breaking)" if one.breaking else "") + (", published data kept" if one.kept else "")
     readers = list(dict.fromkeys(name for effect in one.effects for name in effect.read_by))
     stale = plural(one.partitions_stale, "partition") if one.partitions_stale else ""
-    return [Cell(one.node, "bold"), Cell(said, "bad" if one.breaking else ""), _columns(one), ", ".join(readers), stale]
+    return [StyledCell(one.node, "bold"), StyledCell(said, "bad" if one.breaking else ""), _columns(one), ", ".join(readers), stale]
 
 
 def _code(changes: Sequence[ChangeRow]) -> list[str]:
@@ -120,8 +120,8 @@ def _columns(one: ChangeRow) -> str:
     return ", ".join(names[:COLUMNS_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
-def _stale(one: StaleRow) -> list[str | Cell]:
-    return [Cell(one.node, "bold"), f"{one.partitions:,}", one.from_, one.to, one.why]
+def _stale(one: StaleRow) -> list[str | StyledCell]:
+    return [StyledCell(one.node, "bold"), f"{one.partitions:,}", one.from_, one.to, one.why]
 
 
 def _cost(plan: PlanResponse) -> str:
@@ -130,7 +130,7 @@ def _cost(plan: PlanResponse) -> str:
     return f"{plural(total, 'published partition')} become{'s' if total == 1 else ''} stale"
 
 
-def _again(plan: PlanResponse, page: Page) -> None:
+def _again(plan: PlanResponse, page: CommandOutput) -> None:
     """What computing it all again makes, by the plan of the backfills that do it, and how long that takes."""
     for one in plan.backfills:
         if one.counts is not None:
@@ -143,7 +143,7 @@ def _again(plan: PlanResponse, page: Page) -> None:
         page.say(f"about {seconds(plan.estimate['seconds'])} ({low} to {high})", indent=2)
 
 
-def asked_for(needed: Sequence[NeededRow], stale: Collection[str], page: Page) -> None:
+def asked_for(needed: Sequence[NeededRow], stale: Collection[str], page: CommandOutput) -> None:
     """What makes again what a change made stale, as it is typed, and how much each makes. `stale` are the nodes of which readers
     see something stale: what only failed is computed by the next pass, whoever asks."""
     for one in needed:
@@ -158,7 +158,7 @@ def asked_for(needed: Sequence[NeededRow], stale: Collection[str], page: Page) -
             page.say(f"makes {one.counts.text}", indent=4)
 
 
-def refused(row: RefusedRow, what: str, again: str, page: Page) -> None:
+def refused(row: RefusedRow, what: str, again: str, page: CommandOutput) -> None:
     """Why a plan that somebody agreed to isn't done, and how to look at what would be done instead."""
     if row.code == NEEDS_APPROVAL:
         page.say(f"✗ {what}: {row.text}", "bad")

@@ -23,7 +23,7 @@ SILENT_S_MAX = 60.0
 NOTES_MAX = 12
 
 
-class Lines:
+class LineProgress:
     """For logs and pipes: a line when a phase begins, while it goes on, and when it ends.
 
     A thread writes the lines in between, because a step may take longer than a reader's patience.
@@ -139,8 +139,8 @@ class Bar:
             self._bar = self._task = None
 
 
-def progress(*, no_color: bool) -> Lines | Bar:
+def progress(*, no_color: bool) -> LineProgress | Bar:
     """What suits standard error."""
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         return Bar(no_color=no_color)
-    return Lines(no_color=no_color)
+    return LineProgress(no_color=no_color)

@@ -7,8 +7,8 @@ from itertools import groupby
 from headrace.cli import states
 from headrace.cli.learnt import lessons
 from headrace.cli.moments import seconds
-from headrace.cli.page import Page
-from headrace.cli.tables import Cell, Column
+from headrace.cli.page import CommandOutput
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line, place
 from headrace.operations.responses import AttemptRow, ErrorRow, ProposedRow, RepairedRow, RepairRow, RestatedRow, RunResponse
@@ -18,16 +18,16 @@ REPAIRS_SHOWN_MAX = 5
 PAST_SHOWN_MAX = 6
 
 COLUMNS = [
-    Column("asset", gives=2, least=16),
-    Column("partitions", gives=3, least=11),
-    Column("state"),
-    Column("rows", drops=1, right=True),
-    Column("took", drops=2, right=True),
-    Column("why", gives=4, least=18),
+    ColumnLayout("asset", gives=2, least=16),
+    ColumnLayout("partitions", gives=3, least=11),
+    ColumnLayout("state"),
+    ColumnLayout("rows", drops=1, right=True),
+    ColumnLayout("took", drops=2, right=True),
+    ColumnLayout("why", gives=4, least=18),
 ]
 
 
-def render(response: RunResponse, page: Page) -> None:
+def render(response: RunResponse, page: CommandOutput) -> None:
     """The attempts, then a sentence that adds up."""
     page.head(f"run {response.run_id}" if response.run_id else "")
     if response.attempts:
@@ -54,14 +54,14 @@ def _groups(attempts: list[AttemptRow]) -> list[list[AttemptRow]]:
     return [list(group) for _, group in groupby(ordered, key=key)]
 
 
-def _row(group: list[AttemptRow]) -> list[str | Cell]:
+def _row(group: list[AttemptRow]) -> list[str | StyledCell]:
     first = group[0]
     keys = sorted({key for attempt in group for key in attempt.partitions})
     last = set({key: attempt.id for attempt in group for key in attempt.partitions}.values())  # tried again: its rows once
     rows = [one.rows for one in group if one.rows is not None and (not one.partitions or one.id in last)]
     took = sum((a.finished_at - a.started_at).total_seconds() for a in group if a.started_at and a.finished_at)
     return [
-        Cell(first.asset, "bold"), span(keys), states.cell("warned" if first.verdict == "warned" else first.state),
+        StyledCell(first.asset, "bold"), span(keys), states.cell("warned" if first.verdict == "warned" else first.state),
         f"{sum(rows):,}" if rows else "–", seconds(took), _whys(group),
     ]  # fmt: skip
 
@@ -85,7 +85,7 @@ def why(attempt: AttemptRow) -> str:
     return attempt.reason or ""
 
 
-def _errors(response: RunResponse, page: Page) -> None:
+def _errors(response: RunResponse, page: CommandOutput) -> None:
     last = {(attempt.asset, key): attempt.id for attempt in response.attempts for key in attempt.partitions}
     failed = [
         attempt
@@ -100,7 +100,7 @@ def _errors(response: RunResponse, page: Page) -> None:
         page.say(f"and {plural(len(failed) - ERRORS_SHOWN_MAX, 'more error')}: headrace runs {response.run_id} --failed")
 
 
-def error(row: ErrorRow, page: Page, of: str) -> None:
+def error(row: ErrorRow, page: CommandOutput, of: str) -> None:
     """An error with where it is, what to do, and its page."""
     page.say(f"{of}: {row.message}", "bad", indent=2)
     if row.file:
@@ -111,7 +111,7 @@ def error(row: ErrorRow, page: Page, of: str) -> None:
         page.say(f"headrace explain {row.code}", indent=4)
 
 
-def repair(row: RepairRow, page: Page) -> None:
+def repair(row: RepairRow, page: CommandOutput) -> None:
     """What repairs it: what a person does, then the commands as they are typed."""
     of = row.node if row.partitions == ["*"] else f"{row.node}@{span(row.partitions)}"
     page.say()
@@ -120,7 +120,7 @@ def repair(row: RepairRow, page: Page) -> None:
         page.command(command, indent=4)
 
 
-def past(restated: list[RestatedRow], proposed: list[ProposedRow], page: Page) -> None:
+def past(restated: list[RestatedRow], proposed: list[ProposedRow], page: CommandOutput) -> None:
     """What readers had seen and is another now; what is stale and waits for somebody to ask."""
     if restated or proposed:
         page.say()

@@ -9,16 +9,16 @@ import sys
 import msgspec
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.screen import Screen
 from headrace.cli.text import clean
 from headrace.operations.responses import Response
-from headrace.operations.serving import Beside, Role, Serving
+from headrace.operations.serving import Role, ServerTask, Serving
 from headrace.operations.stopping import Stop
-from headrace.web import Door, listen
+from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, is_private, token_of
 from headrace.web.app import app
-from headrace.web.reading import Reader
+from headrace.web.reading import ProjectReader
 
 HOST = "127.0.0.1"
 PORT = 8787
@@ -44,7 +44,7 @@ class At(msgspec.Struct, frozen=True):
     names: tuple[str, ...] = ()
 
 
-def serve(invocation: Invocation, at: At, beside: Beside | None = None) -> int:
+def serve(invocation: Invocation, at: At, beside: ServerTask | None = None) -> int:
     """Serve until told to stop; 0 when everything was finished in order."""
     session, stop = invocation.session, Stop()
     settings = session.settings
@@ -53,8 +53,8 @@ def serve(invocation: Invocation, at: At, beside: Beside | None = None) -> int:
     guard = Guard(token, at.host, at.names)
     listening = listen(at.host, at.port)
     guard.cookie = f"headrace_{listening.getsockname()[1]}"
-    reader = Reader(session.root, session.env, session.actor)
-    with stop.listening(), Door(app(reader, guard, serving), listening) as door:
+    reader = ProjectReader(session.root, session.env, session.actor)
+    with stop.listening(), HttpServer(app(reader, guard, serving), listening) as door:
         reader.begin()
         shown = f"[{at.host}]" if ":" in at.host else at.host
         url = f"http://{shown}:{door.port}/?token={token}"
@@ -66,7 +66,7 @@ def serve(invocation: Invocation, at: At, beside: Beside | None = None) -> int:
     return 0
 
 
-def _render(response: ServeResponse, page: Page) -> None:
+def _render(response: ServeResponse, page: CommandOutput) -> None:
     if response.wanted not in (0, response.port):
         page.say(f"port {response.wanted} is taken; this is the next free one", "warn")
     if not is_private(response.host):
@@ -75,12 +75,12 @@ def _render(response: ServeResponse, page: Page) -> None:
     page.say("leave this running (Ctrl-C stops it, nothing is lost)", "dim")
 
 
-def teller(invocation: Invocation) -> Teller:
+def teller(invocation: Invocation) -> LinePrinter:
     """For standard error."""
-    return Teller(Screen(sys.stderr, no_color=invocation.options.no_color))
+    return LinePrinter(Screen(sys.stderr, no_color=invocation.options.no_color))
 
 
-class Teller:
+class LinePrinter:
     """Lines for whoever reads what a server prints."""
 
     def __init__(self, screen: Screen) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.cli.tables import Cell
+from headrace.cli.tables import StyledCell
 
 _MARKS = {
     "good": ("✓", "served fresh published passed succeeded applied done resolved"),
@@ -22,6 +22,6 @@ def mark(state: str) -> str:
     return f"{symbol} {state.replace('_', ' ')}"
 
 
-def cell(state: str) -> Cell:
+def cell(state: str) -> StyledCell:
     """The same, coloured."""
-    return Cell(mark(state), _OF.get(state, ("·", ""))[1])
+    return StyledCell(mark(state), _OF.get(state, ("·", ""))[1])

@@ -17,7 +17,7 @@ CELL_MAX = 200
 """No cell is longer, however wide the screen."""
 
 
-class Column(NamedTuple):
+class ColumnLayout(NamedTuple):
     """How a column behaves. `gives` orders who is cut first (0: never before all others were); a column with
     `drops` may go altogether where nothing else helps, the highest first."""
 
@@ -28,17 +28,17 @@ class Column(NamedTuple):
     right: bool = False
 
 
-class Cell(NamedTuple):
+class StyledCell(NamedTuple):
     """A styled cell; a plain string is one without a style."""
 
     text: str
     style: str = ""
 
 
-Row = Sequence[str | Cell]
+Row = Sequence[str | StyledCell]
 
 
-def table(screen: Screen, columns: Sequence[Column], rows: Sequence[Row], *, header: bool = True) -> None:
+def table(screen: Screen, columns: Sequence[ColumnLayout], rows: Sequence[Row], *, header: bool = True) -> None:
     """Prints `rows` below the columns' titles, each on one line of at most the screen's width."""
     texts = [[_text(cell) for cell in row] for row in rows]
     titles = [clean(column.title) if header else "" for column in columns]
@@ -50,7 +50,7 @@ def table(screen: Screen, columns: Sequence[Column], rows: Sequence[Row], *, hea
         screen.line(_styled(screen, row, text, columns, kept, widths))
 
 
-def fit(columns: Sequence[Column], natural: Sequence[int], width: int) -> tuple[list[int], list[int]]:
+def fit(columns: Sequence[ColumnLayout], natural: Sequence[int], width: int) -> tuple[list[int], list[int]]:
     """Which columns are shown and how wide each is (of all columns), so that a line takes at most `width`."""
     widths = [min(n, CELL_MAX) for n in natural]
     kept = [i for i in range(len(columns)) if natural[i]]
@@ -70,7 +70,7 @@ def fit(columns: Sequence[Column], natural: Sequence[int], width: int) -> tuple[
     return kept, widths
 
 
-def _shrink(columns: Sequence[Column], kept: list[int], widths: list[int], width: int) -> None:
+def _shrink(columns: Sequence[ColumnLayout], kept: list[int], widths: list[int], width: int) -> None:
     for i in sorted((i for i in kept if columns[i].gives), key=lambda i: -columns[i].gives):
         over = _total(kept, widths) - width
         if over <= 0:
@@ -78,7 +78,7 @@ def _shrink(columns: Sequence[Column], kept: list[int], widths: list[int], width
         widths[i] = max(min(columns[i].least, widths[i]), widths[i] - over)
 
 
-def _grow(columns: Sequence[Column], kept: list[int], widths: list[int], natural: Sequence[int], width: int) -> None:
+def _grow(columns: Sequence[ColumnLayout], kept: list[int], widths: list[int], natural: Sequence[int], width: int) -> None:
     for i in sorted(kept, key=lambda i: columns[i].gives):
         spare = width - _total(kept, widths)
         widths[i] = min(natural[i], CELL_MAX, widths[i] + max(0, spare))
@@ -88,7 +88,7 @@ def _total(kept: list[int], widths: list[int]) -> int:
     return INDENT + sum(widths[i] for i in kept) + GAP * max(0, len(kept) - 1)
 
 
-def _text(cell: str | Cell) -> str:
+def _text(cell: str | StyledCell) -> str:
     return clean(cell if isinstance(cell, str) else cell.text)
 
 
@@ -103,15 +103,15 @@ def _place(text: str, width: int, right: bool) -> str:
     return padding + shown if right else shown + padding
 
 
-def _line(texts: Sequence[str], columns: Sequence[Column], kept: list[int], widths: list[int]) -> str:
+def _line(texts: Sequence[str], columns: Sequence[ColumnLayout], kept: list[int], widths: list[int]) -> str:
     return " " * INDENT + (" " * GAP).join(_place(texts[i], widths[i], columns[i].right) for i in kept)
 
 
-def _styled(screen: Screen, row: Row, texts: Sequence[str], columns: Sequence[Column], kept: list[int], widths: list[int]) -> str:
+def _styled(screen: Screen, row: Row, texts: Sequence[str], columns: Sequence[ColumnLayout], kept: list[int], widths: list[int]) -> str:
     placed = [_place(texts[i], widths[i], columns[i].right) for i in kept]
     placed[-1:] = [text.rstrip() for text in placed[-1:]]
     cells = [row[i] for i in kept]
-    styled = [screen.style(text, cell.style) if isinstance(cell, Cell) else text for text, cell in zip(placed, cells, strict=True)]
+    styled = [screen.style(text, cell.style) if isinstance(cell, StyledCell) else text for text, cell in zip(placed, cells, strict=True)]
     return " " * INDENT + (" " * GAP).join(styled)
 
 

@@ -5,16 +5,28 @@ Exports values only; `connect.files.look` runs in the leader, `connect.keep.keep
 
 from headrace.connect.deliveries import (
     BadColumn,
+    DeliveryPart,
+    DetectedDelivery,
     Drift,
     Format,
-    Found,
     Note,
     Observation,
-    Part,
     Settling,
     SourceSchema,
     TypeDrift,
-    Unreadable,
+    UnreadableFile,
 )
 
-__all__ = ["BadColumn", "Drift", "Format", "Found", "Note", "Observation", "Part", "Settling", "SourceSchema", "TypeDrift", "Unreadable"]
+__all__ = [
+    "BadColumn",
+    "DeliveryPart",
+    "DetectedDelivery",
+    "Drift",
+    "Format",
+    "Note",
+    "Observation",
+    "Settling",
+    "SourceSchema",
+    "TypeDrift",
+    "UnreadableFile",
+]

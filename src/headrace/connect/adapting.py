@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.connect.deliveries import Drift, Format, SourceSchema
-from headrace.connect.formats.registry import Header, Reader
+from headrace.connect.formats.registry import FileHeader, FormatReader
 from headrace.connect.unpack import Opened
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
 from headrace.model.clauses import FRACTIONS
 
@@ -35,11 +35,11 @@ class Adapted(msgspec.Struct, frozen=True):
     """Column → checked SQL over the columns, which takes the place of what the file holds."""
 
 
-Adapt = Callable[[Header], Adapted | Drift]
+Adapt = Callable[[FileHeader], Adapted | Drift]
 """What the names of a file mean; a Drift where that must be decided first."""
 
 
-def renamed(header: Header, names: Mapping[str, str]) -> Header:
+def renamed(header: FileHeader, names: Mapping[str, str]) -> FileHeader:
     """The header with the columns' own names. A name that stands for nothing keeps its own, out of the way of columns' names."""
     taken = set(names.values())
     own = tuple(names.get(name, f"{name}\0" if name in taken else name) for name in header.names)
@@ -63,18 +63,23 @@ def computed(rows_of: str, schema: SourceSchema, expressions: Mapping[str, str])
     return f"SELECT * REPLACE ({', '.join(found)}) FROM ({rows_of})"
 
 
-def with_names(schema: SourceSchema, header: Header) -> SourceSchema:
+def with_names(schema: SourceSchema, header: FileHeader) -> SourceSchema:
     """A schema that was detected, with the names of a header that was renamed: both in the file's order. What samples had besides
     comes after that."""
     width = len(header.names)
     own = dict(zip((one.name for one in schema.columns[:width]), header.names, strict=True))
-    columns = tuple(Column(own.get(one.name, one.name), one.type, one.id) for one in schema.columns)
+    columns = tuple(LakeColumn(own.get(one.name, one.name), one.type, one.id) for one in schema.columns)
     inside = tuple(msgspec.structs.replace(one, column=own.get(one.column, one.column)) for one in schema.inside)
     return msgspec.structs.replace(schema, columns=columns, optional=tuple(own.get(name, name) for name in schema.optional), inside=inside)
 
 
 def extended(
-    kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header, added: Sequence[str]
+    kind: FormatReader,
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    schema: SourceSchema,
+    header: FileHeader,
+    added: Sequence[str],
 ) -> SourceSchema:
     """`schema` with the columns that came to it, in the types that their values show. One without any value isn't taken yet: it has
     no type."""
@@ -84,21 +89,26 @@ def extended(
         return schema
     shows, _ = kind.learn(connection, opened)
     types = {name: column.type for name, column in zip(header.names, shows.columns, strict=True)}
-    new = [Column(name, types[name], 0) for name in filled]
+    new = [LakeColumn(name, types[name], 0) for name in filled]
     form = msgspec.structs.replace(
         schema.format,
         date_format=schema.format.date_format or shows.format.date_format,
         timestamp_format=schema.format.timestamp_format or shows.format.timestamp_format,
     )
     if not can_be_read(kind, connection, opened, form, header, new):
-        new = [Column(one.name, one.type if header.types else "VARCHAR", 0) for one in new]
+        new = [LakeColumn(one.name, one.type if header.types else "VARCHAR", 0) for one in new]
     optional = tuple(dict.fromkeys((*schema.optional, *(name for name in filled if name in header.optional))))
     inside = (*schema.inside, *(one for one in with_names(shows, header).inside if one.column in filled))
     return msgspec.structs.replace(schema, columns=(*schema.columns, *new), format=form, optional=optional, inside=inside)
 
 
 def can_be_read(
-    kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format, header: Header, columns: Sequence[Column]
+    kind: FormatReader,
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    form: Format,
+    header: FileHeader,
+    columns: Sequence[LakeColumn],
 ) -> bool:
     """Whether each value is of its column's type, read in that form. One pass; what is wrong with the machine is raised."""
     import duckdb
@@ -125,11 +135,16 @@ def about_the_machine(error: Exception) -> bool:
 
 
 def _filled(
-    kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header, added: Sequence[str]
+    kind: FormatReader,
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    schema: SourceSchema,
+    header: FileHeader,
+    added: Sequence[str],
 ) -> tuple[str, ...]:
     """Those of the columns that have a value anywhere."""
     stated = dict(zip(header.names, header.types, strict=True)) if header.types else {}
-    wanted = [Column(name, stated.get(name) or "VARCHAR", 0) for name in added]
+    wanted = [LakeColumn(name, stated.get(name) or "VARCHAR", 0) for name in added]
     rows = kind.select_sql(opened, schema.format, header, wanted)
     counts = connection.execute(f"SELECT {', '.join(f'count({quote(name)})' for name in added)} FROM ({rows})").fetchone()
     assert counts is not None

@@ -28,8 +28,8 @@ from typing import IO, Any
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, SourceSchema, Unreadable
-from headrace.connect.unpack import Bounds, Opened
+from headrace.connect.deliveries import CannotRead, SourceSchema, UnreadableFile
+from headrace.connect.unpack import Opened, UnpackLimits
 
 KINDS = frozenset({"excel"})
 """Kinds of files that neither DuckDB nor Python's own library reads. Arrow unpacks Zstandard inside the worker."""
@@ -51,13 +51,13 @@ class _Request(msgspec.Struct, frozen=True):
     encoding: str
     options: dict[str, Any]
     folder: str
-    bounds: Bounds
+    bounds: UnpackLimits
     pinned: SourceSchema | None
 
 
 class _Answer(msgspec.Struct, frozen=True):
     made: Opened | None = None
-    refused: Unreadable | None = None
+    refused: UnreadableFile | None = None
     failed: str = ""
     """Of an error that the reader doesn't expect."""
 
@@ -72,7 +72,7 @@ class Parser:
         self._said: IO[bytes] | None = None
         """What the process wrote on its standard error."""
 
-    def unfold(self, kind: str, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
+    def unfold(self, kind: str, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
         """As `Reader.unfold` of the kind. Raises CannotRead, also where the process died over the file, or took too long."""
         folder = temporary / f"{uuid.uuid4().hex}.apart"
         folder.mkdir(parents=True)
@@ -217,7 +217,7 @@ def _parsed(request: _Request) -> _Answer:
         return _Answer(refused=refusal.value)
     except MemoryError:
         reason = f"parsing it takes more than {resource.getrlimit(resource.RLIMIT_AS)[0] / 2**30:.1f} GiB of memory"
-        return _Answer(refused=Unreadable(reason, code=POISON))
+        return _Answer(refused=UnreadableFile(reason, code=POISON))
     except Exception as error:  # noqa: BLE001 - whatever it is, the file is to blame, and the next one isn't
         return _Answer(failed=f"{type(error).__name__}: {error}"[:SAID_CHARACTERS_MAX])
     return _Answer(made=made)

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from headrace.connect.deliveries import Found, Observation
+from headrace.connect.deliveries import DetectedDelivery, Observation
 from headrace.connect.engines.address import wrong
 from headrace.connect.engines.engine import connected
 from headrace.connect.kinds import Access, Fetched, connects
-from headrace.connect.rows_wanted import Rows
+from headrace.connect.rows_wanted import SourceRows
 from headrace.model import Source
 
 WHOLE = "*"
@@ -30,21 +30,21 @@ class Databases:
         if not wanted:
             return Observation()
         with connected(access) as engine:
-            rows = Rows(access.source, engine)
+            rows = SourceRows(access.source, engine)
             versions = _versions(rows, wanted, known)
         path = path_of(access.source)
         found = [
-            Found(source=access.source.name, partition=key, path=path, size_bytes=-1, modified_us=access.now_us, version=version)
+            DetectedDelivery(source=access.source.name, partition=key, path=path, size_bytes=-1, modified_us=access.now_us, version=version)
             for key, version in versions.items()
             if key not in known or known[key][1] != version or (not version and key == WHOLE)
         ]
         return Observation(found=tuple(found), seen=len(versions))
 
-    def fetch(self, access: Access, found: Found) -> Fetched:
+    def fetch(self, access: Access, found: DetectedDelivery) -> Fetched:
         """See `Kind.fetch`."""
         target = access.temporary / f"{uuid.uuid4().hex}.parquet"
         with connected(access) as engine:
-            rows = Rows(access.source, engine)
+            rows = SourceRows(access.source, engine)
             if access.source.partition.by_delivery:
                 after, until = _bounds(found.version)
                 sql, values = rows.between(after, until)
@@ -59,7 +59,7 @@ def path_of(source: Source) -> str:
     return f"{source.connector.get('connection')}/{source.connector.get('table', 'query')}"
 
 
-def _versions(rows: Rows, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+def _versions(rows: SourceRows, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     """Interval → version of what there is now."""
     source = rows.source
     if source.partition.by_delivery:

@@ -6,10 +6,10 @@ from collections.abc import Container
 
 import msgspec
 
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 
 
-class Part(msgspec.Struct, frozen=True):
+class DeliveryPart(msgspec.Struct, frozen=True):
     """One of the files that make a delivery together."""
 
     path: str
@@ -17,7 +17,7 @@ class Part(msgspec.Struct, frozen=True):
     modified_us: int
 
 
-class Found(msgspec.Struct, frozen=True):
+class DetectedDelivery(msgspec.Struct, frozen=True):
     """A file that matches a source's pattern, as one look saw it. Times are integer microseconds since 1970 UTC."""
 
     source: str
@@ -29,7 +29,7 @@ class Found(msgspec.Struct, frozen=True):
     modified_us: int
     version: str = ""
     """What the source itself says that tells one delivery from another: an ETag, the highest cursor; empty for files."""
-    parts: tuple[Part, ...] = ()
+    parts: tuple[DeliveryPart, ...] = ()
     """All files of the delivery, in the order of their paths, where an interval consists of several (`complete: {files: n}`);
     `path` is the first's, and size and time are their sum and their latest."""
     bundle: str = ""
@@ -54,7 +54,7 @@ class Note(msgspec.Struct, frozen=True):
 class Observation(msgspec.Struct, frozen=True):
     """One look at a source: what is new or has changed and is settled, what may still be written, what was passed over."""
 
-    found: tuple[Found, ...] = ()
+    found: tuple[DetectedDelivery, ...] = ()
     settling: tuple[Settling, ...] = ()
     notes: tuple[Note, ...] = ()
     seen: int = 0
@@ -186,7 +186,7 @@ class Lesson(msgspec.Struct, frozen=True):
 class SourceSchema(msgspec.Struct, frozen=True):
     """The pinned schema of a source: columns in the file's order (ids are not used here) and how it is read."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[LakeColumn, ...]
     format: Format
     pinned_by: str = ""
     """`contract`, or the path of the delivery that it was learnt from."""
@@ -254,7 +254,7 @@ class TypeDrift(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, columns=tuple(kept), reason=reason)
 
 
-class Unreadable(msgspec.Struct, frozen=True):
+class UnreadableFile(msgspec.Struct, frozen=True):
     """The file isn't what its name or its source's format says: the delivery is rejected."""
 
     reason: str
@@ -268,4 +268,4 @@ class CannotRead(Exception):
 
     def __init__(self, reason: str, *, line: int | None = None, code: str = "unreadable_delivery") -> None:
         super().__init__(reason)
-        self.value = Unreadable(reason, line, code)
+        self.value = UnreadableFile(reason, line, code)

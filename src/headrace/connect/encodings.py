@@ -15,7 +15,7 @@ from typing import IO, Any
 import msgspec
 
 from headrace.connect.deliveries import CannotRead, Drift, SourceSchema
-from headrace.connect.unpack import CHUNK_BYTES, UTF32, Bounds, Opened, recoded
+from headrace.connect.unpack import CHUNK_BYTES, UTF32, Opened, UnpackLimits, recoded
 
 UTF8, UTF16 = "utf-8", "utf-16"
 _AS_IT_STANDS = (UTF8, "ascii")
@@ -32,7 +32,7 @@ IN_ANY = ("csv", "fixed_width")
 """Kinds of files that may be in any encoding, and whose encoding can be declared. JSON is UTF-8, and XML says its own."""
 
 
-def in_utf8(opened: Opened, declared: str, pinned: SourceSchema | None, temporary: Path, bounds: Bounds) -> Opened:
+def in_utf8(opened: Opened, declared: str, pinned: SourceSchema | None, temporary: Path, bounds: UnpackLimits) -> Opened:
     """`opened`, or a copy of it in UTF-8: from the encoding that it turned out to have, else from the declared one. One that said its
     encoding by a mark is in UTF-8 already. Raises CannotRead, with the line, for a file of lines in both."""
     turned_out = pinned.format.recode if pinned else ""

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from headrace.connect.deliveries import Found, Note, Observation, Part, Settling
+from headrace.connect.deliveries import DeliveryPart, DetectedDelivery, Note, Observation, Settling
 from headrace.connect.kinds import routed
 from headrace.connect.pattern import KEY, Component, Pattern, compile_pattern, key_of, said_by
 from headrace.connect.settle import seconds_to_wait
@@ -38,7 +38,7 @@ class _Match(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    found: Found
+    found: DetectedDelivery
     entry: os.DirEntry[str]
 
 
@@ -170,7 +170,7 @@ def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _S
     partition = _named(source, match, notes)
     if partition is None:
         return None
-    return _Seen(Found(source.name, partition, match.path, facts.st_size, facts.st_mtime_ns // 1000), match.entry)
+    return _Seen(DetectedDelivery(source.name, partition, match.path, facts.st_size, facts.st_mtime_ns // 1000), match.entry)
 
 
 def _named(source: Source, match: _Match, notes: _Notes) -> str | None:
@@ -228,18 +228,18 @@ def _one_of(source: Source, candidates: list[_Seen], known: Mapping[str, tuple[i
     return taken if len(taken) == expected == 1 else []
 
 
-def _together(chosen: list[_Seen]) -> Found:
+def _together(chosen: list[_Seen]) -> DetectedDelivery:
     """One delivery of these files: the first one's path, the sum of their sizes, the latest of their times."""
     if len(chosen) == 1:
         return chosen[0].found
     files = [one.found for one in chosen]
-    return Found(
+    return DetectedDelivery(
         files[0].source,
         files[0].partition,
         files[0].path,
         sum(file.size_bytes for file in files),
         max(file.modified_us for file in files),
-        parts=tuple(Part(file.path, file.size_bytes, file.modified_us) for file in files),
+        parts=tuple(DeliveryPart(file.path, file.size_bytes, file.modified_us) for file in files),
     )
 
 

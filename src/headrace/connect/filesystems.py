@@ -13,12 +13,12 @@ from typing import Any
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Found, Note, Observation
+from headrace.connect.deliveries import CannotRead, DetectedDelivery, Note, Observation
 from headrace.connect.files import WHOLE, unusable_key
 from headrace.connect.keep import DELIVERY_BYTES_MAX
 from headrace.connect.kinds import Access, Fetched, Unavailable, connects
 from headrace.connect.pattern import KEY, Component, compile_pattern, key_of, said_by
-from headrace.connect.places import Place, opened, told
+from headrace.connect.places import StorageLocation, opened, told
 from headrace.connect.shown import shown
 from headrace.model.errors import UsageError
 from headrace.model.nodes import Source
@@ -55,7 +55,7 @@ class Filesystems:
         with told(_shown(source)):
             place, components = _place(access)
             files = list(_below(place, "", components, {}))
-        found: dict[str, list[Found]] = {}
+        found: dict[str, list[DetectedDelivery]] = {}
         for file in files:
             key = _key(source, file, notes)
             if key is not None and not _may_be_written(file):
@@ -64,7 +64,7 @@ class Filesystems:
         new = [one for one in chosen if known.get(one.partition) != (one.path, one.version)]
         return Observation(found=tuple(new), notes=tuple(notes[:NOTES_MAX]), seen=len(found))
 
-    def fetch(self, access: Access, found: Found) -> Fetched:
+    def fetch(self, access: Access, found: DetectedDelivery) -> Fetched:
         """See `Kind.fetch`."""
         name = found.path.rpartition("/")[2]
         target = access.temporary / uuid.uuid4().hex
@@ -81,7 +81,7 @@ class Filesystems:
             raise
         return Fetched(path=target, name=name, modified_us=found.modified_us)
 
-    def _expect(self, place: Place, path: str, found: Found) -> None:
+    def _expect(self, place: StorageLocation, path: str, found: DetectedDelivery) -> None:
         """Before and after: the file must still be the one that was found. What it has become is the next look's."""
         now = _listed(place.filesystem.info(path), "", {})
         if now.size > DELIVERY_BYTES_MAX:
@@ -90,7 +90,7 @@ class Filesystems:
             raise Unavailable(f"{shown(found.path, 200)} changed since it was found; the next look sees what it became")
 
 
-def _expect_size(found: Found, came: int) -> None:
+def _expect_size(found: DetectedDelivery, came: int) -> None:
     if found.size_bytes not in (-1, came):
         raise Unavailable(f"{shown(found.path, 200)} broke off: {came:,} of {found.size_bytes:,} bytes came")
 
@@ -99,7 +99,7 @@ def _shown(source: Source) -> str:
     return shown(source.files or "", 200)
 
 
-def _place(access: Access) -> tuple[Place, tuple[Component, ...]]:
+def _place(access: Access) -> tuple[StorageLocation, tuple[Component, ...]]:
     """Where the listing begins, and what is matched below it."""
     source = access.source
     url = source.files or ""
@@ -113,7 +113,7 @@ def _place(access: Access) -> tuple[Place, tuple[Component, ...]]:
     return opened("/".join([f"{scheme}://{host}", *folders]), access.connection, access.secrets), pattern.components[fixed:]
 
 
-def _below(place: Place, folder: str, components: tuple[Component, ...], parts: dict[str, str]) -> Iterator[_Listed]:
+def _below(place: StorageLocation, folder: str, components: tuple[Component, ...], parts: dict[str, str]) -> Iterator[_Listed]:
     here, rest = components[0], components[1:]
     for count, entry in enumerate(place.entries(folder)):
         name = str(entry["name"]).rstrip("/").rpartition("/")[2]
@@ -169,8 +169,8 @@ def _key(source: Source, file: _Listed, notes: list[Note]) -> str | None:
     return join(moment, key) or WHOLE
 
 
-def _found(place: Place, source: Source, key: str, file: _Listed, now_us: int) -> Found:
-    return Found(
+def _found(place: StorageLocation, source: Source, key: str, file: _Listed, now_us: int) -> DetectedDelivery:
+    return DetectedDelivery(
         source=source.name,
         partition=key,
         path=f"{place.url}/{file.path}",
@@ -180,7 +180,7 @@ def _found(place: Place, source: Source, key: str, file: _Listed, now_us: int) -
     )
 
 
-def _one(candidates: list[Found], known: tuple[str, str] | None, notes: list[Note]) -> Found | None:
+def _one(candidates: list[DetectedDelivery], known: tuple[str, str] | None, notes: list[Note]) -> DetectedDelivery | None:
     """The file of one interval. Where there are more, that which was taken before, or none."""
     if len(candidates) == 1:
         return candidates[0]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.connect.deliveries import Drift, SourceSchema
-from headrace.connect.formats.registry import Header
+from headrace.connect.formats.registry import FileHeader
 from headrace.connect.shown import shown
 
 NAMES_LISTED = 20
 
 
-def unlike(header: Header, pinned: SourceSchema) -> Drift | None:
+def unlike(header: FileHeader, pinned: SourceSchema) -> Drift | None:
     """Names that are gone and names that are new; None where there are neither, whatever their order."""
     there, wanted = set(header.names), set(pinned.names)
     gone = tuple(name for name in pinned.names if name not in there and name not in pinned.optional)

@@ -13,14 +13,14 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Found, Note, Observation
+from headrace.connect.deliveries import CannotRead, DetectedDelivery, Note, Observation
 from headrace.connect.http_body import FETCH_SECONDS_MAX, body_of
-from headrace.connect.http_client import Missing, Server
-from headrace.connect.http_paging import Page, Pages, Position
+from headrace.connect.http_client import HttpClient, HttpNotFound
+from headrace.connect.http_paging import HttpPage, Pages, Position
 from headrace.connect.http_rate import NotYet
 from headrace.connect.http_records import in_utf8, records_in
-from headrace.connect.http_request import Request, Spec, for_interval, resolved, spec_of
-from headrace.connect.http_resume import Kept, Progress, hash_of
+from headrace.connect.http_request import HttpRequest, Spec, for_interval, resolved, spec_of
+from headrace.connect.http_resume import FetchProgress, PageCache, hash_of
 from headrace.connect.http_streaming import records_of_stream
 from headrace.connect.keep import DELIVERY_BYTES_MAX
 from headrace.connect.kinds import Access, Fetched, Unavailable, connects
@@ -60,11 +60,11 @@ class Http:
 
     def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
         """Ask for each interval without reading what comes: 404 and 410 mean not there yet."""
-        found: list[Found] = []
+        found: list[DetectedDelivery] = []
         spec = spec_of(access.source)
         deadline = time.monotonic() + LOOK_SECONDS
         asked = 0
-        with Server(access, spec, resolved(spec, access), LOOK_PATIENCE) as server:
+        with HttpClient(access, spec, resolved(spec, access), LOOK_PATIENCE) as server:
             for key in _in_turn(wanted):
                 if asked and time.monotonic() + 2 * server.timeout > deadline:
                     break
@@ -82,33 +82,33 @@ class Http:
         note = Note("look_not_finished", server.shown, f"{asked} of {len(wanted)} intervals were asked for; the next look goes on")
         return _observe(found, note if asked < len(wanted) else None, asked)
 
-    def fetch(self, access: Access, found: Found) -> Fetched:
+    def fetch(self, access: Access, found: DetectedDelivery) -> Fetched:
         """All pages of one interval, as one file."""
         spec = for_interval(spec_of(access.source), access.source, found.partition)
         request = resolved(spec, access)
         access.temporary.mkdir(parents=True, exist_ok=True)
         target = access.temporary / f"{uuid.uuid4().hex}.fetched"
         try:
-            with Server(access, spec, request) as server:
+            with HttpClient(access, spec, request) as server:
                 try:
                     if spec.page is not None:
                         return Paged(server, spec, request, target, access).fetched(found.partition)
                     return _fetched(server, spec, request, target, access)
-                except Missing:
+                except HttpNotFound:
                     raise Unavailable(f"{server.shown} was there when it was looked for, and isn't any more") from None
         except BaseException:
             target.unlink(missing_ok=True)
             raise
 
 
-def _observe(found: list[Found], note: Note | None, asked: int, throttled_seconds: float | None = None) -> Observation:
+def _observe(found: list[DetectedDelivery], note: Note | None, asked: int, throttled_seconds: float | None = None) -> Observation:
     arrived = tuple(sorted(found, key=lambda one: one.partition))
     return Observation(arrived, (), (note,) if note else (), seen=asked, throttled_seconds=throttled_seconds)
 
 
 def _asked_patiently(
-    access: Access, server: Server, spec: Spec, key: str, known: Mapping[str, tuple[str, str]], deadline: float
-) -> Found | None:
+    access: Access, server: HttpClient, spec: Spec, key: str, known: Mapping[str, tuple[str, str]], deadline: float
+) -> DetectedDelivery | None:
     """As `_looked`; where the server asks for a pause that there is time for, the same interval is asked for again after it."""
     while True:
         try:
@@ -132,12 +132,12 @@ def _in_turn(wanted: Sequence[str]) -> Iterator[str]:
             first += 1
 
 
-def _looked(access: Access, server: Server, spec: Spec, key: str, version: str) -> Found | None:
+def _looked(access: Access, server: HttpClient, spec: Spec, key: str, version: str) -> DetectedDelivery | None:
     """One interval: None where it isn't there, or hasn't changed."""
     path = spec.url
     now = access.now_us
     if spec.method != "GET":  # a query that is posted costs as much as its answer
-        return Found(access.source.name, key, path, -1, now)
+        return DetectedDelivery(access.source.name, key, path, -1, now)
     pages = Pages(spec.page, resolved(spec, access))
     try:
         with server.asked(pages.first(), _conditions(version)) as response:
@@ -146,8 +146,8 @@ def _looked(access: Access, server: Server, spec: Spec, key: str, version: str) 
             there = "" if spec.page else _version(response)
             if there and there == version:
                 return None
-            return Found(access.source.name, key, path, _size(response, spec), _modified(response, now), there)
-    except Missing:
+            return DetectedDelivery(access.source.name, key, path, _size(response, spec), _modified(response, now), there)
+    except HttpNotFound:
         return None
 
 
@@ -176,7 +176,7 @@ def _modified(response: httpx.Response, now: int) -> int:
         return now
 
 
-def _fetched(server: Server, spec: Spec, request: Request, target: Path, access: Access) -> Fetched:
+def _fetched(server: HttpClient, spec: Spec, request: HttpRequest, target: Path, access: Access) -> Fetched:
     """The first answer says whether it is JSON with records, or a file."""
     deadline = time.monotonic() + FETCH_SECONDS_MAX
     with target.open("xb") as out:
@@ -191,19 +191,19 @@ def _fetched(server: Server, spec: Spec, request: Request, target: Path, access:
 class Paged:
     """Fetches a delivery of several pages, and goes on where an earlier fetch was interrupted."""
 
-    def __init__(self, server: Server, spec: Spec, request: Request, target: Path, access: Access) -> None:
+    def __init__(self, server: HttpClient, spec: Spec, request: HttpRequest, target: Path, access: Access) -> None:
         self._server, self._spec, self._request = server, spec, request
         self._target, self._access = target, access
         self._deadline = time.monotonic() + FETCH_SECONDS_MAX
 
     def fetched(self, key: str) -> Fetched:
         """The delivery of the interval `key`. What came of it is kept where the server asks for patience, or is out of reach."""
-        kept = Kept(self._access, self._spec, key)
+        kept = PageCache(self._access, self._spec, key)
         before = kept.take(self._target)
         try:
             if before is not None and self._go_on(kept, before):
                 return self._named()
-        except (Missing, CannotRead):
+        except (HttpNotFound, CannotRead):
             pass  # a cursor that isn't known any more, or pages that don't fit those before
         except Unavailable as error:
             if error.transient:
@@ -217,10 +217,10 @@ class Paged:
             self._target.write_bytes(b"\n")
         return Fetched(self._target, f"{self._access.source.name}.jsonl")
 
-    def _go_on(self, kept: Kept, before: Progress | None) -> bool:
+    def _go_on(self, kept: PageCache, before: FetchProgress | None) -> bool:
         """All pages from `before` on. False where the pages before belong to another listing."""
         pages = Pages(self._spec.page, self._request)
-        asked: Request | None = pages.first() if before is None else pages.at(before.position)
+        asked: HttpRequest | None = pages.first() if before is None else pages.at(before.position)
         now = before
         last: tuple[tuple[Position, str], ...] = ()
         number = before.position.number if before is not None else 0
@@ -239,7 +239,7 @@ class Paged:
                     first = now.first if now is not None else found
                     seams = now.seams if now is not None else ()
                     last = ((position, found),)
-                    now = Progress(written, pages.position, first, seams, complete=asked is None)
+                    now = FetchProgress(written, pages.position, first, seams, complete=asked is None)
         except Unavailable as error:
             if error.transient and now is not None:
                 now = msgspec.structs.replace(now, seams=(*now.seams, *last))
@@ -248,12 +248,12 @@ class Paged:
         assert now is not None
         return before is None or self._unchanged(kept, now)
 
-    def _page(self, request: Request, out: BinaryIO) -> Page:
+    def _page(self, request: HttpRequest, out: BinaryIO) -> HttpPage:
         page = self._server.patiently(lambda: _page(self._server, self._spec, request, out, self._deadline, self._access))
-        assert isinstance(page, Page), "what has pages is never a file that is kept as it came"
+        assert isinstance(page, HttpPage), "what has pages is never a file that is kept as it came"
         return page
 
-    def _unchanged(self, kept: Kept, progress: Progress) -> bool:
+    def _unchanged(self, kept: PageCache, progress: FetchProgress) -> bool:
         """Whether the first page and those before interruptions are what they were."""
         checks = [(Pages(self._spec.page, self._request).first(), progress.first)]
         checks += [(Pages(self._spec.page, self._request).at(one), known) for one, known in progress.seams]
@@ -271,7 +271,7 @@ class Paged:
         return True
 
 
-def _page(server: Server, spec: Spec, request: Request, out: BinaryIO, deadline: float, access: Access) -> Page | str:
+def _page(server: HttpClient, spec: Spec, request: HttpRequest, out: BinaryIO, deadline: float, access: Access) -> HttpPage | str:
     """One page of records; or, written to `out`, a file that is kept as it came: its name."""
     with server.asked(request) as response:
         ending = _ending(response, spec, access)
@@ -285,9 +285,9 @@ def _page(server: Server, spec: Spec, request: Request, out: BinaryIO, deadline:
             return _as_it_is(out, (line + b"\n" for line in lines), f"{access.source.name}.jsonl")
         url, link, charset = str(response.url), response.links.get("next", {}).get("url", ""), response.charset_encoding
     if response.status_code == 204:
-        return Page(url, b"{}", ())
+        return HttpPage(url, b"{}", ())
     text = in_utf8(body, charset)
-    return Page(url, text, records_in(text, spec.records), link)
+    return HttpPage(url, text, records_in(text, spec.records), link)
 
 
 def _held(chunks: Iterator[bytes], size: int) -> bytes:
@@ -339,6 +339,6 @@ def _by_url(ending: str) -> str:
     return ending
 
 
-def _refuse_html(server: Server, body: bytes) -> None:
+def _refuse_html(server: HttpClient, body: bytes) -> None:
     if body[:512].lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html")):
         raise Unavailable(f"{server.shown} answers with a web page where JSON is expected")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.kinds import Unavailable
 from headrace.connect.shown import shown
-from headrace.connect.unpack import Bounds
+from headrace.connect.unpack import UnpackLimits
 
 if TYPE_CHECKING:
     import httpx
@@ -27,7 +27,7 @@ def body_of(response: httpx.Response, bytes_max: int, *, deadline: float) -> Ite
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     for chunk in _unpacked(response.iter_raw(CHUNK_BYTES), encoding):
         packed, made = response.num_bytes_downloaded, made + len(chunk)
-        Bounds(bytes_max=bytes_max).check(made, packed)
+        UnpackLimits(bytes_max=bytes_max).check(made, packed)
         if time.monotonic() > deadline:
             raise Unavailable(f"the answer wasn't complete after {FETCH_SECONDS_MAX:.0f} s")
         yield chunk

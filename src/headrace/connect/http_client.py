@@ -19,8 +19,8 @@ import msgspec
 
 from headrace import __version__
 from headrace.connect.http_body import FETCH_SECONDS_MAX
-from headrace.connect.http_rate import WAIT_SECONDS_MAX, Gate, utc_after
-from headrace.connect.http_request import Request, Spec, on_same_server
+from headrace.connect.http_rate import WAIT_SECONDS_MAX, RateLimiter, utc_after
+from headrace.connect.http_request import HttpRequest, Spec, on_same_server
 from headrace.connect.kinds import Access, Unavailable
 from headrace.connect.shown import shown
 from headrace.model.errors import words_of
@@ -48,15 +48,15 @@ _REFUSED = frozenset((400, 405, 406, 411, 413, 414, 415, 422, 426, 428, 431, 501
 _Result = TypeVar("_Result")
 
 
-class Missing(Exception):
+class HttpNotFound(Exception):
     """404 or 410: it isn't there (yet)."""
 
 
-class Server:
+class HttpClient:
     """Asks one server over connections that are kept. Use it as a context manager. `patience` (seconds) bounds each wait, where
     there is less time than a fetch has."""
 
-    def __init__(self, access: Access, spec: Spec, request: Request, patience: float | None = None) -> None:
+    def __init__(self, access: Access, spec: Spec, request: HttpRequest, patience: float | None = None) -> None:
         import httpx
 
         for name in ("httpx", "httpcore"):  # their lines hold URLs and headers
@@ -66,7 +66,7 @@ class Server:
         """Seconds that the server asked for since its last answer."""
         self._retries, self._secrets = spec.retries, access.secrets
         self._now_us, self._began = access.now_us, time.monotonic()
-        self._gate = Gate(access.temporary.with_name("rates"), request.url, spec.rate_limit, self._time_after, patience)
+        self._gate = RateLimiter(access.temporary.with_name("rates"), request.url, spec.rate_limit, self._time_after, patience)
         self.timeout = min(parse_duration(spec.timeout).total_seconds(), FETCH_SECONDS_MAX if patience is None else patience)
         self._client = httpx.Client(
             timeout=self.timeout,
@@ -80,7 +80,7 @@ class Server:
         self._client.close()
 
     @contextmanager
-    def asked(self, request: Request, conditions: Mapping[str, str] | None = None) -> Iterator[httpx.Response]:
+    def asked(self, request: HttpRequest, conditions: Mapping[str, str] | None = None) -> Iterator[httpx.Response]:
         """The answer to a request, its body not read: 2xx or 304. Raises Missing, and Unavailable for everything else that is
         no answer, also where the body breaks off while it is read inside the `with`."""
         import httpx
@@ -122,7 +122,7 @@ class Server:
         self._waited += max(seconds, THROTTLED_SECONDS_MIN)
         return seconds <= WAIT_SECONDS_MAX and self._waited <= WAITED_SECONDS_MAX
 
-    def _answer(self, request: Request, conditions: Mapping[str, str]) -> httpx.Response:
+    def _answer(self, request: HttpRequest, conditions: Mapping[str, str]) -> httpx.Response:
         """Follows redirects on the same server; anywhere else, what we send is nobody's business."""
         for _ in range(REDIRECTS_MAX + 1):
             self._gate.wait()
@@ -133,7 +133,7 @@ class Server:
             request = self._redirected(request, response)
         raise Unavailable(f"{self.shown} redirects more than {REDIRECTS_MAX} times", transient=False)
 
-    def _built(self, request: Request, conditions: Mapping[str, str]) -> httpx.Request:
+    def _built(self, request: HttpRequest, conditions: Mapping[str, str]) -> httpx.Request:
         headers = [(name.encode("ascii"), _encoded(value)) for name, value in (*request.headers, *conditions.items())]
         body: dict[str, Any] = {}
         if isinstance(request.body, str):
@@ -144,7 +144,7 @@ class Server:
                 headers.append((b"Content-Type", b"application/json"))
         return self._client.build_request(request.method, request.url, headers=headers, **body)
 
-    def _redirected(self, request: Request, response: httpx.Response) -> Request:
+    def _redirected(self, request: HttpRequest, response: httpx.Response) -> HttpRequest:
         location = response.headers.get("location", "")
         target = on_same_server(request.url, location)
         if target is None:
@@ -166,7 +166,7 @@ class Server:
             return
         if status in MISSING:
             _read_small(response)
-            raise Missing
+            raise HttpNotFound
         said = f"{self.shown} answers {status} {self._said(response.reason_phrase)}".rstrip()
         if status in _DENIED:
             raise Unavailable(f"{said}: check the secret and the rights", code="access_denied", transient=False)

@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.http_records import cursor_in
-from headrace.connect.http_request import Paging, Request, on_same_server
+from headrace.connect.http_request import HttpRequest, Paging, on_same_server
 from headrace.connect.shown import shown
 
 PARAMETERS = {"page": "page", "offset": "offset", "cursor": "cursor"}
@@ -17,7 +17,7 @@ SIZE_PARAMETERS = {"offset": "limit"}
 START = {"page": 1, "offset": 0}
 
 
-class Page(msgspec.Struct, frozen=True):
+class HttpPage(msgspec.Struct, frozen=True):
     """One page that came. `link` is the Link header's `next`, empty without."""
 
     url: str
@@ -40,7 +40,7 @@ class Position(msgspec.Struct, frozen=True):
 class Pages:
     """Gives the requests for one delivery, and notices a server that turns in circles."""
 
-    def __init__(self, paging: Paging | None, base: Request) -> None:
+    def __init__(self, paging: Paging | None, base: HttpRequest) -> None:
         self._paging, self._base = paging, base
         self._number = 0
         self._position = START.get(paging.by, 0) if paging else 0
@@ -50,7 +50,7 @@ class Pages:
         self._last = b""
         self._mark = ""
 
-    def first(self) -> Request:
+    def first(self) -> HttpRequest:
         """The request for the first page."""
         paging = self._paging
         if paging is None:
@@ -62,7 +62,7 @@ class Pages:
         """Of the page that is asked for next, to go on there later."""
         return Position(self._number, self._position, self._mark, tuple(self._seen), self._last.hex())
 
-    def at(self, position: Position) -> Request:
+    def at(self, position: Position) -> HttpRequest:
         """The request for the page of a position; what comes after it follows."""
         paging = self._paging
         assert paging is not None, "what has no pages has no positions"
@@ -74,7 +74,7 @@ class Pages:
             return self._cursor_request(paging, position.mark)
         return msgspec.structs.replace(self._base, url=position.mark)
 
-    def after(self, page: Page) -> Request | None:
+    def after(self, page: HttpPage) -> HttpRequest | None:
         """The request for the next page; None after the last one. Raises CannotRead for a page that came before, and too many."""
         paging = self._paging
         if paging is None:
@@ -86,7 +86,7 @@ class Pages:
             raise CannotRead(f"there are more pages than `pages_max` allows ({paging.pages_max:,})", code="too_many_pages")
         return request
 
-    def _next(self, paging: Paging, page: Page) -> Request | None:
+    def _next(self, paging: Paging, page: HttpPage) -> HttpRequest | None:
         if paging.by == "cursor":
             assert paging.next is not None, "validated"
             cursor = cursor_in(page.body, paging.next)
@@ -99,14 +99,14 @@ class Pages:
         self._position += 1 if paging.by == "page" else len(page.records)
         return self._base.asking({**self._sized(paging), **self._positioned(paging)})
 
-    def _by_cursor(self, paging: Paging, cursor: str) -> Request:
+    def _by_cursor(self, paging: Paging, cursor: str) -> HttpRequest:
         self._once(cursor, "cursor")
         return self._cursor_request(paging, cursor)
 
-    def _cursor_request(self, paging: Paging, cursor: str) -> Request:
+    def _cursor_request(self, paging: Paging, cursor: str) -> HttpRequest:
         return self._base.asking({**self._sized(paging), paging.parameter or PARAMETERS["cursor"]: cursor})
 
-    def _by_link(self, page: Page, link: str) -> Request:
+    def _by_link(self, page: HttpPage, link: str) -> HttpRequest:
         target = on_same_server(page.url, link)
         if target is None:
             raise CannotRead("the link to the next page leads to another server")
@@ -120,7 +120,7 @@ class Pages:
         self._seen[digest] = None
         self._mark = mark
 
-    def _refuse_repeated(self, page: Page) -> None:
+    def _refuse_repeated(self, page: HttpPage) -> None:
         digest = hashlib.sha256(b"\n".join(page.records)).digest()
         if page.records and digest == self._last:
             raise CannotRead(

@@ -39,7 +39,7 @@ class NotYet(Unavailable):
     own = False
 
 
-class Gate:
+class RateLimiter:
     """`folder` is the same for all workers; `rate` as declared (`5/s`), None for as often as one likes; `time_after` says the time a
     number of seconds from now, as `utc_after`; `patience` (seconds) is how long `wait` may take, None for what a fetch has."""
 

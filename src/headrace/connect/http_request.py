@@ -46,7 +46,7 @@ class Spec(msgspec.Struct, frozen=True):
     retries: int = RETRIES
 
 
-class Request(msgspec.Struct, frozen=True):
+class HttpRequest(msgspec.Struct, frozen=True):
     """One request with its secrets in it: never shown, never logged."""
 
     method: str
@@ -54,7 +54,7 @@ class Request(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     body: Any = None
 
-    def asking(self, parameters: Mapping[str, str]) -> Request:
+    def asking(self, parameters: Mapping[str, str]) -> HttpRequest:
         """The same with these parameters: in the body where that is a mapping, else in the URL."""
         if not parameters:
             return self
@@ -82,13 +82,13 @@ def for_interval(spec: Spec, source: Source, key: str) -> Spec:
     )
 
 
-def resolved(spec: Spec, access: Access) -> Request:
+def resolved(spec: Spec, access: Access) -> HttpRequest:
     """The first request, secrets included. Raises SecretMissing, and Unavailable (configuration_error) for what can't be sent."""
     url, params, headers = (access.secrets.resolved(part) for part in (spec.url, spec.params, spec.headers))
     if urlsplit(url).scheme not in _PORTS or not urlsplit(url).hostname:
         raise Unavailable("`url` isn't the URL of a server once its references are resolved", code="configuration_error", transient=False)
     given = tuple((name, _sendable(name, value)) for name, value in headers.items())
-    return Request(spec.method, with_query(url, params), given, access.secrets.resolved(spec.body))
+    return HttpRequest(spec.method, with_query(url, params), given, access.secrets.resolved(spec.body))
 
 
 def with_query(url: str, parameters: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ KEPT_SECONDS_MAX = 86_400.0
 _STATE, _DATA = ".json", ".pages"
 
 
-class Progress(msgspec.Struct, frozen=True):
+class FetchProgress(msgspec.Struct, frozen=True):
     """How far a fetch has come. `written` bytes of the kept file are whole pages."""
 
     written: int
@@ -51,7 +51,7 @@ def hash_of(records: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-class Kept:
+class PageCache:
     """The pages of one interval of one source, as it is declared now."""
 
     def __init__(self, access: Access, spec: Spec, key: str) -> None:
@@ -60,7 +60,7 @@ class Kept:
         self._name = hashlib.sha256(identity).hexdigest()[:32]
         self._secrets = access.secrets
 
-    def take(self, target: Path) -> Progress | None:
+    def take(self, target: Path) -> FetchProgress | None:
         """Move what is kept to `target` and say how far it is; None where nothing is, or another
         worker has taken it, or it is too old."""
         state, data = self._folder / f"{self._name}{_STATE}", self._folder / f"{self._name}{_DATA}"
@@ -69,7 +69,7 @@ class Kept:
             age = time.time() - state.stat().st_mtime
             state.rename(claimed)  # one worker can
             data.rename(target)
-            found = msgspec.json.decode(claimed.read_bytes(), type=Progress)
+            found = msgspec.json.decode(claimed.read_bytes(), type=FetchProgress)
         except (OSError, msgspec.DecodeError):
             target.unlink(missing_ok=True)
             return None
@@ -81,7 +81,7 @@ class Kept:
         os.truncate(target, found.written)
         return found
 
-    def keep(self, target: Path, progress: Progress) -> None:
+    def keep(self, target: Path, progress: FetchProgress) -> None:
         """Keep the whole pages of `target` for the next fetch."""
         state = msgspec.json.encode(progress)
         marks = (progress.position, *(seam for seam, _ in progress.seams))

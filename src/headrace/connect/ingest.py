@@ -23,18 +23,18 @@ from headrace.connect.deliveries import (
     Format,
     SourceSchema,
     TypeDrift,
-    Unreadable,
+    UnreadableFile,
 )
 from headrace.connect.encodings import mislabelled, other_encoding
-from headrace.connect.formats.registry import Header, Reader, reader, readers
+from headrace.connect.formats.registry import FileHeader, FormatReader, reader, readers
 from headrace.connect.headers import listed, unlike
 from headrace.connect.learn import wider
-from headrace.connect.lessons import Shown, almost_typed, lesson_of
+from headrace.connect.lessons import DeliverySchema, almost_typed, lesson_of
 from headrace.connect.mistaken import another_thing
 from headrace.connect.shown import first_line, shown
-from headrace.connect.unpack import OLE, ZIP, Bounds, Opened, is_workbook, open_readable
+from headrace.connect.unpack import OLE, ZIP, Opened, UnpackLimits, is_workbook, open_readable
 from headrace.connect.widening import TEXT, agreed, as_promised
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.lake.sqltext import quote
 from headrace.lake.types import UnsupportedType
 from headrace.model.nodes import ContractColumn
@@ -46,7 +46,7 @@ UNMISTAKABLE = {"parquet", "excel", "xml", "fixed_width"}
 """Kinds of files that no other kind's reader should try."""
 
 
-class Prepared(msgspec.Struct, frozen=True):
+class PreparedDelivery(msgspec.Struct, frozen=True):
     """A delivery that can be staged. `schema` is the pinned one, or, if `learnt`, the one to pin if the delivery is published."""
 
     schema: SourceSchema
@@ -54,8 +54,8 @@ class Prepared(msgspec.Struct, frozen=True):
     select_sql: str
     """Gives `schema.columns` in their order; reads `opened` and nothing else. Raises when executed for what isn't as promised."""
     opened: Opened
-    header: Header
-    parts: tuple[Prepared, ...] = ()
+    header: FileHeader
+    parts: tuple[PreparedDelivery, ...] = ()
     """The files that the delivery consists of, where it is several; `opened` is the first one's."""
     name: str = ""
     """Of one of several files: what it was delivered as."""
@@ -69,12 +69,12 @@ class Prepared(msgspec.Struct, frozen=True):
             part.discard()
 
 
-Result = Prepared | Drift | TypeDrift | Unreadable
+Result = PreparedDelivery | Drift | TypeDrift | UnreadableFile
 
 
 def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but the first two are named where it is called
     kept: Path, name: str, *, connection: duckdb.DuckDBPyConnection, temporary: Path, pinned: SourceSchema | None,
-    promised: Sequence[ContractColumn] | None = None, samples: Sequence[tuple[Path, str]] = (), bounds: Bounds | None = None,
+    promised: Sequence[ContractColumn] | None = None, samples: Sequence[tuple[Path, str]] = (), bounds: UnpackLimits | None = None,
     options: Mapping[str, Any] | None = None, adapt: Adapt | None = None,
 ) -> Result:  # fmt: skip
     """How to read the kept file `kept`, delivered as `name` (a path; its endings count where the content leaves the kind open).
@@ -88,7 +88,7 @@ def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but t
     names, more columns and fewer, as far as it says; without, it may not.
     """
     opened = None
-    bounds = bounds or Bounds()
+    bounds = bounds or UnpackLimits()
     result: Result
     try:
         opened = open_readable(kept, name, temporary, bounds=bounds, options=options)
@@ -106,7 +106,7 @@ def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but t
     except CannotRead as refusal:
         result = refusal.value
     except (RecursionError, UnsupportedType) as error:
-        result = Unreadable("nested too deeply" if isinstance(error, RecursionError) else str(error))
+        result = UnreadableFile("nested too deeply" if isinstance(error, RecursionError) else str(error))
     except BaseException as error:
         told = _of_the_file(error, opened, connection, pinned)
         if told is None:
@@ -114,7 +114,7 @@ def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but t
                 opened.discard()
             raise
         result = told
-    if opened and not isinstance(result, Prepared):
+    if opened and not isinstance(result, PreparedDelivery):
         opened.discard()
     return result
 
@@ -124,7 +124,7 @@ def _of_the_file(
     opened: Opened | None,
     connection: duckdb.DuckDBPyConnection,
     pinned: SourceSchema | None,
-) -> Unreadable | None:
+) -> UnreadableFile | None:
     """What an error of DuckDB says about a file that was read through before it could be staged (to
     learn a column that is new, say); None for every other error."""
     if opened is None or not isinstance(error, Exception) or about_the_machine(error):
@@ -132,13 +132,13 @@ def _of_the_file(
     kind = reader(pinned.format.kind if pinned else _kind_of(opened))
     nothing = SourceSchema((), pinned.format if pinned else Format(kind=kind.kind))
     try:
-        told = _explained(kind, error, connection, opened, nothing, Header(()))
+        told = _explained(kind, error, connection, opened, nothing, FileHeader(()))
     except CannotRead as refusal:
         return refusal.value
-    return told if isinstance(told, Unreadable) else Unreadable(told.reason)
+    return told if isinstance(told, UnreadableFile) else UnreadableFile(told.reason)
 
 
-def miscounted(prepared: Prepared, rows: int) -> Unreadable | None:
+def miscounted(prepared: PreparedDelivery, rows: int) -> UnreadableFile | None:
     """Whether the rows that were staged are as many as the file has, where its lines or its footer tell; None if so, or if not told.
 
     A reader that stops early without an error has been seen (`text.require_text`); what doesn't add up isn't published.
@@ -146,7 +146,7 @@ def miscounted(prepared: Prepared, rows: int) -> Unreadable | None:
     expected = prepared.header.rows
     if expected is None or expected == rows:
         return None
-    return Unreadable(f"{rows:,} rows were read where the file has {expected:,}", code="delivery_miscounted")
+    return UnreadableFile(f"{rows:,} rows were read where the file has {expected:,}", code="delivery_miscounted")
 
 
 def fingerprint(schema: SourceSchema, sha256: str) -> str:
@@ -155,7 +155,7 @@ def fingerprint(schema: SourceSchema, sha256: str) -> str:
     return hashlib.sha256(told).hexdigest()
 
 
-def explain_error(error: Exception, prepared: Prepared, connection: duckdb.DuckDBPyConnection) -> TypeDrift | Unreadable:
+def explain_error(error: Exception, prepared: PreparedDelivery, connection: duckdb.DuckDBPyConnection) -> TypeDrift | UnreadableFile:
     """What a DuckDB error raised by `prepared.select_sql` says about the delivery, with lines, counts and first bad values.
 
     Raises `error` again where it says nothing about the file: memory, disk, interruption. Call it before `prepared.discard()`.
@@ -182,14 +182,14 @@ def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | Non
         return prepare(first, name, pinned=pinned, **how)
     samples = [*how.pop("samples", ()), *(others if pinned is None else ())]
     found = prepare(first, name, pinned=pinned, samples=samples, **how)
-    if not isinstance(found, Prepared):
+    if not isinstance(found, PreparedDelivery):
         return _of_file(found, name)
     parts = [msgspec.structs.replace(found, name=name)]
     if pinned is None and not how.get("promised"):
         how.pop("adapt", None)  # nothing is expected but what the first file has
     for path, other in others:
         next_one = prepare(path, other, pinned=parts[-1].schema, **how)
-        if not isinstance(next_one, Prepared):
+        if not isinstance(next_one, PreparedDelivery):
             for part in parts:
                 part.discard()
             return _of_file(next_one, other)
@@ -204,14 +204,14 @@ def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | Non
     return msgspec.structs.replace(found, schema=schema, learnt=learnt, select_sql=union, header=header, parts=tuple(parts))
 
 
-def _of_file(told: Drift | TypeDrift | Unreadable, name: str) -> Drift | TypeDrift | Unreadable:
+def _of_file(told: Drift | TypeDrift | UnreadableFile, name: str) -> Drift | TypeDrift | UnreadableFile:
     """The same, with the name of the file that it is about."""
     if isinstance(told, Drift):
         return msgspec.structs.replace(told, detail=f"{shown(name, 200)}: {told.detail}")
     return msgspec.structs.replace(told, reason=f"{shown(name, 200)}: {told.reason}")
 
 
-def _explained_part(error: Exception, prepared: Prepared, connection: duckdb.DuckDBPyConnection) -> TypeDrift | Unreadable:
+def _explained_part(error: Exception, prepared: PreparedDelivery, connection: duckdb.DuckDBPyConnection) -> TypeDrift | UnreadableFile:
     """Which of several files it was: the first whose rows can't be read through."""
     import duckdb
 
@@ -222,12 +222,12 @@ def _explained_part(error: Exception, prepared: Prepared, connection: duckdb.Duc
             told = _of_file(explain_error(problem, part, connection), part.name)
             assert not isinstance(told, Drift)
             return told
-    return Unreadable(f"can't be read: {first_line(error, prepared.opened.path)}")
+    return UnreadableFile(f"can't be read: {first_line(error, prepared.opened.path)}")
 
 
 def _explained(
-    kind: Reader, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
-) -> TypeDrift | Unreadable:
+    kind: FormatReader, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+) -> TypeDrift | UnreadableFile:
     """What the kind says; where its own second pass over the file fails, at least what the first one said."""
     import duckdb
 
@@ -236,7 +236,7 @@ def _explained(
     except duckdb.Error as second:
         if about_the_machine(second):
             raise
-        return Unreadable(f"can't be read: {first_line(error, opened.path)}")
+        return UnreadableFile(f"can't be read: {first_line(error, opened.path)}")
 
 
 def _kind_of(opened: Opened) -> str:
@@ -264,7 +264,7 @@ def _other_kind(found: str, pinned: str, name: str) -> Drift | None:
     return Drift(detail=f"the format is {found}, {pinned} is pinned ({shown(name)})")
 
 
-def _unfolded(kind: Reader, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
+def _unfolded(kind: FormatReader, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
     """What the kind reads, made of `opened`, which then goes."""
     unfold = partial(apart.PARSER.unfold, kind.kind) if kind.kind in apart.KINDS else kind.unfold
     made = unfold(opened, temporary, bounds, pinned)
@@ -273,7 +273,9 @@ def _unfolded(kind: Reader, opened: Opened, temporary: Path, bounds: Bounds, pin
     return made
 
 
-def _prepared(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema, adapt: Adapt | None) -> Result:
+def _prepared(
+    kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema, adapt: Adapt | None
+) -> Result:
     rows = kind.inspect(opened, known=True)
     first_is_data = rows is not None and bool(pinned.format.header)
     try:
@@ -292,10 +294,10 @@ def _prepared(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opene
     found, header = header.names, renamed(header, meant.names)
     schema = extended(kind, connection, opened, pinned, header, meant.added)
     made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=schema != pinned)
-    return _as_found(made, found, meant) if isinstance(made, Prepared) else made
+    return _as_found(made, found, meant) if isinstance(made, PreparedDelivery) else made
 
 
-def _as_found(made: Prepared, found: tuple[str, ...], meant: Adapted) -> Prepared:
+def _as_found(made: PreparedDelivery, found: tuple[str, ...], meant: Adapted) -> PreparedDelivery:
     """With the file's own names, and with the columns that are computed from what it holds."""
     select = made.select_sql
     if meant.computed:
@@ -303,7 +305,7 @@ def _as_found(made: Prepared, found: tuple[str, ...], meant: Adapted) -> Prepare
     return msgspec.structs.replace(made, found=found, select_sql=select)
 
 
-def _meant(header: Header, pinned: SourceSchema, adapt: Adapt | None) -> Adapted | Drift:
+def _meant(header: FileHeader, pinned: SourceSchema, adapt: Adapt | None) -> Adapted | Drift:
     """What the names of a file mean. A file of records without any has none."""
     if header.rows == 0 and not header.names:
         return Adapted({})
@@ -312,16 +314,16 @@ def _meant(header: Header, pinned: SourceSchema, adapt: Adapt | None) -> Adapted
     return unlike(header, pinned) or Adapted({name: name for name in header.names})
 
 
-def _counted(header: Header, rows: int | None) -> Header:
+def _counted(header: FileHeader, rows: int | None) -> FileHeader:
     return header if rows is None else msgspec.structs.replace(header, rows=rows)
 
 
-def _staged(kind: Reader, opened: Opened, schema: SourceSchema, header: Header, *, learnt: bool) -> Prepared:
-    return Prepared(schema, learnt, kind.select_sql(opened, schema.format, header, schema.columns), opened, header)
+def _staged(kind: FormatReader, opened: Opened, schema: SourceSchema, header: FileHeader, *, learnt: bool) -> PreparedDelivery:
+    return PreparedDelivery(schema, learnt, kind.select_sql(opened, schema.format, header, schema.columns), opened, header)
 
 
 def _format_drift(
-    kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema, adapt: Adapt | None
+    kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema, adapt: Adapt | None
 ) -> Drift | None:
     """A drift of the format alone: read as the file shows now, its header is the pinned one."""
     another = kind.another_format(opened, pinned)
@@ -337,7 +339,7 @@ def _format_drift(
 
 
 def _other_format_of_header(
-    kind: Reader,
+    kind: FormatReader,
     connection: duckdb.DuckDBPyConnection,
     opened: Opened,
     pinned: SourceSchema,
@@ -353,7 +355,7 @@ def _other_format_of_header(
 class Learning(NamedTuple):
     """What a schema is learnt with besides the file itself."""
 
-    kind: Reader
+    kind: FormatReader
     name: str
     promised: Sequence[ContractColumn]
     samples: Sequence[tuple[Path, str]]
@@ -369,7 +371,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     rows = kind.inspect(opened, known=False)
     schema, header = _detected(kind, connection, opened)
     header = _counted(header, rows)
-    shows = [Shown(learning.kept, learning.name, schema)]
+    shows = [DeliverySchema(learning.kept, learning.name, schema)]
     seen = {(learning.kept, learning.name)}
     for path, name in learning.samples:
         if (path, name) in seen:  # a file of several intervals is a sample of each
@@ -377,7 +379,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
         seen.add((path, name))
         sample = _sampled(kind, connection, (path, name), learning.temporary, opened.options)
         if sample is not None:
-            shows.append(Shown(path, name, sample))
+            shows.append(DeliverySchema(path, name, sample))
     schema = agreed([one.schema for one in shows])
     first_bad = partial(_first_bad, connection, learning, opened.options)
     learnt = lesson_of(
@@ -407,17 +409,17 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     learnt = msgspec.structs.replace(learnt, almost=almost_typed(shows[0], detected, almost, classified, first_bad))
     schema = msgspec.structs.replace(schema, lesson=learnt)
     made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=True)
-    return _as_found(made, found, meant) if isinstance(made, Prepared) else made
+    return _as_found(made, found, meant) if isinstance(made, PreparedDelivery) else made
 
 
 def _first_bad(
-    connection: duckdb.DuckDBPyConnection, learning: Learning, options: Mapping[str, Any], one: Shown, wanted: SourceSchema
+    connection: duckdb.DuckDBPyConnection, learning: Learning, options: Mapping[str, Any], one: DeliverySchema, wanted: SourceSchema
 ) -> dict[str, tuple[str, int | None]]:
     """Of each column the first value of a delivery that isn't of the type that it has in `wanted`, and its line."""
     import duckdb
 
     read = prepare(one.path, one.name, connection=connection, temporary=learning.temporary, pinned=wanted, options=options)
-    if not isinstance(read, Prepared):
+    if not isinstance(read, PreparedDelivery):
         return {}
     try:
         connection.execute(f"SELECT bit_xor(hash(part)) FROM ({read.select_sql}) AS part").fetchone()
@@ -429,7 +431,7 @@ def _first_bad(
     return {}
 
 
-def _as_contracted(header: Header, learning: Learning) -> Adapted | Drift:
+def _as_contracted(header: FileHeader, learning: Learning) -> Adapted | Drift:
     """What the names of a first file mean by the contract."""
     if learning.adapt is not None:
         return learning.adapt(header)
@@ -440,7 +442,7 @@ def _as_contracted(header: Header, learning: Learning) -> Adapted | Drift:
     return Drift(missing, new, f"the contract's columns {listed(missing)} aren't in the header; the header has {listed(header.names)}")
 
 
-def _detected(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+def _detected(kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
     """Detection executes statements over the file's rows: what these raise is explained like any error of a SELECT."""
     import duckdb
 
@@ -449,12 +451,12 @@ def _detected(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opene
     except duckdb.Error as error:
         if about_the_machine(error):
             raise
-        told = _explained(kind, error, connection, opened, SourceSchema((), Format(kind=kind.kind)), Header(()))
-        raise CannotRead(told.reason, line=told.line if isinstance(told, Unreadable) else None) from error
+        told = _explained(kind, error, connection, opened, SourceSchema((), Format(kind=kind.kind)), FileHeader(()))
+        raise CannotRead(told.reason, line=told.line if isinstance(told, UnreadableFile) else None) from error
 
 
 def _sampled(
-    kind: Reader, connection: duckdb.DuckDBPyConnection, sample: tuple[Path, str], temporary: Path, options: Mapping[str, Any]
+    kind: FormatReader, connection: duckdb.DuckDBPyConnection, sample: tuple[Path, str], temporary: Path, options: Mapping[str, Any]
 ) -> SourceSchema | None:
     """The schema that another file of the source shows by itself; None if it is of another kind or can't be read (its own
     ingestion will say so)."""
@@ -463,7 +465,7 @@ def _sampled(
         opened = open_readable(*sample, temporary, options=options)
         if _kind_of(opened) != kind.kind:
             return None
-        opened = _unfolded(kind, opened, temporary, Bounds(), None)
+        opened = _unfolded(kind, opened, temporary, UnpackLimits(), None)
         kind.inspect(opened, known=False)
         return _detected(kind, connection, opened)[0]
     except CannotRead:
@@ -473,7 +475,9 @@ def _sampled(
             opened.discard()
 
 
-def _rereading(kind: Reader, connection: duckdb.DuckDBPyConnection, prepared: Prepared, drift: TypeDrift) -> SourceSchema | None:
+def _rereading(
+    kind: FormatReader, connection: duckdb.DuckDBPyConnection, prepared: PreparedDelivery, drift: TypeDrift
+) -> SourceSchema | None:
     """The pinned schema, changed so far that it reads this delivery: another way to write numbers or dates, or wider types."""
     comma = msgspec.structs.replace(prepared.schema.format, decimal=",")
     if kind.kind == "csv" and can_be_read(kind, connection, prepared.opened, comma, prepared.header, prepared.schema.columns):
@@ -485,7 +489,7 @@ def _rereading(kind: Reader, connection: duckdb.DuckDBPyConnection, prepared: Pr
     now = {name: column.type for name, column in zip(prepared.header.names, shown_now.columns, strict=False)}
     bad = {column.column for column in drift.columns}
     types = {one.name: wider(one.type, now.get(one.name, "VARCHAR")) if one.name in bad else one.type for one in prepared.schema.columns}
-    columns = tuple(Column(one.name, types[one.name], one.id) for one in prepared.schema.columns)
+    columns = tuple(LakeColumn(one.name, types[one.name], one.id) for one in prepared.schema.columns)
     form = msgspec.structs.replace(
         prepared.schema.format,
         null=shown_now.format.null,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Found
+from headrace.connect.deliveries import CannotRead, DetectedDelivery
 from headrace.connect.shown import shown
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.model.errors import HeadraceError
 
 CHUNK_BYTES = 1 << 20
@@ -24,7 +24,7 @@ class ChangedWhileRead(HeadraceError):
     """The file changed (or vanished) between the look and the end of the copy. Transient: the next look sees what it became."""
 
 
-class Kept(msgspec.Struct, frozen=True):
+class RawCopy(msgspec.Struct, frozen=True):
     """A delivery's bytes, kept. `path` is absolute."""
 
     sha256: str
@@ -34,7 +34,7 @@ class Kept(msgspec.Struct, frozen=True):
     """Path and name of each file, where the delivery is several; the hash is over theirs, the path the first one's."""
 
 
-def keep(root: Path, found: Found, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> Kept:
+def keep(root: Path, found: DetectedDelivery, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> RawCopy:
     """Copy `found` below `raw` while hashing it, in constant memory; the same content is kept once.
 
     Raises ChangedWhileRead (transient) if the file isn't what the look saw, CannotRead where it leads out of the project
@@ -59,7 +59,7 @@ def keep(root: Path, found: Found, raw: Path, *, bytes_max: int = DELIVERY_BYTES
         temporary.unlink(missing_ok=True)
 
 
-def keep_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> Kept:
+def keep_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> RawCopy:
     """Move a file that was fetched below `raw`, by its content; the same content is kept once. `fetched` is gone afterwards.
 
     Raises CannotRead where it is too large, and HeadraceError where it can't be moved. Not synced, as with `keep`.
@@ -80,23 +80,24 @@ def keep_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MA
         fetched.unlink(missing_ok=True)
 
 
-def keep_parts(root: Path, found: Found, raw: Path) -> Kept:
+def keep_parts(root: Path, found: DetectedDelivery, raw: Path) -> RawCopy:
     """Keep each file of a delivery that consists of several. Raises as `keep` does."""
     kept = [
-        keep(root, Found(found.source, found.partition, part.path, part.size_bytes, part.modified_us), raw) for part in found.parts
-    ]  # fmt: skip
+        keep(root, DetectedDelivery(found.source, found.partition, part.path, part.size_bytes, part.modified_us), raw)
+        for part in found.parts
+    ]
     digest = hashlib.sha256("\n".join(one.sha256 for one in kept).encode()).hexdigest()
     names = tuple((one.path, part.path) for one, part in zip(kept, found.parts, strict=True))
-    return Kept(digest, kept[0].path, sum(one.size_bytes for one in kept), names)
+    return RawCopy(digest, kept[0].path, sum(one.size_bytes for one in kept), names)
 
 
-def kept_as(raw: Path, sha256: str) -> Kept | None:
+def kept_as(raw: Path, sha256: str) -> RawCopy | None:
     """What was kept under a content's name; None if it isn't there any more."""
     target = raw / sha256[:2] / sha256
-    return Kept(sha256, str(target), target.stat().st_size) if target.is_file() else None
+    return RawCopy(sha256, str(target), target.stat().st_size) if target.is_file() else None
 
 
-def _inside(root: Path, found: Found) -> Path:
+def _inside(root: Path, found: DetectedDelivery) -> Path:
     """The real path, refused if any part of it leads out of the project."""
     real_root = Path(os.path.realpath(root))
     real = Path(os.path.realpath(real_root / found.path))
@@ -105,7 +106,7 @@ def _inside(root: Path, found: Found) -> Path:
     return real
 
 
-def _open(source: Path, found: Found) -> int:
+def _open(source: Path, found: DetectedDelivery) -> int:
     """O_NOFOLLOW: a link put there since the path was resolved isn't followed; O_NONBLOCK: a named pipe isn't waited for."""
     try:
         return os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -113,7 +114,7 @@ def _open(source: Path, found: Found) -> int:
         raise ChangedWhileRead(f"{shown(found.path, 200)} can't be opened any more: {error.strerror}") from error
 
 
-def _expect(facts: os.stat_result, found: Found, bytes_max: int) -> None:
+def _expect(facts: os.stat_result, found: DetectedDelivery, bytes_max: int) -> None:
     if not stat.S_ISREG(facts.st_mode):
         raise CannotRead(f"{shown(found.path, 200)} isn't a regular file", code="delivery_not_a_file")
     if facts.st_size > bytes_max:
@@ -122,7 +123,7 @@ def _expect(facts: os.stat_result, found: Found, bytes_max: int) -> None:
         raise ChangedWhileRead(f"{shown(found.path, 200)} changed while it was read", hint="it is taken when it is quiet again")
 
 
-def _copy(descriptor: int, target: Path, found: Found) -> str:
+def _copy(descriptor: int, target: Path, found: DetectedDelivery) -> str:
     digest = hashlib.sha256()
     copied = 0
     with target.open("xb") as out:
@@ -137,13 +138,13 @@ def _copy(descriptor: int, target: Path, found: Found) -> str:
     return digest.hexdigest()
 
 
-def _settle(temporary: Path, raw: Path, sha256: str, size_bytes: int) -> Kept:
+def _settle(temporary: Path, raw: Path, sha256: str, size_bytes: int) -> RawCopy:
     """Move the copy to its place. A file of that content that is there already stays, unless its size says that it was cut."""
     target = raw / sha256[:2] / sha256
-    reached(Point.RAW_COPIED)
+    reached(FaultPoint.RAW_COPIED)
     if not (target.is_file() and target.stat().st_size == size_bytes):
         target.parent.mkdir(exist_ok=True)
         temporary.chmod(0o440)
         temporary.replace(target)
-    reached(Point.RAW_KEPT)
-    return Kept(sha256, str(target), size_bytes)
+    reached(FaultPoint.RAW_KEPT)
+    return RawCopy(sha256, str(target), size_bytes)

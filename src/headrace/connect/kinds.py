@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from headrace.connect.deliveries import Found, Observation
+from headrace.connect.deliveries import DetectedDelivery, Observation
 from headrace.govern.secrets import Secrets
 from headrace.model import Source
 
@@ -55,24 +55,24 @@ class Unavailable(Exception):
         self.code, self.transient, self.retry_after, self.throttled = code, transient, retry_after, throttled
 
 
-class Kind(Protocol):
+class SourceConnector(Protocol):
     """A kind of source."""
 
     def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
         """Which of the intervals in `wanted` are there, or have another version than `known` (interval → path, version).
         Raises Unavailable."""
 
-    def fetch(self, access: Access, found: Found) -> Fetched:
+    def fetch(self, access: Access, found: DetectedDelivery) -> Fetched:
         """Bring one delivery, into a file below `access.temporary`. Raises Unavailable, and CannotRead for what is no answer."""
 
 
-_KINDS: dict[str, Kind] = {}
+_KINDS: dict[str, SourceConnector] = {}
 
 
-def connects(name: str) -> Callable[[type[Kind]], type[Kind]]:
+def connects(name: str) -> Callable[[type[SourceConnector]], type[SourceConnector]]:
     """Register a kind under the field of `sources/*.yaml` that means it."""
 
-    def register(kind: type[Kind]) -> type[Kind]:
+    def register(kind: type[SourceConnector]) -> type[SourceConnector]:
         _KINDS[name] = kind()
         return kind
 
@@ -94,7 +94,7 @@ def routed(source: Source) -> bool:
     return not named
 
 
-def kind_of(source: Source) -> Kind:
+def kind_of(source: Source) -> SourceConnector:
     """The kind that looks at a source and fetches from it."""
     name = name_of(source)
     assert name is not None, "files of a local folder are looked at by `connect.files`"

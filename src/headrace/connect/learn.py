@@ -60,7 +60,7 @@ _TIMES = (" %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _DATE_LIKE = r"[0-9]{1,4}[-/. ]([0-9]{1,2}|[A-Za-z]{3})[-/. ][0-9]{2,4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?( ?[AaPp][Mm])?)?"
 
 
-class Learnt(msgspec.Struct, frozen=True):
+class InferredTypes(msgspec.Struct, frozen=True):
     """What the values of text columns turned out to be."""
 
     types: tuple[str, ...]
@@ -93,7 +93,7 @@ def learn_types(
     words: bool = True,
     formats: bool = True,
     sampled: bool = False,
-) -> Learnt:
+) -> InferredTypes:
     """Types of the text columns `c1 … c<width>` of `rows_sql`, from `among` (others are VARCHAR).
 
     `words`: whether words may stand for no value; `formats`: whether dates may be written otherwise than in ISO 8601. `sampled`:
@@ -107,7 +107,7 @@ def learn_types(
         counts = _count(connection, rows_sql, width, among, words=words)
     types = [one.type() for one in counts]
     demonstrated = {word for one, found in zip(counts, types, strict=True) if found != "VARCHAR" for word in one.words}
-    learnt = Learnt(tuple(types), ("", *(word for word in NULL_WORDS if word in demonstrated)))
+    learnt = InferredTypes(tuple(types), ("", *(word for word in NULL_WORDS if word in demonstrated)))
     candidates = [
         position
         for position, one in enumerate(counts, 1)
@@ -136,7 +136,7 @@ def _count_column(connection: duckdb.DuckDBPyConnection, rows_sql: str, position
 
 
 def almost_typed(
-    connection: duckdb.DuckDBPyConnection, rows_sql: str, names: Sequence[str], learnt: Learnt, form: Format
+    connection: duckdb.DuckDBPyConnection, rows_sql: str, names: Sequence[str], learnt: InferredTypes, form: Format
 ) -> tuple[AlmostTyped, ...]:
     """Of the text columns `c1 …`, called `names`, those with at least VALUES_MIN values of which at least ALMOST_ALL are of one type.
     A column whose other values can be read as that type too (`007` among numbers) holds codes, and isn't one of them."""
@@ -213,7 +213,7 @@ def _fits(value: str, name: str) -> str:
     return f"regexp_full_match({value}, {literal(_SHAPES[name])}) AND {right}"
 
 
-def _with_formats(connection: duckdb.DuckDBPyConnection, rows_sql: str, positions: Sequence[int], learnt: Learnt) -> Learnt:
+def _with_formats(connection: duckdb.DuckDBPyConnection, rows_sql: str, positions: Sequence[int], learnt: InferredTypes) -> InferredTypes:
     """Other ways to write a date. A file has one for dates and one for timestamps; a column whose order of day and month stays
     open takes that of a column which settles it, or stays text."""
     types = list(learnt.types)

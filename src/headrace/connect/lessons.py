@@ -12,10 +12,10 @@ from headrace.connect.deliveries import AlmostTyped, Disagreement, Lesson, Sourc
 from headrace.connect.encodings import UTF8
 from headrace.connect.unpack import Opened
 from headrace.connect.widening import TEXT, disputed
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 
 
-class Shown(NamedTuple):
+class DeliverySchema(NamedTuple):
     """A kept delivery, and the schema that it shows by itself."""
 
     path: Path
@@ -23,12 +23,12 @@ class Shown(NamedTuple):
     schema: SourceSchema
 
 
-FirstBad = Callable[[Shown, SourceSchema], Mapping[str, tuple[str, int | None]]]
+FirstBad = Callable[[DeliverySchema, SourceSchema], Mapping[str, tuple[str, int | None]]]
 """Reads a delivery with a schema: column → its first value that isn't of the schema's type, and the line."""
 
 
 def lesson_of(
-    shows: Sequence[Shown],
+    shows: Sequence[DeliverySchema],
     schema: SourceSchema,
     opened: Opened,
     kind: str,
@@ -64,7 +64,7 @@ def lesson_of(
 
 
 def almost_typed(
-    show: Shown, schema: SourceSchema, columns: Sequence[AlmostTyped], classified: Container[str], first_bad: FirstBad
+    show: DeliverySchema, schema: SourceSchema, columns: Sequence[AlmostTyped], classified: Container[str], first_bad: FirstBad
 ) -> tuple[AlmostTyped, ...]:
     """`columns` of the delivery with the first value that isn't of the others' type, and its line. The values of `classified` ones
     aren't kept."""
@@ -80,5 +80,5 @@ def almost_typed(
 
 
 def _with_types(schema: SourceSchema, types: Mapping[str, str]) -> SourceSchema:
-    columns = [Column(one.name, types.get(one.name, one.type), one.id) for one in schema.columns]
+    columns = [LakeColumn(one.name, types.get(one.name, one.type), one.id) for one in schema.columns]
     return msgspec.structs.replace(schema, columns=tuple(columns))

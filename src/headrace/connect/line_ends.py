@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from headrace.connect.unpack import Bounds, Opened, written
+from headrace.connect.unpack import Opened, UnpackLimits, written
 
 CHUNK_BYTES = 1 << 20
 QUOTED = b"quoted"
@@ -36,7 +36,7 @@ def has_both_line_ends(path: Path) -> bool:
 
 
 def one_line_end(
-    opened: Opened, temporary: Path, bounds: Bounds, line_bytes_max: int,
+    opened: Opened, temporary: Path, bounds: UnpackLimits, line_bytes_max: int,
     quoting: Quoting | None = None, *, intermediate: bool,
 ) -> Opened:  # fmt: skip
     """`opened`, or a copy in which every row ends in LF, where some rows end in CRLF and others in LF.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from headrace.connect.deliveries import SourceSchema, Unreadable
+from headrace.connect.deliveries import SourceSchema, UnreadableFile
 
 BEGINNING_BYTES = 1 << 16
 LINES_BEFORE_MAX = 50
@@ -19,20 +19,20 @@ _DOCUMENTS = (
 _BREAKS = re.compile(r"\r\n|\r|\n")
 
 
-def another_thing(opened: str, pinned: SourceSchema) -> Unreadable | None:
+def another_thing(opened: str, pinned: SourceSchema) -> UnreadableFile | None:
     """Why a text file with rows has nothing of the pinned header: it is another kind of document, or
     its header comes after lines that are none of its rows. None where neither is so."""
     with Path(opened).open("rb") as file:
         beginning = file.read(BEGINNING_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
     known = next((said for like, said in _DOCUMENTS if like.match(beginning)), None)
     if known is not None:
-        return Unreadable(f"the file is {known}, not rows under a header", 1, code="delivery_header")
+        return UnreadableFile(f"the file is {known}, not rows under a header", 1, code="delivery_header")
     lines = _BREAKS.split(beginning.decode("utf-8", errors="replace"))[: LINES_BEFORE_MAX + 1]
     for before, line in enumerate(lines):
         if before and _is_header(line, pinned):
             one = before == 1
             said = f"{before} line{' comes' if one else 's come'} before the header"
-            return Unreadable(f"{said}, which is line {before + 1}", before + 1, "delivery_header")
+            return UnreadableFile(f"{said}, which is line {before + 1}", before + 1, "delivery_header")
     return None
 
 

@@ -40,7 +40,7 @@ _DENIED = (
 MESSAGE_CHARACTERS_MAX = 300
 
 
-class Place:
+class StorageLocation:
     """A folder of a file system. `url` is how it is shown, and holds no secret."""
 
     def __init__(self, filesystem: Any, path: str, url: str) -> None:
@@ -67,7 +67,7 @@ class Place:
         return f"{self._path}/{url.removeprefix(self.url).lstrip('/')}"
 
 
-def opened(url: str, connection: Mapping[str, Any], secrets: Secrets) -> Place:
+def opened(url: str, connection: Mapping[str, Any], secrets: Secrets) -> StorageLocation:
     """The folder that a URL names. Raises what the file system's library raises; use it inside `told`."""
     from fsspec.core import url_to_fs
 
@@ -84,7 +84,7 @@ def opened(url: str, connection: Mapping[str, Any], secrets: Secrets) -> Place:
     else:
         options["use_listings_cache"] = False
     filesystem, path = url_to_fs(f"{scheme}://{rest}", **options)
-    return Place(filesystem, str(path).rstrip("/"), url)
+    return StorageLocation(filesystem, str(path).rstrip("/"), url)
 
 
 @contextlib.contextmanager

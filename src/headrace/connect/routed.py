@@ -15,7 +15,7 @@ from headrace.connect.deliveries import CannotRead
 from headrace.connect.files import WHOLE, unusable_key
 from headrace.connect.pattern import KEY
 from headrace.connect.shown import shown
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.lake.routing import NOWHERE, bounds_of, key_expression
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.staging import KeyExpression
@@ -39,7 +39,7 @@ CODE = "delivery_partition"
 
 
 def partitions_in(
-    connection: duckdb.DuckDBPyConnection, select_sql: str, columns: Sequence[Column], source: Source, named: str
+    connection: duckdb.DuckDBPyConnection, select_sql: str, columns: Sequence[LakeColumn], source: Source, named: str
 ) -> list[str]:
     """The partitions that rows of `select_sql` belong to, in their order; rows without a value belong to none. `named` is what the
     file's name says, `*` where that is nothing. Raises CannotRead for a column that is missing or says no time, for keys that can't
@@ -65,7 +65,7 @@ def partitions_in(
     return sorted(key for key in found if listed is None or split(key, source.partition)[1] in listed)
 
 
-def key_of_rows(source: Source, columns: Sequence[Column], keys: Sequence[str]) -> KeyExpression:
+def key_of_rows(source: Source, columns: Sequence[LakeColumn], keys: Sequence[str]) -> KeyExpression:
     """The key of each row, among `keys`; `NOWHERE` for rows of none of them. Raises CannotRead as `partitions_in` does."""
     moments, columns_of_key = _columns(source, columns)
     pairs = [split(key, source.partition) for key in keys]
@@ -79,7 +79,7 @@ def key_of_rows(source: Source, columns: Sequence[Column], keys: Sequence[str]) 
     return KeyExpression(f"CASE WHEN {condition}{listed} THEN {literal(NOWHERE)} ELSE {whole} END", tuple(keys))
 
 
-def _columns(source: Source, columns: Sequence[Column]) -> tuple[list[str], list[str]]:
+def _columns(source: Source, columns: Sequence[LakeColumn]) -> tuple[list[str], list[str]]:
     """The columns that say the time and the key, each empty where the file's name says it."""
     spec, files = source.partition, source.files or ""
     moments = [spec.column] if spec.grain is not None and "{date:" not in files and spec.column else []
@@ -87,7 +87,7 @@ def _columns(source: Source, columns: Sequence[Column]) -> tuple[list[str], list
     return [_column(name, columns) for name in moments], [_column(name, columns) for name in keys]
 
 
-def _column(name: str, columns: Sequence[Column]) -> str:
+def _column(name: str, columns: Sequence[LakeColumn]) -> str:
     found = [one.name for one in columns if one.name == name] or [one.name for one in columns if one.name.lower() == name.lower()]
     if len(found) != 1:
         raise CannotRead(f"there is no column {shown(name)}, which says the partition of each row", code=CODE)
@@ -101,11 +101,11 @@ def _said(source: Source, named: str) -> tuple[str, str]:
     return (named, "") if "{date:" in (source.files or "") else ("", named)
 
 
-def _type(name: str, columns: Sequence[Column]) -> str:
+def _type(name: str, columns: Sequence[LakeColumn]) -> str:
     return next(one.type for one in columns if one.name == name)
 
 
-def _bucket(name: str, columns: Sequence[Column], source: Source) -> str:
+def _bucket(name: str, columns: Sequence[LakeColumn], source: Source) -> str:
     """A row's time, coarse enough that few are different: the local day, or a quarter of an hour."""
     kind, column = _type(name, columns), quote(name)
     if kind != "DATE" and not kind.startswith("TIMESTAMP"):
@@ -134,7 +134,7 @@ def _instant_us(value: date | datetime, timezone: str) -> int:
     return int(value.astimezone(UTC).timestamp()) * 1_000_000
 
 
-def _time_sql(name: str, columns: Sequence[Column], source: Source, moments: Sequence[str]) -> str:
+def _time_sql(name: str, columns: Sequence[LakeColumn], source: Source, moments: Sequence[str]) -> str:
     grain = source.partition.grain
     assert grain is not None
     kind = _type(name, columns)

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from headrace.connect.engines.engine import Engine, Values
+from headrace.connect.engines.engine import SourceDatabase, Values
 from headrace.model import Source
 from headrace.model.database_fields import parts_of
 from headrace.model.database_queries import one_select, placeholders, with_parameters
@@ -18,10 +18,10 @@ Statement = tuple[str, Values]
 _DAY = timedelta(days=1)
 
 
-class Rows:
+class SourceRows:
     """What one source reads through one engine."""
 
-    def __init__(self, source: Source, engine: Engine) -> None:
+    def __init__(self, source: Source, engine: SourceDatabase) -> None:
         self.source, self._engine = source, engine
         self.cursor: str | None = source.connector.get("cursor")
         self._column = source.partition.column

@@ -14,7 +14,7 @@ from headrace.connect.unpack import UTF32
 CHUNK_BYTES = 1 << 20
 
 
-class Lines(msgspec.Struct):
+class LineCounts(msgspec.Struct):
     """What one pass over a text file counts."""
 
     ends: int = 0
@@ -31,13 +31,13 @@ class Lines(msgspec.Struct):
         return self.ends + bool(self.open_bytes) - 1 if self.plain and not self.empty else None
 
 
-def require_text(path: Path, *, line_bytes_max: int, blank: bool = False) -> Lines:
+def require_text(path: Path, *, line_bytes_max: int, blank: bool = False) -> LineCounts:
     """Raise CannotRead, with the line, for a file that is empty (unless `blank` allows it), isn't UTF-8, holds nul bytes (binary
     data, UTF-16 without its mark, a disk's unwritten blocks), or has a line longer than `line_bytes_max`.
 
     The last is checked here because DuckDB's parallel reader gives 0 rows, without an error, for a row larger than its buffer.
     """
-    lines, last = Lines(), b""
+    lines, last = LineCounts(), b""
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -54,7 +54,7 @@ def require_text(path: Path, *, line_bytes_max: int, blank: bool = False) -> Lin
     return lines
 
 
-def _count(lines: Lines, last: bytes, chunk: bytes, line_bytes_max: int) -> None:
+def _count(lines: LineCounts, last: bytes, chunk: bytes, line_bytes_max: int) -> None:
     """Go on counting with `chunk`, which came after the byte `last`."""
     first, end = chunk.find(b"\n"), chunk.rfind(b"\n")
     if lines.open_bytes + (first if first >= 0 else len(chunk)) > line_bytes_max and b"\r" not in chunk:

@@ -68,7 +68,7 @@ class Opened(msgspec.Struct, frozen=True):
             Path(self.path).unlink(missing_ok=True)
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class UnpackLimits(msgspec.Struct, frozen=True):
     """How much may come out of a packed file."""
 
     bytes_max: int = UNPACKED_BYTES_MAX
@@ -86,7 +86,7 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 def open_readable(
-    kept: Path, name: str, temporary: Path, *, bounds: Bounds | None = None, options: Mapping[str, Any] | None = None
+    kept: Path, name: str, temporary: Path, *, bounds: UnpackLimits | None = None, options: Mapping[str, Any] | None = None
 ) -> Opened:
     """`kept` itself if it can be read as it stands, else a readable copy in the folder `temporary`.
 
@@ -94,7 +94,7 @@ def open_readable(
     ambiguous or too large.
     """
     name = PurePosixPath(name).name
-    bounds = bounds or Bounds()
+    bounds = bounds or UnpackLimits()
     with kept.open("rb") as file:
         start = file.read(4)
     opened = Opened(str(kept), _without_ending(name), options=options or {})
@@ -129,12 +129,12 @@ def is_workbook(path: Path) -> bool:
     return "[Content_Types].xml" in members or {"mimetype", "content.xml"} <= members
 
 
-def recoded(opened: Opened, encoding: str, temporary: Path, bounds: Bounds) -> Opened:
+def recoded(opened: Opened, encoding: str, temporary: Path, bounds: UnpackLimits) -> Opened:
     """A copy in UTF-8 of a file in another encoding. Raises CannotRead with the line for bytes that it doesn't have."""
     return written(msgspec.structs.replace(opened, encoding=encoding), temporary, bounds, _from_encoding(opened.path, encoding))
 
 
-def written(opened: Opened, temporary: Path, bounds: Bounds, chunks: Iterator[bytes]) -> Opened:
+def written(opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]) -> Opened:
     """What `chunks` make of `opened`, as a temporary file within bounds. Nothing is left behind if they break off."""
     return _unpacked(Path(opened.path), opened, temporary, bounds, chunks)
 
@@ -162,7 +162,7 @@ def _without_ending(name: str) -> str:
     return pure.stem if pure.suffix.lower() in ENDINGS else name
 
 
-def _unpacked(kept: Path, opened: Opened, temporary: Path, bounds: Bounds, chunks: Iterator[bytes]) -> Opened:
+def _unpacked(kept: Path, opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]) -> Opened:
     """Write `chunks` to a temporary file. Nothing is left behind if they break off."""
     packed, made = kept.stat().st_size, 0
     temporary.mkdir(parents=True, exist_ok=True)
@@ -249,7 +249,7 @@ def _chunks(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
         yield chunk
 
 
-def _in_utf8(opened: Opened, temporary: Path, bounds: Bounds) -> Opened:
+def _in_utf8(opened: Opened, temporary: Path, bounds: UnpackLimits) -> Opened:
     """`opened`, or a copy in UTF-8 where there is a byte order mark: UTF-16 (Excel's "Unicode text") is turned into UTF-8, and
     UTF-8 loses the mark, which JSON doesn't know."""
     with Path(opened.path).open("rb") as file:

@@ -10,7 +10,7 @@ import msgspec
 from headrace.connect.deliveries import SourceSchema
 from headrace.connect.formats.inside import merged
 from headrace.connect.learn import wider
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.lake.types import parse
 from headrace.model.nodes import ContractColumn
 
@@ -32,7 +32,7 @@ def widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
     if apart and schema.format.kind not in OF_RECORDS:
         return schema
     types = {column.name: column.type for column in other.columns}
-    columns = tuple(Column(one.name, wider(one.type, types.get(one.name, one.type)), one.id) for one in schema.columns)
+    columns = tuple(LakeColumn(one.name, wider(one.type, types.get(one.name, one.type)), one.id) for one in schema.columns)
     columns += tuple(one for one in other.columns if one.name not in schema.names)
     optional = dict.fromkeys((*schema.optional, *other.optional, *(one.name for one in columns if one.name in apart)))
     form = msgspec.structs.replace(
@@ -60,7 +60,9 @@ def agreed(schemas: Sequence[SourceSchema]) -> SourceSchema:
     if first.format.kind not in OF_TEXT:
         return found
     alike = [one for one in schemas if set(one.names) == set(first.names)]
-    columns = tuple(Column(one.name, _of_most(one.name, alike) or one.type, one.id) if one.type == TEXT else one for one in found.columns)
+    columns = tuple(
+        LakeColumn(one.name, _of_most(one.name, alike) or one.type, one.id) if one.type == TEXT else one for one in found.columns
+    )
     return msgspec.structs.replace(found, columns=columns)
 
 
@@ -96,7 +98,7 @@ def disputed(schemas: Sequence[SourceSchema], found: SourceSchema) -> list[dict[
     return rows
 
 
-def _disputed(column: Column, schemas: Sequence[SourceSchema]) -> str | None:
+def _disputed(column: LakeColumn, schemas: Sequence[SourceSchema]) -> str | None:
     """The type that deliveries show of a column where some show a narrower one than others; None where they agree."""
     types = [own.type for one in schemas for own in one.columns if own.name == column.name]
     narrow = [type_name for type_name in types if type_name != TEXT]
@@ -113,6 +115,6 @@ def _disputed(column: Column, schemas: Sequence[SourceSchema]) -> str | None:
 def as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> SourceSchema:
     """The contract's types where it states them; columns that it doesn't know are read as detected."""
     types = {column.name: parse(column.type).text for column in promised if column.type}
-    columns = tuple(Column(one.name, types.get(one.name, one.type), one.id) for one in schema.columns)
-    columns += tuple(Column(one.name, types.get(one.name, "VARCHAR"), 0) for one in promised if one.name not in schema.names)
+    columns = tuple(LakeColumn(one.name, types.get(one.name, one.type), one.id) for one in schema.columns)
+    columns += tuple(LakeColumn(one.name, types.get(one.name, "VARCHAR"), 0) for one in promised if one.name not in schema.names)
     return msgspec.structs.replace(schema, columns=columns, pinned_by=BY_CONTRACT)

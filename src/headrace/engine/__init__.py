@@ -1,5 +1,5 @@
 """Bodies: runs SQL, Python and commands over published files, and measures what they cost."""
 
-from headrace.engine.bodies import BodyError, ErrorKind, InputData, Measures, Scope
+from headrace.engine.bodies import AttemptScope, BodyError, ErrorKind, InputData, Measures
 
-__all__ = ["BodyError", "ErrorKind", "InputData", "Measures", "Scope"]
+__all__ = ["AttemptScope", "BodyError", "ErrorKind", "InputData", "Measures"]

@@ -22,10 +22,10 @@ import msgspec
 
 from headrace.engine.failures import shortened
 from headrace.engine.macros import faults
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.statements import without_semicolons
-from headrace.plan.binding import Bind, Bound, Prepare, Request, Statement, Table
+from headrace.plan.binding import Bind, BindResult, Prepare, Request, SelectStatement, StatementTable
 from headrace.plan.worker import receive, send
 
 _MEMORY_MAX_BYTES = 512 * 2**20
@@ -68,7 +68,7 @@ _OTHER_DIALECTS = {
 class Binder:
     """A session in which statements are bound one after the other."""
 
-    def __init__(self, session: Session, macros: Mapping[str, str]) -> None:
+    def __init__(self, session: DuckDBSession, macros: Mapping[str, str]) -> None:
         self._connection = session.connection
         self._session = session
         if not faults(macros):  # what is wrong with macros is reported by itself
@@ -80,36 +80,36 @@ class Binder:
         words = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
         self._words = {name for (name,) in self._connection.execute(words).fetchall()}
 
-    def bound(self, statement: Statement) -> Bound:
+    def bound(self, statement: SelectStatement) -> BindResult:
         """What DuckDB says of a statement. Never raises one of DuckDB's errors."""
         text = without_semicolons(statement.sql)
         try:
             found = self._connection.extract_statements(text)
             if len(found) != 1:
-                return Bound()
+                return BindResult()
             used = found[0].named_parameters
             return self._described(text, statement, used) if statement.complete else self._without_columns(text, statement, used)
         except _REFUSED as error:
             return self._refused(error, text, 0)
         except (duckdb.Error, RecursionError, UnicodeError):
-            return Bound()
+            return BindResult()
 
-    def _described(self, text: str, statement: Statement, used: set[str]) -> Bound:
+    def _described(self, text: str, statement: SelectStatement, used: set[str]) -> BindResult:
         tables = ", ".join(f"{quote(table.name)} AS NOT MATERIALIZED ({_empty(table)})" for table in statement.tables)
         before = f"DESCRIBE {f'WITH {tables} ' if tables else ''}SELECT * FROM (\n"
         available = {name.lower(): value for name, value in {**statement.parameters, **_bounds(statement)}.items()}
         if any(name.lower() not in available for name in used):
-            return Bound()
+            return BindResult()
         parameters = {name: available[name.lower()] for name in used}
         try:
             rows = self._session.run(f"{before}{text}\n)", parameters or None).fetchall()
         except duckdb.ParserException:  # the text by itself was parsed: a type of an input has no form that DuckDB reads
-            return Bound()
+            return BindResult()
         except _REFUSED as error:
             return self._refused(error, text, 1)
-        return Bound(columns=tuple((row[0], row[1]) for row in rows))
+        return BindResult(columns=tuple((row[0], row[1]) for row in rows))
 
-    def _without_columns(self, text: str, statement: Statement, used: set[str]) -> Bound:
+    def _without_columns(self, text: str, statement: SelectStatement, used: set[str]) -> BindResult:
         """What can be told without the columns of all inputs: functions and types that there aren't, and faults of structure.
 
         Inputs get all columns that the statement names and doesn't make itself, without a type. Any other error says more about
@@ -120,22 +120,22 @@ class Binder:
         if answer.code:
             return answer
         columns = tuple((name, '"NULL"') for name in _named_columns(tree))
-        tables = tuple(table if table.known else Table(table.name, columns) for table in statement.tables)
+        tables = tuple(table if table.known else StatementTable(table.name, columns) for table in statement.tables)
         guessed = self._described(text, msgspec.structs.replace(statement, tables=tables), used)
-        return guessed if any(sign in guessed.message for sign in _STRUCTURAL) else Bound()
+        return guessed if any(sign in guessed.message for sign in _STRUCTURAL) else BindResult()
 
     def _tree(self, text: str) -> Any:
         serialized = self._connection.execute(f"SELECT json_serialize_sql({literal(text)})").fetchone()
         return json.loads(serialized[0]) if serialized is not None else {}
 
-    def _functions_in(self, tree: Any, text: str) -> Bound:
+    def _functions_in(self, tree: Any, text: str) -> BindResult:
         for name, at in _called(tree):
             if name.lower() not in self._functions:
                 line = text.encode()[:at].count(b"\n") + 1 if at is not None else 1
-                return Bound(code="unknown_function", message=f"DuckDB has no function `{name}`", hint=_function_hint(name), line=line)
-        return Bound()
+                return BindResult(code="unknown_function", message=f"DuckDB has no function `{name}`", hint=_function_hint(name), line=line)
+        return BindResult()
 
-    def _refused(self, error: duckdb.Error, text: str, lines_before: int) -> Bound:
+    def _refused(self, error: duckdb.Error, text: str, lines_before: int) -> BindResult:
         said = str(error)
         excerpt = _EXCERPT.search(said)
         line = max(1, int(excerpt[1]) - lines_before) if excerpt else 1
@@ -144,10 +144,10 @@ class Binder:
         if missing is not None:
             near = re.search(r'Did you mean "([^"]+)"', said)
             hint = _function_hint(missing[1], near[1] if near else "")
-            return Bound(code="unknown_function", message=f"DuckDB has no function `{missing[1]}`", hint=hint, line=line)
+            return BindResult(code="unknown_function", message=f"DuckDB has no function `{missing[1]}`", hint=hint, line=line)
         if isinstance(error, duckdb.ParserException):
-            return Bound(code="sql_syntax", message=_shown(message), hint=self._word_hint(said, text, excerpt, line), line=line)
-        return Bound(code="sql_binding", message=_shown(message), hint=_type_hint(message), line=line)
+            return BindResult(code="sql_syntax", message=_shown(message), hint=self._word_hint(said, text, excerpt, line), line=line)
+        return BindResult(code="sql_binding", message=_shown(message), hint=_type_hint(message), line=line)
 
     def _word_hint(self, said: str, text: str, excerpt: re.Match[str] | None, line: int) -> str:
         """That a word which SQL keeps for itself stands where a name is meant."""
@@ -168,12 +168,12 @@ class Binder:
         return f'`{meant}` is a word of SQL: as a name, write it in double quotes ("{meant}") or choose another one'
 
 
-def _empty(table: Table) -> str:
+def _empty(table: StatementTable) -> str:
     columns = ", ".join(f"CAST(NULL AS {type_}) AS {quote(name)}" for name, type_ in table.columns or ())
     return f"SELECT {columns or '1'} WHERE false"
 
 
-def _bounds(statement: Statement) -> dict[str, Any]:
+def _bounds(statement: SelectStatement) -> dict[str, Any]:
     """Values of the right types; which partition they are of doesn't matter to binding."""
     if statement.bounds == "instant":
         return {"partition_start": datetime(2000, 1, 1, tzinfo=UTC), "partition_end": datetime(2000, 1, 1, 1, tzinfo=UTC)}
@@ -244,12 +244,12 @@ def main() -> None:
     decoder: msgspec.msgpack.Decoder[Prepare | Bind] = msgspec.msgpack.Decoder(Request)
     binder: Binder | None = None
     folder = Path(sys.argv[1])
-    with Session(folder, threads=1, memory_max_bytes=_MEMORY_MAX_BYTES) as session:
+    with DuckDBSession(folder, threads=1, memory_max_bytes=_MEMORY_MAX_BYTES) as session:
         while (frame := receive(sys.stdin.buffer)) is not None:
             request = decoder.decode(frame)
             if isinstance(request, Prepare):
                 binder = Binder(session, request.macros)
-                answer = Bound()
+                answer = BindResult()
             else:
                 assert binder is not None
                 answer = binder.bound(request.statement)

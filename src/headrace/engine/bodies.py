@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.lake import Column, FileRef
+from headrace.lake import FileRef, LakeColumn
 
 
 class ErrorKind(enum.StrEnum):
@@ -49,7 +49,7 @@ class InputData(msgspec.Struct, frozen=True, gc=False):
 
     name: str
     files: tuple[FileRef, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[LakeColumn, ...]
     rows: int | None = None
     """How many rows that is, where the leader knows it from the catalog; else the worker counts."""
     sql: str = ""
@@ -57,7 +57,7 @@ class InputData(msgspec.Struct, frozen=True, gc=False):
     inputs: tuple[InputData, ...] = ()
 
 
-class Scope(msgspec.Struct, frozen=True, gc=False):
+class AttemptScope(msgspec.Struct, frozen=True, gc=False):
     """What an attempt is for. `start` and `end` are ISO 8601 instants with offset; None for the partition `*` and for keys."""
 
     asset: str

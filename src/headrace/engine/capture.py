@@ -1,6 +1,6 @@
 """Hearing what a body prints: descriptors 1 and 2, `sys.stdout`, `sys.stderr` and Python's logging, while it runs.
 
-One thread for a worker's life empties the pipes (`Listener`); between attempts it throws away what comes. An attempt that
+One thread for a worker's life empties the pipes (`LogListener`); between attempts it throws away what comes. An attempt that
 prints nothing costs a few system calls: the thread sleeps, and the end of the attempt looks into the pipes itself.
 """
 
@@ -16,20 +16,20 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from headrace.engine.logs import LINE_BYTES_MAX, LOG, PIPE_BYTES, READ_BYTES, Channel, LogFile, Spool, drain
+from headrace.engine.logs import LINE_BYTES_MAX, LOG, PIPE_BYTES, READ_BYTES, LogFile, OutputPipes, Spool, drain
 
 LEVEL = logging.INFO
 """What is heard of Python's logging, unless a body asks for more or less."""
 
 
-class Listener:
+class LogListener:
     """The thread that empties a channel's pipes into the log of the attempt that runs. `close` it before the channel.
 
     While it is there, Python's root logger is at `LEVEL`. Not for each attempt anew: a change empties what every logger
     has kept, which with the two hundred of a large library takes half as long as all else of an attempt that says nothing.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: OutputPipes) -> None:
         self._root_level = logging.root.level
         logging.root.setLevel(LEVEL)
         self._channel = channel
@@ -92,10 +92,10 @@ class Listener:
 class Capture:
     """While it is entered, what the process prints goes to an attempt's log. A worker gives the listener that it keeps."""
 
-    def __init__(self, channel: Channel, file: LogFile, listener: Listener | None = None) -> None:
+    def __init__(self, channel: OutputPipes, file: LogFile, listener: LogListener | None = None) -> None:
         self.file = file
         self._channel = channel
-        self._listener = listener or Listener(channel)
+        self._listener = listener or LogListener(channel)
         self._own = listener is None
         self._kept: list[tuple[int, int]] = []
         self._streams = (sys.stdout, sys.stderr)

@@ -21,7 +21,7 @@ import duckdb
 import msgspec
 
 from headrace.engine import outputs, processes, programs
-from headrace.engine.bodies import BodyError, ErrorKind, InputData, Scope
+from headrace.engine.bodies import AttemptScope, BodyError, ErrorKind, InputData
 from headrace.engine.environment import common
 from headrace.engine.failures import BodyFailed, failed, of_duckdb
 from headrace.engine.limits import SHELL, ended_by, hint_for
@@ -35,7 +35,7 @@ from headrace.model.scripts import script_of
 from headrace.plan.packages import Environment
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 DONE, TRY_AGAIN_LATER = 0, 75
 EVENTS_BYTES_MAX = 1024 * 1024
@@ -43,7 +43,7 @@ EVENTS_BYTES_MAX = 1024 * 1024
 COMMAND_CHARACTERS_MAX = 200
 
 
-class Event(msgspec.Struct):
+class CommandEvent(msgspec.Struct):
     """One line of HEADRACE_EVENTS. `event` is `progress`, `metric` or `warning`; other fields are shown as they are."""
 
     event: str = "progress"
@@ -55,7 +55,7 @@ class Event(msgspec.Struct):
 @contextlib.contextmanager
 def run(
     task: BodyTask,
-    session: Session,
+    session: DuckDBSession,
     code_root: Path,
     output_directory: Path | None,
     folders: DataFolders,
@@ -82,7 +82,7 @@ def run(
 
 
 def _one_try(
-    task: BodyTask, body: CommandBody, session: Session, code_root: Path, work: Path, output: Path, meter: Meter, log: LogFile | None
+    task: BodyTask, body: CommandBody, session: DuckDBSession, code_root: Path, work: Path, output: Path, meter: Meter, log: LogFile | None
 ) -> None:
     work.mkdir(parents=True, exist_ok=True)
     context, events = work / "context.json", work / "events.jsonl"
@@ -122,7 +122,7 @@ def _applied_argument(argument: str, project: str, code_root: Path) -> str:
     return f"{option}{equals}{copy}" if copy.is_file() and copy.is_relative_to(code_root) else argument
 
 
-def _input(session: Session, data: InputData, path: Path) -> dict[str, Any]:
+def _input(session: DuckDBSession, data: InputData, path: Path) -> dict[str, Any]:
     """Writes the input's rows, without the system column and of the required partitions only."""
     path.parent.mkdir(exist_ok=True)
     try:
@@ -132,7 +132,7 @@ def _input(session: Session, data: InputData, path: Path) -> dict[str, Any]:
     return {"path": str(path), "columns": [{"name": column.name, "type": column.type} for column in data.columns]}
 
 
-def _context(scope: Scope, inputs: dict[str, dict[str, Any]], output: Path) -> dict[str, Any]:
+def _context(scope: AttemptScope, inputs: dict[str, dict[str, Any]], output: Path) -> dict[str, Any]:
     return {
         "asset": scope.asset,
         "partition": scope.partitions[0] if scope.partitions else "*",
@@ -220,7 +220,7 @@ def _tell(events: Path, log: LogFile) -> None:
     """The command's events as lines of its log; what isn't one is said to be so."""
     for raw in _lines(events):
         try:
-            event = msgspec.json.decode(raw, type=Event)
+            event = msgspec.json.decode(raw, type=CommandEvent)
         except (msgspec.DecodeError, UnicodeDecodeError):
             log.write(HEADRACE, "warning", f"not an event: {_shortened(raw, log)}")
             continue

@@ -24,8 +24,8 @@ from headrace.engine.macros import defined
 from headrace.engine.measure import Meter, rows_and_bytes
 from headrace.engine.sql import composed_of, located
 from headrace.engine.tasks import BodyTask, DataFolders
-from headrace.faults import Point, reached
-from headrace.lake import FileRef, Replacement, StagedFile, Table
+from headrace.faults import FaultPoint, reached
+from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
 from headrace.lake.folders import folder_of
 from headrace.lake.inlining import tables_in
 from headrace.lake.merging import stage_merge
@@ -38,7 +38,7 @@ from headrace.sql.type_names import canonical
 from headrace.sql.values import UNKNOWN
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 
 class AssetOutput(msgspec.Struct, frozen=True):
@@ -46,14 +46,14 @@ class AssetOutput(msgspec.Struct, frozen=True):
 
     measures: Measures
     staged: StagedFile | None = None
-    table: Table | None = None
+    table: LakeTable | None = None
     replacement: Replacement | None = None
     files: tuple[FileRef, ...] = ()
     """Of a merge: all that the table will consist of."""
     manifest: tuple[dict[str, Any], ...] | None = None
 
 
-def compute(task: BodyTask, session: Session, folders: DataFolders, *, log: LogFile | None = None) -> AssetOutput:
+def compute(task: BodyTask, session: DuckDBSession, folders: DataFolders, *, log: LogFile | None = None) -> AssetOutput:
     """Runs the task's body and stages its rows. Raises `BodyFailed`; then nothing of the attempt is left behind."""
     meter, rows_in, bytes_in = Meter(), 0, 0
     try:
@@ -70,7 +70,7 @@ def compute(task: BodyTask, session: Session, folders: DataFolders, *, log: LogF
     )
 
 
-def _read_in(task: BodyTask, session: Session) -> tuple[int, int]:
+def _read_in(task: BodyTask, session: DuckDBSession) -> tuple[int, int]:
     try:
         return rows_and_bytes(session, task.inputs)
     except (OSError, duckdb.Error) as error:
@@ -87,7 +87,7 @@ def _made(produced: AssetOutput) -> tuple[int, int]:
     return 0, sum(file["size"] for file in produced.manifest or ())
 
 
-def _table(task: BodyTask, session: Session, folders: DataFolders, meter: Meter, log: LogFile | None) -> AssetOutput:
+def _table(task: BodyTask, session: DuckDBSession, folders: DataFolders, meter: Meter, log: LogFile | None) -> AssetOutput:
     if isinstance(task.body, SqlBody):
         return _sql(task, task.body, session)
     with _opaque(task, session, folders, None, meter, log) as given:
@@ -99,23 +99,23 @@ def _table(task: BodyTask, session: Session, folders: DataFolders, meter: Meter,
         return _staged(task, session, *given)
 
 
-def _sql(task: BodyTask, body: SqlBody, session: Session) -> AssetOutput:
+def _sql(task: BodyTask, body: SqlBody, session: DuckDBSession) -> AssetOutput:
     composed = composed_of(task)
     with _failures(task, body=body, lines_before=composed.lines_before):
         return _rows(task, session, composed.text, composed.parameters, alike=_alike(task))
 
 
-def _staged(task: BodyTask, session: Session, select_sql: str, alike: Hashable) -> AssetOutput:
+def _staged(task: BodyTask, session: DuckDBSession, select_sql: str, alike: Hashable) -> AssetOutput:
     with _failures(task):
         return _rows(task, session, select_sql, None, alike=alike)
 
 
 def _rows(
-    task: BodyTask, session: Session, select_sql: str, parameters: Mapping[str, Any] | None, *, alike: Hashable = None
+    task: BodyTask, session: DuckDBSession, select_sql: str, parameters: Mapping[str, Any] | None, *, alike: Hashable = None
 ) -> AssetOutput:
     """Stage the body's rows as a partition, or what they change in the table."""
     name = task.scope.asset
-    reached(Point.BODY_BEGUN)
+    reached(FaultPoint.BODY_BEGUN)
     if task.merge is not None and task.state is not None:
         merged = stage_merge(
             session, select_sql, parameters, table_name=name, table=task.table, evolve=task.evolve, rule=task.merge, state=task.state,
@@ -135,7 +135,7 @@ def code_types(task: BodyTask) -> CodeTypes | None:
     return CodeTypes(tuple((name, kind) for name, kind in declared if kind != UNKNOWN))
 
 
-def _files(task: BodyTask, session: Session, folders: DataFolders, meter: Meter, log: LogFile | None) -> AssetOutput:
+def _files(task: BodyTask, session: DuckDBSession, folders: DataFolders, meter: Meter, log: LogFile | None) -> AssetOutput:
     if isinstance(task.body, SqlBody):
         raise failed(
             "a SQL body can't write files",
@@ -159,7 +159,7 @@ def _files(task: BodyTask, session: Session, folders: DataFolders, meter: Meter,
 
 @contextlib.contextmanager
 def _opaque(
-    task: BodyTask, session: Session, folders: DataFolders, directory: Path | None, meter: Meter, log: LogFile | None
+    task: BodyTask, session: DuckDBSession, folders: DataFolders, directory: Path | None, meter: Meter, log: LogFile | None
 ) -> Iterator[tuple[str, Hashable] | None]:
     """Runs a Python or command body, and gives the SELECT over its rows while they can be read, with what their columns follow from."""
     code_root = folders.code / (task.code or "")
@@ -192,7 +192,7 @@ def _partition(task: BodyTask) -> Partition:
     return keys[0] if len(keys) == 1 else lambda table: _keys_of_rows(task, table)
 
 
-def _keys_of_rows(task: BodyTask, table: Table) -> KeyExpression:
+def _keys_of_rows(task: BodyTask, table: LakeTable) -> KeyExpression:
     assert task.partition_column is not None, "only separable bodies are computed in batches"
     assert task.scope.grain is not None, "only time is computed in batches"
     name, keys = task.partition_column.lower(), task.scope.partitions

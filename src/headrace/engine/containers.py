@@ -15,19 +15,19 @@ import pyarrow as pa
 
 from headrace.engine.bodies import InputData
 from headrace.engine.failures import failed
-from headrace.lake import PARTITION_COLUMN, Table
+from headrace.lake import PARTITION_COLUMN, LakeTable
 from headrace.lake.inlining import source_sql
 from headrace.lake.session import quote
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 _DECIMAL_DIGITS_MAX = 38
 BATCH_ROWS = 8_192
 ACCEPTED = "an Arrow table, a Polars or pandas frame, a DuckDB relation, or an iterator of dicts, batches or frames"
 
 
-def given(session: Session, data: InputData, container: str) -> Any:
+def given(session: DuckDBSession, data: InputData, container: str) -> Any:
     """The input's rows in the container: `arrow`, `polars`, `polars_lazy`, `pandas` or `duckdb`. Raises `BodyFailed` where
     the library that it needs isn't installed."""
     if container == "duckdb":
@@ -44,13 +44,13 @@ def given(session: Session, data: InputData, container: str) -> Any:
     return frame.lazy() if container == "polars_lazy" else frame
 
 
-def schema_of(session: Session, table: Table) -> pa.Schema:
+def schema_of(session: DuckDBSession, table: LakeTable) -> pa.Schema:
     """The table's columns as Arrow has them, without the system column. Times with zone are left out: what kind of time
     a value is must show itself, since Arrow would take a local time for UTC without a word."""
     return schema_of_columns(session, [(column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN])
 
 
-def schema_of_columns(session: Session, columns: Sequence[tuple[str, str]]) -> pa.Schema:
+def schema_of_columns(session: DuckDBSession, columns: Sequence[tuple[str, str]]) -> pa.Schema:
     """The same of columns by name and type, of which there is at least one."""
     empty = ", ".join(f"CAST(NULL AS {kind}) AS {quote(name)}" for name, kind in columns)
     schema = session.connection.sql(f"SELECT {empty} LIMIT 0").to_arrow_table().schema

@@ -31,7 +31,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.govern.redaction import Redactor, Stream
+from headrace.govern.redaction import RedactedStream, Redactor
 
 LINE_BYTES_MAX = 8 * 1024
 """Longer lines are cut, and say so."""
@@ -59,7 +59,7 @@ _SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code 
 _ENDS = re.compile(rb"\r\n|\n|\r")
 
 
-class Line(msgspec.Struct, frozen=True):
+class LogLine(msgspec.Struct, frozen=True):
     """One line. `level` is what the program said with Python's logging; what it merely printed is `info`."""
 
     at_us: int
@@ -68,7 +68,7 @@ class Line(msgspec.Struct, frozen=True):
     text: str
 
 
-class Clock:
+class WorkerClock:
     """The leader's time, carried on by a monotonic clock: workers have no wall clock of their own."""
 
     def __init__(self, now_us: int) -> None:
@@ -82,17 +82,17 @@ class Clock:
 class LogFile:
     """One attempt's lines, within the limits. Made when the first line is written. Safe to use from several threads."""
 
-    def __init__(self, path: Path, clock: Clock, redactor: Redactor | None = None) -> None:
+    def __init__(self, path: Path, clock: WorkerClock, redactor: Redactor | None = None) -> None:
         """`redactor` knows the secrets that must not be kept."""
         self.path, self.lines, self.redactor = path, 0, redactor
         self._clock, self._lock = clock, threading.Lock()
         self._fd = -1
         self._bytes = self._dropped = 0
-        self._last: deque[Line] = deque(maxlen=LAST_LINES_MAX)
+        self._last: deque[LogLine] = deque(maxlen=LAST_LINES_MAX)
 
     def write(self, stream: str, level: str, text: str) -> None:
         """Keep one line of the program's, or count it as dropped."""
-        line = Line(self._clock.now_us(), stream, level, text if self.redactor is None else self.redactor.text(text))
+        line = LogLine(self._clock.now_us(), stream, level, text if self.redactor is None else self.redactor.text(text))
         with self._lock:
             if not self.full:
                 self._put(line)
@@ -110,18 +110,18 @@ class LogFile:
     def _begin_dropping(self) -> None:
         if not self._dropped and not self._last:
             text = f"more than {LINES_MAX} lines or {BYTES_MAX} bytes: only the last lines are kept from here on"
-            self._put(Line(self._clock.now_us(), HEADRACE, "warning", text))
+            self._put(LogLine(self._clock.now_us(), HEADRACE, "warning", text))
 
     def say(self, level: str, text: str) -> None:
         """A line of Headrace's own, kept whatever the limits."""
         with self._lock:
-            self._put(Line(self._clock.now_us(), HEADRACE, level, text))
+            self._put(LogLine(self._clock.now_us(), HEADRACE, level, text))
 
     def close(self) -> None:
         """Write what is kept of the end, and how much was dropped before it."""
         with self._lock:
             if self._dropped:
-                self._put(Line(self._clock.now_us(), HEADRACE, "warning", f"{self._dropped} lines dropped"))
+                self._put(LogLine(self._clock.now_us(), HEADRACE, "warning", f"{self._dropped} lines dropped"))
             for line in self._last:
                 self._put(line)
             self._last.clear()
@@ -134,10 +134,10 @@ class LogFile:
         """Whether lines are being dropped."""
         return self.lines >= LINES_MAX or self._bytes >= BYTES_MAX
 
-    def _put(self, line: Line) -> None:
+    def _put(self, line: LogLine) -> None:
         if self._fd < 0:
             self._fd = self._opened()
-        data = msgspec.json.encode(Line(line.at_us, line.stream, line.level, safe(line.text))) + b"\n"
+        data = msgspec.json.encode(LogLine(line.at_us, line.stream, line.level, safe(line.text))) + b"\n"
         with contextlib.suppress(OSError):  # a full disk must not fail the body over its log
             os.write(self._fd, data)
         self.lines += 1
@@ -189,7 +189,7 @@ class Splitter:
         self._cut += max(0, len(piece) - room)
 
 
-class Channel(msgspec.Struct, frozen=True):
+class OutputPipes(msgspec.Struct, frozen=True):
     """The two pipes from a worker's stdout and stderr, as descriptors. A worker gets all four, the leader closes the two
     ends for writing (`keep_reading`) and reads only what a dead worker left."""
 
@@ -199,7 +199,7 @@ class Channel(msgspec.Struct, frozen=True):
     stderr_write: int
 
     @classmethod
-    def open(cls) -> Channel:
+    def open(cls) -> OutputPipes:
         """New pipes. Their descriptors aren't inherited unless they are passed on."""
         channel = cls(*os.pipe(), *os.pipe())
         for fd in channel.ends:
@@ -227,7 +227,7 @@ class Channel(msgspec.Struct, frozen=True):
     def rescue(self, path: Path, now_us: int, redactor: Redactor | None = None) -> int:
         """In the leader, after a worker's death: append to the attempt's log what it took but hadn't written, and what it
         left in the pipes. How many lines that is. `redactor` is as the worker's."""
-        file = LogFile(path, Clock(now_us), redactor)
+        file = LogFile(path, WorkerClock(now_us), redactor)
         for fd, stream in self.sources:
             spool = _spool_path(path, stream)
             known = sum(line.stream == stream for line in read(path)) if spool.exists() else 0
@@ -270,7 +270,7 @@ class Spool:
         self._pipe, self._stream, self._file = fd, stream, file
         self._path = _spool_path(file.path, stream)
         self._splitter = Splitter()
-        self._redacted: Stream | None = None if file.redactor is None else file.redactor.stream()
+        self._redacted: RedactedStream | None = None if file.redactor is None else file.redactor.stream()
         self._tail: deque[bytes] = deque()
         """Of what came when no more lines were kept: the end, not cut into lines before it is known to be the end."""
         self._tail_bytes = 0
@@ -373,9 +373,9 @@ def safe(text: str) -> str:
     return text if text.isprintable() else text.translate(_SHOWN)
 
 
-def read(path: Path) -> Sequence[Line]:
+def read(path: Path) -> Sequence[LogLine]:
     """The lines of a log; none if nothing was logged. A line that a crash cut short is left out."""
-    decoder = msgspec.json.Decoder(Line)
+    decoder = msgspec.json.Decoder(LogLine)
     found = []
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         for raw in file:

@@ -18,13 +18,13 @@ from headrace.engine.failures import failed, of_duckdb
 from headrace.lake.sqltext import quote
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 _CREATES = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+)?(?:macro|function)\b", re.IGNORECASE)
 
 
 @contextlib.contextmanager
-def defined(session: Session, macros: Mapping[str, str]) -> Iterator[None]:
+def defined(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]:
     """Within, the macros of these files (path to text) are defined; afterwards the session is as before, since they are
     created in a transaction that is rolled back. Raises `BodyFailed` for a file that does anything but create macros."""
     if not macros or _at_hand(session):
@@ -40,7 +40,7 @@ def defined(session: Session, macros: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def lent(session: Session, macros: Mapping[str, str]) -> Iterator[None]:
+def lent(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]:
     """As `defined`, for statements of which some may fail without the others knowing: outside of a transaction, the macros are
     dropped afterwards."""
     if not macros or _at_hand(session):
@@ -57,12 +57,12 @@ def lent(session: Session, macros: Mapping[str, str]) -> Iterator[None]:
             session.connection.execute(f"DROP {what} IF EXISTS {quote(name)}")
 
 
-def _at_hand(session: Session) -> bool:
+def _at_hand(session: DuckDBSession) -> bool:
     """Whether somebody has defined them already, around what asks now: a project has one set of macros."""
     return session.connection.execute("SELECT 1 FROM duckdb_functions() WHERE NOT internal LIMIT 1").fetchone() is not None
 
 
-def _define(session: Session, file: str, text: str) -> None:
+def _define(session: DuckDBSession, file: str, text: str) -> None:
     try:
         for statement in session.connection.extract_statements(text):
             if not _creates(statement):
@@ -76,7 +76,7 @@ def _creates(statement: duckdb.Statement) -> bool:
     return statement.type == duckdb.StatementType.CREATE and _CREATES.match(_without_comments(statement.query)) is not None
 
 
-class Fault(NamedTuple):
+class MacroProblem(NamedTuple):
     """What is wrong with a file of macros, and where in it."""
 
     file: str
@@ -84,7 +84,7 @@ class Fault(NamedTuple):
     message: str
 
 
-def faults(macros: Mapping[str, str]) -> list[Fault]:
+def faults(macros: Mapping[str, str]) -> list[MacroProblem]:
     """What is wrong with each file; the first of each. A macro that two files define is the second one's fault."""
     connection = duckdb.connect(config={"enable_external_access": "false", "autoload_known_extensions": "false"})
     found = []
@@ -95,25 +95,25 @@ def faults(macros: Mapping[str, str]) -> list[Fault]:
     return found
 
 
-def _fault(connection: duckdb.DuckDBPyConnection, file: str, text: str) -> Fault | None:
+def _fault(connection: duckdb.DuckDBPyConnection, file: str, text: str) -> MacroProblem | None:
     line = 1
     template = re.search(r"\{[{%]", text)
     if template is not None:
         line = text.count("\n", 0, template.start()) + 1
-        return Fault(file, line, "a template isn't SQL, and there is no Jinja: write CREATE MACRO name(argument) AS expression")
+        return MacroProblem(file, line, "a template isn't SQL, and there is no Jinja: write CREATE MACRO name(argument) AS expression")
     try:
         for statement in connection.extract_statements(text):
             line = _line_of(text, statement.query)
             if not _creates(statement):
-                return Fault(file, line, "a file in macros/ holds CREATE MACRO statements and nothing else")
+                return MacroProblem(file, line, "a file in macros/ holds CREATE MACRO statements and nothing else")
             if statement.named_parameters:
                 name = min(statement.named_parameters)
-                return Fault(file, line, f"a macro can't use ${name}: give it an argument, and hand ${name} in where it is called")
+                return MacroProblem(file, line, f"a macro can't use ${name}: give it an argument, and hand ${name} in where it is called")
             connection.execute(statement)
     except duckdb.Error as error:
         said = str(error)
         at = re.search(r"LINE (\d+):", said)
-        return Fault(file, line + int(at[1]) - 1 if at else line, " ".join(said.split("\n\nLINE ", maxsplit=1)[0].split()))
+        return MacroProblem(file, line + int(at[1]) - 1 if at else line, " ".join(said.split("\n\nLINE ", maxsplit=1)[0].split()))
     return None
 
 

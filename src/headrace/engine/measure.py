@@ -18,7 +18,7 @@ from headrace.lake.inlining import source_sql, tables_in
 from headrace.lake.session import literal
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 _RESET_PEAK = b"5"
 """What makes Linux begin its record of the process's greatest memory anew (proc(5), clear_refs)."""
@@ -69,7 +69,7 @@ def child_peak_bytes(usage: resource.struct_rusage) -> int:
     return usage.ru_maxrss * _RUSAGE_UNIT_BYTES
 
 
-def rows_and_bytes(session: Session, inputs: Sequence[InputData]) -> tuple[int, int]:
+def rows_and_bytes(session: DuckDBSession, inputs: Sequence[InputData]) -> tuple[int, int]:
     """Rows that the inputs hold, and bytes of the files that they are in (a file counts whole, even if one partition of it is
     read). Rows that the leader told are believed; the others are counted, from the files' footers where a file is read whole."""
     tables = list(tables_in(inputs))
@@ -87,14 +87,14 @@ def _whole(file: FileRef) -> bool:
     return file.partitions is None and file.snapshot_max is None and not file.deletes
 
 
-def _footer_rows(session: Session, paths: Sequence[str]) -> int:
+def _footer_rows(session: DuckDBSession, paths: Sequence[str]) -> int:
     if not paths:
         return 0
     listed = ", ".join(literal(str(session.data_folder / path)) for path in paths)
     return _number(session, f"SELECT sum(num_rows) FROM parquet_file_metadata([{listed}])")
 
 
-def _number(session: Session, query: str) -> int:
+def _number(session: DuckDBSession, query: str) -> int:
     found = session.connection.execute(query).fetchone()
     return int(found[0]) if found else 0
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from headrace.engine.failures import failed, of_duckdb
-from headrace.lake import PARTITION_COLUMN, Table
+from headrace.lake import PARTITION_COLUMN, LakeTable
 from headrace.lake.session import literal, quote
 
 if TYPE_CHECKING:
     from headrace.govern.redaction import Redactor
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 FILES_MAX = 10_000
 DEPTH_MAX = 20
@@ -29,7 +29,7 @@ HEADER_CHARACTERS_MAX = 1_000_000
 _HINT = "write Parquet, CSV (with a header line, separated by commas) or JSON lines into the output directory"
 
 
-def rows(session: Session, directory: Path, table: Table | None) -> str:
+def rows(session: DuckDBSession, directory: Path, table: LakeTable | None) -> str:
     """A SELECT over the rows in the directory's files. Columns that `table` has are read in its types, others as they look.
 
     Raises `BodyFailed` for no files, files of several formats or of none that is known, or files that can't be read."""
@@ -68,7 +68,7 @@ def name_no_secret(manifest: Sequence[Mapping[str, Any]], redactor: Redactor) ->
         )
 
 
-def columns_hold_no_secret(session: Session, select_sql: str, redactor: Redactor) -> None:
+def columns_hold_no_secret(session: DuckDBSession, select_sql: str, redactor: Redactor) -> None:
     """Raises `BodyFailed` where the name of a column, or of a field in it, holds a declared secret: names stand in the catalog, in
     contracts and in lineage."""
     # a field's name stands in its column's type as SQL writes it, with each quote doubled
@@ -113,7 +113,7 @@ def _format(path: Path) -> str | None:
     return _FORMATS.get(path.suffix.lower())
 
 
-def _csv(session: Session, paths: Sequence[Path], known: Mapping[str, str]) -> str:
+def _csv(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str]) -> str:
     """CSV read strictly: DuckDB's detection would leave out a header, or lines, that don't look like the rest."""
     headers: dict[tuple[str, ...], list[Path]] = {}
     for path in paths:
@@ -132,7 +132,7 @@ def _header(path: Path) -> tuple[str, ...]:
     return names
 
 
-def _alike(session: Session, header: tuple[str, ...], paths: Sequence[Path], known: Mapping[str, str]) -> str:
+def _alike(session: DuckDBSession, header: tuple[str, ...], paths: Sequence[Path], known: Mapping[str, str]) -> str:
     """Files with the same header, in the table's types where it has the column, else as all their values look."""
     source = _list(paths)
     types = {name: known.get(name.lower(), "") for name in header}
@@ -143,7 +143,7 @@ def _alike(session: Session, header: tuple[str, ...], paths: Sequence[Path], kno
     return f"SELECT * FROM read_csv({source}, {_CSV}, auto_detect = false, columns = {{{columns}}})"
 
 
-def _looks(session: Session, select_sql: str, header: tuple[str, ...]) -> dict[str, str]:
+def _looks(session: DuckDBSession, select_sql: str, header: tuple[str, ...]) -> dict[str, str]:
     """The types that DuckDB sees; none where it sees other columns or no CSV at all, which reading then says line by line."""
     try:
         found = _columns(session, select_sql)
@@ -152,7 +152,7 @@ def _looks(session: Session, select_sql: str, header: tuple[str, ...]) -> dict[s
     return dict(found) if [name for name, _ in found] == list(header) else {}
 
 
-def _json(session: Session, paths: Sequence[Path], known: Mapping[str, str]) -> str:
+def _json(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str]) -> str:
     """JSON lines, in the table's types where it has the column."""
     paths = [path for path in paths if path.stat().st_size]
     if not paths and known:
@@ -171,7 +171,7 @@ def _list(paths: Sequence[Path]) -> str:
     return f"[{', '.join(literal(str(path)) for path in paths)}]"
 
 
-def _columns(session: Session, select_sql: str) -> list[tuple[str, str]]:
+def _columns(session: DuckDBSession, select_sql: str) -> list[tuple[str, str]]:
     return [(str(row[0]), str(row[1])) for row in session.connection.execute(f"DESCRIBE {select_sql}").fetchall()]
 
 

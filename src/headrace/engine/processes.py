@@ -25,14 +25,14 @@ from headrace.engine.failures import BodyFailed, failed
 _GUARD = 'trap "" HUP INT TERM; read -r _; kill -KILL 0'
 
 
-class Ended(msgspec.Struct, frozen=True):
+class ProcessExit(msgspec.Struct, frozen=True):
     """How the first process ended: its exit code, or minus the signal; and what it and those that it waited for used."""
 
     code: int
     usage: resource.struct_rusage
 
 
-def run(argv: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> Ended:
+def run(argv: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> ProcessExit:
     """Run the argument vector in `folder` until its first process ends, then end whatever of its group is left.
 
     Raises `BodyFailed` where it can't be started."""
@@ -40,7 +40,7 @@ def run(argv: Sequence[str], *, folder: Path, environment: Mapping[str, str]) ->
         process = _start(argv, folder, environment, group)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)  # or Popen would wait for it once more
-    return Ended(process.returncode, usage)
+    return ProcessExit(process.returncode, usage)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
-from headrace.engine.bodies import BodyError, ErrorKind, Scope
+from headrace.engine.bodies import AttemptScope, BodyError, ErrorKind
 from headrace.engine.failures import BodyFailed, failed, kind_of, limit_of, shortened
 from headrace.engine.keeping import limits_kept, process_kept
 from headrace.engine.limits import hint_for, reached_by
@@ -34,7 +34,7 @@ from headrace.model.authoring import Context
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 Returned = TypeVar("Returned")
 TRACE_FRAMES_MAX = 12
@@ -42,7 +42,7 @@ FORKED_EXIT = 70
 """How a child ends that a body forked and that comes back out of the body: it must not go on as a second worker."""
 
 
-class Rows(msgspec.Struct, frozen=True):
+class PythonRows(msgspec.Struct, frozen=True):
     """A body's rows, ready to be staged while the context that gave them is open."""
 
     select_sql: str
@@ -128,7 +128,7 @@ class Boundary:
 
 
 @contextlib.contextmanager
-def run(task: BodyTask, session: Session, code_root: Path, context: Context, folders: DataFolders) -> Iterator[Rows | None]:
+def run(task: BodyTask, session: DuckDBSession, code_root: Path, context: Context, folders: DataFolders) -> Iterator[PythonRows | None]:
     """Calls the body. Gives its rows to stage, or None where it has none to give (`materialize: none` and `files`).
 
     Raises `BodyFailed`, here or (from an iterator) while the rows are staged; call `Rows.check` when staging fails."""
@@ -142,10 +142,10 @@ def run(task: BodyTask, session: Session, code_root: Path, context: Context, fol
             yield None
             return
         with _offered(value, task, body, session, boundary, folders) as (select_sql, alike):
-            yield Rows(select_sql, boundary, alike)
+            yield PythonRows(select_sql, boundary, alike)
 
 
-def context_of(scope: Scope, output_directory: Path | None) -> Context:
+def context_of(scope: AttemptScope, output_directory: Path | None) -> Context:
     """What the function sees of the attempt."""
     return Context(
         asset=scope.asset,
@@ -161,7 +161,9 @@ def context_of(scope: Scope, output_directory: Path | None) -> Context:
     )
 
 
-def _call(task: BodyTask, body: PythonBody, session: Session, code_root: Path, context: Context, project: Path, boundary: Boundary) -> Any:
+def _call(
+    task: BodyTask, body: PythonBody, session: DuckDBSession, code_root: Path, context: Context, project: Path, boundary: Boundary
+) -> Any:
     module = boundary.imported(lambda: LOADER.load(code_root, body.file, project))
     function = getattr(module, body.function, None)
     if not callable(function):
@@ -171,7 +173,7 @@ def _call(task: BodyTask, body: PythonBody, session: Session, code_root: Path, c
     return function(context, **inputs) if body.takes_context else function(**inputs)
 
 
-def _given(task: BodyTask, body: PythonBody, session: Session) -> dict[str, Any]:
+def _given(task: BodyTask, body: PythonBody, session: DuckDBSession) -> dict[str, Any]:
     from headrace.engine import containers
 
     return {data.name: containers.given(session, data, body.annotations.get(data.name, "arrow")) for data in task.inputs}
@@ -190,7 +192,7 @@ def _refuse(message: str, hint: str) -> NoReturn:
 
 @contextlib.contextmanager
 def _offered(
-    value: Any, task: BodyTask, body: PythonBody, session: Session, boundary: Boundary, folders: DataFolders
+    value: Any, task: BodyTask, body: PythonBody, session: DuckDBSession, boundary: Boundary, folders: DataFolders
 ) -> Iterator[tuple[str, Hashable]]:
     """The rows under a name that DuckDB can select from, until the context ends, and what their columns follow from."""
     import pyarrow as pa
@@ -225,7 +227,7 @@ def _offered(
         session.connection.unregister(name)
 
 
-def _as_view(relation: Any, session: Session, name: str) -> bool:
+def _as_view(relation: Any, session: DuckDBSession, name: str) -> bool:
     """Whether the relation could be made a view of our own connection: then nothing has to leave DuckDB. A relation of a
     connection that the body opened makes its view there, and is streamed."""
     import duckdb

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from headrace.engine.bodies import InputData, Scope
+from headrace.engine.bodies import AttemptScope, InputData
 from headrace.engine.failures import BodyFailed, failed, of_duckdb
 from headrace.engine.tasks import BodyTask
 from headrace.lake.inlining import source_sql
@@ -55,11 +55,11 @@ def located(error: duckdb.Error, body: SqlBody, lines_before: int) -> Exception:
     return BodyFailed(msgspec.structs.replace(failure.error, everywhere=True))
 
 
-def _name(data: InputData, scope: Scope) -> str:
+def _name(data: InputData, scope: AttemptScope) -> str:
     return SELF if data.name == scope.asset else data.name
 
 
-def _bound(text: str, scope: Scope, body: SqlBody) -> dict[str, Any]:
+def _bound(text: str, scope: AttemptScope, body: SqlBody) -> dict[str, Any]:
     """Exactly the parameters that the text uses: DuckDB refuses others."""
     try:
         statements = duckdb.extract_statements(text)
@@ -77,7 +77,7 @@ def _bound(text: str, scope: Scope, body: SqlBody) -> dict[str, Any]:
     return {name: available[name.lower()] for name in used}
 
 
-def partition_values(scope: Scope) -> dict[str, Any]:
+def partition_values(scope: AttemptScope) -> dict[str, Any]:
     """`partition_start` and `partition_end`: local dates for days and coarser, instants for hours, none for data that isn't cut by time;
     `partition_key` of data that is cut by a key."""
     key = {"partition_key": scope.data_key} if scope.data_key is not None else {}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from headrace.engine.bodies import InputData, Scope
+from headrace.engine.bodies import AttemptScope, InputData
 from headrace.engine.environment import Handed
-from headrace.lake import Table
-from headrace.lake.merge_rules import MergeRule, State
+from headrace.lake import LakeTable
+from headrace.lake.merge_rules import MergeRule, MergeState
 from headrace.model import Body
 
 
@@ -16,7 +16,7 @@ class BodyTask(Protocol):
     """The fields of `run.messages.ComputeTask` that a body needs; what they mean is said there."""
 
     @property
-    def scope(self) -> Scope: ...
+    def scope(self) -> AttemptScope: ...
     @property
     def body(self) -> Body: ...
     @property
@@ -32,7 +32,7 @@ class BodyTask(Protocol):
     @property
     def partition_column(self) -> str | None: ...
     @property
-    def table(self) -> Table | None: ...
+    def table(self) -> LakeTable | None: ...
     @property
     def evolve(self) -> bool: ...
     @property
@@ -46,7 +46,7 @@ class BodyTask(Protocol):
     @property
     def code_packages(self) -> tuple[str, ...]: ...
     @property
-    def state(self) -> State | None: ...
+    def state(self) -> MergeState | None: ...
 
 
 class DataFolders(Protocol):

@@ -3,6 +3,6 @@
 Secrets, roles, masking and retention come here when they are built.
 """
 
-from headrace.govern.audit import Action, Actor, ActorType, Event, Object, Outcome, Verification, append, append_all, verify
+from headrace.govern.audit import Action, ActionOutcome, Actor, ActorType, AuditEvent, Object, Verification, append, append_all, verify
 
-__all__ = ["Action", "Actor", "ActorType", "Event", "Object", "Outcome", "Verification", "append", "append_all", "verify"]
+__all__ = ["Action", "ActionOutcome", "Actor", "ActorType", "AuditEvent", "Object", "Verification", "append", "append_all", "verify"]

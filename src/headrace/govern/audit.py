@@ -87,7 +87,7 @@ class ActorType(enum.StrEnum):
     SYSTEM = "system"
 
 
-class Outcome(enum.StrEnum):
+class ActionOutcome(enum.StrEnum):
     """What came of it."""
 
     ALLOWED = "allowed"
@@ -111,13 +111,13 @@ class Object(msgspec.Struct, frozen=True, gc=False):
     version: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class AuditEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One action. `before` and `after` hold what changed, as JSON-able values without floats, secrets and cell values."""
 
     action: Action
     actor: Actor
     object: Object
-    outcome: Outcome = Outcome.ALLOWED
+    outcome: ActionOutcome = ActionOutcome.ALLOWED
     reason: str = ""
     before: Any = None
     after: Any = None
@@ -135,12 +135,12 @@ class Verification(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
 
 
-def append(tx: Transaction, at_us: int, event: Event) -> int:
+def append(tx: Transaction, at_us: int, event: AuditEvent) -> int:
     """Append one event, at the store's time `at_us`, in the caller's transaction. Gives its seq."""
     return append_all(tx, at_us, (event,))
 
 
-def append_all(tx: Transaction, at_us: int, events: Sequence[Event]) -> int:
+def append_all(tx: Transaction, at_us: int, events: Sequence[AuditEvent]) -> int:
     """Append events in order; gives the last seq. TypeError or ValueError for values without a canonical form."""
     seq, head = tx.execute("select seq, hash from audit order by seq desc limit 1").fetchone() or (0, GENESIS)
     at, real_at = rfc3339(instant(at_us)), rfc3339(instant(time.time_ns() // 1000))
@@ -201,7 +201,7 @@ def _misfit(row: tuple[int, int, str, str, str], expected: int, head: str) -> st
     return ""
 
 
-def _text(event: Event, at: str, real_at: str) -> str:
+def _text(event: AuditEvent, at: str, real_at: str) -> str:
     if event.before is None and event.request_id is None and event.run_id is None and not event.reason:
         short = _short_text(event, at, real_at)
         if len(short) <= EVENT_BYTES_MAX // 4:
@@ -226,7 +226,7 @@ def _text(event: Event, at: str, real_at: str) -> str:
     return text
 
 
-def _short_text(event: Event, at: str, real_at: str) -> str:
+def _short_text(event: AuditEvent, at: str, real_at: str) -> str:
     """The same text for what has nothing more to say, made at a fraction of the cost: there is one for every publication."""
     one, after = event.object, canonical(event.after)
     version = "null" if one.version is None else canonical_text(one.version)

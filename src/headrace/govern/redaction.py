@@ -52,9 +52,9 @@ class Redactor:
             return text
         return self._without_beginnings(text)
 
-    def stream(self) -> Stream:
+    def stream(self) -> RedactedStream:
         """A redactor of one stream of bytes."""
-        return Stream(self._bytes, self._encoded)
+        return RedactedStream(self._bytes, self._encoded)
 
     def without_end_of_one(self, data: bytes) -> bytes:
         """`data` without the end of a secret with which it begins: what a dead process had withheld of it is gone."""
@@ -73,7 +73,7 @@ class Redactor:
         return "".join([*pieces, text[at:]])
 
 
-class Stream:
+class RedactedStream:
     """One stream of bytes. What could be the beginning of a secret is withheld until more has come, or `rest` is asked for."""
 
     def __init__(self, pattern: re.Pattern[bytes] | None, encoded: list[bytes]) -> None:

@@ -5,30 +5,30 @@ Is handed a transaction and a list of staged files; knows no store. See LAKE pro
 
 from headrace.lake.tables import (
     PARTITION_COLUMN,
-    Column,
+    ColumnLookup,
     ColumnStatistics,
     DeleteRef,
     FileRef,
-    Lookup,
+    LakeColumn,
+    LakeTable,
     Replacement,
     StagedDeletes,
     StagedFile,
     StagedPartition,
     StateFile,
-    Table,
 )
 
 __all__ = [
     "PARTITION_COLUMN",
-    "Column",
+    "ColumnLookup",
     "ColumnStatistics",
     "DeleteRef",
     "FileRef",
-    "Lookup",
+    "LakeColumn",
+    "LakeTable",
     "Replacement",
     "StagedDeletes",
     "StagedFile",
     "StagedPartition",
     "StateFile",
-    "Table",
 ]

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from headrace.lake.reading import converted, selected_values
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote
-from headrace.lake.tables import Column
+from headrace.lake.tables import LakeColumn
 from headrace.lake.types import parse
 
 BOUND_CHARACTERS_MAX = 100
@@ -29,7 +29,7 @@ class Example(msgspec.Struct, frozen=True):
     after: dict[str, Any] | None
 
 
-class Counted(msgspec.Struct, frozen=True):
+class DiffCounts(msgspec.Struct, frozen=True):
     """How many rows differ. `changed` and `cells` (column → in how many rows) are only told with keys."""
 
     added: int
@@ -51,20 +51,20 @@ class Spread(msgspec.Struct, frozen=True):
     mean: str | None
 
 
-def spreads(session: Session, columns: Sequence[Column]) -> dict[str, tuple[Spread, Spread]]:
+def spreads(session: DuckDBSession, columns: Sequence[LakeColumn]) -> dict[str, tuple[Spread, Spread]]:
     """Column → how its values are distributed before and after."""
     before, after = _spreads(session, BEFORE, columns), _spreads(session, AFTER, columns)
     return {column.name: (was, now) for column, was, now in zip(columns, before, after, strict=True)}
 
 
-def _spreads(session: Session, side: str, columns: Sequence[Column]) -> list[Spread]:
+def _spreads(session: DuckDBSession, side: str, columns: Sequence[LakeColumn]) -> list[Spread]:
     measures = [measure for column in columns for measure in _measures(column)]
     row = session.connection.execute(f"SELECT {', '.join(['count(*)', *measures])} FROM {quote(side)}").fetchone()
     assert row is not None
     return [Spread(row[0], *row[at : at + 5]) for at in range(1, len(row), 5)]
 
 
-def _measures(column: Column) -> tuple[str, ...]:
+def _measures(column: LakeColumn) -> tuple[str, ...]:
     """Nulls, distinct values, minimum, maximum, mean."""
     name, kind = quote(column.name), parse(column.type)
     ordered, number = not kind.fields and kind.name not in _UNORDERED, kind.name.partition("(")[0] in _NUMBERS
@@ -77,7 +77,7 @@ def _measures(column: Column) -> tuple[str, ...]:
     )
 
 
-def multisets(session: Session, columns: Sequence[Column], *, examples: int) -> Counted:
+def multisets(session: DuckDBSession, columns: Sequence[LakeColumn], *, examples: int) -> DiffCounts:
     """Without keys: a row that differs in one cell is one removed and one added."""
     names = ", ".join(quote(column.name) for column in columns)
 
@@ -87,10 +87,10 @@ def multisets(session: Session, columns: Sequence[Column], *, examples: int) -> 
     gone, new = only(BEFORE, AFTER), only(AFTER, BEFORE)
     removed = tuple(Example(row, None) for row in _rows(session, gone, columns, examples))
     added = tuple(Example(None, row) for row in _rows(session, new, columns, examples))
-    return Counted(_count(session, new), _count(session, gone), None, {}, (*removed, *added))
+    return DiffCounts(_count(session, new), _count(session, gone), None, {}, (*removed, *added))
 
 
-def by_keys(session: Session, columns: Sequence[Column], keys: Sequence[str], *, examples: int) -> Counted:
+def by_keys(session: DuckDBSession, columns: Sequence[LakeColumn], keys: Sequence[str], *, examples: int) -> DiffCounts:
     """With keys that say which rows are the same; they must be unique on both sides (`not_unique`)."""
     others = [column for column in columns if column.name not in keys]
     on = " AND ".join(f"b.{quote(key)} IS NOT DISTINCT FROM a.{quote(key)}" for key in keys)
@@ -109,16 +109,16 @@ def by_keys(session: Session, columns: Sequence[Column], keys: Sequence[str], *,
         *_examples(session, columns, joined, "a.here IS NULL", examples),
         *_examples(session, columns, joined, "b.here IS NULL", examples),
     ]
-    return Counted(row[0], row[1], row[2], cells, tuple(shown))
+    return DiffCounts(row[0], row[1], row[2], cells, tuple(shown))
 
 
-def not_unique(session: Session, keys: Sequence[str]) -> bool:
+def not_unique(session: DuckDBSession, keys: Sequence[str]) -> bool:
     """Whether some keys are there twice on one side, so that they say nothing."""
     listed = ", ".join(quote(key) for key in keys)
     return any(_count(session, f"SELECT {listed} FROM {quote(side)} GROUP BY ALL HAVING count(*) > 1 LIMIT 1") for side in (BEFORE, AFTER))
 
 
-def _examples(session: Session, columns: Sequence[Column], joined: str, condition: str, limit: int) -> list[Example]:
+def _examples(session: DuckDBSession, columns: Sequence[LakeColumn], joined: str, condition: str, limit: int) -> list[Example]:
     fields = ", ".join(f"{side}.{quote(column.name)} AS {quote(f'{side}{n}')}" for side in "ba" for n, column in enumerate(columns))
     query = f"SELECT b.here AS {quote('b')}, a.here AS {quote('a')}, {fields} FROM {joined} WHERE {condition} LIMIT {int(limit)}"
     renamed = {side: [msgspec.structs.replace(column, name=f"{side}{n}") for n, column in enumerate(columns)] for side in "ba"}
@@ -130,11 +130,11 @@ def _examples(session: Session, columns: Sequence[Column], joined: str, conditio
     return [Example(was if row[0] else None, now if row[1] else None) for row, was, now in zip(fetched, before, after, strict=True)]
 
 
-def _rows(session: Session, query: str, columns: Sequence[Column], limit: int) -> tuple[dict[str, Any], ...]:
+def _rows(session: DuckDBSession, query: str, columns: Sequence[LakeColumn], limit: int) -> tuple[dict[str, Any], ...]:
     fetched = session.connection.execute(f"SELECT {selected_values(columns)} FROM ({query}) ORDER BY ALL LIMIT {int(limit)}").fetchall()
     return converted(columns, fetched)
 
 
-def _count(session: Session, query: str) -> int:
+def _count(session: DuckDBSession, query: str) -> int:
     row = session.connection.execute(f"SELECT count(*) FROM ({query})").fetchone()
     return int(row[0]) if row else 0

@@ -6,7 +6,7 @@ import hashlib
 import re
 import uuid
 
-from headrace.lake.tables import Table
+from headrace.lake.tables import LakeTable
 from headrace.model.errors import LakeError
 
 SCHEMA_FOLDER = "main/"
@@ -23,7 +23,7 @@ def folder_of(table_name: str) -> str:
     return f"t-{hashlib.sha256(table_name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}/"
 
 
-def new_path(table: Table) -> str:
+def new_path(table: LakeTable) -> str:
     """A path for a file to be staged, relative to the data folder; nothing is there yet."""
     return f"{_of(table)}{uuid.uuid4()}.parquet"
 
@@ -50,10 +50,10 @@ def lost_with(name: str) -> str | None:
     return found[1] if found else None
 
 
-def new_deletes_path(table: Table) -> str:
+def new_deletes_path(table: LakeTable) -> str:
     """A path for a positional delete file to be staged, beside the table's data files."""
     return f"{_of(table)}{uuid.uuid4()}-delete.parquet"
 
 
-def _of(table: Table) -> str:
+def _of(table: LakeTable) -> str:
     return table.folder or f"{SCHEMA_FOLDER}{folder_of(table.name)}"

@@ -7,7 +7,7 @@ from typing import Protocol, Self, TypeVar
 
 from headrace.lake.relation import relation_sql
 from headrace.lake.sqltext import quote
-from headrace.lake.tables import Column, FileRef
+from headrace.lake.tables import FileRef, LakeColumn
 
 
 class Readable(Protocol):
@@ -18,7 +18,7 @@ class Readable(Protocol):
     @property
     def files(self) -> tuple[FileRef, ...]: ...
     @property
-    def columns(self) -> tuple[Column, ...]: ...
+    def columns(self) -> tuple[LakeColumn, ...]: ...
     @property
     def sql(self) -> str: ...
     @property

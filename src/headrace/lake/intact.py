@@ -21,7 +21,7 @@ class DataCorrupted(LakeError):
     code = "data_corrupted"
 
 
-class Seen(NamedTuple):
+class FileIntegrity(NamedTuple):
     """`wrong` is empty for a file that is as it was written; else a clause that follows its path: `is gone`. `footer` is the hash of what
     was read of its footer, empty where none was."""
 
@@ -29,39 +29,39 @@ class Seen(NamedTuple):
     footer: str = ""
 
 
-def look(path: Path, size_bytes: int, footer_bytes: int, known: str = "") -> Seen:
+def look(path: Path, size_bytes: int, footer_bytes: int, known: str = "") -> FileIntegrity:
     """Look at a file that was registered with these sizes. `known` is its footer's hash of an earlier look, empty where there was none."""
     lost = lost_with(path.name)
     if lost is not None:
-        return Seen(f"was given up: its rows were lost with {lost}.parquet")
+        return FileIntegrity(f"was given up: its rows were lost with {lost}.parquet")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        return Seen("is gone")
+        return FileIntegrity("is gone")
     except OSError as error:
-        return Seen(f"can't be opened ({(error.strerror or 'unknown error').lower()})")
+        return FileIntegrity(f"can't be opened ({(error.strerror or 'unknown error').lower()})")
     try:
         return _look(descriptor, size_bytes, footer_bytes, known)
     except OSError as error:
-        return Seen(f"can't be read ({(error.strerror or 'unknown error').lower()})")
+        return FileIntegrity(f"can't be read ({(error.strerror or 'unknown error').lower()})")
     finally:
         os.close(descriptor)
 
 
-def _look(descriptor: int, size_bytes: int, footer_bytes: int, known: str) -> Seen:
+def _look(descriptor: int, size_bytes: int, footer_bytes: int, known: str) -> FileIntegrity:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
-        return Seen("is no file")
+        return FileIntegrity("is no file")
     if found.st_size != size_bytes:
-        return Seen(f"has {found.st_size:,} bytes and not {size_bytes:,}")
+        return FileIntegrity(f"has {found.st_size:,} bytes and not {size_bytes:,}")
     wanted = min(footer_bytes, FOOTER_BYTES_MAX) + TAIL_BYTES
     tail = os.pread(descriptor, wanted, max(size_bytes - wanted, 0))
     if tail[-4:] != MAGIC or (footer_bytes and int.from_bytes(tail[-8:-4], "little") != footer_bytes):
-        return Seen("isn't the Parquet file that was published: its end differs")
+        return FileIntegrity("isn't the Parquet file that was published: its end differs")
     footer = footer_hash(tail)
     if known and footer != known:
-        return Seen("isn't the Parquet file that was published: its footer differs", footer)
-    return Seen("", footer)
+        return FileIntegrity("isn't the Parquet file that was published: its footer differs", footer)
+    return FileIntegrity("", footer)
 
 
 def protect(path: Path) -> None:

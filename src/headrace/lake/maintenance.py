@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.lake.address import PostgresqlCatalog
 from headrace.lake.catalog.reading import FOREIGN_FILES
 from headrace.lake.extensions import load
@@ -46,7 +46,7 @@ BUSY_TIMEOUT_MS = 10_000
 Result = TypeVar("Result")
 
 
-class Merged(msgspec.Struct, frozen=True):
+class MergeSummary(msgspec.Struct, frozen=True):
     """What merging did: files that became fewer, by table."""
 
     files_before: dict[str, int]
@@ -103,7 +103,7 @@ def _attach_postgresql(connection: duckdb.DuckDBPyConnection, catalog: Postgresq
 
 def merge(
     connection: duckdb.DuckDBPyConnection, *, table: str | None = None, without: Sequence[str] = (), files_max: int = FILES_AT_ONCE_MAX
-) -> Merged:
+) -> MergeSummary:
     """Merge small adjacent files of one table, or of each but for those `without`, `files_max` at a time, until there is nothing to
     merge."""
     names = [table] if table is not None else [name for name in _tables(connection) if name not in without]
@@ -115,8 +115,8 @@ def merge(
             ).fetchall()
         ):
             pass
-        reached(Point.MERGE_STEP)
-    return Merged(before, {name: _file_count(connection, name) for name in names})
+        reached(FaultPoint.MERGE_STEP)
+    return MergeSummary(before, {name: _file_count(connection, name) for name in names})
 
 
 def protect_merged(data_folder: Path) -> None:
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     import duckdb
 
-    done: Merged | Expired | Cleaned
+    done: MergeSummary | Expired | Cleaned
     catalog = msgspec.json.decode(sys.stdin.buffer.read(), type=PostgresqlCatalog) if given.catalog == "-" else Path(given.catalog)
     try:
         with attach(catalog, given.data_folder) as connection:

@@ -12,20 +12,20 @@ import msgspec
 from headrace.lake.bounds import BOUND_CHARACTERS_MAX, is_text, lower_bound, upper_bound
 from headrace.lake.catalog.columns import ids_of, leaves_of
 from headrace.lake.relation import relation_sql
-from headrace.lake.session import Session, literal, quote
-from headrace.lake.tables import PARTITION_COLUMN, Column, ColumnStatistics, FileRef, Lookup
+from headrace.lake.session import DuckDBSession, literal, quote
+from headrace.lake.tables import PARTITION_COLUMN, ColumnLookup, ColumnStatistics, FileRef, LakeColumn
 from headrace.lake.types import Type, parse
 
 Found = Mapping[str, Mapping[str, str]]
 """What COPY's RETURN_STATS gives: statistics by the column's quoted path."""
 
 
-def field_ids(columns: Sequence[Column]) -> str:
+def field_ids(columns: Sequence[LakeColumn]) -> str:
     """The columns' ids, and those of the fields inside them, as COPY's FIELD_IDS."""
     return "{" + ", ".join(f"{literal(column.name)}: {_nested_ids(column)}" for column in columns) + "}"
 
 
-def _nested_ids(column: Column) -> str:
+def _nested_ids(column: LakeColumn) -> str:
     ids = iter(ids_of(column))
 
     def walk(kind: Type) -> str:
@@ -39,12 +39,12 @@ def _nested_ids(column: Column) -> str:
 
 
 def measure(
-    session: Session, path: str, rows: int, found: Found, columns: Sequence[Column]
+    session: DuckDBSession, path: str, rows: int, found: Found, columns: Sequence[LakeColumn]
 ) -> tuple[dict[str, ColumnStatistics], dict[int, ColumnStatistics]]:
     """Statistics of the plain columns by name, and of the fields inside nested ones by id."""
     plain: dict[str, ColumnStatistics] = {}
     nested: dict[int, ColumnStatistics] = {}
-    unsure: list[Column] = []
+    unsure: list[LakeColumn] = []
     for column in columns:
         for leaf, parts, kind in leaves_of(column):
             of = _statistics(kind.name, found[".".join(quote(part) for part in parts)])
@@ -72,7 +72,7 @@ def _statistics(type_name: str, of: Mapping[str, str]) -> ColumnStatistics:
 
 
 def _measured(
-    session: Session, path: str, rows: int, known: Mapping[str, ColumnStatistics], columns: Sequence[Column]
+    session: DuckDBSession, path: str, rows: int, known: Mapping[str, ColumnStatistics], columns: Sequence[LakeColumn]
 ) -> dict[str, ColumnStatistics]:
     """What DuckDB left out, from one scan of the columns in question."""
     if not columns:
@@ -85,7 +85,7 @@ def _measured(
             f"left(CAST({of}({name}) AS VARCHAR), {BOUND_CHARACTERS_MAX + 1})" if bounded else "NULL" for of in ("min", "max")
         ]
     row = session.connection.execute(
-        f"SELECT {', '.join(wanted)} FROM ({relation_sql([FileRef(path, lookup=Lookup.SAME)], columns)}) AS file"
+        f"SELECT {', '.join(wanted)} FROM ({relation_sql([FileRef(path, lookup=ColumnLookup.SAME)], columns)}) AS file"
     ).fetchone()
     assert row is not None
     measured = {}

@@ -23,7 +23,7 @@ class Deletes(enum.StrEnum):
     CLOSE = "close"
 
 
-class Versions(msgspec.Struct, frozen=True):
+class SnapshotRule(msgspec.Struct, frozen=True):
     """`materialize: snapshot`: a changed row closes the version before it. `at` is the text of the instant (or, with `is_date`,
     of the date) that versions of this publication are valid from."""
 
@@ -44,12 +44,12 @@ class MergeRule(msgspec.Struct, frozen=True):
 
     keys: tuple[str, ...]
     delete: str | None = None
-    versions: Versions | None = None
+    versions: SnapshotRule | None = None
     drop_same: bool = False
     """Leave rows alone that the changes only repeat: worth a look at them where the whole is delivered again and again."""
 
 
-class State(msgspec.Struct, frozen=True):
+class MergeState(msgspec.Struct, frozen=True):
     """What a merge starts from: the files as they were after the publication before, what is current now, and the hash of the former."""
 
     files: tuple[StateFile, ...]

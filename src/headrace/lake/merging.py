@@ -17,23 +17,23 @@ import msgspec
 
 from headrace.lake.folders import new_deletes_path
 from headrace.lake.intact import protect
-from headrace.lake.merge_rules import Deletes, KeyRefused, MergeRule, State, Versions
+from headrace.lake.merge_rules import Deletes, KeyRefused, MergeRule, MergeState, SnapshotRule
 from headrace.lake.relation import numbered_sql
 from headrace.lake.schema import CodeTypes, Given, SchemaMismatch, cast_columns, check_names, propose
-from headrace.lake.session import Session, literal, quote
+from headrace.lake.session import DuckDBSession, literal, quote
 from headrace.lake.staging import Parameters, describe, refused, write_rows
 from headrace.lake.syncing import footer_hash, read_tail
 from headrace.lake.tables import (
     PARTITION_COLUMN,
-    Column,
+    ColumnLookup,
     DeleteRef,
     FileRef,
-    Lookup,
+    LakeColumn,
+    LakeTable,
     Replacement,
     StagedDeletes,
     StagedFile,
     StateFile,
-    Table,
 )
 
 if TYPE_CHECKING:
@@ -52,27 +52,27 @@ _KEYS_SHOWN = 5
 _VALUE_CHARACTERS_SHOWN = 60
 
 
-class Merged(msgspec.Struct, frozen=True):
+class StagedMerge(msgspec.Struct, frozen=True):
     """A merge that is staged. `files` are all that the table consists of once it is published."""
 
     staged: StagedFile
-    table: Table
+    table: LakeTable
     replacement: Replacement
     files: tuple[FileRef, ...]
 
 
 def stage_merge(  # noqa: PLR0913 - see `stage`; all but the first three are named where it is called
-    session: Session,
+    session: DuckDBSession,
     select_sql: str,
     parameters: Parameters,
     *,
     table_name: str,
-    table: Table | None,
+    table: LakeTable | None,
     evolve: bool,
     rule: MergeRule,
-    state: State,
+    state: MergeState,
     code: CodeTypes | None = None,
-) -> Merged:
+) -> StagedMerge:
     """Run the body, and stage what its rows change in the table. Raises as `stage`, and `KeyRefused`; nothing is left behind."""
     body, given = describe(session, select_sql, parameters)
     own = _without_flag(given, rule)
@@ -89,7 +89,7 @@ def stage_merge(  # noqa: PLR0913 - see `stage`; all but the first three are nam
         _clear(session)
 
 
-def _clear(session: Session) -> None:
+def _clear(session: DuckDBSession) -> None:
     """Drop the temporary tables. In a transaction that failed they go with it."""
     import duckdb
 
@@ -125,7 +125,7 @@ def _added(own: Given, rule: MergeRule) -> Given:
 class _Merge:
     """One merge. In its temporary tables the table's columns are called `c0`, `c1` …, by their place in `columns`."""
 
-    def __init__(self, session: Session, table: Table, rule: MergeRule, state: State, *, reshaped: bool) -> None:
+    def __init__(self, session: DuckDBSession, table: LakeTable, rule: MergeRule, state: MergeState, *, reshaped: bool) -> None:
         self._session, self._table, self._rule, self._state = session, table, rule, state
         self.columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
         self._places = {column.name.lower(): f"c{number}" for number, column in enumerate(self.columns)}
@@ -138,7 +138,7 @@ class _Merge:
 
     def take(self, body: str, parameters: Parameters, own: Given) -> None:
         """Keep the body's rows, and refuse keys that don't say which row is meant."""
-        written = Table(self._table.name, (self._table.columns[0], *(self._column(name) for name, _ in own)))
+        written = LakeTable(self._table.name, (self._table.columns[0], *(self._column(name) for name, _ in own)))
         gone = "false" if self._rule.delete is None else f"coalesce(CAST({quote(self._rule.delete)} AS BOOLEAN), false)"
         cast = f"SELECT {gone} AS {_FLAG}, {', '.join(cast_columns(own, written))} FROM ({body}\n) AS body"
         places = ", ".join(f"{quote(column.name)} AS {self._place(column.name)}" for column in written.columns[1:])
@@ -171,7 +171,7 @@ class _Merge:
 
     # What they change
 
-    def staged(self) -> Merged:
+    def staged(self) -> StagedMerge:
         """The new file, the deletions, and what the table consists of then."""
         self._find_replaced()
         gone = dict(self._rows(f"SELECT file, count(*) FROM {_REPLACED} GROUP BY file"))
@@ -182,7 +182,7 @@ class _Merge:
         deletes = tuple(self._deletions(number) for number in sorted(gone.keys() - again))
         kept = [number for number in range(len(self._files)) if number not in again]
         replacement = self._replacement(staged, kept, gone, deletes, changed=bool(gone or fresh))
-        return Merged(staged, self._table, replacement, self._after(staged, kept, deletes))
+        return StagedMerge(staged, self._table, replacement, self._after(staged, kept, deletes))
 
     def _find_replaced(self) -> None:
         """`replaced`: positions of rows that don't count any more; `fresh`: rows that come in."""
@@ -207,7 +207,7 @@ class _Merge:
             f"SEMI JOIN {touched} AS now ON {self._on('was', 'now')}"
         )
 
-    def _find_versions(self, versions: Versions) -> None:
+    def _find_versions(self, versions: SnapshotRule) -> None:
         """A row whose compared columns differ from its current version closes that, and begins a new one."""
         at = f"CAST({literal(versions.at)} AS {versions.type})"
         own, keys = ", ".join(self._own), ", ".join(self._keys)
@@ -227,7 +227,7 @@ class _Merge:
             f"UNION ALL SELECT {ended} FROM {_CLOSED} WHERE {self._place('valid_from')} < {at}"
         )
 
-    def _compared(self, versions: Versions) -> list[str]:
+    def _compared(self, versions: SnapshotRule) -> list[str]:
         """The places of the columns whose change makes a version."""
         named = {name.lower() for name in versions.columns}
         return [
@@ -321,7 +321,7 @@ class _Merge:
         lost = {one.of: (DeleteRef(one.path),) for one in deletes}
         old = [self._files[number].ref for number in kept]
         stay = [FileRef(ref.path, None, lost.get(ref.path, ref.deletes), None, ref.lookup) for ref in old]
-        return (*stay, FileRef(staged.path, lookup=Lookup.SAME)) if staged.rows else tuple(stay)
+        return (*stay, FileRef(staged.path, lookup=ColumnLookup.SAME)) if staged.rows else tuple(stay)
 
     def _hash(self) -> str:
         """Says what the table holds by what led there: the state before, the changes, and the columns. Equal only for equal tables."""
@@ -347,7 +347,7 @@ class _Merge:
     def _value(self, sql: str) -> Any:
         return self._rows(sql)[0][0]
 
-    def _column(self, name: str) -> Column:
+    def _column(self, name: str) -> LakeColumn:
         return self.columns[int(self._place(name)[1:])]
 
     def _place(self, name: str) -> str:
@@ -360,9 +360,9 @@ class _Merge:
 
 def _by_id(file: StateFile) -> StateFile:
     """The table gets other columns: no file has exactly those."""
-    if file.ref.lookup is not Lookup.SAME:
+    if file.ref.lookup is not ColumnLookup.SAME:
         return file
-    return msgspec.structs.replace(file, ref=msgspec.structs.replace(file.ref, lookup=Lookup.ID))
+    return msgspec.structs.replace(file, ref=msgspec.structs.replace(file.ref, lookup=ColumnLookup.ID))
 
 
 def _rows(count: int) -> str:

@@ -15,26 +15,26 @@ import msgspec
 
 from headrace.lake.reading import DAMAGED, DataFormat, converted, selected_values, write_query
 from headrace.lake.relation import relation_sql
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote
-from headrace.lake.tables import Column, FileRef
+from headrace.lake.tables import FileRef, LakeColumn
 from headrace.model.errors import HeadraceError, LakeError, UsageError
 
 HINT = "one SELECT (also FROM …, VALUES, DESCRIBE, SUMMARIZE); `$name` takes --set name=value"
 
 
-class Named(msgspec.Struct, frozen=True):
+class QueryTable(msgspec.Struct, frozen=True):
     """A table as a query sees it: its name, and the files of one snapshot (`absolute`: tables may lie in several lakes)."""
 
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[LakeColumn, ...]
     files: tuple[FileRef, ...]
 
 
-class Answer(msgspec.Struct, frozen=True):
+class QueryResult(msgspec.Struct, frozen=True):
     """Rows as `lake.reading.Rows` has them. `more`: there are others beyond the limit."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[LakeColumn, ...]
     rows: tuple[dict[str, Any], ...]
     more: bool
 
@@ -84,12 +84,12 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def over(tables: Sequence[Named], *, timezone: str) -> Iterator[Session]:
+def over(tables: Sequence[QueryTable], *, timezone: str) -> Iterator[DuckDBSession]:
     """A session with these tables as views. It may read their files; not the rest of the lake, no other file, no network."""
     folder = Path(tempfile.mkdtemp(prefix="headrace-sql-"))
     try:
         paths = [Path(path) for table in tables for file in table.files for path in (file.path, *(one.path for one in file.deletes))]
-        with Session(folder, readable=paths, timezone=timezone, ordered=True) as session:
+        with DuckDBSession(folder, readable=paths, timezone=timezone, ordered=True) as session:
             for table in tables:
                 session.connection.execute(f"CREATE VIEW {quote(table.name)} AS {relation_sql(table.files, table.columns)}")
             yield session
@@ -107,23 +107,23 @@ def _absolute(file: FileRef, lake: Path) -> FileRef:
     return msgspec.structs.replace(file, path=str(lake / file.path), deletes=deletes)
 
 
-def parameters_of(session: Session, query: str) -> set[str]:
+def parameters_of(session: DuckDBSession, query: str) -> set[str]:
     """The names of `$name` in a query."""
     return set(session.connection.extract_statements(query)[0].named_parameters)
 
 
-def ask(session: Session, query: str, parameters: Mapping[str, Any], *, limit: int | None) -> Answer:
+def ask(session: DuckDBSession, query: str, parameters: Mapping[str, Any], *, limit: int | None) -> QueryResult:
     """The rows of one query, at most `limit`. Raises UsageError for a query that can't be run, LakeError for lost files."""
     with _in_words():
         columns = described(session, query, parameters)
         text = f"SELECT {selected_values(columns)} FROM ({query}\n) AS rows" + ("" if limit is None else f" LIMIT {limit + 1}")
         fetched = session.connection.execute(text, dict(parameters)).fetchall()
     rows = converted(columns, fetched[:limit])
-    return Answer(columns, rows, limit is not None and len(fetched) > limit)
+    return QueryResult(columns, rows, limit is not None and len(fetched) > limit)
 
 
 def write(
-    session: Session, query: str, parameters: Mapping[str, Any], out: BinaryIO, *, data_format: DataFormat, limit: int | None
+    session: DuckDBSession, query: str, parameters: Mapping[str, Any], out: BinaryIO, *, data_format: DataFormat, limit: int | None
 ) -> None:
     """The rows into a binary stream. Raises as `ask`."""
     with _in_words():
@@ -131,10 +131,10 @@ def write(
         write_query(session, text, out, data_format, dict(parameters))
 
 
-def described(session: Session, query: str, parameters: Mapping[str, Any]) -> tuple[Column, ...]:
+def described(session: DuckDBSession, query: str, parameters: Mapping[str, Any]) -> tuple[LakeColumn, ...]:
     """The columns that a query gives, under names of which no two are alike."""
     rows = session.connection.execute(f"DESCRIBE SELECT * FROM ({query}\n) AS rows", dict(parameters)).fetchall()
-    return tuple(Column(row[0], row[1], number) for number, row in enumerate(rows, 2))
+    return tuple(LakeColumn(row[0], row[1], number) for number, row in enumerate(rows, 2))
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 import msgspec
 
 from headrace.lake.relation import relation_sql
-from headrace.lake.session import Session, literal, quote
-from headrace.lake.tables import PARTITION_COLUMN, Column, FileRef, Table
+from headrace.lake.session import DuckDBSession, literal, quote
+from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
 from headrace.lake.types import parse
 from headrace.model.errors import LakeError, first_line
 
@@ -38,12 +38,12 @@ class DataFormat(enum.StrEnum):
     ARROW = "arrow"
 
 
-class Rows(msgspec.Struct, frozen=True):
+class JsonRows(msgspec.Struct, frozen=True):
     """Rows as values that JSON can hold without loss: decimals, dates, times, intervals and UUIDs are text (dates and times ISO
     8601, instants with their offset), binary is base64, NaN and infinities are the texts `NaN`, `Infinity`, `-Infinity` (null is
     kept for what is missing). `total` counts the rows that there are, whatever the limit was."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[LakeColumn, ...]
     rows: tuple[dict[str, Any], ...]
     total: int
 
@@ -51,12 +51,12 @@ class Rows(msgspec.Struct, frozen=True):
 def read(
     data_folder: Path,
     files: Sequence[FileRef],
-    table: Table,
+    table: LakeTable,
     *,
     columns: Sequence[str] | None = None,
     limit: int | None = None,
     timezone: str = "UTC",
-) -> Rows:
+) -> JsonRows:
     """The rows of the files in partition order (as `catalog.files` lists them), at most `limit`. `_partition` is hidden unless
     `columns` names it. Instants are given in `timezone`. Raises `LakeError` for an unknown column or a file that can't be read."""
     shown = _columns(table, columns)
@@ -64,13 +64,13 @@ def read(
         rows = tuple(row for batch in _batches(session, files, shown, limit) for row in batch)
         counted = session.connection.execute(f"SELECT count(*) FROM ({relation_sql(files, table.columns)}) AS rows").fetchone()
     assert counted is not None
-    return Rows(shown, rows, counted[0])
+    return JsonRows(shown, rows, counted[0])
 
 
 def batches(
     data_folder: Path,
     files: Sequence[FileRef],
-    table: Table,
+    table: LakeTable,
     *,
     columns: Sequence[str] | None = None,
     limit: int | None = None,
@@ -83,7 +83,9 @@ def batches(
         yield from _batches(session, files, shown, limit)
 
 
-def _batches(session: Session, files: Sequence[FileRef], shown: Sequence[Column], limit: int | None) -> Iterator[Sequence[dict[str, Any]]]:
+def _batches(
+    session: DuckDBSession, files: Sequence[FileRef], shown: Sequence[LakeColumn], limit: int | None
+) -> Iterator[Sequence[dict[str, Any]]]:
     source = relation_sql(files, shown, with_partition=_has_partition(shown))
     query = f"SELECT {selected_values(shown)} FROM ({source}) AS rows{_limit(limit)}"
     found = session.connection.execute(query)
@@ -91,12 +93,12 @@ def _batches(session: Session, files: Sequence[FileRef], shown: Sequence[Column]
         yield converted(shown, fetched)
 
 
-def selected_values(columns: Sequence[Column]) -> str:
+def selected_values(columns: Sequence[LakeColumn]) -> str:
     """The columns as they are selected, so that `converted` can make JSON values of them."""
     return ", ".join(_value(column) for column in columns)
 
 
-def converted(columns: Sequence[Column], fetched: Sequence[Sequence[Any]]) -> tuple[dict[str, Any], ...]:
+def converted(columns: Sequence[LakeColumn], fetched: Sequence[Sequence[Any]]) -> tuple[dict[str, Any], ...]:
     """Fetched rows of `selected_values` as mappings of JSON values."""
     converters = [_converter(column) for column in columns]
     return tuple({column.name: convert(value) for column, convert, value in zip(columns, converters, row, strict=True)} for row in fetched)
@@ -105,7 +107,7 @@ def converted(columns: Sequence[Column], fetched: Sequence[Sequence[Any]]) -> tu
 def write(
     data_folder: Path,
     files: Sequence[FileRef],
-    table: Table,
+    table: LakeTable,
     out: BinaryIO,
     *,
     data_format: DataFormat,
@@ -120,7 +122,9 @@ def write(
         write_query(session, query, out, data_format)
 
 
-def write_query(session: Session, query: str, out: BinaryIO, data_format: DataFormat, parameters: dict[str, Any] | None = None) -> None:
+def write_query(
+    session: DuckDBSession, query: str, out: BinaryIO, data_format: DataFormat, parameters: dict[str, Any] | None = None
+) -> None:
     """Write the rows of a query to a binary stream."""
     if data_format is DataFormat.ARROW:
         _write_arrow(session, query, out, parameters)
@@ -128,7 +132,7 @@ def write_query(session: Session, query: str, out: BinaryIO, data_format: DataFo
         _write_file(session, query, out, data_format, parameters)
 
 
-def _columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, ...]:
+def _columns(table: LakeTable, wanted: Sequence[str] | None) -> tuple[LakeColumn, ...]:
     own = [column for column in table.columns if column.name != PARTITION_COLUMN]
     if wanted is None:
         return tuple(own)
@@ -141,7 +145,7 @@ def _columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, ...]:
     return tuple(known[name.lower()] for name in dict.fromkeys(wanted))
 
 
-def _has_partition(columns: Sequence[Column]) -> bool:
+def _has_partition(columns: Sequence[LakeColumn]) -> bool:
     return any(column.name == PARTITION_COLUMN for column in columns)
 
 
@@ -150,12 +154,12 @@ def _limit(limit: int | None) -> str:
 
 
 @contextmanager
-def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iterator[Session]:
+def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iterator[DuckDBSession]:
     """A session that keeps the files' order; what DuckDB says about a file that is gone or damaged becomes a `LakeError`."""
     import duckdb
 
     outside = [Path(file.path) for file in files if file.path.startswith("/")]
-    with Session(data_folder, readable=outside, timezone=timezone, ordered=True) as session:
+    with DuckDBSession(data_folder, readable=outside, timezone=timezone, ordered=True) as session:
         try:
             yield session
         except duckdb.IOException as error:
@@ -169,7 +173,7 @@ def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iter
             raise LakeError(f"published files can't be read: {first_line(error)}", hint=DAMAGED) from error
 
 
-def _write_file(session: Session, query: str, out: BinaryIO, data_format: DataFormat, parameters: dict[str, Any] | None) -> None:
+def _write_file(session: DuckDBSession, query: str, out: BinaryIO, data_format: DataFormat, parameters: dict[str, Any] | None) -> None:
     path = session.temporary_folder / f"{uuid.uuid4()}.{data_format}"
     options = "FORMAT csv, HEADER" if data_format is DataFormat.CSV else "FORMAT parquet, COMPRESSION zstd"
     try:
@@ -180,7 +184,7 @@ def _write_file(session: Session, query: str, out: BinaryIO, data_format: DataFo
         path.unlink(missing_ok=True)
 
 
-def _write_arrow(session: Session, query: str, out: BinaryIO, parameters: dict[str, Any] | None) -> None:
+def _write_arrow(session: DuckDBSession, query: str, out: BinaryIO, parameters: dict[str, Any] | None) -> None:
     import pyarrow as pa
 
     reader = session.connection.execute(query, parameters).to_arrow_reader(ARROW_ROWS)
@@ -189,7 +193,7 @@ def _write_arrow(session: Session, query: str, out: BinaryIO, parameters: dict[s
             stream.write_batch(batch)
 
 
-def _value(column: Column) -> str:
+def _value(column: LakeColumn) -> str:
     """Types that Python's own would shorten (months in an interval, nanoseconds, years after 9999) are fetched as text."""
     plain = quote(column.name)
     return f"CAST({plain} AS VARCHAR)" if _as_text(column.type) else plain
@@ -199,7 +203,7 @@ def _as_text(type_name: str) -> bool:
     return type_name.startswith(("DATE", "TIME", "INTERVAL", "UUID", "DECIMAL")) and not parse(type_name).fields
 
 
-def _converter(column: Column) -> Callable[[Any], Any]:
+def _converter(column: LakeColumn) -> Callable[[Any], Any]:
     if column.type.startswith("TIMESTAMP") and not parse(column.type).fields:
         return lambda text: None if text is None else _iso(text)
     return _plain

@@ -31,7 +31,7 @@ class UnroutableColumn(LakeError):
     """The declared column's type says no time."""
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class PartitionBounds(msgspec.Struct, frozen=True):
     """A partition's `[low, high)` as SQL literals of the routing column's type, and as plain text to compare statistics with."""
 
     key: str
@@ -42,26 +42,26 @@ class Bounds(msgspec.Struct, frozen=True):
     beyond: datetime
 
 
-def bounds_of(key: str, grain: Grain, timezone: str, column_type: str) -> Bounds:
+def bounds_of(key: str, grain: Grain, timezone: str, column_type: str) -> PartitionBounds:
     """Where a partition begins and ends in a column of that type. Raises `UnroutableColumn` for types that aren't times."""
     interval = interval_of(key, grain, timezone)
     if column_type == _ZONED:
         first, beyond = interval.start.astimezone(UTC), interval.end.astimezone(UTC)
-        return Bounds(key, _literal(first, _ZONED), _literal(beyond, _ZONED), first, beyond)
+        return PartitionBounds(key, _literal(first, _ZONED), _literal(beyond, _ZONED), first, beyond)
     if column_type != "DATE" and not column_type.startswith("TIMESTAMP"):
         raise UnroutableColumn(f"the partition's column is {column_type}, which says no time", hint="cast it to DATE or TIMESTAMP")
     first, beyond = _wall(interval.start, grain, timezone), _wall(interval.end, grain, timezone)
     sql_type = "DATE" if column_type == "DATE" and grain is not Grain.HOUR else "TIMESTAMP"
-    return Bounds(key, _literal(first, sql_type), _literal(beyond, sql_type), first, beyond)
+    return PartitionBounds(key, _literal(first, sql_type), _literal(beyond, sql_type), first, beyond)
 
 
-def outside(column: str, bounds: Bounds) -> str:
+def outside(column: str, bounds: PartitionBounds) -> str:
     """The SQL condition that is true of rows that don't belong to the partition; null belongs nowhere."""
     name = quote(column)
     return f"({name} IS NULL OR {name} < {bounds.low} OR {name} >= {bounds.high})"
 
 
-def key_expression(column: str, every: Sequence[Bounds]) -> str:
+def key_expression(column: str, every: Sequence[PartitionBounds]) -> str:
     """SQL for the key of a row's partition among `every`, or `NOWHERE`: a tree of comparisons, so that a year of days costs nine."""
     ordered = sorted(every, key=lambda bounds: (bounds.first, bounds.beyond))
     name = quote(column)
@@ -69,7 +69,7 @@ def key_expression(column: str, every: Sequence[Bounds]) -> str:
     return f"CASE WHEN {inside} THEN {_tree(name, ordered)} ELSE {literal(NOWHERE)} END"
 
 
-def _tree(name: str, ordered: Sequence[Bounds]) -> str:
+def _tree(name: str, ordered: Sequence[PartitionBounds]) -> str:
     if len(ordered) == 1:
         return f"CASE WHEN {name} < {ordered[0].high} THEN {literal(ordered[0].key)} ELSE {literal(NOWHERE)} END"
     middle = len(ordered) // 2

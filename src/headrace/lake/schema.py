@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from headrace.lake.sqltext import literal, quote
-from headrace.lake.tables import PARTITION_COLUMN, Column, Table
+from headrace.lake.tables import PARTITION_COLUMN, LakeColumn, LakeTable
 from headrace.lake.types import (
     Type,
     field_count,
@@ -78,7 +78,7 @@ def check_names(table_name: str, given: Given) -> None:
         raise SchemaMismatch(f"`{table_name}` gives {len(names)} columns, or one without a name; a table has 1 to {COLUMNS_MAX}")
 
 
-def propose(table_name: str, given: Given, table: Table | None, *, evolve: bool, code: CodeTypes | None = None) -> Table:
+def propose(table_name: str, given: Given, table: LakeTable | None, *, evolve: bool, code: CodeTypes | None = None) -> LakeTable:
     """The table that asset code with these columns makes: a new one, `table` itself, or (`evolve`) `table` changed to fit.
     With `code` numbers that are wider than the table's widen it.
 
@@ -88,7 +88,7 @@ def propose(table_name: str, given: Given, table: Table | None, *, evolve: bool,
     if code is not None:
         wanted = [(name, kind if name.lower() in declared else with_room(kind)) for name, kind in wanted]
     if table is None:
-        return Table(table_name, _numbered([Column(PARTITION_COLUMN, "VARCHAR", 1)], wanted, 2))
+        return LakeTable(table_name, _numbered([LakeColumn(PARTITION_COLUMN, "VARCHAR", 1)], wanted, 2))
     if evolve:
         return _evolved(table, wanted)
     has, gives = {column.name.lower() for column in table.columns[1:]}, {name.lower() for name, _ in wanted}
@@ -101,17 +101,17 @@ def propose(table_name: str, given: Given, table: Table | None, *, evolve: bool,
     return _widened(table, {name.lower(): kind for name, kind in wanted}) if code is not None else table
 
 
-def _widened(table: Table, wanted: Mapping[str, Type]) -> Table:
+def _widened(table: LakeTable, wanted: Mapping[str, Type]) -> LakeTable:
     """The table with each column of numbers as wide as what is given, where that loses nothing. Every other difference is left
     to the cast, which checks value by value."""
     columns = [table.columns[0]]
     for column in table.columns[1:]:
         wider = wider_number(parse(column.type), wanted[column.name.lower()])
-        columns.append(column if wider is None else Column(column.name, wider.text, column.id, column.field_ids, column.default))
-    return table if tuple(columns) == table.columns else Table(table.name, tuple(columns), table.next_id, table.folder)
+        columns.append(column if wider is None else LakeColumn(column.name, wider.text, column.id, column.field_ids, column.default))
+    return table if tuple(columns) == table.columns else LakeTable(table.name, tuple(columns), table.next_id, table.folder)
 
 
-def _differs(table: Table, new: Sequence[str], missing: Sequence[str]) -> SchemaMismatch:
+def _differs(table: LakeTable, new: Sequence[str], missing: Sequence[str]) -> SchemaMismatch:
     parts = ([f"it has {_list(new)}, which the table lacks"] if new else []) + ([f"it lacks {_list(missing)}"] if missing else [])
     return SchemaMismatch(
         f"what was computed doesn't have the columns of table `{table.name}`: {'; '.join(parts)}",
@@ -120,7 +120,7 @@ def _differs(table: Table, new: Sequence[str], missing: Sequence[str]) -> Schema
     )
 
 
-def _evolved(table: Table, wanted: Sequence[tuple[str, Type]]) -> Table:
+def _evolved(table: LakeTable, wanted: Sequence[tuple[str, Type]]) -> LakeTable:
     """Columns of the same name stay, with the wider of both types; with an incomparable type they are dropped and added anew."""
     gives = {name.lower(): (name, kind) for name, kind in wanted}
     kept = [table.columns[0]]
@@ -130,23 +130,23 @@ def _evolved(table: Table, wanted: Sequence[tuple[str, Type]]) -> Table:
             continue
         was = parse(column.type)
         if kind == was or widens(kind, was) or widens_where_exact(kind, was):
-            kept.append(Column(name, column.type, column.id, column.field_ids, column.default))
+            kept.append(LakeColumn(name, column.type, column.id, column.field_ids, column.default))
         elif widens(was, kind) or widens_where_exact(was, kind):
-            kept.append(Column(name, kind.text, column.id, column.field_ids, column.default))
+            kept.append(LakeColumn(name, kind.text, column.id, column.field_ids, column.default))
     have = {column.name.lower() for column in kept}
     columns = _numbered(kept, [(name, kind) for name, kind in wanted if name.lower() not in have], table.next_id)
-    return Table(table.name, columns, folder=table.folder)
+    return LakeTable(table.name, columns, folder=table.folder)
 
 
-def _numbered(kept: Sequence[Column], new: Sequence[tuple[str, Type]], first_id: int) -> tuple[Column, ...]:
+def _numbered(kept: Sequence[LakeColumn], new: Sequence[tuple[str, Type]], first_id: int) -> tuple[LakeColumn, ...]:
     columns, column_id = list(kept), first_id
     for name, kind in new:
-        columns.append(Column(name, kind.text, column_id))
+        columns.append(LakeColumn(name, kind.text, column_id))
         column_id += field_count(kind)
     return tuple(columns)
 
 
-def cast_columns(given: Given, table: Table) -> list[str]:
+def cast_columns(given: Given, table: LakeTable) -> list[str]:
     """For each column of the table but `_partition`, the expression that makes it from the body's column of that name."""
     sources = {name.lower(): (name, text) for name, text in given}
     return [
@@ -182,7 +182,7 @@ def _fits(source: Type, target: Type) -> bool:
     return source == target or source.name == "NULL" or widens(source, target) or (source.name, target.name) in _AS_TEXT
 
 
-def lossy_column(message: str, table: Table) -> Column | None:
+def lossy_column(message: str, table: LakeTable) -> LakeColumn | None:
     """The column whose values an error of `cast_columns` is about; None if it is about something else."""
     match = _LOSSY.fullmatch(message.strip())
     number = int(match[1]) if match else len(table.columns)

@@ -17,13 +17,13 @@ from headrace.model.errors import LakeError
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Session", "literal", "quote", "relation_sql"]
+__all__ = ["DuckDBSession", "literal", "quote", "relation_sql"]
 
 TEMPORARY_BYTES_MAX = 100 * 2**30
 """What a session may spill at most."""
 
 
-class Session:
+class DuckDBSession:
     """A DuckDB connection of its own, in memory.
 
     It reaches `data_folder` (the lake's: what file paths are relative to), the folders and files in `readable`, and nothing else: no

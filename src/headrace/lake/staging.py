@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.lake.bounds import lower_bound, upper_bound
 from headrace.lake.content import HASHED_BYTES_MAX, count_partitions, empty_hash, hash_partitions
 from headrace.lake.folders import new_path
@@ -19,9 +19,9 @@ from headrace.lake.intact import protect
 from headrace.lake.measured import field_ids, measure
 from headrace.lake.relation import relation_sql
 from headrace.lake.schema import CodeTypes, Given, SchemaMismatch, ValueMismatch, cast_columns, check_names, lossy_column, propose
-from headrace.lake.session import Session, literal, quote
+from headrace.lake.session import DuckDBSession, literal, quote
 from headrace.lake.syncing import footer_hash, read_tail, sync, verify
-from headrace.lake.tables import PARTITION_COLUMN, ColumnStatistics, FileRef, Lookup, StagedFile, StagedPartition, Table
+from headrace.lake.tables import PARTITION_COLUMN, ColumnLookup, ColumnStatistics, FileRef, LakeTable, StagedFile, StagedPartition
 from headrace.model.errors import LakeError
 
 __all__ = ["KeyExpression", "NoPartition", "SchemaMismatch", "hash_partitions", "stage", "stage_rewrite", "sync", "verify"]
@@ -41,7 +41,7 @@ class KeyExpression(msgspec.Struct, frozen=True):
     keys: tuple[str, ...] = ()
 
 
-Partition = str | KeyExpression | Callable[[Table], KeyExpression]
+Partition = str | KeyExpression | Callable[[LakeTable], KeyExpression]
 """The key of all rows, what gives each row's, or how to tell that once the table's columns are known."""
 
 
@@ -52,18 +52,18 @@ class NoPartition(LakeError):
 
 
 def stage(  # noqa: PLR0913 - what is staged, as what, and how; all but the first two are named where it is called
-    session: Session,
+    session: DuckDBSession,
     select_sql: str,
     parameters: Parameters = None,
     *,
     table_name: str,
     partition: Partition,
-    table: Table | None,
+    table: LakeTable | None,
     evolve: bool = False,
     hashed: bool = True,
     alike: Hashable = None,
     code: CodeTypes | None = None,
-) -> tuple[StagedFile, Table]:
+) -> tuple[StagedFile, LakeTable]:
     """Compute `select_sql` into `main/<table>/<uuid>.parquet`, the system column `_partition` first.
 
     Columns are matched with `table`'s by name and cast; a cast that would change a value is refused. With `table` None a new
@@ -84,13 +84,13 @@ def stage(  # noqa: PLR0913 - what is staged, as what, and how; all but the firs
     return _write(session, rows, parameters, target, partition, hashed=hashed), target
 
 
-def describe(session: Session, select_sql: str, parameters: Parameters) -> tuple[str, Given]:
+def describe(session: DuckDBSession, select_sql: str, parameters: Parameters) -> tuple[str, Given]:
     """A body's text without what ends it, and the columns that it gives. Raises `SchemaMismatch` for what isn't one SELECT."""
     body = _single_select(session, select_sql)
     return body, _describe(session, body, parameters)
 
 
-def write_rows(session: Session, rows_sql: str, table: Table, partition: str) -> StagedFile:
+def write_rows(session: DuckDBSession, rows_sql: str, table: LakeTable, partition: str) -> StagedFile:
     """Stage rows that have the table's columns, in order and in their types, as one partition; not hashed."""
     columns = ", ".join(quote(column.name) for column in table.columns if column.name != PARTITION_COLUMN)
     rows = f"SELECT {_constant(partition)} AS {quote(PARTITION_COLUMN)}, {columns} FROM ({rows_sql}) AS given"
@@ -98,7 +98,7 @@ def write_rows(session: Session, rows_sql: str, table: Table, partition: str) ->
 
 
 @contextmanager
-def refused(table: Table) -> Iterator[None]:
+def refused(table: LakeTable) -> Iterator[None]:
     """DuckDB's error for a value that doesn't fit its column as a `SchemaMismatch` that names it."""
     import duckdb
 
@@ -116,7 +116,7 @@ def refused(table: Table) -> Iterator[None]:
         ) from error
 
 
-def stage_rewrite(session: Session, file: FileRef, table: Table, without: Sequence[str]) -> StagedFile | None:
+def stage_rewrite(session: DuckDBSession, file: FileRef, table: LakeTable, without: Sequence[str]) -> StagedFile | None:
     """Copy a file without some of its partitions (copy on write); None if nothing is left. `file` is as `shared_files` gives it."""
     source = relation_sql([FileRef(file.path, None, file.deletes, file.snapshot_max, file.lookup)], table.columns, with_partition=True)
     gone = ", ".join(literal(key) for key in without) or "NULL"
@@ -128,7 +128,7 @@ def stage_rewrite(session: Session, file: FileRef, table: Table, without: Sequen
     return None
 
 
-def _single_select(session: Session, select_sql: str) -> str:
+def _single_select(session: DuckDBSession, select_sql: str) -> str:
     """The body's text, if it is one query. What is put between parentheses can't end them: DuckDB itself has parsed it as a whole."""
     import duckdb
 
@@ -155,7 +155,7 @@ def _constant(key: str) -> str:
     return f"CAST({literal(key)} AS VARCHAR)"
 
 
-def _described(session: Session, body: str, parameters: Parameters, alike: Hashable) -> Given:
+def _described(session: DuckDBSession, body: str, parameters: Parameters, alike: Hashable) -> Given:
     if alike is None:
         return _describe(session, body, parameters)
     given = session.described.get(alike)
@@ -166,13 +166,13 @@ def _described(session: Session, body: str, parameters: Parameters, alike: Hasha
     return given
 
 
-def _describe(session: Session, body: str, parameters: Parameters) -> Given:
+def _describe(session: DuckDBSession, body: str, parameters: Parameters) -> Given:
     rows = session.run(f"DESCRIBE {body}", parameters).fetchall()
     return tuple((row[0], row[1]) for row in rows)
 
 
 def _write(
-    session: Session, rows_sql: str, parameters: Parameters, table: Table, partition: str | KeyExpression, *, hashed: bool
+    session: DuckDBSession, rows_sql: str, parameters: Parameters, table: LakeTable, partition: str | KeyExpression, *, hashed: bool
 ) -> StagedFile:
     path = new_path(table)
     target = session.data_folder / path
@@ -184,14 +184,14 @@ def _write(
     )
     try:
         written = _copy(session, copy, parameters, table)
-        reached(Point.FILE_WRITTEN)
+        reached(FaultPoint.FILE_WRITTEN)
         return _describe_file(session, path, written, table, partition, hashed=hashed)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
 
 
-def _copy(session: Session, copy: str, parameters: Parameters, table: Table) -> tuple[int, int, int, dict[str, dict[str, str]]]:
+def _copy(session: DuckDBSession, copy: str, parameters: Parameters, table: LakeTable) -> tuple[int, int, int, dict[str, dict[str, str]]]:
     """Run the COPY: rows, bytes, footer bytes, and statistics by quoted path."""
     with refused(table):
         row = session.run(copy, parameters).fetchone()
@@ -200,10 +200,10 @@ def _copy(session: Session, copy: str, parameters: Parameters, table: Table) -> 
 
 
 def _describe_file(
-    session: Session,
+    session: DuckDBSession,
     path: str,
     written: tuple[int, int, int, dict[str, dict[str, str]]],
-    table: Table,
+    table: LakeTable,
     partition: str | KeyExpression,
     *,
     hashed: bool,
@@ -221,7 +221,7 @@ def _describe_file(
 
 
 def _partitions(
-    session: Session, path: str, rows: int, table: Table, partition: str | KeyExpression, *, hashed: bool
+    session: DuckDBSession, path: str, rows: int, table: LakeTable, partition: str | KeyExpression, *, hashed: bool
 ) -> tuple[StagedPartition, ...]:
     """Rows and content hash of each partition in the file; those asked for that have no rows too."""
     if isinstance(partition, str):
@@ -230,7 +230,7 @@ def _partitions(
         if not hashed:
             return (StagedPartition(partition, rows),)
     asked = (partition,) if isinstance(partition, str) else partition.keys
-    found = {part.key: part for part in count_partitions(session, [FileRef(path, lookup=Lookup.SAME)], table.columns, hashed=hashed)}
+    found = {part.key: part for part in count_partitions(session, [FileRef(path, lookup=ColumnLookup.SAME)], table.columns, hashed=hashed)}
     missing = [StagedPartition(key, 0, empty_hash(table.columns)) for key in asked if key not in found]
     return tuple(sorted((*found.values(), *missing), key=lambda part: part.key))
 

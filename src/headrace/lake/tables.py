@@ -11,7 +11,7 @@ PARTITION_COLUMN = "_partition"
 """The system column of every lake table, always the first, with column id 1."""
 
 
-class Column(msgspec.Struct, frozen=True, array_like=True):
+class LakeColumn(msgspec.Struct, frozen=True, array_like=True):
     """A column of a lake table: `type` is DuckDB's name for it, `id` the catalog's column id, which files carry as field id."""
 
     name: str
@@ -24,11 +24,11 @@ class Column(msgspec.Struct, frozen=True, array_like=True):
     """What rows written before the column was added have, as text, where a foreign writer gave the column a default."""
 
 
-class Table(msgspec.Struct, frozen=True):
+class LakeTable(msgspec.Struct, frozen=True):
     """A lake table as the catalog has it, or as a worker proposes it. `columns[0]` is `_partition`."""
 
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[LakeColumn, ...]
     next_id: int = 0
     """The first column id that the table has never used; 0 (a table that is only proposed): the one after the columns'."""
     folder: str = ""
@@ -36,7 +36,7 @@ class Table(msgspec.Struct, frozen=True):
     A table that was renamed keeps its folder."""
 
 
-class Lookup(enum.StrEnum):
+class ColumnLookup(enum.StrEnum):
     """How a file's columns are found."""
 
     SAME = "same"
@@ -64,7 +64,7 @@ class FileRef(msgspec.Struct, frozen=True):
     """A foreign writer's deletions, to be applied."""
     snapshot_max: int | None = None
     """Of a file that DuckLake merged from several snapshots: only rows written up to this snapshot."""
-    lookup: Lookup = Lookup.ID
+    lookup: ColumnLookup = ColumnLookup.ID
 
 
 class ColumnStatistics(msgspec.Struct, frozen=True):
@@ -100,7 +100,7 @@ class StagedFile(msgspec.Struct, frozen=True):
     partitions: tuple[StagedPartition, ...]
     nested: dict[int, ColumnStatistics] = {}
     """Of the fields inside STRUCT, LIST and MAP columns, by their column id."""
-    columns: tuple[Column, ...] = ()
+    columns: tuple[LakeColumn, ...] = ()
     """The table's columns as the file was written for them: at publication they must still be the table's."""
     footer_hash: str = ""
     """SHA-256 of the Parquet footer, in hex."""

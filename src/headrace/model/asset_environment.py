@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from headrace.model.documents import Block, kind_of
+from headrace.model.documents import LocatedMapping, kind_of
 from headrace.model.fields import Fields
 from headrace.model.nodes import Body, SqlBody
 from headrace.model.reporting import shown
@@ -21,7 +21,7 @@ _ONE_REFERENCE = re.compile(r"secret://(env|file|keyring)/\S+|\$\{[A-Za-z_][A-Za
 def read_secrets(fields: Fields) -> dict[str, str]:
     """`[NAME, …]`: secrets of these names of Headrace's own environment; or `{NAME: reference}`. Name → reference."""
     written = fields.raw("secrets")
-    if not isinstance(written, Block):
+    if not isinstance(written, LocatedMapping):
         names = [_bare(name) for name in fields.texts("secrets")]
         return {name: f"secret://env/{name}" for name in names if _is_variable(fields, "secrets", name)}
     inner = Fields(written, fields.report, tuple(written), what="`secrets`")

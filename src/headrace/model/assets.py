@@ -9,7 +9,7 @@ from headrace.model.asset_environment import check_environment, read_environment
 from headrace.model.checks import read_checks
 from headrace.model.code_fields import read_code_files, read_code_packages
 from headrace.model.common import COMMON, ON_FAIL, read_common, read_on_anomaly
-from headrace.model.documents import Block, Items, kind_of
+from headrace.model.documents import Items, LocatedMapping, kind_of
 from headrace.model.fields import Fields
 from headrace.model.inputs import read_inputs
 from headrace.model.materializing import read_accumulation
@@ -63,7 +63,7 @@ def _materialize(fields: Fields) -> str:
 def _columns(fields: Fields) -> dict[str, Any] | None:
     """`{column: type}` or a list of what is written; or both `writes` and `reads` of each input."""
     written = fields.raw("columns")
-    if isinstance(written, Block) and set(written) <= {"writes", "reads"} and isinstance(written.get("reads", {}), dict):
+    if isinstance(written, LocatedMapping) and set(written) <= {"writes", "reads"} and isinstance(written.get("reads", {}), dict):
         inner = Fields(written, fields.report, ("writes", "reads"), what="`columns`")
         return {"writes": _writes(inner, "writes") if "writes" in inner else {}, "reads": _reads(inner)}
     found = _writes(fields, "columns")
@@ -82,7 +82,7 @@ def _writes(fields: Fields, name: str) -> dict[str, str | None]:
 
 
 def _reads(fields: Fields) -> dict[str, list[str]]:
-    block = fields.block_of("reads") or Block(0)
+    block = fields.block_of("reads") or LocatedMapping(0)
     inner = Fields(block, fields.report, tuple(block), what="`reads`")
     return {name: list(inner.texts(name)) for name in block}
 

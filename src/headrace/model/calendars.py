@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from headrace.model.assets import name_of_file
-from headrace.model.documents import Block, Items, kind_of
+from headrace.model.documents import Items, LocatedMapping, kind_of
 from headrace.model.fields import Fields
 from headrace.model.names import check_owner
 from headrace.model.nodes import Calendar
@@ -19,7 +19,7 @@ _EXAMPLE = "write dates: [2013-01-01, 2013-12-25]"
 def read_calendar(document: object, report: Report) -> tuple[Calendar, ...]:
     """The calendar of a file: a list of dates, or `{calendar: name, dates: […]}`. It is called like its file unless it says otherwise."""
     name, written, line = name_of_file(report), document, 1
-    if isinstance(document, Block):
+    if isinstance(document, LocatedMapping):
         fields = Fields(document, report, ("calendar", "description", "dates"), what="a calendar")
         name = (fields.text("calendar") if "calendar" in fields else None) or name
         if "description" in fields:

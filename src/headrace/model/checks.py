@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.model.documents import Block, Items, kind_of, plain
+from headrace.model.documents import Items, LocatedMapping, kind_of, plain
 from headrace.model.fields import Fields
 from headrace.model.names import COLUMN_CHARACTERS_MAX
 from headrace.model.nodes import CheckSpec, Severity, Value
@@ -182,7 +182,7 @@ def _read(item: Any, line: int, report: Report) -> CheckSpec | None:
     if isinstance(item, str) and item in SHAPES:
         report.error("bad_check", line, f"the check {shown(item)} has no arguments", f"write {SHAPES[item].example}")
         return None
-    if not isinstance(item, Block):
+    if not isinstance(item, LocatedMapping):
         report.error("bad_check", line, f"a check must be a mapping, not {kind_of(item)}", "write for example not_null: [id]")
         return None
     kinds = [name for name in item if name not in COMMON]
@@ -198,7 +198,7 @@ def _read(item: Any, line: int, report: Report) -> CheckSpec | None:
     return _of_kind(kinds[0], item, report)
 
 
-def _of_kind(kind: str, item: Block, report: Report) -> CheckSpec | None:
+def _of_kind(kind: str, item: LocatedMapping, report: Report) -> CheckSpec | None:
     shape, line = SHAPES[kind], item.lines[kind]
     arguments = _arguments(kind, shape, item, report)
     if arguments is None:
@@ -216,11 +216,11 @@ def _of_kind(kind: str, item: Block, report: Report) -> CheckSpec | None:
     return CheckSpec(kind=kind, name=name or "", arguments=plain(kept), severity=severity, where=where, place=report.place(line))
 
 
-def _arguments(kind: str, shape: Shape, item: Block, report: Report) -> Block | None:
+def _arguments(kind: str, shape: Shape, item: LocatedMapping, report: Report) -> LocatedMapping | None:
     """All arguments in one mapping: the long form, or the short one with `name`, `severity` and `where` beside it."""
     line, written = item.lines[kind], item[kind]
-    arguments = Block(line)
-    if isinstance(written, Block):
+    arguments = LocatedMapping(line)
+    if isinstance(written, LocatedMapping):
         for name, value in written.items():
             arguments.put(name, value, written.lines[name])
     elif shape.short is not None and written is not None:

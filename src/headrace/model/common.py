@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.model.documents import Block
+from headrace.model.documents import LocatedMapping
 from headrace.model.fields import Fields
 from headrace.model.reporting import shown
 
@@ -43,9 +43,9 @@ def tags(fields: Fields) -> tuple[str, ...]:
 
 def read_on_anomaly(fields: Fields) -> str | dict[str, str] | None:
     """One word for all, or one for each column that is named."""
-    if not isinstance(fields.raw("on_anomaly"), Block):
+    if not isinstance(fields.raw("on_anomaly"), LocatedMapping):
         return fields.choice("on_anomaly", ON_ANOMALY, "") or None
-    block = fields.block_of("on_anomaly") or Block(0)
+    block = fields.block_of("on_anomaly") or LocatedMapping(0)
     inner = Fields(block, fields.report, tuple(block), what="`on_anomaly`")
     found = {column: inner.choice(column, ON_ANOMALY, "") for column in block}
     return {column: policy for column, policy in found.items() if policy} or None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.model.documents import Block
+from headrace.model.documents import LocatedMapping
 from headrace.model.reporting import Report, did_you_mean, one_of, shown
 from headrace.model.secrets import is_reference
 
@@ -41,7 +41,7 @@ def kind_of(connection: Mapping[str, Any]) -> str | None:
     return SCHEMES.get(scheme.lower()) if colon else None
 
 
-def check_kind(name: str, connection: Block, report: Report) -> None:
+def check_kind(name: str, connection: LocatedMapping, report: Report) -> None:
     """Report a connection that leads nowhere, or has fields that its kind doesn't have."""
     kind, where = kind_of(connection), f"connections.{name}"
     if kind is None:
@@ -53,7 +53,7 @@ def check_kind(name: str, connection: Block, report: Report) -> None:
         _check_fields(where, connection, kind, report)
 
 
-def _check_unknown(where: str, connection: Block, report: Report) -> None:
+def _check_unknown(where: str, connection: LocatedMapping, report: Report) -> None:
     """Where a reference gives the URL, its kind is seen once it is resolved; what goes with `files: s3://…` needs no URL."""
     url = connection.get("url")
     scheme = url.partition("://")[0] if isinstance(url, str) and "://" in url else ""
@@ -73,7 +73,7 @@ def _instead(scheme: str) -> str:
     return f"known: {one_of(_SHOWN)} and {one_of(('gs:', 'az:', 'sftp:'))}; {_OTHER_SYSTEMS}"
 
 
-def _check_fields(where: str, connection: Block, kind: str, report: Report) -> None:
+def _check_fields(where: str, connection: LocatedMapping, kind: str, report: Report) -> None:
     known = _FIELDS[kind]
     for field in connection:
         if field not in known:

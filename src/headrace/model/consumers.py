@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.model.common import COMMON, read_common
-from headrace.model.documents import Block, Items, kind_of
+from headrace.model.documents import Items, LocatedMapping, kind_of
 from headrace.model.exports import read_export
 from headrace.model.fields import Fields
 from headrace.model.names import check_consumer
@@ -19,7 +19,7 @@ _EXAMPLE = "write - consumer: morning-report, with owner:, reads: and due: or ma
 def read_consumers(document: object, report: Report) -> tuple[Consumer, ...]:
     """All consumers of the file."""
     blocks: list[Any]
-    if isinstance(document, Block):
+    if isinstance(document, LocatedMapping):
         blocks = [document]
     elif isinstance(document, list):
         blocks = document
@@ -28,7 +28,7 @@ def read_consumers(document: object, report: Report) -> tuple[Consumer, ...]:
         return ()
     found = []
     for index, block in enumerate(blocks):
-        if not isinstance(block, Block):
+        if not isinstance(block, LocatedMapping):
             line = document.lines[index] if isinstance(document, Items) else 1
             report.error("wrong_type", line, f"a consumer must be a mapping, not {kind_of(block)}", _EXAMPLE)
         elif (consumer := _consumer(block, report)) is not None:
@@ -36,7 +36,7 @@ def read_consumers(document: object, report: Report) -> tuple[Consumer, ...]:
     return tuple(found)
 
 
-def _consumer(block: Block, report: Report) -> Consumer | None:
+def _consumer(block: LocatedMapping, report: Report) -> Consumer | None:
     name = block.get("consumer")
     fields = Fields(block, report, _FIELDS, what=f"the consumer {shown(name)}" if isinstance(name, str) else "a consumer")
     name = fields.required("consumer", "add `consumer:` with the name")

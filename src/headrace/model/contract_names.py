@@ -10,7 +10,7 @@ from headrace.model.nodes import ContractColumn
 from headrace.model.reporting import Report, shown
 
 
-class Span(NamedTuple):
+class ColumnNamePeriod(NamedTuple):
     """From when until when a column is called so; empty: from the beginning, None: for good."""
 
     name: str
@@ -22,7 +22,7 @@ def report_names(columns: Sequence[ContractColumn], lines: Sequence[int], report
     """An error for each column that is called two things at a time, or like another one; `lines` are theirs."""
     if not any(column.names for column in columns):
         return
-    by_name: dict[str, list[tuple[int, Span]]] = {}
+    by_name: dict[str, list[tuple[int, ColumnNamePeriod]]] = {}
     for index, column in enumerate(columns):
         spans = _spans(column)
         if spans is None:
@@ -45,7 +45,7 @@ def report_names(columns: Sequence[ContractColumn], lines: Sequence[int], report
                 )  # fmt: skip
 
 
-def _spans(column: ContractColumn) -> list[Span] | None:
+def _spans(column: ContractColumn) -> list[ColumnNamePeriod] | None:
     """What a column is called when, its own name wherever nothing else is said; None where entries overlap."""
     entries = sorted((str(one["from"]), None if one.get("to") is None else str(one["to"]), str(one["name"])) for one in column.names)
     found, at = [], ""
@@ -53,20 +53,20 @@ def _spans(column: ContractColumn) -> list[Span] | None:
         following = entries[number + 1][0] if number + 1 < len(entries) else None
         if (until is not None and until <= first) or (following is not None and (until is None or following < until)):
             return None
-        found += [Span(column.name, at, first)] if at < first else []
-        found.append(Span(name, first, until))
+        found += [ColumnNamePeriod(column.name, at, first)] if at < first else []
+        found.append(ColumnNamePeriod(name, first, until))
         at = until or at
     if not entries or entries[-1][1] is not None:
-        found.append(Span(column.name, at, None))
+        found.append(ColumnNamePeriod(column.name, at, None))
     return list(_joined(found))
 
 
-def _joined(spans: Sequence[Span]) -> Iterator[Span]:
+def _joined(spans: Sequence[ColumnNamePeriod]) -> Iterator[ColumnNamePeriod]:
     """Neighbours with one name are one span: a column is never in its own way."""
-    last: Span | None = None
+    last: ColumnNamePeriod | None = None
     for span in spans:
         if last is not None and last.name == span.name and last.until == span.first:
-            last = Span(last.name, last.first, span.until)
+            last = ColumnNamePeriod(last.name, last.first, span.until)
         else:
             if last is not None:
                 yield last

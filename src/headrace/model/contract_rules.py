@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.model.documents import Block, plain
+from headrace.model.documents import LocatedMapping, plain
 from headrace.model.nodes import CheckSpec, ContractColumn, Severity
 from headrace.model.reporting import Report, shown
 
@@ -31,7 +31,7 @@ _NAME_CHARACTERS_MAX = 120
 VALUES_MAX = 10_000
 
 
-def read_rules(table: Block, columns: Sequence[ContractColumn], report: Report) -> tuple[CheckSpec, ...]:
+def read_rules(table: LocatedMapping, columns: Sequence[ContractColumn], report: Report) -> tuple[CheckSpec, ...]:
     """The checks of a contract's table and of its columns, with names that no two of them share."""
     checks = list(_of_items(table, None, str(table.get("physicalName") or table.get("name") or ""), report))
     for column, written in zip(columns, table.get("properties") or (), strict=True):
@@ -60,7 +60,7 @@ def _named(checks: Sequence[CheckSpec]) -> Iterator[CheckSpec]:
         yield check if number == 1 else msgspec.structs.replace(check, name=f"{check.name}_{number}")
 
 
-def _of_items(block: Block, column: str | None, table: str, report: Report) -> Iterator[CheckSpec]:
+def _of_items(block: LocatedMapping, column: str | None, table: str, report: Report) -> Iterator[CheckSpec]:
     for item in block.get("quality") or ():
         kind = item.get("type") or "library"
         if kind == "text":
@@ -73,7 +73,7 @@ def _of_items(block: Block, column: str | None, table: str, report: Report) -> I
         yield _check(item, *made, column, report)
 
 
-def _check(item: Block, kind: str, arguments: dict[str, Any], column: str | None, report: Report) -> CheckSpec:
+def _check(item: LocatedMapping, kind: str, arguments: dict[str, Any], column: str | None, report: Report) -> CheckSpec:
     measure = item.get("metric") or item.get("rule") or kind
     name = item.get("name") or "_".join(filter(None, ("contract", str(measure), column)))
     severity = Severity.WARNING if str(item.get("severity") or "").lower() in _WARNINGS else Severity.BLOCKING
@@ -84,7 +84,7 @@ def _check(item: Block, kind: str, arguments: dict[str, Any], column: str | None
 Made = tuple[str, dict[str, Any]]
 
 
-def _of_library(item: Block, column: str | None, report: Report) -> Made | None:
+def _of_library(item: LocatedMapping, column: str | None, report: Report) -> Made | None:
     measure = item.get("metric") or item.get("rule")
     arguments = plain(item.get("arguments") or {})
     columns = [column] if column else [one for one in arguments.get("properties") or [] if isinstance(one, str)]
@@ -139,7 +139,7 @@ def _invalid(name: str, arguments: dict[str, Any]) -> str | None:
     return f"count(*) FILTER ({name} IS NOT NULL AND ({' OR '.join(conditions)}))" if conditions else None
 
 
-def _row_count(item: Block, report: Report) -> Made:
+def _row_count(item: LocatedMapping, report: Report) -> Made:
     for name, bounds in _ROW_BOUNDS.items():
         value = plain(item.get(name))
         whole = value if isinstance(value, list) else [value] * len(bounds)
@@ -148,14 +148,14 @@ def _row_count(item: Block, report: Report) -> Made:
     return "sql", {"query": _query("SELECT count(*) FROM $self", item, report) or "SELECT 1 WHERE false"}
 
 
-def _wants_none(item: Block) -> bool:
+def _wants_none(item: LocatedMapping) -> bool:
     """Whether there must be none at all of what is measured, in rows or per cent."""
     return any(item.get(name) == value for name, value in (("mustBe", 0), ("mustBeLessOrEqualTo", 0))) or (
         item.get("mustBeLessThan") == 1 and item.get("unit") != "percent"
     )
 
 
-def _measured(item: Block, count: str | None, report: Report) -> Made | None:
+def _measured(item: LocatedMapping, count: str | None, report: Report) -> Made | None:
     if count is None:
         report.error("contract_invalid", item.line, "the rule doesn't say what is measured", "give it validValues or a pattern")
         return None
@@ -164,7 +164,7 @@ def _measured(item: Block, count: str | None, report: Report) -> Made | None:
     return None if query is None else ("sql", {"query": query})
 
 
-def _of_sql(item: Block, column: str | None, table: str, report: Report) -> Made | None:
+def _of_sql(item: LocatedMapping, column: str | None, table: str, report: Report) -> Made | None:
     written = str(item.get("query") or "").strip().rstrip(";")
     if column is None and re.search(r"\$\{\s*(property|column)\s*\}", written):
         report.error("contract_invalid", item.line, "the query speaks of a column, and stands under none", "put it under the property")
@@ -180,7 +180,7 @@ def _of_sql(item: Block, column: str | None, table: str, report: Report) -> Made
     return "sql", {"query": query}
 
 
-def _query(measure: str, item: Block, report: Report) -> str | None:
+def _query(measure: str, item: LocatedMapping, report: Report) -> str | None:
     """A query that gives a row where the value of `measure` isn't as the rule says; None where it says nothing."""
     for name, operator in _OPERATORS.items():
         if name in item:

@@ -13,7 +13,7 @@ import msgspec
 
 from headrace.model.contract_names import report_names
 from headrace.model.contract_rules import read_rules
-from headrace.model.documents import Block, Items, kind_of, plain
+from headrace.model.documents import Items, LocatedMapping, kind_of, plain
 from headrace.model.names import check_owner
 from headrace.model.nodes import Contract, ContractColumn, ServiceLevel
 from headrace.model.reporting import Report, did_you_mean, shown
@@ -50,7 +50,7 @@ _SIZED = re.compile(r"([a-z ]+?)\s*\(\s*\d{1,9}\s*\)")
 def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
     """The contract of the file, called like the file; none where it breaks the standard, and then `report` says where."""
     name = report.file.rpartition("/")[2].removesuffix(SUFFIX)
-    if not isinstance(document, Block):
+    if not isinstance(document, LocatedMapping):
         report.error(
             "contract_invalid",
             1,
@@ -77,13 +77,13 @@ def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
     return (made,)
 
 
-def _breaks(document: Block) -> tuple[str, ...]:
+def _breaks(document: LocatedMapping) -> tuple[str, ...]:
     """The consumers that this version is known to break."""
     said = [one.get("value") for one in document.get("customProperties") or () if one.get("property") == BREAKS_PROPERTY]
     return tuple(str(name) for value in said if isinstance(value, list) for name in value)
 
 
-def _service(document: Block) -> tuple[ServiceLevel, ...]:
+def _service(document: LocatedMapping) -> tuple[ServiceLevel, ...]:
     return tuple(
         ServiceLevel(property=str(one["property"]), value=str(one["value"]), unit=str(one.get("unit") or ""))
         for one in document.get("slaProperties") or ()
@@ -113,7 +113,7 @@ def _apply_only_where_there_is_a_type(rule: dict[str, Any]) -> None:
             part.setdefault("required", ["logicalType"])
 
 
-def _is_valid(document: Block, report: Report) -> bool:
+def _is_valid(document: LocatedMapping, report: Report) -> bool:
     version = document.get("apiVersion")
     if isinstance(version, str) and not version.startswith("v3."):
         report.error(
@@ -133,7 +133,7 @@ def _is_valid(document: Block, report: Report) -> bool:
     return not errors
 
 
-def _said(error: Any, document: Block) -> Iterator[tuple[int, str, str]]:
+def _said(error: Any, document: LocatedMapping) -> Iterator[tuple[int, str, str]]:
     """One complaint of the validator, in the words of who writes contracts: line, message, hint."""
     from jsonschema.exceptions import best_match
 
@@ -165,12 +165,14 @@ def _known(schema: Any) -> set[str]:
     return found
 
 
-def _line(document: Block, path: list[Any]) -> int:
+def _line(document: LocatedMapping, path: list[Any]) -> int:
     """The line of what a path leads to, or of the last part of it that is there."""
     line: int = document.line
     value: Any = document
     for part in path:
-        if (isinstance(value, Block) and part in value) or (isinstance(value, Items) and isinstance(part, int) and part < len(value)):
+        if (isinstance(value, LocatedMapping) and part in value) or (
+            isinstance(value, Items) and isinstance(part, int) and part < len(value)
+        ):
             line = value.lines[part]
         else:
             break
@@ -178,9 +180,9 @@ def _line(document: Block, path: list[Any]) -> int:
     return line
 
 
-def _table(name: str, document: Block, report: Report) -> Block | None:
+def _table(name: str, document: LocatedMapping, report: Report) -> LocatedMapping | None:
     """The contract's table: the one called like it, or its only one."""
-    tables: list[Block] = document.get("schema") or []
+    tables: list[LocatedMapping] = document.get("schema") or []
     if not tables:
         return None
     wanted = [table for table in tables if name in (table.get("name"), table.get("physicalName"))]
@@ -195,7 +197,7 @@ def _table(name: str, document: Block, report: Report) -> Block | None:
     return wanted[0] if wanted else tables[0]
 
 
-def _columns(table: Block, report: Report) -> tuple[ContractColumn, ...]:
+def _columns(table: LocatedMapping, report: Report) -> tuple[ContractColumn, ...]:
     properties = table.get("properties") or []
     if len(properties) > COLUMNS_MAX:
         report.error("contract_invalid", table.lines["properties"], f"{len(properties):,} columns are too many", f"at most {COLUMNS_MAX:,}")
@@ -226,7 +228,7 @@ def _report_two_types(properties: Items, report: Report) -> None:
             report.error("contract_invalid", properties.lines[index], said, "let logicalType and physicalType agree")
 
 
-def _column(written: Block, report: Report) -> ContractColumn:
+def _column(written: LocatedMapping, report: Report) -> ContractColumn:
     return ContractColumn(
         name=written.get("physicalName") or written["name"],
         type=duckdb_type(written.get("physicalType"), written.get("logicalType")),
@@ -240,7 +242,7 @@ def _column(written: Block, report: Report) -> ContractColumn:
     )
 
 
-def _dated(written: Block, report: Report, of: str, key: str, example: str) -> tuple[dict[str, Any], ...]:
+def _dated(written: LocatedMapping, report: Report, of: str, key: str, example: str) -> tuple[dict[str, Any], ...]:
     """What holds from an interval on: `{property: headrace.names, value: [{name: departure_delay,
     from: 2013-02-11}]}`, and the same of `headrace.convert` with an `expression`."""
     found: list[dict[str, Any]] = []
@@ -252,7 +254,7 @@ def _dated(written: Block, report: Report, of: str, key: str, example: str) -> t
         good = [
             plain(item)
             for item in items
-            if isinstance(item, Block) and isinstance(item.get(key), str) and isinstance(item.get("from"), str)
+            if isinstance(item, LocatedMapping) and isinstance(item.get(key), str) and isinstance(item.get("from"), str)
         ]
         if not good or len(good) != len(items):
             report.error(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Block(dict[str, Any]):
+class LocatedMapping(dict[str, Any]):
     """A mapping; `lines` holds the line of each key, `line` where it begins."""
 
     __slots__ = ("line", "lines")

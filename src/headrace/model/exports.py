@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.model.documents import Block, plain
+from headrace.model.documents import LocatedMapping, plain
 from headrace.model.fields import Fields
 from headrace.model.nodes import Consumer, Grain, PartitionSpec, Value
 from headrace.model.paths import PLACEHOLDER, read_path, tells_apart
@@ -136,7 +136,7 @@ def read_export(fields: Fields, reads: Collection[str], per: Grain) -> dict[str,
     target = inner.raw("to")
     if "on_restatement" in inner and not inner.choice("on_restatement", tuple(OnRestatement), ""):
         good = False
-    elif isinstance(target, Block):
+    elif isinstance(target, LocatedMapping):
         good = _read_table(inner, target, reads)
     elif "to" in inner:
         good = _read_file(inner, reads, per)
@@ -149,18 +149,18 @@ def read_export(fields: Fields, reads: Collection[str], per: Grain) -> dict[str,
     return {**plain(block), "place": {"file": place.file, "line": place.line}}
 
 
-def _long_form(block: Block) -> Block:
+def _long_form(block: LocatedMapping) -> LocatedMapping:
     """`{connection: warehouse, table: delays}` is short for `{to: {connection: warehouse, table: delays}}`."""
     if "table" not in block or "to" in block:
         return block
-    whole, target = Block(block.line), Block(block.line)
+    whole, target = LocatedMapping(block.line), LocatedMapping(block.line)
     for name, value in block.items():
         (target if name in _TARGET else whole).put(name, value, block.lines[name])
     whole.put("to", target, block.line)
     return whole
 
 
-def _read_table(export: Fields, target: Block, reads: Collection[str]) -> bool:
+def _read_table(export: Fields, target: LocatedMapping, reads: Collection[str]) -> bool:
     to = Fields(target, export.report, _TARGET, what="`export.to`")
     connection, table = to.required("connection"), to.required("table")
     for name in ("format", "connection", "options", "csv"):

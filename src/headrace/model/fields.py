@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from headrace.model import other_tools
-from headrace.model.documents import Block, Items, kind_of, plain
+from headrace.model.documents import Items, LocatedMapping, kind_of, plain
 from headrace.model.errors import UsageError
 from headrace.model.reporting import Report, did_you_mean, one_of, shown
 from headrace.model.sizes import memory_in_bytes
@@ -17,7 +17,7 @@ from headrace.model.zones import zone
 class Fields:
     """The fields of one mapping. A wrong value is reported and read as if it weren't there, so that reading goes on."""
 
-    def __init__(self, block: Block, report: Report, known: Collection[str], *, what: str) -> None:
+    def __init__(self, block: LocatedMapping, report: Report, known: Collection[str], *, what: str) -> None:
         """`known` are the names that may be there; all others are reported. `what` names the mapping in messages."""
         self.block = block
         self.report = report
@@ -130,10 +130,10 @@ class Fields:
             )
         return found
 
-    def block_of(self, name: str) -> Block | None:
+    def block_of(self, name: str) -> LocatedMapping | None:
         """A mapping."""
         value = self.block.get(name)
-        if isinstance(value, Block):
+        if isinstance(value, LocatedMapping):
             return value
         if name in self.block:
             self.wrong(name, "a mapping", f"write {name}: {{…}}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from headrace.model.documents import Block, kind_of
+from headrace.model.documents import LocatedMapping, kind_of
 from headrace.model.fields import Fields
 from headrace.model.nodes import PartitionSpec
 from headrace.model.reporting import Report, shown
@@ -99,7 +99,7 @@ def read_fixed_width(fields: Fields, partition: PartitionSpec) -> None:  # noqa:
     """A list of columns, or `{columns: […], skip: 1, encoding: cp037, record: 300}`."""
     written = fields.raw("fixed_width")
     columns: Any = written
-    if isinstance(written, Block):
+    if isinstance(written, LocatedMapping):
         inner = Fields(written, fields.report, ("columns", "skip", "encoding", "record"), what="`fixed_width`")
         columns = inner.raw("columns")
         inner.whole("skip", minimum=0, maximum=RECORD_MAX)
@@ -115,15 +115,15 @@ def read_fixed_width(fields: Fields, partition: PartitionSpec) -> None:  # noqa:
         )
         return
     names = [name for item in columns if (name := _column(item, fields)) is not None]
-    if len(names) == len([item for item in columns if isinstance(item, Block) and "name" in item]):
+    if len(names) == len([item for item in columns if isinstance(item, LocatedMapping) and "name" in item]):
         _once(fields.report, fields.line("fixed_width"), names)
-    if not any(isinstance(item, Block) and "name" in item for item in columns):
+    if not any(isinstance(item, LocatedMapping) and "name" in item for item in columns):
         fields.refuse("fixed_width", "`fixed_width` names no column", "give at least one column a name")
 
 
 def _column(item: Any, fields: Fields) -> str | None:
     """One column's problems; its name."""
-    if not isinstance(item, Block):
+    if not isinstance(item, LocatedMapping):
         fields.refuse("fixed_width", f"a column is {kind_of(item)}", "write {name: id, width: 8}", code="wrong_type")
         return None
     inner = Fields(item, fields.report, ("name", "width", "type", "start", "scale", "sign"), what="a column of `fixed_width`")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from headrace.model.errors import ProjectError
 from headrace.model.nodes import Place, Value
-from headrace.model.problems import Level, Problem
+from headrace.model.problems import Problem, ProblemLevel
 from headrace.model.reporting import Report
 
 SETTINGS_FILE = "headrace.toml"
@@ -192,10 +192,10 @@ def _printable(path: str) -> str:
 
 
 def _not_read(path: str, hint: str) -> Problem:
-    return _problem("file_not_read", _printable(path), "this file isn't read", hint, Level.WARNING)
+    return _problem("file_not_read", _printable(path), "this file isn't read", hint, ProblemLevel.WARNING)
 
 
-def _problem(code: str, path: str, message: str, hint: str, level: Level = Level.ERROR) -> Problem:
+def _problem(code: str, path: str, message: str, hint: str, level: ProblemLevel = ProblemLevel.ERROR) -> Problem:
     return Problem(code=code, message=message, hint=hint, place=Place(file=path), level=level)
 
 

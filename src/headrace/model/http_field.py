@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from headrace.model.documents import Block, kind_of
+from headrace.model.documents import LocatedMapping, kind_of
 from headrace.model.fields import Fields
 from headrace.model.json_paths import json_path
 from headrace.model.nodes import PartitionSpec
@@ -35,7 +35,7 @@ def read_http(fields: Fields, partition: PartitionSpec) -> None:
     if isinstance(http, str):
         check_url("http", http, fields.line("http"), fields.report)
         _check_url(fields, "http", http)
-    elif isinstance(http, Block):
+    elif isinstance(http, LocatedMapping):
         check_headers(http, fields.report)
         _read_block(Fields(http, fields.report, _FIELDS, what="`http`"))
     else:
@@ -59,7 +59,7 @@ def _read_block(fields: Fields) -> None:
     method = fields.choice("method", METHODS, "GET")
     if "body" in fields and method != "POST":
         fields.refuse("body", "only a POST has a body", "add `method: POST`", code="conflicting_fields")
-    if "body" in fields and not isinstance(fields.raw("body"), (str, Block, list)):
+    if "body" in fields and not isinstance(fields.raw("body"), (str, LocatedMapping, list)):
         fields.wrong("body", "text, or what becomes JSON")
     _check_path(fields, "records")
     _check_headers(fields)
@@ -120,12 +120,12 @@ def _check_params(fields: Fields) -> None:
             _wrong(fields, block, key, f"the parameter {shown(key)} must be a value or a list of values")
 
 
-def _wrong(fields: Fields, block: Block | None, key: str, message: str) -> None:
+def _wrong(fields: Fields, block: LocatedMapping | None, key: str, message: str) -> None:
     assert block is not None
     fields.report.error("wrong_type", block.lines.get(key, block.line), message, "`headrace explain wrong_type` shows examples")
 
 
-def _check_intervals(fields: Fields, http: Block | str, partition: PartitionSpec) -> None:
+def _check_intervals(fields: Fields, http: LocatedMapping | str, partition: PartitionSpec) -> None:
     """An interval's request must say which interval it is for, and that of what isn't cut by time can't."""
     if partition.key is not None:
         fields.refuse("http", "`http` can't be partitioned by key", "one source a key, or cut by time", code="conflicting_fields")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.model.documents import Block, Items, kind_of
+from headrace.model.documents import Items, LocatedMapping, kind_of
 from headrace.model.fields import Fields
 from headrace.model.nodes import InputMode, InputSpec
 from headrace.model.reporting import did_you_mean, one_of, shown
@@ -34,7 +34,7 @@ def _written(fields: Fields, written: Any) -> list[tuple[str, Any, int]]:
     """(name, how it is read, line) of each input."""
     if isinstance(written, str) and written.strip():
         return [(written, None, fields.line("inputs"))]
-    if isinstance(written, Block):
+    if isinstance(written, LocatedMapping):
         return [(name, how, written.lines[name]) for name, how in written.items()]
     if not isinstance(written, list):
         fields.wrong("inputs", "a list of names", "write inputs: [flights_clean]")
@@ -44,7 +44,7 @@ def _written(fields: Fields, written: Any) -> list[tuple[str, Any, int]]:
         line = written.lines[index] if isinstance(written, Items) else fields.line("inputs")
         if isinstance(item, str):
             found.append((item, None, line))
-        elif isinstance(item, Block):
+        elif isinstance(item, LocatedMapping):
             found.extend((name, how, item.lines[name]) for name, how in item.items())
         else:
             fields.report.error("wrong_type", line, f"an input must be a name, not {kind_of(item)}", "write inputs: [flights_clean]")
@@ -61,7 +61,7 @@ def _input(fields: Fields, name: str, how: Any, line: int) -> InputSpec | None:
         hint = did_you_mean(how, _MODES) or f"write {one_of(_MODES)}, or {{lookback: 7d}}"
         fields.report.error("wrong_value", line, f"{shown(how)} isn't a way to read the input {shown(name)}", hint)
         return None
-    if not isinstance(how, Block):
+    if not isinstance(how, LocatedMapping):
         fields.report.error("wrong_type", line, f"the input {shown(name)} can't be {kind_of(how)}", f"write {name}: {{lookback: 7d}}")
         return None
     inner = Fields(how, fields.report, _FIELDS, what=f"the input {shown(name)}")

@@ -18,7 +18,7 @@ from headrace.model.intervals import parse_key
 from headrace.model.materializing import partition_of
 from headrace.model.nodes import Asset, Calendar, Consumer, Contract, InputMode, InputSpec, Owner, Place, Project, Settings, Source, SqlBody
 from headrace.model.parsing import Declared
-from headrace.model.problems import Level, Problem
+from headrace.model.problems import Problem, ProblemLevel
 from headrace.model.reporting import did_you_mean, shown
 from headrace.model.scheduling_links import scheduling_problems
 from headrace.model.secrets import is_address
@@ -85,7 +85,7 @@ class _Linker:
         self._check_references(project)
         return project
 
-    def _error(self, code: str, place: Place, message: str, hint: str, level: Level = Level.ERROR) -> None:
+    def _error(self, code: str, place: Place, message: str, hint: str, level: ProblemLevel = ProblemLevel.ERROR) -> None:
         self._problems.append(Problem(code=code, message=message, hint=hint, place=place, level=level))
 
     def _suggest(self, name: str, known: Collection[str], otherwise: str) -> str:
@@ -259,7 +259,9 @@ class _Linker:
                     else f"add [notify.{name}] to headrace.toml and write {name}, or write mailto:…"
                 )
                 hint = self._suggest(contact, self._settings.notify, otherwise)
-                self._error("unknown_contact", owner.place, f"unknown contact {shown(contact)} of {shown(owner.name)}", hint, Level.WARNING)
+                self._error(
+                    "unknown_contact", owner.place, f"unknown contact {shown(contact)} of {shown(owner.name)}", hint, ProblemLevel.WARNING
+                )
 
     # -- names of other nodes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from headrace.model.documents import Block, Items
+from headrace.model.documents import Items, LocatedMapping
 from headrace.model.reporting import shown
 
 DEPTH_MAX = 20
@@ -52,8 +52,8 @@ def _constant(value: object, line: int) -> Any:
     raise NotLiteral("texts, numbers, lists and dicts can be declared", line)
 
 
-def _mapping(node: ast.Dict, depth: int) -> Block:
-    block = Block(node.lineno)
+def _mapping(node: ast.Dict, depth: int) -> LocatedMapping:
+    block = LocatedMapping(node.lineno)
     for key, value in zip(node.keys, node.values, strict=True):
         name = _constant(key.value, key.lineno) if isinstance(key, ast.Constant) else None
         if key is None or not isinstance(name, str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.model.documents import Block, kind_of
+from headrace.model.documents import LocatedMapping, kind_of
 from headrace.model.fields import Fields
 from headrace.model.names import check_owner
 from headrace.model.nodes import Owner
@@ -18,20 +18,20 @@ _EXAMPLE = "write core: {kind: team, contact: ['mailto:core@example.com']}"
 
 def read_owners(document: object, report: Report) -> tuple[Owner, ...]:
     """All owners of the file."""
-    if not isinstance(document, Block):
+    if not isinstance(document, LocatedMapping):
         report.error("wrong_type", 1, f"owners.yaml must be a mapping of names, not {kind_of(document)}", _EXAMPLE)
         return ()
     found = (_owner(name, document, report) for name in document)
     return tuple(owner for owner in found if owner is not None)
 
 
-def _owner(name: str, document: Block, report: Report) -> Owner | None:
+def _owner(name: str, document: LocatedMapping, report: Report) -> Owner | None:
     line, written = document.lines[name], document[name]
     if not check_owner(name, line, report):
         return None
     if written is None:
-        written = Block(line)
-    if not isinstance(written, Block):
+        written = LocatedMapping(line)
+    if not isinstance(written, LocatedMapping):
         report.error("wrong_type", line, f"the owner {shown(name)} must be a mapping, not {kind_of(written)}", _EXAMPLE)
         return None
     fields = Fields(written, report, _FIELDS, what=f"the owner {shown(name)}")

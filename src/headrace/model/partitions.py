@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.model.documents import Block, kind_of
+from headrace.model.documents import LocatedMapping, kind_of
 from headrace.model.fields import Fields
 from headrace.model.nodes import Grain, PartitionSpec
 from headrace.model.other_tools import VALUES
@@ -36,7 +36,7 @@ def read_partition(fields: Fields) -> PartitionSpec:
 def _part(fields: Fields, written: Any) -> PartitionSpec | None:
     if isinstance(written, str):
         return PartitionSpec() if written == WHOLE else _by(fields, written, None)
-    if not isinstance(written, Block):
+    if not isinstance(written, LocatedMapping):
         fields.refuse("partition", f"`partition` can't be {kind_of(written)}", f"write {_FORMS}", code="wrong_type")
         return None
     if "key" in written:

@@ -7,7 +7,7 @@ import enum
 from headrace.model.nodes import Place, Value
 
 
-class Level(enum.StrEnum):
+class ProblemLevel(enum.StrEnum):
     """An error stops `apply`; a warning doesn't."""
 
     ERROR = "error"
@@ -21,4 +21,4 @@ class Problem(Value, kw_only=True):
     message: str
     hint: str = ""
     place: Place
-    level: Level = Level.ERROR
+    level: ProblemLevel = ProblemLevel.ERROR

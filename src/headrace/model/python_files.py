@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import msgspec
 
 from headrace.model.assets import FIELDS, read_asset
-from headrace.model.documents import Block
+from headrace.model.documents import LocatedMapping
 from headrace.model.fields import Fields
 from headrace.model.literals import NotLiteral, literal
 from headrace.model.modules import ModuleFacts, facts_of_tree, parse
@@ -142,9 +142,9 @@ def _asset(function: Function, decorator: ast.expr, aliases: Aliases, code: str,
     return asset
 
 
-def _arguments(decorator: ast.expr, report: Report) -> Block | None:
+def _arguments(decorator: ast.expr, report: Report) -> LocatedMapping | None:
     """The decorator's arguments, which have to be literals; None if they aren't."""
-    block = Block(decorator.lineno)
+    block = LocatedMapping(decorator.lineno)
     if not isinstance(decorator, ast.Call):
         return block
     if decorator.args:

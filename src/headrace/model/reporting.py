@@ -6,7 +6,7 @@ from collections.abc import Collection
 from difflib import get_close_matches
 
 from headrace.model.nodes import Place
-from headrace.model.problems import Level, Problem
+from headrace.model.problems import Problem, ProblemLevel
 
 SHOWN_CHARACTERS_MAX = 60
 """How much of a value a message repeats."""
@@ -31,7 +31,7 @@ class Report:
 
     def warning(self, code: str, line: int, message: str, hint: str = "") -> None:
         """Something worth saying that stops nothing."""
-        self._add(Problem(code=code, message=message, hint=hint, place=self.place(line), level=Level.WARNING))
+        self._add(Problem(code=code, message=message, hint=hint, place=self.place(line), level=ProblemLevel.WARNING))
 
     def _add(self, problem: Problem) -> None:
         if len(self.problems) < PROBLEMS_MAX:

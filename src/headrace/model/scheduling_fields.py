@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.model.cron import check_cron
-from headrace.model.documents import Block, plain
+from headrace.model.documents import LocatedMapping, plain
 from headrace.model.errors import UsageError
 from headrace.model.fields import Fields
 from headrace.model.reporting import shown
@@ -77,9 +77,9 @@ def _interval(fields: Fields) -> bool:
 
 def read_pool(fields: Fields) -> str | dict[str, int] | None:
     """A pool of which each attempt takes one slot, or pools with how many it takes of each."""
-    if not isinstance(fields.raw("pool"), Block):
+    if not isinstance(fields.raw("pool"), LocatedMapping):
         return fields.text("pool")
-    block = fields.block_of("pool") or Block(0)
+    block = fields.block_of("pool") or LocatedMapping(0)
     inner = Fields(block, fields.report, tuple(block), what="`pool`")
     slots = {name: inner.whole(name, minimum=1, maximum=SLOTS_MAX) for name in block}
     if not block:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.model.documents import Block
+from headrace.model.documents import LocatedMapping
 from headrace.model.reporting import Report, shown
 from headrace.model.services import unknown_service
 
@@ -90,7 +90,7 @@ def check_channel(where: str, values: Mapping[str, Any], line_of: Mapping[str, i
         _refuse(f"{where}.url", line_of.get("url", line), report)
 
 
-def check_headers(http: Block, report: Report) -> None:
+def check_headers(http: LocatedMapping, report: Report) -> None:
     """Report literal secrets in `http:` of a source: headers, parameters, and passwords in its URL."""
     check_connection("http", http, http.lines, http.line, report)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace.model.asset_environment import read_pass_environment
 from headrace.model.connections import check_kind
-from headrace.model.documents import Block, kind_of, plain
+from headrace.model.documents import LocatedMapping, kind_of, plain
 from headrace.model.environments import PRODUCTION
 from headrace.model.errors import UsageError
 from headrace.model.fields import Fields
@@ -38,13 +38,13 @@ BACKUPS_KEPT_MAX = 1_000
 _STORES = ("sqlite:", "postgresql://", "postgres://")
 
 
-def read_settings(document: Block, report: Report) -> Settings | None:
+def read_settings(document: LocatedMapping, report: Report) -> Settings | None:
     """The settings; None where the project has no usable name, and then that is reported."""
     fields = Fields(document, report, _TABLES, what="headrace.toml")
     project = _table(fields, "project", ("name", "timezone", "description"))
     if "project" not in fields:
         report.error("missing_field", 1, "headrace.toml has no [project]", 'write [project], name = "…", timezone = "…"')
-    if not isinstance(fields.raw("project"), Block):
+    if not isinstance(fields.raw("project"), LocatedMapping):
         return None
     name = project.required("name", 'add name = "flights" to [project]')
     timezone = project.timezone("timezone") or "UTC"
@@ -86,7 +86,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
 def _table(fields: Fields, name: str, known: tuple[str, ...]) -> Fields:
     """The fields of a table, or of an empty one where it isn't there."""
     block = fields.block_of(name)
-    return Fields(block if block is not None else Block(fields.line(name)), fields.report, known, what=f"[{name}]")
+    return Fields(block if block is not None else LocatedMapping(fields.line(name)), fields.report, known, what=f"[{name}]")
 
 
 def _dask(run: Fields) -> str | None:
@@ -123,7 +123,7 @@ def _store_url(store: Fields) -> str | None:
 
 
 def _pools(fields: Fields) -> dict[str, int]:
-    block = fields.block_of("pools") or Block(0)
+    block = fields.block_of("pools") or LocatedMapping(0)
     inner = Fields(block, fields.report, tuple(block), what="[pools]")
     for name in block:
         if not OWNER.fullmatch(name):
@@ -155,12 +155,12 @@ def _backup(fields: Fields) -> Backups:
 
 def _tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:
     """[connections.X] or [notify.X]: kept as they are, except for secrets, which must be references."""
-    block = fields.block_of(name) or Block(0)
+    block = fields.block_of(name) or LocatedMapping(0)
     check = check_channel if name == "notify" else check_connection
     found = {}
     for key, value in block.items():
         line = block.lines[key]
-        if not isinstance(value, Block):
+        if not isinstance(value, LocatedMapping):
             fields.report.error(
                 "wrong_type", line, f"{shown(f'{name}.{key}')} must be a table, not {kind_of(value)}", f"write [{name}.{key}]"
             )
@@ -175,10 +175,10 @@ def _tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:
 
 
 def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
-    block = fields.block_of("environments") or Block(0)
+    block = fields.block_of("environments") or LocatedMapping(0)
     found = {}
     for name, value in block.items():
-        if not isinstance(value, Block):
+        if not isinstance(value, LocatedMapping):
             fields.report.error(
                 "wrong_type", block.lines[name], f"the environment {shown(name)} must be a table", f"write [environments.{name}]"
             )
@@ -191,7 +191,7 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
         _policy(inner)
         _store_url(_table(inner, "store", ("url", "connection", "schema")))
         for table in ("lake", "paths"):
-            folders = inner.block_of(table) or Block(0)
+            folders = inner.block_of(table) or LocatedMapping(0)
             paths = Fields(folders, fields.report, ("path",) if table == "lake" else tuple(folders), what=f"[environments.{name}.{table}]")
             for path in folders:
                 read_path(paths, path)

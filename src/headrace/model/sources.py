@@ -8,7 +8,7 @@ from typing import Any
 from headrace.model.checks import read_checks
 from headrace.model.common import COMMON, ON_FAIL, read_common, read_on_anomaly
 from headrace.model.connectors import READERS, read_connectors
-from headrace.model.documents import Block, Items, kind_of
+from headrace.model.documents import Items, LocatedMapping, kind_of
 from headrace.model.fields import Fields
 from headrace.model.names import check_node
 from headrace.model.nodes import Complete, Expect, PartitionSpec, Source
@@ -33,7 +33,7 @@ SOURCES_IN_A_FILE_MAX = 10_000
 
 def read_sources(document: object, report: Report) -> tuple[Source, ...]:
     """The source of a file, or all of its list."""
-    if isinstance(document, Block):
+    if isinstance(document, LocatedMapping):
         blocks: list[Any] = [document]
     elif isinstance(document, list):
         blocks = document
@@ -42,7 +42,7 @@ def read_sources(document: object, report: Report) -> tuple[Source, ...]:
         return ()
     found = []
     for index, block in enumerate(blocks):
-        if not isinstance(block, Block):
+        if not isinstance(block, LocatedMapping):
             line = document.lines[index] if isinstance(document, Items) else 1
             report.error("wrong_type", line, f"a source must be a mapping, not {kind_of(block)}", "write - source: name")
         elif (source := _source(block, report)) is not None:
@@ -50,7 +50,7 @@ def read_sources(document: object, report: Report) -> tuple[Source, ...]:
     return tuple(found)
 
 
-def _source(block: Block, report: Report) -> Source | None:
+def _source(block: LocatedMapping, report: Report) -> Source | None:
     name = block.get("source")
     fields = Fields(block, report, _FIELDS, what=f"the source {shown(name)}" if isinstance(name, str) else "a source")
     name = fields.required("source", "add `source:` with the name")

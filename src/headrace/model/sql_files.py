@@ -12,7 +12,7 @@ import re
 
 from headrace.model import yaml
 from headrace.model.assets import FIELDS, name_of_file, read_asset
-from headrace.model.documents import Block, kind_of
+from headrace.model.documents import LocatedMapping, kind_of
 from headrace.model.fields import Fields
 from headrace.model.nodes import Asset, SqlBody
 from headrace.model.reporting import Report
@@ -39,10 +39,10 @@ def read_sql(text: str, report: Report) -> tuple[Asset | None, SqlBody | None]:
     before = len(report.problems)
     document = yaml.load(front.group(1), report, line=line)
     if document is None and len(report.problems) == before:
-        document = Block(line)
+        document = LocatedMapping(line)
     if document is None or body is None:
         return None, None
-    if not isinstance(document, Block):
+    if not isinstance(document, LocatedMapping):
         report.error("wrong_type", line, f"the front matter must be a mapping, not {kind_of(document)}", _FORM)
         return None, None
     fields = Fields(document, report, FIELDS, what="the front matter")

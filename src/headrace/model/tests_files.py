@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.model.documents import Block, Items, kind_of, plain
+from headrace.model.documents import Items, LocatedMapping, kind_of, plain
 from headrace.model.fields import Fields
 from headrace.model.nodes import AssetTest
 from headrace.model.parameters import read_parameters
@@ -17,7 +17,7 @@ OUTCOMES = ("passes", "fails")
 def read_tests(document: object, report: Report) -> tuple[AssetTest, ...]:
     """All tests of a file."""
     blocks: list[Any]
-    if isinstance(document, Block):
+    if isinstance(document, LocatedMapping):
         blocks = [document]
     elif isinstance(document, list):
         blocks = document
@@ -28,7 +28,7 @@ def read_tests(document: object, report: Report) -> tuple[AssetTest, ...]:
         return ()
     found = []
     for index, block in enumerate(blocks):
-        if not isinstance(block, Block):
+        if not isinstance(block, LocatedMapping):
             line = document.lines[index] if isinstance(document, Items) else 1
             report.error("wrong_type", line, f"a test must be a mapping, not {kind_of(block)}", "write - test: name")
         elif (test := _test(block, report)) is not None:
@@ -36,7 +36,7 @@ def read_tests(document: object, report: Report) -> tuple[AssetTest, ...]:
     return tuple(found)
 
 
-def _test(block: Block, report: Report) -> AssetTest | None:
+def _test(block: LocatedMapping, report: Report) -> AssetTest | None:
     fields = Fields(block, report, FIELDS, what="a test")
     name, asset = fields.required("test"), fields.required("asset")
     expects = _expects(fields)

@@ -7,7 +7,7 @@ import tomllib
 from datetime import date, datetime, time
 from typing import Any
 
-from headrace.model.documents import Block, Items
+from headrace.model.documents import Items, LocatedMapping
 from headrace.model.reporting import Report
 
 DEPTH_MAX = 20
@@ -21,7 +21,7 @@ _LONG_DOTTED = re.compile(rf"(?:[\w\"'-]+[ \t]*\.[ \t]*){{{PARTS_MAX}}}")
 _INTEGER_LIMIT = 1 << 63
 
 
-def load(text: str, report: Report) -> Block | None:
+def load(text: str, report: Report) -> LocatedMapping | None:
     """The document; None if it isn't TOML, and then `report` says why and where."""
     text = text.replace("\r\n", "\n")
     long_key = _LONG_DOTTED.search(text)  # tomllib takes quadratic time for them
@@ -67,10 +67,10 @@ def _parts(dotted: str) -> tuple[str, ...]:
     return tuple(next(part for part in match if part) for match in _DOTTED.findall(dotted) if any(match))
 
 
-def _block(table: dict[str, Any], path: tuple[str, ...], lines: dict[tuple[str, ...], int], line: int, depth: int) -> Block:
+def _block(table: dict[str, Any], path: tuple[str, ...], lines: dict[tuple[str, ...], int], line: int, depth: int) -> LocatedMapping:
     if depth > DEPTH_MAX:
         raise RecursionError
-    block = Block(line)
+    block = LocatedMapping(line)
     for key, value in table.items():
         at = lines.get((*path, key), line)
         block.put(key, _value(value, (*path, key), lines, at, depth), at)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from headrace.model.documents import Block, Items
+from headrace.model.documents import Items, LocatedMapping
 from headrace.model.reporting import Report, shown
 
 DEPTH_MAX = 40
@@ -42,7 +42,7 @@ class _Refused(Exception):
 
 def load(text: str, report: Report, *, line: int = 1) -> Any:
     """The one document in `text`, whose first line is line `line` of the file. None where it is empty or can't be read
-    (then `report` says why). Mappings are `Block`s and lists are `Items`."""
+    (then `report` says why). Mappings are `LocatedMapping`s and lists are `Items`."""
     import yaml  # 20 ms: only who reads YAML pays for it
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -74,7 +74,7 @@ class _Frame:
 
     __slots__ = ("anchor", "before", "container", "key", "key_line")
 
-    def __init__(self, container: Block | Items, anchor: str | None, before: int) -> None:
+    def __init__(self, container: LocatedMapping | Items, anchor: str | None, before: int) -> None:
         self.container = container
         self.anchor = anchor
         self.before = before
@@ -132,7 +132,7 @@ class _Builder:
         raise _Refused("yaml_tag", line, f"the tag {shown(tag)} isn't read", "write the plain value, in quotes where it is text")
 
     def _wants_key(self) -> bool:
-        return bool(self._stack) and isinstance(self._stack[-1].container, Block) and self._stack[-1].key is None
+        return bool(self._stack) and isinstance(self._stack[-1].container, LocatedMapping) and self._stack[-1].key is None
 
     def _key(self, text: str, line: int) -> None:
         frame = self._stack[-1]
@@ -141,12 +141,12 @@ class _Builder:
         frame.key, frame.key_line = text, line
 
     def _mapping(self, event: Any) -> None:
-        self._open(Block(self._line(event)), event)
+        self._open(LocatedMapping(self._line(event)), event)
 
     def _sequence(self, event: Any) -> None:
         self._open(Items(self._line(event)), event)
 
-    def _open(self, container: Block | Items, event: Any) -> None:
+    def _open(self, container: LocatedMapping | Items, event: Any) -> None:
         if event.tag is not None and event.tag != "!":
             self._refuse_tag(event.tag, container.line)
         if self._wants_key():
@@ -191,7 +191,7 @@ class _Builder:
     def _put(self, frame: _Frame, value: Any) -> None:
         key, frame.key = frame.key, None
         block = frame.container
-        assert isinstance(block, Block)
+        assert isinstance(block, LocatedMapping)
         assert key is not None
         if key in block:
             first = block.lines[key]

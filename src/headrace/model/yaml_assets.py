@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.model.assets import COMMAND_FIELDS, name_of_file, read_asset, read_command
-from headrace.model.documents import Block, Items, kind_of
+from headrace.model.documents import Items, LocatedMapping, kind_of
 from headrace.model.fields import Fields
 from headrace.model.nodes import Asset, Body, SqlBody
 from headrace.model.reporting import Report, shown
@@ -13,7 +13,7 @@ from headrace.model.reporting import Report, shown
 
 def read_yaml_assets(document: object, report: Report) -> tuple[Asset, ...]:
     """All assets of the file. One without a command gets an empty SQL body that names the file it belongs to."""
-    if isinstance(document, Block):
+    if isinstance(document, LocatedMapping):
         blocks: list[Any] = [document]
     elif isinstance(document, list):
         blocks = document
@@ -22,7 +22,7 @@ def read_yaml_assets(document: object, report: Report) -> tuple[Asset, ...]:
         return ()
     found = []
     for index, block in enumerate(blocks):
-        if not isinstance(block, Block):
+        if not isinstance(block, LocatedMapping):
             line = document.lines[index] if isinstance(document, Items) else 1
             report.error("wrong_type", line, f"an asset must be a mapping, not {kind_of(block)}", "write - asset: name")
         elif (asset := _asset(block, report, alone=len(blocks) == 1)) is not None:
@@ -30,7 +30,7 @@ def read_yaml_assets(document: object, report: Report) -> tuple[Asset, ...]:
     return tuple(found)
 
 
-def _asset(block: Block, report: Report, *, alone: bool) -> Asset | None:
+def _asset(block: LocatedMapping, report: Report, *, alone: bool) -> Asset | None:
     name = block.get("asset")
     fields = Fields(block, report, COMMAND_FIELDS, what=f"the asset {shown(name)}" if isinstance(name, str) else "an asset")
     if "asset" in fields and "name" in fields:

@@ -16,14 +16,14 @@ from headrace.model.times import Offset
 from headrace.observe.declared_promises import WHOLE, Node, Terms
 from headrace.observe.obligations import EvaluationContext, Obligation, counts_as_empty, covered, needed, paced_inputs
 from headrace.observe.periods import late_run, unserved
-from headrace.observe.state_facts import Standing
+from headrace.observe.state_facts import PartitionStateFacts
 from headrace.observe.wording import moment
 
 _Place: TypeAlias = tuple[str, str]
 """A node and a partition."""
 
 
-class Block(enum.IntEnum):
+class BlockReason(enum.IntEnum):
     """How a partition is held back, most telling first."""
 
     QUARANTINED = 1
@@ -36,14 +36,14 @@ class Block(enum.IntEnum):
     WAITING = 7
 
 
-HOLDS = (Block.QUARANTINED, Block.FAILED, Block.WITHDRAWN, Block.DAMAGED)
+HOLDS = (BlockReason.QUARANTINED, BlockReason.FAILED, BlockReason.WITHDRAWN, BlockReason.DAMAGED)
 """What doesn't go on before somebody does something."""
 
 
 class Blocked(NamedTuple):
     """One partition that holds others back. `since_us` None: it was never heard of."""
 
-    block: Block
+    block: BlockReason
     since_us: int | None
     node: str
     partition: str
@@ -95,7 +95,7 @@ class Blockage:
         if first is newest or terms.max_age is not None:  # under a greatest age every hole keeps it late
             return first
         before, now = (in_order(self.of(terms, one.interval))[:1] for one in (first, newest))
-        other = before and now and now[0].block is not Block.WAITING and _cause(now[0]) != _cause(before[0])
+        other = before and now and now[0].block is not BlockReason.WAITING and _cause(now[0]) != _cause(before[0])
         return newest if other else first
 
     def above(self, terms: Terms, interval: str) -> Collection[tuple[str, str]]:
@@ -171,7 +171,7 @@ class Blockage:
         failed = self._context.facts.failed_in_backfill(node.name, key)
         if failed is None:
             return None
-        return Blocked(Block.FAILED, failed.since_us, node.name, key, "failed", failed.reason, failed.incident)
+        return Blocked(BlockReason.FAILED, failed.since_us, node.name, key, "failed", failed.reason, failed.incident)
 
     def damage(self, node: Node, key: str) -> list[Blocked]:
         """The partitions with damaged files that a partition waits for: what it reads of them, as far as that isn't repaired, else the
@@ -230,23 +230,23 @@ class Blockage:
         state = "missing" if standing is None else standing.state
         pause = self._context.facts.pauses().get(node.name)
         if pause is not None and pause.holds(self._now) and state in ("missing", "waiting"):
-            return Blocked(Block.PAUSED, None, node.name, key, state, pause.said(self._now, self._context.declared.timezone))
+            return Blocked(BlockReason.PAUSED, None, node.name, key, state, pause.said(self._now, self._context.declared.timezone))
         unread = self._context.facts.unreadable().get(node.name)
         if unread is not None and (standing is None or _is_tried_again(standing)):
-            found = Blocked(Block.MISSING, None, node.name, key, state, unread.said, unread.incident)
+            found = Blocked(BlockReason.MISSING, None, node.name, key, state, unread.said, unread.incident)
             return found._replace(unreadable_us=unread.since_us)
         if state == "missing":
-            return Blocked(Block.MISSING if node.is_source else Block.WAITING, None, node.name, key, state, "")
+            return Blocked(BlockReason.MISSING if node.is_source else BlockReason.WAITING, None, node.name, key, state, "")
         assert standing is not None
         if standing.dropped_us is not None:
             since = standing.dropped_us
-            return Blocked(Block.QUARANTINED, since, node.name, key, "dropped", standing.reason)
+            return Blocked(BlockReason.QUARANTINED, since, node.name, key, "dropped", standing.reason)
         if node.exported_to and state == "waiting" and standing.reason:  # it is tried again and again, and fails
-            return Blocked(Block.FAILED, standing.since_us, node.name, key, "failed", standing.reason)
+            return Blocked(BlockReason.FAILED, standing.since_us, node.name, key, "failed", standing.reason)
         return Blocked(block_of(state), standing.since_us, node.name, key, state, standing.reason)
 
 
-def _cause(blocked: Blocked) -> tuple[str, Block, str]:
+def _cause(blocked: Blocked) -> tuple[str, BlockReason, str]:
     """What of it is the same on several days, if one cause holds them back."""
     return blocked.node, blocked.block, blocked.incident or short_reason(blocked.reason)
 
@@ -254,25 +254,25 @@ def _cause(blocked: Blocked) -> tuple[str, Block, str]:
 def damage_of(context: EvaluationContext, node: str, partition: str) -> Blocked | None:
     """A partition that was published and whose file can't be read any more; None of all others."""
     one = context.facts.damaged().get((node, partition))
-    return None if one is None else Blocked(Block.DAMAGED, one.since_us, node, partition, "published", one.said, one.incident)
+    return None if one is None else Blocked(BlockReason.DAMAGED, one.since_us, node, partition, "published", one.said, one.incident)
 
 
-def _is_tried_again(standing: Standing) -> bool:
+def _is_tried_again(standing: PartitionStateFacts) -> bool:
     """Whether attempts at it have failed for a reason of its own, and go on."""
     return standing.state == "waiting" and bool(standing.reason) and not standing.reason.startswith(LAKE_CLOSED)
 
 
-def block_of(state: str) -> Block:
+def block_of(state: str) -> BlockReason:
     """How a partition in a state holds others back."""
-    return _BLOCKS.get(state, Block.WAITING)
+    return _BLOCKS.get(state, BlockReason.WAITING)
 
 
 _BLOCKS = {
-    "held": Block.QUARANTINED,
-    "rejected": Block.QUARANTINED,
-    "dropped": Block.QUARANTINED,
-    "failed": Block.FAILED,
-    "withdrawn": Block.WITHDRAWN,
+    "held": BlockReason.QUARANTINED,
+    "rejected": BlockReason.QUARANTINED,
+    "dropped": BlockReason.QUARANTINED,
+    "failed": BlockReason.FAILED,
+    "withdrawn": BlockReason.WITHDRAWN,
 }
 
 
@@ -284,28 +284,28 @@ def told(blocked: Blocked, context: EvaluationContext, now_us: int) -> str:
         return _told_of_export(node, blocked, now_us, zone)
     at = f"@{blocked.partition}" if blocked.partition != WHOLE else ""
     match blocked.block:
-        case Block.PAUSED:
+        case BlockReason.PAUSED:
             return f"{blocked.node}: {blocked.reason}"
-        case Block.QUARANTINED | Block.FAILED | Block.WITHDRAWN:
+        case BlockReason.QUARANTINED | BlockReason.FAILED | BlockReason.WITHDRAWN:
             since = "" if blocked.since_us is None else f" since {moment(blocked.since_us, now_us, zone)}"
-            said = blocked.reason if blocked.block is Block.WITHDRAWN else short_reason(blocked.reason)
+            said = blocked.reason if blocked.block is BlockReason.WITHDRAWN else short_reason(blocked.reason)
             if blocked.state == "dropped":  # its reason says so, and by whom
                 return f"{blocked.node}: {said},{since}"
             reason = f"{said}, " if said else ""
             return f"{blocked.node}: {reason}{blocked.state}{since}"
-        case Block.DAMAGED:
+        case BlockReason.DAMAGED:
             return f"{blocked.node}{at} {unreadable(blocked)}"
-        case Block.MISSING if blocked.unreadable_us is not None:
+        case BlockReason.MISSING if blocked.unreadable_us is not None:
             reason = short_reason(blocked.reason)
             return f"{blocked.node}{at}: {unobserved(blocked.unreadable_us, reason, now_us, zone)}"
-        case Block.MISSING:
+        case BlockReason.MISSING:
             by = promised_by(node, blocked.partition)
             promised = "" if by is None else f", promised by {moment(by, now_us, zone)}"
             observed_us = not_observed_since(context, node, blocked.partition, now_us)
             if observed_us is not None:
                 return f"{blocked.node}{at}: nobody has looked since {moment(observed_us, now_us, zone)}{promised}"
             return f"{blocked.node}{at}: nothing was delivered{promised}"
-        case Block.WAITING:
+        case BlockReason.WAITING:
             verb = "ingested" if node.is_source else "computed"
             if blocked.state == "running":
                 return f"{blocked.node}{at}: is being {verb}"
@@ -331,9 +331,9 @@ def unreadable(blocked: Blocked) -> str:
 
 def _told_of_export(node: Node, blocked: Blocked, now_us: int, zone: str) -> str:
     target = node.target(blocked.partition)
-    if blocked.block is Block.PAUSED:
+    if blocked.block is BlockReason.PAUSED:
         return f"the export to {target} is {blocked.reason}"
-    if blocked.block is Block.FAILED:
+    if blocked.block is BlockReason.FAILED:
         since = "" if blocked.since_us is None else f", since {moment(blocked.since_us, now_us, zone)}"
         return f"export to {target} failed: {short_reason(blocked.reason)}{since}"
     return f"the export to {target} is being written" if blocked.state == "running" else f"the export to {target} isn't written yet"
@@ -343,21 +343,21 @@ def next_command(blocked: Blocked) -> str:
     """What to type next about it."""
     subject = place(blocked.node, blocked.partition)
     match blocked.block:
-        case Block.QUARANTINED if blocked.state != "dropped":
+        case BlockReason.QUARANTINED if blocked.state != "dropped":
             return command_line("quarantine", subject)
-        case Block.FAILED:
+        case BlockReason.FAILED:
             return command_line("incident", blocked.incident) if blocked.incident else command_line("logs", subject)
-        case Block.WITHDRAWN | Block.QUARANTINED:
+        case BlockReason.WITHDRAWN | BlockReason.QUARANTINED:
             return command_line("why", subject)
-        case Block.PAUSED:
+        case BlockReason.PAUSED:
             return command_line("resume", blocked.node)
-        case Block.DAMAGED:
+        case BlockReason.DAMAGED:
             return command_line("incident", blocked.incident) if blocked.incident else "headrace doctor"
-        case Block.WAITING if _by_lake(blocked):
+        case BlockReason.WAITING if _by_lake(blocked):
             return "headrace incidents"
-        case Block.MISSING if blocked.incident:
+        case BlockReason.MISSING if blocked.incident:
             return command_line("incident", blocked.incident)
-        case Block.MISSING | Block.WAITING:
+        case BlockReason.MISSING | BlockReason.WAITING:
             return "headrace tick"
 
 

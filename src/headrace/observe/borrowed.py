@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headrace.observe.facts import StoredFacts
-from headrace.observe.state_facts import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, StateFacts, Unreadable, Unusual
+from headrace.observe.state_facts import (
+    AcceptedPartition,
+    BackfillFailure,
+    Damage,
+    Newest,
+    PartitionStateFacts,
+    Pausing,
+    RecordedObligation,
+    StateFacts,
+    UnreadableSource,
+    Unusual,
+    VisiblePublication,
+)
 from headrace.store.database import Transaction
 
 
@@ -28,12 +40,12 @@ class EnvironmentFacts:
     def _of(self, node: str) -> StateFacts:
         return self._production if node in self._borrowed else self._own
 
-    def first(self, node: str, partition: str) -> Seen | None:
+    def first(self, node: str, partition: str) -> VisiblePublication | None:
         """The first publication of a partition. Production counts its snapshots by itself: here they come before all others."""
         seen = self._of(node).first(node, partition)
         return seen._replace(snapshot=0) if seen is not None and node in self._borrowed else seen
 
-    def first_reading(self, node: str, snapshot: int, since_us: int) -> Seen | None:
+    def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
         """The first publication of a whole node, not before `since_us`, that read the lake at this snapshot or a later one."""
         return self._of(node).first_reading(node, snapshot, since_us)
 
@@ -53,7 +65,7 @@ class EnvironmentFacts:
         """The data keys of a node that were ever heard of for an interval; of one that isn't cut by time (moment empty), all."""
         return self._of(node).keys(node, moment)
 
-    def standing(self, node: str, partition: str) -> Standing | None:
+    def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
         """Where a partition stands; None if nothing was ever heard of it."""
         return self._of(node).standing(node, partition)
 
@@ -73,7 +85,7 @@ class EnvironmentFacts:
         """When the last 20 looks at a source were, newest first."""
         return self._of(source).observations(source)
 
-    def kept(self, consumer: str) -> list[Kept]:
+    def kept(self, consumer: str) -> list[RecordedObligation]:
         """Obligations written down here."""
         return self._own.kept(consumer)
 
@@ -90,7 +102,7 @@ class EnvironmentFacts:
         own, theirs = self._own.withdrawn(), self._production.withdrawn()
         return frozenset(one for one in own if one[0] not in self._borrowed) | frozenset(one for one in theirs if one[0] in self._borrowed)
 
-    def exceptions(self) -> list[Excepted]:
+    def exceptions(self) -> list[AcceptedPartition]:
         """What was accepted, of the nodes that are this one's or production's."""
         own, theirs = self._own.exceptions(), self._production.exceptions()
         return [one for one in own if one.node not in self._borrowed] + [one for one in theirs if one.node in self._borrowed]
@@ -107,12 +119,12 @@ class EnvironmentFacts:
         borrowed = {place: one for place, one in theirs.items() if place[0] in self._borrowed}
         return found | {place: one._replace(incident="") for place, one in borrowed.items()}
 
-    def failed_in_backfill(self, node: str, partition: str) -> Failed | None:
+    def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
         """What a backfill or a repair failed at; production's incidents are only there."""
         found = self._of(node).failed_in_backfill(node, partition)
         return found._replace(incident="") if found is not None and node in self._borrowed else found
 
-    def unreadable(self) -> Mapping[str, Unreadable]:
+    def unreadable(self) -> Mapping[str, UnreadableSource]:
         """The sources that can't be read, of the nodes that are this one's or production's, whose
         incidents are only there."""
         own, theirs = self._own.unreadable(), self._production.unreadable()

@@ -49,7 +49,7 @@ def damaged_files(tx: Transaction) -> list[DamagedFile]:
     return [*found.values(), *outside]
 
 
-def _damaged_outside(one: published_files.Damaged) -> DamagedFile:
+def _damaged_outside(one: published_files.DamagedPublication) -> DamagedFile:
     """A file of a `materialize: files` asset, which no table has."""
     look = one.look
     since = look.wrong_since or look.looked_at

@@ -16,7 +16,7 @@ from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
 from headrace.plan.triggers import trigger_of
 from headrace.plan.views import expanded, expanded_names, is_view
-from headrace.schedule.graph import Trigger
+from headrace.schedule.graph import NodeTrigger
 
 if TYPE_CHECKING:
     from headrace.plan import Compiled
@@ -38,7 +38,7 @@ class Node(msgspec.Struct, frozen=True):
     """Until when after an interval its delivery was promised."""
     no_data: DaysOff = NO_DAYS_OFF
     """Days on which nothing is expected: of its calendar, or those on which nothing is of what it needs."""
-    trigger: Trigger | None = None
+    trigger: NodeTrigger | None = None
     """Of an asset: when it runs, where that isn't left to its inputs and consumers."""
     accumulating: bool = False
     """Of an asset: later partitions are merged into earlier ones, so that none can be withdrawn."""

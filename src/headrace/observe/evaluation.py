@@ -13,25 +13,25 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.observe.availability.gathering import Gathering
-from headrace.observe.availability.score import Figures, Score, Totals, figures, score, totals
+from headrace.observe.availability.score import AvailabilityFigures, AvailabilityScore, AvailabilityTotals, figures, score, totals
 from headrace.observe.availability.tainted import Carry
-from headrace.observe.availability.timeline import Past
+from headrace.observe.availability.timeline import ServiceHistory
 from headrace.observe.availability.wrongness import Speaks, Wrongness
-from headrace.observe.blockage import Block, Blockage
+from headrace.observe.blockage import Blockage, BlockReason
 from headrace.observe.declared_promises import WHOLE, Terms
-from headrace.observe.freshness import Stood, stood
+from headrace.observe.freshness import NodeStates, stood
 from headrace.observe.incidents.holding import all_holding, holding
-from headrace.observe.incidents.reach import Reach
+from headrace.observe.incidents.reach import DownstreamIndex
 from headrace.observe.obligations import EvaluationContext, Obligation
-from headrace.observe.states import ConsumerStatus, State, Status, Wronged
+from headrace.observe.states import ConsumerState, ConsumerStatus, Status, Wronged
 from headrace.observe.status import judged
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents, partitions, restatements, unsound
 from headrace.store.queries.incidents import Incident
 
-SERVED = (State.SERVED, State.AT_RISK)
-WAITING = (State.LATE, State.NEVER)
-NAMED = (*WAITING, State.WRONG)
+SERVED = (ConsumerState.SERVED, ConsumerState.AT_RISK)
+WAITING = (ConsumerState.LATE, ConsumerState.NEVER)
+NAMED = (*WAITING, ConsumerState.WRONG)
 """States whose reason names the incident behind them, where there is one."""
 SINCE_US = 90 * 86_400_000_000
 """For so long back it is looked for what was wrong before a state began."""
@@ -39,7 +39,7 @@ PROPOSED_MAX = 10_000
 _EXPORTS_NAMED_MAX = 3
 
 
-class Facts(NamedTuple):
+class EvaluationFacts(NamedTuple):
     """What an evaluation is made of, within one transaction.
 
     `from_us` is when the window of the figures about the past began (None: none are asked for),
@@ -51,10 +51,10 @@ class Facts(NamedTuple):
     carry: Carry
     speaks: Speaks
     from_us: int | None = None
-    nodes: Stood | None = None
+    nodes: NodeStates | None = None
 
 
-def evaluate(facts: Facts, now_us: int) -> Evaluation:
+def evaluate(facts: EvaluationFacts, now_us: int) -> Evaluation:
     """How everything stands at a time, and was served over the window that ends then."""
     return Evaluation(facts, now_us)
 
@@ -62,7 +62,7 @@ def evaluate(facts: Facts, now_us: int) -> Evaluation:
 class Evaluation:
     """One transaction at one time."""
 
-    def __init__(self, facts: Facts, now_us: int) -> None:
+    def __init__(self, facts: EvaluationFacts, now_us: int) -> None:
         self._tx, self._context, self._now = facts.tx, facts.context, now_us
         self._from = now_us if facts.from_us is None else facts.from_us
         self._known_nodes, self._speaks = facts.nodes, facts.speaks
@@ -130,15 +130,15 @@ class Evaluation:
         return self._wrongness.unsound()
 
     @cached_property
-    def _nodes(self) -> Stood:
+    def _nodes(self) -> NodeStates:
         return self._known_nodes or stood(self._context, self._now)
 
     def _completed(self, one: ConsumerStatus) -> ConsumerStatus:
         """With the incident that it waits for, and what only the store knows besides."""
         found = self._with_since(self._with_exports(one))
         if one.name in self._superseded:
-            found = msgspec.structs.replace(found, states=(*one.states, State.SUPERSEDED_UPSTREAM))
-        if one.state is State.SERVED or not self._open:
+            found = msgspec.structs.replace(found, states=(*one.states, ConsumerState.SUPERSEDED_UPSTREAM))
+        if one.state is ConsumerState.SERVED or not self._open:
             return found
         incident = self._waited_for(one)
         if incident is None:
@@ -153,12 +153,12 @@ class Evaluation:
     def _with_since(self, one: ConsumerStatus) -> ConsumerStatus:
         """With since when its state holds, beside what incidents and exceptions made wrong: that may have begun before what makes it
         wrong now, and it is served only since the last of it was replaced."""
-        if one.since_us is None or one.state not in (State.WRONG, *SERVED):
+        if one.since_us is None or one.state not in (ConsumerState.WRONG, *SERVED):
             return one
-        if one.state is not State.WRONG and self._replaced_last <= one.since_us:
+        if one.state is not ConsumerState.WRONG and self._replaced_last <= one.since_us:
             return one
         spans = [span for span in self._long_wrongness.spans(one.name) if span[0] <= self._now]
-        if one.state is State.WRONG:
+        if one.state is ConsumerState.WRONG:
             since = min((began for began, ended in spans if ended > self._now), default=one.since_us)
         else:
             since = max((ended for _, ended in spans if ended <= self._now), default=0)
@@ -195,7 +195,7 @@ class Evaluation:
         if interval is None:
             return False
         held = Blockage(self._context, self._now).of(self._terms[one.name], interval)
-        return any(each.block is Block.WITHDRAWN for each in held)
+        return any(each.block is BlockReason.WITHDRAWN for each in held)
 
     @cached_property
     def _superseded(self) -> frozenset[str]:
@@ -213,10 +213,10 @@ class Evaluation:
         return incidents.count_open(self._tx)
 
     def _waited_for(self, one: ConsumerStatus) -> Incident | None:
-        if one.risk is not None and one.state is State.AT_RISK:
+        if one.risk is not None and one.state is ConsumerState.AT_RISK:
             partition = "" if one.risk.partition == WHOLE else one.risk.partition
             return incidents.open_at(self._tx, one.risk.node, partition)
-        if one.state is State.WRONG:
+        if one.state is ConsumerState.WRONG:
             wronged = self.wronged.get(one.name)
             number = None if wronged is None else wronged.incident
             return None if number is None else incidents.get(self._tx, number)
@@ -233,28 +233,28 @@ class Evaluation:
         """From when until when the figures about the past are."""
         return self._from, self._now
 
-    def pasts(self, consumers: Collection[str] | None = None) -> list[Past]:
+    def pasts(self, consumers: Collection[str] | None = None) -> list[ServiceHistory]:
         """How these consumers were served; None: all, with those that were removed within the window."""
         found = [self._past(name) for name in self._terms if consumers is None or name in consumers]
         return found if consumers is not None else [*found, *self._removed]
 
-    def scores(self, consumers: Collection[str] | None = None) -> list[Score]:
+    def scores(self, consumers: Collection[str] | None = None) -> list[AvailabilityScore]:
         """The figures of the same, in microseconds."""
         return [self._score(past) for past in self.pasts(consumers)]
 
-    def totals(self, consumers: Collection[str] | None = None) -> Totals:
+    def totals(self, consumers: Collection[str] | None = None) -> AvailabilityTotals:
         """The figures of all these consumers together, rounded."""
         return totals(self.scores(consumers))
 
-    def figures(self, consumer: str) -> Figures:
+    def figures(self, consumer: str) -> AvailabilityFigures:
         """The figures of one consumer, rounded."""
         return figures(self._score(self._past(consumer)))
 
-    def removed(self) -> dict[str, Figures]:
+    def removed(self) -> dict[str, AvailabilityFigures]:
         """The figures of those that were removed within the window."""
         return {past.consumer: figures(self._score(past)) for past in self._removed}
 
-    def scores_of(self, node: str, consumers: Collection[str]) -> list[Score]:
+    def scores_of(self, node: str, consumers: Collection[str]) -> list[AvailabilityScore]:
         """How a node had what each of these consumers needs of it, of those that it reaches."""
         below = set(self._reach.consumers(node)) & set(consumers)
         declared = self._context.declared.nodes[node]
@@ -274,7 +274,7 @@ class Evaluation:
         """What is made of a node, directly or not."""
         return self._reach.assets(node)
 
-    def _past(self, consumer: str) -> Past:
+    def _past(self, consumer: str) -> ServiceHistory:
         if consumer not in self._pasts:
             terms = self._terms[consumer]
             self._pasts[consumer] = self._gathering.past(terms, self._obligations(consumer))
@@ -285,20 +285,20 @@ class Evaluation:
         assert found is not None
         return found.obligations
 
-    def _score(self, past: Past) -> Score:
+    def _score(self, past: ServiceHistory) -> AvailabilityScore:
         return score(past, self._from, self._now)
 
     @cached_property
-    def _pasts(self) -> dict[str, Past]:
+    def _pasts(self) -> dict[str, ServiceHistory]:
         return {}
 
     @cached_property
-    def _removed(self) -> list[Past]:
+    def _removed(self) -> list[ServiceHistory]:
         return self._gathering.removed()
 
     @cached_property
-    def _reach(self) -> Reach:
-        return Reach(self._context.declared)
+    def _reach(self) -> DownstreamIndex:
+        return DownstreamIndex(self._context.declared)
 
     @cached_property
     def _gathering(self) -> Gathering:
@@ -311,5 +311,5 @@ def _few(keys: Sequence[str]) -> str:
 
 def clause(one: ConsumerStatus) -> str:
     """`report is wrong`: names and states only, so that messages may hold it."""
-    state = "has never been served" if one.state is State.NEVER else f"is {one.state.value.replace('_', ' ')}"
+    state = "has never been served" if one.state is ConsumerState.NEVER else f"is {one.state.value.replace('_', ' ')}"
     return f"{one.name} {state}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from headrace.observe.declared_promises import WHOLE, Terms
 from headrace.observe.obligations import EvaluationContext
-from headrace.observe.state_facts import Standing
-from headrace.observe.states import Exported
+from headrace.observe.state_facts import PartitionStateFacts
+from headrace.observe.states import LatestExport
 
 
-def exported(terms: Terms, context: EvaluationContext, due: str | None) -> Exported | None:
+def exported(terms: Terms, context: EvaluationContext, due: str | None) -> LatestExport | None:
     """Of the newest interval that is due (`due`) or was exported; None where nothing is exported."""
     node = context.declared.exports.get(terms.consumer)
     if node is None:
@@ -20,13 +20,13 @@ def exported(terms: Terms, context: EvaluationContext, due: str | None) -> Expor
     elif due is not None and (interval is None or due > interval):
         interval = due
     if interval is None:
-        return Exported("missing", None, None, node.exported_to)
+        return LatestExport("missing", None, None, node.exported_to)
     standing = context.facts.standing(node.name, interval)
     same = newest is not None and newest.partition == interval
-    return Exported(_state(standing), interval, newest.at_us if newest is not None and same else None, node.target(interval))
+    return LatestExport(_state(standing), interval, newest.at_us if newest is not None and same else None, node.target(interval))
 
 
-def _state(standing: Standing | None) -> str:
+def _state(standing: PartitionStateFacts | None) -> str:
     if standing is None:
         return "missing"
     if standing.state == "waiting" and standing.reason:

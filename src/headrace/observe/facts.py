@@ -11,7 +11,18 @@ from headrace.model.clauses import LAKE_CLOSED
 from headrace.observe.damaged import damaged_files, partitions_in
 from headrace.observe.declared_promises import WHOLE
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.state_facts import Damage, Excepted, Failed, Kept, Newest, Pausing, Seen, Standing, Unreadable, Unusual
+from headrace.observe.state_facts import (
+    AcceptedPartition,
+    BackfillFailure,
+    Damage,
+    Newest,
+    PartitionStateFacts,
+    Pausing,
+    RecordedObligation,
+    UnreadableSource,
+    Unusual,
+    VisiblePublication,
+)
 from headrace.store.database import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import (
@@ -46,22 +57,22 @@ class StoredFacts:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._newest: dict[str, Newest | None] = {}
-        self._promises: dict[str, promises.Standing | None] = {}
+        self._promises: dict[str, promises.PromiseStart | None] = {}
 
     @property
     def transaction(self) -> Transaction:
         """What it reads."""
         return self._tx
 
-    def first(self, node: str, partition: str) -> Seen | None:
+    def first(self, node: str, partition: str) -> VisiblePublication | None:
         """The first publication of a partition; None while it is withdrawn."""
         found = None if (node, partition) in self._withdrawn else publications.first_published(self._tx, node, partition)
-        return None if found is None else Seen(*found)
+        return None if found is None else VisiblePublication(*found)
 
-    def first_reading(self, node: str, snapshot: int, since_us: int) -> Seen | None:
+    def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
         """The first publication of a whole node, not before `since_us`, that read the lake at this snapshot or a later one."""
         found = publications.first_reading(self._tx, node, WHOLE, snapshot, since_us)
-        return None if found is None else Seen(*found)
+        return None if found is None else VisiblePublication(*found)
 
     def newest(self, node: str) -> Newest | None:
         """What readers see of a node; None if nothing."""
@@ -86,15 +97,17 @@ class StoredFacts:
         """The data keys of a node that were ever heard of for an interval; of one that isn't cut by time (moment empty), all."""
         return partitions.data_keys(self._tx, node, moment)
 
-    def standing(self, node: str, partition: str) -> Standing | None:
+    def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
         """Where a partition stands; None if nothing was ever heard of it."""
         found = partitions.get(self._tx, node, partition)
         if found is None:
             since = arriving.waiting_since(self._tx, node, partition)
-            return None if since is None else Standing("waiting", published=False, stale=False, reason=self._closed, since_us=since)
+            return (
+                None if since is None else PartitionStateFacts("waiting", published=False, stale=False, reason=self._closed, since_us=since)
+            )
         kept_back = found.state in ("held", "rejected")
         last = quarantine.dropped(self._tx, node, partition) if kept_back else None
-        return Standing(
+        return PartitionStateFacts(
             found.state,
             found.publication_id is not None,
             found.stale,
@@ -130,13 +143,13 @@ class StoredFacts:
         """When the last 20 looks at a source were, newest first."""
         return [look.at for look in deliveries.observations(self._tx, source, limit=OBSERVATIONS_USED)]
 
-    def kept(self, consumer: str) -> list[Kept]:
+    def kept(self, consumer: str) -> list[RecordedObligation]:
         """Obligations written down: all that aren't met, the newest hundred, and the newest that was met; oldest first."""
         met = obligations.newest_met(self._tx, consumer)
         newest = obligations.newest(self._tx, consumer, limit=OBLIGATIONS_NEWEST)
         found = {one.interval: one for one in (*obligations.unmet(self._tx, consumer), *newest, *([met] if met else []))}
         ordered = sorted(found.values(), key=lambda one: (one.due_at, one.interval))
-        return [Kept(one.interval, one.due_at, one.met_at, one.waived_at) for one in ordered]
+        return [RecordedObligation(one.interval, one.due_at, one.met_at, one.waived_at) for one in ordered]
 
     def pauses(self) -> dict[str, Pausing]:
         """What is paused, by name; those whose time is over may be among them."""
@@ -162,14 +175,14 @@ class StoredFacts:
     def _withdrawn(self) -> frozenset[tuple[str, str]]:
         return withdrawals.withdrawn(self._tx)
 
-    def exceptions(self) -> list[Excepted]:
+    def exceptions(self) -> list[AcceptedPartition]:
         """What readers see because somebody accepted it, whether its time is over or not."""
         return self._exceptions
 
     @cached_property
-    def _exceptions(self) -> list[Excepted]:
+    def _exceptions(self) -> list[AcceptedPartition]:
         return [
-            Excepted(one.node, one.partition, one.actor, one.reason, one.until, exceptions.lapsing_since(self._tx, one))
+            AcceptedPartition(one.node, one.partition, one.actor, one.reason, one.until, exceptions.lapsing_since(self._tx, one))
             for one in exceptions.in_force(self._tx)
         ]
 
@@ -201,14 +214,14 @@ class StoredFacts:
                     found.setdefault((node, key), Damage(file.path, file.wrong, file.since, self._open_at(node, key)))
         return found
 
-    def failed_in_backfill(self, node: str, partition: str) -> Failed | None:
+    def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
         """What a backfill or a repair failed at, of what readers lack."""
         found = news.failed_in_backfill(self._tx, node, partition)
         if found is None or found.version != self._applied:
             return None
         error = msgspec.json.decode(found.ended.error) if found.ended.error else {}
         reason = str(error.get("message") or found.ended.reason)
-        return Failed(reason, found.ended.finished_at, self._open_at(node, partition))
+        return BackfillFailure(reason, found.ended.finished_at, self._open_at(node, partition))
 
     @cached_property
     def _applied(self) -> int:
@@ -218,17 +231,17 @@ class StoredFacts:
         opened = incidents.open_at(self._tx, node, "" if key == WHOLE else key)
         return "" if opened is None else opened.shown
 
-    def unreadable(self) -> Mapping[str, Unreadable]:
+    def unreadable(self) -> Mapping[str, UnreadableSource]:
         """The sources that can't be read, of which an incident is open."""
         return self._unreadable
 
     @cached_property
-    def _unreadable(self) -> dict[str, Unreadable]:
+    def _unreadable(self) -> dict[str, UnreadableSource]:
         found = {}
         for one in failed_observations.failing(self._tx):
             opened = incidents.open_at(self._tx, one.source, "")
             if opened is not None and opened.kind in _OF_OBSERVATIONS:
-                found[one.source] = Unreadable(one.since, one.error, opened.shown)
+                found[one.source] = UnreadableSource(one.since, one.error, opened.shown)
         return found
 
     def seconds(self, node: str) -> float | None:
@@ -246,7 +259,7 @@ class StoredFacts:
         found = self._promise(consumer)
         return None if found is None else found.unbroken_since
 
-    def _promise(self, consumer: str) -> promises.Standing | None:
+    def _promise(self, consumer: str) -> promises.PromiseStart | None:
         if consumer not in self._promises:
             self._promises[consumer] = promises.standing(self._tx, consumer)
         return self._promises[consumer]

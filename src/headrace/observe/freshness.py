@@ -15,7 +15,7 @@ from headrace.model.intervals import bounds_us, key_at_us, previous_key, start_u
 from headrace.model.required import SEPARATOR
 from headrace.observe.declared_promises import WHOLE, Node, began
 from headrace.observe.obligations import EvaluationContext, paced_inputs
-from headrace.observe.state_facts import Standing
+from headrace.observe.state_facts import PartitionStateFacts
 
 HOURS_OF_A_DAY = 24
 GROWING_INTERVALS = 31
@@ -24,7 +24,7 @@ _BEYOND = chr(ord(SEPARATOR) + 1)
 _HOUR_US = 3_600_000_000
 
 
-class Freshness(enum.StrEnum):
+class FreshnessState(enum.StrEnum):
     """`never`: nothing was ever published. `behind`: expected partitions are missing. `stale`: a published one is.
     `fresh`: the newest expected partition is published, and neither holds."""
 
@@ -34,10 +34,10 @@ class Freshness(enum.StrEnum):
     NEVER = "never"
 
 
-_WORST_LAST = (Freshness.FRESH, Freshness.STALE, Freshness.BEHIND, Freshness.NEVER)
+_WORST_LAST = (FreshnessState.FRESH, FreshnessState.STALE, FreshnessState.BEHIND, FreshnessState.NEVER)
 
 
-class AssetCounts(msgspec.Struct, frozen=True):
+class AssetStateCounts(msgspec.Struct, frozen=True):
     """How many assets are in each state. The first four add up to all; one in quarantine or unchecked is counted there as well."""
 
     fresh: int = 0
@@ -48,29 +48,29 @@ class AssetCounts(msgspec.Struct, frozen=True):
     unchecked: int = 0
 
 
-class Stood(msgspec.Struct, frozen=True):
+class NodeStates(msgspec.Struct, frozen=True):
     """How all sources and assets stand at a time."""
 
-    states: Mapping[str, Freshness]
-    counts: AssetCounts
+    states: Mapping[str, FreshnessState]
+    counts: AssetStateCounts
 
 
-def stood(context: EvaluationContext, now_us: int) -> Stood:
+def stood(context: EvaluationContext, now_us: int) -> NodeStates:
     """How they stand, each judged anew; `kept.Kept` says the same of what changed."""
     states = freshnesses(context, now_us)
     assets = [node for node in context.declared.nodes.values() if not node.is_source]
     found = Counter(states[name] for name in (*(node.name for node in assets), *context.declared.views))
-    return Stood(states, counted(context, found, sum(unchecked(node, context) for node in assets)))
+    return NodeStates(states, counted(context, found, sum(unchecked(node, context) for node in assets)))
 
 
-def counted(context: EvaluationContext, states: Mapping[Freshness, int], newest_unchecked: int) -> AssetCounts:
+def counted(context: EvaluationContext, states: Mapping[FreshnessState, int], newest_unchecked: int) -> AssetStateCounts:
     """The counts of all assets, of how many are in each state; sources aren't counted."""
     nodes = context.declared.nodes
-    return AssetCounts(
-        fresh=states.get(Freshness.FRESH, 0),
-        behind=states.get(Freshness.BEHIND, 0),
-        stale=states.get(Freshness.STALE, 0),
-        never=states.get(Freshness.NEVER, 0),
+    return AssetStateCounts(
+        fresh=states.get(FreshnessState.FRESH, 0),
+        behind=states.get(FreshnessState.BEHIND, 0),
+        stale=states.get(FreshnessState.STALE, 0),
+        never=states.get(FreshnessState.NEVER, 0),
         quarantined=sum(name in nodes and not nodes[name].is_source for name in context.facts.quarantined_nodes()),
         unchecked=newest_unchecked,
     )
@@ -82,9 +82,9 @@ def unchecked(node: Node, context: EvaluationContext) -> bool:
     return newest is not None and newest.verdict == "unchecked"
 
 
-def freshnesses(context: EvaluationContext, now_us: int) -> dict[str, Freshness]:
+def freshnesses(context: EvaluationContext, now_us: int) -> dict[str, FreshnessState]:
     """The freshness of every source and asset; a view's is the worst of what it reads, and one that reads nothing is fresh."""
-    found: dict[str, Freshness] = {}
+    found: dict[str, FreshnessState] = {}
     stale = context.facts.stale_nodes()
     for node in context.declared.nodes.values():
         found[node.name] = freshness(node, context, found, stale, now_us)
@@ -93,24 +93,28 @@ def freshnesses(context: EvaluationContext, now_us: int) -> dict[str, Freshness]
     return found
 
 
-def freshness(node: Node, context: EvaluationContext, found: Mapping[str, Freshness], stale: Collection[str], now_us: int) -> Freshness:
+def freshness(
+    node: Node, context: EvaluationContext, found: Mapping[str, FreshnessState], stale: Collection[str], now_us: int
+) -> FreshnessState:
     """One node's, where that of what it reads is `found`; `stale` are the nodes of which a published partition is."""
     if context.facts.newest(node.name) is None:
-        return Freshness.NEVER
+        return FreshnessState.NEVER
     if _behind(node, context, found, now_us):
-        return Freshness.BEHIND
-    return Freshness.STALE if node.name in stale else Freshness.FRESH
+        return FreshnessState.BEHIND
+    return FreshnessState.STALE if node.name in stale else FreshnessState.FRESH
 
 
-def of_view(view: str, context: EvaluationContext, found: Mapping[str, Freshness]) -> Freshness:
+def of_view(view: str, context: EvaluationContext, found: Mapping[str, FreshnessState]) -> FreshnessState:
     """A view's, where that of what it reads is `found`."""
-    return max((found[name] for name in context.declared.views[view]), key=_WORST_LAST.index, default=Freshness.FRESH)
+    return max((found[name] for name in context.declared.views[view]), key=_WORST_LAST.index, default=FreshnessState.FRESH)
 
 
-def _behind(node: Node, context: EvaluationContext, found: Mapping[str, Freshness], now_us: int) -> bool:
+def _behind(node: Node, context: EvaluationContext, found: Mapping[str, FreshnessState], now_us: int) -> bool:
     if node.partition.grain is None:
         at_rest = all(_at_rest(context.facts.standing(node.name, key), listed=key != WHOLE) for key in _unpaced_keys(node, context))
-        return not at_rest or any(found[source.name] in (Freshness.BEHIND, Freshness.NEVER) for source in paced_inputs(node, context))
+        return not at_rest or any(
+            found[source.name] in (FreshnessState.BEHIND, FreshnessState.NEVER) for source in paced_inputs(node, context)
+        )
     if node.partition.key is not None and node.partition.values is None:
         return _incomplete(node, context, now_us)
     return missing(node, context, now_us) > 0
@@ -125,7 +129,7 @@ def _unpaced_keys(node: Node, context: EvaluationContext) -> list[str]:
     return list(node.partition.values or context.facts.keys(node.name, ""))
 
 
-def _at_rest(standing: Standing | None, *, listed: bool) -> bool:
+def _at_rest(standing: PartitionStateFacts | None, *, listed: bool) -> bool:
     return not listed if standing is None else standing.state == "published" or standing.stale
 
 

@@ -17,12 +17,12 @@ import msgspec
 from headrace.model.intervals import key_at_us
 from headrace.observe.declared_promises import DeclaredPromises, Rhythm, Rhythms
 from headrace.observe.facts import StoredFacts
-from headrace.observe.freshness import Freshness, Stood, counted, freshness, of_view, unchecked
+from headrace.observe.freshness import FreshnessState, NodeStates, counted, freshness, of_view, unchecked
 from headrace.observe.obligations import EvaluationContext
 from headrace.observe.state_facts import Newest
 from headrace.store.database import Transaction
 from headrace.store.queries import extents
-from headrace.store.queries.extents import Seen
+from headrace.store.queries.extents import VisibleExtent
 
 KEPT_MAX = 4
 """So many moments are kept: readers beside each other see snapshots of several."""
@@ -31,7 +31,7 @@ KEPT_MAX = 4
 class CachedFacts(StoredFacts):
     """The facts of a transaction, where what readers see of nodes is known."""
 
-    def __init__(self, tx: Transaction, seen: Mapping[str, Seen]) -> None:
+    def __init__(self, tx: Transaction, seen: Mapping[str, VisibleExtent]) -> None:
         super().__init__(tx)
         self._seen = seen
 
@@ -52,28 +52,28 @@ class CachedFacts(StoredFacts):
         return super().published_between(node, first, last)
 
 
-class Moment(msgspec.Struct, frozen=True):
+class RevisionStates(msgspec.Struct, frozen=True):
     """How everything stood at a revision, with the rhythms and the newest intervals (`begun`) that it follows from besides.
     `newest_unchecked` are assets."""
 
     revision: int
     rhythms: Mapping[str, Rhythm]
     begun: tuple[str, ...]
-    seen: Mapping[str, Seen]
-    states: Mapping[str, Freshness]
-    tally: Mapping[Freshness, int]
+    seen: Mapping[str, VisibleExtent]
+    states: Mapping[str, FreshnessState]
+    tally: Mapping[FreshnessState, int]
     newest_unchecked: frozenset[str]
 
 
-class Standing(msgspec.Struct, frozen=True):
+class StateSnapshot(msgspec.Struct, frozen=True):
     """One snapshot: its facts, the context in it, and how all nodes stand."""
 
     facts: CachedFacts
     context: EvaluationContext
-    nodes: Stood
+    nodes: NodeStates
 
 
-class Kept:
+class StateCache:
     """Of one applied version; used by several threads."""
 
     def __init__(self, declared: DeclaredPromises) -> None:
@@ -83,10 +83,10 @@ class Kept:
         self._names = list(self._places)
         self._cuts = [*{(grain, node.timezone) for node in declared.nodes.values() if (grain := node.partition.grain) is not None}]
         self._below = _below(declared)
-        self._moments: deque[Moment] = deque(maxlen=KEPT_MAX)
+        self._moments: deque[RevisionStates] = deque(maxlen=KEPT_MAX)
         self._lock = threading.Lock()
 
-    def at(self, tx: Transaction, now_us: int) -> Standing:
+    def at(self, tx: Transaction, now_us: int) -> StateSnapshot:
         """How everything stands in a transaction's snapshot."""
         with self._lock:
             revision = extents.revision(tx)
@@ -101,13 +101,17 @@ class Kept:
                 moment = before
             else:
                 asked = self._names if anew else changed
-                moment = self._judged(context, now_us, asked, before, Moment(revision, context.rhythms, begun, seen, {}, {}, frozenset()))
+                moment = self._judged(
+                    context, now_us, asked, before, RevisionStates(revision, context.rhythms, begun, seen, {}, {}, frozenset())
+                )
                 self._moments.append(moment)
         counts = counted(context, moment.tally, len(moment.newest_unchecked))
-        return Standing(facts, context, Stood(moment.states, counts))
+        return StateSnapshot(facts, context, NodeStates(moment.states, counts))
 
-    def _judged(self, context: EvaluationContext, now_us: int, asked: Iterable[str], before: Moment | None, now: Moment) -> Moment:
-        states, tally = (dict(before.states), Counter(before.tally)) if before is not None else ({}, Counter[Freshness]())
+    def _judged(
+        self, context: EvaluationContext, now_us: int, asked: Iterable[str], before: RevisionStates | None, now: RevisionStates
+    ) -> RevisionStates:
+        states, tally = (dict(before.states), Counter(before.tally)) if before is not None else ({}, Counter[FreshnessState]())
         odd = set(before.newest_unchecked) if before is not None else set[str]()
         stale = context.facts.stale_nodes()
         waiting = sorted({self._places[name] for name in asked if name in self._places})
@@ -130,8 +134,8 @@ class Kept:
         return msgspec.structs.replace(now, states=states, tally=tally, newest_unchecked=frozenset(odd))
 
     def _state(
-        self, name: str, context: EvaluationContext, states: Mapping[str, Freshness], stale: Collection[str], now_us: int
-    ) -> Freshness:
+        self, name: str, context: EvaluationContext, states: Mapping[str, FreshnessState], stale: Collection[str], now_us: int
+    ) -> FreshnessState:
         node = self._declared.nodes.get(name)
         return of_view(name, context, states) if node is None else freshness(node, context, states, stale, now_us)
 
@@ -150,7 +154,7 @@ def _below(declared: DeclaredPromises) -> dict[str, list[int]]:
     return found
 
 
-def _brought(tx: Transaction, seen: Mapping[str, Seen], changed: Iterable[str]) -> Mapping[str, Seen]:
+def _brought(tx: Transaction, seen: Mapping[str, VisibleExtent], changed: Iterable[str]) -> Mapping[str, VisibleExtent]:
     again = {name: extents.of(tx, name) for name in changed}
     if not again:
         return seen

@@ -20,7 +20,7 @@ from headrace.model.intervals import bounds_us, key_at_us, next_key, previous_ke
 from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Duration, Offset
 from headrace.observe.declared_promises import WHOLE, DeclaredPromises, Node, Rhythm, Rhythms, Terms, began
-from headrace.observe.state_facts import Kept, Seen, StateFacts
+from headrace.observe.state_facts import RecordedObligation, StateFacts, VisiblePublication
 
 INTERVALS_MAX = 10_000
 """So many of a consumer's newest intervals are judged; a promise over older data begins there."""
@@ -32,7 +32,7 @@ _LONGEST_US = {
     Grain.QUARTER: 92 * 86_400_000_000,
     Grain.YEAR: 366 * 86_400_000_000,
 }
-_BEFORE_ALL = Seen(0, 0)
+_BEFORE_ALL = VisiblePublication(0, 0)
 
 
 class Obligation(msgspec.Struct, frozen=True):
@@ -116,7 +116,7 @@ def obligations(terms: Terms, context: EvaluationContext, now_us: int) -> list[O
     return obligations_of(context.facts.kept(terms.consumer), terms, context, now_us)
 
 
-def obligations_of(written: Sequence[Kept], terms: Terms, context: EvaluationContext, now_us: int) -> list[Obligation]:
+def obligations_of(written: Sequence[RecordedObligation], terms: Terms, context: EvaluationContext, now_us: int) -> list[Obligation]:
     """The same where those that are written down are known."""
     found = []
     newest: tuple[int, str] | None = None
@@ -180,7 +180,7 @@ def met_at(terms: Terms, interval: str, context: EvaluationContext) -> int | Non
     return None if None in seen else max(one.at_us for one in seen if one is not None)
 
 
-def covered(node: Node, terms: Terms, interval: str, context: EvaluationContext) -> Seen | None:
+def covered(node: Node, terms: Terms, interval: str, context: EvaluationContext) -> VisiblePublication | None:
     """The publication with which a node first held all that an interval requires of it; None if there is none yet."""
     rhythm = context.rhythms[node.name]
     keys = needed(node, terms, interval, context)
@@ -193,13 +193,13 @@ def covered(node: Node, terms: Terms, interval: str, context: EvaluationContext)
     return _covered_whole(node, terms, interval, context)
 
 
-def _covered_whole(node: Node, terms: Terms, interval: str, context: EvaluationContext) -> Seen | None:
+def _covered_whole(node: Node, terms: Terms, interval: str, context: EvaluationContext) -> VisiblePublication | None:
     latest = _BEFORE_ALL
     for source in paced_inputs(node, context):
         seen = covered(source, terms, interval, context)
         if seen is None:
             return None
-        latest = Seen(max(latest.at_us, seen.at_us), max(latest.snapshot, seen.snapshot))
+        latest = VisiblePublication(max(latest.at_us, seen.at_us), max(latest.snapshot, seen.snapshot))
     return context.facts.first_reading(node.name, latest.snapshot, latest.at_us)
 
 

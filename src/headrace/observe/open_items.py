@@ -65,7 +65,7 @@ class IncidentFact(msgspec.Struct, frozen=True):
     reach: frozenset[str] = frozenset()
 
 
-class Held(msgspec.Struct, frozen=True):
+class NodeQuarantine(msgspec.Struct, frozen=True):
     """What waits in quarantine of one node. `rows` counts those that are known; `rejected` is how
     many of the partitions are rejected, not held."""
 
@@ -83,7 +83,7 @@ class Throttled(msgspec.Struct, frozen=True):
     expected: int | None = None
 
 
-class Damaged(msgspec.Struct, frozen=True):
+class EnvironmentDamage(msgspec.Struct, frozen=True):
     """Damaged files of an environment, which opens no incident over them: how many of which nodes,
     the consumers that read these, and the command that repairs the first."""
 
@@ -114,7 +114,7 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str
     consumers: Sequence[ConsumerFact]
     incidents: Sequence[IncidentFact] = ()
-    held: Mapping[str, Held] = {}
+    held: Mapping[str, NodeQuarantine] = {}
     failing: Collection[str] = ()
     """Nodes of which a partition has failed and was not published since. A source that can't be observed, too,
     is told of once, as that."""
@@ -124,7 +124,7 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     superseded: Sequence[Superseded] = ()
     approvals: Sequence[int] = ()
     """Backfills that wait for an approval."""
-    damaged: Damaged | None = None
+    damaged: EnvironmentDamage | None = None
     broken_since: int | None = None
     """Since when no worker starts, in microseconds; None where nothing says so."""
     closed_since: int | None = None

@@ -15,7 +15,7 @@ from headrace.model.times import local_instant_us
 from headrace.observe.declared_promises import DeclaredPromises, Terms
 from headrace.observe.facts import StoredFacts
 from headrace.observe.obligations import EvaluationContext, Obligation, due_us, obligations_of, promised_from
-from headrace.observe.state_facts import Kept
+from headrace.observe.state_facts import RecordedObligation
 from headrace.store.database import Transaction
 from headrace.store.queries import obligations, promises
 
@@ -77,7 +77,7 @@ def settle(tx: Transaction, context: EvaluationContext, now_us: int) -> int:
     return touched
 
 
-def _write(tx: Transaction, terms: Terms, promise_id: int, due: list[Obligation], kept: Mapping[str, Kept]) -> int:
+def _write(tx: Transaction, terms: Terms, promise_id: int, due: list[Obligation], kept: Mapping[str, RecordedObligation]) -> int:
     changed = [one for one in due if one.interval not in kept or kept[one.interval].met_at_us != one.met_at_us]
     tx.executemany(
         "insert into obligation (consumer, interval, due_at, promise_id, met_at) values (:consumer, :interval, :due, :promise, :met) "

@@ -14,7 +14,7 @@ from headrace.observe.declared_promises import DeclaredPromises, Node, Terms
 from headrace.observe.obligations import EvaluationContext, Obligation, counts_as_empty, covered, needed, paced_inputs
 from headrace.observe.wording import ago, moment
 from headrace.schedule.deadlines import network_of
-from headrace.schedule.forecast import THERE, Forecast, Outlook, Stand, Step
+from headrace.schedule.forecast import THERE, CurrentPartitionState, ForecastStep, Outlook, PartitionForecaster
 from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.network import Network
 from headrace.schedule.states import PartitionState
@@ -51,7 +51,9 @@ class Outlooks:
 
     def risk(self, terms: Terms, one: Obligation) -> Risk | None:
         """Whether an obligation that isn't met will be missed, and by what."""
-        forecast = Forecast(self._network, partial(self._stand, terms, one.interval), self._now, seconds=self._seconds, paused=self._paused)
+        forecast = PartitionForecaster(
+            self._network, partial(self._stand, terms, one.interval), self._now, seconds=self._seconds, paused=self._paused
+        )
         outlook = self._last([self._of(node, terms, one.interval, forecast) for node in self._ends(terms)])
         if not outlook.steps or (outlook.at is not None and outlook.at <= one.due_at_us):
             return None
@@ -67,7 +69,7 @@ class Outlooks:
         export = self._context.declared.exports.get(terms.consumer)
         return [export] if export is not None else self._context.known_reads(terms)
 
-    def _of(self, node: Node, terms: Terms, interval: str, forecast: Forecast) -> Outlook:
+    def _of(self, node: Node, terms: Terms, interval: str, forecast: PartitionForecaster) -> Outlook:
         """When a node will hold all that an interval requires of it."""
         if covered(node, terms, interval, self._context) is not None:
             return THERE
@@ -79,30 +81,30 @@ class Outlooks:
             return before
         begins = max(before.at, self._now)
         takes = int(self._seconds.get(node.name, 0.0) * _SECOND_US)
-        return Outlook(begins + takes, (*before.steps, Step(node.name, "*", begins, begins + takes, f"takes {ago(takes)}")))
+        return Outlook(begins + takes, (*before.steps, ForecastStep(node.name, "*", begins, begins + takes, f"takes {ago(takes)}")))
 
     @staticmethod
     def _last(found: list[Outlook]) -> Outlook:
         never = next((one for one in found if one.at is None), None)
         return never or max(found, key=lambda one: one.at or 0, default=THERE)
 
-    def _stand(self, terms: Terms, interval: str, name: str, key: str) -> Stand | None:
+    def _stand(self, terms: Terms, interval: str, name: str, key: str) -> CurrentPartitionState | None:
         """Where a partition stands, for a forecast of one interval; what counts as empty is there."""
         node = self._context.node(name)
         if counts_as_empty(node, key, self._context):
-            return Stand(PartitionState.PUBLISHED, published=True)
+            return CurrentPartitionState(PartitionState.PUBLISHED, published=True)
         found = self._context.facts.standing(name, key)
         if found is None:
             return None
         there = found.published and not (node.partition.whole and covered(node, terms, interval, self._context) is None)
         began = found.since_us if found.state == "running" else None
-        return Stand(PartitionState(found.state), there, began, found.not_before_us, found.reason)
+        return CurrentPartitionState(PartitionState(found.state), there, began, found.not_before_us, found.reason)
 
-    def _is_expected(self, step: Step) -> bool:
+    def _is_expected(self, step: ForecastStep) -> bool:
         """Whether a step is a delivery that hasn't come."""
         return self._context.node(step.node).is_source and self._context.facts.standing(step.node, step.key) is None
 
-    def _clause(self, step: Step, outlook: Outlook) -> str:
+    def _clause(self, step: ForecastStep, outlook: Outlook) -> str:
         """How the first step of the chain makes it late."""
         pause = self._context.facts.pauses().get(step.node)
         if pause is not None and step.node in self._paused:
@@ -118,13 +120,13 @@ class Outlooks:
             return f"{step.why} until {moment(step.ends, self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
         return f"hasn't begun, needs {ago(outlook.at - step.begins)}{self._most(step, outlook)}"
 
-    def _then(self, step: Step, outlook: Outlook) -> str:
+    def _then(self, step: ForecastStep, outlook: Outlook) -> str:
         """How long what comes after a step takes."""
         if outlook.at is None or outlook.at <= step.ends:
             return ""
         return f", what follows needs {ago(outlook.at - step.ends)}"
 
-    def _most(self, first: Step, outlook: Outlook) -> str:
+    def _most(self, first: ForecastStep, outlook: Outlook) -> str:
         """The node that takes most of it, where that isn't the first."""
         longest = max(outlook.steps, key=lambda step: step.ends - step.begins)
         return "" if longest.node == first.node else f", most of it {longest.node}"

@@ -10,13 +10,13 @@ from headrace.model.intervals import bounds_us, start_us
 from headrace.model.required import SEPARATOR, required
 from headrace.observe.declared_promises import Node, Terms
 from headrace.observe.obligations import EvaluationContext, Obligation, needed
-from headrace.observe.state_facts import Excepted, Unusual
+from headrace.observe.state_facts import AcceptedPartition, Unusual
 
 INTERVALS_MAX = 100
 """So many of a consumer's newest intervals are looked at."""
 
 
-def excepted(terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext) -> list[Excepted]:
+def excepted(terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext) -> list[AcceptedPartition]:
     """The exceptions that a consumer's newest intervals stand on, each once, the one that lapses first coming first."""
     every = context.facts.exceptions()
     if not every:
@@ -50,7 +50,7 @@ def unusual(terms: Terms, obligations: Sequence[Obligation], context: Evaluation
     )
 
 
-def _is_made_of(context: EvaluationContext, one: Unusual, accepted: Sequence[Excepted]) -> bool:
+def _is_made_of(context: EvaluationContext, one: Unusual, accepted: Sequence[AcceptedPartition]) -> bool:
     """Whether a partition is one of these that were accepted, or was made of one."""
     if not accepted:
         return False
@@ -59,13 +59,13 @@ def _is_made_of(context: EvaluationContext, one: Unusual, accepted: Sequence[Exc
     return bool(walk.found)
 
 
-def _lasts_beyond(context: EvaluationContext, one: Excepted | Unusual, at_us: int) -> bool:
+def _lasts_beyond(context: EvaluationContext, one: AcceptedPartition | Unusual, at_us: int) -> bool:
     node = context.declared.nodes.get(one.node)
     grain = None if node is None else node.partition.grain
     return node is None or grain is None or bounds_us(one.partition.partition(SEPARATOR)[0], grain, node.timezone)[1] > at_us
 
 
-_Placed = TypeVar("_Placed", Excepted, Unusual)
+_Placed = TypeVar("_Placed", AcceptedPartition, Unusual)
 
 
 class _Walk(Generic[_Placed]):

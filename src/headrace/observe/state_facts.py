@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from headrace.observe.wording import moment
 
 
-class Seen(NamedTuple):
+class VisiblePublication(NamedTuple):
     """A publication: when, and in which lake snapshot."""
 
     at_us: int
@@ -25,7 +25,7 @@ class Newest(NamedTuple):
     """The oldest partition that readers see."""
 
 
-class Standing(NamedTuple):
+class PartitionStateFacts(NamedTuple):
     """Where a partition stands (SEMANTICS §5), why, and since when."""
 
     state: str
@@ -58,7 +58,7 @@ class Pausing(NamedTuple):
         return f"paused: {self.reason} (by {self.by}{until})"
 
 
-class Excepted(NamedTuple):
+class AcceptedPartition(NamedTuple):
     """A partition that readers see because somebody accepted it: by whom, why, and when that lapses; None: never."""
 
     node: str
@@ -99,7 +99,7 @@ class Damage(NamedTuple):
     """The open incident that repairs it: `INC-1`; empty where none was opened."""
 
 
-class Failed(NamedTuple):
+class BackfillFailure(NamedTuple):
     """What a backfill or a repair failed at, with what is applied now; production hasn't tried it since."""
 
     reason: str
@@ -108,7 +108,7 @@ class Failed(NamedTuple):
     """The open incident about it: `INC-1`; empty where there is none."""
 
 
-class Unreadable(NamedTuple):
+class UnreadableSource(NamedTuple):
     """A source that can't be read, so that nobody knows what was delivered."""
 
     since_us: int
@@ -118,7 +118,7 @@ class Unreadable(NamedTuple):
     """The open incident of it: `INC-1`; empty where it is open in production only."""
 
 
-class Kept(NamedTuple):
+class RecordedObligation(NamedTuple):
     """An obligation as it was written down when it became due."""
 
     interval: str
@@ -130,10 +130,10 @@ class Kept(NamedTuple):
 class StateFacts(Protocol):
     """Facts. Times are microseconds of the store's clock."""
 
-    def first(self, node: str, partition: str) -> Seen | None:
+    def first(self, node: str, partition: str) -> VisiblePublication | None:
         """The first publication of a partition."""
 
-    def first_reading(self, node: str, snapshot: int, since_us: int) -> Seen | None:
+    def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
         """The first publication of a whole node, not before `since_us`, that read the lake at this snapshot or a later one."""
 
     def newest(self, node: str) -> Newest | None:
@@ -148,7 +148,7 @@ class StateFacts(Protocol):
     def keys(self, node: str, moment: str) -> list[str]:
         """The data keys of a node that were ever heard of for an interval; of one that isn't cut by time (moment empty), all."""
 
-    def standing(self, node: str, partition: str) -> Standing | None:
+    def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
         """Where a partition stands; None if nothing was ever heard of it."""
 
     def stale_nodes(self) -> set[str]:
@@ -163,7 +163,7 @@ class StateFacts(Protocol):
     def observations(self, source: str) -> list[int]:
         """When the last 20 looks at a source were, newest first."""
 
-    def kept(self, consumer: str) -> list[Kept]:
+    def kept(self, consumer: str) -> list[RecordedObligation]:
         """Obligations written down: all that aren't met, the newest hundred, and the newest that was met; oldest first."""
 
     def pauses(self) -> dict[str, Pausing]:
@@ -175,7 +175,7 @@ class StateFacts(Protocol):
     def withdrawn(self) -> frozenset[tuple[str, str]]:
         """Node and partition of what a person took back, and nothing was published of since."""
 
-    def exceptions(self) -> list[Excepted]:
+    def exceptions(self) -> list[AcceptedPartition]:
         """What readers see because somebody accepted it, whether its time is over or not."""
 
     def unusual(self) -> list[Unusual]:
@@ -184,10 +184,10 @@ class StateFacts(Protocol):
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
         """Node and partition of what readers can't read, because its file is damaged."""
 
-    def unreadable(self) -> Mapping[str, Unreadable]:
+    def unreadable(self) -> Mapping[str, UnreadableSource]:
         """The sources that can't be read, of which an incident is open."""
 
-    def failed_in_backfill(self, node: str, partition: str) -> Failed | None:
+    def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
         """What a backfill or a repair failed at, of what readers lack; None for anything else."""
 
     def seconds(self, node: str) -> float | None:

@@ -6,12 +6,12 @@ import enum
 
 import msgspec
 
-from headrace.observe.freshness import AssetCounts, Freshness
+from headrace.observe.freshness import AssetStateCounts, FreshnessState
 from headrace.observe.obligations import Obligation
-from headrace.observe.state_facts import Excepted, Pausing
+from headrace.observe.state_facts import AcceptedPartition, Pausing
 
 
-class State(enum.StrEnum):
+class ConsumerState(enum.StrEnum):
     """How a consumer is served; the first that holds, in this order."""
 
     UNKNOWN = "unknown"
@@ -24,16 +24,16 @@ class State(enum.StrEnum):
     """Never how it is served, only among what holds besides: a vendor restated an interval too late."""
 
 
-class Read(msgspec.Struct, frozen=True):
+class ConsumedAsset(msgspec.Struct, frozen=True):
     """How one asset that a consumer reads stands; `data_through` in the asset's own partitions, or the consumer's
     intervals where it has none but follows inputs that have."""
 
     asset: str
-    state: Freshness
+    state: FreshnessState
     data_through: str | None
 
 
-class Exported(msgspec.Struct, frozen=True):
+class LatestExport(msgspec.Struct, frozen=True):
     """The export of a consumer's newest interval that is due or was exported: `exported`, `superseded` (what was exported isn't what
     can be read any more), `running`, `waiting`, `failed` or `missing`. `at_us` is when it was last exported."""
 
@@ -76,16 +76,16 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
 
     name: str
     owner: str
-    state: State
-    states: tuple[State, ...]
+    state: ConsumerState
+    states: tuple[ConsumerState, ...]
     since_us: int | None
     due_interval: str | None
     data_through: str | None
     backlog: tuple[str, ...]
-    reads: tuple[Read, ...]
+    reads: tuple[ConsumedAsset, ...]
     reason: str
     next: str | None
-    export: Exported | None = None
+    export: LatestExport | None = None
     risk: AtRisk | None = None
     paused: Pausing | None = None
     """Whether the consumer itself is paused; what it reads is told of by the reason."""
@@ -101,7 +101,7 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     """What will make it late; of what is at risk, only deadlines."""
     incident: str | None = None
     """The incident that it waits for, or that makes it wrong: `INC-1`."""
-    exceptions: tuple[Excepted, ...] = ()
+    exceptions: tuple[AcceptedPartition, ...] = ()
     """What of its newest intervals was published by exception, the one that lapses first coming first."""
     missing_besides: int = 0
     """How many intervals are due and neither met nor waived, besides those that the reason is about."""
@@ -115,4 +115,4 @@ class Status(msgspec.Struct, frozen=True):
     now_us: int
     observed_at_us: int | None
     consumers: tuple[ConsumerStatus, ...]
-    assets: AssetCounts
+    assets: AssetStateCounts

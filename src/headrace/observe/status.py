@@ -15,17 +15,17 @@ from headrace.model.commands import place
 from headrace.model.intervals import bounds_us, next_key
 from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
-from headrace.observe.blockage import HOLDS, Block, Blockage, Blocked, in_order, next_command, promised_by, told
+from headrace.observe.blockage import HOLDS, Blockage, Blocked, BlockReason, in_order, next_command, promised_by, told
 from headrace.observe.declared_promises import WHOLE, DeclaredPromises, Node, Terms
 from headrace.observe.exported import exported
-from headrace.observe.freshness import Freshness, Stood, stood
+from headrace.observe.freshness import FreshnessState, NodeStates, stood
 from headrace.observe.obligations import EvaluationContext, Obligation, covered, met_at, obligations
 from headrace.observe.observed import known_until, next_pass
 from headrace.observe.periods import late_run, served_since
 from headrace.observe.risk import Outlooks
 from headrace.observe.soundness import excepted, unusual
-from headrace.observe.state_facts import Excepted, StateFacts
-from headrace.observe.states import AtRisk, ConsumerStatus, Read, State, Status, Wronged
+from headrace.observe.state_facts import AcceptedPartition, StateFacts
+from headrace.observe.states import AtRisk, ConsumedAsset, ConsumerState, ConsumerStatus, Status, Wronged
 from headrace.observe.through import data_through
 from headrace.observe.wording import days, moment
 
@@ -41,7 +41,7 @@ def judged(
     context: EvaluationContext,
     now_us: int,
     wronged: Mapping[str, Wronged] = NOTHING_WRONG,
-    nodes: Stood | None = None,
+    nodes: NodeStates | None = None,
     only: str | None = None,
 ) -> Status:
     """The same of a context that is set. `nodes`: how all nodes stand, where that is known; `only` one consumer."""
@@ -85,10 +85,10 @@ class _Judgement:
         return data_through(self._terms, self._all, self._context, self._now)
 
     @cached_property
-    def _excepted(self) -> list[Excepted]:
+    def _excepted(self) -> list[AcceptedPartition]:
         return excepted(self._terms, [one for one in self._all if one.met_at_us is not None], self._context)
 
-    def result(self, fresh: Mapping[str, Freshness]) -> ConsumerStatus:
+    def result(self, fresh: Mapping[str, FreshnessState]) -> ConsumerStatus:
         blind = self._blind()
         late_since = self._late_since()
         never = self._never()
@@ -99,12 +99,12 @@ class _Judgement:
         states = [
             state
             for state, holds in (
-                (State.UNKNOWN, blind is not None),
-                (State.NEVER, never),
-                (State.WRONG, wrong),
-                (State.LATE, late_since is not None),
-                (State.AT_RISK, risk is not None),
-                (State.SERVED, not never and late_since is None and not wrong),
+                (ConsumerState.UNKNOWN, blind is not None),
+                (ConsumerState.NEVER, never),
+                (ConsumerState.WRONG, wrong),
+                (ConsumerState.LATE, late_since is not None),
+                (ConsumerState.AT_RISK, risk is not None),
+                (ConsumerState.SERVED, not never and late_since is None and not wrong),
             )
             if holds
         ]
@@ -139,35 +139,35 @@ class _Judgement:
         )
 
     def _why(
-        self, state: State, blind: tuple[str, int | None] | None, late_since: int | None, risk: AtRisk | None
+        self, state: ConsumerState, blind: tuple[str, int | None] | None, late_since: int | None, risk: AtRisk | None
     ) -> tuple[str, str | None, int | None]:
         """Reason in one clause, what to type next, and since when the state holds."""
-        if state is State.UNKNOWN and blind is not None:
+        if state is ConsumerState.UNKNOWN and blind is not None:
             return blind[0], "headrace tick", blind[1]
-        if state is State.WRONG:
+        if state is ConsumerState.WRONG:
             return self._wrong()
-        if state is State.AT_RISK and risk is not None:
+        if state is ConsumerState.AT_RISK and risk is not None:
             return risk.reason, risk.next, self._at_risk_since(risk)
-        if state is State.SERVED:
+        if state is ConsumerState.SERVED:
             return self._served_reason(), self._backlog_command(), self._served_since()
         found = self._blocked(state)
-        since = late_since if state is State.LATE else None
+        since = late_since if state is ConsumerState.LATE else None
         if found is None:
             return self._too_old(), "headrace tick", since
         return self._told(found), next_command(found), since
 
     def _withdrawn(self) -> str:
         """What was withdrawn that it is late because of: `clean@2025-01-09, withdrawn: cents (by ann)`."""
-        found = self._blocked(State.LATE)
-        if found is None or found.block is not Block.WITHDRAWN:
+        found = self._blocked(ConsumerState.LATE)
+        if found is None or found.block is not BlockReason.WITHDRAWN:
             return ""
         return f"{place(found.node, found.partition)}, withdrawn: {found.reason}"
 
-    def _missing_besides(self, state: State) -> int:
+    def _missing_besides(self, state: ConsumerState) -> int:
         missing = sum(not one.settled for one in self._due)
-        if state is State.SERVED:
+        if state is ConsumerState.SERVED:
             return 0  # its reason names them
-        return max(0, missing - 1) if state in (State.LATE, State.NEVER) else missing
+        return max(0, missing - 1) if state in (ConsumerState.LATE, ConsumerState.NEVER) else missing
 
     def _owed(self) -> bool:
         """Whether a deadline of the promise has passed: nobody is told that it is late before. What has no rhythm has
@@ -249,7 +249,7 @@ class _Judgement:
                 at = moment(one.due_at_us, self._now, self._context.declared.timezone)
                 said = f"late at {at}: {self._told(found)}"
                 since = max(self._ended(one), found.since_us or found.unreadable_us or self._promised_for(found) or 0)
-                withdrawn = found.reason if found.block is Block.WITHDRAWN else ""
+                withdrawn = found.reason if found.block is BlockReason.WITHDRAWN else ""
                 return AtRisk(
                     one.interval, one.due_at_us, found.node, found.partition, said, next_command(found), since, withdrawn=withdrawn
                 )
@@ -261,7 +261,7 @@ class _Judgement:
         if self._context.facts.is_led() or self._next_pass() <= one.due_at_us:
             return None
         blocked = in_order(self._blockage.of(self._terms, one.interval))
-        if not blocked or any(found.block is not Block.WAITING or found.reason.startswith(LAKE_CLOSED) for found in blocked):
+        if not blocked or any(found.block is not BlockReason.WAITING or found.reason.startswith(LAKE_CLOSED) for found in blocked):
             return None
         found = blocked[0]
         at = moment(one.due_at_us, self._now, self._context.declared.timezone)
@@ -299,7 +299,7 @@ class _Judgement:
 
     def _promised_for(self, found: Blocked) -> int | None:
         """Until when a delivery that isn't there was promised."""
-        if found.block is not Block.MISSING:
+        if found.block is not BlockReason.MISSING:
             return None
         return promised_by(self._context.declared.nodes[found.node], found.partition)
 
@@ -313,7 +313,7 @@ class _Judgement:
                 return AtRisk(one.partition, one.until_us, one.node, one.partition, said, command, self._first_read(one), one.until_us)
         return None
 
-    def _first_read(self, one: Excepted) -> int | None:
+    def _first_read(self, one: AcceptedPartition) -> int | None:
         """When what stands on an exception could first be read: with the first interval that was met after it, if one was."""
         if one.at_us is None:
             return None
@@ -353,14 +353,14 @@ class _Judgement:
 
     # What is said about them
 
-    def _blocked(self, state: State) -> Blocked | None:
+    def _blocked(self, state: ConsumerState) -> Blocked | None:
         """What keeps it late; where nothing was ever there, what holds back the first interval."""
-        keeps = self._blockage.keeps_late(self._terms, self._late) if state is State.LATE else None
+        keeps = self._blockage.keeps_late(self._terms, self._late) if state is ConsumerState.LATE else None
         late = [] if keeps is None else [keeps, *self._late]
-        for one in late if state is State.LATE else self._all:
+        for one in late if state is ConsumerState.LATE else self._all:
             if not one.settled and (found := self._blockage.of(self._terms, one.interval)):
                 return in_order(found)[0]
-        if state is State.LATE and not self._late and self._through is not None:  # too old, though nothing was due yet
+        if state is ConsumerState.LATE and not self._late and self._through is not None:  # too old, though nothing was due yet
             following = next_key(self._through, self._terms.per, self._terms.timezone)
             return next(iter(self._blockage.of(self._terms, following)), None)
         return None
@@ -402,24 +402,24 @@ class _Judgement:
         found = self._blockage.of(self._terms, unmet[0].interval) if unmet else []
         return next_command(found[0]) if found else None
 
-    def _reads(self, fresh: Mapping[str, Freshness]) -> Iterator[Read]:
+    def _reads(self, fresh: Mapping[str, FreshnessState]) -> Iterator[ConsumedAsset]:
         """How each read stands, a view as the worst of what it reads."""
         declared = self._context.declared
         for name in self._terms.named or self._terms.reads:
             behind = [self._read(declared.nodes[one], fresh) for one in declared.views.get(name, (name,)) if one in declared.nodes]
             if behind:
                 through = min((one.data_through for one in behind if one.data_through is not None), default=None)
-                yield Read(name, fresh[name], through)
+                yield ConsumedAsset(name, fresh[name], through)
 
-    def _read(self, node: Node, fresh: Mapping[str, Freshness]) -> Read:
+    def _read(self, node: Node, fresh: Mapping[str, FreshnessState]) -> ConsumedAsset:
         newest = self._context.facts.newest(node.name)
         through = newest.partition.partition(SEPARATOR)[0] if newest is not None and node.partition.grain is not None else None
         if newest is not None and node.partition.whole and self._context.rhythms[node.name].has:
             through = next((one.interval for one in reversed(self._all) if covered(node, self._terms, one.interval, self._context)), None)
-        return Read(node.name, fresh[node.name], through)
+        return ConsumedAsset(node.name, fresh[node.name], through)
 
 
-def _place(one: Excepted) -> str:
+def _place(one: AcceptedPartition) -> str:
     return one.node if one.partition == WHOLE else f"{one.node}@{one.partition}"
 
 

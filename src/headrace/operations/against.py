@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headrace.model import ProjectError, UsageError
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled, compile_project
 
 SECONDS_MAX = 120
@@ -20,7 +20,7 @@ BYTES_MAX = 1 << 30
 _LOCAL = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
 
 
-def compiled_at(session: Session, reference: str) -> Compiled:
+def compiled_at(session: ProjectSession, reference: str) -> Compiled:
     """What the files said at `reference`. UsageError for one that there isn't, ProjectError where they had errors or there is no git."""
     with _checked_out(session.root, reference) as folder:
         found = compile_project(folder, cache=session.data_folder / "cache" / "against", environment=session.env, learnt=session.learnt())

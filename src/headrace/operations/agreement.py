@@ -16,14 +16,14 @@ from headrace.operations.backfill_responses import BackfillResponse
 from headrace.operations.contract_responses import AcceptResponse
 from headrace.operations.fix_responses import FixResponse, FixStep
 from headrace.operations.responses import RefusedRow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan.project_plan import PLAN_ID, plan_id_of
 
 Planned = FixResponse | BackfillResponse | AcceptResponse
 P = TypeVar("P", FixResponse, BackfillResponse, AcceptResponse)
 
 
-def identified(session: Session, response: P, version: int | None, files: Mapping[str, str] | None = None) -> P:
+def identified(session: ProjectSession, response: P, version: int | None, files: Mapping[str, str] | None = None) -> P:
     """The document with the id of the plan that it shows, of what is done from `version` on; `files` are the SHA-256 of what is written.
     It is kept, so that a refusal can name what differs."""
     decided = decided_of(session, response, version, files or {})
@@ -32,7 +32,7 @@ def identified(session: Session, response: P, version: int | None, files: Mappin
     return msgspec.structs.replace(response, plan_id=plan_id)
 
 
-def decided_of(session: Session, response: Planned, version: int | None, files: Mapping[str, str]) -> dict[str, Any]:
+def decided_of(session: ProjectSession, response: Planned, version: int | None, files: Mapping[str, str]) -> dict[str, Any]:
     """What is decided by agreeing. How long it takes, and when it was shown, are no part of it."""
     return {"environment": session.env, "base_version": version, "files": dict(files), "steps": _steps(response)}
 
@@ -73,7 +73,7 @@ def _mapped(row: Any) -> dict[str, Any]:
 
 
 def changed(
-    session: Session, response: Planned, asked: str | None, version: int | None, files: Mapping[str, str] | None = None
+    session: ProjectSession, response: Planned, asked: str | None, version: int | None, files: Mapping[str, str] | None = None
 ) -> RefusedRow | None:
     """Why the plan that was asked for isn't done; None where it is the one that is shown, or none was asked for."""
     if asked is None or asked == response.plan_id:

@@ -11,11 +11,11 @@ import msgspec
 from headrace.model.zones import to_us
 from headrace.operations import standings
 from headrace.operations.counting import counted
-from headrace.operations.performing import Context
+from headrace.operations.performing import CommandContext
 from headrace.operations.progress import Progress
 from headrace.operations.responses import CountsRow
 from headrace.plan.backfills import Mode
-from headrace.plan.choosing import Wanted, choose
+from headrace.plan.choosing import BackfillRequest, choose
 from headrace.plan.extents import NOTHING, Extent
 from headrace.plan.limits import limits_of
 from headrace.plan.timeline import Timeline
@@ -30,7 +30,7 @@ def of_places(leader: Leader, places: Iterable[tuple[str, str]]) -> CountsRow:
     return counted(leader.applied.compiled.project, Counter(node for node, _ in set(places)).items())
 
 
-def of_recomputing(context: Context, leader: Leader, names: Collection[str], spans: Sequence[Span], *, alone: bool) -> CountsRow:
+def of_recomputing(context: CommandContext, leader: Leader, names: Collection[str], spans: Sequence[Span], *, alone: bool) -> CountsRow:
     """The counts of what is recomputed of these nodes in these ranges, whether it is published or not; with what reads
     it, unless it is made `alone`."""
     compiled = leader.applied.compiled
@@ -42,7 +42,7 @@ def of_recomputing(context: Context, leader: Leader, names: Collection[str], spa
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
     made: dict[str, Extent] = {}
     for first, last in spans:
-        wanted = Wanted(mode=Mode.ALL, limits=limits_of(nodes, first, last), only=alone, borrowed=context.session.borrowed)
+        wanted = BackfillRequest(mode=Mode.ALL, limits=limits_of(nodes, first, last), only=alone, borrowed=context.session.borrowed)
         for one in choose(timeline, compiled, wanted).picked:
             made[one.node] = made.get(one.node, NOTHING) | one.extent
     return counted(compiled.project, ((node, len(extent)) for node, extent in made.items()))

@@ -11,7 +11,7 @@ from headrace.operations import invalidation, keeping, plan_refusals, policy, pr
 from headrace.operations.backfill import backfill
 from headrace.operations.backfill_responses import BackfillResponse
 from headrace.operations.invalidation import Invalidated
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.plan import Base, PreparedPlan, applied, plan_of_apply, prepare, with_plan
 from headrace.operations.progress import Progress
 from headrace.operations.responses import (
@@ -21,11 +21,11 @@ from headrace.operations.responses import (
     PromotedRow,
     RefusedRow,
 )
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.plan import Compiled, changes, comparing
 from headrace.plan.project_plan import Plan, decisions
 from headrace.plan.steps import Invalidate, Promote
-from headrace.run.promotion.publishing import Promotion
+from headrace.run.promotion.publishing import PendingPromotion
 from headrace.store import Store
 from headrace.store.queries import versions
 
@@ -51,7 +51,7 @@ class _Wanted(msgspec.Struct, frozen=True):
     response: PlanResponse
 
 
-def apply(session: Session, *, confirm: Callable[[PlanResponse], bool], progress: Progress, plan_id: str | None = None,
+def apply(session: ProjectSession, *, confirm: Callable[[PlanResponse], bool], progress: Progress, plan_id: str | None = None,
           keep: Sequence[str] = (), reason: str = "") -> ApplyResponse:  # fmt: skip
     """Show what would change, ask, and put it into force; with a `plan_id` only where that is still what would be done.
 
@@ -83,7 +83,7 @@ def apply(session: Session, *, confirm: Callable[[PlanResponse], bool], progress
     return perform(session, "apply", ApplyArguments(copied, plan.plan_id, kept, reason), progress)  # type: ignore[no-any-return]
 
 
-def _wanted(session: Session, base: Base, progress: Progress, keep: Sequence[str]) -> _Wanted:
+def _wanted(session: ProjectSession, base: Base, progress: Progress, keep: Sequence[str]) -> _Wanted:
     files, compilation = session.declared_exactly(progress)
     compiled = usable(compilation)
     prepared = prepare(session, compiled, base, comparing.keeping(changes(base.compiled, compiled), keep))
@@ -100,7 +100,7 @@ def _applied_by(store: Store | None) -> str | None:
     return found.plan_id if found is not None else None
 
 
-def make_again(session: Session, needed: Sequence[NeededRow], *, reason: str, progress: Progress) -> list[BackfillResponse]:
+def make_again(session: ProjectSession, needed: Sequence[NeededRow], *, reason: str, progress: Progress) -> list[BackfillResponse]:
     """Do the backfills that a change asks for, one after the other; whoever calls this has shown them. Stops at one that needs an
     approval. Raises Refused without a reason."""
     opened = session.again(session.actor)  # what is in force now
@@ -120,7 +120,7 @@ def make_again(session: Session, needed: Sequence[NeededRow], *, reason: str, pr
 
 
 @leader_command("apply", ApplyArguments, ApplyResponse)
-def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> ApplyResponse:
+def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progress) -> ApplyResponse:
     """The leader makes the plan itself, of the files as they are now, and does it if it is the one that was agreed to."""
     before = context.applied()
     base = Base(before.compiled, context.store, before.id, f"version {before.id}") if before else Base(None, context.store, None, None)
@@ -138,7 +138,7 @@ def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> A
         refused = _done(context, wanted, "refused", before.id if before else None, plan.plan_id)
         return msgspec.structs.replace(refused, refused=unapproved)
     now_applied = context.apply(progress, plan, arguments.reason) if plan.steps or before is None else before
-    built = msgspec.msgpack.decode(arguments.promotions, type=tuple[Promotion, ...]) if arguments.promotions else ()
+    built = msgspec.msgpack.decode(arguments.promotions, type=tuple[PendingPromotion, ...]) if arguments.promotions else ()
     promoted = promotion.promote(context, built, progress)
     now_us = to_us(context.now())
     with context.store.read() as tx:
@@ -149,7 +149,7 @@ def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> A
     )  # fmt: skip
 
 
-def _unapproved(session: Session, plan: Plan) -> RefusedRow | None:
+def _unapproved(session: ProjectSession, plan: Plan) -> RefusedRow | None:
     """Why the plan isn't done: the next run would compute, without anybody asking for it, what policy
     wants approved before."""
     asked_first = [one for one in plan.steps if isinstance(one, Invalidate) and one.needs_approval]
@@ -176,11 +176,11 @@ def _steps_done(plan: Plan, promoted: Sequence[PromotedRow]) -> int:
     return len(plan.steps) - len(left)
 
 
-def _done(context: Context, wanted: _Wanted, state: str, version: int | None, plan_id: str | None) -> ApplyResponse:
+def _done(context: CommandContext, wanted: _Wanted, state: str, version: int | None, plan_id: str | None) -> ApplyResponse:
     return ApplyResponse(now=context.now(), state=state, version=version, plan=wanted.response, clock=context.clock.kind, plan_id=plan_id)
 
 
-def _response(session: Session, state: str, plan: PlanResponse, plan_id: str) -> ApplyResponse:
+def _response(session: ProjectSession, state: str, plan: PlanResponse, plan_id: str) -> ApplyResponse:
     """Nothing is put into force; where there was nothing to apply, what is stale all the same."""
     stale = Invalidated()
     if state == "nothing" and session.compiled is not None and session.store is not None and session.version is not None:

@@ -8,17 +8,17 @@ from headrace.model import Refused
 from headrace.model.policy import APPROVAL
 from headrace.model.zones import to_us
 from headrace.operations import policy, standings
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
-from headrace.plan.choosing import Choice, Wanted, choose
+from headrace.plan.choosing import BackfillRequest, Choice, choose
 from headrace.plan.limits import limits_of
 from headrace.plan.timeline import Timeline
 from headrace.run.graph import graph_of
 
 
 def check_run(
-    session: Session,
+    session: ProjectSession,
     compiled: Compiled,
     names: Sequence[str],
     *,
@@ -35,7 +35,7 @@ def check_run(
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
     spans: list[tuple[str | None, str | None]] = [(key, key) for key in partitions] or [(first, last)]
     mode = Mode.ALL if again else Mode.MISSING
-    wanted = (Wanted(mode=mode, limits=limits_of(nodes, one, other), only=True) for one, other in spans)
+    wanted = (BackfillRequest(mode=mode, limits=limits_of(nodes, one, other), only=True) for one, other in spans)
     choices = [choose(timeline, compiled, one) for one in wanted]
     made = {one.node for choice in choices for one in choice.picked}
     count = sum(map(_count, choices))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.lake.sqltext import literal
 from headrace.operations.inspections import AttachResponse
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.address import PostgresqlAddress, SqliteAddress, address
 
 UNSEEN = "Headrace doesn't see what is read this way: it isn't masked, and counts as no use."
@@ -13,7 +13,7 @@ _NAMES = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert"
 """What a connection string may say of libpq's parameters: never a password."""
 
 
-def attach(session: Session) -> AttachResponse:
+def attach(session: ProjectSession) -> AttachResponse:
     """The statements for a read-only ATTACH; without a password, whatever the address holds."""
     where = address(session.root, session.settings)
     lake = literal(f"{session.folders.lake}/")

@@ -16,7 +16,7 @@ from headrace.model import Refused, UnknownName, UsageError
 from headrace.operations.reconciling import OUTSIDE_PROVEN, reconcile
 from headrace.operations.responses import Response
 from headrace.operations.runs import since_when
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import trail
 
@@ -70,7 +70,7 @@ class CheckpointResponse(Response, frozen=True, kw_only=True):
     signature: None = None
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class AuditQuery(msgspec.Struct, frozen=True):
     """Which entries: patterns with `*`. `object` is compared with `kind:id`, the id, and the node that a partition is of."""
 
     object: str | None = None
@@ -107,7 +107,7 @@ class _Event(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Event)
 
 
-def show(session: Session, wanted: Wanted) -> list[AuditRow]:
+def show(session: ProjectSession, wanted: AuditQuery) -> list[AuditRow]:
     """The newest entries that are wanted, newest first. UsageError for a `since` that is no time."""
     if session.store is None:
         return []
@@ -117,7 +117,7 @@ def show(session: Session, wanted: Wanted) -> list[AuditRow]:
         return [_row(session, *one) for one in islice(found, wanted.limit)]
 
 
-def entry(session: Session, seq: int) -> list[AuditRow]:
+def entry(session: ProjectSession, seq: int) -> list[AuditRow]:
     """One entry by its number. UsageError for one that there isn't."""
     if session.store is not None:
         with session.store.read() as tx:
@@ -127,7 +127,7 @@ def entry(session: Session, seq: int) -> list[AuditRow]:
     raise UnknownName(f"the audit trail has no entry {seq}", hint="headrace audit show")
 
 
-def checkpoint(session: Session, out: Path) -> CheckpointResponse:
+def checkpoint(session: ProjectSession, out: Path) -> CheckpointResponse:
     """Write the trail's head to a new file. UsageError where there is no state, or a file already; Refused for a trail that doesn't
     fit."""
     found = verified(session, None)
@@ -161,7 +161,7 @@ def _is_hash(text: str) -> bool:
     return len(text) == HASH_CHARACTERS and not text.strip("0123456789abcdef")
 
 
-def verified(session: Session, head: str | None, kept: CheckpointResponse | None = None) -> VerifyResponse:
+def verified(session: ProjectSession, head: str | None, kept: CheckpointResponse | None = None) -> VerifyResponse:
     """The whole chain computed anew, and compared with the event log and the state. `head` is a hash that `verify` once gave, `kept` a
     checkpoint: they must still be in the chain.
 
@@ -217,7 +217,7 @@ def _decoded(tx: Transaction, since_us: int | None) -> Iterator[tuple[int, _Even
     return ((seq, _DECODER.decode(text), digest) for seq, text, digest in trail.entries(tx, since_us=since_us))
 
 
-def _is_wanted(event: _Event, wanted: Wanted) -> bool:
+def _is_wanted(event: _Event, wanted: AuditQuery) -> bool:
     thing = event.object
     names = (f"{thing.kind}:{thing.id}", thing.id, thing.id.partition("@")[0] if thing.kind == "partition" else thing.id)
     return (
@@ -227,7 +227,7 @@ def _is_wanted(event: _Event, wanted: Wanted) -> bool:
     )
 
 
-def _row(session: Session, seq: int, event: _Event, digest: str) -> AuditRow:
+def _row(session: ProjectSession, seq: int, event: _Event, digest: str) -> AuditRow:
     return AuditRow(
         seq=seq,
         at=event.at.astimezone(session.zone),

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.govern.identity import lake_folder, of_lake
 from headrace.govern.state import open_state
 from headrace.model import HeadraceError, LakeError, Settings
@@ -31,14 +31,14 @@ from headrace.operations.backup_files import MANIFEST, STATE, Manifest, save_sta
 _PART, _GONE = ".part", ".gone"
 
 
-class Kept(NamedTuple):
+class ExistingBackup(NamedTuple):
     """A backup in the folder."""
 
     folder: Path
     manifest: Manifest
 
 
-class Errand(msgspec.Struct, frozen=True):
+class BackupJob(msgspec.Struct, frozen=True):
     """What the process is told."""
 
     root: str
@@ -53,7 +53,7 @@ def folder_of(root: Path, settings: Settings) -> Path:
     return to if settings.environment == PRODUCTION else to / settings.environment
 
 
-def kept(root: Path, settings: Settings) -> list[Kept]:
+def kept(root: Path, settings: Settings) -> list[ExistingBackup]:
     """The backups that are there, of whatever state, the newest first. What can't be read isn't one."""
     found = []
     with suppress(OSError):
@@ -61,11 +61,11 @@ def kept(root: Path, settings: Settings) -> list[Kept]:
             if path.name.startswith(".") or not path.is_dir():
                 continue
             with suppress(OSError, msgspec.DecodeError):
-                found.append(Kept(path, msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)))
+                found.append(ExistingBackup(path, msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)))
     return sorted(found, key=lambda one: one.manifest.made_at, reverse=True)
 
 
-def own(root: Path, settings: Settings) -> list[Kept]:
+def own(root: Path, settings: Settings) -> list[ExistingBackup]:
     """Of those, the ones that were made by themselves, of this project's state."""
     ours = of_lake(lake_folder(root, settings))
     return [one for one in kept(root, settings) if one.manifest.state_only and one.manifest.identity == ours]
@@ -94,7 +94,7 @@ def make(root: Path, settings: Settings) -> Path | None:
                 return None
             _sweep(folder)
             made = _write(root, settings, folder)
-            reached(Point.BACKUP_NAMED)
+            reached(FaultPoint.BACKUP_NAMED)
             _rotate(root, settings)
     except OSError as error:
         raise LakeError(
@@ -111,7 +111,7 @@ def _write(root: Path, settings: Settings, folder: Path) -> Path:
         with open_state(root, settings) as store:
             saved = save_state(store, part / STATE)
         write_manifest(part, [part / STATE], saved, settings.name, state_only=True)
-        reached(Point.BACKUP_WRITTEN)
+        reached(FaultPoint.BACKUP_WRITTEN)
         part.replace(folder / name)
         _sync_folder(folder)
     except BaseException:
@@ -125,7 +125,7 @@ def _rotate(root: Path, settings: Settings) -> None:
     for one in own(root, settings)[settings.backup.keep :]:
         gone = one.folder.with_name(f".{one.folder.name}{_GONE}")
         one.folder.rename(gone)
-        reached(Point.BACKUP_ROTATING)
+        reached(FaultPoint.BACKUP_ROTATING)
         shutil.rmtree(gone)
 
 
@@ -158,7 +158,7 @@ def _sync_folder(folder: Path) -> None:
 
 def main() -> int:
     """Make one backup; what went wrong goes to standard error."""
-    errand = msgspec.json.decode(sys.stdin.buffer.read(), type=Errand)
+    errand = msgspec.json.decode(sys.stdin.buffer.read(), type=BackupJob)
     try:
         make(Path(errand.root), errand.settings)
     except HeadraceError as error:

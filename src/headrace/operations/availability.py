@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from headrace.model import UsageError
 from headrace.model.times import Duration
-from headrace.observe.availability.score import Figures
-from headrace.observe.availability.sentences import Window, of_consumer
+from headrace.observe.availability.score import AvailabilityFigures
+from headrace.observe.availability.sentences import AvailabilityWindow, of_consumer
 from headrace.operations.responses import AvailabilityRow
 
 WINDOW = "30d"
@@ -24,7 +24,7 @@ def window_began(window: str, now_us: int, timezone: str) -> int:
     return began
 
 
-def row_of(one: Figures, window: Window) -> AvailabilityRow:
+def row_of(one: AvailabilityFigures, window: AvailabilityWindow) -> AvailabilityRow:
     """The figures of one consumer, as documents have them."""
     return AvailabilityRow(
         honest=one.honest,

@@ -8,24 +8,24 @@ from typing import Any
 
 import msgspec
 
-from headrace.govern.audit import Action, Event, Object, append
+from headrace.govern.audit import Action, AuditEvent, Object, append
 from headrace.model.durations import duration
 from headrace.operations import estimates, plan_refusals, reasons
 from headrace.operations.agreement import changed, identified
-from headrace.operations.backfill_planning import BackfillArguments, Planned, plan
+from headrace.operations.backfill_planning import BackfillArguments, DraftBackfill, plan
 from headrace.operations.backfill_responses import BackfillResponse
 from headrace.operations.backfill_showing import of_planned, of_row, published_of, with_attempts
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.plan_refusals import PlanChanged
 from headrace.operations.progress import Progress, Silent
-from headrace.operations.request_handler import Work
+from headrace.operations.request_handler import PendingRun
 from headrace.operations.responses import RefusedRow
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, Mode
 from headrace.plan.choosing import INGESTED
 from headrace.run.applying import contents_of, manifest_of
-from headrace.run.orders import Order, RunResult
+from headrace.run.orders import RunRequest, RunResult
 from headrace.schedule import Target
 from headrace.store.queries import plans, versions
 
@@ -34,7 +34,7 @@ Confirm = Callable[[BackfillResponse], bool]
 
 
 def backfill(  # noqa: PLR0913 - as many as the command has options
-    session: Session,
+    session: ProjectSession,
     select: Sequence[str],
     *,
     exclude: Sequence[str],
@@ -84,12 +84,12 @@ def _same(response: BackfillResponse, row: RefusedRow | None, asked: str | None)
         raise PlanChanged(asked or "", row, refused, f"{response.command} --dry-run")
 
 
-def _state(planned: Planned) -> str:
+def _state(planned: DraftBackfill) -> str:
     return "planned" if planned.backfill.chosen else "nothing_due"
 
 
 @leader_command("backfill", BackfillArguments, BackfillResponse)
-def _backfill(context: Context, arguments: BackfillArguments, progress: Progress) -> Work | BackfillResponse:
+def _backfill(context: CommandContext, arguments: BackfillArguments, progress: Progress) -> PendingRun | BackfillResponse:
     leader = context.leader(progress)
     applied = leader.applied
     planned = plan(context.session, context.store, applied.compiled, applied.id, arguments, now=context.now())
@@ -109,7 +109,7 @@ def _backfill(context: Context, arguments: BackfillArguments, progress: Progress
     return working(context, order(context, arguments, planned.backfill, number), planned.backfill)
 
 
-def _of_new_project(context: Context, response: BackfillResponse, version: int) -> BackfillResponse | None:
+def _of_new_project(context: CommandContext, response: BackfillResponse, version: int) -> BackfillResponse | None:
     """The plan as it was shown before anything was applied: of the files that the first version now
     consists of. None where another version came before."""
     with context.store.read() as tx:
@@ -119,17 +119,17 @@ def _of_new_project(context: Context, response: BackfillResponse, version: int) 
     return identified(context.session, response, None, found.manifest)
 
 
-def working(context: Context, wanted: Order, backfill: Backfill) -> Work:
+def working(context: CommandContext, wanted: RunRequest, backfill: Backfill) -> PendingRun:
     """Work at a plan to its end."""
     leader = context.leader(Silent())
     assert wanted.plan is not None
-    return Work(
+    return PendingRun(
         leader, wanted, "backfill", partial(_done, context, leader.applied.compiled, wanted.plan), backfill.partitions,
         partial(_ahead, context, leader.applied.compiled, wanted.plan),
     )  # fmt: skip
 
 
-def _ahead(context: Context, compiled: Compiled, number: int) -> str:
+def _ahead(context: CommandContext, compiled: Compiled, number: int) -> str:
     """How long a plan still takes, in a few words."""
     with context.store.read() as tx:
         row = plans.get(tx, number)
@@ -137,7 +137,7 @@ def _ahead(context: Context, compiled: Compiled, number: int) -> str:
     return "time to go not known yet" if left is None else f"about {duration(round(left.seconds * 1_000_000))} to go"
 
 
-def keep(context: Context, arguments: BackfillArguments, planned: Planned, version: int) -> int:
+def keep(context: CommandContext, arguments: BackfillArguments, planned: DraftBackfill, version: int) -> int:
     """Write a plan down, before anything of it is done; its id."""
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
@@ -157,7 +157,7 @@ def keep(context: Context, arguments: BackfillArguments, planned: Planned, versi
     return number
 
 
-def _made(context: Context, arguments: BackfillArguments, planned: Planned, number: int) -> Event:
+def _made(context: CommandContext, arguments: BackfillArguments, planned: DraftBackfill, number: int) -> AuditEvent:
     chosen = {one.node: [one.partitions, one.spans[0].first, one.spans[-1].last] for one in planned.backfill.chosen}
     after: dict[str, Any] = {
         "plan_id": arguments.plan_id,
@@ -167,13 +167,15 @@ def _made(context: Context, arguments: BackfillArguments, planned: Planned, numb
     }
     if planned.approval is not None:
         after["needs"] = str(planned.approval)
-    return Event(action=Action.PLAN_MADE, actor=context.actor, object=Object("backfill", str(number)), reason=arguments.reason, after=after)
+    return AuditEvent(
+        action=Action.PLAN_MADE, actor=context.actor, object=Object("backfill", str(number)), reason=arguments.reason, after=after
+    )
 
 
-def order(context: Context, arguments: BackfillArguments, backfill: Backfill, number: int) -> Order:
+def order(context: CommandContext, arguments: BackfillArguments, backfill: Backfill, number: int) -> RunRequest:
     """What the leader is asked to do: look at the sources that are ingested, then work at the plan."""
     taken = [chosen for chosen in backfill.chosen if chosen.how == INGESTED]
-    return Order(
+    return RunRequest(
         kind="backfill",
         targets=tuple(Target(one.node, span.first, span.last) for one in taken for span in one.spans),
         actor=context.actor,
@@ -184,12 +186,12 @@ def order(context: Context, arguments: BackfillArguments, backfill: Backfill, nu
     )
 
 
-def _done(context: Context, compiled: Compiled, number: int, result: RunResult) -> BackfillResponse:
+def _done(context: CommandContext, compiled: Compiled, number: int, result: RunResult) -> BackfillResponse:
     response = kept(context, compiled, number)
     return msgspec.structs.replace(response, notes=list(result.notes))
 
 
-def kept(context: Context, compiled: Compiled, number: int) -> BackfillResponse:
+def kept(context: CommandContext, compiled: Compiled, number: int) -> BackfillResponse:
     """A kept plan, as it stands now."""
     with context.store.read() as tx:
         row = plans.get(tx, number)

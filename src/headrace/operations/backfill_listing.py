@@ -9,7 +9,7 @@ from headrace.operations.backfill_planning import BackfillArguments, content, pl
 from headrace.operations.backfill_responses import PlannedPartitionRow, PlannedPartitionsResponse
 from headrace.operations.backfills import number_of, unknown
 from headrace.operations.cursors import cursor, place
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.plan.backfills import Backfill
 from headrace.run.graph import graph_of
 from headrace.run.overlays.spans import keys_of
@@ -24,7 +24,7 @@ Standing = Callable[[str, str], tuple[str, str | None]]
 """Of (node, key): its state, and the attempt that made it."""
 
 
-def of_preview(session: Session, arguments: BackfillArguments, *, after: str | None, limit: int) -> PlannedPartitionsResponse:
+def of_preview(session: ProjectSession, arguments: BackfillArguments, *, after: str | None, limit: int) -> PlannedPartitionsResponse:
     """What a backfill would make. UsageError as for the backfill itself."""
     compiled = session.compiled if session.compiled is not None else usable(session.declared())
     planned = plan(session, session.store, compiled, session.version, arguments, now=session.now())
@@ -32,7 +32,7 @@ def of_preview(session: Session, arguments: BackfillArguments, *, after: str | N
     return _page(session, planned.backfill, planned.graph, known, lambda node, key: (known.of(node).get(key, UNHEARD), None), after, limit)
 
 
-def of_plan(session: Session, text: str, *, after: str | None, limit: int) -> PlannedPartitionsResponse:
+def of_plan(session: ProjectSession, text: str, *, after: str | None, limit: int) -> PlannedPartitionsResponse:
     """What a kept backfill makes, and what came of it. UsageError if there is none of that number."""
     number = number_of(session, text)
     if session.store is None or session.compiled is None:
@@ -69,7 +69,7 @@ class _Known:
 
 
 def _page(
-    session: Session, backfill: Backfill, graph: Graph, known: _Known, standing: Standing, after: str | None, limit: int
+    session: ProjectSession, backfill: Backfill, graph: Graph, known: _Known, standing: Standing, after: str | None, limit: int
 ) -> PlannedPartitionsResponse:
     begin = 0 if after is None else place(after, int)
     found = list(islice(_partitions(backfill, graph, known), begin, begin + limit + 1))

@@ -17,10 +17,10 @@ from headrace.operations import estimates, guessing, machine, policy, standings
 from headrace.operations.backfill_responses import EstimateRow
 from headrace.operations.runs import since_when
 from headrace.operations.selection import selected
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, Mode
-from headrace.plan.choosing import Wanted
+from headrace.plan.choosing import BackfillRequest
 from headrace.plan.limits import limits_of
 from headrace.plan.planning import plan_backfill
 from headrace.plan.timeline import Timeline
@@ -31,7 +31,7 @@ from headrace.schedule import Graph, GraphNode
 from headrace.schedule.estimating import Estimate
 from headrace.store import Store, Transaction
 from headrace.store.queries import plans
-from headrace.store.queries.plans import PlanRow
+from headrace.store.queries.plans import PlanRecord
 
 NOTHING_MORE: Mapping[str, Sequence[str]] = MappingProxyType({})
 
@@ -65,7 +65,7 @@ class BackfillArguments(msgspec.Struct, frozen=True):
         return shlex.join([*words, "--reason", self.reason or "TEXT"])
 
 
-class Planned(msgspec.Struct, frozen=True):
+class DraftBackfill(msgspec.Struct, frozen=True):
     """A plan that isn't kept yet."""
 
     backfill: Backfill
@@ -107,7 +107,7 @@ def _check_range(arguments: BackfillArguments, nodes: Sequence[GraphNode]) -> No
 
 
 def plan(
-    session: Session,
+    session: ProjectSession,
     store: Store | None,
     compiled: Compiled,
     version: int | None,
@@ -115,7 +115,7 @@ def plan(
     *,
     now: datetime,
     reread: Mapping[str, Sequence[str]] = NOTHING_MORE,
-) -> Planned:
+) -> DraftBackfill:
     """What a backfill would do to what is applied, or to what would be, once the deliveries of `reread` (source → partitions) are read
     again. UsageError for a selection or a range that there isn't."""
     check(arguments)
@@ -129,7 +129,7 @@ def plan(
     if not nodes:
         raise UsageError("nothing was selected that has partitions", hint=_hint(compiled.project, names))
     _check_range(arguments, nodes)
-    wanted = Wanted(
+    wanted = BackfillRequest(
         mode=mode_of(arguments.mode), limits=limits_of(nodes, arguments.first, arguments.last), only=arguments.only,
         borrowed=session.borrowed,
     )  # fmt: skip
@@ -143,7 +143,7 @@ def plan(
     told = told or _guessed(session, compiled, found, seen)
     made = [one.node for one in found.chosen]
     asked = policy.needed(session.root, session.settings, compiled.project, made, partitions=found.partitions, size=size)
-    return Planned(found, compiled, graph, asked, told, size)
+    return DraftBackfill(found, compiled, graph, asked, told, size)
 
 
 def _estimated(tx: Transaction, compiled: Compiled, found: Backfill) -> EstimateRow | None:
@@ -151,7 +151,7 @@ def _estimated(tx: Transaction, compiled: Compiled, found: Backfill) -> Estimate
     return None if estimate is None else estimate_row(estimate)
 
 
-def _guessed(session: Session, compiled: Compiled, found: Backfill, seen: standings.SeenNow) -> EstimateRow:
+def _guessed(session: ProjectSession, compiled: Compiled, found: Backfill, seen: standings.SeenNow) -> EstimateRow:
     bytes_of = {name: sum(one.size_bytes for one in files) / len(files) for name, files in seen.items() if files}
     here = estimates.Machine(machine.slowness(session.data_folder / "cache"), bytes_of)
     seconds = estimates.guessed(compiled, found, compiled.project.settings.workers, here)
@@ -176,7 +176,7 @@ def _apart(tx: Transaction, graph: Graph, backfill: Backfill) -> None:
             )
 
 
-def content(row: PlanRow) -> Backfill:
+def content(row: PlanRecord) -> Backfill:
     """What a kept plan is to do."""
     return msgspec.msgpack.decode(row.content, type=Backfill)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.model import Project
 from headrace.model.policy import Approval
-from headrace.operations.backfill_planning import BackfillArguments, Planned, content
+from headrace.operations.backfill_planning import BackfillArguments, DraftBackfill, content
 from headrace.operations.backfill_responses import (
     ApprovalRow,
     BackfillResponse,
@@ -22,10 +22,10 @@ from headrace.operations.backfill_responses import (
     SkippedRow,
 )
 from headrace.operations.counting import counted, kind_of
-from headrace.operations.repairs import Broken, first_of
+from headrace.operations.repairs import BrokenPartition, first_of
 from headrace.operations.responses import Affects, CheckRow
 from headrace.operations.runs import error_row
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, Chosen
 from headrace.plan.choosing import INGESTED
@@ -34,13 +34,13 @@ from headrace.run.overlays.outcome import PlanOutcome
 from headrace.store import Transaction
 from headrace.store.queries import attempts, checks, plan_figures
 from headrace.store.queries.plan_figures import Sums
-from headrace.store.queries.plans import PlanRow
+from headrace.store.queries.plans import PlanRecord
 
 ENDED = ("succeeded", "partial", "failed", "cancelled")
 
 
 def of_planned(
-    session: Session, planned: Planned, arguments: BackfillArguments, *, state: str, now: datetime, clock: str
+    session: ProjectSession, planned: DraftBackfill, arguments: BackfillArguments, *, state: str, now: datetime, clock: str
 ) -> BackfillResponse:
     """Of a plan that isn't kept, or isn't yet."""
     return msgspec.structs.replace(
@@ -49,7 +49,7 @@ def of_planned(
     )  # fmt: skip
 
 
-class Published(msgspec.Struct, frozen=True):
+class BackfillTotals(msgspec.Struct, frozen=True):
     """What a plan has published: of sources, and of one that has ended node by node."""
 
     ingested: int
@@ -57,13 +57,13 @@ class Published(msgspec.Struct, frozen=True):
 
 
 def of_row(
-    session: Session,
-    row: PlanRow,
+    session: ProjectSession,
+    row: PlanRecord,
     compiled: Compiled,
     *,
     now: datetime,
     clock: str,
-    published: Published,
+    published: BackfillTotals,
     remaining: EstimateRow | None = None,
 ) -> BackfillResponse:
     """Of a plan that was kept."""
@@ -88,7 +88,7 @@ def _estimated(kept: str) -> EstimateRow:
     return found if found.known else msgspec.structs.replace(found, low=None, high=None)
 
 
-def line_of(session: Session, row: PlanRow, ingested: int, remaining: EstimateRow | None) -> PlanRowResponse:
+def line_of(session: ProjectSession, row: PlanRecord, ingested: int, remaining: EstimateRow | None) -> PlanRowResponse:
     """One line of `backfills`."""
     backfill, outcome = content(row), PlanOutcome.read(row.outcome)
     arguments = msgspec.json.decode(row.request, type=BackfillArguments)
@@ -110,18 +110,18 @@ def _with_published(response: BackfillResponse, compiled: Compiled, nodes: Mappi
     return msgspec.structs.replace(response, assets=rows, made=made)
 
 
-def published_of(tx: Transaction, row: PlanRow) -> Published:
+def published_of(tx: Transaction, row: PlanRecord) -> BackfillTotals:
     """What a plan has published until now; node by node only once it has ended, for that reads all of it."""
     taken = ingested(tx, row)
     if row.state not in ENDED:
-        return Published(taken)
+        return BackfillTotals(taken)
     nodes = plan_figures.of_nodes(tx, row.id)
     kept = sum(nodes[one.node].partitions for one in content(row).chosen if one.node in nodes)
     total = PlanOutcome.read(row.outcome).published + taken
-    return Published(taken, nodes if kept == total else None)
+    return BackfillTotals(taken, nodes if kept == total else None)
 
 
-def ingested(tx: Transaction, row: PlanRow) -> int:
+def ingested(tx: Transaction, row: PlanRecord) -> int:
     """How many deliveries the runs of a plan have published, as any run does."""
     return plan_figures.published(tx, row.id, [one.node for one in content(row).chosen if one.how == INGESTED])
 
@@ -205,10 +205,10 @@ def with_attempts(tx: Transaction, project: Project, response: BackfillResponse)
             for c in checks.of_attempt(tx, attempt.epoch, attempt.n)
             if c.partition == row.partition and c.outcome == "failed"
         ]
-        first = first_of(project, Broken(row.asset, row.partition, row.state, error_row(attempt.error)))
+        first = first_of(project, BrokenPartition(row.asset, row.partition, row.state, error_row(attempt.error)))
         rows.append(msgspec.structs.replace(row, checks=broken, first=first))
     return msgspec.structs.replace(response, failures=rows)
 
 
-def _at(session: Session, at: int | None) -> datetime | None:
+def _at(session: ProjectSession, at: int | None) -> datetime | None:
     return None if at is None else session.instant(at)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.govern.audit import Action, Event, Object, append
+from headrace.govern.audit import Action, AuditEvent, Object, append
 from headrace.model import UnknownName, UsageError
 from headrace.operations import estimates, reasons
 from headrace.operations.backfill import kept, order, working
 from headrace.operations.backfill_planning import BackfillArguments, content, estimate_row
 from headrace.operations.backfill_responses import BackfillResponse, BackfillsResponse, EstimateRow
 from headrace.operations.backfill_showing import ingested, line_of, of_row, published_of, with_attempts
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
-from headrace.operations.request_handler import Work
-from headrace.operations.session import Session
+from headrace.operations.request_handler import PendingRun
+from headrace.operations.session import ProjectSession
 from headrace.plan.project_plan import PLAN_ID
 from headrace.store import Transaction
 from headrace.store.queries import plans
-from headrace.store.queries.plans import PlanRow
+from headrace.store.queries.plans import PlanRecord
 
 SHOWN_MAX = 50
 OPEN = ("running", "paused")
@@ -38,7 +38,7 @@ class BackfillsArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-def backfills(session: Session) -> BackfillsResponse:
+def backfills(session: ProjectSession) -> BackfillsResponse:
     """The newest backfills, newest first."""
     lines, now_us = [], session.clock.now_us()  # asked before: a store reads one transaction at a time
     if session.store is not None and session.compiled is not None:
@@ -47,7 +47,7 @@ def backfills(session: Session) -> BackfillsResponse:
     return BackfillsResponse(now=session.now(), clock=session.clock.kind, backfills=lines)
 
 
-def one(session: Session, text: str) -> BackfillResponse:
+def one(session: ProjectSession, text: str) -> BackfillResponse:
     """One backfill as it stands. UsageError if there is none of that number."""
     number = number_of(session, text)
     if session.store is None or session.compiled is None:
@@ -64,7 +64,7 @@ def one(session: Session, text: str) -> BackfillResponse:
         return with_attempts(tx, session.compiled.project, response)
 
 
-def act(session: Session, action: str, text: str, *, reason: str | None, progress: Progress) -> BackfillResponse:
+def act(session: ProjectSession, action: str, text: str, *, reason: str | None, progress: Progress) -> BackfillResponse:
     """Pause, resume or cancel a backfill. UsageError for one that there isn't, or that has ended; Refused without a reason."""
     number = number_of(session, text)
     said = reasons.given(reason, f"backfills {action}", "it stands in the audit trail")
@@ -72,7 +72,7 @@ def act(session: Session, action: str, text: str, *, reason: str | None, progres
 
 
 @leader_command("backfills", BackfillsArguments, BackfillResponse)
-def _act(context: Context, arguments: BackfillsArguments, progress: Progress) -> BackfillResponse | Work:
+def _act(context: CommandContext, arguments: BackfillsArguments, progress: Progress) -> BackfillResponse | PendingRun:
     number = arguments.plan
     with context.store.read() as tx:
         row = plans.get(tx, number)
@@ -92,7 +92,7 @@ def _act(context: Context, arguments: BackfillsArguments, progress: Progress) ->
     return kept(context, leader.applied.compiled, number)
 
 
-def _resumed(context: Context, arguments: BackfillsArguments, row: PlanRow) -> Work:
+def _resumed(context: CommandContext, arguments: BackfillsArguments, row: PlanRecord) -> PendingRun:
     """Go on with a plan, here, to its end."""
     if row.state == "running":
         raise UsageError(f"backfill {row.id} isn't paused: it is running", hint=f"headrace backfills {row.id}")
@@ -101,14 +101,14 @@ def _resumed(context: Context, arguments: BackfillsArguments, row: PlanRow) -> W
     return working(context, order(context, msgspec.structs.replace(asked, reason=arguments.reason), backfill, row.id), backfill)
 
 
-def _drop(context: Context, arguments: BackfillsArguments, row: PlanRow) -> None:
+def _drop(context: CommandContext, arguments: BackfillsArguments, row: PlanRecord) -> None:
     """Cancel a plan of which nothing has begun; there is nothing else to do about it."""
     if arguments.action != CANCEL:
         raise UsageError(
             f"backfill {row.id} hasn't begun: it is {row.state}",
             hint=f"headrace backfills cancel {row.id} --reason TEXT, and plan it again",
         )
-    event = Event(
+    event = AuditEvent(
         action=Action.PLAN_CANCELLED, actor=context.actor, object=Object("backfill", str(row.id)), reason=arguments.reason,
         before={"state": row.state},
     )  # fmt: skip
@@ -118,14 +118,14 @@ def _drop(context: Context, arguments: BackfillsArguments, row: PlanRow) -> None
         append(tx, now, event)
 
 
-def _remaining(session: Session, tx: Transaction, row: PlanRow, now_us: int) -> EstimateRow | None:
+def _remaining(session: ProjectSession, tx: Transaction, row: PlanRecord, now_us: int) -> EstimateRow | None:
     if row.state != "running" or session.compiled is None:
         return None
     found = estimates.remaining(tx, session.compiled, row, now_us)
     return None if found is None else estimate_row(found)
 
 
-def number_of(session: Session, text: str) -> int:
+def number_of(session: ProjectSession, text: str) -> int:
     """A backfill's number, as typed or by the id of its plan (the newest that did it). UsageError for what is neither."""
     if PLAN_ID.fullmatch(text) and session.store is not None:
         with session.store.read() as tx:

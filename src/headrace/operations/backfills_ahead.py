@@ -13,11 +13,11 @@ from headrace.operations.counting import counted
 from headrace.operations.responses import NeededRow
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill
-from headrace.plan.choosing import Wanted, choose
+from headrace.plan.choosing import BackfillRequest, choose
 from headrace.plan.extents import Extent
 from headrace.plan.limits import limits_of
 from headrace.plan.planning import plan_backfill
-from headrace.plan.timeline import Standing, Timeline
+from headrace.plan.timeline import NodeExtents, Timeline
 from headrace.schedule import Graph
 
 
@@ -31,7 +31,7 @@ class Ahead(NamedTuple):
 def planned_ahead(
     graph: Graph,
     compiled: Compiled,
-    standings: Mapping[str, Standing],
+    standings: Mapping[str, NodeExtents],
     needed: Iterable[NeededRow],
     *,
     now_us: int,
@@ -46,7 +46,7 @@ def planned_ahead(
         timeline = Timeline(graph, there, now_us)
         nodes = [timeline.nodes[name] for name in one.select]
         try:
-            wanted = Wanted(mode=mode_of(one.mode), limits=limits_of(nodes, one.from_, one.to), borrowed=borrowed)
+            wanted = BackfillRequest(mode=mode_of(one.mode), limits=limits_of(nodes, one.from_, one.to), borrowed=borrowed)
             found = plan_backfill(timeline, compiled, wanted)
         except UsageError:  # it will be refused, so there is nothing to be counted
             rows.append(one)
@@ -57,12 +57,12 @@ def planned_ahead(
         rows.append(msgspec.structs.replace(one, counts=counts))
         backfills.append(found)
         for picked in choose(timeline, compiled, wanted).picked:
-            there[picked.node] = _once_made(there.get(picked.node, Standing()), picked.extent)
+            there[picked.node] = _once_made(there.get(picked.node, NodeExtents()), picked.extent)
     return Ahead(tuple(rows), tuple(backfills))
 
 
-def _once_made(standing: Standing, made: Extent) -> Standing:
-    return Standing(
+def _once_made(standing: NodeExtents, made: Extent) -> NodeExtents:
+    return NodeExtents(
         known=standing.known | made,
         visible=standing.visible | made,
         usable=standing.usable | made,

@@ -26,7 +26,7 @@ from headrace.operations.backup_files import (
     write_manifest,
 )
 from headrace.operations.db.responses import BackupResponse
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run.folders import Folders
 from headrace.store import Store
 
@@ -38,7 +38,7 @@ class _Gone(Exception):
     """A file that the saved state names was there no more when it was to be copied."""
 
 
-def backup(session: Session, folder: Path) -> BackupResponse:
+def backup(session: ProjectSession, folder: Path) -> BackupResponse:
     """Back up into a new folder. The leader isn't asked: this process reads the state, and copies beside it.
 
     UsageError without a state, and where the folder is there already and not empty; Refused where a file that is read now is missing
@@ -60,7 +60,7 @@ def backup(session: Session, folder: Path) -> BackupResponse:
     return described(folder, manifest)
 
 
-def _made(session: Session, store: Store, part: Path) -> Manifest:
+def _made(session: ProjectSession, store: Store, part: Path) -> Manifest:
     """All of it in a folder under another name; begun anew where a file was deleted since the state was saved."""
     for tried in range(1, TRIES_MAX + 1):
         shutil.rmtree(part, ignore_errors=True)
@@ -91,7 +91,7 @@ def described(folder: Path, manifest: Manifest) -> BackupResponse:
     )
 
 
-def _write(session: Session, store: Store, part: Path, *, last_try: bool) -> Manifest:
+def _write(session: ProjectSession, store: Store, part: Path, *, last_try: bool) -> Manifest:
     folders, state = session.folders, part / STATE
     saved = save_state(store, state)
     named, missing = _named_files(state, folders.lake)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.govern import identity
 from headrace.lake import catalog
 from headrace.lake.syncing import sync, sync_each
@@ -26,7 +26,7 @@ FORMAT = 2
 MANIFEST, STATE, DATA = "manifest.json", "state.db", "data"
 
 
-class Entry(msgspec.Struct, frozen=True):
+class BackupFile(msgspec.Struct, frozen=True):
     """A file of a backup. `path` is below its folder; `sha256` is of its bytes."""
 
     path: str
@@ -43,7 +43,7 @@ class Manifest(msgspec.Struct, frozen=True):
     made_at: int
     snapshot: int
     epoch: int
-    entries: tuple[Entry, ...]
+    entries: tuple[BackupFile, ...]
     identity: str = ""
     """Of the state and its lake; empty in backups of an earlier version."""
     state_only: bool = False
@@ -71,7 +71,7 @@ class Saved(msgspec.Struct, frozen=True):
 def save_state(store: Store, target: Path) -> Saved:
     """Copy state and catalog, as one snapshot, into a new SQLite file, and read what is in it."""
     portable.save(store, target, catalog.create_tables)
-    reached(Point.BACKUP_COPIED)
+    reached(FaultPoint.BACKUP_COPIED)
     with read_saved(target) as tx:
         (epoch,) = tx.execute("select epoch from lease where id = 1").fetchone()
         counts = {name: int(tx.execute(f'select count(*) from "{name}"').fetchone()[0]) for name in portable.copy_order(tx)}
@@ -110,8 +110,8 @@ def link_or_copy(source: Path, target: Path, *, linked: bool) -> None:
     shutil.copy2(source, target)
 
 
-def _entry(part: Path, path: Path) -> Entry:
-    return Entry(path.relative_to(part).as_posix(), path.stat().st_size, digest(path))
+def _entry(part: Path, path: Path) -> BackupFile:
+    return BackupFile(path.relative_to(part).as_posix(), path.stat().st_size, digest(path))
 
 
 def digest(path: Path) -> str:

@@ -19,10 +19,10 @@ from typing import BinaryIO, NamedTuple, Self, cast
 import msgspec
 
 import headrace
-from headrace.model import Asset, Grain, Level, Place, Problem, Source
+from headrace.model import Asset, Grain, Place, Problem, ProblemLevel, Source
 from headrace.model.reporting import shown
 from headrace.plan import Compilation, Compiled, CompiledNode
-from headrace.plan.binding import Bind, Bound, Prepare, Statement, Table
+from headrace.plan.binding import Bind, BindResult, Prepare, SelectStatement, StatementTable
 from headrace.plan.cache import Cache, KeptBound, digest
 from headrace.plan.materialised import table_columns
 from headrace.plan.values import Columns
@@ -37,7 +37,7 @@ LOST_WORKERS_MAX = 3
 SELF = "__self__"
 
 
-class Binding(NamedTuple):
+class BindingResult(NamedTuple):
     """A compilation with what DuckDB refuses of it. `left` of its `statements` haven't been bound yet."""
 
     compilation: Compilation
@@ -45,24 +45,24 @@ class Binding(NamedTuple):
     left: int
 
 
-def bind(compilation: Compilation, cache_folder: Path, *, seconds: float | None = None) -> Binding:
+def bind(compilation: Compilation, cache_folder: Path, *, seconds: float | None = None) -> BindingResult:
     """Have DuckDB parse and bind the SQL of bodies, checks and their conditions, over inputs with the columns that are known.
 
     What was bound before isn't bound again. `seconds` limits the binding (None: all is bound); the rest is left to the next call.
     """
     compiled = compilation.compiled or compilation.partial
     if compiled is None:
-        return Binding(compilation, 0, 0)
+        return BindingResult(compilation, 0, 0)
     cache = Cache(cache_folder)
     kept = cache.load(KeptBound)
     whole = digest((_duckdb_build(), compiled))
     if kept is not None and kept.whole == whole:
-        return Binding(_with(compilation, kept.problems), kept.statements, 0)
+        return BindingResult(_with(compilation, kept.problems), kept.statements, 0)
     binder = _Binding(compiled, kept.bound if kept is not None else {}, seconds)
     with binder:
         problems = tuple(binder.problems())
     cache.keep(KeptBound(cache.header, b"" if binder.left else whole, binder.statements, problems, binder.bound))
-    return Binding(_with(compilation, problems), binder.statements, binder.left)
+    return BindingResult(_with(compilation, problems), binder.statements, binder.left)
 
 
 def _with(compilation: Compilation, problems: tuple[Problem, ...]) -> Compilation:
@@ -76,7 +76,7 @@ def _with(compilation: Compilation, problems: tuple[Problem, ...]) -> Compilatio
 
 def _not_reported(problems: Iterable[Problem], known: Iterable[Problem]) -> tuple[Problem, ...]:
     """Without what follows from an error of the same file: an unknown column, say, would be reported in DuckDB's words as well."""
-    errors = [problem.place for problem in known if problem.level is Level.ERROR]
+    errors = [problem.place for problem in known if problem.level is ProblemLevel.ERROR]
     lines = {(place.file, place.line) for place in errors}
     files = {place.file for place in errors}
     return tuple(
@@ -97,7 +97,7 @@ def _duckdb_build() -> int:
 class _Question(NamedTuple):
     """A statement, where it stands, and what a problem of it is called after."""
 
-    statement: Statement
+    statement: SelectStatement
     file: str
     line: int
     subject: str
@@ -106,14 +106,14 @@ class _Question(NamedTuple):
 class _Binding:
     """One pass over the nodes in the order of their inputs: what DuckDB says that a body gives is what the next ones read."""
 
-    def __init__(self, compiled: Compiled, kept: Mapping[bytes, Bound], seconds: float | None) -> None:
+    def __init__(self, compiled: Compiled, kept: Mapping[bytes, BindResult], seconds: float | None) -> None:
         self._compiled, self._kept, self._seconds = compiled, kept, seconds
         self._macros = digest((_duckdb_build(), sorted(compiled.project.macros.items())))
         self._columns: dict[str, Columns | None] = {}
         self._worker: _Worker | None = None
         self._lost = 0
         self._until: float | None = None
-        self.bound: dict[bytes, Bound] = {}
+        self.bound: dict[bytes, BindResult] = {}
         self.statements = self.left = 0
 
     def __enter__(self) -> Self:
@@ -145,26 +145,28 @@ class _Binding:
         parameters = {name: every[name] for name in node.placeholders if name in every}
         if "partition_key" in node.placeholders:
             parameters["partition_key"] = ""
-        tables = [Table(spec.node, self._columns.get(spec.node)) for spec in node.inputs if spec.node != asset.name]
+        tables = [StatementTable(spec.node, self._columns.get(spec.node)) for spec in node.inputs if spec.node != asset.name]
         if node.uses_self:
-            tables.append(Table(SELF, node.columns))
+            tables.append(StatementTable(SELF, node.columns))
         bounds = "" if asset.partition.grain is None else "instant" if asset.partition.grain is Grain.HOUR else "date"
-        statement = Statement(node.sql or "", tuple(tables), parameters, bounds)
+        statement = SelectStatement(node.sql or "", tuple(tables), parameters, bounds)
         return _Question(statement, asset.body.file, asset.body.line, "")
 
     def _checks(self, declared: Source | Asset, node: CompiledNode) -> Iterator[_Question]:
-        own = Table(SELF, self._columns[declared.name])
+        own = StatementTable(SELF, self._columns[declared.name])
         for check in declared.checks:
             subject = f"the check {shown(check.name)} of {shown(declared.name)}"
             if check.kind == "sql":
-                others = [Table(name, self._columns.get(name, self._compiled.nodes[name].columns)) for name in node.check_references]
+                others = [
+                    StatementTable(name, self._columns.get(name, self._compiled.nodes[name].columns)) for name in node.check_references
+                ]
                 query = with_self(str(check.arguments.get("query", "")), f'"{SELF}"')
-                yield _Question(Statement(query, (own, *others)), check.place.file, check.place.line, subject)
+                yield _Question(SelectStatement(query, (own, *others)), check.place.file, check.place.line, subject)
             elif check.where is not None and own.known:
-                condition = Statement(f'SELECT 1 FROM "{SELF}" WHERE (\n{check.where}\n)', (own,))
+                condition = SelectStatement(f'SELECT 1 FROM "{SELF}" WHERE (\n{check.where}\n)', (own,))
                 yield _Question(condition, check.place.file, check.place.line - 1, f"`where` of {subject}")
 
-    def _asked(self, question: _Question) -> Bound | None:
+    def _asked(self, question: _Question) -> BindResult | None:
         """DuckDB's answer; None where there is no time left for it."""
         self.statements += 1
         key = digest((self._macros, question.statement))
@@ -180,7 +182,7 @@ class _Binding:
         self.bound[key] = known
         return known
 
-    def _answer(self, statement: Statement) -> Bound | None:
+    def _answer(self, statement: SelectStatement) -> BindResult | None:
         """None where workers are lost again and again. A statement that ends a worker is left to the run."""
         if self._lost >= LOST_WORKERS_MAX:
             return None
@@ -194,7 +196,7 @@ class _Binding:
         answer = self._worker.ask(Bind(statement))
         if answer is None:
             self._worker_lost()
-            return Bound()
+            return BindResult()
         return answer
 
     def _worker_lost(self) -> None:
@@ -203,7 +205,7 @@ class _Binding:
         self._worker = None
         self._lost += 1
 
-    def _problem(self, question: _Question, answer: Bound) -> Iterator[Problem]:
+    def _problem(self, question: _Question, answer: BindResult) -> Iterator[Problem]:
         if answer.code:
             message = f"{question.subject}: {answer.message}" if question.subject else answer.message
             place = Place(file=question.file, line=max(1, question.line + answer.line - 1))
@@ -222,7 +224,7 @@ class _Worker:
         self._requests = cast("BinaryIO", self._process.stdin)
         self._answers = cast("BinaryIO", self._process.stdout)
 
-    def ask(self, request: Prepare | Bind) -> Bound | None:
+    def ask(self, request: Prepare | Bind) -> BindResult | None:
         """None if the process has ended or doesn't answer."""
         try:
             send(self._requests, msgspec.msgpack.encode(request))
@@ -234,7 +236,7 @@ class _Worker:
             if not selector.select(STATEMENT_SECONDS_MAX):
                 return None
         frame = receive(self._answers)
-        return None if frame is None else msgspec.msgpack.decode(frame, type=Bound)
+        return None if frame is None else msgspec.msgpack.decode(frame, type=BindResult)
 
     def close(self) -> None:
         """End the process, whatever it is doing."""

@@ -6,10 +6,10 @@ import msgspec
 
 from headrace.model import Refused, UnknownName
 from headrace.operations.interventions import CancelResponse
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.runs import number_of, unknown_run
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.clock import instant
 from headrace.store.lease import holder
 from headrace.store.queries import runs
@@ -26,7 +26,7 @@ class CancelArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-def cancel(session: Session, run: str, *, reason: str | None, progress: Progress) -> CancelResponse:
+def cancel(session: ProjectSession, run: str, *, reason: str | None, progress: Progress) -> CancelResponse:
     """End a run: what is published stays, what it alone wanted isn't started, and its attempts are ended.
 
     One that isn't under way is only told about. UsageError for a run that there isn't."""
@@ -47,7 +47,7 @@ def cancel(session: Session, run: str, *, reason: str | None, progress: Progress
 
 
 @leader_command("cancel", CancelArguments, CancelResponse)
-def _cancel(context: Context, arguments: CancelArguments, progress: Progress) -> CancelResponse:
+def _cancel(context: CommandContext, arguments: CancelArguments, progress: Progress) -> CancelResponse:
     del progress
     leader = context.working
     if leader is not None and leader.under_way(arguments.run) is not None:
@@ -64,7 +64,7 @@ def _cancel(context: Context, arguments: CancelArguments, progress: Progress) ->
     return _response(context, found)
 
 
-def _response(context: Context, run: Run) -> CancelResponse:
+def _response(context: CommandContext, run: Run) -> CancelResponse:
     ended = None if run.finished_at is None else instant(run.finished_at).astimezone(context.session.zone)
     return CancelResponse(
         now=context.now(), clock=context.clock.kind, run_id=str(run.id), state=run.shown_state, by=run.cancelled_by, reason=run.reason,

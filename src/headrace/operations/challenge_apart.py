@@ -14,7 +14,7 @@ import msgspec
 from headrace.model import HeadraceError, StoreError, UsageError
 from headrace.operations.checks_responses import ChallengedCheckRow
 from headrace.operations.progress import Progress, Silent
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 SECONDS_MAX = 60
 """How long the checks may take."""
@@ -22,7 +22,7 @@ GRACE_SECONDS = 60.0
 """What a process may need besides."""
 
 
-class Question(msgspec.Struct, frozen=True):
+class ChallengeJob(msgspec.Struct, frozen=True):
     """Whose checks of which project, by whom."""
 
     root: str
@@ -32,7 +32,7 @@ class Question(msgspec.Struct, frozen=True):
     seconds: int
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ChallengeJobResult(msgspec.Struct, frozen=True):
     """The checks with what came of it, or why nothing did."""
 
     checks: list[ChallengedCheckRow] = []
@@ -40,9 +40,9 @@ class Answer(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-def challenged(session: Session, select: tuple[str, ...], seconds: int, progress: Progress) -> list[ChallengedCheckRow]:
+def challenged(session: ProjectSession, select: tuple[str, ...], seconds: int, progress: Progress) -> list[ChallengedCheckRow]:
     """The checks of what is selected, put to the test. UsageError for what the command refuses, StoreError where it takes too long."""
-    question = Question(str(session.root), session.env, session.actor, select, seconds)
+    question = ChallengeJob(str(session.root), session.env, session.actor, select, seconds)
     progress.start("making faults in copies of published rows", None)
     try:
         done = subprocess.run(
@@ -50,7 +50,7 @@ def challenged(session: Session, select: tuple[str, ...], seconds: int, progress
             input=msgspec.json.encode(question), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds + GRACE_SECONDS,
             check=False,
         )  # fmt: skip
-        answer = msgspec.json.decode(done.stdout, type=Answer)
+        answer = msgspec.json.decode(done.stdout, type=ChallengeJobResult)
     except subprocess.TimeoutExpired:
         raise StoreError("the checks took too long", hint="headrace checks challenge --seconds 600") from None
     except msgspec.DecodeError:
@@ -63,14 +63,14 @@ def challenged(session: Session, select: tuple[str, ...], seconds: int, progress
 
 def main() -> int:
     """Answer one question."""
-    from headrace.operations.challenging import Wanted, challenge
+    from headrace.operations.challenging import ChallengeRequest, challenge
 
-    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
-    session = Session(Path(asked.root), asked.env, None, asked.actor)
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=ChallengeJob)
+    session = ProjectSession(Path(asked.root), asked.env, None, asked.actor)
     try:
-        answer = Answer(challenge(session, Wanted(asked.select, (), asked.seconds, suggest=False), Silent()).checks)
+        answer = ChallengeJobResult(challenge(session, ChallengeRequest(asked.select, (), asked.seconds, suggest=False), Silent()).checks)
     except HeadraceError as error:
-        answer = Answer(problem=str(error), hint=error.hint)
+        answer = ChallengeJobResult(problem=str(error), hint=error.hint)
     finally:
         session.close()
     sys.stdout.buffer.write(msgspec.json.encode(answer))

@@ -10,7 +10,7 @@ from headrace.plan.lineage import Lineage
 from headrace.sql.values import Transformation
 
 if TYPE_CHECKING:
-    from headrace.quality.challenge.trying import Challenged, Tried
+    from headrace.quality.challenge.trying import Challenged, MutationTrial
 
 AS_IT_IS = (Transformation.IDENTITY, Transformation.CAST)
 
@@ -29,7 +29,7 @@ class Downstream:
         self._known[node] = challenged
         self._noticed[node] = {(tried.mutation.form, _lower(tried.mutation.columns)) for tried in challenged.noticed}
 
-    def notifications(self, node: str, found: Challenged, tried: Tried) -> bool:
+    def notifications(self, node: str, found: Challenged, tried: MutationTrial) -> bool:
         """Whether a later node notices what its own node doesn't."""
         mutation = tried.mutation
         if not mutation.columns:

@@ -14,16 +14,16 @@ from headrace.lake.catalog import newest_snapshot
 from headrace.model import Asset, CheckSpec, Grain, Source
 from headrace.model.intervals import bounds_us
 from headrace.model.required import split
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
 from headrace.quality.challenge.gate import Usual
 from headrace.quality.contracts import promised_checks
-from headrace.run.applying import Applied
+from headrace.run.applying import AppliedVersion
 from headrace.run.borrowing import Production
 from headrace.run.tasks.around import of_asset, of_source
 from headrace.run.tasks.history import history
-from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.run.tasks.lookup import TaskLookup, Undeliverable
 from headrace.store import Transaction
 from headrace.store.queries import publications
 
@@ -36,7 +36,7 @@ LOOKED_AT_MAX = 200
 DAY_US = 86_400_000_000
 
 
-class Found(msgspec.Struct, frozen=True):
+class NodeData(msgspec.Struct, frozen=True):
     """One node with what lies in the lake of it. `partition` is the one whose rows are changed; `before` and `history` are empty
     where the node isn't cut by time."""
 
@@ -60,7 +60,7 @@ class Found(msgspec.Struct, frozen=True):
         return self.node.checks
 
 
-def subjects(session: Session, compiled: Compiled, names: Sequence[str]) -> list[Found]:
+def subjects(session: ProjectSession, compiled: Compiled, names: Sequence[str]) -> list[NodeData]:
     """Those of the nodes that have published rows. There must be a store."""
     assert session.store is not None
     now, production = session.clock.now_us(), None
@@ -70,7 +70,7 @@ def subjects(session: Session, compiled: Compiled, names: Sequence[str]) -> list
         production.nodes = session.borrowed
     try:
         with session.store.read() as tx:
-            lookup = Lookup(Applied(0, "", compiled), str(session.root), production)
+            lookup = TaskLookup(AppliedVersion(0, "", compiled), str(session.root), production)
             snapshot = newest_snapshot(tx)
             found = [_found(lookup, tx, name, snapshot, now) for name in names]
             return [one for one in found if one is not None]
@@ -79,7 +79,7 @@ def subjects(session: Session, compiled: Compiled, names: Sequence[str]) -> list
             production.close()
 
 
-def _found(lookup: Lookup, tx: Transaction, name: str, snapshot: int, now_us: int) -> Found | None:
+def _found(lookup: TaskLookup, tx: Transaction, name: str, snapshot: int, now_us: int) -> NodeData | None:
     node = lookup.project.sources.get(name) or lookup.project.assets[name]
     try:
         keys = _keys(lookup, tx, node)
@@ -90,7 +90,7 @@ def _found(lookup: Lookup, tx: Transaction, name: str, snapshot: int, now_us: in
         return None
 
 
-def _keys(lookup: Lookup, tx: Transaction, node: Source | Asset) -> list[str] | None:
+def _keys(lookup: TaskLookup, tx: Transaction, node: Source | Asset) -> list[str] | None:
     """The newest partitions with rows, newest first; None for what is looked at as a whole."""
     if is_view(lookup.project, node.name) or (isinstance(node, Asset) and node.accumulates):
         return None
@@ -102,23 +102,23 @@ def _keys(lookup: Lookup, tx: Transaction, node: Source | Asset) -> list[str] | 
     return [one.partition for one, until in zip(filled, rows, strict=True) if one is filled[0] or until <= REMEMBERED_ROWS_MAX]
 
 
-def _whole(lookup: Lookup, tx: Transaction, node: Source | Asset, snapshot: int, now_us: int) -> Found | None:
+def _whole(lookup: TaskLookup, tx: Transaction, node: Source | Asset, snapshot: int, now_us: int) -> NodeData | None:
     data = lookup.data(tx, node.name, None, snapshot)
     if not data.columns:
         return None
     references = lookup.references(tx, node.name, snapshot)
     usual = _usual(lookup, tx, node, "*")
-    return Found(node, "*", data, None, data, None, now_us, references, None, "", _secret(lookup, node), usual)
+    return NodeData(node, "*", data, None, data, None, now_us, references, None, "", _secret(lookup, node), usual)
 
 
-def _cut(lookup: Lookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int, now_us: int) -> Found:
+def _cut(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int, now_us: int) -> NodeData:
     grain, newest = node.partition.grain, keys[0]
     moment = split(newest, node.partition)[0] if grain is not None else ""
     bounds = bounds_us(moment, grain, node.timezone) if grain is not None else (0, now_us)
     others = [key for key in keys[1:] if split(key, node.partition)[1] == split(newest, node.partition)[1]] if grain is not None else []
     before = others[0] if others else None
     everything = sorted(lookup.published_keys(tx, node.name))
-    return Found(
+    return NodeData(
         node=node,
         partition=newest,
         data=lookup.data(tx, node.name, [newest], snapshot),
@@ -134,7 +134,7 @@ def _cut(lookup: Lookup, tx: Transaction, node: Source | Asset, keys: Sequence[s
     )
 
 
-def _usual(lookup: Lookup, tx: Transaction, node: Source | Asset, key: str) -> Usual:
+def _usual(lookup: TaskLookup, tx: Transaction, node: Source | Asset, key: str) -> Usual:
     """What an audit of the partition would be given besides the node's checks."""
     around = of_source(lookup, tx, node, (key,)) if isinstance(node, Source) else of_asset(lookup, tx, node, (key,))
     judged = Usual(
@@ -163,7 +163,7 @@ def _usual(lookup: Lookup, tx: Transaction, node: Source | Asset, key: str) -> U
     )
 
 
-def _routing(lookup: Lookup, node: Source | Asset, grain: Grain | None, moment: str) -> tuple[str, Grain, str] | None:
+def _routing(lookup: TaskLookup, node: Source | Asset, grain: Grain | None, moment: str) -> tuple[str, Grain, str] | None:
     if isinstance(node, Source):
         column = node.partition.column if routed(node) and node.partition.key is None else None
     else:
@@ -177,7 +177,7 @@ def _step(node: Source | Asset, before: str, start: int, grain: Grain) -> str:
     return f"INTERVAL {passed // 1_000_000} SECOND" if grain is Grain.HOUR else f"INTERVAL {round(passed / DAY_US)} DAY"
 
 
-def _secret(lookup: Lookup, node: Source | Asset) -> frozenset[str]:
+def _secret(lookup: TaskLookup, node: Source | Asset) -> frozenset[str]:
     """The columns of which nothing is shown, in lower case."""
     contract = lookup.project.contracts.get(node.contract or node.name)
     return frozenset(column.name.lower() for column in contract.columns if column.classification) if contract else frozenset()

@@ -17,23 +17,23 @@ from headrace.lake import PARTITION_COLUMN
 from headrace.model import Asset, LakeError, Project, Source
 from headrace.model.errors import first_line
 from headrace.operations.challenge_downstream import Downstream
-from headrace.operations.challenge_subjects import Found, own_columns, subjects
+from headrace.operations.challenge_subjects import NodeData, own_columns, subjects
 from headrace.operations.check_texts import as_mapping, as_yaml
 from headrace.operations.checks_responses import ChallengedCheckRow, ChallengeResponse, SuggestedCheckRow, UnnoticedRow
 from headrace.operations.progress import Progress
 from headrace.operations.selection import selected
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.plan import Compiled, compile_lineage
 from headrace.plan.lineage import ALL, Lineage
 from headrace.plan.views import is_view
-from headrace.quality.challenge.verdicts import Past, judge
+from headrace.quality.challenge.verdicts import CheckHistory, judge
 from headrace.store.queries import checks as stored
 
 if TYPE_CHECKING:
     from headrace.engine import InputData
-    from headrace.lake.session import Session as DuckDB
+    from headrace.lake.session import DuckDBSession as DuckDB
     from headrace.quality.challenge.suggesting import Suggested
-    from headrace.quality.challenge.trying import Challenged, Subject, Tried
+    from headrace.quality.challenge.trying import Challenged, ChallengeSubject, MutationTrial
 
 SECONDS = 60
 """How long all of it may take, unless told otherwise."""
@@ -46,7 +46,7 @@ MEMORY_BYTES = 2**30
 """What DuckDB may use: it spills beyond."""
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class ChallengeRequest(msgspec.Struct, frozen=True):
     """What was typed. `suggest`: also which checks to add."""
 
     select: Sequence[str] = ()
@@ -90,13 +90,13 @@ class _Plan:
 class _Done(NamedTuple):
     """One node with what became of it. `unnoticed` is in the order of whom it would reach."""
 
-    found: Found
+    found: NodeData
     challenged: Challenged
-    unnoticed: tuple[Tried, ...]
+    unnoticed: tuple[MutationTrial, ...]
     suggested: tuple[Suggested, ...]
 
 
-def challenge(session: Session, wanted: Wanted, progress: Progress) -> ChallengeResponse:
+def challenge(session: ProjectSession, wanted: ChallengeRequest, progress: Progress) -> ChallengeResponse:
     """The checks that the files declare, on what is published.
 
     Raises InvalidProject where the files have errors, UsageError for a selection that names nothing, LakeError for rows that can't be
@@ -114,20 +114,20 @@ def challenge(session: Session, wanted: Wanted, progress: Progress) -> Challenge
     return _response(plan, names, done, past, time.monotonic() - started)
 
 
-def _names(session: Session, wanted: Wanted, compiled: Compiled) -> list[str]:
+def _names(session: ProjectSession, wanted: ChallengeRequest, compiled: Compiled) -> list[str]:
     names = selected(session, wanted.select, wanted.exclude, compiled=compiled)
     return [name for name in names if name not in compiled.project.consumers]
 
 
-def _past(session: Session) -> dict[tuple[str, str], Past]:
+def _past(session: ProjectSession) -> dict[tuple[str, str], CheckHistory]:
     if session.store is None:
         return {}
     with session.store.read() as tx:
         flips = stored.flips(tx)
-        return {name: Past(ran, tuple(flips.get(name, ()))) for name, ran in stored.ran(tx).items()}
+        return {name: CheckHistory(ran, tuple(flips.get(name, ()))) for name, ran in stored.ran(tx).items()}
 
 
-def _shares(found: Sequence[Found], seconds: int, started: float) -> Iterator[tuple[Found, float]]:
+def _shares(found: Sequence[NodeData], seconds: int, started: float) -> Iterator[tuple[NodeData, float]]:
     """Each node with the time that it may take: a few times its share of what is left, since most need less, but never all of it
     while others wait."""
     for number, one in enumerate(found):
@@ -135,11 +135,11 @@ def _shares(found: Sequence[Found], seconds: int, started: float) -> Iterator[tu
         yield one, max(LEAST_S, left if waiting == 1 else min(left / 2, SHARES * left / waiting))
 
 
-def _challenged(session: Session, plan: _Plan, one: Found, seconds: float, progress: Progress) -> _Done:
+def _challenged(session: ProjectSession, plan: _Plan, one: NodeData, seconds: float, progress: Progress) -> _Done:
     import duckdb
 
     from headrace.engine.macros import lent
-    from headrace.lake.session import Session as DuckDB
+    from headrace.lake.session import DuckDBSession as DuckDB
 
     readable = [session.production.folders.lake] if session.production is not None else []
     folder, name = session.folders.lake, one.node.name
@@ -154,7 +154,7 @@ def _challenged(session: Session, plan: _Plan, one: Found, seconds: float, progr
         raise LakeError(f"{name} can't be challenged: {said}", hint=f"headrace checks challenge --exclude {name}") from error
 
 
-def _tried(duckdb: DuckDB, plan: _Plan, one: Found, seconds: float, progress: Progress) -> _Done:
+def _tried(duckdb: DuckDB, plan: _Plan, one: NodeData, seconds: float, progress: Progress) -> _Done:
     from headrace.quality.challenge.trying import challenge as put_to_the_test
 
     subject = _subject(one)
@@ -169,19 +169,19 @@ def _tried(duckdb: DuckDB, plan: _Plan, one: Found, seconds: float, progress: Pr
     return _Done(one, found, unnoticed, suggested)
 
 
-def _subject(one: Found) -> Subject:
+def _subject(one: NodeData) -> ChallengeSubject:
     from headrace.lake.inlining import source_sql
     from headrace.quality.challenge.asking import About
-    from headrace.quality.challenge.trying import Subject
+    from headrace.quality.challenge.trying import ChallengeSubject
 
     columns = own_columns(one.data)
     about = About(columns, one.partition, one.as_of_us, one.node.timezone, one.routing, one.references)
     before = "" if one.before is None else source_sql(one.before)
-    return Subject(about, source_sql(one.data), one.checks, before, one.step, one.usual)
+    return ChallengeSubject(about, source_sql(one.data), one.checks, before, one.step, one.usual)
 
 
 def _suggested(
-    duckdb: DuckDB, plan: _Plan, one: Found, subject: Subject, unnoticed: Sequence[Tried], seconds: float
+    duckdb: DuckDB, plan: _Plan, one: NodeData, subject: ChallengeSubject, unnoticed: Sequence[MutationTrial], seconds: float
 ) -> tuple[Suggested, ...]:
     """Checks for what would reach somebody. Of what would reach nobody, none is worth its time."""
     from headrace.quality.challenge.deadline import Deadline
@@ -199,7 +199,7 @@ def _suggested(
         return tuple(suggest(duckdb, subject, reaching, memory, deadline, everything))
 
 
-def _rows(one: Found, data: InputData) -> str:
+def _rows(one: NodeData, data: InputData) -> str:
     """Rows of several partitions, with the column that says of which they are."""
     from headrace.lake.inlining import source_sql
     from headrace.lake.relation import relation_sql
@@ -211,7 +211,7 @@ def _rows(one: Found, data: InputData) -> str:
 
 
 def _response(
-    plan: _Plan, names: Sequence[str], done: Mapping[str, _Done], past: Mapping[tuple[str, str], Past], seconds: float
+    plan: _Plan, names: Sequence[str], done: Mapping[str, _Done], past: Mapping[tuple[str, str], CheckHistory], seconds: float
 ) -> ChallengeResponse:
     unnoticed = [(one, tried) for one in done.values() for tried in one.unnoticed]
     unnoticed.sort(key=lambda pair: plan.rank(pair[0].found.node.name, pair[1].mutation.columns))
@@ -239,7 +239,7 @@ def _noticed(done: Collection[_Done]) -> dict[str, int]:
     return dict(found.most_common())
 
 
-def _checks(plan: _Plan, name: str, done: _Done | None, past: Mapping[tuple[str, str], Past]) -> Iterator[ChallengedCheckRow]:
+def _checks(plan: _Plan, name: str, done: _Done | None, past: Mapping[tuple[str, str], CheckHistory]) -> Iterator[ChallengedCheckRow]:
     node = plan.node(name)
     found = done.challenged if done is not None else None
     for check in node.checks:
@@ -267,15 +267,15 @@ def _cost(found: Challenged | None, check: str) -> float | None:
     return None if took is None else round(took, 3)
 
 
-def _past_of(past: Mapping[tuple[str, str], Past], node: str, check: str, *, view: bool) -> Past:
+def _past_of(past: Mapping[tuple[str, str], CheckHistory], node: str, check: str, *, view: bool) -> CheckHistory:
     """A view's checks are asked where what it reads is published, under its name and theirs."""
     if not view:
-        return past.get((node, check), Past())
+        return past.get((node, check), CheckHistory())
     own = [one for (_, name), one in past.items() if name == f"{node}.{check}"]
-    return Past(sum(one.ran for one in own), tuple(partition for one in own for partition in one.flips))
+    return CheckHistory(sum(one.ran for one in own), tuple(partition for one in own for partition in one.flips))
 
 
-def _unnoticed(plan: _Plan, one: _Done, tried: Tried) -> UnnoticedRow:
+def _unnoticed(plan: _Plan, one: _Done, tried: MutationTrial) -> UnnoticedRow:
     name = one.found.node.name
     assets, consumers = plan.reach(name, tried.mutation.columns)
     check = next((each.check for each in one.suggested if tried in each.catches), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.model import UsageError
 from headrace.operations.cursors import cursor, place
 from headrace.operations.responses import Response
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Store
 from headrace.store.queries import changes
 from headrace.store.queries.changes import Marks
@@ -13,7 +13,7 @@ from headrace.store.queries.changes import Marks
 EVERYTHING = "everything"
 
 
-class ChangeRow(Response, frozen=True, kw_only=True):
+class ChangedNamesRow(Response, frozen=True, kw_only=True):
     """`kind` is `partitions`, `runs`, `versions`, `audit`, `incidents`, `deliveries`, `quarantine`, `backfills`, or
     `everything`: it isn't known what. `names` are the nodes, runs and so on; `more`: not all of them."""
 
@@ -26,7 +26,7 @@ class ChangesResponse(Response, frozen=True, kw_only=True):
     """What changed at once. `id` is where to go on from: it stays good when the server is started again."""
 
     id: str
-    changes: list[ChangeRow]
+    changes: list[ChangedNamesRow]
 
 
 def marks_of(text: str | None) -> Marks | None:
@@ -50,12 +50,12 @@ def told(store: Store | None, before: Marks | None) -> tuple[Marks, ChangesRespo
     with store.read() as tx:
         now = changes.marks(tx)
         found = list(changes.since(tx, before, now)) if before is not None else []
-    rows = [ChangeRow(kind=one.kind, names=list(one.names), more=one.more) for one in found]
+    rows = [ChangedNamesRow(kind=one.kind, names=list(one.names), more=one.more) for one in found]
     if before is None:
-        rows = [ChangeRow(kind=EVERYTHING, names=[], more=True)]
+        rows = [ChangedNamesRow(kind=EVERYTHING, names=[], more=True)]
     return now, ChangesResponse(id=cursor(now), changes=rows)
 
 
-def state_of(session: Session) -> str:
+def state_of(session: ProjectSession) -> str:
     """A word for all that documents are made of, in the store: the same while nothing of it changes."""
     return "" if session.store is None else cursor(marks(session.store))

@@ -11,7 +11,7 @@ from headrace.model import Asset, CheckSpec, Severity, Source, UsageError
 from headrace.operations.checks_responses import CheckOutcomeRow, ChecksResponse, CheckStandingRow
 from headrace.operations.cursors import cursor, place
 from headrace.operations.selection import selected
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import checks as stored
 from headrace.store.queries.checks import CheckOutcome
@@ -21,7 +21,7 @@ _MEANT = {"reject": "rejected", "hold": "held", "warn": "warned", "quarantine_ro
 """What a blocking check's failure means for the partition."""
 
 
-def checks(session: Session, select: Sequence[str], exclude: Sequence[str], limit: int) -> list[CheckStandingRow]:
+def checks(session: ProjectSession, select: Sequence[str], exclude: Sequence[str], limit: int) -> list[CheckStandingRow]:
     """The checks of what is selected, by node and in the order of the files, each with its newest `limit` outcomes.
 
     UsageError for a selection that names nothing, ProjectError where nothing is applied and the files have errors.
@@ -29,7 +29,7 @@ def checks(session: Session, select: Sequence[str], exclude: Sequence[str], limi
     return _rows(session, _every(session, select, exclude), limit)
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CheckListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Selections as commands take them; `history`: the outcomes that each check is shown with."""
 
     select: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
 
 
-def check_list(session: Session, wanted: Wanted) -> ChecksResponse:
+def check_list(session: ProjectSession, wanted: CheckListQuery) -> ChecksResponse:
     """The same in pages. UsageError for a cursor that there isn't, too."""
     every = _every(session, wanted.select, wanted.exclude)
     places = [(node.name, check.name) for node, check in every]
@@ -58,7 +58,7 @@ def check_list(session: Session, wanted: Wanted) -> ChecksResponse:
 _Declared = tuple[Source | Asset, CheckSpec]
 
 
-def _every(session: Session, select: Sequence[str], exclude: Sequence[str]) -> list[_Declared]:
+def _every(session: ProjectSession, select: Sequence[str], exclude: Sequence[str]) -> list[_Declared]:
     """The checks of what is selected."""
     project = session.project()
     names = [name for name in selected(session, select, exclude, project=project) if name not in project.consumers]
@@ -66,7 +66,7 @@ def _every(session: Session, select: Sequence[str], exclude: Sequence[str]) -> l
     return [(node, check) for node in nodes for check in node.checks]
 
 
-def _rows(session: Session, declared: Sequence[_Declared], history: int) -> list[CheckStandingRow]:
+def _rows(session: ProjectSession, declared: Sequence[_Declared], history: int) -> list[CheckStandingRow]:
     if session.store is None:
         return [_row(session, node, check, []) for node, check in declared]
     with session.store.read() as tx:
@@ -78,7 +78,7 @@ def _outcomes(tx: Transaction, node: Source | Asset, check: CheckSpec, limit: in
     return stored.of_check(tx, node.name, check.name, view=view, limit=limit)
 
 
-def _row(session: Session, node: Source | Asset, check: CheckSpec, found: Sequence[CheckOutcome]) -> CheckStandingRow:
+def _row(session: ProjectSession, node: Source | Asset, check: CheckSpec, found: Sequence[CheckOutcome]) -> CheckStandingRow:
     newest = found[0] if found else None
     return CheckStandingRow(
         node=node.name,
@@ -108,7 +108,7 @@ def _verdict(node: Source | Asset, newest: CheckOutcome) -> str:
     return _MEANT.get(node.on_fail, "rejected") if newest.severity == Severity.BLOCKING else "warned"
 
 
-def _outcome(session: Session, one: CheckOutcome) -> CheckOutcomeRow:
+def _outcome(session: ProjectSession, one: CheckOutcome) -> CheckOutcomeRow:
     return CheckOutcomeRow(
         partition=one.partition, outcome=one.outcome, failing=one.failing, at=session.instant(one.at), attempt=f"{one.epoch}.{one.n}"
     )

@@ -21,7 +21,7 @@ Sha256 = Callable[[str], str | None]
 """Path → SHA-256 of the file's bytes."""
 
 
-class Versions:
+class VersionCodeCache:
     """What was applied, by version, decoded once."""
 
     def __init__(self, tx: Transaction) -> None:

@@ -15,18 +15,18 @@ from headrace.model.connections import DATABASES, kind_of
 from headrace.model.errors import told_by
 from headrace.model.reporting import did_you_mean, shown
 from headrace.operations.inspections import ConnectionRow
-from headrace.operations.session import InvalidProject, Session
+from headrace.operations.session import InvalidProject, ProjectSession
 
 HTTP_SECONDS = 10.0
 
 
-def connections(session: Session) -> list[ConnectionRow]:
+def connections(session: ProjectSession) -> list[ConnectionRow]:
     """Each connection with its kind and its users; nothing is asked. ProjectError where the files can't be read."""
     project = _project(session)
     return [_row(project, name) for name in sorted(project.settings.connections)]
 
 
-def tested(session: Session, name: str | None) -> list[ConnectionRow]:
+def tested(session: ProjectSession, name: str | None) -> list[ConnectionRow]:
     """Ask one connection, or all: resolve its secrets, connect, and ask for something trivial. UsageError for a name that there isn't."""
     project = _project(session)
     known = project.settings.connections
@@ -35,7 +35,7 @@ def tested(session: Session, name: str | None) -> list[ConnectionRow]:
     return [_asked(session, project, one) for one in sorted(known) if name in (None, one)]
 
 
-def _project(session: Session) -> Project:
+def _project(session: ProjectSession) -> Project:
     compilation = session.declared()
     if compilation.project is None:
         raise InvalidProject(compilation.problems)
@@ -59,7 +59,7 @@ def _users(project: Project, name: str) -> Iterator[str]:
             yield consumer.name
 
 
-def _asked(session: Session, project: Project, name: str) -> ConnectionRow:
+def _asked(session: ProjectSession, project: Project, name: str) -> ConnectionRow:
     row = _row(project, name)
     secrets = Secrets(session.root)
     started = time.monotonic()
@@ -76,7 +76,7 @@ def _asked(session: Session, project: Project, name: str) -> ConnectionRow:
     return msgspec.structs.replace(row, state=state, code=code, error=error, hint=hint, seconds=seconds)
 
 
-def _ask(session: Session, project: Project, name: str, secrets: Secrets) -> bool:
+def _ask(session: ProjectSession, project: Project, name: str, secrets: Secrets) -> bool:
     """Whether there was something to ask. Raises Unavailable, SecretMissing."""
     connection = project.settings.connections[name]
     url = secrets.resolved(connection["url"]) if "url" in connection and kind_of(connection) is None else connection.get("url", "")
@@ -90,7 +90,7 @@ def _ask(session: Session, project: Project, name: str, secrets: Secrets) -> boo
     return True
 
 
-def _ask_database(session: Session, connection: Mapping[str, Any], secrets: Secrets) -> None:
+def _ask_database(session: ProjectSession, connection: Mapping[str, Any], secrets: Secrets) -> None:
     from headrace.connect.engines.address import address_of
     from headrace.connect.engines.engine import opened
 

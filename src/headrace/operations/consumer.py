@@ -12,7 +12,7 @@ from headrace.operations.cursors import cursor, place
 from headrace.operations.interventions import LedgerRow
 from headrace.operations.ledgers import Ledgers
 from headrace.operations.responses import ConsumerRow, Response
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.standing import standing
 from headrace.operations.status import of_consumers, status
 
@@ -47,7 +47,7 @@ class ConsumerResponse(Response, frozen=True, kw_only=True):
     next: str | None
 
 
-def consumer(session: Session, name: str, *, before: str | None, limit: int, ledgers: int) -> ConsumerResponse:
+def consumer(session: ProjectSession, name: str, *, before: str | None, limit: int, ledgers: int) -> ConsumerResponse:
     """How a consumer was served; the newest `ledgers` of its intervals with their ledger. UsageError for one that there isn't."""
     project = session.project()
     declared = project.consumers.get(name)
@@ -71,7 +71,7 @@ def consumer(session: Session, name: str, *, before: str | None, limit: int, led
     )
 
 
-def _upstream(session: Session, name: str) -> list[str]:
+def _upstream(session: ProjectSession, name: str) -> list[str]:
     if session.compiled is None:
         return []
     from headrace.operations.catalog.reach import reach_of
@@ -80,7 +80,7 @@ def _upstream(session: Session, name: str) -> list[str]:
     return [one for one in reach.distances(name, reach.above) if one != name]
 
 
-def _deliveries(session: Session, name: str, before: str | None, limit: int, ledgers: int) -> tuple[list[ServedInterval], bool]:
+def _deliveries(session: ProjectSession, name: str, before: str | None, limit: int, ledgers: int) -> tuple[list[ServedInterval], bool]:
     if session.store is None or session.compiled is None:
         return [], False
     compiled, now_us = session.compiled, session.clock.now_us()
@@ -94,7 +94,7 @@ def _deliveries(session: Session, name: str, before: str | None, limit: int, led
     return rows, len(newest) > len(page)
 
 
-def _row(session: Session, one: Obligation, ledger: LedgerRow | None, now_us: int) -> ServedInterval:
+def _row(session: ProjectSession, one: Obligation, ledger: LedgerRow | None, now_us: int) -> ServedInterval:
     end = one.met_at_us if one.met_at_us is not None else now_us if now_us > one.due_at_us and not one.waived else None
     return ServedInterval(
         interval=one.interval,

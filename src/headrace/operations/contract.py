@@ -15,13 +15,13 @@ from headrace.operations.contract_showing import (
     ContractShowResponse,
     ServiceRow,
 )
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.plan import compile_lineage
-from headrace.plan.contracting import ContractChange, Level, contract_changes, level_of, next_version
+from headrace.plan.contracting import ContractChange, VersionLevel, contract_changes, level_of, next_version
 from headrace.store.queries import arriving, drift
 
 
-def show(session: Session, target: str) -> ContractShowResponse:
+def show(session: ProjectSession, target: str) -> ContractShowResponse:
     """What a source or an asset is held to: its contract as the files say it, else what is pinned. UsageError for another target."""
     compiled = usable(session.declared())
     name, _ = targets.target(target, compiled.project)
@@ -47,7 +47,7 @@ def show(session: Session, target: str) -> ContractShowResponse:
     )
 
 
-def _pinned(session: Session, name: str) -> SourceSchema | None:
+def _pinned(session: ProjectSession, name: str) -> SourceSchema | None:
     if session.store is None:
         return None
     with session.store.read() as tx:
@@ -81,7 +81,7 @@ def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[Con
     ]
 
 
-def diff(session: Session, target: str) -> ContractDiffResponse:
+def diff(session: ProjectSession, target: str) -> ContractDiffResponse:
     """How the last delivery that drifted (of `SOURCE@K`: that interval's) differs from what was expected, and what the files change of
     the contract that is applied. UsageError for a target that there isn't."""
     declared = usable(session.declared()).project
@@ -95,14 +95,14 @@ def diff(session: Session, target: str) -> ContractDiffResponse:
         partition=rows[0].partition if rows else partition,
         at=session.instant(rows[0].at) if rows else None,
         changes=[*map(_of_delivery, rows), *map(of_contract, changes)],
-        breaking=any(row.policy == "block" for row in rows) or level is Level.MAJOR,
+        breaking=any(row.policy == "block" for row in rows) or level is VersionLevel.MAJOR,
         applied=was.version if was else None,
         declared=now.version if now else None,
-        needs=next_version(was.version, level) if was and level is not Level.NONE else None,
+        needs=next_version(was.version, level) if was and level is not VersionLevel.NONE else None,
     )
 
 
-def _drifted(session: Session, name: str, partition: str | None) -> list[drift.DriftRow]:
+def _drifted(session: ProjectSession, name: str, partition: str | None) -> list[drift.DriftRow]:
     if session.store is None:
         return []
     with session.store.read() as tx:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import msgspec
 
-from headrace.govern.audit import Action, Event, Object, append
+from headrace.govern.audit import Action, AuditEvent, Object, append
 from headrace.model import HeadraceError, ProjectError, Refused, Source, UsageError
 from headrace.model.commands import command_line, place, range_of
 from headrace.model.contents import sha256_of
@@ -23,7 +23,7 @@ from headrace.operations.contract_infer import FOLDER, contract_text, pinned_of,
 from headrace.operations.contract_responses import AcceptResponse, MappingRow
 from headrace.operations.counting import counted
 from headrace.operations.incidents import ID, found_in, number_of
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.plan_refusals import PlanChanged, ValuesDiffer
 from headrace.operations.progress import Progress
 from headrace.operations.renaming import (
@@ -34,10 +34,10 @@ from headrace.operations.renaming import (
     with_differences,
 )
 from headrace.operations.responses import CountsRow, RefusedRow
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.plan import Compiled, changes
 from headrace.plan.backfills import Mode
-from headrace.quality.facts import DriftKind, Severity
+from headrace.quality.facts import DriftKind, FactSeverity
 from headrace.run import remapping
 from headrace.run.applying import contents_of, manifest_of
 from headrace.store import Transaction
@@ -59,7 +59,7 @@ class AcceptArguments(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class Decision(msgspec.Struct, frozen=True):
+class ValueDecision(msgspec.Struct, frozen=True):
     """What somebody decided about values that aren't what they were: expressions over the delivery's
     columns, or that they are taken as they are."""
 
@@ -68,10 +68,10 @@ class Decision(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-UNDECIDED = Decision()
+UNDECIDED = ValueDecision()
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class ContractUpdate(msgspec.Struct, frozen=True):
     """What is about to be written."""
 
     source: Source
@@ -85,7 +85,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 def accept(
-    session: Session,
+    session: ProjectSession,
     target: str,
     *,
     pairs: Sequence[str],
@@ -93,7 +93,7 @@ def accept(
     yes: bool,
     progress: Progress,
     plan_id: str | None = None,
-    decision: Decision = UNDECIDED,
+    decision: ValueDecision = UNDECIDED,
 ) -> AcceptResponse:
     """Write the proposed mapping of a held delivery, by its place or by the incident of it (or `pairs`, `COLUMN=NAME`), into its source's
     contract, and apply that.
@@ -129,7 +129,7 @@ def accept(
     return msgspec.structs.replace(done, mappings=list(made.mappings), diff=_diff(made), made=made.before is None, plan_id=shown.plan_id)
 
 
-def _files(session: Session, made: Accepted, progress: Progress) -> dict[str, str]:
+def _files(session: ProjectSession, made: ContractUpdate, progress: Progress) -> dict[str, str]:
     """SHA-256 of what would be in force with it, by path; of the contract alone where the other files have errors."""
     after = {made.path.as_posix(): sha256_of(made.after.encode())}
     fresh = session.again(session.actor)
@@ -140,7 +140,7 @@ def _files(session: Session, made: Accepted, progress: Progress) -> dict[str, st
         fresh.close()
 
 
-def _shown(session: Session, made: Accepted, files: Mapping[str, str], asked: str | None) -> AcceptResponse:
+def _shown(session: ProjectSession, made: ContractUpdate, files: Mapping[str, str], asked: str | None) -> AcceptResponse:
     """What is about to be written, with the plan's id. Raises PlanChanged where it isn't the plan that was asked for."""
     shown = identified(session, _response(session, made, "patch"), session.version, files)
     row = changed(session, shown, asked, session.version, files)
@@ -149,12 +149,12 @@ def _shown(session: Session, made: Accepted, files: Mapping[str, str], asked: st
     return shown
 
 
-def _other(made: Accepted, shown: AcceptResponse, row: RefusedRow) -> PlanChanged:
+def _other(made: ContractUpdate, shown: AcceptResponse, row: RefusedRow) -> PlanChanged:
     refused = msgspec.structs.replace(shown, state="refused", refused=row)
     return PlanChanged(shown.plan_id or "", row, refused, command_line("contract", "accept", made.source.name, "--patch"))
 
 
-def prepared(session: Session, target: str, pairs: Sequence[str] = (), decision: Decision = UNDECIDED) -> Accepted:
+def prepared(session: ProjectSession, target: str, pairs: Sequence[str] = (), decision: ValueDecision = UNDECIDED) -> ContractUpdate:
     """What accepting would write. Refused where nothing is proposed, where a name is taken, or a contract is another source's, too."""
     source, key = source_of(session, _place(session, target))
     schema = pinned_of(session, source)
@@ -177,10 +177,10 @@ def prepared(session: Session, target: str, pairs: Sequence[str] = (), decision:
     text = before if before is not None else contract_text(source.name, schema, {}, 0)
     table = contract.name if contract is not None else source.name
     after = with_names(text, table, renames, first)
-    return Accepted(source, first, tuple(mappings), path, before, after)
+    return ContractUpdate(source, first, tuple(mappings), path, before, after)
 
 
-def _place(session: Session, target: str) -> str:
+def _place(session: ProjectSession, target: str) -> str:
     """`SOURCE@K`; of an incident, where its cause is."""
     if not ID.fullmatch(target) or session.store is None:
         return target
@@ -227,7 +227,7 @@ def _difference(fact: FactRow, column: str) -> str:
     empty where it is about something else."""
     if fact.column == column:
         return fact.kind
-    return fact.detail if fact.severity == Severity.HOLD and fact.detail.startswith("check ") else ""
+    return fact.detail if fact.severity == FactSeverity.HOLD and fact.detail.startswith("check ") else ""
 
 
 def _command(target: str, pairs: Sequence[str]) -> str:
@@ -301,7 +301,7 @@ def _first(tx: Transaction, source: str, key: str, mappings: Sequence[MappingRow
     return first
 
 
-def _nothing_else(session: Session, progress: Progress) -> None:
+def _nothing_else(session: ProjectSession, progress: Progress) -> None:
     fresh = session.again(session.actor)
     try:
         differs = changes(session.compiled, usable(fresh.declared(progress)))
@@ -340,13 +340,13 @@ def _restore(path: Path, before: str | None) -> None:
         _write(path, before)
 
 
-def _diff(made: Accepted) -> str:
+def _diff(made: ContractUpdate) -> str:
     name = made.path.as_posix()
     before, after = (made.before or "").splitlines(keepends=True), made.after.splitlines(keepends=True)
     return "".join(difflib.unified_diff(before, after, f"a/{name}" if made.before is not None else "/dev/null", f"b/{name}", n=2))
 
 
-def _response(session: Session, made: Accepted, state: str) -> AcceptResponse:
+def _response(session: ProjectSession, made: ContractUpdate, state: str) -> AcceptResponse:
     return AcceptResponse(
         now=session.now(), clock=session.clock.kind, source=made.source.name, partition=made.first, state=state, file=made.path.as_posix(),
         made=made.before is None, mappings=list(made.mappings), diff=_diff(made), version=session.version,
@@ -355,7 +355,7 @@ def _response(session: Session, made: Accepted, state: str) -> AcceptResponse:
 
 
 @leader_command("contract_accept", AcceptArguments, AcceptResponse)
-def _accept(context: Context, arguments: AcceptArguments, progress: Progress) -> AcceptResponse:
+def _accept(context: CommandContext, arguments: AcceptArguments, progress: Progress) -> AcceptResponse:
     before = context.applied()
     if before is None:
         raise Refused("nothing is applied yet", hint="headrace tick")
@@ -377,7 +377,7 @@ def _accept(context: Context, arguments: AcceptArguments, progress: Progress) ->
     )  # fmt: skip
 
 
-def _follows(context: Context, compiled: Compiled, version: int, source: str, keys: Sequence[str]) -> CountsRow | None:
+def _follows(context: CommandContext, compiled: Compiled, version: int, source: str, keys: Sequence[str]) -> CountsRow | None:
     """What is read again, and what is made for the first time because of it, as `fix` plans it."""
     if not keys:
         return None
@@ -389,7 +389,7 @@ def _follows(context: Context, compiled: Compiled, version: int, source: str, ke
     return counted(compiled.project, ((one.node, one.partitions) for one in found.backfill.chosen))
 
 
-def _refused(context: Context, arguments: AcceptArguments, now: Mapping[str, str]) -> AcceptResponse:
+def _refused(context: CommandContext, arguments: AcceptArguments, now: Mapping[str, str]) -> AcceptResponse:
     """Files were saved since somebody agreed."""
     names = sorted(path for path in {*now, *arguments.files} if now.get(path) != arguments.files.get(path))
     row = RefusedRow(code=plan_refusals.PLAN_CHANGED, plan_id_now="", files=names, changed=[])
@@ -399,7 +399,7 @@ def _refused(context: Context, arguments: AcceptArguments, now: Mapping[str, str
     )  # fmt: skip
 
 
-def _recorded(tx: Transaction, now: int, context: Context, arguments: AcceptArguments, keys: Sequence[str]) -> None:
+def _recorded(tx: Transaction, now: int, context: CommandContext, arguments: AcceptArguments, keys: Sequence[str]) -> None:
     """The proposals are accepted, by whom, and in the trail."""
     columns = [one.column for one in arguments.mappings]
     stored.accept(tx, arguments.source, keys, columns, by=context.actor.id, now=now)
@@ -413,7 +413,7 @@ def _recorded(tx: Transaction, now: int, context: Context, arguments: AcceptArgu
     append(
         tx,
         now,
-        Event(
+        AuditEvent(
             action=Action.CONTRACT_ACCEPTED,
             actor=context.actor,
             object=Object("source", arguments.source),

@@ -10,22 +10,22 @@ from headrace.lake import PARTITION_COLUMN
 from headrace.lake.sqltext import quote
 from headrace.model import Source
 from headrace.operations.contract_infer import VALUES_MAX, Observed
-from headrace.operations.read import Wanted, find
+from headrace.operations.read import ReadQuery, find
 
 if TYPE_CHECKING:
-    from headrace.operations.session import Session
+    from headrace.operations.session import ProjectSession
 
 REPEATS_MIN = 20
 """Each of a few values must be seen so often on average, before they may be all that there are."""
 
 
-def observe(session: Session, source: Source, keys: Sequence[str], columns: Sequence[str]) -> dict[str, Observed]:
+def observe(session: ProjectSession, source: Source, keys: Sequence[str], columns: Sequence[str]) -> dict[str, Observed]:
     """Column → what it held in these partitions; columns that the table hasn't, or that are nested, are left out."""
-    found = find(session, Wanted(source.name, tuple(keys)))
+    found = find(session, ReadQuery(source.name, tuple(keys)))
     if found.table is None or not found.files:
         return {}
     from headrace.lake.relation import relation_sql
-    from headrace.lake.session import Session as LakeSession  # duckdb
+    from headrace.lake.session import DuckDBSession as LakeSession  # duckdb
 
     session.close()  # a process has the state or DuckDB open
     types = {column.name: column.type for column in found.table.columns}

@@ -15,11 +15,11 @@ from headrace.operations import targets
 from headrace.operations.contract import of_contract
 from headrace.operations.contract_showing import ContractChangeRow
 from headrace.operations.responses import Response
-from headrace.operations.session import Session
-from headrace.plan.contracting import Level, contract_changes, level_of
+from headrace.operations.session import ProjectSession
+from headrace.plan.contracting import VersionLevel, contract_changes, level_of
 from headrace.store import Transaction
 from headrace.store.queries import applied_files
-from headrace.store.queries.applied_files import Applied
+from headrace.store.queries.applied_files import FileVersion
 
 VERSIONS_MAX = 200
 """So many of the project's newest versions are looked through."""
@@ -58,7 +58,7 @@ class ContractHistoryResponse(Response, frozen=True, kw_only=True):
     lines: list[LineRow]
 
 
-def contract_history(session: Session, target: str, earlier: int | None, later: int | None) -> ContractHistoryResponse:
+def contract_history(session: ProjectSession, target: str, earlier: int | None, later: int | None) -> ContractHistoryResponse:
     """The newest version beside the one before it, unless others are named. UsageError for a node or a version that there isn't."""
     project = session.project()
     name, _ = targets.target(target, project)
@@ -86,17 +86,17 @@ def _response(
     return ContractHistoryResponse(
         node=name, contract=None if contract is None else contract.name, file=None if contract is None else contract.place.file,
         versions=rows, earlier=chosen[0], later=chosen[1], changes=[of_contract(one) for one in changes],
-        breaking=level_of(changes) is Level.MAJOR, lines=list(_compared(*texts)),
+        breaking=level_of(changes) is VersionLevel.MAJOR, lines=list(_compared(*texts)),
     )  # fmt: skip
 
 
-def _changed(tx: Transaction, file: str) -> list[Applied]:
+def _changed(tx: Transaction, file: str) -> list[FileVersion]:
     """The versions in which the file was written or changed, newest first."""
     found = applied_files.of_file(tx, file, VERSIONS_MAX)
     return [one for one, older in pairwise([*found, None]) if one is not None and one.hash and (older is None or one.hash != older.hash)]
 
 
-def _pair(kept: list[Applied], earlier: int | None, later: int | None) -> tuple[int | None, int | None]:
+def _pair(kept: list[FileVersion], earlier: int | None, later: int | None) -> tuple[int | None, int | None]:
     known = [one.version for one in kept]
     for version in (earlier, later):
         if version is not None and version not in known:
@@ -106,7 +106,7 @@ def _pair(kept: list[Applied], earlier: int | None, later: int | None) -> tuple[
     return earlier if earlier is not None else before, now
 
 
-def _text(tx: Transaction, one: Applied) -> str:
+def _text(tx: Transaction, one: FileVersion) -> str:
     return (applied_files.text(tx, one.hash) if one.hash is not None else None) or ""
 
 
@@ -114,7 +114,7 @@ def _read(file: str, text: str) -> Contract | None:
     return next(iter(parse_text(FileKind.CONTRACT, text, Report(file)).contracts), None)
 
 
-def _row(session: Session, one: Applied, contract: Contract | None) -> ContractVersionRow:
+def _row(session: ProjectSession, one: FileVersion, contract: Contract | None) -> ContractVersionRow:
     declared, status = (None, None) if contract is None else (contract.version, contract.status)
     return ContractVersionRow(version=one.version, at=session.instant(one.applied_at), by=one.actor, declared=declared, status=status)
 

@@ -15,7 +15,7 @@ from headrace.model.contracts import SUFFIX, duckdb_type
 from headrace.operations import targets
 from headrace.operations.contract_responses import InferResponse
 from headrace.operations.derive import logical
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.queries import arriving, leading
 
 FOLDER = "contracts"
@@ -37,7 +37,7 @@ class Observed(msgspec.Struct, frozen=True):
     values: tuple[str, ...] = ()
 
 
-def infer(session: Session, target: str, *, write: bool) -> InferResponse:
+def infer(session: ProjectSession, target: str, *, write: bool) -> InferResponse:
     """A contract for a source by its newest partitions. UsageError for a source that there isn't, Refused where nothing of it is
     published yet, or where `write` would replace a file."""
     source = source_of(session, target)[0]
@@ -54,14 +54,14 @@ def infer(session: Session, target: str, *, write: bool) -> InferResponse:
     )  # fmt: skip
 
 
-def source_of(session: Session, target: str) -> tuple[Source, str | None]:
+def source_of(session: ProjectSession, target: str) -> tuple[Source, str | None]:
     """The source that a target names, and a partition of it. UsageError for what is no source."""
     project = session.project()
     node, key = targets.target(target, project, kinds=(Source,))
     return project.sources[node], key
 
 
-def pinned_of(session: Session, source: Source) -> SourceSchema:
+def pinned_of(session: ProjectSession, source: Source) -> SourceSchema:
     """What the source is held to. Refused where nothing of it was published yet."""
     if session.store is not None:
         with session.store.read() as tx:
@@ -121,7 +121,7 @@ def _shown(value: str | None) -> str:
     return json.dumps((value or "")[:40], ensure_ascii=False)
 
 
-def _observed(session: Session, source: Source, schema: SourceSchema) -> tuple[Sequence[str], dict[str, Observed]]:
+def _observed(session: ProjectSession, source: Source, schema: SourceSchema) -> tuple[Sequence[str], dict[str, Observed]]:
     assert session.store is not None
     with session.store.read() as tx:
         keys = leading.published_keys(tx, source.name)[-PARTITIONS_MAX:]

@@ -7,9 +7,9 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
-from headrace.run.garbage import Keep
+from headrace.run.garbage import RetentionPolicy
 from headrace.run.retiring import cut
 from headrace.store import Transaction
 from headrace.store.queries import working, worth
@@ -65,11 +65,11 @@ class Cost:
                 self._sums[one.node] += one.took_us
 
 
-def took(session: Session, compiled: Compiled, tx: Transaction, window: tuple[int, int]) -> Mapping[str, int]:
+def took(session: ProjectSession, compiled: Compiled, tx: Transaction, window: tuple[int, int]) -> Mapping[str, int]:
     """Node → microseconds that its attempts took in a window; that which most ask for is kept."""
     from_us, until_us = window
     usual = abs(until_us - from_us - USUAL_US) < DAY_US
-    if usual and cut(Keep.declared(compiled.project), until_us)["attempt"] <= from_us:  # what goes would be missed
+    if usual and cut(RetentionPolicy.declared(compiled.project), until_us)["attempt"] <= from_us:  # what goes would be missed
         kept: Cost = session.memory.setdefault("cost", ("", Cost()))[1]
         return kept.of(tx, from_us, until_us)
     return {node: round(seconds * 1e6) for node, seconds in worth.seconds(tx, from_us, until_us)}

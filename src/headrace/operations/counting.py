@@ -13,7 +13,7 @@ from headrace.model import Project
 from headrace.operations.responses import CountsRow
 
 
-class Made(StrEnum):
+class PartitionedNodeKind(StrEnum):
     """What a node with partitions is."""
 
     SOURCE = "source"
@@ -21,34 +21,34 @@ class Made(StrEnum):
     EXPORT = "export"
 
 
-def kind_of(project: Project, node: str) -> Made:
+def kind_of(project: Project, node: str) -> PartitionedNodeKind:
     """What a node is; of one that isn't declared any more an asset."""
     if node in project.sources:
-        return Made.SOURCE
-    return Made.EXPORT if node in project.consumers else Made.ASSET
+        return PartitionedNodeKind.SOURCE
+    return PartitionedNodeKind.EXPORT if node in project.consumers else PartitionedNodeKind.ASSET
 
 
 def counted(project: Project, rows: Iterable[tuple[str, int]]) -> CountsRow:
     """The sum of (node, partitions), by what the nodes are; nodes without partitions don't count."""
-    nodes = dict.fromkeys(Made, 0)
-    partitions = dict.fromkeys(Made, 0)
+    nodes = dict.fromkeys(PartitionedNodeKind, 0)
+    partitions = dict.fromkeys(PartitionedNodeKind, 0)
     for node, count in rows:
         if count:
             kind = kind_of(project, node)
             nodes[kind] += 1
             partitions[kind] += count
-    parts = [(kind, nodes[kind], partitions[kind]) for kind in Made if nodes[kind]]
+    parts = [(kind, nodes[kind], partitions[kind]) for kind in PartitionedNodeKind if nodes[kind]]
     return CountsRow(
         partitions=sum(partitions.values()),
-        sources=nodes[Made.SOURCE], of_sources=partitions[Made.SOURCE],
-        assets=nodes[Made.ASSET], of_assets=partitions[Made.ASSET],
-        exports=nodes[Made.EXPORT], of_exports=partitions[Made.EXPORT],
+        sources=nodes[PartitionedNodeKind.SOURCE], of_sources=partitions[PartitionedNodeKind.SOURCE],
+        assets=nodes[PartitionedNodeKind.ASSET], of_assets=partitions[PartitionedNodeKind.ASSET],
+        exports=nodes[PartitionedNodeKind.EXPORT], of_exports=partitions[PartitionedNodeKind.EXPORT],
         nodes=_joined([_plural(count, kind) for kind, count, _ in parts]),
         text=_text(parts),
     )  # fmt: skip
 
 
-def _text(parts: Sequence[tuple[Made, int, int]]) -> str:
+def _text(parts: Sequence[tuple[PartitionedNodeKind, int, int]]) -> str:
     """`30 partitions: 3 of 1 source, 24 of 8 assets, 3 of 1 export`."""
     total = _plural(sum(partitions for *_, partitions in parts), "partition")
     if len(parts) == 1:

@@ -12,7 +12,7 @@ from headrace.model.commands import WHOLE, command_line, range_of
 from headrace.model.environments import PRODUCTION
 from headrace.observe.damaged import partitions_in
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import incidents, lake_files
 
@@ -34,7 +34,7 @@ def again(env: str, project: Project, tx: Transaction, name: str, file: int) -> 
 
 
 @contextmanager
-def named(session: Session, files: Iterable[FileRef]) -> Iterator[None]:
+def named(session: ProjectSession, files: Iterable[FileRef]) -> Iterator[None]:
     """Whatever fails over a damaged file among these is a DataCorrupted that names it; anything else stays as it is."""
     try:
         yield
@@ -45,7 +45,7 @@ def named(session: Session, files: Iterable[FileRef]) -> Iterator[None]:
         raise found from error
 
 
-def _damaged(session: Session, paths: set[str]) -> DataCorrupted | None:
+def _damaged(session: ProjectSession, paths: set[str]) -> DataCorrupted | None:
     """The first file with which something is wrong. The state is opened anew: rows are read while it is closed."""
     fresh = session.again(session.actor)
     try:
@@ -58,7 +58,7 @@ def _damaged(session: Session, paths: set[str]) -> DataCorrupted | None:
         fresh.close()
 
 
-def _first(session: Session, tx: Transaction, paths: set[str]) -> DataCorrupted | None:
+def _first(session: ProjectSession, tx: Transaction, paths: set[str]) -> DataCorrupted | None:
     lake = session.folders.lake
     files = [one for one in catalog.registered(tx) if one.path in paths or str(lake / one.path) in paths]
     for one in files:
@@ -79,7 +79,7 @@ def _first(session: Session, tx: Transaction, paths: set[str]) -> DataCorrupted 
 
 
 def _said(
-    session: Session,
+    session: ProjectSession,
     tx: Transaction,
     node: str,
     key: str | None,

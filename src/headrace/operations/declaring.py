@@ -14,10 +14,10 @@ from headrace.model import Project
 from headrace.operations.check_insertion import CannotWrite, inserted
 from headrace.operations.check_texts import as_yaml
 from headrace.operations.checks_responses import SuggestedCheckRow
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 
 
-def declare(session: Session, rows: Sequence[SuggestedCheckRow]) -> list[SuggestedCheckRow]:
+def declare(session: ProjectSession, rows: Sequence[SuggestedCheckRow]) -> list[SuggestedCheckRow]:
     """Add the checks to the files of their nodes; each row with the file it went to.
 
     Raises CannotWrite, with the files as they were, where one can't take them.
@@ -56,7 +56,7 @@ def _file(project: Project, name: str) -> str:
     return node.place.file
 
 
-def _accepted(session: Session, rows: Sequence[SuggestedCheckRow]) -> None:
+def _accepted(session: ProjectSession, rows: Sequence[SuggestedCheckRow]) -> None:
     """Raises CannotWrite unless the files now declare what was to be added."""
     compilation = session.again(session.actor).declared()
     project = compilation.compiled.project if compilation.compiled is not None else None

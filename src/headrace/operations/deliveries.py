@@ -12,10 +12,10 @@ from headrace.model.required import SEPARATOR
 from headrace.observe.incidents.arrivals import expected_by, usual_delay
 from headrace.operations import lessons, targets
 from headrace.operations.responses import LearntRow, Response
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import deliveries as stored
-from headrace.store.queries.deliveries import Arrival
+from headrace.store.queries.deliveries import DeliveryOutcome
 
 
 class Received(Response, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class DeliveryRow(Response, frozen=True, kw_only=True):
     """Of the delivery that was the first to be published: what the source is held to since, and what that was learnt from."""
 
 
-def deliveries(session: Session, source: str, *, limit: int) -> list[DeliveryRow]:
+def deliveries(session: ProjectSession, source: str, *, limit: int) -> list[DeliveryRow]:
     """The deliveries of the newest intervals, newest first. UsageError for what is no source."""
     project = session.project()
     node = project.node(source)
@@ -70,7 +70,7 @@ def deliveries(session: Session, source: str, *, limit: int) -> list[DeliveryRow
         return [_row(session, one, expected, learnt) for one in stored.arrivals(tx, source, limit=limit)]
 
 
-def _expected(session: Session, tx: Transaction, source: str) -> Callable[[str], tuple[int | None, bool]]:
+def _expected(session: ProjectSession, tx: Transaction, source: str) -> Callable[[str], tuple[int | None, bool]]:
     """Until when the delivery of an interval is expected, and whether that was promised."""
     node = session.declared_promises.nodes.get(source) if session.compiled is not None else None
     if node is None or node.partition.grain is None or node.partition.by_delivery:
@@ -81,8 +81,8 @@ def _expected(session: Session, tx: Transaction, source: str) -> Callable[[str],
 
 
 def _row(
-    session: Session,
-    one: Arrival,
+    session: ProjectSession,
+    one: DeliveryOutcome,
     expected: Callable[[str], tuple[int | None, bool]],
     learnt: LearntRow | None,
 ) -> DeliveryRow:

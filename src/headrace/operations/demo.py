@@ -16,20 +16,20 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
+from headrace.govern.audit import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.model import HeadraceError, ProjectError, Refused, UsageError
 from headrace.operations import demo_data
-from headrace.operations.demo_data import FIRST_DAY, RENAMED_FROM, ZONE, Fault
-from headrace.operations.performing import Context
+from headrace.operations.demo_data import FIRST_DAY, RENAMED_FROM, ZONE, DemoFault
+from headrace.operations.performing import CommandContext
 from headrace.operations.progress import Progress, Silent
 from headrace.operations.responses import Counts, DemoEvent, DemoResponse
 from headrace.operations.sending import begin
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.tick import tick
 from headrace.run.leader import Leader
 from headrace.run.leading import Busy, hold
 from headrace.run.news import News
-from headrace.run.orders import Order
+from headrace.run.orders import RunRequest
 from headrace.store.queries import incidents, publications
 
 LAST_DELIVERED = date(2013, 2, 13)
@@ -64,7 +64,7 @@ def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress
     data_seconds = time.monotonic() - began
     progress.finish()
     last = FIRST_DAY + timedelta(days=days - 1) if days else LAST_DELIVERED
-    response = _replay(directory, last, Fault(fault), progress)
+    response = _replay(directory, last, DemoFault(fault), progress)
     response = msgspec.structs.replace(response, data=SOURCE_OF_DATA, data_seconds=data_seconds)
     kept.write_bytes(msgspec.json.encode(response))
     return response
@@ -89,14 +89,14 @@ def go_on(directory: Path | None, *, progress: Progress) -> DemoResponse:
 
 def _flowed(directory: Path, first: date, before: DemoResponse, progress: Progress) -> DemoResponse:
     """The days from `first` on, by this process, or by the one that leads there."""
-    session = Session.open(directory, "prod", None, "demo")
+    session = ProjectSession.open(directory, "prod", None, "demo")
     began, opened = time.monotonic(), _incidents(session)
     days = [first + timedelta(days=n) for n in range((LAST_RESUMED - first).days + 1)]
-    watch, fault = _Watch(), Fault(before.fault)
+    watch, fault = _Watch(), DemoFault(before.fault)
     progress.start(f"replay {first} → {LAST_RESUMED}", len(days))
     try:
         with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "demo"), now=_at(first, STANDS_AT)) as held:
-            _through(Context(session, held), directory, days, fault, watch, progress)
+            _through(CommandContext(session, held), directory, days, fault, watch, progress)
     except Busy:
         _asked(directory, days, fault, progress)
     progress.finish()
@@ -118,7 +118,7 @@ def _flowed(directory: Path, first: date, before: DemoResponse, progress: Progre
     )
 
 
-def _through(context: Context, directory: Path, days: Sequence[date], fault: Fault, watch: _Watch, progress: Progress) -> None:
+def _through(context: CommandContext, directory: Path, days: Sequence[date], fault: DemoFault, watch: _Watch, progress: Progress) -> None:
     """Day by day: what arrives, then a pass; at the end, the morning after."""
     leader = context.leader(progress)
     for day in days:
@@ -128,7 +128,7 @@ def _through(context: Context, directory: Path, days: Sequence[date], fault: Fau
     _tick(context, leader, _at(days[-1] + timedelta(days=1), STANDS_AT), watch)
 
 
-def _asked(directory: Path, days: Sequence[date], fault: Fault, progress: Progress) -> None:
+def _asked(directory: Path, days: Sequence[date], fault: DemoFault, progress: Progress) -> None:
     """The same, where another process leads."""
     for day in days:
         demo_data.deliver(directory / "landing", day, fault)
@@ -138,14 +138,14 @@ def _asked(directory: Path, days: Sequence[date], fault: Fault, progress: Progre
 
 
 def _asked_at(directory: Path, now: datetime) -> None:
-    session = Session.open(directory, "prod", now.isoformat(), "demo")
+    session = ProjectSession.open(directory, "prod", now.isoformat(), "demo")
     try:
         tick(session, progress=Silent())
     finally:
         session.close()
 
 
-def _published(session: Session, days: Sequence[date]) -> tuple[int, int]:
+def _published(session: ProjectSession, days: Sequence[date]) -> tuple[int, int]:
     """How many of the days are there for readers, and how many flights they have."""
     assert session.store is not None
     with session.store.read() as tx:
@@ -153,7 +153,7 @@ def _published(session: Session, days: Sequence[date]) -> tuple[int, int]:
     return sum(one is not None for one in found), sum(one.rows for one in found if one is not None)
 
 
-def _incidents(session: Session) -> int:
+def _incidents(session: ProjectSession) -> int:
     assert session.store is not None
     with session.store.read() as tx:
         return incidents.count(tx)
@@ -212,12 +212,12 @@ class _Watch:
         self.events.append(DemoEvent(partition=news.partition, state=state, node=news.node, message=news.reason, injected=injected))
 
 
-def _replay(directory: Path, last: date, fault: Fault, progress: Progress) -> DemoResponse:
-    session = Session.open(directory, "prod", _at(FIRST_DAY, timedelta()).isoformat(), "demo")
+def _replay(directory: Path, last: date, fault: DemoFault, progress: Progress) -> DemoResponse:
+    session = ProjectSession.open(directory, "prod", _at(FIRST_DAY, timedelta()).isoformat(), "demo")
     watch, began = _Watch(), time.monotonic()
     days = (last - FIRST_DAY).days + 1
     with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "demo"), now=session.now_given) as held:
-        context = Context(session, held)
+        context = CommandContext(session, held)
         compiled = context.leader(progress).applied.compiled
         progress.start(f"replay {FIRST_DAY} → {last}", days)
         _through(context, directory, [FIRST_DAY + timedelta(days=n) for n in range(days)], fault, watch, progress)
@@ -249,11 +249,11 @@ def _at(day: date, after_midnight: timedelta) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=ZONE) + after_midnight
 
 
-def _deliver(context: Context, directory: Path, day: date, fault: Fault) -> None:
+def _deliver(context: CommandContext, directory: Path, day: date, fault: DemoFault) -> None:
     demo_data.deliver(directory / "landing", day, fault)
-    if fault is Fault.RENAME and day == RENAMED_FROM:
+    if fault is DemoFault.RENAME and day == RENAMED_FROM:
         with context.store.write(context.held.lease.epoch) as tx:
-            what = Event(
+            what = AuditEvent(
                 action=Action.DEMO_FAULT_INJECTED,
                 actor=context.actor,
                 object=Object("delivery", f"flights@{day}"),
@@ -262,9 +262,9 @@ def _deliver(context: Context, directory: Path, day: date, fault: Fault) -> None
             append(tx, context.clock.mark(tx), what)
 
 
-def _tick(context: Context, leader: Leader, now: datetime, watch: _Watch) -> None:
+def _tick(context: CommandContext, leader: Leader, now: datetime, watch: _Watch) -> None:
     context.at(now)
-    result = leader.run(Order(kind="tick", targets=leader.everything, actor=Actor(ActorType.SERVICE, "demo")), watch)
+    result = leader.run(RunRequest(kind="tick", targets=leader.everything, actor=Actor(ActorType.SERVICE, "demo")), watch)
     if (sent := begin(context.session, context.held)) is not None:
         sent.wait()
     failed = [event for event in watch.events if event.state == "failed"]

@@ -53,7 +53,7 @@ class DemoDataError(HeadraceError):
     """The demo's data can't be fetched, or isn't what it was when the demo was written."""
 
 
-class Fault(enum.StrEnum):
+class DemoFault(enum.StrEnum):
     """What the demo breaks on purpose."""
 
     RENAME = "rename"
@@ -70,7 +70,7 @@ def prepare(directory: Path) -> None:
         _write(directory / f"{name}.csv", _without_na(files[name].splitlines()), REFERENCES_ARRIVED)
 
 
-def deliver(directory: Path, day: date, fault: Fault) -> list[Path]:
+def deliver(directory: Path, day: date, fault: DemoFault) -> list[Path]:
     """Drop the files of one day into `directory`, with the modification times of the story; returns their paths.
 
     A file appears whole or not at all. A day outside 2013 raises DemoDataError.
@@ -80,7 +80,7 @@ def deliver(directory: Path, day: date, fault: Fault) -> list[Path]:
     delivered = []
     for name, at in sorted(ARRIVAL.items(), key=lambda item: item[1]):
         header, days = _by_day(name)
-        if name == "flights" and fault is Fault.RENAME and day >= RENAMED_FROM:
+        if name == "flights" and fault is DemoFault.RENAME and day >= RENAMED_FROM:
             header = b",".join(RENAMED.get(column, column) for column in header.split(b","))
         path = directory / f"{name}_{day.isoformat()}.csv"
         _write(path, [header, *_without_na(days.get(day, []))], datetime.combine(day + timedelta(days=1), at, tzinfo=ZONE))

@@ -31,7 +31,7 @@ _LOGICAL = {
 }  # fmt: skip
 
 
-class Group(NamedTuple):
+class FileGroup(NamedTuple):
     """Files that are one source's: its name, its pattern below landing/, and where each file goes."""
 
     name: str
@@ -42,7 +42,7 @@ class Group(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class Learnt(NamedTuple):
+class InferredColumns(NamedTuple):
     """What was found out about a group's data: columns with DuckDB types, and those that could be its key."""
 
     columns: tuple[tuple[str, str], ...]
@@ -52,10 +52,10 @@ class Learnt(NamedTuple):
     """Columns, of those, whose values are all different."""
 
 
-def groups(paths: Sequence[Path]) -> list[Group]:
+def groups(paths: Sequence[Path]) -> list[FileGroup]:
     """Files whose names differ in a date only, together; every other file alone."""
     taken: set[str] = set()
-    found: list[Group] = []
+    found: list[FileGroup] = []
     for shape, members in _by_shape(paths).items():
         dated = _date_format(shape, members) if len(members) > 1 else None
         if dated is None:
@@ -105,19 +105,19 @@ def _days(texts: Sequence[str], form: str) -> int:
     return len(days)
 
 
-def _daily(shape: str, members: Sequence[Path], form: str, notes: tuple[str, ...], taken: set[str]) -> Group:
+def _daily(shape: str, members: Sequence[Path], form: str, notes: tuple[str, ...], taken: set[str]) -> FileGroup:
     lead, _, tail = shape.partition("\0")
     stem = node_name(lead + _split(tail)[0], taken)
     safe_lead, safe_tail = _safe(lead), _safe(tail)
     files = {f"{safe_lead}{path.name[len(lead) : len(path.name) - len(tail)]}{safe_tail}": path for path in members}
-    return Group(stem, f"{safe_lead}{{date:{form}}}{safe_tail}", True, files, notes)
+    return FileGroup(stem, f"{safe_lead}{{date:{form}}}{safe_tail}", True, files, notes)
 
 
-def _whole(path: Path, taken: set[str]) -> Group:
+def _whole(path: Path, taken: set[str]) -> FileGroup:
     stem, suffix = _split(path.name)
     name = node_name(stem, taken)
     landed = f"{name}{suffix}"
-    return Group(name, landed, False, {landed: path})
+    return FileGroup(name, landed, False, {landed: path})
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -145,13 +145,13 @@ def node_name(text: str, taken: set[str]) -> str:
     return name
 
 
-def source_yaml(group: Group) -> str:
+def source_yaml(group: FileGroup) -> str:
     """sources/NAME.yaml."""
     partition = "partition: day" if group.daily else "partition: '*'          # one file, replaced as a whole"
     return f"source: {group.name}\nowner: me\n{partition}\nfiles: {_text(f'landing/{group.pattern}')}\ncontract: {group.name}\n"
 
 
-def contract_yaml(group: Group, learnt: Learnt) -> str:
+def contract_yaml(group: FileGroup, learnt: InferredColumns) -> str:
     """contracts/NAME.odcs.yaml: what was found in the files, as a promise to be edited."""
     lines = [
         "apiVersion: v3.0.2", "kind: DataContract", f"id: {group.name}", "version: 1.0.0", "status: draft", "schema:",
@@ -172,7 +172,7 @@ def logical(kind: str) -> str:
     return _LOGICAL.get(base, "object" if base in ("STRUCT", "MAP", "JSON") else "string")
 
 
-def asset_sql(group: Group, learnt: Learnt) -> str:
+def asset_sql(group: FileGroup, learnt: InferredColumns) -> str:
     """assets/NAME_clean.sql: the source's columns as they are, with the checks that the data suggests."""
     day = day_column([name for name, _ in learnt.columns])
     head = ["/* headrace", "owner: me"]
@@ -185,13 +185,13 @@ def asset_sql(group: Group, learnt: Learnt) -> str:
     return "\n".join([*head, "select", "    " + ",\n    ".join(columns), f"from {group.name}"]) + "\n"
 
 
-def consumer_yaml(group: Group) -> str:
+def consumer_yaml(group: FileGroup) -> str:
     """One entry of consumers.yaml."""
     age = "48h" if group.daily else "7d"
     return f"- consumer: {group.name}-report\n  owner: me\n  reads: [{group.name}_clean]\n  max_age: {age}\n"
 
 
-def _checks(learnt: Learnt) -> list[str]:
+def _checks(learnt: InferredColumns) -> list[str]:
     names = [name for name, _ in learnt.columns]
     key = next((name for name in names if name in learnt.unique and (name == names[0] or name.lower().endswith("id"))), None)
     checks = ["row_count: {min: 1}"]

@@ -8,21 +8,21 @@ from headrace.model import HeadraceError, Problem, Refused
 from headrace.model.environments import PRODUCTION
 from headrace.model.files import DECLARATION_FOLDERS
 from headrace.operations.downstream import reached_from
-from headrace.operations.performing import Context
+from headrace.operations.performing import CommandContext
 from headrace.operations.progress import Silent
-from headrace.operations.session import InvalidProject, Session
+from headrace.operations.session import InvalidProject, ProjectSession
 from headrace.plan import changes
 from headrace.run.leader import Leader
 from headrace.run.news import News
-from headrace.run.orders import Order, RunResult
-from headrace.run.watching import Place, Watch
+from headrace.run.orders import RunRequest, RunResult
+from headrace.run.watching import FolderWatcher, WatchedFolder
 from headrace.store.wake import wake
 
 PROBLEMS_SHOWN_MAX = 20
 ENVIRONMENT = "dev"
 
 
-def refuse_production(session: Session) -> None:
+def refuse_production(session: ProjectSession) -> None:
     """Refused where saving a file would change what readers see."""
     if session.env == PRODUCTION:
         raise Refused("`dev` applies what you save, and production isn't for that", hint="headrace dev, or headrace serve")
@@ -31,16 +31,16 @@ def refuse_production(session: Session) -> None:
 class Saves:
     """Watches the project's files while a server runs. The last version that was good goes on until there is a better one."""
 
-    def __init__(self, session: Session, tell: Callable[[str], None]) -> None:
+    def __init__(self, session: ProjectSession, tell: Callable[[str], None]) -> None:
         self._session, self._tell = session, tell
-        self._watch: Watch | None = None
+        self._watch: FolderWatcher | None = None
         self._runs: dict[int, str] = {}
 
-    def turn(self, context: Context, leader: Leader) -> None:
+    def turn(self, context: CommandContext, leader: Leader) -> None:
         """Apply what was saved since the last turn, and say what became of it."""
         if self._watch is None:
             folder = context.store.folder
-            self._watch = Watch(lambda: wake(folder))
+            self._watch = FolderWatcher(lambda: wake(folder))
             self._apply(context)
         elif self._watch.changed():
             self._apply(context)
@@ -56,12 +56,12 @@ class Saves:
         if self._watch is not None:
             self._watch.close()
 
-    def _places(self) -> dict[str, Place]:
+    def _places(self) -> dict[str, WatchedFolder]:
         root = self._session.root
-        folders = {name: Place(root / name, deep=True) for name in DECLARATION_FOLDERS if (root / name).is_dir()}
-        return {"": Place(root, deep=False), **folders}
+        folders = {name: WatchedFolder(root / name, deep=True) for name in DECLARATION_FOLDERS if (root / name).is_dir()}
+        return {"": WatchedFolder(root, deep=False), **folders}
 
-    def _apply(self, context: Context) -> None:
+    def _apply(self, context: CommandContext) -> None:
         asked = context.asked_by(self._session.actor, None)
         before = context.applied()
         try:
@@ -79,14 +79,14 @@ class Saves:
         self._tell(f"applied version {applied.id}: {', '.join(sorted(touched)[:5])}{' …' if len(touched) > 5 else ''}")
         self._build(asked, touched)
 
-    def _build(self, context: Context, touched: set[str]) -> None:
+    def _build(self, context: CommandContext, touched: set[str]) -> None:
         """Make again what the change touches, and what reads from it."""
         leader = context.leader(Silent())
         wanted = reached_from(leader.applied.compiled, touched)
         targets = tuple(target for target in leader.everything if target.node in wanted)
         if targets:
             names = frozenset(target.node for target in targets)
-            order = Order(kind="run", targets=targets, actor=context.actor, request={"dev": sorted(touched)}, retry=names)
+            order = RunRequest(kind="run", targets=targets, actor=context.actor, request={"dev": sorted(touched)}, retry=names)
             self._runs[leader.begin(order, self._report)] = ", ".join(sorted(touched)[:5])
 
     def _report(self, news: News) -> None:

@@ -8,9 +8,9 @@ from headrace.lake import catalog
 from headrace.model import Asset, Source, UsageError
 from headrace.operations import targets
 from headrace.operations.inspections import DiffResponse, MomentRow, PartitionChange
-from headrace.operations.read import Wanted, snapshot_of
-from headrace.operations.session import Session
-from headrace.operations.sides import Compared, Side, compared, files_of, partitions_of, row_change
+from headrace.operations.read import ReadQuery, snapshot_of
+from headrace.operations.session import ProjectSession
+from headrace.operations.sides import RowComparison, Side, compared, files_of, partitions_of, row_change
 from headrace.store import Transaction
 from headrace.store.queries import publications
 
@@ -18,7 +18,7 @@ SAMPLE_MAX = 10
 """Rows of each kind that are shown."""
 
 
-class Asked(msgspec.Struct, frozen=True):
+class DiffQuery(msgspec.Struct, frozen=True):
     """Two moments, each a time or a snapshot's number as typed; `after` None is now."""
 
     before: str
@@ -28,7 +28,7 @@ class Asked(msgspec.Struct, frozen=True):
     sample: int = SAMPLE_MAX
 
 
-def diff(session: Session, target: str, asked: Asked) -> DiffResponse:
+def diff(session: ProjectSession, target: str, asked: DiffQuery) -> DiffResponse:
     """The difference. UsageError for an asset, a time, a snapshot, a partition or a key that there isn't."""
     project = session.project()
     name, key = targets.target(target, project)
@@ -52,17 +52,17 @@ def diff(session: Session, target: str, asked: Asked) -> DiffResponse:
     return _response(node, partitions, before, after, compared(node, session.timezone, asked.keys, asked.sample, (before, after), files))
 
 
-def _side(session: Session, tx: Transaction, name: str, moment: str | None) -> Side:
+def _side(session: ProjectSession, tx: Transaction, name: str, moment: str | None) -> Side:
     if moment is not None and moment.isdecimal():
-        snapshot = snapshot_of(session, tx, Wanted(name, version=int(moment)))
+        snapshot = snapshot_of(session, tx, ReadQuery(name, version=int(moment)))
     else:
-        snapshot = snapshot_of(session, tx, Wanted(name, at=moment))
+        snapshot = snapshot_of(session, tx, ReadQuery(name, at=moment))
     at = publications.newest_at(tx, snapshot)
     row = MomentRow(snapshot=snapshot, at=None if at is None else session.instant(at))
     return Side(row, catalog.table(tx, name, snapshot), publications.visible(tx, name, snapshot), session.folders.lake)
 
 
-def _response(node: Source | Asset, partitions: list[PartitionChange], before: Side, after: Side, found: Compared) -> DiffResponse:
+def _response(node: Source | Asset, partitions: list[PartitionChange], before: Side, after: Side, found: RowComparison) -> DiffResponse:
     counted = found.counted
     return DiffResponse(
         asset=node.name,

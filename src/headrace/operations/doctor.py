@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from headrace.model import HeadraceError
-from headrace.operations.examinations.finding import Finding, fail
+from headrace.operations.examinations.finding import ExaminationFinding, fail
 from headrace.operations.examinations.machine import machine
 from headrace.operations.examinations.outside import outside
 from headrace.operations.examinations.project import project
 from headrace.operations.examinations.state import state
 from headrace.operations.inspections import ExaminationRow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
-AREAS: tuple[tuple[str, Callable[[Session], Iterator[Finding]]], ...] = (
+AREAS: tuple[tuple[str, Callable[[ProjectSession], Iterator[ExaminationFinding]]], ...] = (
     ("project", project),
     ("state", state),
     ("outside", outside),
@@ -22,7 +22,7 @@ AREAS: tuple[tuple[str, Callable[[Session], Iterator[Finding]]], ...] = (
 """In this order: the machine's come last, because they load DuckDB, and by then the state is closed."""
 
 
-def doctor(session: Session) -> list[ExaminationRow]:
+def doctor(session: ProjectSession) -> list[ExaminationRow]:
     """All findings. An area that can't be examined is a finding itself: the others are still made."""
     rows = []
     for area, examine in AREAS:
@@ -35,5 +35,5 @@ def doctor(session: Session) -> list[ExaminationRow]:
     return rows
 
 
-def _row(area: str, finding: Finding) -> ExaminationRow:
+def _row(area: str, finding: ExaminationFinding) -> ExaminationRow:
     return ExaminationRow(area=area, name=finding.name, state=finding.state.value, detail=finding.detail, todo=finding.todo or None)

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from headrace.model import Asset, Level, Problem
+from headrace.model import Asset, Problem, ProblemLevel
 from headrace.model.reporting import shown
 from headrace.plan import Compilation
 from headrace.plan.code import packages
@@ -96,5 +96,5 @@ def _problem(asset: Asset, editable: Editable) -> Problem:
             f"`code_packages: [{editable.name}]` says that its version is all that counts"
         ),
         place=asset.place,
-        level=Level.WARNING,
+        level=ProblemLevel.WARNING,
     )

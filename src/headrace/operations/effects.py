@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.operations.catalog.reach import Reach
+from headrace.operations.catalog.reach import EdgeIndex
 from headrace.operations.responses import Response
 from headrace.operations.selection import selected
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 
 
 class EffectResponse(Response, frozen=True, kw_only=True):
@@ -19,11 +19,11 @@ class EffectResponse(Response, frozen=True, kw_only=True):
     owners: list[str]
 
 
-def effect(session: Session, selection: Sequence[str], exclude: Sequence[str]) -> EffectResponse:
+def effect(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str]) -> EffectResponse:
     """Of what is applied, or declared before that. UsageError for a selection that names nothing."""
     compiled = session.compiled if session.compiled is not None else usable(session.declared())
     nodes, project = selected(session, selection, exclude, compiled=compiled), compiled.project
-    reach = Reach(project, compiled)
+    reach = EdgeIndex(project, compiled)
     below = {name: None for node in nodes for name in reach.distances(node, reach.below)}
     consumers = [name for name in below if name in project.consumers]
     touched = [found for name in below if (found := project.node(name)) is not None]

@@ -10,7 +10,7 @@ from headrace.lake import FileRef, catalog
 from headrace.model import Asset
 from headrace.operations.inspections import MomentRow
 from headrace.operations.responses import DifferenceRow, SpreadRow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.sides import Side, compared, files_of, row_change
 from headrace.plan import Compiled
 from headrace.store import Transaction
@@ -40,7 +40,7 @@ class _Found(msgspec.Struct, frozen=True):
     files: tuple[tuple[FileRef, ...], tuple[FileRef, ...]]
 
 
-def differences(session: Session) -> list[DifferenceRow]:
+def differences(session: ProjectSession) -> list[DifferenceRow]:
     """Of each node that the environment built itself, and that production has: how the rows differ. Nothing in production itself, and
     where either has published nothing. Files are read, nothing is written."""
     production = session.production
@@ -52,12 +52,12 @@ def differences(session: Session) -> list[DifferenceRow]:
     return [_row(session, one) for one in found]
 
 
-def _own(session: Session, compiled: Compiled, name: str) -> Asset | None:
+def _own(session: ProjectSession, compiled: Compiled, name: str) -> Asset | None:
     asset = compiled.project.assets.get(name)
     return asset if asset is not None and name not in session.borrowed and asset.materialize in ("table", "append") else None
 
 
-def _found(session: Session, production: Session, theirs: Transaction, tx: Transaction, asset: Asset) -> _Found | None:
+def _found(session: ProjectSession, production: ProjectSession, theirs: Transaction, tx: Transaction, asset: Asset) -> _Found | None:
     before, after = _side(production, theirs, asset.name), _side(session, tx, asset.name)
     if before.table is None or after.table is None or not after.published:
         return None
@@ -76,7 +76,7 @@ def _found(session: Session, production: Session, theirs: Transaction, tx: Trans
     )
 
 
-def _side(session: Session, tx: Transaction, name: str) -> Side:
+def _side(session: ProjectSession, tx: Transaction, name: str) -> Side:
     snapshot = catalog.newest_snapshot(tx)
     row = MomentRow(snapshot=snapshot, at=None)
     return Side(row, catalog.table(tx, name, snapshot), publications.visible(tx, name, snapshot), session.folders.lake)
@@ -86,7 +86,7 @@ def _alike(before: Visible, after: Visible) -> bool:
     return before.content_hash is not None and before.content_hash == after.content_hash
 
 
-def _row(session: Session, one: _Found) -> DifferenceRow:
+def _row(session: ProjectSession, one: _Found) -> DifferenceRow:
     found = compared(one.asset, session.timezone, (), SAMPLE_MAX, one.sides, one.files, spread=True)
     counted = found.counted
     return DifferenceRow(

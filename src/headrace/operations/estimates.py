@@ -11,18 +11,18 @@ from msgspec.structs import replace
 
 from headrace.operations import guessing
 from headrace.plan import Compiled
-from headrace.plan.backfills import Backfill, Chosen, Span
+from headrace.plan.backfills import Backfill, BackfillSpan, Chosen
 from headrace.run.graph import graph_of
 from headrace.run.loading import apart
 from headrace.schedule import Graph, Target
-from headrace.schedule.calibrating import Ended, calibrated
-from headrace.schedule.estimating import UNKNOWN_SPREAD, Estimate, Pace, Timed, Work, estimate, timed
+from headrace.schedule.calibrating import PlanTiming, calibrated
+from headrace.schedule.estimating import UNKNOWN_SPREAD, Estimate, Pace, PlannedWork, Timed, estimate, timed
 from headrace.schedule.pacing import Sample, alone, batched
 from headrace.store import Transaction, lease
 from headrace.store.queries import durations, plans, sizes
 from headrace.store.queries import versions as versions_kept
-from headrace.store.queries.durations import Took
-from headrace.store.queries.plans import PlanRow
+from headrace.store.queries.durations import PlanAttempt
+from headrace.store.queries.plans import PlanRecord
 
 LOOKED_BACK = 400
 """So many of a plan's newest attempts say how busy its workers are kept."""
@@ -81,7 +81,7 @@ def estimate_targets(tx: Transaction, compiled: Compiled, targets: Sequence[Targ
     """How long it takes `slots` workers to make these partitions; None where nothing is known of how long any of it takes."""
     graph = _graph(tx, compiled, {target.node for target in targets})
     known = tuple(target for target in targets if target.node in {node.name for node in graph.nodes})
-    return estimate(graph, Work((known,)), _paces(tx, compiled, graph), slots)
+    return estimate(graph, PlannedWork((known,)), _paces(tx, compiled, graph), slots)
 
 
 class Machine(NamedTuple):
@@ -128,7 +128,7 @@ def estimate_backfill(tx: Transaction, compiled: Compiled, backfill: Backfill, s
     return None if found is None else calibrated(_with_start(found, start_seconds(tx)), _ended(tx))
 
 
-def _ended(tx: Transaction) -> list[Ended]:
+def _ended(tx: Transaction) -> list[PlanTiming]:
     """What was simulated of the newest plans that have succeeded, and what they took."""
     found = []
     for text, started, finished in plans.timed(tx, ENDED_MAX):
@@ -136,11 +136,11 @@ def _ended(tx: Transaction) -> list[Ended]:
         if not said.known:  # a guess corrects nothing
             continue
         simulated = said.seconds if said.simulated is None else said.simulated
-        found.append(Ended(simulated, (finished - started) / 1_000_000))
+        found.append(PlanTiming(simulated, (finished - started) / 1_000_000))
     return found
 
 
-def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRow, now: int) -> Estimate | None:
+def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRecord, now: int) -> Estimate | None:
     """How long a plan that runs still takes, in seconds from `now` (microseconds of the store's clock); None where nothing is known of
     it. What it has done corrects what was expected: how long its attempts take, and how busy its workers are kept."""
     backfill = _decoder.decode(plan_row.content)
@@ -209,7 +209,7 @@ def _codes(tx: Transaction, version: int) -> dict[str, str]:
     return {name: node.fingerprint for name, node in kept.nodes.items()}
 
 
-def _own_paces(graph: Graph, took: Iterable[Took], changed: Collection[str], now: int) -> dict[str, Pace]:
+def _own_paces(graph: Graph, took: Iterable[PlanAttempt], changed: Collection[str], now: int) -> dict[str, Pace]:
     """Of the nodes of which a plan has made enough: what its own attempts took, whatever was before. Of those whose code has `changed` one
     is enough, or one that is under way, for as long as it is."""
     samples: dict[str, list[Sample]] = {}
@@ -231,7 +231,7 @@ def _fitted(graph: Graph, samples: Mapping[str, Sequence[Sample]]) -> dict[str, 
     return {name: pace for name, pace in fitted if pace is not None}
 
 
-def _work(backfill: Backfill, graph: Graph) -> Work:
+def _work(backfill: Backfill, graph: Graph) -> PlannedWork:
     """First what sources ingest, then each step, then what production makes one by one."""
     names = {node.name for node in graph.nodes}
     chosen = [one for one in backfill.chosen if one.node in names]
@@ -240,18 +240,18 @@ def _work(backfill: Backfill, graph: Graph) -> Work:
         tuple(target for node, spans in step.spans.items() if node in staged for target in _targets(node, spans)) for step in backfill.steps
     ]
     phases = (_named(chosen, "taken_in"), *(steps or [_named(chosen, "staged")]), _named(chosen, "afterwards"))
-    return Work(phases, partitions={one.node: one.partitions for one in chosen}, publishing=PUBLISHING_SECONDS)
+    return PlannedWork(phases, partitions={one.node: one.partitions for one in chosen}, publishing=PUBLISHING_SECONDS)
 
 
 def _named(chosen: Sequence[Chosen], how: str) -> tuple[Target, ...]:
     return tuple(target for one in chosen if one.how == how for target in _targets(one.node, one.spans))
 
 
-def _targets(node: str, spans: Iterable[Span]) -> list[Target]:
+def _targets(node: str, spans: Iterable[BackfillSpan]) -> list[Target]:
     return [Target(node, span.first, span.last) for span in spans]
 
 
-def _left(tx: Transaction, backfill: Backfill, row: PlanRow, work: Work) -> Work:
+def _left(tx: Transaction, backfill: Backfill, row: PlanRecord, work: PlannedWork) -> PlannedWork:
     """The same without what is done: the phases before the one that is worked at, and of that what was made."""
     made: dict[str, set[str]] = {}
     for one in plans.staged(tx, row.id):
@@ -269,7 +269,7 @@ def _left(tx: Transaction, backfill: Backfill, row: PlanRow, work: Work) -> Work
 # What its own attempts say
 
 
-def _at_work(took: Sequence[Took], slots: int) -> list[Took]:
+def _at_work(took: Sequence[PlanAttempt], slots: int) -> list[PlanAttempt]:
     """Without the attempts that wait in the pipes of workers: of those that are under way, the ones that were given out first run, and
     not for longer than since as many others have ended as there are workers."""
     ended = sorted((one.finished_at for one in took if one.finished_at is not None), reverse=True)
@@ -281,7 +281,7 @@ def _at_work(took: Sequence[Took], slots: int) -> list[Took]:
     ]
 
 
-def _begun(took: Sequence[Took], known: dict[str, Pace], now: int) -> float:
+def _begun(took: Sequence[PlanAttempt], known: dict[str, Pace], now: int) -> float:
     """Seconds that attempts which are under way have been at it; of one that takes longer than usual, nearly all."""
     return sum(
         min((now - one.started_at) / 1_000_000, 0.95 * known[one.node].of(len(one.partitions)))
@@ -300,7 +300,7 @@ def busy_until(whole: Timed, rest: Timed) -> float:
     return busy / passed
 
 
-def _corrected(left: Estimate, expected: float, took: Sequence[Took], now: int) -> Estimate:
+def _corrected(left: Estimate, expected: float, took: Sequence[PlanAttempt], now: int) -> Estimate:
     """Its workers have been kept less busy, or more, than was expected: they will be so for the rest."""
     busy, since = _busy(took, now)
     if not busy or not expected:
@@ -311,7 +311,7 @@ def _corrected(left: Estimate, expected: float, took: Sequence[Took], now: int) 
     return left.scaled(factor, f"{left.basis}; times {factor:.2f}, by how busy its workers were kept")
 
 
-def _busy(took: Sequence[Took], now: int) -> tuple[float, float]:
+def _busy(took: Sequence[PlanAttempt], now: int) -> tuple[float, float]:
     """How many seconds workers were at attempts in all, and for how long somebody worked at the plan meanwhile."""
     spans = sorted((one.started_at, now if one.finished_at is None else one.finished_at) for one in took)
     if not spans:

@@ -6,15 +6,15 @@ from datetime import datetime
 
 import msgspec
 
-from headrace.govern.audit import Action, Event, Object, append
+from headrace.govern.audit import Action, AuditEvent, Object, append
 from headrace.model import Project, ProjectError, UnknownName, UsageError
 from headrace.model.exports import export_of
 from headrace.model.reporting import did_you_mean
 from headrace.operations import reasons
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.responses import Response
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import export_targets
 
@@ -37,7 +37,7 @@ class TakeOverResponse(Response, frozen=True, kw_only=True):
     by: str
 
 
-def take_over(session: Session, consumer: str, *, reason: str | None, progress: Progress) -> TakeOverResponse:
+def take_over(session: ProjectSession, consumer: str, *, reason: str | None, progress: Progress) -> TakeOverResponse:
     """Take a consumer's target over. Refused without a reason; UsageError for a consumer that isn't exported to a table."""
     said = reasons.given(reason, "exports take-over", "another project may rely on exporting there")
     _target(session.project(), consumer)
@@ -45,7 +45,7 @@ def take_over(session: Session, consumer: str, *, reason: str | None, progress: 
 
 
 @leader_command("exports", TakeOverArguments, TakeOverResponse)
-def _take_over(context: Context, arguments: TakeOverArguments, progress: Progress) -> TakeOverResponse:
+def _take_over(context: CommandContext, arguments: TakeOverArguments, progress: Progress) -> TakeOverResponse:
     del progress
     applied = context.applied()
     if applied is None:
@@ -54,7 +54,7 @@ def _take_over(context: Context, arguments: TakeOverArguments, progress: Progres
 
     def write(tx: Transaction, now: int) -> None:
         export_targets.takes_over(tx, arguments.consumer)
-        what = Event(
+        what = AuditEvent(
             action=Action.EXPORT_TAKEN_OVER, actor=context.actor, object=Object("consumer", arguments.consumer),
             reason=arguments.reason, after={"target": target},
         )  # fmt: skip

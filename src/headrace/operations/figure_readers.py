@@ -9,14 +9,14 @@ from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
 from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import promised_by
 from headrace.observe.declared_promises import DeclaredPromises, Node
-from headrace.observe.figures.source_scores import DELIVERIES_LEAST, Delivered, score
+from headrace.observe.figures.source_scores import DELIVERIES_LEAST, SourceDeliveries, score
 from headrace.observe.wording import ago, days
 from headrace.operations.cost import took
 from headrace.operations.figure_responses import SourceScoreRow, UseRow
 from headrace.operations.figuring import Figuring
 from headrace.store.queries import arriving, usage, worth
-from headrace.store.queries.usage import Used
-from headrace.store.queries.worth import Arrived
+from headrace.store.queries.usage import ReadUsage
+from headrace.store.queries.worth import WindowDelivery
 
 WAITING_SHOWN_MAX = 3
 UNSEEN = "no read seen through Headrace; direct file reads aren't visible"
@@ -31,7 +31,7 @@ def sources(figuring: Figuring) -> tuple[list[str], list[SourceScoreRow]]:
     return [f"lower bounds (95 %) of what was delivered; nothing is said with fewer than {DELIVERIES_LEAST} deliveries"], rows
 
 
-def _scored(one: Delivered) -> SourceScoreRow:
+def _scored(one: SourceDeliveries) -> SourceScoreRow:
     found = score(one)
     return SourceScoreRow(
         source=one.source, owner=one.owner, deliveries=one.deliveries, consumers=one.consumers, reads=one.reads,
@@ -44,7 +44,7 @@ def _said(value: float | None) -> str | None:
     return None if value is None else f"{int(value * 1000) / 1000:.3f}"
 
 
-def _delivered(figuring: Figuring, node: Node) -> Delivered:
+def _delivered(figuring: Figuring, node: Node) -> SourceDeliveries:
     arrived = worth.arrived(figuring.tx, node.name, figuring.began, figuring.until)
     accepted, refused = worth.rows_of_deliveries(figuring.tx, node.name, figuring.began, figuring.until)
     first = _first_arrivals(arrived)
@@ -52,7 +52,7 @@ def _delivered(figuring: Figuring, node: Node) -> Delivered:
     missing = [key for key, _ in due if key not in first]
     restated = worth.restated(figuring.tx, node.name, figuring.began, figuring.until)
     below = {node.name, *figuring.evaluation.assets_of(node.name)}
-    return Delivered(
+    return SourceDeliveries(
         source=node.name,
         owner=figuring.owner_of(node.name),
         deliveries=len(arrived),
@@ -68,7 +68,7 @@ def _delivered(figuring: Figuring, node: Node) -> Delivered:
     )
 
 
-def _first_arrivals(arrived: Sequence[Arrived]) -> dict[str, int]:
+def _first_arrivals(arrived: Sequence[WindowDelivery]) -> dict[str, int]:
     found: dict[str, int] = {}
     for one in arrived:
         moment = one.partition.partition(SEPARATOR)[0]
@@ -94,7 +94,7 @@ def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
     """Who reads what, and what is computed although nobody was seen to read it."""
     worked = took(figuring.session, figuring.compiled, figuring.tx, (figuring.began, figuring.until))
     seconds, waiting = {name: us / 1e6 for name, us in worked.items()}, _waiting(figuring.declared)
-    seen: dict[str, list[Used]] = {}
+    seen: dict[str, list[ReadUsage]] = {}
     for one in figuring.reads:
         seen.setdefault(one.node, []).append(one)
     chosen = [name for name in figuring.declared.nodes if figuring.chosen(name)]
@@ -140,7 +140,7 @@ def _waiting(declared: DeclaredPromises) -> dict[str, list[str]]:
     return found
 
 
-def _readers(figuring: Figuring, name: str, seen: list[Used], seconds: float, consumers: list[str]) -> list[UseRow]:
+def _readers(figuring: Figuring, name: str, seen: list[ReadUsage], seconds: float, consumers: list[str]) -> list[UseRow]:
     found: dict[tuple[str, str], tuple[int, int]] = {}
     for one in seen:
         reads, last = found.get((one.reader, one.via), (0, 0))

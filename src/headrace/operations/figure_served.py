@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from headrace.model import Asset, Consumer, Project, Source
-from headrace.observe.availability.score import GOOD, Score, figures, percent, share, totals, worst
+from headrace.observe.availability.score import GOOD, AvailabilityScore, figures, percent, share, totals, worst
 from headrace.observe.availability.sentences import NOTHING_DUE, of_consumer
 from headrace.observe.availability.spans import common
-from headrace.observe.availability.timeline import Past, Span, moments, timeline
+from headrace.observe.availability.timeline import ServiceHistory, ServicePeriod, moments, timeline
 from headrace.operations.availability import row_of
 from headrace.operations.figure_responses import PromiseRow, ServedRow, SpanRow
 from headrace.operations.figuring import Figuring
@@ -21,7 +21,7 @@ def spans(figuring: Figuring) -> tuple[list[str], list[SpanRow]]:
     return [_served(figuring, one) for one in figuring.scores], rows
 
 
-def _served(figuring: Figuring, one: Score) -> str:
+def _served(figuring: Figuring, one: AvailabilityScore) -> str:
     found = figures(one)
     if found.honest is None:
         return f"{one.consumer}: {NOTHING_DUE}"
@@ -31,7 +31,7 @@ def _served(figuring: Figuring, one: Score) -> str:
     )
 
 
-def _spans(figuring: Figuring, past: Past) -> Iterator[SpanRow]:
+def _spans(figuring: Figuring, past: ServiceHistory) -> Iterator[SpanRow]:
     """Cut wherever what is known now, what was claimed, or whose word it was served by changes."""
     now, then = (timeline(past, figuring.began, figuring.until, then=when) for when in (False, True))
     excepted = common(moments(now, lambda state: state in GOOD), past.excepted)
@@ -45,7 +45,7 @@ def _spans(figuring: Figuring, past: Past) -> Iterator[SpanRow]:
             )  # fmt: skip
 
 
-def _at(spans: Sequence[Span], at_us: int) -> str | None:
+def _at(spans: Sequence[ServicePeriod], at_us: int) -> str | None:
     return next((one.state.value for one in spans if one.from_us <= at_us < one.until_us), None)
 
 
@@ -103,7 +103,7 @@ def _all(project: Project) -> Iterable[tuple[str, Source | Asset | Consumer]]:
 
 
 def _grouped(figuring: Figuring, kind: str, group_of: Mapping[str, str]) -> tuple[list[str], list[ServedRow]]:
-    scores: dict[str, list[Score]] = {}
+    scores: dict[str, list[AvailabilityScore]] = {}
     for one in [*figuring.scores, *_least_of_nodes(figuring)]:
         group = group_of.get(one.consumer, "")
         if group:
@@ -112,14 +112,14 @@ def _grouped(figuring: Figuring, kind: str, group_of: Mapping[str, str]) -> tupl
     return ["the worst of all that belongs to it; the mean beside it"], rows
 
 
-def _least_of_nodes(figuring: Figuring) -> Iterator[Score]:
+def _least_of_nodes(figuring: Figuring) -> Iterator[AvailabilityScore]:
     for name in figuring.declared.nodes:
         found = worst(figuring.scores_of(name))
         if found is not None:
             yield found
 
 
-def _roll_up(group: str, kind: str, scores: Sequence[Score]) -> ServedRow:
+def _roll_up(group: str, kind: str, scores: Sequence[AvailabilityScore]) -> ServedRow:
     found = totals(scores)
     return ServedRow(
         of=group,

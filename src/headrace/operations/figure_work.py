@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.observe.availability.score import percent, share
-from headrace.observe.figures.goodput import Goodput, Made, Staged, by_node
+from headrace.observe.figures.goodput import Goodput, GoodputAttempt, GoodputPublication, by_node
 from headrace.observe.figures.repair_times import Occurred, times
 from headrace.operations.figure_responses import GoodputRow, IncidentTimesRow, RunCountRow, WeakenedPromiseRow
 from headrace.operations.figuring import Figuring
@@ -70,10 +70,10 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def staged(figuring: Figuring) -> list[Staged]:
+def staged(figuring: Figuring) -> list[GoodputAttempt]:
     """The attempts that ended in the window, and what came of their rows."""
     unsound = figuring.evaluation.unsound()
-    made: dict[tuple[int, int], list[Made]] = {}
+    made: dict[tuple[int, int], list[GoodputPublication]] = {}
     nodes = {(one.epoch, one.n): one.node for one in figuring.attempts}
     for one in worth.publications(figuring.tx, figuring.began, figuring.until):
         place = one.epoch, one.n
@@ -81,10 +81,10 @@ def staged(figuring: Figuring) -> list[Staged]:
         ended = one.ended_at if has_ended else None
         wrong = (nodes.get(place, ""), one.partition, one.published_at) in unsound
         at = one.published_at
-        shown = Made(one.partition, one.rows, one.identical, ended, wrong, one.bytes, at)
+        shown = GoodputPublication(one.partition, one.rows, one.identical, ended, wrong, one.bytes, at)
         made.setdefault(place, []).append(shown)
     return [
-        Staged(
+        GoodputAttempt(
             node=one.node,
             attempt=f"{one.epoch}.{one.n}",
             state=one.state,

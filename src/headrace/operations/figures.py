@@ -7,12 +7,12 @@ from typing import Any
 
 from headrace.model import UnknownName
 from headrace.model.zones import to_us
-from headrace.observe.availability.sentences import Window
+from headrace.observe.availability.sentences import AvailabilityWindow
 from headrace.operations import figure_readers, figure_served, figure_work
 from headrace.operations.availability import WINDOW, window_began
 from headrace.operations.figure_responses import FIGURES, FigureResponse
 from headrace.operations.figuring import Figuring
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.standing import standing
 
 WORKED: Mapping[str, Callable[[Figuring], tuple[list[str], Sequence[Any]]]] = {
@@ -32,7 +32,7 @@ OWN_WINDOW = {"sources": "90d"}
 """Those that are about another window unless one is asked for."""
 
 
-def explain(session: Session, figure: str, selection: Sequence[str] = (), *, window: str | None = None) -> FigureResponse:
+def explain(session: ProjectSession, figure: str, selection: Sequence[str] = (), *, window: str | None = None) -> FigureResponse:
     """A figure with its rows; of a selection, only of what it names. UsageError for a figure that there isn't, and for a window that
     is none."""
     if figure not in WORKED:
@@ -45,17 +45,19 @@ def explain(session: Session, figure: str, selection: Sequence[str] = (), *, win
     names = _names(session, selection)
     compiled = session.compiled
     with standing(session, now_us) as found:
-        figuring = Figuring(session, found, compiled, Window(span, began_us, now_us, session.timezone), names)
+        figuring = Figuring(session, found, compiled, AvailabilityWindow(span, began_us, now_us, session.timezone), names)
         said, rows = WORKED[figure](figuring)
     return _response(session, figure, span, (began_us, now_us), said, rows)
 
 
-def _response(session: Session, figure: str, span: str, window: tuple[int, int], said: list[str], rows: Sequence[Any]) -> FigureResponse:
+def _response(
+    session: ProjectSession, figure: str, span: str, window: tuple[int, int], said: list[str], rows: Sequence[Any]
+) -> FigureResponse:
     began, until = map(session.instant, window)
     return FigureResponse(figure=figure, window=span, began=began, until=until, said=said, rows=list(rows))
 
 
-def _names(session: Session, selection: Sequence[str]) -> frozenset[str] | None:
+def _names(session: ProjectSession, selection: Sequence[str]) -> frozenset[str] | None:
     if not selection:
         return None
     from headrace.operations.selection import selected

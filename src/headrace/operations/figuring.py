@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from headrace.observe.availability.score import Score
-from headrace.observe.availability.sentences import Window
-from headrace.observe.availability.timeline import Past
-from headrace.operations.session import Session
-from headrace.operations.standing import Standing
+from headrace.observe.availability.score import AvailabilityScore
+from headrace.observe.availability.sentences import AvailabilityWindow
+from headrace.observe.availability.timeline import ServiceHistory
+from headrace.operations.session import ProjectSession
+from headrace.operations.standing import ProjectSnapshot
 from headrace.run import usage as seen
 from headrace.store.queries import usage, worth
-from headrace.store.queries.usage import Used
+from headrace.store.queries.usage import ReadUsage
 from headrace.store.queries.worth import Attempted
 
 if TYPE_CHECKING:
@@ -28,7 +28,14 @@ _RAN_BADLY = frozenset({"failed", "lost", "rejected"})
 class Figuring:
     """A window over what is applied; `began` and `until` in microseconds."""
 
-    def __init__(self, session: Session, standing: Standing, compiled: Compiled, window: Window, names: Collection[str] | None) -> None:
+    def __init__(
+        self,
+        session: ProjectSession,
+        standing: ProjectSnapshot,
+        compiled: Compiled,
+        window: AvailabilityWindow,
+        names: Collection[str] | None,
+    ) -> None:
         self.session, self.tx, self.facts = session, standing.tx, standing.facts
         self.compiled, self.declared = compiled, standing.context.declared
         self.began, self.until = window.from_us, window.now_us
@@ -60,16 +67,16 @@ class Figuring:
         return None if self._names is None else {name for name in self.project.consumers if name in self._names}
 
     @cached_property
-    def pasts(self) -> Sequence[Past]:
+    def pasts(self) -> Sequence[ServiceHistory]:
         """How each of them was served."""
         return self.evaluation.pasts(self.consumers)
 
     @cached_property
-    def scores(self) -> Sequence[Score]:
+    def scores(self) -> Sequence[AvailabilityScore]:
         """The figures of each of them."""
         return self.evaluation.scores(self.consumers)
 
-    def scores_of(self, node: str) -> Sequence[Score]:
+    def scores_of(self, node: str) -> Sequence[AvailabilityScore]:
         """How a node had what each declared consumer needs of it."""
         return self.evaluation.scores_of(node, self.project.consumers)
 
@@ -89,7 +96,7 @@ class Figuring:
         return found
 
     @cached_property
-    def reads(self) -> list[Used]:
+    def reads(self) -> list[ReadUsage]:
         """The reads that were seen in the window, by day; those of its first day all count."""
         day = self.instant(self.began).astimezone(UTC).date().isoformat()
         return [*usage.since(self.tx, day), *(one for one in seen.waiting(self.session.folders) if one.day >= day)]

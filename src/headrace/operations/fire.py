@@ -7,12 +7,12 @@ from datetime import datetime
 
 import msgspec
 
-from headrace.govern.audit import Action, Event, Object, append
+from headrace.govern.audit import Action, AuditEvent, Object, append
 from headrace.model import Project, UsageError
-from headrace.operations.performing import Context, leader_command, submit_request
+from headrace.operations.performing import CommandContext, leader_command, submit_request
 from headrace.operations.progress import Progress
 from headrace.operations.responses import Response
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.schedule import Fired
 from headrace.store import Transaction
 
@@ -43,7 +43,7 @@ class FireResponse(Response, frozen=True, kw_only=True):
     request: int
 
 
-def fire(session: Session, asset: str) -> FireResponse:
+def fire(session: ProjectSession, asset: str) -> FireResponse:
     """Ask whoever leads, now or next, to fire the trigger; doesn't wait. NoHook for an asset that has no such trigger."""
     _check(session.project(), asset)
     return FireResponse(asset=asset, request=submit_request(session, "fire", FireArguments(asset)))
@@ -57,13 +57,13 @@ def _check(project: Project, name: str) -> None:
 
 
 @leader_command("fire", FireArguments, FiredResponse)
-def _fire(context: Context, arguments: FireArguments, progress: Progress) -> FiredResponse:
+def _fire(context: CommandContext, arguments: FireArguments, progress: Progress) -> FiredResponse:
     leader = context.leader(progress)
     _check(leader.applied.compiled.project, arguments.asset)
-    event = Event(action=Action.TRIGGER_FIRED, actor=context.actor, object=Object("asset", arguments.asset))
+    event = AuditEvent(action=Action.TRIGGER_FIRED, actor=context.actor, object=Object("asset", arguments.asset))
     leader.tell(Fired(arguments.asset), write=lambda tx, now: _write(tx, now, event))
     return FiredResponse(asset=arguments.asset, at=context.now())
 
 
-def _write(tx: Transaction, now: int, event: Event) -> None:
+def _write(tx: Transaction, now: int, event: AuditEvent) -> None:
     append(tx, now, event)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from headrace.govern.audit import Action, Event, Object, append
+from headrace.govern.audit import Action, AuditEvent, Object, append
 from headrace.model import HeadraceError, Project, Refused
 from headrace.model.commands import command_line, place
 from headrace.model.required import WHOLE
@@ -23,8 +23,8 @@ from headrace.operations.backfill_responses import BackfillResponse
 from headrace.operations.backfill_showing import of_planned
 from headrace.operations.contract_accept import (
     UNDECIDED,
-    Accepted,
-    Decision,
+    ContractUpdate,
+    ValueDecision,
     accept,
     prepared,
 )
@@ -33,8 +33,8 @@ from headrace.operations.fix_ended import FixEnded
 from headrace.operations.fix_responses import FixResponse, FixStep, RecomputedRow, StillRow
 from headrace.operations.incident_responses import IncidentRow
 from headrace.operations.incidents import found_in, number_of, row_of
-from headrace.operations.mending import Act, Mending, mending
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.mending import Mending, RepairAction, mending
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.plan_refusals import InputsUnchanged, PlanChanged, ValuesDiffer
 from headrace.operations.progress import Progress
 from headrace.operations.renaming import undecided
@@ -42,7 +42,7 @@ from headrace.operations.responses import RefusedRow, Response
 from headrace.operations.resume import resume
 from headrace.operations.retry import retry
 from headrace.operations.run import run
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.status import status
 from headrace.operations.tick import tick
 from headrace.plan.choosing import INGESTED
@@ -68,7 +68,7 @@ class FixArguments(msgspec.Struct, frozen=True):
     again: bool = False
     plan_id: str | None = None
     reason: str = ""
-    decision: Decision = UNDECIDED
+    decision: ValueDecision = UNDECIDED
 
 
 class FixNoted(Response, frozen=True, kw_only=True):
@@ -83,16 +83,16 @@ class _Planned(msgspec.Struct, frozen=True):
     row: IncidentRow
     how: Mending
     project: Project
-    accepted: Accepted | None = None
+    accepted: ContractUpdate | None = None
     rows: int = 0
     """Of the deliveries that are re-ingested."""
     build: BackfillResponse | None = None
-    decision: Decision = UNDECIDED
+    decision: ValueDecision = UNDECIDED
 
 
 def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are named where it is called
-    session: Session, target: str, *, dry_run: bool, confirm: Confirm, progress: Progress, again: bool = False,
-    plan_id: str | None = None, reason: str | None = None, decision: Decision = UNDECIDED,
+    session: ProjectSession, target: str, *, dry_run: bool, confirm: Confirm, progress: Progress, again: bool = False,
+    plan_id: str | None = None, reason: str | None = None, decision: ValueDecision = UNDECIDED,
 ) -> FixResponse:  # fmt: skip
     """Plan the repair of an incident, and, unless it is a `dry_run`, ask and do it; with a `plan_id` only if it is that plan. `again`:
     also where neither inputs nor code have changed since the wrong rows were published.
@@ -158,7 +158,7 @@ def _came(planned: _Planned, after: FixResponse, *, failed: bool) -> str:
     return f"tried to repair it with {_command(planned)}: {still}"
 
 
-def _note_end(session: Session, planned: _Planned, progress: Progress, said: str, *, failed: bool) -> None:
+def _note_end(session: ProjectSession, planned: _Planned, progress: Progress, said: str, *, failed: bool) -> None:
     fresh = session.again(session.actor)
     try:
         perform(fresh, "fix_ended", FixEnded(planned.incident.id, said, failed), progress)
@@ -175,7 +175,7 @@ def _waited(response: FixResponse) -> float | None:
     return (begun - max(opened, default=response.opened_at)).total_seconds()
 
 
-def _with_timeline(session: Session, planned: _Planned, response: FixResponse) -> FixResponse:
+def _with_timeline(session: ProjectSession, planned: _Planned, response: FixResponse) -> FixResponse:
     """With what was written down since."""
     fresh = session.again(session.actor)
     try:
@@ -185,7 +185,7 @@ def _with_timeline(session: Session, planned: _Planned, response: FixResponse) -
         fresh.close()
 
 
-def _shown(session: Session, planned: _Planned) -> FixResponse:
+def _shown(session: ProjectSession, planned: _Planned) -> FixResponse:
     """The plan with its id; of an incident that is resolved what it is."""
     if planned.incident.state == "resolved":
         return _response(planned, "done")
@@ -202,7 +202,7 @@ def _written(planned: _Planned) -> dict[str, str]:
     return {planned.accepted.path.as_posix(): hashlib.sha256(planned.accepted.after.encode()).hexdigest()}
 
 
-def _changed(session: Session, planned: _Planned, response: FixResponse, asked: str | None) -> RefusedRow | None:
+def _changed(session: ProjectSession, planned: _Planned, response: FixResponse, asked: str | None) -> RefusedRow | None:
     return changed(session, response, asked, session.version, _written(planned))
 
 
@@ -214,7 +214,11 @@ def _same(response: FixResponse, row: RefusedRow | None, asked: str | None) -> N
 
 
 def _after(
-    session: Session, planned: _Planned, response: FixResponse, built: BackfillResponse | None, before: Mapping[str, str | None] | None
+    session: ProjectSession,
+    planned: _Planned,
+    response: FixResponse,
+    built: BackfillResponse | None,
+    before: Mapping[str, str | None] | None,
 ) -> FixResponse:
     """What came of it, by the evaluation that `status` prints."""
     fresh = session.again(session.actor)
@@ -236,7 +240,7 @@ def _part_failed(built: BackfillResponse | None) -> bool:
     return built is not None and built.state not in WENT_WELL
 
 
-def _failed_at(session: Session, incident: Incident, built: BackfillResponse | None) -> list[StillRow]:
+def _failed_at(session: ProjectSession, incident: Incident, built: BackfillResponse | None) -> list[StillRow]:
     """What the repair's own attempts failed at, where that is another incident: the first partition of each."""
     if built is None or session.store is None:
         return []
@@ -258,7 +262,7 @@ def _ends_by_itself(row: IncidentRow) -> bool:
     return row.repair is not None and row.repair.note is not None
 
 
-def _still(session: Session, incident: Incident) -> list[StillRow]:
+def _still(session: ProjectSession, incident: Incident) -> list[StillRow]:
     """Whom it affects and who isn't served; and what of it readers see, where it isn't resolved."""
     affected = set(incident.affected.consumers)
     rows = status(session).consumers if affected else []
@@ -281,7 +285,7 @@ def _still(session: Session, incident: Incident) -> list[StillRow]:
     return found
 
 
-def _hashes(session: Session, planned: _Planned) -> dict[str, str | None]:
+def _hashes(session: ProjectSession, planned: _Planned) -> dict[str, str | None]:
     """The hashes of what readers see of the incident's partitions."""
     assert session.store is not None
     with session.store.read() as tx:
@@ -295,12 +299,12 @@ def _recomputed(planned: _Planned, before: Mapping[str, str | None], after: Mapp
 
 
 def _plan(
-    session: Session,
+    session: ProjectSession,
     target: str,
     *,
     resolved_only: bool = False,
     again: bool = False,
-    decision: Decision = UNDECIDED,
+    decision: ValueDecision = UNDECIDED,
 ) -> _Planned:
     """The incident, and what would be done about it. Refused where only a person can."""
     number = number_of(target)
@@ -315,10 +319,10 @@ def _plan(
         waiting = [one.rows or 0 for one in quarantine.waiting(tx, node=incident.node) if one.partition in how.reread]
     if not how.acts:
         raise _refused(incident, how)
-    accepted = prepared(session, how.accepting, (), decision) if Act.MAP in how.acts else None
+    accepted = prepared(session, how.accepting, (), decision) if RepairAction.MAP in how.acts else None
     build = _preview(session, incident, how)
-    if how.acts == (Act.BUILD,) and build is not None and build.partitions_total == 0:
-        how, build = Mending(acts=(Act.LOOK,)), None  # nothing is missing: what is left waits for a source
+    if how.acts == (RepairAction.BUILD,) and build is not None and build.partitions_total == 0:
+        how, build = Mending(acts=(RepairAction.LOOK,)), None  # nothing is missing: what is left waits for a source
     return _Planned(incident, row, how, session.compiled.project, accepted, sum(waiting), build, decision)
 
 
@@ -344,7 +348,7 @@ def _refused(incident: Incident, how: Mending) -> Refused:
     )
 
 
-def _preview(session: Session, incident: Incident, how: Mending) -> BackfillResponse | None:
+def _preview(session: ProjectSession, incident: Incident, how: Mending) -> BackfillResponse | None:
     if how.build is None or session.compiled is None:
         return None
     again = {incident.node: how.reread} if how.reread else {}
@@ -375,10 +379,10 @@ def _steps(planned: _Planned) -> list[FixStep]:
     return [step for act in planned.how.acts for step in _step(planned, act)]
 
 
-def _step(planned: _Planned, act: Act) -> Sequence[FixStep]:
+def _step(planned: _Planned, act: RepairAction) -> Sequence[FixStep]:
     node = planned.incident.node
     match act:
-        case Act.MAP:
+        case RepairAction.MAP:
             assert planned.accepted is not None
             names = ", ".join(f"{one.column} ← {one.convert or one.to}" for one in planned.accepted.mappings)
             ends = f"; repairs {' and '.join(planned.how.together)}" if planned.how.together else ""
@@ -387,19 +391,19 @@ def _step(planned: _Planned, act: Act) -> Sequence[FixStep]:
             count = len(planned.how.reread)
             text = f"{count} {'partition' if count == 1 else 'partitions'}, {planned.rows:,} rows"
             return (mapped, FixStep(act="read", what=node, text=text))
-        case Act.BUILD:
+        case RepairAction.BUILD:
             return _built(planned.project, planned.build) if planned.build is not None else ()
-        case Act.LOOK:
+        case RepairAction.LOOK:
             return (FixStep(act=act, what=node, text="look again; what has arrived is ingested, and what waits for it runs"),)
-        case Act.RESUME:
+        case RepairAction.RESUME:
             return (FixStep(act=act, what=node, text="it may run again"),)
-        case Act.AGAIN:
+        case RepairAction.AGAIN:
             count = len(planned.how.again)
             named = ", ".join(planned.how.again[:NAMED_MAX]) + (" …" if count > NAMED_MAX else "")
             text = f"{count} {'partition' if count == 1 else 'partitions'} again, from inputs or the kept raw bytes: {named}"
             again = FixStep(act=act, what=node, text=text, partitions=list(planned.how.again))
             return (*map(_given_up, planned.how.given_up), again)
-        case Act.RETRY:
+        case RepairAction.RETRY:
             return (FixStep(act=act, what=node, text="what failed, again, and what waits for it"),)
 
 
@@ -423,7 +427,7 @@ def _built(project: Project, response: BackfillResponse) -> Sequence[FixStep]:
 
 
 @leader_command("fix", FixArguments, FixNoted)
-def _noted(context: Context, arguments: FixArguments, progress: Progress) -> FixNoted:
+def _noted(context: CommandContext, arguments: FixArguments, progress: Progress) -> FixNoted:
     """Who began to repair it stands in its timeline and in the trail before anything is done. The plan is made once more, of what is so
     now: another one than was agreed to is refused."""
     del progress
@@ -432,13 +436,13 @@ def _noted(context: Context, arguments: FixArguments, progress: Progress) -> Fix
         return FixNoted(number=arguments.number, refused=refused)
 
     def write(tx: Transaction, now: int) -> None:
-        if Act.AGAIN in arguments.acts:
+        if RepairAction.AGAIN in arguments.acts:
             give_up(tx, found_in(tx, arguments.number).node, now)
         begun = f"{REPAIR_BEGUN}{', '.join(arguments.acts)}" + (f" ({arguments.reason})" if arguments.reason else "")
         number = append(
             tx,
             now,
-            Event(
+            AuditEvent(
                 action=Action.INCIDENT_FIXED, actor=context.actor, object=Object("incident", str(arguments.number)),
                 reason=arguments.reason,
                 after={
@@ -452,7 +456,7 @@ def _noted(context: Context, arguments: FixArguments, progress: Progress) -> Fix
     return FixNoted(number=arguments.number)
 
 
-def _checked(context: Context, arguments: FixArguments) -> RefusedRow | None:
+def _checked(context: CommandContext, arguments: FixArguments) -> RefusedRow | None:
     if arguments.plan_id is None:
         return None
     fresh = context.session.again(context.session.actor)
@@ -464,7 +468,7 @@ def _checked(context: Context, arguments: FixArguments) -> RefusedRow | None:
         fresh.close()
 
 
-def _do(session: Session, planned: _Planned, progress: Progress) -> BackfillResponse | None:
+def _do(session: ProjectSession, planned: _Planned, progress: Progress) -> BackfillResponse | None:
     """Each act by the operation that does it alone, too."""
     built: BackfillResponse | None = None
     for act in planned.how.acts:
@@ -476,7 +480,7 @@ def _do(session: Session, planned: _Planned, progress: Progress) -> BackfillResp
     return built
 
 
-def _pass(session: Session, progress: Progress) -> None:
+def _pass(session: ProjectSession, progress: Progress) -> None:
     """What a tick does, with what the store holds now."""
     fresh = session.again(session.actor)
     try:
@@ -485,32 +489,32 @@ def _pass(session: Session, progress: Progress) -> None:
         fresh.close()
 
 
-def _act(session: Session, planned: _Planned, act: Act, progress: Progress) -> BackfillResponse | None:
+def _act(session: ProjectSession, planned: _Planned, act: RepairAction, progress: Progress) -> BackfillResponse | None:
     node, because = planned.incident.node, f"{planned.incident.shown}: {planned.incident.summary}"
     match act:
-        case Act.MAP:
+        case RepairAction.MAP:
             accept(
                 session, planned.how.accepting, pairs=(), patch=False, yes=False, progress=progress,
                 decision=planned.decision,
             )  # fmt: skip
-        case Act.LOOK:
+        case RepairAction.LOOK:
             tick(session, progress=progress)
-        case Act.RESUME:
+        case RepairAction.RESUME:
             resume(session, [node], exclude=(), reason=because, progress=progress)
             _pass(session, progress)
-        case Act.RETRY:
+        case RepairAction.RETRY:
             retry(session, node, reason=because, progress=progress)
             _pass(session, progress)  # code that was corrected is due, and what reads it
-        case Act.AGAIN:
+        case RepairAction.AGAIN:
             keys = [key for key in planned.how.again if key != WHOLE]
             run(session, [node], exclude=(), partitions=keys, first=None, last=None, again=True, reason=because, progress=progress)
-        case Act.BUILD:
+        case RepairAction.BUILD:
             assert planned.how.build is not None
             one = planned.how.build
             return backfill(
                 session, one.select, exclude=(), first=one.first, last=one.last, since=None, mode=one.mode, reason=one.reason,
                 only=False, allow_partial=False, dry_run=False, confirm=lambda _: True, progress=progress,
                 # names that were accepted before have made another version, of which this plan isn't
-                plan_id=None if planned.build is None or Act.MAP in planned.how.acts else planned.build.plan_id,
+                plan_id=None if planned.build is None or RepairAction.MAP in planned.how.acts else planned.build.plan_id,
             )  # fmt: skip
     return None

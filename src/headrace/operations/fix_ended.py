@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from headrace.observe.incidents.commands import ACT, FAILED, REPAIR_BEGUN, REPAIRED
-from headrace.operations.performing import Context, leader_command
+from headrace.operations.performing import CommandContext, leader_command
 from headrace.operations.progress import Progress
 from headrace.operations.responses import Response
 from headrace.store import Transaction
@@ -29,7 +29,7 @@ class FixEndNoted(Response, frozen=True, kw_only=True):
 
 
 @leader_command("fix_ended", FixEnded, FixEndNoted)
-def fix_ended(context: Context, arguments: FixEnded, progress: Progress) -> FixEndNoted:
+def fix_ended(context: CommandContext, arguments: FixEnded, progress: Progress) -> FixEndNoted:
     """Write down what came of the repair that was begun last, and which commands it consisted of."""
     del progress
 

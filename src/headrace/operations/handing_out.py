@@ -19,8 +19,8 @@ from headrace.model import HeadraceError, UsageError
 from headrace.operations import read as reading
 from headrace.operations import targets
 from headrace.operations.masking import masked
-from headrace.operations.read import Wanted
-from headrace.operations.session import Session
+from headrace.operations.read import ReadQuery
+from headrace.operations.session import ProjectSession
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 JSON = "json"
 
 
-class Asked(msgspec.Struct, frozen=True):
+class DataFileRequest(msgspec.Struct, frozen=True):
     """Who asks what of which project. `columns` None: all that may be shown."""
 
     root: str
     env: str
     actor: str
-    wanted: Wanted
+    wanted: ReadQuery
     form: str
     columns: tuple[str, ...] | None = None
 
@@ -72,10 +72,10 @@ class AfterHead(io.RawIOBase):
             self._out.write(msgspec.json.encode(self._head) + b"\n")
 
 
-def hand_out(asked: Asked, out: BinaryIO) -> None:
+def hand_out(asked: DataFileRequest, out: BinaryIO) -> None:
     """Write the head and the rows. An error before the first row becomes a head with a problem; later
     ones are raised."""
-    session = Session(Path(asked.root), asked.env, None, asked.actor)
+    session = ProjectSession(Path(asked.root), asked.env, None, asked.actor)
     rows: AfterHead | None = None
     try:
         hidden = masked(session, targets.target(asked.wanted.asset, session.project()).node)
@@ -99,7 +99,7 @@ def hand_out(asked: Asked, out: BinaryIO) -> None:
         session.close()
 
 
-def _shown(session: Session, asked: Asked, hidden: list[str]) -> list[str] | None:
+def _shown(session: ProjectSession, asked: DataFileRequest, hidden: list[str]) -> list[str] | None:
     """The columns to be read; None for all."""
     if asked.columns is not None or not hidden:
         return None if asked.columns is None else list(asked.columns)
@@ -109,7 +109,7 @@ def _shown(session: Session, asked: Asked, hidden: list[str]) -> list[str] | Non
 
 def main() -> int:
     """Answer one question."""
-    question = msgspec.json.decode(sys.stdin.buffer.read(), type=Asked)
+    question = msgspec.json.decode(sys.stdin.buffer.read(), type=DataFileRequest)
     with suppress(BrokenPipeError):  # nobody waits for the rest
         hand_out(question, sys.stdout.buffer)
         sys.stdout.buffer.flush()

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from headrace.model import Project
 from headrace.operations.incident_responses import IncidentFigureRow, MeasuredRow
 from headrace.operations.incidents import found_in, number_of
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.quality.anomalies.facts import kind_of
-from headrace.quality.anomalies.history import History
-from headrace.quality.anomalies.odd import Odd, odd
-from headrace.quality.metrics import HISTORY_PARTITIONS, MetricId, Metrics, Past, decoded
+from headrace.quality.anomalies.history import MetricHistory
+from headrace.quality.anomalies.odd import MetricAnomaly, odd
+from headrace.quality.metrics import HISTORY_PARTITIONS, MetricId, Metrics, StoredMetrics, decoded
 from headrace.store import Transaction
 from headrace.store.queries import drift
 from headrace.store.queries import metrics as measured
@@ -30,7 +30,7 @@ _SHARES = frozenset({"nulls", "empty", "negative", "zero", "share"})
 _HOURS = frozenset({"hour_mean", "hour_q95"})
 
 
-def incident_figures(session: Session, target: str) -> list[IncidentFigureRow]:
+def incident_figures(session: ProjectSession, target: str) -> list[IncidentFigureRow]:
     """Of each column that is odd by its own history, the figure that is farthest off; none where the cause isn't one of figures, or what
     was measured is kept no longer. UsageError for an incident that there isn't."""
     number = number_of(target)
@@ -49,20 +49,20 @@ def _figures(tx: Transaction, project: Project, one: Incident) -> list[IncidentF
     if node is None or not own:
         return []
     first = own[0].partition
-    past = [Past(*row) for row in measured.before(tx, one.node, first, HISTORY_PARTITIONS)]
-    history = History(past, node.partition.grain)
+    past = [StoredMetrics(*row) for row in measured.before(tx, one.node, first, HISTORY_PARTITIONS)]
+    history = MetricHistory(past, node.partition.grain)
     off = _off(tx, own, first, history, len(project.sources))
     return [_row(tx, figure, own, past) for figure in off]
 
 
-def _off(tx: Transaction, facts: Sequence[FactRow], first: str, history: History, sources: int) -> list[Odd]:
+def _off(tx: Transaction, facts: Sequence[FactRow], first: str, history: MetricHistory, sources: int) -> list[MetricAnomaly]:
     """The figures that the facts of the first partition are of, as they were judged."""
     found = _measured(tx, facts[0])
     if found is None:
         return []
     every = sorted(odd(first, found.values(), found.rows, history, sources), key=lambda one: -one.strength)
     meant = {(fact.kind, fact.column) for fact in facts if fact.partition == first}
-    best: dict[str, Odd] = {}
+    best: dict[str, MetricAnomaly] = {}
     for one in every:
         if (kind_of(one.metric.family), one.metric.column) in meant:
             best.setdefault(one.metric.column, one)
@@ -74,7 +74,7 @@ def _measured(tx: Transaction, fact: FactRow) -> Metrics | None:
     return None if vector is None else decoded(vector)
 
 
-def _row(tx: Transaction, figure: Odd, facts: Sequence[FactRow], past: Sequence[Past]) -> IncidentFigureRow:
+def _row(tx: Transaction, figure: MetricAnomaly, facts: Sequence[FactRow], past: Sequence[StoredMetrics]) -> IncidentFigureRow:
     metric = figure.metric
     return IncidentFigureRow(
         node=facts[0].node,
@@ -89,7 +89,7 @@ def _row(tx: Transaction, figure: Odd, facts: Sequence[FactRow], past: Sequence[
     )
 
 
-def _before(metric: MetricId, past: Sequence[Past]) -> Iterator[MeasuredRow]:
+def _before(metric: MetricId, past: Sequence[StoredMetrics]) -> Iterator[MeasuredRow]:
     for one in past:
         yield MeasuredRow(partition=one.partition, value=_value(metric, decoded(one.vector)), odd=False)
 

@@ -25,12 +25,12 @@ from headrace.operations.incident_responses import (
     SymptomRow,
 )
 from headrace.operations.responses import HoldingRow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.queries import attempts, drift, exceptions
 from headrace.store.queries import incidents as stored
-from headrace.store.queries.incidents import EVIDENCE_MAX, Incident, Said, shown
+from headrace.store.queries.incidents import EVIDENCE_MAX, Incident, IncidentEvidence, shown
 
 ID = re.compile(r"(?:inc-)?(\d{1,15})", re.IGNORECASE)
 _OF_ATTEMPT = re.compile(r"(?:backfills|attempt):(?P<epoch>\d+)\.(?P<n>\d+)@(?P<key>.*)", re.DOTALL)
@@ -39,7 +39,7 @@ _FACT = "fact:"
 """What the ids of evidence begin with that is of what was odd about a partition."""
 
 
-def incidents(session: Session, *, every: bool = False) -> list[IncidentRow]:
+def incidents(session: ProjectSession, *, every: bool = False) -> list[IncidentRow]:
     """The incidents that aren't resolved, oldest first; with `every`, the newest of all, newest first."""
     if session.store is None or session.compiled is None:
         return []
@@ -47,7 +47,7 @@ def incidents(session: Session, *, every: bool = False) -> list[IncidentRow]:
         return [row_of(session, session.compiled, tx, one) for one in (stored.newest(tx) if every else stored.open_ones(tx))]
 
 
-def incident(session: Session, target: str) -> IncidentRow:
+def incident(session: ProjectSession, target: str) -> IncidentRow:
     """One incident, by `INC-1` or `1`. UsageError for one that there isn't."""
     number = number_of(target)
     if session.store is None or session.compiled is None:
@@ -109,7 +109,7 @@ def _failed(tx: Transaction, one: Incident) -> list[list[str]]:
     return found
 
 
-def _once(tx: Transaction, seen: Iterable[tuple[Said, list[str]]]) -> Iterator[tuple[Said, list[str]]]:
+def _once(tx: Transaction, seen: Iterable[tuple[IncidentEvidence, list[str]]]) -> Iterator[tuple[IncidentEvidence, list[str]]]:
     """The evidence without what was seen again when the same delivery was ingested once more: somebody accepted it, or retried it.
     Attempts that failed are counted by themselves; what somebody reported of several partitions was reported once."""
     found = list(seen)
@@ -124,7 +124,7 @@ def _once(tx: Transaction, seen: Iterable[tuple[Said, list[str]]]) -> Iterator[t
         known.add(mark)
 
 
-def _seen_in(tx: Transaction, said: Said) -> str | None:
+def _seen_in(tx: Transaction, said: IncidentEvidence) -> str | None:
     """What a piece of evidence is seen in: a partition of a delivery, or of what an attempt computed that may have been accepted since;
     of what somebody reported, that report. None of all else."""
     evidence = said.id
@@ -143,7 +143,7 @@ def _seen_in(tx: Transaction, said: Said) -> str | None:
     return f"{tried.node}@{key} {tried.delivery_id or made}"
 
 
-def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident) -> IncidentRow:
+def row_of(session: ProjectSession, compiled: Compiled, tx: Transaction, one: Incident) -> IncidentRow:
     """An incident as commands give it."""
     from headrace.operations.mending import repair_of
 
@@ -186,7 +186,7 @@ def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident)
     )  # fmt: skip
 
 
-def _before(session: Session, tx: Transaction, number: int) -> RecurrenceRow | None:
+def _before(session: ProjectSession, tx: Transaction, number: int) -> RecurrenceRow | None:
     """What was done the time before: what people did, and acts of repair."""
     found = stored.get(tx, number)
     if found is None:

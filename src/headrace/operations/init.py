@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headrace.model import HeadraceError, ProjectError, UsageError
 from headrace.operations import derive, schema
-from headrace.operations.derive import Group, Learnt
+from headrace.operations.derive import FileGroup, InferredColumns
 from headrace.operations.learning import learn
 from headrace.operations.responses import InitResponse
 from headrace.operations.starter import IGNORED, OWNERS, NewFile, settings, starter
@@ -47,7 +47,9 @@ def init(directory: Path, files: Sequence[Path]) -> InitResponse:
     )  # fmt: skip
 
 
-def _derived(directory: Path, name: str, timezone: str, sources: list[tuple[Group, Learnt]]) -> tuple[dict[str, NewFile], dict[str, Path]]:
+def _derived(
+    directory: Path, name: str, timezone: str, sources: list[tuple[FileGroup, InferredColumns]]
+) -> tuple[dict[str, NewFile], dict[str, Path]]:
     """Path → new text, and path → file to be copied there; files that lie in landing/ already stay."""
     texts = {SETTINGS_FILE: settings(name, timezone), ".gitignore": IGNORED, "owners.yaml": OWNERS}
     copies: dict[str, Path] = {}

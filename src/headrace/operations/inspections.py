@@ -18,7 +18,7 @@ class CellRow(Response, frozen=True, kw_only=True):
     got: Any
 
 
-class ChangedRow(Response, frozen=True, kw_only=True):
+class RowDifferenceRow(Response, frozen=True, kw_only=True):
     """One row of a test's result that differs from the one expected in some cells. `row` is the row as it was got."""
 
     row: dict[str, Any]
@@ -43,7 +43,7 @@ class TestRow(Response, frozen=True, kw_only=True):
     missing: list[dict[str, Any]] = field(default_factory=list)
     """Expected, and not there; at most 20, as of the lists below."""
     unexpected: list[dict[str, Any]] = field(default_factory=list)
-    changed: list[ChangedRow] = field(default_factory=list)
+    changed: list[RowDifferenceRow] = field(default_factory=list)
     differences: int = 0
     """How many rows are missing, unexpected or changed in all."""
     checks: list[CheckRow] = field(default_factory=list)

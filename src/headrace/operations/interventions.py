@@ -42,7 +42,7 @@ class CancelResponse(Response, frozen=True, kw_only=True):
     ended_at: datetime | None = None
 
 
-class StaleRow(Response, frozen=True, kw_only=True):
+class StalePartitionsRow(Response, frozen=True, kw_only=True):
     """Partitions of one node that are stale now, the newest at most a hundred."""
 
     node: str
@@ -62,7 +62,7 @@ class WithdrawResponse(Response, frozen=True, kw_only=True):
     """The lake snapshot from which on it isn't there."""
     published_at: datetime
     reason: str
-    stale: list[StaleRow]
+    stale: list[StalePartitionsRow]
     consumers: list[str]
     """Who reads it."""
 

@@ -15,12 +15,12 @@ from headrace.model.required import WHOLE
 from headrace.operations import estimates, standings
 from headrace.operations.backfills_ahead import planned_ahead
 from headrace.operations.responses import NeededRow, StaleRow
-from headrace.plan import Change, ChangeKind, Compiled
+from headrace.plan import ChangeKind, Compiled, NodeChange
 from headrace.plan.backfills import Backfill, Chosen, Mode
 from headrace.plan.comparing import renames
 from headrace.plan.extents import NOTHING, Extent, of_keys, spans
-from headrace.plan.timeline import Standing
-from headrace.plan.touching import Read, touched
+from headrace.plan.timeline import NodeExtents
+from headrace.plan.touching import NodeInput, touched
 from headrace.run.graph import graph_of
 from headrace.run.unchanged import returned
 from headrace.schedule import GraphNode
@@ -60,7 +60,7 @@ def staled(
     tx: Transaction,
     old: Compiled,
     new: Compiled,
-    changes: Sequence[Change],
+    changes: Sequence[NodeChange],
     *,
     version: int | None,
     env: str,
@@ -74,8 +74,8 @@ def staled(
     nodes = {node.name: node for node in after.nodes}
     changed = {change.node for change in changes if change.stale and change.node in new.project.assets}
     returning = {name: of_keys(nodes[name], returned(tx, new, name)) for name in changed if name in old.project.assets and name in nodes}
-    reached = _stale(nodes, there, {name: there.get(name, Standing()).visible - returning.get(name, NOTHING) for name in changed})
-    again = tuple(_chosen(nodes[name], one.extent, there.get(name, Standing()), one.why) for name, one in reached.items())
+    reached = _stale(nodes, there, {name: there.get(name, NodeExtents()).visible - returning.get(name, NOTHING) for name in changed})
+    again = tuple(_chosen(nodes[name], one.extent, there.get(name, NodeExtents()), one.why) for name, one in reached.items())
     repaired = _failed(nodes, there, changes)
     needed = _needed(nodes, [one for one in again if one.why == OWN_CODE], repaired, env)
     applied = {name: _once_applied(one, reached.get(name), returning.get(name, NOTHING), name in changed) for name, one in there.items()}
@@ -90,7 +90,7 @@ def staled(
     )
 
 
-def _once_applied(standing: Standing, reached: Reached | None, returning: Extent, own: bool) -> Standing:
+def _once_applied(standing: NodeExtents, reached: Reached | None, returning: Extent, own: bool) -> NodeExtents:
     """Where the partitions of a node stand once the change is applied: what it reaches isn't fresh any
     more, what its code published before is, and what failed under other code of its own only waits."""
     if reached is None and not returning:
@@ -147,11 +147,11 @@ def reached(tx: Transaction, compiled: Compiled, source: str, keys: Sequence[str
     graph = graph_of(compiled)
     there, nodes = standings.read(tx, graph, version=version, arrived={}), {node.name: node for node in graph.nodes}
     found = _stale(nodes, there, {}, {source: of_keys(nodes[source], keys)})
-    again = tuple(_chosen(nodes[name], one.extent, there.get(name, Standing()), one.why) for name, one in found.items())
+    again = tuple(_chosen(nodes[name], one.extent, there.get(name, NodeExtents()), one.why) for name, one in found.items())
     return Invalidated(stale=again, backfills=tuple(_needed(nodes, [one for one in again if one.node in compiled.project.assets], (), env)))
 
 
-def _there(found: Mapping[str, Standing], old: Compiled, new: Compiled) -> dict[str, Standing]:
+def _there(found: Mapping[str, NodeExtents], old: Compiled, new: Compiled) -> dict[str, NodeExtents]:
     """Where the partitions of each node stand once the change is applied: those of what is cut otherwise are taken back."""
     there = dict(found)
     for name, former in renames(old, new).items():
@@ -163,21 +163,24 @@ def _there(found: Mapping[str, Standing], old: Compiled, new: Compiled) -> dict[
 
 
 def _stale(
-    nodes: Mapping[str, GraphNode], there: Mapping[str, Standing], changed: Mapping[str, Extent], begun: Mapping[str, Extent] | None = None
+    nodes: Mapping[str, GraphNode],
+    there: Mapping[str, NodeExtents],
+    changed: Mapping[str, Extent],
+    begun: Mapping[str, Extent] | None = None,
 ) -> dict[str, Reached]:
     """The partitions that a change of code reaches by node (`changed`), and the published ones that read
     them or what has `begun`, and so on; what exports sent among them, where they send it again."""
     found: dict[str, Extent] = dict(begun or {})
     chosen: dict[str, Reached] = {}
     for name, node in nodes.items():
-        standing = there.get(name, Standing())
+        standing = there.get(name, NodeExtents())
         own = changed.get(name, NOTHING)
         reading = NOTHING
         names: list[str] = []
         for spec in node.inputs:
             if spec.node not in found or node.tells:
                 continue
-            read = Read(output=node, spec=spec, input=nodes[spec.node])
+            read = NodeInput(output=node, spec=spec, input=nodes[spec.node])
             rebuilt = read.reference and node.rebuild_on_reference
             if reached := (standing.visible if rebuilt else touched(read, found[spec.node], standing.known)) & standing.visible:
                 reading, names = reading | reached, [*names, spec.node]
@@ -187,7 +190,7 @@ def _stale(
     return chosen
 
 
-def _failed(nodes: Mapping[str, GraphNode], there: Mapping[str, Standing], changes: Iterable[Change]) -> tuple[Chosen, ...]:
+def _failed(nodes: Mapping[str, GraphNode], there: Mapping[str, NodeExtents], changes: Iterable[NodeChange]) -> tuple[Chosen, ...]:
     """What failed or was rejected of the nodes that the change concerns."""
     kinds = (ChangeKind.BODY, ChangeKind.SCHEMA, ChangeKind.CHECKS)
     concerned = {one.node: FAILED for one in changes if one.change in kinds}
@@ -196,7 +199,7 @@ def _failed(nodes: Mapping[str, GraphNode], there: Mapping[str, Standing], chang
     return tuple(_chosen(nodes[name], extent, there[name], concerned[name]) for name, extent in failed.items())
 
 
-def _chosen(node: GraphNode, extent: Extent, standing: Standing, why: str) -> Chosen:
+def _chosen(node: GraphNode, extent: Extent, standing: NodeExtents, why: str) -> Chosen:
     return Chosen(node=node.name, spans=spans(node, extent, standing.known), partitions=len(extent), why=why)
 
 

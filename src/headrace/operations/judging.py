@@ -11,26 +11,26 @@ from headrace.observe.facts import StoredFacts
 from headrace.observe.incidents import gathering
 from headrace.observe.obligations import EvaluationContext
 from headrace.operations.repair_texts import repair_told
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import compile_lineage
-from headrace.run.applying import Applied
-from headrace.run.judging import Judged, judge
+from headrace.run.applying import AppliedVersion
+from headrace.run.judging import VersionEvaluator, judge
 from headrace.store import Transaction
 from headrace.store.queries import incidents
 
 if TYPE_CHECKING:
-    from headrace.operations.performing import Context
+    from headrace.operations.performing import CommandContext
 
 
-def judge_now(tx: Transaction, session: Session, applied: Applied, now: int, *, reported: bool = False) -> None:
+def judge_now(tx: Transaction, session: ProjectSession, applied: AppliedVersion, now: int, *, reported: bool = False) -> None:
     """Judge what is applied, with all that the transaction has written."""
     lineage = compile_lineage(applied.compiled, session.data_folder / "cache")
     compiled = applied.compiled
-    judged = Judged(compiled.project, declared_promises(compiled), lineage.of, lambda tx, one: repair_told(tx, compiled, one))
+    judged = VersionEvaluator(compiled.project, declared_promises(compiled), lineage.of, lambda tx, one: repair_told(tx, compiled, one))
     judge(tx, judged, now, reported=reported)
 
 
-def note_commands(context: Context) -> None:
+def note_commands(context: CommandContext) -> None:
     """Write what somebody has just done in the timelines of the open incidents that it touches. A
     run that was asked for is written down with the evaluation at its end."""
     applied = context.applied() if context.session.env == PRODUCTION else None

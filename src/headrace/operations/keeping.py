@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headrace.model import UsageError
 from headrace.operations.progress import Progress
 from headrace.operations.selection import selected as select
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.plan import changes
 from headrace.plan.project_plan import asks
 
@@ -21,7 +21,7 @@ def require_reason(reason: str) -> None:
         )
 
 
-def selected(session: Session, selection: Sequence[str], progress: Progress) -> tuple[str, ...]:
+def selected(session: ProjectSession, selection: Sequence[str], progress: Progress) -> tuple[str, ...]:
     """The assets of a selection whose published partitions new code would invalidate, in order of their names.
 
     UsageError for a selection without such an asset, and for one whose rows can't stay next to those of

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from headrace.lake.sqltext import quote
 from headrace.model import UsageError
-from headrace.operations.derive import Group, Learnt
+from headrace.operations.derive import FileGroup, InferredColumns
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 SAMPLES_MAX = 10
 """So many further files of a group are looked at for types that the first one leaves open."""
@@ -20,10 +20,10 @@ COLUMNS_MAX = 20
 """Columns that are looked at as a possible key."""
 
 
-def learn(group: Group) -> Learnt:
+def learn(group: FileGroup) -> InferredColumns:
     """Reads the group's first file, as a delivery would be. UsageError where it can't be read as data."""
-    from headrace.connect.ingest import Prepared, prepare  # duckdb: only this command pays for it, and it opens no state
-    from headrace.lake.session import Session
+    from headrace.connect.ingest import PreparedDelivery, prepare  # duckdb: only this command pays for it, and it opens no state
+    from headrace.lake.session import DuckDBSession
 
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         files = _linked(group, Path(folder))
@@ -31,12 +31,12 @@ def learn(group: Group) -> Learnt:
         for made in (data, temporary):
             made.mkdir()
         readable = [temporary, Path(folder), *(path.resolve() for path in group.files.values())]
-        with Session(data, readable=readable) as session:
+        with DuckDBSession(data, readable=readable) as session:
             first, *others = files
             found = prepare(
                 first[0], first[1], connection=session.connection, temporary=temporary, pinned=None, samples=others[:SAMPLES_MAX]
             )
-            if not isinstance(found, Prepared):
+            if not isinstance(found, PreparedDelivery):
                 said = getattr(found, "reason", "") or getattr(found, "detail", "")
                 line = getattr(found, "line", None)
                 where = f"{next(iter(group.files.values()))}{f':{line}' if line else ''}"
@@ -45,12 +45,12 @@ def learn(group: Group) -> Learnt:
                 )
             try:
                 columns = tuple((column.name, column.type) for column in found.schema.columns)
-                return Learnt(columns, *_keys(session, found.select_sql, [name for name, _ in columns]))
+                return InferredColumns(columns, *_keys(session, found.select_sql, [name for name, _ in columns]))
             finally:
                 found.discard()
 
 
-def _linked(group: Group, folder: Path) -> list[tuple[Path, str]]:
+def _linked(group: FileGroup, folder: Path) -> list[tuple[Path, str]]:
     """The files under names that mean nothing to DuckDB, with the names that they have."""
     found = []
     for number, (landed, path) in enumerate(group.files.items()):
@@ -60,7 +60,7 @@ def _linked(group: Group, folder: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def _keys(session: Session, select_sql: str, names: list[str]) -> tuple[frozenset[str], frozenset[str]]:
+def _keys(session: DuckDBSession, select_sql: str, names: list[str]) -> tuple[frozenset[str], frozenset[str]]:
     """Columns without nulls, and of those the ones whose values are all different."""
     import duckdb
 

@@ -20,14 +20,14 @@ from headrace.observe.ledger.declared import traits
 from headrace.observe.ledger.environment import records_of
 from headrace.observe.ledger.freezing import frozen
 from headrace.observe.ledger.promised import as_promised
-from headrace.observe.ledger.records import Records
-from headrace.observe.ledger.segments import WORK, Kind, Segment
+from headrace.observe.ledger.records import LedgerRecords
+from headrace.observe.ledger.segments import WORK, Segment, SegmentKind
 from headrace.observe.ledger.soundness import wrongs
 from headrace.observe.obligations import EvaluationContext, begins_us, due_us, met_at, obligations
 from headrace.observe.wording import ago, moment
 from headrace.operations.interventions import ComparedRow, LedgerRow, SegmentRow, ShareRow
 from headrace.operations.remembering import of_version
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.queries import ledger as rows
@@ -41,13 +41,13 @@ _SHARES_MAX = 20
 class Ledgers:
     """Answers for one moment."""
 
-    def __init__(self, session: Session, tx: Transaction, compiled: Compiled, context: EvaluationContext, now_us: int) -> None:
+    def __init__(self, session: ProjectSession, tx: Transaction, compiled: Compiled, context: EvaluationContext, now_us: int) -> None:
         self._session, self._tx, self._context, self._now = session, tx, context, now_us
         self._compiled, self._traits = compiled, of_version(session, "traits", lambda: traits(compiled))
         self._known_from = now_us
         self._know(records_of(tx, context.facts, now_us))
 
-    def _know(self, records: Records) -> None:
+    def _know(self, records: LedgerRecords) -> None:
         self._records, self._books = records, Books(self._traits, self._context, records)
 
     def _wrong_since(self, from_us: int) -> None:
@@ -161,7 +161,9 @@ class Ledgers:
         if before is None or before.open:
             return None
         now, then = ledger.by_kind(), before.by_kind()
-        changed = {str(kind): (now.get(kind, 0) - then.get(kind, 0)) / _SECOND_US for kind in Kind if now.get(kind, 0) != then.get(kind, 0)}
+        changed = {
+            str(kind): (now.get(kind, 0) - then.get(kind, 0)) / _SECOND_US for kind in SegmentKind if now.get(kind, 0) != then.get(kind, 0)
+        }
         return ComparedRow(interval=interval, wait_seconds=before.wait_us / _SECOND_US, changed=changed)
 
     def _read(self, terms: Terms, ledger: Ledger) -> str:
@@ -212,7 +214,7 @@ def _overhead(ledger: Ledger) -> str:
     counted = ledger.by_kind()
     most = max(_OURS, key=lambda kind: counted.get(kind, 0))
     us = counted.get(most, 0)
-    between = most is Kind.DETECTION and any(one.note == BETWEEN for one in ledger.segments)
+    between = most is SegmentKind.DETECTION and any(one.note == BETWEEN for one in ledger.segments)
     span = f"{'at most ' if between else ''}{length(us)}"
     return f"{taken} ({_OURS[most]} for {span})" if us * _TOLD_PARTS >= ledger.wait_us else taken
 
@@ -224,11 +226,11 @@ def _waited_for(ledger: Ledger) -> dict[str, int]:
     for one in ledger.segments:
         if one.overhead or one.kind in WORK:
             continue
-        if one.kind is Kind.SOURCE:
+        if one.kind is SegmentKind.SOURCE:
             found[f"the data wasn't there{agreed}"] += one.us
         elif one.lacking:
             found[f"{one.lacking} kept it waiting as well for"] += one.us
-        elif one.decider and one.kind is Kind.HOLD:
+        elif one.decider and one.kind is SegmentKind.HOLD:
             found[f"{one.decider} could have decided for"] += one.us
         else:
             found[_PHRASES[one.kind]] += one.us
@@ -243,24 +245,24 @@ def _shortest(ledger: Ledger) -> str:
 
 
 def _as_agreed(ledger: Ledger) -> bool:
-    notes = [one.note for one in ledger.segments if one.kind is Kind.SOURCE]
+    notes = [one.note for one in ledger.segments if one.kind is SegmentKind.SOURCE]
     return bool(notes) and all("as agreed" in note for note in notes)
 
 
 _TOLD_PARTS = 50
 """Parts below one fiftieth of the wait are left out of the sentence."""
 _OURS = {
-    Kind.SCHEDULE: "nothing had asked for it",
-    Kind.DETECTION: "a delivery wasn't observed",
-    Kind.PUBLISH: "it waited to be published",
-    Kind.UNATTRIBUTED: "nothing is known",
+    SegmentKind.SCHEDULE: "nothing had asked for it",
+    SegmentKind.DETECTION: "a delivery wasn't observed",
+    SegmentKind.PUBLISH: "it waited to be published",
+    SegmentKind.UNATTRIBUTED: "nothing is known",
 }
 _PHRASES = {
-    Kind.HOLD: "it waited to be mended for",
-    Kind.APPROVAL: "it waited for an approval for",
-    Kind.PAUSED: "it was paused for",
-    Kind.RETRY: "attempts in vain took",
-    Kind.QUEUE: "it queued for",
+    SegmentKind.HOLD: "it waited to be mended for",
+    SegmentKind.APPROVAL: "it waited for an approval for",
+    SegmentKind.PAUSED: "it was paused for",
+    SegmentKind.RETRY: "attempts in vain took",
+    SegmentKind.QUEUE: "it queued for",
 }
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from headrace.model import Asset, Source
 from headrace.operations import code_rows, targets
 from headrace.operations.responses import LineageResponse, LineageRow, PublishedCodeRow
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.plan import compile_lineage
-from headrace.plan.lineage import Step
+from headrace.plan.lineage import LineageStep
 
 
-def lineage(session: Session, target: str, *, up: bool, down: bool) -> LineageResponse:
+def lineage(session: ProjectSession, target: str, *, up: bool, down: bool) -> LineageResponse:
     """Every step up and down from `ASSET[.COLUMN]`, nearest first; None for a side that wasn't asked for.
 
     Raises InvalidProject where the files have errors, UsageError for an asset or a column that there isn't.
@@ -28,12 +28,12 @@ def lineage(session: Session, target: str, *, up: bool, down: bool) -> LineageRe
     )
 
 
-def _code(session: Session, asset: str) -> list[PublishedCodeRow]:
+def _code(session: ProjectSession, asset: str) -> list[PublishedCodeRow]:
     if session.store is None:
         return []
     with session.store.read() as tx:
         return code_rows.published(tx, asset)
 
 
-def _rows(steps: list[Step]) -> list[LineageRow]:
+def _rows(steps: list[LineageStep]) -> list[LineageRow]:
     return [LineageRow(column=step.column, via=step.via, transformation=step.transformation.value) for step in steps]

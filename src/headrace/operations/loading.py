@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 
-def load(session: Session) -> None:
+def load(session: ProjectSession) -> None:
     """What is applied, and how all of it stands."""
     from headrace.operations.standing import standing
 
@@ -16,37 +16,37 @@ def load(session: Session) -> None:
             pass
 
 
-def _today(session: Session) -> None:
+def _today(session: ProjectSession) -> None:
     from headrace.operations.status import status
 
     status(session)
 
 
-def _catalog(session: Session) -> None:
-    from headrace.operations.catalog.listing import Wanted, catalog
+def _catalog(session: ProjectSession) -> None:
+    from headrace.operations.catalog.listing import CatalogQuery, catalog
 
     if session.compiled is not None:
-        catalog(session, Wanted())
+        catalog(session, CatalogQuery())
 
 
-def _graph(session: Session) -> None:
-    from headrace.operations.graph.view import Wanted, view
+def _graph(session: ProjectSession) -> None:
+    from headrace.operations.graph.view import GraphViewQuery, view
 
     if session.compiled is not None:
-        view(session, Wanted())
+        view(session, GraphViewQuery())
 
 
-def _search(session: Session) -> None:
+def _search(session: ProjectSession) -> None:
     from headrace.operations.catalog.searching import search
 
     search(session, "a", 1)
 
 
-def _use(session: Session) -> None:
+def _use(session: ProjectSession) -> None:
     from headrace.operations.catalog.use import use
 
     use(session)
 
 
-WARMED: tuple[Callable[[Session], None], ...] = (load, _today, _catalog, _graph, _search, _use)
+WARMED: tuple[Callable[[ProjectSession], None], ...] = (load, _today, _catalog, _graph, _search, _use)
 """In the order in which they are asked for, as a rule."""

@@ -13,7 +13,7 @@ import msgspec
 CHUNK_BYTES = 1 << 20
 
 
-class Line(msgspec.Struct, frozen=True, gc=False):
+class CapturedLine(msgspec.Struct, frozen=True, gc=False):
     """One line as it was captured."""
 
     at_us: int
@@ -22,17 +22,17 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-class Place(NamedTuple):
+class LinePosition(NamedTuple):
     """Before a line: where its bytes begin, and its number."""
 
     offset: int = 0
     number: int = 1
 
 
-START = Place()
+START = LinePosition()
 
 
-def lines(path: Path, begin: Place = START) -> Iterator[tuple[int, Line, Place]]:
+def lines(path: Path, begin: LinePosition = START) -> Iterator[tuple[int, CapturedLine, LinePosition]]:
     """Number, line and the place after it, of the whole lines from a place on; one that is still being written is left for later."""
     offset, number = begin
     with suppress(FileNotFoundError), path.open("rb") as file:
@@ -41,11 +41,11 @@ def lines(path: Path, begin: Place = START) -> Iterator[tuple[int, Line, Place]]
             if not raw.endswith(b"\n"):
                 return
             offset += len(raw)
-            yield number, _decoded(raw.rstrip(b"\n")), Place(offset, number + 1)
+            yield number, _decoded(raw.rstrip(b"\n")), LinePosition(offset, number + 1)
             number += 1
 
 
-def place_of(path: Path, number: int) -> Place:
+def place_of(path: Path, number: int) -> LinePosition:
     """Where a line begins; of one that isn't there yet, where the next one will."""
     offset, passed = 0, 0
     with suppress(FileNotFoundError), path.open("rb") as file:
@@ -53,7 +53,7 @@ def place_of(path: Path, number: int) -> Place:
             if not raw.endswith(b"\n"):
                 break
             offset, passed = offset + len(raw), passed + 1
-    return Place(offset, passed + 1)
+    return LinePosition(offset, passed + 1)
 
 
 def count(path: Path) -> int:
@@ -65,8 +65,8 @@ def count(path: Path) -> int:
     return found
 
 
-def _decoded(raw: bytes) -> Line:
+def _decoded(raw: bytes) -> CapturedLine:
     try:
-        return msgspec.json.decode(raw, type=Line)
+        return msgspec.json.decode(raw, type=CapturedLine)
     except (msgspec.DecodeError, msgspec.ValidationError):
-        return Line(0, "log", "error", raw.decode(errors="backslashreplace"))
+        return CapturedLine(0, "log", "error", raw.decode(errors="backslashreplace"))

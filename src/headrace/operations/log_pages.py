@@ -8,10 +8,10 @@ from typing import Annotated
 import msgspec
 
 from headrace.operations.cursors import cursor, place
-from headrace.operations.log_lines import START, Place
+from headrace.operations.log_lines import START, LinePosition
 from headrace.operations.logs import OPEN, lines_of
 from headrace.operations.responses import ErrorRow, LogRow, Response
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 
 class LogsResponse(Response, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class LogsResponse(Response, frozen=True, kw_only=True):
     next: str | None
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LogPageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An attempt's id. `grep` keeps lines that contain this text, `cursor` asks for later ones, `line` for those from the line of this
     number on (a negative one counts from the end)."""
 
@@ -42,9 +42,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limit: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 1_000
 
 
-def log_page(session: Session, wanted: Wanted) -> LogsResponse:
+def log_page(session: ProjectSession, wanted: LogPageQuery) -> LogsResponse:
     """One page of lines. UsageError for an attempt or a cursor that there isn't."""
-    begin = wanted.line or START if wanted.cursor is None else place(wanted.cursor, Place)
+    begin = wanted.line or START if wanted.cursor is None else place(wanted.cursor, LinePosition)
     # an expression could take for ever, and keep the leader waiting meanwhile
     literally = None if wanted.grep is None else re.escape(wanted.grep)
     found = lines_of(session, wanted.attempt, grep=literally, begin=begin, limit=wanted.limit)

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from headrace.model import Asset, Source, StoreError, UnknownName, UsageError
 from headrace.model.export_links import Exported
 from headrace.operations import targets
-from headrace.operations.log_lines import START, Line, Place, count, lines, place_of
+from headrace.operations.log_lines import START, CapturedLine, LinePosition, count, lines, place_of
 from headrace.operations.responses import ErrorRow, LogRow
 from headrace.operations.runs import error_row, reason_of
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.queries import attempts
 from headrace.store.queries.attempts import Attempt
 
@@ -24,7 +24,7 @@ LOOKED_MAX = 50_000
 """So many lines are looked through for one page: whoever searches a log of millions asks again, and others have their turn between."""
 
 
-class Lines(NamedTuple):
+class AttemptLog(NamedTuple):
     """The newest attempt that was asked for, its lines, and why it failed, if it did."""
 
     attempt: Attempt
@@ -38,12 +38,12 @@ class PageOfLines(NamedTuple):
     attempt: Attempt
     rows: list[LogRow]
     error: ErrorRow | None
-    end: Place
+    end: LinePosition
     more: bool
     total: int
 
 
-def logs(session: Session, target: str, *, grep: str | None) -> Lines | None:
+def logs(session: ProjectSession, target: str, *, grep: str | None) -> AttemptLog | None:
     """The lines of an attempt (`3.17`), or of the newest attempt at an asset or one of its partitions.
 
     None where it was never attempted. `grep` keeps lines that a regular expression finds something in. UsageError
@@ -55,10 +55,10 @@ def logs(session: Session, target: str, *, grep: str | None) -> Lines | None:
         return None
     found = lines(_file(session, attempt))
     rows = [_row(session, attempt, number, line) for number, line, _ in found if not pattern or pattern.search(line.text)]
-    return Lines(attempt, rows, error_row(attempt.error))
+    return AttemptLog(attempt, rows, error_row(attempt.error))
 
 
-def lines_of(session: Session, target: str, *, grep: str | None, begin: Place | int, limit: int) -> PageOfLines:
+def lines_of(session: ProjectSession, target: str, *, grep: str | None, begin: LinePosition | int, limit: int) -> PageOfLines:
     """At most `limit` lines that `grep` keeps, from a place or the line of a number on; a negative number counts from the end. It reads
     no further than it has to. UsageError as `logs`, and for what was never attempted."""
     pattern = _pattern(grep)
@@ -67,7 +67,7 @@ def lines_of(session: Session, target: str, *, grep: str | None, begin: Place | 
         raise UsageError(f"{target[:60]} was never attempted", hint="headrace runs")
     path = _file(session, attempt)
     total = count(path)
-    end = begin if isinstance(begin, Place) else place_of(path, begin if begin > 0 else total + 1 + begin)
+    end = begin if isinstance(begin, LinePosition) else place_of(path, begin if begin > 0 else total + 1 + begin)
     rows: list[LogRow] = []
     last = end.number + LOOKED_MAX
     for number, line, after in lines(path, end):
@@ -79,7 +79,7 @@ def lines_of(session: Session, target: str, *, grep: str | None, begin: Place | 
     return PageOfLines(attempt, rows, error_row(attempt.error), end, end.number <= total, total)
 
 
-def follow(session: Session, target: str, *, grep: str | None) -> Iterator[LogRow]:
+def follow(session: ProjectSession, target: str, *, grep: str | None) -> Iterator[LogRow]:
     """The same lines, and those that are still written, until the attempt has ended."""
     pattern = _pattern(grep)
     attempt = _attempt(session, target)
@@ -108,7 +108,7 @@ def _pattern(grep: str | None) -> re.Pattern[str] | None:
         ) from None
 
 
-def _attempt(session: Session, target: str) -> Attempt | None:
+def _attempt(session: ProjectSession, target: str) -> Attempt | None:
     number = targets.attempt(target)
     node, partition = targets.target(target, session.project(), kinds=(Source, Asset, Exported)) if number is None else ("", None)
     found: list[Attempt] = []
@@ -125,18 +125,18 @@ def _attempt(session: Session, target: str) -> Attempt | None:
     return found[0] if found else None
 
 
-def _again(session: Session, attempt: Attempt) -> Attempt:
+def _again(session: ProjectSession, attempt: Attempt) -> Attempt:
     if session.store is None:
         raise StoreError("the state is gone")
     with session.store.read() as tx:
         return attempts.get(tx, attempt.epoch, attempt.n) or attempt
 
 
-def _file(session: Session, attempt: Attempt) -> Path:
+def _file(session: ProjectSession, attempt: Attempt) -> Path:
     return session.folders.logs / str(attempt.epoch) / f"{attempt.n}.jsonl"
 
 
-def _row(session: Session, attempt: Attempt, number: int, line: Line) -> LogRow:
+def _row(session: ProjectSession, attempt: Attempt, number: int, line: CapturedLine) -> LogRow:
     return LogRow(
         node=attempt.node,
         partition=",".join(attempt.partitions),

@@ -11,11 +11,11 @@ from headrace.operations import code_rows
 from headrace.operations.progress import Progress
 from headrace.operations.responses import NodeRow
 from headrace.operations.selection import selected
-from headrace.operations.session import InvalidProject, Session
+from headrace.operations.session import InvalidProject, ProjectSession
 from headrace.plan.packages import Installed
 
 
-def ls(session: Session, selection: Sequence[str], exclude: Sequence[str], *, progress: Progress) -> list[NodeRow]:
+def ls(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str], *, progress: Progress) -> list[NodeRow]:
     """Sources, assets, consumers, each in order of their names. ProjectError where the files can't be linked."""
     compilation = session.declared(progress)
     project = compilation.project

@@ -20,7 +20,7 @@ CACHE_FILE = "macros"
 HINT = "`headrace explain bad_macro` shows what a macro may be"
 
 
-class Fault(msgspec.Struct, frozen=True):
+class MacroDiagnostic(msgspec.Struct, frozen=True):
     """As `engine.macros` tells it."""
 
     file: str
@@ -30,7 +30,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 class _Kept(msgspec.Struct, frozen=True):
     digest: str
-    faults: tuple[Fault, ...]
+    faults: tuple[MacroDiagnostic, ...]
 
 
 def with_macros(compilation: Compilation, cache: Path) -> Compilation:
@@ -48,7 +48,7 @@ def with_macros(compilation: Compilation, cache: Path) -> Compilation:
     )
 
 
-def _faults(macros: Mapping[str, str], cache: Path) -> tuple[Fault, ...]:
+def _faults(macros: Mapping[str, str], cache: Path) -> tuple[MacroDiagnostic, ...]:
     text = json.dumps(sorted(macros.items()))
     digest = hashlib.sha256(text.encode()).hexdigest()
     path = cache / CACHE_FILE
@@ -63,12 +63,12 @@ def _faults(macros: Mapping[str, str], cache: Path) -> tuple[Fault, ...]:
     return faults
 
 
-def _asked(macros: str) -> tuple[Fault, ...]:
+def _asked(macros: str) -> tuple[MacroDiagnostic, ...]:
     done = subprocess.run(
         [sys.executable, "-m", "headrace.engine.macros"], input=macros, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
     )
     try:
-        return msgspec.json.decode(done.stdout, type=tuple[Fault, ...])
+        return msgspec.json.decode(done.stdout, type=tuple[MacroDiagnostic, ...])
     except msgspec.DecodeError:
         last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
         raise HeadraceError(f"the macros can't be looked at: {last}", hint="headrace doctor") from None

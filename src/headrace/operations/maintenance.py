@@ -15,9 +15,9 @@ import msgspec
 from headrace.govern.state import open_state
 from headrace.model import HeadraceError
 from headrace.operations import automatic_backup
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run import maintenance, reclaiming
-from headrace.run.garbage import Keep
+from headrace.run.garbage import RetentionPolicy
 from headrace.run.leader import Leader
 from headrace.store import ClockKind
 
@@ -28,7 +28,7 @@ RETRY_SECONDS = 60.0
 class Maintenance:
     """Maintains the lake when that is due, in a thread that ends with the process: each step is a transaction."""
 
-    def __init__(self, session: Session, leader: Leader, tell: Callable[[str], None]) -> None:
+    def __init__(self, session: ProjectSession, leader: Leader, tell: Callable[[str], None]) -> None:
         self._session, self._leader, self._tell = session, leader, tell
         self._thread: threading.Thread | None = None
         self._backup: subprocess.Popen[str] | None = None
@@ -50,7 +50,7 @@ class Maintenance:
             pressed = reclaiming.due(tx, now)
             if not pressed and not maintenance.due(tx, now):
                 return
-        keep = Keep.declared(leader.applied.compiled.project)
+        keep = RetentionPolicy.declared(leader.applied.compiled.project)
         self._thread = threading.Thread(
             target=self._maintain, args=(leader.lease.epoch, keep, now, pressed), name="headrace-maintenance", daemon=True
         )
@@ -74,12 +74,12 @@ class Maintenance:
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
         assert self._backup.stdin is not None
-        errand = automatic_backup.Errand(str(session.root), session.settings)
+        errand = automatic_backup.BackupJob(str(session.root), session.settings)
         self._backup.stdin.write(msgspec.json.encode(errand).decode())
         self._backup.stdin.close()
         self._backup.stdin = None
 
-    def _maintain(self, epoch: int, keep: Keep, now: int, pressed: bool) -> None:
+    def _maintain(self, epoch: int, keep: RetentionPolicy, now: int, pressed: bool) -> None:
         try:
             with open_state(self._session.root, self._session.settings) as store:
                 attend = reclaiming.reclaim if pressed else maintenance.maintain

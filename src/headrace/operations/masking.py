@@ -6,7 +6,7 @@ Of a body that Headrace can't look into only what it declares to write is known.
 from __future__ import annotations
 
 from headrace.model import Asset, Project, Source
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import compile_lineage
 from headrace.sql.values import Transformation
 
@@ -14,7 +14,7 @@ HARMLESS = frozenset({Transformation.FILTER, Transformation.JOIN_KEY})
 """What carries no values on. (An aggregate may: the greatest name is a name.)"""
 
 
-def masked(session: Session, node: str) -> list[str]:
+def masked(session: ProjectSession, node: str) -> list[str]:
     """Names of a node's columns that are kept back, in lower case."""
     compiled = session.compiled
     if compiled is None:

@@ -16,7 +16,7 @@ from headrace.model.required import SEPARATOR, WHOLE
 from headrace.model.zones import from_us
 from headrace.observe.declared_promises import declared_promises
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
-from headrace.observe.diagnosis.details import DECLARED_AT, DISK, NO_WORKER, Failure, failure_said, says_denied
+from headrace.observe.diagnosis.details import DECLARED_AT, DISK, NO_WORKER, FailureCategory, failure_said, says_denied
 from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.facts import StoredFacts
 from headrace.observe.incidents.closing import SHOWN_US
@@ -31,7 +31,7 @@ from headrace.operations.other_choices import other_choices
 from headrace.operations.repair_texts import repair_text
 from headrace.operations.repaired_together import repaired_together
 from headrace.operations.repairs import (
-    Broken,
+    BrokenPartition,
     after_correcting,
     asked_by_its_error,
     asked_for_access,
@@ -58,7 +58,7 @@ from headrace.store.queries.incidents import Incident
 from headrace.store.queries.news import newest_withheld
 
 
-class Act(enum.StrEnum):
+class RepairAction(enum.StrEnum):
     """One thing that is done, in this order."""
 
     RESUME = "resume"
@@ -72,7 +72,7 @@ class Act(enum.StrEnum):
 class Mending(msgspec.Struct, frozen=True, kw_only=True):
     """`acts` in the order in which they are done; none where a person has to do something `first`, with `commands` for it."""
 
-    acts: tuple[Act, ...] = ()
+    acts: tuple[RepairAction, ...] = ()
     accepting: str = ""
     """`SOURCE@K`: the held delivery of which the proposed names are accepted."""
     reread: tuple[str, ...] = ()
@@ -143,7 +143,7 @@ _AUTOMATIC = (
 """What Headrace does by itself as soon as it can: it looks again, runs again, reads again, writes again."""
 
 
-_DISK = (Failure.SPACE, DISK)
+_DISK = (FailureCategory.SPACE, DISK)
 """Details of `resource_exhausted` that only a person can end. What waits goes on by itself then; what has failed doesn't."""
 _A_PATH = re.compile(r"(?:^|[\s'\"(=:])/[^\s'\"]")
 """A path in what was observed: the disk that is meant."""
@@ -167,7 +167,7 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
             return None
         return _row(how.commands, automatic=False, first=how.first, same=how.same)
     alone = incident.state == "recovering" or (incident.kind in _AUTOMATIC and not _stuck(tx, _places(tx, incident)))
-    alone = alone or (incident.kind == CauseKind.PAUSED and how.acts == (Act.LOOK,))
+    alone = alone or (incident.kind == CauseKind.PAUSED and how.acts == (RepairAction.LOOK,))
     if alone and (incident.kind == CauseKind.RESTATEMENT or incident.state == "recovering") and _asked_for(tx, incident):
         alone = False
     if alone and incident.state == "recovering" and _withdrawn(tx, compiled.project, incident):
@@ -195,8 +195,8 @@ def _given_up(tx: Transaction, project: Project, incident: Incident) -> str | No
     if asset is None or incident.kind != CauseKind.RESOURCE_EXHAUSTED:
         return None
     said = [one.observed for one in incident.evidence]
-    limits = [one for one in said if failure_said("", one) is Failure.LIMIT]
-    failure = next((one for one in Failure if one == incident.detail), Failure.OTHER)
+    limits = [one for one in said if failure_said("", one) is FailureCategory.LIMIT]
+    failure = next((one for one in FailureCategory if one == incident.detail), FailureCategory.OTHER)
     return of_resources(project, asset, failure, (limits or said or [""])[0])
 
 
@@ -237,15 +237,15 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
         return machine
     match CauseKind(incident.kind):
         case CauseKind.PAUSED if not _is_paused(tx, incident.node):
-            return Mending(acts=(Act.LOOK,))
+            return Mending(acts=(RepairAction.LOOK,))
         case CauseKind.PAUSED:
-            return Mending(acts=(Act.RESUME,))
+            return Mending(acts=(RepairAction.RESUME,))
         case CauseKind.DESTINATION_UNAVAILABLE:
-            return Mending(acts=(Act.RETRY,))
+            return Mending(acts=(RepairAction.RETRY,))
         case kind if kind in _LOOK_AGAIN:
             return _awaited(project, incident)
         case CauseKind.CONFIGURATION_ERROR if _is_declared_anew(tx, project, incident):
-            return Mending(acts=(Act.LOOK,))
+            return Mending(acts=(RepairAction.LOOK,))
         case CauseKind.CONFIGURATION_ERROR:
             return _of_declaration(tx, project, incident)
         case CauseKind.APPROVAL_PENDING:
@@ -286,9 +286,9 @@ def _awaited(project: Project, incident: Incident) -> Mending:
     """Nobody waits for what isn't declared any more; else it is looked for again. Code that wasn't let in runs again."""
     name = incident.node
     if incident.kind == CauseKind.ACCESS_DENIED and name in project.assets:
-        return Mending(acts=(Act.RETRY,))
+        return Mending(acts=(RepairAction.RETRY,))
     if name == HEADRACE or name in project.consumers or project.node(name) is not None:
-        return Mending(acts=(Act.LOOK,))
+        return Mending(acts=(RepairAction.LOOK,))
     return Mending(by_itself="it ends with the next pass", first=f"{name} isn't declared any more", commands=("headrace tick",))
 
 
@@ -347,7 +347,7 @@ def _of_damage(tx: Transaction, compiled: Compiled, incident: Incident, *, again
     node = incident.node
     keys = tuple(key for name, key in stored.wrong_keys(tx, incident.id) if name == node)
     if incident.state == "recovering" or not keys:
-        return Mending(acts=(Act.LOOK,))
+        return Mending(acts=(RepairAction.LOOK,))
     for other in stored.open_ones(tx):
         if other.kind == CauseKind.DATA_CORRUPTED and other.state == "open" and _reads_of(tx, compiled, node, keys, other):
             return Mending(
@@ -358,7 +358,7 @@ def _of_damage(tx: Transaction, compiled: Compiled, incident: Incident, *, again
     given_up = tuple(shared_and_damaged(tx, node))
     failed = [key for key in keys if _is_stuck(tx, node, key)]
     if again or given_up or len(failed) < len(keys) or node not in compiled.project.sources:
-        return Mending(acts=(Act.AGAIN,), again=keys, given_up=given_up)
+        return Mending(acts=(RepairAction.AGAIN,), again=keys, given_up=given_up)
     row = partitions.get(tx, node, failed[0])
     more = f" (nor can {len(failed) - 1} more)" if len(failed) > 1 else ""
     reason = row.reason if row is not None and row.reason else "its attempt failed"
@@ -439,7 +439,7 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
     waiting = [key for key in keys if _is_waiting(tx, node.name, key)]
     if not stuck and not waiting and incident.kind in _GIVEN and incident.state == "open":
         state = "warned" if _failed_checks(incident, node) else "published"
-        stuck = [Broken(node.name, key, state) for key in keys]
+        stuck = [BrokenPartition(node.name, key, state) for key in keys]
     if stuck and (corrected := _of_corrected(tx, compiled, incident, stuck)) is not None:
         return corrected
     if packages := _lacking(tx, project, incident):
@@ -448,7 +448,7 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
         alike = [] if isinstance(node, Source) else _stuck_elsewhere(tx, project, incident)
         mine = [_put_down(tx, project, incident, one) for one in (*stuck, *alike)]
         first, commands = _of_each(project, incident, mine)
-        memory = isinstance(node, Source) and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail == Failure.MEMORY
+        memory = isinstance(node, Source) and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail == FailureCategory.MEMORY
         first = first or (before_reading_again(node.owner) if memory else "look at why it failed")
         return Mending(first=first, commands=commands)
     elsewhere = _stuck_elsewhere(tx, project, incident)
@@ -470,7 +470,7 @@ def _of_renamed(tx: Transaction, project: Project, incident: Incident, node: Sou
         return Mending(first=asked, commands=(command_line("tick"),))
     found = _built(project, incident, Mode.MISSING)
     return msgspec.structs.replace(
-        found, acts=(Act.MAP, *found.acts), accepting=f"{node.name}@{renamed[0]}", reread=tuple(renamed), together=together,
+        found, acts=(RepairAction.MAP, *found.acts), accepting=f"{node.name}@{renamed[0]}", reread=tuple(renamed), together=together,
     )  # fmt: skip
 
 
@@ -483,12 +483,12 @@ def _renaming(tx: Transaction, incident: Incident) -> Incident | None:
     return next((one for one in others if places <= set(_places(tx, one))), None)
 
 
-def _put_down(tx: Transaction, project: Project, incident: Incident, one: Broken) -> Broken:
+def _put_down(tx: Transaction, project: Project, incident: Incident, one: BrokenPartition) -> BrokenPartition:
     others = other_choices(tx, project, one.node, one.partition) if incident.kind in _WITH_OTHER_CHOICES else ""
     return msgspec.structs.replace(one, incident=incident.shown, others=others)
 
 
-def _of_corrected(tx: Transaction, compiled: Compiled, incident: Incident, stuck: Sequence[Broken]) -> Mending | None:
+def _of_corrected(tx: Transaction, compiled: Compiled, incident: Incident, stuck: Sequence[BrokenPartition]) -> Mending | None:
     """What an asset's corrected code, or checks, make of what was wrong; None where neither was corrected."""
     states = {one.state for one in stuck}
     if states == {"rejected"} and _is_checked_otherwise(tx, compiled, stuck):
@@ -515,7 +515,7 @@ def _is_recoded(tx: Transaction, compiled: Compiled, incident: Incident) -> bool
     return all(one is not None and differs(tx, compiled, node.name, one, known) for one in versions)
 
 
-def _is_checked_otherwise(tx: Transaction, compiled: Compiled, stuck: Sequence[Broken]) -> bool:
+def _is_checked_otherwise(tx: Transaction, compiled: Compiled, stuck: Sequence[BrokenPartition]) -> bool:
     """Whether the checks of an asset that is partitioned by time were changed since they rejected its partitions."""
     node = compiled.project.assets.get(stuck[0].node)
     if node is None or node.partition.grain is None:
@@ -533,7 +533,7 @@ def _failed_checks(incident: Incident, node: Source | Asset) -> bool:
 
 def _lacking(tx: Transaction, project: Project, incident: Incident) -> Mending | None:
     """Every package that assets of the incident lack is installed, then each of them is tried again; None where that isn't the cause."""
-    if incident.kind != CauseKind.CODE_ERROR or incident.detail != Failure.ENVIRONMENT:
+    if incident.kind != CauseKind.CODE_ERROR or incident.detail != FailureCategory.ENVIRONMENT:
         return None
     places = [(node, key) for node, key in _places(tx, incident) if node in project.assets]
     packages = lacking(broken_of(tx, node, key, "failed") for node, key in places)
@@ -542,7 +542,7 @@ def _lacking(tx: Transaction, project: Project, incident: Incident) -> Mending |
     if stuck := _stuck(tx, places):
         commands = [command_line("retry", name) for name in dict.fromkeys(one.node for one in stuck)]
     else:  # a backfill tried them, and readers see what they saw before
-        seen = [Broken(node, key, "published") for node, key in places]
+        seen = [BrokenPartition(node, key, "published") for node, key in places]
         commands = [row.commands[-1] for row in repairs(project, seen, f"{incident.shown}: {clause(incident)}")]
     return Mending(first=installed(packages), commands=tuple(commands))
 
@@ -599,7 +599,9 @@ def _is_withdrawn(tx: Transaction, node: str, key: str) -> bool:
     return row is not None and row.state == "withdrawn"
 
 
-def _of_readers(tx: Transaction, project: Project, incident: Incident, source: Source, elsewhere: Sequence[Broken]) -> Mending | None:
+def _of_readers(
+    tx: Transaction, project: Project, incident: Incident, source: Source, elsewhere: Sequence[BrokenPartition]
+) -> Mending | None:
     """What a person does about code that fails over published rows; None where none does."""
     if elsewhere and incident.kind not in _AUTOMATIC:
         return _of_unnoticed(project, incident, source, elsewhere)
@@ -610,7 +612,7 @@ def _of_readers(tx: Transaction, project: Project, incident: Incident, source: S
     return _of_read_as_it_is(tx, project, incident, source, failed)
 
 
-def _of_unnoticed(project: Project, incident: Incident, source: Source, failed: Sequence[Broken]) -> Mending:
+def _of_unnoticed(project: Project, incident: Incident, source: Source, failed: Sequence[BrokenPartition]) -> Mending:
     """What failed further down is put down to a delivery about which nothing was noticed: making it
     again comes to the same, until somebody gives other code or other data."""
     correct, commands = _of_each(project, incident, failed)
@@ -618,7 +620,7 @@ def _of_unnoticed(project: Project, incident: Incident, source: Source, failed: 
     return Mending(first=first, commands=commands)
 
 
-def _of_each(project: Project, incident: Incident, broken: Sequence[Broken]) -> tuple[str | None, tuple[str, ...]]:
+def _of_each(project: Project, incident: Incident, broken: Sequence[BrokenPartition]) -> tuple[str | None, tuple[str, ...]]:
     """What a person does first about the first of several assets that have the same cause, with the names of the others, and the
     commands for all of them."""
     rows = repairs(project, broken, f"{incident.shown}: {clause(incident)}")
@@ -630,7 +632,7 @@ def _of_each(project: Project, incident: Incident, broken: Sequence[Broken]) -> 
     return first, tuple(dict.fromkeys(command for row in rows for command in row.commands))
 
 
-def _of_read_as_it_is(tx: Transaction, project: Project, incident: Incident, source: Source, failed: Sequence[Broken]) -> Mending:
+def _of_read_as_it_is(tx: Transaction, project: Project, incident: Incident, source: Source, failed: Sequence[BrokenPartition]) -> Mending:
     """What code fails over that was published with a warning: as long as neither is another, it fails again."""
     seen = [broken_of(tx, one.node, one.partition, one.state) for one in failed]
     row = repairs(project, seen, f"{incident.shown}: {clause(incident)}")[0]
@@ -691,11 +693,11 @@ def _places(tx: Transaction, incident: Incident) -> list[tuple[str, str]]:
     return [(node, key or WHOLE) for node, key in stored.partitions_of(tx, incident.id)[:PLACES_MAX]]
 
 
-def _stuck(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[Broken]:
+def _stuck(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[BrokenPartition]:
     """The partitions that stay as they are until something changes."""
     found = ((node, key, partitions.get(tx, node, key)) for node, key in places)
     stuck = [(node, key, row.state) for node, key, row in found if row is not None and row.state in _STUCK]
-    return [Broken(node, key, "dropped" if _is_dropped(tx, node, key, state) else state) for node, key, state in stuck]
+    return [BrokenPartition(node, key, "dropped" if _is_dropped(tx, node, key, state) else state) for node, key, state in stuck]
 
 
 def _is_dropped(tx: Transaction, node: str, key: str, state: str) -> bool:
@@ -703,7 +705,7 @@ def _is_dropped(tx: Transaction, node: str, key: str, state: str) -> bool:
     return state in ("held", "rejected") and quarantine.dropped(tx, node, key) is not None
 
 
-def _stuck_elsewhere(tx: Transaction, project: Project, incident: Incident) -> list[Broken]:
+def _stuck_elsewhere(tx: Transaction, project: Project, incident: Incident) -> list[BrokenPartition]:
     """The partitions of other assets that the cause itself is seen at."""
     return [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != incident.node]
 
@@ -721,10 +723,10 @@ def _built(project: Project, incident: Incident, mode: Mode, also: tuple[str, ..
     node = project.source_or_asset(incident.node)
     keys = [key.partition(SEPARATOR)[0] for key in _ordered(project, incident)]
     if node is None or node.partition.grain is None or not keys:
-        return Mending(acts=(Act.LOOK,))
+        return Mending(acts=(RepairAction.LOOK,))
     reason = f"{incident.shown}: {incident.summary}"
     wanted = BackfillArguments([f"{name}+" for name in (incident.node, *also)], [], keys[0], keys[-1], None, mode.value, reason)
-    return Mending(acts=(Act.BUILD,), build=wanted)
+    return Mending(acts=(RepairAction.BUILD,), build=wanted)
 
 
 def _ordered(project: Project, incident: Incident) -> list[str]:

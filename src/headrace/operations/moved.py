@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from headrace.lake import catalog
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Transaction
 
 CORRECT = "headrace tick (every command that writes corrects it)"
 
 
-def moved(session: Session, tx: Transaction) -> str:
+def moved(session: ProjectSession, tx: Transaction) -> str:
     """What is wrong with the catalog's data path, in words; empty where it is the lake's folder, or there is no catalog yet.
 
     Headrace reads the project's own folder all the same; DuckLake's other readers don't."""
@@ -24,7 +24,7 @@ def moved(session: Session, tx: Transaction) -> str:
     )
 
 
-def elsewhere(session: Session) -> str:
+def elsewhere(session: ProjectSession) -> str:
     """`moved` in a transaction of its own; empty where there is no state yet."""
     if session.store is None:
         return ""

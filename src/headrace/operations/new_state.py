@@ -5,16 +5,16 @@ from __future__ import annotations
 import uuid
 
 from headrace.govern import identity
-from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
+from headrace.govern.audit import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.govern.secrets import Secrets
 from headrace.lake import catalog
 from headrace.operations.db.responses import BackupResponse
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.setting_aside import before, lake_aside, stamp
 from headrace.store import Clock, Store
 
 
-def new_state(session: Session, *, force: bool) -> BackupResponse:
+def new_state(session: ProjectSession, *, force: bool) -> BackupResponse:
     """Begin anew; with `force` although there is a state that can be used.
 
     Epochs go on after those of before: logs and files of attempts are named by them, and exports accept no earlier one.
@@ -28,7 +28,7 @@ def new_state(session: Session, *, force: bool) -> BackupResponse:
     moved = lake_aside(session.folders, mark)
     given = uuid.uuid4().hex
     what = {"lake": theirs, "lake_aside": None if moved is None else str(moved), "state_aside": aside}
-    event = Event(
+    event = AuditEvent(
         action=Action.STATE_BEGUN_ANEW,
         actor=Actor(ActorType.PERSON, session.actor),
         object=Object("state", given),

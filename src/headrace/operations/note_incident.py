@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.govern.audit import Action, Event, Object, append
+from headrace.govern.audit import Action, AuditEvent, Object, append
 from headrace.model import ProjectError, UsageError
 from headrace.operations import reasons
 from headrace.operations.incident_responses import IncidentRow
 from headrace.operations.incidents import found_in, number_of, row_of
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Happened, shown
@@ -26,7 +26,7 @@ class NoteArguments(msgspec.Struct, frozen=True):
     text: str
 
 
-def note(session: Session, target: str, *, text: str | None, progress: Progress) -> IncidentRow:
+def note(session: ProjectSession, target: str, *, text: str | None, progress: Progress) -> IncidentRow:
     """Write something down about an incident; it changes nothing else of it. Refused without a text, UsageError for an incident that
     there isn't."""
     said = reasons.given(text, "incidents note", "it is what is written down")
@@ -36,7 +36,7 @@ def note(session: Session, target: str, *, text: str | None, progress: Progress)
 
 
 @leader_command("note_incident", NoteArguments, IncidentRow)
-def _note(context: Context, arguments: NoteArguments, progress: Progress) -> IncidentRow:
+def _note(context: CommandContext, arguments: NoteArguments, progress: Progress) -> IncidentRow:
     del progress
     applied = context.applied()
     if applied is None:
@@ -46,7 +46,7 @@ def _note(context: Context, arguments: NoteArguments, progress: Progress) -> Inc
         number = found_in(tx, arguments.number).id
         stored.happened(tx, number, [Happened(now, f"note: {arguments.text}", context.actor.id)])
         about = Object("incident", shown(number))
-        append(tx, now, Event(action=Action.INCIDENT_NOTED, actor=context.actor, object=about, reason=arguments.text))
+        append(tx, now, AuditEvent(action=Action.INCIDENT_NOTED, actor=context.actor, object=about, reason=arguments.text))
 
     context.tell(write=write)
     with context.store.read() as tx:

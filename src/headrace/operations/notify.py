@@ -12,7 +12,7 @@ from headrace.model import Project, UnknownName
 from headrace.model.reporting import did_you_mean, shown
 from headrace.observe.notifications.recipients import Recipients
 from headrace.operations.notify_responses import NotifyRow
-from headrace.operations.session import InvalidProject, Session
+from headrace.operations.session import InvalidProject, ProjectSession
 from headrace.run.notifications.channels import send
 from headrace.run.notifications.message import Message, Unsent
 from headrace.run.notifications.sending import SEND_SECONDS
@@ -21,7 +21,7 @@ from headrace.store.queries import notifications
 SINCE_US = 30 * 86_400_000_000
 
 
-def notify(session: Session) -> list[NotifyRow]:
+def notify(session: ProjectSession) -> list[NotifyRow]:
     """Each owner with who is told for it and over what, and what became of the last month's messages. Nothing is sent."""
     rows = list(_rows(_project(session), None))
     if session.store is None:
@@ -47,7 +47,7 @@ def notify(session: Session) -> list[NotifyRow]:
     return found
 
 
-def tested(session: Session, owner: str | None) -> list[NotifyRow]:
+def tested(session: ProjectSession, owner: str | None) -> list[NotifyRow]:
     """Send a message over each contact of one owner, or of all; each contact once. UsageError for an owner that there isn't."""
     project = _project(session)
     if owner is not None and owner not in project.owners:
@@ -60,7 +60,7 @@ def tested(session: Session, owner: str | None) -> list[NotifyRow]:
     return found
 
 
-def _project(session: Session) -> Project:
+def _project(session: ProjectSession) -> Project:
     compilation = session.declared()
     if compilation.project is None:
         raise InvalidProject(compilation.problems)
@@ -88,7 +88,7 @@ def _nobody(project: Project, name: str) -> str:
     return "it has no contact, nor has a manager of it"
 
 
-def _tested(session: Session, project: Project, row: NotifyRow) -> NotifyRow:
+def _tested(session: ProjectSession, project: Project, row: NotifyRow) -> NotifyRow:
     assert row.contact is not None
     if row.wrong is not None:
         return msgspec.structs.replace(row, state="failed", error=row.wrong, seconds=0.0)

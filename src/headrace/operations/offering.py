@@ -9,13 +9,13 @@ from headrace.operations.automatic_backup import folder_of, kept
 from headrace.operations.backup import described
 from headrace.operations.db.responses import BackupResponse
 from headrace.operations.restore import losses, unfit, verify
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.setting_aside import before
 
 REASONS_SHOWN_MAX = 3
 
 
-def newest(session: Session) -> BackupResponse:
+def newest(session: ProjectSession) -> BackupResponse:
     """The newest backup whose files are in the lake, with what is lost since. Refused where none fits, with the reasons."""
     reasons = []
     for one in kept(session.root, session.settings):

@@ -10,9 +10,9 @@ from headrace.model.required import SEPARATOR
 from headrace.observe.evaluation import NAMED
 from headrace.observe.open_items import (
     ConsumerFact,
-    Damaged,
-    Held,
+    EnvironmentDamage,
     IncidentFact,
+    NodeQuarantine,
     OpenFacts,
     Superseded,
     Throttled,
@@ -38,7 +38,7 @@ def facts(
     *,
     now_us: int,
     not_applied: int | None,
-    damaged: Damaged | None = None,
+    damaged: EnvironmentDamage | None = None,
 ) -> OpenFacts:
     """What is open now; `consumers` are those that the view shows."""
     failing = failed_observations.failing(tx)
@@ -48,7 +48,7 @@ def facts(
         timezone=project.settings.timezone,
         consumers=[_consumer(project, row) for row in consumers],
         incidents=[_incident(tx, one) for one in incidents.open_ones(tx)],
-        held={node: Held(*counts) for node, counts in quarantine.by_node(tx).items() if project.node(node) is not None},
+        held={node: NodeQuarantine(*counts) for node, counts in quarantine.by_node(tx).items() if project.node(node) is not None},
         failing=[node for node in failures.failing_nodes(tx) if project.node(node) is not None],
         unobserved={one.source: one.since for one in failing if one.source in project.sources and one.code not in THROTTLED},
         throttled=_throttled(tx, project, failing, now_us),

@@ -11,7 +11,7 @@ from headrace.model import Asset, Project, Source
 from headrace.model.clauses import FRACTIONS, SIZE
 from headrace.model.commands import command_line, place
 from headrace.quality.drift import conversion_at, in_force
-from headrace.quality.value_changes import Difference, Differs, conversion
+from headrace.quality.value_changes import Differs, ValueDifferenceKind, conversion
 from headrace.run.polling import read_again_every
 from headrace.store import Transaction
 from headrace.store.queries import attempts, checks, drift, partitions
@@ -81,7 +81,7 @@ def _of_units(node: Source | Asset, found: Sequence[FactRow], partition: str) ->
     words: list[str] = []
     for column, said in units.items():
         factor = float(said[2]) if said[1] == "×" else 1 / float(said[2])
-        converted = conversion(column, [Differs(kind=Difference.SCALE, text="", factor=factor)])
+        converted = conversion(column, [Differs(kind=ValueDifferenceKind.SCALE, text="", factor=factor)])
         words += ["--map", f"{column}={column}", "--convert", converted or column]
     command = command_line("contract", "accept", place(node.name, partition), *words)
     names, are, them = (", ".join(units), "is", "it") if len(units) == 1 else (", ".join(units), "are", "them")

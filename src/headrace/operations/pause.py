@@ -13,10 +13,10 @@ from headrace.model.zones import to_us
 from headrace.operations import reasons
 from headrace.operations.interventions import PauseResponse
 from headrace.operations.paused import audited, listed, scheduled
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.selection import selected
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan.views import is_view
 from headrace.schedule import Paused
 from headrace.store import Transaction
@@ -34,7 +34,7 @@ class PauseArguments(msgspec.Struct, frozen=True):
 
 
 def pause(
-    session: Session, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, until: str | None, progress: Progress
+    session: ProjectSession, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, until: str | None, progress: Progress
 ) -> PauseResponse:
     """Pause the selected nodes. Refused without a reason, UsageError for a selection or a time that there isn't."""
     said = reasons.given(reason, "pause", "who finds it standing still at night has to know why")
@@ -42,7 +42,7 @@ def pause(
     return perform(session, "pause", arguments, progress)  # type: ignore[no-any-return]
 
 
-def paused(session: Session) -> PauseResponse:
+def paused(session: ProjectSession) -> PauseResponse:
     """What is paused now."""
     rows = []
     if session.store is not None:
@@ -53,7 +53,7 @@ def paused(session: Session) -> PauseResponse:
 
 
 @leader_command("pause", PauseArguments, PauseResponse)
-def _pause(context: Context, arguments: PauseArguments, progress: Progress) -> PauseResponse:
+def _pause(context: CommandContext, arguments: PauseArguments, progress: Progress) -> PauseResponse:
     del progress
     applied = context.applied()
     if applied is None:
@@ -82,7 +82,7 @@ def _pause(context: Context, arguments: PauseArguments, progress: Progress) -> P
         )
 
 
-def lapses_at(context: Context, text: str, now_us: int) -> int:
+def lapses_at(context: CommandContext, text: str, now_us: int) -> int:
     """`2h` from now, or a time, in microseconds. UsageError for what is no time, or over."""
     try:
         found = Duration.parse(text).after_us(now_us, context.session.timezone)

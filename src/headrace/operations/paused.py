@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from headrace.govern.audit import Action, Actor, Event, Object, append_all
+from headrace.govern.audit import Action, Actor, AuditEvent, Object, append_all
 from headrace.govern.canonical import rfc3339
 from headrace.model import Project
 from headrace.model.export_links import exported
 from headrace.operations.interventions import PauseRow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan.views import is_view
 from headrace.store import Transaction
 from headrace.store.clock import instant
@@ -18,7 +18,7 @@ from headrace.store.queries import pauses
 from headrace.store.queries.pauses import Pause
 
 
-def listed(session: Session, project: Project | None, tx: Transaction, now_us: int) -> list[PauseRow]:
+def listed(session: ProjectSession, project: Project | None, tx: Transaction, now_us: int) -> list[PauseRow]:
     """All that is paused now."""
     return [_row(session, project, one) for one in pauses.in_force(tx, now_us)]
 
@@ -31,7 +31,7 @@ def scheduled(project: Project, names: Collection[str]) -> tuple[str, ...]:
 def audited(tx: Transaction, now_us: int, action: Action, actor: Actor, project: Project, changed: Sequence[Pause], reason: str) -> None:
     """An entry in the trail for each node."""
     events = [
-        Event(
+        AuditEvent(
             action=action, actor=actor, object=Object(kind(project, one.node) or "node", one.node), reason=reason,
             after={"until": None if one.until is None else rfc3339(instant(one.until))} if action is Action.NODE_PAUSED else None,
             before={"reason": one.reason, "by": one.actor} if action is Action.NODE_RESUMED else None,
@@ -55,7 +55,7 @@ def _is_scheduled(project: Project, name: str) -> bool:
     return project.node(name) is not None and not is_view(project, name)
 
 
-def _row(session: Session, project: Project | None, one: Pause) -> PauseRow:
+def _row(session: ProjectSession, project: Project | None, one: Pause) -> PauseRow:
     until: datetime | None = None if one.until is None else session.instant(one.until)
     return PauseRow(
         node=one.node, kind=kind(project, one.node), reason=one.reason, by=one.actor, since=session.instant(one.since), until=until

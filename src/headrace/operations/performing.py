@@ -22,19 +22,19 @@ from headrace.operations import automatic_backup
 from headrace.operations.judging import note_commands
 from headrace.operations.progress import Progress, Silent
 from headrace.operations.repair_texts import repair_told
-from headrace.operations.request_handler import RequestHandler, Work, done
+from headrace.operations.request_handler import PendingRun, RequestHandler, done
 from headrace.operations.responses import Response
 from headrace.operations.sending import begin
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.plan import changes
 from headrace.plan.project_plan import Plan
 from headrace.run import applying
-from headrace.run.applying import Applied
-from headrace.run.leading import Busy, Held, hold
+from headrace.run.applying import AppliedVersion
+from headrace.run.leading import Busy, Leadership, hold
 from headrace.run.project_plans import plan_of
 from headrace.schedule import Event
 from headrace.store import Clock, ClockKind, Store, Transaction
-from headrace.store.requests import Follower, Request, RequestState, submit
+from headrace.store.requests import CommandRequest, Follower, RequestState, submit
 
 if TYPE_CHECKING:
     from headrace.run.leader import Leader
@@ -51,21 +51,21 @@ class _Leading:
     """What all that is asked of one process shares."""
 
     leader: Leader | None = None
-    applied: Applied | None = None
+    applied: AppliedVersion | None = None
 
 
-class Context:
+class CommandContext:
     """What a command works with while this process leads."""
 
-    def __init__(self, session: Session, held: Held, leading: _Leading | None = None) -> None:
+    def __init__(self, session: ProjectSession, held: Leadership, leading: _Leading | None = None) -> None:
         self.session, self.held = session, held
         self._leading = leading or _Leading()
 
-    def asked_by(self, actor: str, now: datetime | None) -> Context:
+    def asked_by(self, actor: str, now: datetime | None) -> CommandContext:
         """The same for somebody else, with the files read anew; a replay's clock is moved to where that one says."""
         if now is not None:
             self.at(now)
-        return Context(self.session.again(actor), self.held, self._leading)
+        return CommandContext(self.session.again(actor), self.held, self._leading)
 
     @property
     def store(self) -> Store:
@@ -86,14 +86,14 @@ class Context:
         """Who asked."""
         return _person(self.session)
 
-    def applied(self) -> Applied | None:
+    def applied(self) -> AppliedVersion | None:
         """What is in force, None for a new project."""
         if self._leading.applied is None:
             with self.store.read() as tx:
                 self._leading.applied = applying.newest(tx)
         return self._leading.applied
 
-    def apply(self, progress: Progress, plan: Plan | None = None, reason: str = "") -> Applied:
+    def apply(self, progress: Progress, plan: Plan | None = None, reason: str = "") -> AppliedVersion:
         """Put what the files say into force, by `plan` where somebody has agreed to one. Raises InvalidProject for files with errors."""
         before = self.applied()
         files, compilation = self.session.declared_exactly(progress)
@@ -150,7 +150,7 @@ class LeaderCommand(msgspec.Struct, frozen=True):
     name: str
     arguments: type[msgspec.Struct]
     response: type[Response]
-    do: Callable[[Context, Any, Progress], Response | Work]
+    do: Callable[[CommandContext, Any, Progress], Response | PendingRun]
     """What takes long is given back as work to be waited for."""
 
 
@@ -164,7 +164,7 @@ REQUESTABLE = (
 """Modules of this room that a request in the store may name."""
 
 
-Doing: TypeAlias = Callable[[Context, A, Progress], D | Work]
+Doing: TypeAlias = Callable[[CommandContext, A, Progress], D | PendingRun]
 
 
 def leader_command(name: str, arguments: type[A], response: type[D]) -> Callable[[Doing[A, D]], Doing[A, D]]:
@@ -177,14 +177,14 @@ def leader_command(name: str, arguments: type[A], response: type[D]) -> Callable
     return register
 
 
-def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Progress) -> Any:
+def perform(session: ProjectSession, name: str, arguments: msgspec.Struct, progress: Progress) -> Any:
     """Do a command: as the leader where none runs, else by asking the one that does. Its response, or what went wrong."""
     wanted = COMMANDS[name]
     if not session.leads:
         return _ask(session, wanted, arguments, progress)
     try:
         with led(session) as held:
-            context = Context(session, held)
+            context = CommandContext(session, held)
             closed, response = held.closed, None
             if closed is None:
                 response = _do(wanted, context, arguments, progress)
@@ -203,11 +203,11 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
     return response
 
 
-def _do(wanted: LeaderCommand, context: Context, arguments: msgspec.Struct, progress: Progress) -> Response:
+def _do(wanted: LeaderCommand, context: CommandContext, arguments: msgspec.Struct, progress: Progress) -> Response:
     """Do a command in this process, and what others ask for meanwhile."""
     handler = RequestHandler(context, answer)
     response = wanted.do(context, arguments, progress)
-    if isinstance(response, Work):
+    if isinstance(response, PendingRun):
         response = done(response, handler, progress)
     else:
         note_commands(context)
@@ -215,7 +215,7 @@ def _do(wanted: LeaderCommand, context: Context, arguments: msgspec.Struct, prog
     return response
 
 
-def _back_up(session: Session, progress: Progress) -> None:
+def _back_up(session: ProjectSession, progress: Progress) -> None:
     """Make the backup that is due: the lease is given back, so nobody waits for it. A replay is made again instead."""
     if not automatic_backup.due(session.root, session.settings):
         return
@@ -225,13 +225,13 @@ def _back_up(session: Session, progress: Progress) -> None:
         progress.note(f"no backup was made: {error}")
 
 
-def led(session: Session) -> AbstractContextManager[Held]:
+def led(session: ProjectSession) -> AbstractContextManager[Leadership]:
     """This process as the leader. Raises Busy where another one leads."""
     production = session.production.settings if session.production is not None else None
     return hold(session.root, session.settings, actor=_person(session), now=session.now_given, production=production)
 
 
-def _close(handler: RequestHandler, context: Context) -> None:
+def _close(handler: RequestHandler, context: CommandContext) -> None:
     """Do what other commands asked for meanwhile, before the lease is given back; what a pause lets come to its end is staged."""
     while handler.look() or not handler.empty or (context.working is not None and context.working.plans_busy):
         context.leader(Silent()).step()
@@ -245,16 +245,16 @@ def _known(name: str) -> LeaderCommand:
     return COMMANDS[name]
 
 
-def answer(context: Context, request: Request) -> Response | Work:
+def answer(context: CommandContext, request: CommandRequest) -> Response | PendingRun:
     """Do what another process asked for. Raises what the command raises."""
     asked = _known(request.command)
     response = asked.do(context, msgspec.convert(request.arguments["arguments"], asked.arguments), Silent())
-    if not isinstance(response, Work):
+    if not isinstance(response, PendingRun):
         note_commands(context)
     return response
 
 
-def _ask(session: Session, wanted: LeaderCommand, arguments: msgspec.Struct, progress: Progress) -> Any:
+def _ask(session: ProjectSession, wanted: LeaderCommand, arguments: msgspec.Struct, progress: Progress) -> Any:
     if session.leads:
         progress.note("another headrace process leads this project; asking it")
     with open_state(session.root, session.settings) as store:
@@ -265,25 +265,25 @@ def _ask(session: Session, wanted: LeaderCommand, arguments: msgspec.Struct, pro
                 continue
             # The leader ended without an answer: lead, and find our own request among those that wait.
             with suppress(Busy), led(session) as held:
-                context = Context(session, held)
+                context = CommandContext(session, held)
                 if held.closed is not None:
                     raise held.closed
                 _close(RequestHandler(context, answer), context)
     return _response(wanted, answered)
 
 
-def submit_request(session: Session, name: str, arguments: msgspec.Struct) -> int:
+def submit_request(session: ProjectSession, name: str, arguments: msgspec.Struct) -> int:
     """Ask whoever leads, now or next, without waiting for the answer; the request's number."""
     with open_state(session.root, session.settings, create=True) as store:
         return submit(store, name, _body(session, arguments), session.actor)
 
 
-def _body(session: Session, arguments: msgspec.Struct) -> dict[str, Any]:
+def _body(session: ProjectSession, arguments: msgspec.Struct) -> dict[str, Any]:
     now = session.now_given.isoformat() if session.now_given else None
     return {"arguments": msgspec.to_builtins(arguments), "now": now}
 
 
-def _followed(store: Store, request_id: int) -> Request | None:
+def _followed(store: Store, request_id: int) -> CommandRequest | None:
     """The answered request; None if no leader is left to answer it."""
     follower = Follower(store, request_id)
     while (request := follower.wait(FOLLOW_SECONDS)) is not None:
@@ -292,11 +292,11 @@ def _followed(store: Store, request_id: int) -> Request | None:
     return None
 
 
-def _person(session: Session) -> Actor:
+def _person(session: ProjectSession) -> Actor:
     return Actor(ActorType.PERSON, session.actor)
 
 
-def _response(wanted: LeaderCommand, request: Request) -> Any:
+def _response(wanted: LeaderCommand, request: CommandRequest) -> Any:
     assert request.document is not None
     if request.state is RequestState.FAILED:
         said = msgspec.json.decode(request.document)

@@ -16,8 +16,8 @@ from headrace.operations.environment_diff import differences
 from headrace.operations.invalidation import Invalidated
 from headrace.operations.progress import Progress
 from headrace.operations.responses import Affects, ChangeRow, CodeChangeRow, EffectRow, PlannedFileRow, PlanResponse, StepRow, WeakenedRow
-from headrace.operations.session import Session, usable
-from headrace.plan import Change, Compiled, Lineage, changes, comparing, compile_lineage
+from headrace.operations.session import ProjectSession, usable
+from headrace.plan import Compiled, Lineage, NodeChange, changes, comparing, compile_lineage
 from headrace.plan.comparing import SETTINGS
 from headrace.plan.contract_breaks import broken
 from headrace.plan.impact import Impact, impacts
@@ -37,7 +37,7 @@ class Base(msgspec.Struct, frozen=True):
     called: str | None
 
 
-def plan(session: Session, *, against: str | None, progress: Progress, keep: Sequence[str] = ()) -> PlanResponse:
+def plan(session: ProjectSession, *, against: str | None, progress: Progress, keep: Sequence[str] = ()) -> PlanResponse:
     """What the files change. In an environment they are compared with production, else with what is
     applied; `against` names a commit. `keep` selects assets as `apply --keep` does.
 
@@ -68,7 +68,7 @@ def plan(session: Session, *, against: str | None, progress: Progress, keep: Seq
     return response if session.production is None else msgspec.structs.replace(response, diff=differences(session))
 
 
-def _next(session: Session, response: PlanResponse, made: Plan, keep: Sequence[str]) -> str:
+def _next(session: ProjectSession, response: PlanResponse, made: Plan, keep: Sequence[str]) -> str:
     """Put it into force here, or, where an environment has it already, in production."""
     if made.steps or session.compiled is None:
         env = [] if session.production is None else ["--env", session.env]
@@ -79,13 +79,13 @@ def _next(session: Session, response: PlanResponse, made: Plan, keep: Sequence[s
     return f"headrace --env {PRODUCTION} apply" if session.production is not None and response.changes else "headrace status"
 
 
-def applied(session: Session) -> Base:
+def applied(session: ProjectSession) -> Base:
     """What is applied here."""
     called = None if session.version is None else f"version {session.version}"
     return Base(session.compiled, session.store, session.version, called)
 
 
-def _base(session: Session) -> Base:
+def _base(session: ProjectSession) -> Base:
     if session.production is None or session.production.compiled is None:
         return applied(session)
     found = applied(session.production)
@@ -100,7 +100,7 @@ class PreparedPlan(msgspec.Struct, frozen=True):
     offers: dict[str, list[Offer]]
 
 
-def prepare(session: Session, compiled: Compiled, base: Base, found: Sequence[Change]) -> PreparedPlan:
+def prepare(session: ProjectSession, compiled: Compiled, base: Base, found: Sequence[NodeChange]) -> PreparedPlan:
     """What putting `compiled` into force changes. Raises Refused where it takes back what a contract promises."""
     lineage = compile_lineage(compiled, session.data_folder / "cache")
     _keep_contracts(base.compiled, compiled, lineage)
@@ -127,7 +127,7 @@ def prepare(session: Session, compiled: Compiled, base: Base, found: Sequence[Ch
 
 
 def plan_of_apply(
-    session: Session, files: ProjectFiles, compiled: Compiled, prepared: PreparedPlan, base: Base, keep: Collection[str] = ()
+    session: ProjectSession, files: ProjectFiles, compiled: Compiled, prepared: PreparedPlan, base: Base, keep: Collection[str] = ()
 ) -> Plan:
     """What `apply` does now, here. In an environment that isn't what `plan` compares, which is production. `keep` are the nodes of which
     what is published stays fresh."""
@@ -143,7 +143,7 @@ def plan_of_apply(
         )  # fmt: skip
 
 
-def _approved_first(session: Session, compiled: Compiled, effect: Invalidated) -> frozenset[str]:
+def _approved_first(session: ProjectSession, compiled: Compiled, effect: Invalidated) -> frozenset[str]:
     """The nodes that become stale and of which policy asks for an approval before they, and what reads
     them, are computed again."""
     found: set[str] = set()
@@ -183,7 +183,7 @@ def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> No
         raise Refused(f"{first.file}: {first.said}{more}", hint=first.hint)
 
 
-def _staled(base: Base, compiled: Compiled, found: Sequence[Change], session: Session) -> Invalidated:
+def _staled(base: Base, compiled: Compiled, found: Sequence[NodeChange], session: ProjectSession) -> Invalidated:
     if base.store is None or base.compiled is None:
         return Invalidated()
     now_us, borrowed = to_us(session.now()), session.borrowed  # asked before: a store reads one transaction at a time

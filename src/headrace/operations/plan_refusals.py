@@ -12,7 +12,7 @@ import msgspec
 
 from headrace.model import Refused, UsageError
 from headrace.operations.responses import RefusedRow, Response
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan.project_plan import PLAN_ID
 
 PLAN_CHANGED = "plan_changed"
@@ -24,7 +24,7 @@ KEPT_MAX = 50
 FOLDER = "plans"
 
 
-class Decided(msgspec.Struct, frozen=True):
+class PlanContent(msgspec.Struct, frozen=True):
     """What a plan decides: SHA-256 by path, and its steps as plain data."""
 
     environment: str
@@ -81,7 +81,7 @@ def checked_id(text: str | None) -> str | None:
     return text
 
 
-def keep(session: Session, plan_id: str, decided: Mapping[str, Any]) -> None:
+def keep(session: ProjectSession, plan_id: str, decided: Mapping[str, Any]) -> None:
     """Keep what a plan decides. A cache that can't be written is no failure."""
     folder = _folder(session)
     with suppress(OSError):
@@ -94,7 +94,7 @@ def keep(session: Session, plan_id: str, decided: Mapping[str, Any]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _folder(session: Session) -> Path:
+def _folder(session: ProjectSession) -> Path:
     """One for all environments: a plan of another one is called so."""
     return (session.production or session).data_folder / "cache" / FOLDER
 
@@ -106,11 +106,11 @@ def _written(path: Path) -> int:
         return 0
 
 
-def refused(session: Session, plan_id: str, plan_id_now: str, decided: Mapping[str, Any]) -> RefusedRow:
+def refused(session: ProjectSession, plan_id: str, plan_id_now: str, decided: Mapping[str, Any]) -> RefusedRow:
     """Why the plan `plan_id` isn't done: what of it isn't what is decided now."""
-    now = msgspec.convert(decided, Decided)
+    now = msgspec.convert(decided, PlanContent)
     try:
-        then = msgspec.json.decode((_folder(session) / f"{plan_id}.json").read_bytes(), type=Decided)
+        then = msgspec.json.decode((_folder(session) / f"{plan_id}.json").read_bytes(), type=PlanContent)
     except (OSError, msgspec.MsgspecError):
         unknown = "that plan wasn't made here, or long ago: what it held isn't known"
         return RefusedRow(code=PLAN_CHANGED, plan_id_now=plan_id_now, files=[], changed=[unknown])
@@ -118,7 +118,7 @@ def refused(session: Session, plan_id: str, plan_id_now: str, decided: Mapping[s
     return RefusedRow(code=PLAN_CHANGED, plan_id_now=plan_id_now, files=files, changed=list(_changed(then, now)))
 
 
-def _changed(then: Decided, now: Decided) -> Iterator[str]:
+def _changed(then: PlanContent, now: PlanContent) -> Iterator[str]:
     if then.environment != now.environment:
         yield f"the plan is of the environment {then.environment}, this is {now.environment}"
     if then.base_version != now.base_version:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from headrace.model import Project, Settings, toml
-from headrace.model.documents import Block
+from headrace.model.documents import LocatedMapping
 from headrace.model.environments import PRODUCTION
 from headrace.model.files import SETTINGS_FILE
 from headrace.model.policy import APPROVAL, Approval, Facts, parse_rule
@@ -44,5 +44,5 @@ def _line(root: Path, environment: str) -> int:
     tables: list[object] = [document.get("policy") if document else None]
     if document and environment != PRODUCTION:
         own = document.get("environments", {}).get(environment, {})
-        tables.insert(0, own.get("policy") if isinstance(own, Block) else None)
-    return next((table.lines[APPROVAL] for table in tables if isinstance(table, Block) and APPROVAL in table.lines), 1)
+        tables.insert(0, own.get("policy") if isinstance(own, LocatedMapping) else None)
+    return next((table.lines[APPROVAL] for table in tables if isinstance(table, LocatedMapping) and APPROVAL in table.lines), 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.model import Asset, CommandBody, Level, Place, Problem, Project
+from headrace.model import Asset, CommandBody, Place, Problem, ProblemLevel, Project
 from headrace.model.reporting import shown
 from headrace.model.scripts import script_of
 from headrace.plan import Compilation
@@ -26,7 +26,7 @@ def with_programs(compilation: Compilation, root: Path) -> Compilation:
     problems = [problem for asset in project.assets.values() for problem in _missing(asset, project, root)]
     if not problems:
         return compilation
-    failed = any(problem.level is Level.ERROR for problem in problems)
+    failed = any(problem.level is ProblemLevel.ERROR for problem in problems)
     return msgspec.structs.replace(
         compilation,
         compiled=None if failed else compilation.compiled,
@@ -49,7 +49,7 @@ def _missing(asset: Asset, project: Project, root: Path) -> Iterator[Problem]:
             hint = "correct the path, or make it executable (chmod +x)"
         else:
             hint = "install it where attempts run, or write its path"
-        level = Level.WARNING if elsewhere else Level.ERROR
+        level = ProblemLevel.WARNING if elsewhere else ProblemLevel.ERROR
         yield Problem(code="missing_program", message=f"{shown(asset.name)}: {message}", hint=hint, place=place, level=level)
     if script is not None and not (root / script).is_file():
         text = f"{shown(asset.name)}: there is no script {shown(script)} in the project"

@@ -11,24 +11,24 @@ from headrace.lake.querying import absolute
 from headrace.model import LakeError, StoreError
 from headrace.model.environments import PRODUCTION
 from headrace.model.ordering import order_of
-from headrace.operations.performing import Context
+from headrace.operations.performing import CommandContext
 from headrace.operations.progress import Progress
 from headrace.operations.responses import PromotedRow
-from headrace.operations.session import Session
-from headrace.plan import Change, ChangeKind, Compiled
-from headrace.plan.steps import Promote, Range
-from headrace.run.promotion.copying import Job, Order, Part, copied
+from headrace.operations.session import ProjectSession
+from headrace.plan import ChangeKind, Compiled, NodeChange
+from headrace.plan.steps import PartitionRangeSummary, Promote
+from headrace.run.promotion.copying import CopyRequest, Job, PartitionCopy, copied
 from headrace.run.promotion.offers import Offer, Offers
-from headrace.run.promotion.publishing import Promotion, Publisher, make_durable, told
+from headrace.run.promotion.publishing import PendingPromotion, Publisher, make_durable, told
 from headrace.store import Store, Transaction
 
 
-def stales(changes: Collection[Change]) -> frozenset[str]:
+def stales(changes: Collection[NodeChange]) -> frozenset[str]:
     """The nodes of which everything that is published becomes stale by changes."""
     return frozenset(one.node for one in changes if one.stale or one.change is ChangeKind.ADDED)
 
 
-def offered(session: Session, compiled: Compiled, changed: Collection[str]) -> dict[str, list[Offer]]:
+def offered(session: ProjectSession, compiled: Compiled, changed: Collection[str]) -> dict[str, list[Offer]]:
     """Environment → what production needn't compute of what `compiled` asks for once it is applied; everything of `changed` nodes is
     stale then. Nothing where production hasn't published anything yet, or for an environment whose state can't be read."""
     found: dict[str, list[Offer]] = {}
@@ -64,19 +64,19 @@ def steps(compiled: Compiled, found: dict[str, list[Offer]]) -> list[Promote]:
     ]
 
 
-def _range(compiled: Compiled, node: str, keys: list[str]) -> Range:
+def _range(compiled: Compiled, node: str, keys: list[str]) -> PartitionRangeSummary:
     made = compiled.project.sources.get(node) or compiled.project.assets[node]
     zone = made.timezone or compiled.project.settings.timezone
     inside = sorted(keys, key=lambda key: order_of(key, made.partition, zone))
-    return Range(first=inside[0], last=inside[-1], partitions=len(inside))
+    return PartitionRangeSummary(first=inside[0], last=inside[-1], partitions=len(inside))
 
 
-def prepared(session: Session, found: dict[str, list[Offer]]) -> tuple[Promotion, ...]:
+def prepared(session: ProjectSession, found: dict[str, list[Offer]]) -> tuple[PendingPromotion, ...]:
     """The rows of what is offered, in production's lake: staged, named by nothing. Raises LakeError."""
     return tuple(_prepared(session, name, offers) for name, offers in found.items())
 
 
-def promote(context: Context, promotions: Collection[Promotion], progress: Progress) -> list[PromotedRow]:
+def promote(context: CommandContext, promotions: Collection[PendingPromotion], progress: Progress) -> list[PromotedRow]:
     """Publish it, as far as it still is what production would compute. What can't be is computed, as it would be without."""
     done: list[PromotedRow] = []
     for one in promotions:
@@ -89,7 +89,7 @@ def promote(context: Context, promotions: Collection[Promotion], progress: Progr
     return done
 
 
-def _promote(context: Context, promotion: Promotion, progress: Progress) -> dict[str, int]:
+def _promote(context: CommandContext, promotion: PendingPromotion, progress: Progress) -> dict[str, int]:
     make_durable(context.session.folders, promotion)
     leader = context.leader(progress)
     applied, made = leader.applied, {}
@@ -112,14 +112,14 @@ def _promote(context: Context, promotion: Promotion, progress: Progress) -> dict
     return made
 
 
-def _prepared(session: Session, name: str, offers: list[Offer]) -> Promotion:
+def _prepared(session: ProjectSession, name: str, offers: list[Offer]) -> PendingPromotion:
     assert session.store is not None
-    there = Session(session.root, name, None, session.actor)
+    there = ProjectSession(session.root, name, None, session.actor)
     lake = there.folders.lake
     with _opened(session, name) as theirs, session.store.read() as tx:
         jobs = tuple(_jobs(tx, theirs, lake, offers)) if theirs is not None else ()
-    answer = copied(Order(str(session.folders.lake), str(lake), jobs))
-    return Promotion(name, answer.jobs)
+    answer = copied(CopyRequest(str(session.folders.lake), str(lake), jobs))
+    return PendingPromotion(name, answer.jobs)
 
 
 def _jobs(tx: Transaction, theirs: Transaction, lake: Path, offers: list[Offer]) -> Iterator[Job]:
@@ -132,7 +132,7 @@ def _jobs(tx: Transaction, theirs: Transaction, lake: Path, offers: list[Offer])
         if there is None:
             continue
         parts = tuple(
-            Part(
+            PartitionCopy(
                 key=one.key,
                 publication=one.publication.id,
                 rows=one.publication.rows,
@@ -146,9 +146,9 @@ def _jobs(tx: Transaction, theirs: Transaction, lake: Path, offers: list[Offer])
 
 
 @contextmanager
-def _opened(session: Session, name: str) -> Iterator[Transaction | None]:
+def _opened(session: ProjectSession, name: str) -> Iterator[Transaction | None]:
     """An environment's state, to be read; None where there is none, or none that can be read."""
-    there = Session(session.root, name, None, session.actor)
+    there = ProjectSession(session.root, name, None, session.actor)
     try:
         store: Store | None = there.store
     except StoreError:

@@ -14,18 +14,18 @@ from headrace.operations import targets
 from headrace.operations.glimpse import glimpse
 from headrace.operations.held_by_incidents import decided_together
 from headrace.operations.other_choices import other_choices
-from headrace.operations.repairs import Broken, repairs
+from headrace.operations.repairs import BrokenPartition, repairs
 from headrace.operations.responses import CheckRow, QuarantineRow, RepairRow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.unclassified import shown
 from headrace.store import Transaction
 from headrace.store.queries import attempts, checks, deliveries, drift, exceptions, incidents, news, partitions
 from headrace.store.queries import quarantine as stored
-from headrace.store.queries.exceptions import Accepted
+from headrace.store.queries.exceptions import ExceptionRecord
 from headrace.store.queries.quarantine import Quarantined
 
 
-def quarantine(session: Session, target: str | None) -> list[QuarantineRow]:
+def quarantine(session: ProjectSession, target: str | None) -> list[QuarantineRow]:
     """What waits now, by node and partition; of one asset, source or partition where `target` names it.
 
     UsageError for a target that there isn't.
@@ -45,7 +45,7 @@ def quarantine(session: Session, target: str | None) -> list[QuarantineRow]:
         return rows
 
 
-def _dropped(session: Session, tx: Transaction, project: Project, node: str, partition: str) -> list[QuarantineRow]:
+def _dropped(session: ProjectSession, tx: Transaction, project: Project, node: str, partition: str) -> list[QuarantineRow]:
     """What somebody dropped, while nothing else has come of the partition."""
     standing, row = partitions.get(tx, node, partition), stored.dropped(tx, node, partition)
     if row is None or standing is None or standing.publication_id is not None:
@@ -55,7 +55,7 @@ def _dropped(session: Session, tx: Transaction, project: Project, node: str, par
     return [msgspec.structs.replace(shown, state=row.state, verdict=row.state, reason=reason, decide=[])]
 
 
-def _excepted(session: Session, tx: Transaction, project: Project, one: Accepted, *, lapsed: bool) -> QuarantineRow | None:
+def _excepted(session: ProjectSession, tx: Transaction, project: Project, one: ExceptionRecord, *, lapsed: bool) -> QuarantineRow | None:
     """What readers see because somebody accepted it: `held` again once that has lapsed. Others are shown where they are asked for.
     None where nothing is known any more of why it waited."""
     row = stored.get(tx, one.quarantine_id)
@@ -79,7 +79,7 @@ def _excepted(session: Session, tx: Transaction, project: Project, one: Accepted
     )  # fmt: skip
 
 
-def _row(session: Session, tx: Transaction, project: Project, one: Quarantined, *, seen: bool = False) -> QuarantineRow:
+def _row(session: ProjectSession, tx: Transaction, project: Project, one: Quarantined, *, seen: bool = False) -> QuarantineRow:
     """What is shown of one. `seen`: readers see it, since somebody has accepted it."""
     node = project.node(one.node)
     delivery = None if one.delivery_id is None else deliveries.get(tx, one.delivery_id)
@@ -113,7 +113,7 @@ def _row(session: Session, tx: Transaction, project: Project, one: Quarantined, 
     )
 
 
-def _sample(session: Session, project: Project, one: Quarantined, delivery: str | None) -> list[dict[str, Any]]:
+def _sample(session: ProjectSession, project: Project, one: Quarantined, delivery: str | None) -> list[dict[str, Any]]:
     node = project.node(one.node)
     contract = project.contracts.get(node.contract or node.name) if isinstance(node, Source | Asset) else None
     raw = not one.sample
@@ -153,7 +153,7 @@ def _failed(tx: Transaction, one: Quarantined) -> list[CheckRow]:
     ]
 
 
-def shown_path(session: Session, path: Path) -> str:
+def shown_path(session: ProjectSession, path: Path) -> str:
     """Relative to the project where it lies inside, else absolute."""
     return path.relative_to(session.root).as_posix() if path.is_relative_to(session.root) else str(path)
 
@@ -162,7 +162,7 @@ def _repair(tx: Transaction, project: Project, one: Quarantined, delivery: str |
     if project.node(one.node) is None:
         return None
     because = f"repair of {one.node}" if one.partition == "*" else f"repair of {one.node}@{one.partition}"
-    broken = Broken(
+    broken = BrokenPartition(
         one.node, one.partition, one.state, delivery=delivery, renamed=renamed, declared=declared,
         others=other_choices(tx, project, one.node, one.partition),
     )  # fmt: skip

@@ -19,25 +19,25 @@ from headrace.operations.ahead_of_runs import announce, of_recomputing
 from headrace.operations.downstream import downstream
 from headrace.operations.interventions import DecisionResponse
 from headrace.operations.pause import lapses_at
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
-from headrace.operations.request_handler import Work
+from headrace.operations.request_handler import PendingRun
 from headrace.operations.responses import CountsRow
 from headrace.operations.run_response import run_response
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run import taking_back
-from headrace.run.accepting import Accepting, Decision, decided, put_back, staged_of
+from headrace.run.accepting import Accepting, ExceptionDecision, decided, put_back, staged_of
 from headrace.run.leader import Leader
-from headrace.run.messages import Rewritten
-from headrace.run.orders import Order, RunResult
+from headrace.run.messages import RewrittenFile
+from headrace.run.orders import RunRequest, RunResult
 from headrace.run.rewriting import rewritten
-from headrace.run.taking_back import Moved
+from headrace.run.taking_back import RewriteOutdated
 from headrace.schedule import Target
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import attempts, exceptions, leading, partitions
 from headrace.store.queries import quarantine as stored
-from headrace.store.queries.exceptions import Acceptance, Accepted
+from headrace.store.queries.exceptions import Acceptance, ExceptionRecord
 from headrace.store.queries.quarantine import Quarantined
 
 ACCEPT, DROP = "accept", "drop"
@@ -56,10 +56,10 @@ class DecideArguments(msgspec.Struct, frozen=True):
     """0: nothing waits, an exception that is in force is renewed."""
     reason: str
     until: str | None = None
-    rewritten: tuple[Rewritten, ...] = ()
+    rewritten: tuple[RewrittenFile, ...] = ()
 
 
-def accept(session: Session, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionResponse:
+def accept(session: ProjectSession, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionResponse:
     """Publish what waits of one partition as an exception, and compute what is made of it. Refused without a reason, and for data that
     can't be published at all; UsageError where nothing waits."""
     said = reasons.given(reason, "quarantine accept", "readers will see data that was held back, and ask why")
@@ -67,21 +67,21 @@ def accept(session: Session, target: str, *, reason: str | None, until: str | No
         arguments = _prepared(session, target, said, until)
         try:
             return perform(session, COMMAND, arguments, progress)  # type: ignore[no-any-return]
-        except Moved:
+        except RewriteOutdated:
             taking_back.discard(session.folders, arguments.rewritten)
             if attempt == TRIES - 1:
                 raise
     raise AssertionError
 
 
-def drop(session: Session, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
+def drop(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
     """What waits of one partition will never be published. Refused without a reason, UsageError where nothing waits."""
     said = reasons.given(reason, "quarantine drop", "who waits for the data has to know why it doesn't come")
     row = _waiting(session, target)
     return perform(session, COMMAND, DecideArguments(DROP, row.node, row.partition, row.id, said), progress)  # type: ignore[no-any-return]
 
 
-def _waiting(session: Session, target: str) -> Quarantined:
+def _waiting(session: ProjectSession, target: str) -> Quarantined:
     node, key = targets.target(target, session.project())
     if node in session.borrowed:
         raise Refused(f"{node} is read from production in this environment", hint="decide about it there: without --env")
@@ -98,7 +98,7 @@ def _waiting(session: Session, target: str) -> Quarantined:
     return rows[0]
 
 
-def _renewable(session: Session, target: str) -> tuple[str, str] | None:
+def _renewable(session: ProjectSession, target: str) -> tuple[str, str] | None:
     """The partition, where nothing of it waits and readers see it by exception."""
     node, key = targets.target(target, session.project())
     if session.store is None or node in session.borrowed:
@@ -109,7 +109,7 @@ def _renewable(session: Session, target: str) -> tuple[str, str] | None:
         return (node, key or WHOLE) if _in_force(tx, node, key or WHOLE) is not None else None
 
 
-def _in_force(tx: Transaction, node: str, key: str) -> Accepted | None:
+def _in_force(tx: Transaction, node: str, key: str) -> ExceptionRecord | None:
     return next((one for one in exceptions.in_force(tx) if (one.node, one.partition) == (node, key)), None)
 
 
@@ -117,7 +117,7 @@ def _nothing(target: str) -> UsageError:
     return UsageError(f"nothing of {target[:80]} waits in quarantine", hint="headrace quarantine lists what does")
 
 
-def _prepared(session: Session, target: str, reason: str, until: str | None) -> DecideArguments:
+def _prepared(session: ProjectSession, target: str, reason: str, until: str | None) -> DecideArguments:
     """With the files that others share rewritten, where what was staged is published as it is."""
     if (place := _renewable(session, target)) is not None:
         return DecideArguments(ACCEPT, *place, 0, reason, until)
@@ -134,7 +134,7 @@ def _prepared(session: Session, target: str, reason: str, until: str | None) -> 
 
 
 @leader_command(COMMAND, DecideArguments, DecisionResponse)
-def _decide(context: Context, arguments: DecideArguments, progress: Progress) -> DecisionResponse | Work:
+def _decide(context: CommandContext, arguments: DecideArguments, progress: Progress) -> DecisionResponse | PendingRun:
     leader = context.leader(progress)
     if not arguments.waiting:
         return _renewed(context, leader, arguments)
@@ -160,23 +160,23 @@ def _decide(context: Context, arguments: DecideArguments, progress: Progress) ->
     return _work(context, leader, decision, counts, retry=False)
 
 
-def _decision(context: Context, arguments: DecideArguments) -> Decision:
+def _decision(context: CommandContext, arguments: DecideArguments) -> ExceptionDecision:
     """What is decided, about all that waits of the attempt. UsageError where something else has come of it meanwhile."""
     with context.store.read() as tx:
         found = [row for row in stored.waiting(tx, node=arguments.node, partition=arguments.key) if row.id == arguments.waiting]
         rows = stored.of_attempt(tx, found[0].epoch, found[0].n) if found else []
     if not rows:
         raise _nothing(f"{arguments.node}@{arguments.key}")
-    return Decision(tuple(rows), context.actor, arguments.reason, _until(context, arguments))
+    return ExceptionDecision(tuple(rows), context.actor, arguments.reason, _until(context, arguments))
 
 
-def _renewed(context: Context, leader: Leader, arguments: DecideArguments) -> DecisionResponse:
+def _renewed(context: CommandContext, leader: Leader, arguments: DecideArguments) -> DecisionResponse:
     with context.store.read() as tx:
         before = _in_force(tx, arguments.node, arguments.key)
         row = stored.get(tx, before.quarantine_id) if before is not None else None
     if before is None or row is None:
         raise _nothing(f"{arguments.node}@{arguments.key}")
-    decision = Decision((row,), context.actor, arguments.reason, _until(context, arguments))
+    decision = ExceptionDecision((row,), context.actor, arguments.reason, _until(context, arguments))
 
     def write(tx: Transaction, now: int) -> None:
         made = Acceptance(row.id, before.publication_id, decision.actor.id, decision.reason, now, decision.until)
@@ -188,14 +188,14 @@ def _renewed(context: Context, leader: Leader, arguments: DecideArguments) -> De
     return _response(context, leader, decision, "published")
 
 
-def _until(context: Context, arguments: DecideArguments) -> int | None:
+def _until(context: CommandContext, arguments: DecideArguments) -> int | None:
     return None if arguments.until is None else lapses_at(context, arguments.until, context.clock.now_us())
 
 
 # Dropped --------------------------------------------------------------------------------------------------------------
 
 
-def _drop(context: Context, leader: Leader, decision: Decision) -> DecisionResponse:
+def _drop(context: CommandContext, leader: Leader, decision: ExceptionDecision) -> DecisionResponse:
     said = f"dropped by {decision.actor.id}: {decision.reason}"
 
     def write(tx: Transaction, now: int) -> None:
@@ -213,7 +213,7 @@ def _drop(context: Context, leader: Leader, decision: Decision) -> DecisionRespo
 # Accepted, and made once more -----------------------------------------------------------------------------------------
 
 
-def _made_again(context: Context, leader: Leader, decision: Decision, counts: CountsRow) -> Work:
+def _made_again(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow) -> PendingRun:
     """What can't be published as it lies there is made again; the task then has looser rules."""
 
     def write(tx: Transaction, now: int) -> None:
@@ -226,14 +226,14 @@ def _made_again(context: Context, leader: Leader, decision: Decision, counts: Co
     return _work(context, leader, decision, counts, retry=True)
 
 
-def _work(context: Context, leader: Leader, decision: Decision, counts: CountsRow, *, retry: bool) -> Work:
+def _work(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow, *, retry: bool) -> PendingRun:
     """The run that makes what is to be made again, and what is made of it."""
     node = decision.node
     own = [Target(node, key, key) for key in decision.keys]
     below = [name for name in downstream(leader.applied.compiled, node, leader.exported) if name != node]
     with context.store.read() as tx:
         seen = retry and leading.published_of(tx, node, decision.keys[0]) is not None
-    order = Order(
+    order = RunRequest(
         kind="run",
         targets=(*(own if retry else ()), *map(Target, below)),
         actor=context.actor,
@@ -242,10 +242,10 @@ def _work(context: Context, leader: Leader, decision: Decision, counts: CountsRo
         retry=frozenset([node] if retry else ()),
         again=frozenset([node] if seen else ()),
     )
-    return Work(leader, order, "quarantine accept", partial(_done, context, leader, decision, counts))
+    return PendingRun(leader, order, "quarantine accept", partial(_done, context, leader, decision, counts))
 
 
-def _done(context: Context, leader: Leader, decision: Decision, counts: CountsRow, result: RunResult) -> DecisionResponse:
+def _done(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow, result: RunResult) -> DecisionResponse:
     """What came of it. An exception of which nothing came doesn't wait for the next delivery."""
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
@@ -259,7 +259,7 @@ def _done(context: Context, leader: Leader, decision: Decision, counts: CountsRo
     return msgspec.structs.replace(response, run_id=run.run_id, counts=counts, published=run.published, rejected=run.rejected)
 
 
-def _response(context: Context, leader: Leader, decision: Decision, state: str) -> DecisionResponse:
+def _response(context: CommandContext, leader: Leader, decision: ExceptionDecision, state: str) -> DecisionResponse:
     project, zone = leader.applied.compiled.project, context.session.zone
     counts = [row.rows for row in decision.rows[:1]]
     with context.store.read() as tx:
@@ -273,7 +273,7 @@ def _response(context: Context, leader: Leader, decision: Decision, state: str) 
     )  # fmt: skip
 
 
-def _next(decision: Decision, state: str) -> str:
+def _next(decision: ExceptionDecision, state: str) -> str:
     if state == "published":
         return "headrace status"
     return f"headrace quarantine {decision.node}" if state != "dropped" else f"headrace deliveries {decision.node}"

@@ -15,14 +15,14 @@ from headrace.operations.held_by_incidents import decided_together, waiting_for
 from headrace.operations.incidents import found_in, number_of
 from headrace.operations.interventions import DecisionResponse, UndecidedRow
 from headrace.operations.progress import Progress
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.queries import drift, evidence, incidents, quarantine
 
 _ID = re.compile(r"inc-\d{1,15}", re.IGNORECASE)
 _DECIDED = ("published", "dropped")
 
 
-def accept(session: Session, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionResponse:
+def accept(session: ProjectSession, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionResponse:
     """Publish as an exception what waits of one partition, or all that waits because of an incident.
     Raises as `quarantine_deciding.accept` does; UsageError where nothing waits because of it."""
 
@@ -38,7 +38,7 @@ def accept(session: Session, target: str, *, reason: str | None, until: str | No
     return _decided(session, "accept", target, reason, decide)
 
 
-def drop(session: Session, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
+def drop(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
     """The same for what will never be published."""
 
     def decide(place: str) -> DecisionResponse:
@@ -47,7 +47,7 @@ def drop(session: Session, target: str, *, reason: str | None, progress: Progres
     return _decided(session, "drop", target, reason, decide)
 
 
-def _require_names(session: Session, node: str, key: str) -> None:
+def _require_names(session: ProjectSession, node: str, key: str) -> None:
     """Refused where a delivery waits for the names of its columns."""
     if session.store is None:
         return
@@ -60,7 +60,7 @@ def _require_names(session: Session, node: str, key: str) -> None:
 
 
 def _decided(
-    session: Session,
+    session: ProjectSession,
     word: str,
     target: str,
     reason: str | None,
@@ -90,7 +90,7 @@ def _decided(
     return _together(documents, failed)
 
 
-def _places(session: Session, target: str, *, lapsed: bool) -> list[tuple[str, str]]:
+def _places(session: ProjectSession, target: str, *, lapsed: bool) -> list[tuple[str, str]]:
     """(node, partition) of what waits because of an incident; of exceptions that have `lapsed`, too."""
     if session.store is None:
         return []
@@ -129,7 +129,7 @@ def _next_of(failed: Sequence[tuple[str, HeadraceError]]) -> str:
     return error.hint if error.hint.startswith("headrace ") else command_line("quarantine", at)
 
 
-def _with_others(session: Session, word: str, response: DecisionResponse) -> DecisionResponse:
+def _with_others(session: ProjectSession, word: str, response: DecisionResponse) -> DecisionResponse:
     """With what else waits because of the same incident, and the command that decides about that."""
     if session.store is None or response.state not in _DECIDED:
         return response

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from headrace.lake import PARTITION_COLUMN, FileRef, Table, catalog
+from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, catalog
 from headrace.model import Asset, HeadraceError, Source, UsageError
 from headrace.model.required import SEPARATOR
 from headrace.model.zones import SECOND_US, to_us
@@ -21,7 +21,7 @@ from headrace.operations import damaged_files, targets
 from headrace.operations.encoding import encoded
 from headrace.operations.quarantine import shown_path
 from headrace.operations.responses import ColumnRow, ReadResponse
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
 from headrace.run import usage
@@ -34,7 +34,7 @@ MANIFEST = (ColumnRow(name="path", type="VARCHAR"), ColumnRow(name="size", type=
 """What `read` shows of a `files` asset: its newest files."""
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class ReadQuery(msgspec.Struct, frozen=True):
     """What is to be read. `at` and `version` exclude each other; without them it is what readers see now."""
 
     asset: str
@@ -44,12 +44,12 @@ class Wanted(msgspec.Struct, frozen=True):
     limit: int | None = None
 
 
-class Found(msgspec.Struct, frozen=True):
+class ReadLocation(msgspec.Struct, frozen=True):
     """Where the rows are, looked up in one transaction. `table` None: its columns aren't known yet."""
 
     node: Source | Asset
     snapshot: int | None
-    table: Table | None
+    table: LakeTable | None
     files: tuple[FileRef, ...]
     data_through: str | None
     published_at: datetime | None
@@ -61,7 +61,7 @@ class Found(msgspec.Struct, frozen=True):
     """The folder that the files' paths are relative to."""
 
 
-def find(session: Session, wanted: Wanted) -> Found:
+def find(session: ProjectSession, wanted: ReadQuery) -> ReadLocation:
     """Looks the data up. UsageError for an asset, a partition, a time or a version that there isn't."""
     project = session.project()
     name, _ = targets.target(wanted.asset, project)
@@ -72,7 +72,7 @@ def find(session: Session, wanted: Wanted) -> Found:
         return find(session.production, wanted)
     keys = tuple(targets.partition(node, key) for key in wanted.partitions)
     if session.store is None:
-        return Found(node, None, None, (), None, None, "never")
+        return ReadLocation(node, None, None, (), None, None, "never")
     compiled, now_us = session.compiled, session.clock.now_us()
     with session.store.read() as tx:
         keys = tuple(one for key in keys for one in _meant(tx, node, key))
@@ -81,7 +81,7 @@ def find(session: Session, wanted: Wanted) -> Found:
         table = catalog.table(tx, name, snapshot)
         files = _files(tx, node, keys, wanted, snapshot) if table is not None else ()
         newest = publications.newest(tx, name) if isinstance(node, Asset) and node.materialize == "files" else None
-        return Found(
+        return ReadLocation(
             node=node,
             snapshot=snapshot,
             table=table,
@@ -103,7 +103,7 @@ def _meant(tx: Transaction, node: Source | Asset, key: str) -> list[str]:
     return [f"{key}{SEPARATOR}{data}" for data in partitions.data_keys(tx, node.name, key)] or [key]
 
 
-def columns_of(session: Session, wanted: Wanted) -> list[str]:
+def columns_of(session: ProjectSession, wanted: ReadQuery) -> list[str]:
     """The names of the columns that there are to be read. UsageError as `find`."""
     if _of_view(session, wanted):
         name = targets.target(wanted.asset, session.project()).node
@@ -112,7 +112,7 @@ def columns_of(session: Session, wanted: Wanted) -> list[str]:
     return [column.name for column in table.columns if column.name != PARTITION_COLUMN] if table is not None else []
 
 
-def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None) -> ReadResponse:
+def read(session: ProjectSession, wanted: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
     """The rows as values that JSON holds, in partition order, at most `limit`, of all columns or some. UsageError as `find`, LakeError for
     lost files."""
     if _of_view(session, wanted):
@@ -135,7 +135,7 @@ def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None)
     )
 
 
-def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
+def write(session: ProjectSession, wanted: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
     """The rows as `csv`, `parquet` or `arrow`, of all columns or some. HeadraceError where the columns aren't known, so that nothing
     can be written."""
     from headrace.lake import reading
@@ -158,8 +158,8 @@ def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str, col
 
 
 def write_json(
-    session: Session,
-    wanted: Wanted,
+    session: ProjectSession,
+    wanted: ReadQuery,
     out: BinaryIO,
     columns: Sequence[str] | None,
     masked: Sequence[str],
@@ -191,19 +191,19 @@ def write_json(
     out.write(b"]" + after)
 
 
-def noted(session: Session, nodes: Sequence[str], via: str) -> None:
+def noted(session: ProjectSession, nodes: Sequence[str], via: str) -> None:
     """These are being read by whoever this is."""
     if session.store is not None:
         usage.note(session.folders, nodes, reader=session.actor, via=via, at=session.clock.now_us())
 
 
-def _of_view(session: Session, wanted: Wanted) -> bool:
+def _of_view(session: ProjectSession, wanted: ReadQuery) -> bool:
     """Whether a view is to be read whole, as it is now or was at a time."""
     project = session.project()
     return is_view(project, targets.target(wanted.asset, project).node) and not wanted.partitions and wanted.version is None
 
 
-def _files(tx: Transaction, node: Source | Asset, keys: Sequence[str], wanted: Wanted, snapshot: int) -> tuple[FileRef, ...]:
+def _files(tx: Transaction, node: Source | Asset, keys: Sequence[str], wanted: ReadQuery, snapshot: int) -> tuple[FileRef, ...]:
     """Where the rows are. Of a table that lives across partitions, a partition is the table as it left it."""
     accumulates = isinstance(node, Asset) and node.accumulates
     if isinstance(node, Asset) and accumulates and keys and _is_now(wanted):
@@ -212,7 +212,7 @@ def _files(tx: Transaction, node: Source | Asset, keys: Sequence[str], wanted: W
 
 
 def _rows(
-    session: Session, found: Found, limit: int | None, wanted: Sequence[str] | None
+    session: ProjectSession, found: ReadLocation, limit: int | None, wanted: Sequence[str] | None
 ) -> tuple[list[ColumnRow], list[dict[str, object]], int]:
     if found.manifest:
         return list(MANIFEST), list(found.manifest)[:limit], len(found.manifest)
@@ -233,21 +233,21 @@ def _rows(
     return columns, list(rows.rows), rows.total
 
 
-def _close(session: Session) -> None:
+def _close(session: ProjectSession) -> None:
     """The state is closed before DuckDB is loaded: a process has one of them open."""
     session.close()
 
 
-def _declared_columns(session: Session, name: str) -> list[ColumnRow]:
+def _declared_columns(session: ProjectSession, name: str) -> list[ColumnRow]:
     node = session.compiled.nodes.get(name) if session.compiled else None
     return [ColumnRow(name=column, type=kind) for column, kind in (node.columns if node else None) or ()]
 
 
-def _is_now(wanted: Wanted) -> bool:
+def _is_now(wanted: ReadQuery) -> bool:
     return wanted.at is None and wanted.version is None
 
 
-def snapshot_of(session: Session, tx: Transaction, wanted: Wanted) -> int:
+def snapshot_of(session: ProjectSession, tx: Transaction, wanted: ReadQuery) -> int:
     """The snapshot that `--at` or `--version` means; the newest without them. UsageError for one that there isn't."""
     if wanted.at is not None and wanted.version is not None:
         raise UsageError("--at and --version exclude each other", hint="a version is a snapshot's number, --at a time")
@@ -264,7 +264,7 @@ def snapshot_of(session: Session, tx: Transaction, wanted: Wanted) -> int:
     return found
 
 
-def _not_kept(session: Session, tx: Transaction, at: datetime) -> UsageError:
+def _not_kept(session: ProjectSession, tx: Transaction, at: datetime) -> UsageError:
     """Why there is no snapshot of a time: there never was one, or retention has expired it."""
     first, oldest = versions.first(tx), catalog.oldest_snapshot(tx)
     if first is None or oldest.id == 0 or to_us(at) < first.applied_at:
@@ -300,7 +300,7 @@ def _state(compiled: Compiled | None, tx: Transaction, name: str, now_us: int) -
     return found.value if found is not None else "never"
 
 
-def _manifest(session: Session, newest: publications.Publication | None) -> tuple[dict[str, object], ...]:
+def _manifest(session: ProjectSession, newest: publications.Publication | None) -> tuple[dict[str, object], ...]:
     if newest is None or not newest.manifest:
         return ()
     return tuple(

@@ -11,18 +11,18 @@ from headrace.observe.freshness import freshnesses
 from headrace.observe.obligations import EvaluationContext
 from headrace.observe.state_facts import StateFacts
 from headrace.operations import sql, targets
-from headrace.operations.read import Wanted
+from headrace.operations.read import ReadQuery
 from headrace.operations.responses import ReadResponse
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 
-def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None) -> ReadResponse:
+def read(session: ProjectSession, wanted: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
     """The rows as values that JSON holds, at most `limit`; it stands as the worst of what it reads. UsageError and LakeError as
     `read`."""
     name = targets.target(wanted.asset, session.project()).node
     state, through = _standing(session, name)
     question = _question(name, wanted, columns)
-    total = sql.query(session, sql.Question(f"select count(*) as n from {quote(name)}", at=wanted.at, noted=False)).rows[0]["n"]
+    total = sql.query(session, sql.SqlQuery(f"select count(*) as n from {quote(name)}", at=wanted.at, noted=False)).rows[0]["n"]
     found = sql.query(session, question)
     return ReadResponse(
         asset=name,
@@ -36,18 +36,18 @@ def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None)
     )
 
 
-def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
+def write(session: ProjectSession, wanted: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
     """The rows as `csv`, `parquet` or `arrow` into a stream."""
     name = targets.target(wanted.asset, session.project()).node
     sql.write(session, _question(name, wanted, columns), out, data_format)
 
 
-def _question(name: str, wanted: Wanted, columns: Sequence[str] | None) -> sql.Question:
+def _question(name: str, wanted: ReadQuery, columns: Sequence[str] | None) -> sql.SqlQuery:
     selected = "*" if columns is None else ", ".join(map(quote, columns))
-    return sql.Question(f"select {selected} from {quote(name)}", at=wanted.at, limit=wanted.limit)
+    return sql.SqlQuery(f"select {selected} from {quote(name)}", at=wanted.at, limit=wanted.limit)
 
 
-def _standing(session: Session, name: str) -> tuple[str, str | None]:
+def _standing(session: ProjectSession, name: str) -> tuple[str, str | None]:
     """The view's state, and the least of the intervals that what it reads has come to."""
     if session.store is None or session.compiled is None:
         return "never", None

@@ -11,22 +11,22 @@ from pathlib import Path
 import msgspec
 
 from headrace.connect.arrival import arrival, claimed
-from headrace.govern.audit import Action, Event, Object, append
+from headrace.govern.audit import Action, AuditEvent, Object, append
 from headrace.model import Project, Refused, Source, UsageError
 from headrace.model.connectors import place_of
 from headrace.operations import targets
 from headrace.operations.downstream import downstream
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
-from headrace.operations.request_handler import Work
+from headrace.operations.request_handler import PendingRun
 from headrace.operations.responses import RunResponse
 from headrace.operations.run_response import run_response
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run.folders import Folders
-from headrace.run.orders import Order
-from headrace.schedule import Arrived, Target
+from headrace.run.orders import RunRequest
+from headrace.schedule import DeliveryArrived, Target
 from headrace.store.queries import arriving
-from headrace.store.queries.arriving import DeliveryRow
+from headrace.store.queries.arriving import DeliveryRecord
 
 
 class ReceiveArguments(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class ReceiveArguments(msgspec.Struct, frozen=True):
     copy: str
 
 
-def receive(session: Session, source: str, file: Path, *, key: str | None, reason: str, progress: Progress) -> RunResponse:
+def receive(session: ProjectSession, source: str, file: Path, *, key: str | None, reason: str, progress: Progress) -> RunResponse:
     """Hand a file in for one partition of a source, and run what depends on it. It is copied first, so that what is ingested can't
     change meanwhile. Raises UsageError for a source, partition or file that there isn't, Refused without a reason."""
     if not reason.strip():
@@ -81,12 +81,12 @@ def _copied(file: Path, folders: Folders) -> str:
 
 
 @leader_command("receive", ReceiveArguments, RunResponse)
-def _receive(context: Context, arguments: ReceiveArguments, progress: Progress) -> Work:
+def _receive(context: CommandContext, arguments: ReceiveArguments, progress: Progress) -> PendingRun:
     leader = context.leader(progress)
     compiled = leader.applied.compiled
     source, key = _source(compiled.project, arguments.source, arguments.key)
     arrived = _recorded(context, source, key, arguments)
-    order = Order(
+    order = RunRequest(
         kind="run",
         targets=tuple(Target(name) for name in downstream(compiled, source.name, leader.exported)),
         actor=context.actor,
@@ -95,10 +95,10 @@ def _receive(context: Context, arguments: ReceiveArguments, progress: Progress) 
         retry=frozenset([source.name]),
         received=(arrived,),
     )
-    return Work(leader, order, "receive", partial(run_response, context.store, context.clock, context.session.zone))
+    return PendingRun(leader, order, "receive", partial(run_response, context.store, context.clock, context.session.zone))
 
 
-def _recorded(context: Context, source: Source, key: str | None, arguments: ReceiveArguments) -> Arrived:
+def _recorded(context: CommandContext, source: Source, key: str | None, arguments: ReceiveArguments) -> DeliveryArrived:
     """The delivery and its entry in the trail, in one transaction."""
     folders = context.session.folders
     copy = folders.received / arguments.copy
@@ -113,11 +113,11 @@ def _recorded(context: Context, source: Source, key: str | None, arguments: Rece
         claims = claimed(modified, now)
         last = arriving.last_observation(tx, source.name, place_of(source))
         told = {"actor": context.actor.id, "reason": arguments.reason, "file": arguments.file}
-        row = DeliveryRow(
+        row = DeliveryRecord(
             source.name, partition, path, facts.st_size, modified, claims, now, arrival(claims, now, last),
             received=msgspec.json.encode(told).decode(),
         )  # fmt: skip
         arriving.record_deliveries(tx, [row])
         place = Object("partition", f"{source.name}@{partition}")
-        append(tx, now, Event(action=Action.DELIVERY_RECEIVED, actor=context.actor, object=place, after=told, reason=arguments.reason))
-    return Arrived(source.name, partition)
+        append(tx, now, AuditEvent(action=Action.DELIVERY_RECEIVED, actor=context.actor, object=place, after=told, reason=arguments.reason))
+    return DeliveryArrived(source.name, partition)

@@ -47,7 +47,7 @@ class _Event(msgspec.Struct):
 _DECODE = msgspec.json.Decoder(_Event).decode
 
 
-class Told(msgspec.Struct):
+class AuditTrailSummary(msgspec.Struct):
     """What the trail tells of, gathered in one pass."""
 
     attempts: dict[str, int | None] = {}
@@ -105,8 +105,8 @@ def unknown_before(tx: Transaction) -> str | None:
     )
 
 
-def _told(tx: Transaction, counted_to: int) -> Told:
-    told = Told()
+def _told(tx: Transaction, counted_to: int) -> AuditTrailSummary:
+    told = AuditTrailSummary()
     for seq, text, digest in tx.stream("select seq, event, hash from audit order by seq"):
         told.last = seq
         told.heads[seq] = digest
@@ -121,7 +121,7 @@ def _told(tx: Transaction, counted_to: int) -> Told:
     return told
 
 
-def _gather(event: _Event, told: Told) -> None:
+def _gather(event: _Event, told: AuditTrailSummary) -> None:
     version = event.object.version
     match event.action:
         case "partition.published" if version is not None and version.startswith("backfill "):
@@ -148,7 +148,7 @@ def _rows(event: _Event) -> int | None:
     return rows if isinstance(rows, int) else None
 
 
-def _beside_log(log: replaying.Log, told: Told) -> list[str]:
+def _beside_log(log: replaying.Log, told: AuditTrailSummary) -> list[str]:
     if log.trail is None:
         return []
     seq, head = log.trail
@@ -169,7 +169,7 @@ def _beside_counts(counted: dict[str, int], told: Counter[str]) -> list[str]:
     ]
 
 
-def _beside_publications(tx: Transaction, told: Told) -> list[str]:
+def _beside_publications(tx: Transaction, told: AuditTrailSummary) -> list[str]:
     missing = []
     there: set[str] = set()
     for attempt, plan, rows in reconciling.published(tx):
@@ -185,7 +185,7 @@ def _beside_publications(tx: Transaction, told: Told) -> list[str]:
     return missing
 
 
-def _beside_decisions(tx: Transaction, told: Told) -> list[str]:
+def _beside_decisions(tx: Transaction, told: AuditTrailSummary) -> list[str]:
     missing = [
         f"an entry project.applied for version {number} ({digest[:12]})"
         for number, digest in reconciling.versions(tx)
@@ -198,7 +198,7 @@ def _beside_decisions(tx: Transaction, told: Told) -> list[str]:
     ]
 
 
-def _retired(attempt: str, told: Told) -> bool:
+def _retired(attempt: str, told: AuditTrailSummary) -> bool:
     return any(first <= _attempt(attempt) <= last for first, last in told.retired)
 
 

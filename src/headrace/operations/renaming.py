@@ -12,10 +12,10 @@ from headrace.model import UsageError
 from headrace.operations.contract_responses import DiffersRow, MappingRow
 from headrace.operations.plan_refusals import VALUES_DIFFER
 from headrace.operations.responses import RefusedRow
-from headrace.quality.facts import DriftKind, Measured, Policy
+from headrace.quality.facts import DriftKind, Policy, RenameFindings
 from headrace.quality.renames import chosen, pooled
 from headrace.quality.value_changes import conversion as undone
-from headrace.sql.parsing import Unreadable
+from headrace.sql.parsing import InvalidSelect
 from headrace.store import Transaction
 from headrace.store.queries import drift as stored
 from headrace.store.queries import quarantine as quarantined
@@ -53,9 +53,9 @@ def _waits(row: DriftRow) -> bool:
     return row.kind == DriftKind.RENAMED and row.policy != Policy.MAP and row.to is not None
 
 
-def measured(row: DriftRow) -> Measured:
+def measured(row: DriftRow) -> RenameFindings:
     """What a rename was decided by; nothing of one that was found by its spelling alone."""
-    return Measured() if row.measured is None else msgspec.json.decode(row.measured, type=Measured)
+    return RenameFindings() if row.measured is None else msgspec.json.decode(row.measured, type=RenameFindings)
 
 
 def possible(rows: Iterable[DriftRow]) -> set[tuple[str, str]]:
@@ -105,7 +105,7 @@ def decided(mappings: Sequence[MappingRow], convert: Sequence[str], *, as_is: bo
 
         try:
             read = conversion(text).columns
-        except Unreadable as why:
+        except InvalidSelect as why:
             said = f"--convert {text[:80]!r} can't be used: {why.message}"
             raise UsageError(said, hint=why.hint or "--convert 'amount_cents / 100'") from why
         own = [name for name in read if name in found]

@@ -12,12 +12,12 @@ from headrace.operations import targets
 from headrace.operations.ls import body_kind
 from headrace.operations.parameters import with_parameters
 from headrace.operations.responses import ColumnRow, RenderInput, RenderResponse
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.plan import CompiledNode
 from headrace.store.queries import publications
 
 
-def render(session: Session, target: str, parameters: Mapping[str, str] | None = None) -> RenderResponse:
+def render(session: ProjectSession, target: str, parameters: Mapping[str, str] | None = None) -> RenderResponse:
     """What the files say that `ASSET[@K]` runs; without K, for the newest partition that has ended.
 
     Raises InvalidProject where the files have errors, UsageError for an asset or a partition that there isn't.
@@ -40,7 +40,7 @@ def render(session: Session, target: str, parameters: Mapping[str, str] | None =
     )
 
 
-def newest_key(session: Session, spec: PartitionSpec, timezone: str) -> str:
+def newest_key(session: ProjectSession, spec: PartitionSpec, timezone: str) -> str:
     """The newest partition that has ended by the store's now; `*` where the data isn't cut by time. UsageError where it is cut by
     key: which of them is meant can't be guessed."""
     if spec.grain is None and spec.key is None:
@@ -74,7 +74,7 @@ def _parameters(project: Project, asset: Asset, key: str) -> dict[str, Any]:
     return values
 
 
-def _input(session: Session, project: Project, asset: Asset, key: str, spec: InputSpec) -> RenderInput:
+def _input(session: ProjectSession, project: Project, asset: Asset, key: str, spec: InputSpec) -> RenderInput:
     source = project.sources.get(spec.node) or project.assets[spec.node]
     keys = required(asset.partition, asset.timezone, key, source.partition, source.timezone, spec).keys
     mode = spec.mode.value if spec.mode is not InputMode.REQUIRED or not spec.lookback else f"lookback {spec.lookback}"
@@ -83,7 +83,7 @@ def _input(session: Session, project: Project, asset: Asset, key: str, spec: Inp
     )
 
 
-def _published(session: Session, node: str, keys: tuple[str, ...] | None) -> int:
+def _published(session: ProjectSession, node: str, keys: tuple[str, ...] | None) -> int:
     if session.store is None:
         return 0
     with session.store.read() as tx:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.quality.value_changes import Difference
+from headrace.quality.value_changes import ValueDifferenceKind
 from headrace.store import Transaction
 from headrace.store.queries import drift
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Incident
 
 _DECIDED = (CauseKind.SCHEMA_CHANGE, CauseKind.DISTRIBUTION_SHIFT)
-_OF_VALUES = (Difference.SCALE, Difference.SIGN)
+_OF_VALUES = (ValueDifferenceKind.SCALE, ValueDifferenceKind.SIGN)
 
 
 def repaired_together(tx: Transaction, incident: Incident, accepting: str, reread: Collection[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from headrace.model import Asset, Project, Source
 from headrace.model.commands import command_line, place, range_of
 from headrace.model.ordering import order_of
 from headrace.model.required import WHOLE
-from headrace.observe.diagnosis.details import Failure, failure_said, says_denied
+from headrace.observe.diagnosis.details import FailureCategory, failure_said, says_denied
 from headrace.operations.responses import ErrorRow, RepairRow
 
 ROWS_MAX = 20
@@ -26,7 +26,7 @@ _INSTALLED = re.compile(r"^install it where Headrace runs: pip install ([\w.]{1,
 """The hint of an attempt whose code imports what isn't there (`engine.python`)."""
 
 
-class Broken(msgspec.Struct, frozen=True):
+class BrokenPartition(msgspec.Struct, frozen=True):
     """A partition that didn't get through: `state` is `held`, `rejected`, `dropped`, `failed` or `lost`; or that
     readers see and that isn't right: `warned` where a check failed, else `published`."""
 
@@ -84,12 +84,12 @@ def of_lost(assets: Sequence[Asset]) -> str:
     return f"look at the machine that runs Headrace, and at {where}{more}: {what}"
 
 
-def of_resources(project: Project, asset: Asset, failure: Failure, said: str) -> str | None:
+def of_resources(project: Project, asset: Asset, failure: FailureCategory, said: str) -> str | None:
     """What a person does first about an asset that reached the same limit as often as it was tried; None where its error tells of none."""
     where = f"{asset.name} ({asset.place.file}:{asset.place.line})"
-    if failure is Failure.MEMORY:
+    if failure is FailureCategory.MEMORY:
         return f"make {where} use less memory, or {_more_memory(project, asset)}"
-    if failure is Failure.LIMIT:
+    if failure is FailureCategory.LIMIT:
         return f"look at {where}: {hint_for(named_in(said)) or 'raise the limit that its error names, or stay below it'}"
     return None
 
@@ -102,7 +102,7 @@ def _more_memory(project: Project, asset: Asset) -> str:
     return "run it where there is more" if run is None else "raise memory_max of [run], or give it its own"
 
 
-def _before_trying_again(project: Project, one: Broken) -> str | None:
+def _before_trying_again(project: Project, one: BrokenPartition) -> str | None:
     """What a person does first about a partition that was given up; None of one that has other reasons."""
     asset = project.assets.get(one.node)
     kind = "lost_worker" if one.state == "lost" else one.error.kind if one.error is not None else ""
@@ -115,7 +115,7 @@ def _before_trying_again(project: Project, one: Broken) -> str | None:
     return of_resources(project, asset, failure_said(error.code or "", error.message), error.message)
 
 
-def lacking(found: Iterable[Broken]) -> list[str]:
+def lacking(found: Iterable[BrokenPartition]) -> list[str]:
     """The packages that attempts lacked, each once, in their order."""
     said = (one.error.hint or "" for one in found if one.state == "failed" and one.error is not None)
     return list(dict.fromkeys(match.group(1) for hint in said if (match := _INSTALLED.search(hint)) is not None))
@@ -133,10 +133,10 @@ def after_correcting(node: str, keys: Sequence[str], *, is_asset: bool) -> list[
     return [command_line("apply"), again, *([] if is_asset else [command_line("tick")])]
 
 
-def repairs(project: Project, broken: Iterable[Broken], because: str) -> list[RepairRow]:
+def repairs(project: Project, broken: Iterable[BrokenPartition], because: str) -> list[RepairRow]:
     """What repairs each, those of a node that need the same together. `because` is the reason that is
     put into commands. Nothing repairs a node that isn't declared any more."""
-    groups: dict[tuple[str, str | None, str | None], list[Broken]] = {}
+    groups: dict[tuple[str, str | None, str | None], list[BrokenPartition]] = {}
     for one in broken:
         if project.node(one.node) is None:
             continue
@@ -144,7 +144,7 @@ def repairs(project: Project, broken: Iterable[Broken], because: str) -> list[Re
     return [_row(project, node, first, found, because) for (node, first, _), found in groups.items()][:ROWS_MAX]
 
 
-def _row(project: Project, node: str, first: str | None, found: Sequence[Broken], because: str) -> RepairRow:
+def _row(project: Project, node: str, first: str | None, found: Sequence[BrokenPartition], because: str) -> RepairRow:
     declared = project.source_or_asset(node)
     keys = [one.partition for one in found]
     history = found[0].history
@@ -161,7 +161,7 @@ def _row(project: Project, node: str, first: str | None, found: Sequence[Broken]
     return RepairRow(node=node, partitions=keys, first=first, commands=commands, incident=found[0].incident)
 
 
-def _or_accept(node: str, keys: Sequence[str], found: Sequence[Broken]) -> str:
+def _or_accept(node: str, keys: Sequence[str], found: Sequence[BrokenPartition]) -> str:
     """The other choice where all is held, so that no check failed: one command accepts it as it is."""
     if any(one.state != "held" or one.renamed for one in found):
         return ""
@@ -184,7 +184,7 @@ def of_withdrawn(project: Project, node: str, key: str, *, same: bool) -> Repair
     return RepairRow(node=node, partitions=[key], first=first, commands=[command_line("apply"), run])
 
 
-def first_of(project: Project, one: Broken) -> str | None:
+def first_of(project: Project, one: BrokenPartition) -> str | None:
     """What has to be done before any command helps; None where trying again may be enough."""
     declared = project.node(one.node)
     if one.history is not None and declared is not None:
@@ -212,7 +212,7 @@ def first_of(project: Project, one: Broken) -> str | None:
     return f"correct {where or declared.place.file}{line}, or its input"
 
 
-def _of_source(source: Source, one: Broken) -> str | None:
+def _of_source(source: Source, one: BrokenPartition) -> str | None:
     if one.state == "failed" and one.error is not None and one.error.code == "out_of_memory":
         return before_reading_again(source.owner)
     if one.state in ("failed", "lost"):
@@ -229,7 +229,7 @@ def _of_source(source: Source, one: Broken) -> str | None:
     return f"ask {source.owner} for the file as it was agreed, and put it {again}"
 
 
-def _commands(project: Project, node: str, keys: Sequence[str], found: Sequence[Broken], because: str) -> list[str]:
+def _commands(project: Project, node: str, keys: Sequence[str], found: Sequence[BrokenPartition], because: str) -> list[str]:
     declared = project.source_or_asset(node)
     if all(_is_configured(one) for one in found):
         return after_correcting(node, keys, is_asset=isinstance(declared, Asset))
@@ -246,18 +246,18 @@ def _commands(project: Project, node: str, keys: Sequence[str], found: Sequence[
     return ["headrace apply", _again(declared, keys, because)]
 
 
-def _is_configured(broken: Broken) -> bool:
+def _is_configured(broken: BrokenPartition) -> bool:
     """Whether it failed because of what is declared, or set outside of the project."""
     return broken.state == "failed" and broken.error is not None and broken.error.code == "configuration_error"
 
 
-def _passes(broken: Broken) -> bool:
+def _passes(broken: BrokenPartition) -> bool:
     """Whether it may not come again with nothing changed."""
     failed = broken.error is not None and broken.error.kind in _PASSING
     return (broken.state == "lost" or failed) and not broken.of_code
 
 
-def _is_denied(broken: Broken) -> bool:
+def _is_denied(broken: BrokenPartition) -> bool:
     """Whether its code wasn't let in somewhere."""
     return broken.state == "failed" and broken.error is not None and says_denied(broken.error.message)
 

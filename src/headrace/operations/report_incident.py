@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.govern.audit import Action, Event, Object, append
+from headrace.govern.audit import Action, AuditEvent, Object, append
 from headrace.model import ProjectError, Refused, UsageError
 from headrace.observe.incidents.reports import reported
 from headrace.operations import reasons, targets
 from headrace.operations.incident_responses import IncidentRow
 from headrace.operations.incidents import found_in, row_of
 from headrace.operations.judging import judge_now
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
 from headrace.store.queries import publications
@@ -31,7 +31,9 @@ class ReportArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-def report(session: Session, target: str, *, first: str | None, last: str | None, reason: str | None, progress: Progress) -> IncidentRow:
+def report(
+    session: ProjectSession, target: str, *, first: str | None, last: str | None, reason: str | None, progress: Progress
+) -> IncidentRow:
     """Say that published data is wrong; the incident that this is. Refused without a reason, UsageError where nothing is published."""
     said = reasons.given(reason, "incidents report", "who repairs it has to know what is wrong with the data")
     node, key = targets.target(target, session.project())
@@ -51,7 +53,7 @@ def report(session: Session, target: str, *, first: str | None, last: str | None
 
 
 @leader_command("report_incident", ReportArguments, IncidentRow)
-def _report(context: Context, arguments: ReportArguments, progress: Progress) -> IncidentRow:
+def _report(context: CommandContext, arguments: ReportArguments, progress: Progress) -> IncidentRow:
     del progress
     applied = context.applied()
     if applied is None:
@@ -70,7 +72,7 @@ def _report(context: Context, arguments: ReportArguments, progress: Progress) ->
         assert number is not None, "what people report is always put down to something"
         line = f"reported as wrong {_span(arguments)}: {arguments.reason}"
         stored.happened(tx, number, [Happened(now, line, context.actor.id)])
-        what = Event(
+        what = AuditEvent(
             action=Action.INCIDENT_REPORTED, actor=context.actor, object=Object("node", arguments.node), reason=arguments.reason,
             after={"incident": stored.shown(number), "from": arguments.first, "to": arguments.last},
         )  # fmt: skip

@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.model import HeadraceError
 from headrace.operations.progress import Progress
 from headrace.operations.reporting import Reporting
 from headrace.operations.responses import Response
-from headrace.run.orders import Order, RunResult
-from headrace.store.requests import Request, finish, serve_by, take
+from headrace.run.orders import RunRequest, RunResult
+from headrace.store.requests import CommandRequest, finish, serve_by, take
 
 if TYPE_CHECKING:
-    from headrace.operations.performing import Context
+    from headrace.operations.performing import CommandContext
     from headrace.run.leader import Leader
 
 AHEAD_SECONDS, AHEAD_TIMES = 4.0, 20
 """How long something still takes is said every few seconds, and so seldom that it costs little of that time: who finds it out leads."""
 
 
-class Work(msgspec.Struct, frozen=True):
+class PendingRun(msgspec.Struct, frozen=True):
     """What a command has to wait for: a run, and the document that is made of what it came to."""
 
     leader: Leader
-    order: Order
+    order: RunRequest
     what: str
     """For people: the name of what goes on."""
     response: Callable[[RunResult], Response]
@@ -42,9 +42,9 @@ class Work(msgspec.Struct, frozen=True):
 class RequestHandler:
     """Requests that are worked at."""
 
-    def __init__(self, context: Context, answer: Callable[[Context, Request], Response | Work]) -> None:
+    def __init__(self, context: CommandContext, answer: Callable[[CommandContext, CommandRequest], Response | PendingRun]) -> None:
         self._context, self._answer = context, answer
-        self._going_on: dict[int, tuple[Request, Work]] = {}
+        self._going_on: dict[int, tuple[CommandRequest, PendingRun]] = {}
         """Run → the request that it serves."""
 
     @property
@@ -62,16 +62,16 @@ class RequestHandler:
         with context.store.write(context.held.lease.epoch) as tx:
             requests = take(tx, context.held.lease.epoch)
         for request in requests:
-            reached(Point.REQUEST_TAKEN)
+            reached(FaultPoint.REQUEST_TAKEN)
             self._begin(request)
         return self._finish() or bool(requests)
 
-    def _begin(self, request: Request) -> None:
+    def _begin(self, request: CommandRequest) -> None:
         self._context.clock.go_on()  # a replay that is served rests until somebody asks
         try:
             context = self._context.asked_by(request.actor, msgspec.convert(request.arguments.get("now"), datetime | None, strict=False))
             found = self._answer(context, request)
-            if not isinstance(found, Work):
+            if not isinstance(found, PendingRun):
                 self._say(request, found)
                 return
             run = found.leader.begin(found.order)
@@ -89,18 +89,18 @@ class RequestHandler:
             self._say(request, work.response(result))
         return bool(done)
 
-    def _say(self, request: Request, response: Response) -> None:
-        reached(Point.REQUEST_ANSWERING)
+    def _say(self, request: CommandRequest, response: Response) -> None:
+        reached(FaultPoint.REQUEST_ANSWERING)
         with self._context.store.write(self._context.held.lease.epoch) as tx:
             finish(tx, request.id, msgspec.json.encode(response).decode())
 
-    def _refuse(self, request: Request, error: Exception) -> None:
+    def _refuse(self, request: CommandRequest, error: Exception) -> None:
         told = {"kind": type(error).__name__, "message": str(error), "hint": getattr(error, "hint", "")}
         with self._context.store.write(self._context.held.lease.epoch) as tx:
             finish(tx, request.id, msgspec.json.encode(told).decode(), failed=True)
 
 
-def done(work: Work, handler: RequestHandler, progress: Progress) -> Response:
+def done(work: PendingRun, handler: RequestHandler, progress: Progress) -> Response:
     """Work at one thing until it has ended, and at what others ask for meanwhile."""
     with Reporting(progress, work.what, work.total) as report:
         run, next_said = work.leader.begin(work.order, report), time.monotonic() + AHEAD_SECONDS

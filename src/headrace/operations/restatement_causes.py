@@ -19,7 +19,7 @@ from headrace.store.queries.restatements import Replaced
 _BEGINNING = -1
 
 
-class Because(NamedTuple):
+class RestatementReason(NamedTuple):
     """`restatement` or `correction` of the `sources` that are named, `arrival` where those came for the
     first time after it had been computed without them, `code` where other code computed it, else `again`:
     with the `sources` whose deliveries were ingested once more, as other names were accepted, or somebody asked."""
@@ -43,34 +43,34 @@ class RestatementCauses:
                 self._times.setdefault((name, one.partition), []).append(one.at)
         self._fingerprints: dict[tuple[int, str], str | None] = {}
 
-    def groups(self, name: str) -> list[tuple[Because, list[Replaced]]]:
+    def groups(self, name: str) -> list[tuple[RestatementReason, list[Replaced]]]:
         """A node's partitions by why they changed last, in the order in which these were first seen."""
-        groups: dict[Because, list[Replaced]] = {}
+        groups: dict[RestatementReason, list[Replaced]] = {}
         causes = {key: self._because(name, one) for key, one in self._at[name].items()}
         for one in self._found[name]:
             groups.setdefault(causes[one.partition], []).append(one)
         return list(groups.items())
 
-    def _because(self, name: str, one: Replaced) -> Because:
+    def _because(self, name: str, one: Replaced) -> RestatementReason:
         if name in self._compiled.project.sources:
-            return Because("again" if one.reread else "correction" if one.corrects else "restatement", (name,))
+            return RestatementReason("again" if one.reread else "correction" if one.corrects else "restatement", (name,))
         before = self._times[name, one.partition]
         place = bisect.bisect_left(before, one.at)
         span = (before[place - 1] if place else _BEGINNING, one.at)
         read = {made.node: made for made in self._sources(name, one.partition, span)}
         if came_anew := {node for node, made in read.items() if not made.reread}:
             corrects = all(read[node].corrects for node in came_anew)
-            return Because("correction" if corrects else "restatement", tuple(sorted(came_anew, key=self._order.__getitem__)))
+            return RestatementReason("correction" if corrects else "restatement", tuple(sorted(came_anew, key=self._order.__getitem__)))
         if read:
-            return Because("again", tuple(sorted(read, key=self._order.__getitem__)))
+            return RestatementReason("again", tuple(sorted(read, key=self._order.__getitem__)))
         if self._fingerprint(one.version_before, name) != self._fingerprint(one.version, name):
-            return Because("code")
+            return RestatementReason("code")
         computed = publications.times(self._tx, name, one.partition)
         without = max((at for at in computed if at < one.at), default=_BEGINNING)
         came = set(self._arrived(name, one.partition, (without, one.at)))
         if came:
-            return Because("arrival", tuple(sorted(came, key=self._order.__getitem__)))
-        return Because("again")
+            return RestatementReason("arrival", tuple(sorted(came, key=self._order.__getitem__)))
+        return RestatementReason("again")
 
     def _arrived(self, name: str, key: str, span: tuple[int, int]) -> Iterator[str]:
         """The sources that a partition is computed from and that came within a time for the first time:

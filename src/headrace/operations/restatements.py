@@ -14,8 +14,8 @@ from headrace.model.ordering import order_of
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.operations.remembering import of_version
 from headrace.operations.responses import ProposedRow, RestatedRow
-from headrace.operations.restatement_causes import Because, RestatementCauses
-from headrace.operations.session import Session
+from headrace.operations.restatement_causes import RestatementCauses, RestatementReason
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 from headrace.plan.views import expanded_names
 from headrace.run.retiring import TOLD
@@ -48,7 +48,7 @@ def restated(tx: Transaction, compiled: Compiled, zone: ZoneInfo, since_us: int,
     return [_row(compiled, zone, name, group, cause, readers) for name, cause, group in groups if group]
 
 
-def lately(session: Session, tx: Transaction, compiled: Compiled, now_us: int) -> list[RestatedRow]:
+def lately(session: ProjectSession, tx: Transaction, compiled: Compiled, now_us: int) -> list[RestatedRow]:
     """All that readers are told of; the same as long as nothing is published and nobody does anything."""
     since_us = now_us - TOLD_US
     word = f"{publications.last_id(tx)} {trail.last_seq(tx)} {since_us // KEPT_US}"
@@ -95,7 +95,7 @@ def _told(compiled: Compiled, name: str) -> bool:
 
 
 def _row(
-    compiled: Compiled, zone: ZoneInfo, name: str, found: Sequence[Replaced], cause: Because, readers: Mapping[str, Sequence[str]]
+    compiled: Compiled, zone: ZoneInfo, name: str, found: Sequence[Replaced], cause: RestatementReason, readers: Mapping[str, Sequence[str]]
 ) -> RestatedRow:
     first, last = _by_partition(found, newest=False), _by_partition(found, newest=True)
     keys = _ordered(compiled, name, last)

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.govern import identity
-from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
+from headrace.govern.audit import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.govern.secrets import Secrets
 from headrace.govern.state import open_state
 from headrace.lake import catalog
@@ -26,15 +26,15 @@ from headrace.operations.backup_files import (
     FORMAT,
     MANIFEST,
     STATE,
-    Entry,
+    BackupFile,
     Manifest,
     digest,
     link_or_copy,
     read_saved,
 )
 from headrace.operations.db.responses import BackupResponse
-from headrace.operations.session import Session
-from headrace.operations.setting_aside import Before, before, lake_aside, stamp
+from headrace.operations.session import ProjectSession
+from headrace.operations.setting_aside import ExistingState, before, lake_aside, stamp
 from headrace.run import event_log, maintenance
 from headrace.run.folders import Folders
 from headrace.store import Clock, SqliteAddress, Store, portable
@@ -44,7 +44,7 @@ from headrace.store.engines.sqlite import SqliteEngine
 from headrace.store.migrations import known
 
 
-def restore(session: Session, folder: Path, *, force: bool, new_state: bool = False) -> BackupResponse:
+def restore(session: ProjectSession, folder: Path, *, force: bool, new_state: bool = False) -> BackupResponse:
     """Put a backup in the project's place; with `force` a state that can be used is moved aside, with `new_state` the lake's files too.
 
     UsageError for a folder that is no backup, Refused for one that is damaged, newer or of another lake, where a state is there (and
@@ -84,7 +84,7 @@ class Losses(msgspec.Struct, frozen=True):
     files: int
 
 
-def losses(session: Session, folder: Path, manifest: Manifest, was: Before) -> Losses:
+def losses(session: ProjectSession, folder: Path, manifest: Manifest, was: ExistingState) -> Losses:
     """What is lost by restoring a backup."""
     lake = session.folders.lake
     with read_saved(folder / STATE) as tx:
@@ -118,7 +118,7 @@ def verify(folder: Path, manifest: Manifest) -> None:
             raise Refused(f"{path} is missing or isn't what was backed up", hint="use another backup; nothing was touched")
 
 
-def _check_lake(session: Session, folder: Path, manifest: Manifest) -> None:
+def _check_lake(session: ProjectSession, folder: Path, manifest: Manifest) -> None:
     """Refused where the lake is another state's, or lacks files that the backup's readers would see."""
     if reason := unfit(session.folders.lake, folder, manifest):
         hint = "`headrace db restore` without a folder looks for one that fits; `headrace db restore --new-state` begins anew"
@@ -146,7 +146,7 @@ def _place_files(folder: Path, manifest: Manifest, folders: Folders) -> None:
             _place_file(folder / entry.path, places[name] / rest, entry, linked=name != "files")
 
 
-def _place_file(source: Path, target: Path, entry: Entry, *, linked: bool) -> None:
+def _place_file(source: Path, target: Path, entry: BackupFile, *, linked: bool) -> None:
     if target.is_file() and target.stat().st_size == entry.size_bytes and digest(target) == entry.sha256:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ def _place_file(source: Path, target: Path, entry: Entry, *, linked: bool) -> No
     part.replace(target)
 
 
-def _place_state(session: Session, folder: Path, manifest: Manifest, epoch: int, lost: Losses) -> None:
+def _place_state(session: ProjectSession, folder: Path, manifest: Manifest, epoch: int, lost: Losses) -> None:
     """The saved state, brought up to date and given its new epoch before anybody can see it."""
     lake = session.folders.lake
     with tempfile.TemporaryDirectory(prefix="headrace-") as temporary:
@@ -192,8 +192,8 @@ def _place_state(session: Session, folder: Path, manifest: Manifest, epoch: int,
         maintenance.forget_lost(store, session.folders)
 
 
-def _restored(session: Session, folder: Path, manifest: Manifest, lost: Losses) -> Event:
-    return Event(
+def _restored(session: ProjectSession, folder: Path, manifest: Manifest, lost: Losses) -> AuditEvent:
+    return AuditEvent(
         action=Action.STATE_RESTORED,
         actor=Actor(ActorType.PERSON, session.actor),
         object=Object("backup", folder.name),

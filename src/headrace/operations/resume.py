@@ -12,10 +12,10 @@ from headrace.observe.diagnosis.causes import CauseKind
 from headrace.operations.interventions import PauseResponse
 from headrace.operations.judging import judge_now
 from headrace.operations.paused import audited, listed, scheduled
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.selection import selected
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 from headrace.schedule import Resumed
 from headrace.store import Transaction
@@ -31,14 +31,16 @@ class ResumeArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-def resume(session: Session, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, progress: Progress) -> PauseResponse:
+def resume(
+    session: ProjectSession, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, progress: Progress
+) -> PauseResponse:
     """Let the selected nodes run again. UsageError for a selection of which nothing is paused."""
     arguments = ResumeArguments(list(select), list(exclude), (reason or "").strip())
     return perform(session, "resume", arguments, progress)  # type: ignore[no-any-return]
 
 
 @leader_command("resume", ResumeArguments, PauseResponse)
-def _resume(context: Context, arguments: ResumeArguments, progress: Progress) -> PauseResponse:
+def _resume(context: CommandContext, arguments: ResumeArguments, progress: Progress) -> PauseResponse:
     del progress
     applied = context.applied()
     if applied is None:
@@ -63,7 +65,7 @@ def _resume(context: Context, arguments: ResumeArguments, progress: Progress) ->
         )
 
 
-def _ended(context: Context, arguments: ResumeArguments, compiled: Compiled, held: dict[str, Pause]) -> list[Pause]:
+def _ended(context: CommandContext, arguments: ResumeArguments, compiled: Compiled, held: dict[str, Pause]) -> list[Pause]:
     """The pauses that end: of the selected nodes, and of what is named although it isn't declared any more."""
     gone = [name for name in arguments.select if name in held and compiled.project.node(name) is None]
     rest = [text for text in arguments.select if text not in gone]

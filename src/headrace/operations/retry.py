@@ -12,14 +12,14 @@ from headrace.model.export_links import Exported
 from headrace.model.required import WHOLE
 from headrace.operations import targets
 from headrace.operations.ahead_of_runs import announce, of_places
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
-from headrace.operations.request_handler import Work
+from headrace.operations.request_handler import PendingRun
 from headrace.operations.responses import RunResponse
 from headrace.operations.run_response import run_response
 from headrace.operations.runs import unknown_run
-from headrace.operations.session import Session
-from headrace.run.orders import Order
+from headrace.operations.session import ProjectSession
+from headrace.run.orders import RunRequest
 from headrace.schedule import Target
 from headrace.store import Transaction
 from headrace.store.queries import failures, runs
@@ -36,7 +36,7 @@ class RetryArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-def retry(session: Session, target: str, *, reason: str | None, progress: Progress) -> RunResponse:
+def retry(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> RunResponse:
     """Run again what failed, was rejected or lost, of a run or of an asset, and hasn't been published since; nothing else.
 
     UsageError for a run or an asset that there isn't."""
@@ -51,7 +51,7 @@ def retry(session: Session, target: str, *, reason: str | None, progress: Progre
 
 
 @leader_command("retry", RetryArguments, RunResponse)
-def _retry(context: Context, arguments: RetryArguments, progress: Progress) -> Work | RunResponse:
+def _retry(context: CommandContext, arguments: RetryArguments, progress: Progress) -> PendingRun | RunResponse:
     leader = context.leader(progress)
     with context.store.read() as tx:
         found = _failed(tx, leader.applied.compiled.project, arguments.target)
@@ -61,7 +61,7 @@ def _retry(context: Context, arguments: RetryArguments, progress: Progress) -> W
         return _nothing(context.session, arguments.target)
     counts = of_places(leader, ((target.node, target.first or WHOLE) for target in wanted))
     announce(progress, "retry", counts)
-    order = Order(
+    order = RunRequest(
         kind="run",
         targets=tuple(wanted),
         actor=context.actor,
@@ -69,7 +69,7 @@ def _retry(context: Context, arguments: RetryArguments, progress: Progress) -> W
         reason=arguments.reason,
         retry=frozenset(target.node for target in wanted),
     )
-    return Work(leader, order, "retry", partial(run_response, context.store, context.clock, context.session.zone, counts=counts))
+    return PendingRun(leader, order, "retry", partial(run_response, context.store, context.clock, context.session.zone, counts=counts))
 
 
 def _failed(tx: Transaction, project: Project, text: str) -> Iterable[tuple[str, str]]:
@@ -89,7 +89,7 @@ def _is_run(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= RUN_DIGITS_MAX
 
 
-def _nothing(session: Session, target: str) -> RunResponse:
+def _nothing(session: ProjectSession, target: str) -> RunResponse:
     of = f"run {target}" if _is_run(target) else target
     return RunResponse(
         now=session.now(), run_id=None, state="nothing_due", attempts=[], published=[], rejected=[], clock=session.clock.kind,

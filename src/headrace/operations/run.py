@@ -14,20 +14,20 @@ from headrace.model.export_links import Exported, exported
 from headrace.model.ordering import order_of
 from headrace.operations.ahead_of_runs import Span, announce, of_recomputing
 from headrace.operations.approvals import check_run
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
-from headrace.operations.request_handler import Work
+from headrace.operations.request_handler import PendingRun
 from headrace.operations.responses import CountsRow, RunResponse
 from headrace.operations.run_response import run_response
 from headrace.operations.selection import selected
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.operations.targets import partition as parse_partition
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
 from headrace.run.giving_up import give_up
 from headrace.run.leader import Leader
-from headrace.run.orders import Order
-from headrace.schedule import Arrived, Target
+from headrace.run.orders import RunRequest
+from headrace.schedule import DeliveryArrived, Target
 from headrace.store.queries import arriving
 
 
@@ -44,7 +44,7 @@ class RunArguments(msgspec.Struct, frozen=True):
 
 
 def run(  # noqa: PLR0913 - as many as the command has options
-    session: Session,
+    session: ProjectSession,
     select: Sequence[str],
     *,
     exclude: Sequence[str],
@@ -66,7 +66,7 @@ def run(  # noqa: PLR0913 - as many as the command has options
     return perform(session, "run", arguments, progress)  # type: ignore[no-any-return]
 
 
-def _check(session: Session, arguments: RunArguments, progress: Progress) -> None:
+def _check(session: ProjectSession, arguments: RunArguments, progress: Progress) -> None:
     """Refused where policy asks for an approval."""
     if not session.settings.policy:
         return
@@ -76,7 +76,7 @@ def _check(session: Session, arguments: RunArguments, progress: Progress) -> Non
 
 
 @leader_command("run", RunArguments, RunResponse)
-def _run(context: Context, arguments: RunArguments, progress: Progress) -> Work:
+def _run(context: CommandContext, arguments: RunArguments, progress: Progress) -> PendingRun:
     leader = context.leader(progress)
     compiled = leader.applied.compiled
     names = selected(context.session, arguments.select, arguments.exclude, compiled=compiled)
@@ -87,7 +87,7 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> Work:
     if arguments.again and context.session.env != PRODUCTION:
         _give_up(context, leader, targets)
     counts = _announced(context, leader, names, arguments, progress) if arguments.again else None
-    order = Order(
+    order = RunRequest(
         kind="run",
         targets=tuple(targets),
         actor=context.actor,
@@ -97,19 +97,19 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> Work:
         again=frozenset(names if arguments.again else ()),
         together=tuple(together),
     )
-    return Work(leader, order, "run", partial(run_response, context.store, context.clock, context.session.zone, counts=counts))
+    return PendingRun(leader, order, "run", partial(run_response, context.store, context.clock, context.session.zone, counts=counts))
 
 
-def _announced(context: Context, leader: Leader, names: Sequence[str], arguments: RunArguments, progress: Progress) -> CountsRow:
+def _announced(context: CommandContext, leader: Leader, names: Sequence[str], arguments: RunArguments, progress: Progress) -> CountsRow:
     spans: list[Span] = [(key, key) for key in arguments.partitions] or [(arguments.first, arguments.last)]
     counts = of_recomputing(context, leader, names, spans, alone=True)
     announce(progress, "run --again", counts)
     return counts
 
 
-def _together(context: Context, project: Project, targets: Sequence[Target]) -> list[Arrived]:
+def _together(context: CommandContext, project: Project, targets: Sequence[Target]) -> list[DeliveryArrived]:
     """What came in one file with partitions of sources that are asked for, with these: none can be ingested from it alone."""
-    found: list[Arrived] = []
+    found: list[DeliveryArrived] = []
     for name in dict.fromkeys(target.node for target in targets):
         source = project.sources.get(name)
         if source is None or not routed(source):
@@ -118,11 +118,11 @@ def _together(context: Context, project: Project, targets: Sequence[Target]) -> 
             bundles = arriving.newest_bundles(tx, name)
         spans = [target for target in targets if target.node == name]
         asked = {bundle for key, bundle in bundles.items() if any(_covers(source, one, key) for one in spans)}
-        found += [Arrived(name, key, bundle) for key, bundle in bundles.items() if bundle in asked]
+        found += [DeliveryArrived(name, key, bundle) for key, bundle in bundles.items() if bundle in asked]
     return found
 
 
-def _give_up(context: Context, leader: Leader, targets: Sequence[Target]) -> None:
+def _give_up(context: CommandContext, leader: Leader, targets: Sequence[Target]) -> None:
     """Give up damaged files of which each partition is computed again: in production `fix` does
     that, environments have no incidents."""
     project = leader.applied.compiled.project

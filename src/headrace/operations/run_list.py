@@ -8,7 +8,7 @@ from typing import Any
 from headrace.operations.catalog.responses import CountedRow
 from headrace.operations.cursors import cursor, place
 from headrace.operations.responses import Response
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import runs
 from headrace.store.queries.runs import Run
@@ -41,7 +41,7 @@ class RunsResponse(Response, frozen=True, kw_only=True):
     next: str | None
 
 
-def run_list(session: Session, *, failed: bool, before: str | None, limit: int) -> RunsResponse:
+def run_list(session: ProjectSession, *, failed: bool, before: str | None, limit: int) -> RunsResponse:
     """A page of runs; `failed` only those that didn't succeed. UsageError for a cursor that was never given."""
     older_than = None if before is None else place(before, int)
     found: list[RunLine] = []
@@ -54,12 +54,12 @@ def run_list(session: Session, *, failed: bool, before: str | None, limit: int) 
     return RunsResponse(now=session.now(), runs=found, next=cursor(int(found[-1].run_id)) if more else None)
 
 
-def _line(session: Session, tx: Transaction, one: Run) -> RunLine:
+def _line(session: ProjectSession, tx: Transaction, one: Run) -> RunLine:
     counted = [CountedRow(value=state, count=n) for state, n in runs.attempts_by_state(tx, one.id)]
     return RunLine(**head(session, one), reason=one.reason, attempts=counted)
 
 
-def head(session: Session, one: Run) -> dict[str, Any]:
+def head(session: ProjectSession, one: Run) -> dict[str, Any]:
     """The fields of RunHead."""
     return {
         "run_id": str(one.id),

@@ -10,7 +10,7 @@ from headrace.model import Project
 from headrace.model.commands import command_line, place
 from headrace.operations import lessons, repaired, restatements
 from headrace.operations.other_choices import other_choices
-from headrace.operations.repairs import Broken, repairs
+from headrace.operations.repairs import BrokenPartition, repairs
 from headrace.operations.responses import (
     AttemptRow,
     CountsRow,
@@ -109,8 +109,8 @@ def _repairs(store: Store, last: Mapping[tuple[str, str], Attempt], run: int) ->
     return repairs(project, broken, f"repair of run {run}")
 
 
-def _broken(tx: Transaction, project: Project, key: str, a: Attempt) -> Broken:
-    return Broken(
+def _broken(tx: Transaction, project: Project, key: str, a: Attempt) -> BrokenPartition:
+    return BrokenPartition(
         a.node,
         key,
         a.state,

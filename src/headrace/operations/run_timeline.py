@@ -14,10 +14,10 @@ from headrace.operations.cursors import cursor, place
 from headrace.operations.responses import ErrorRow, Response
 from headrace.operations.run_list import RunHead, head
 from headrace.operations.runs import error_row, number_of, rows_read, unknown_run
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.lease import holder
 from headrace.store.queries import failures, ledger, runs
-from headrace.store.queries.ledger import AttemptRow
+from headrace.store.queries.ledger import AttemptRecord
 
 ATTEMPTS_MAX = 500
 _UNDER_WAY = ("queued", "running")
@@ -85,7 +85,7 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
     next: str | None
 
 
-def run_timeline(session: Session, text: str, after: str | None, limit: int = ATTEMPTS_MAX, *, failed: bool = False) -> RunTimeline:
+def run_timeline(session: ProjectSession, text: str, after: str | None, limit: int = ATTEMPTS_MAX, *, failed: bool = False) -> RunTimeline:
     """A page of a run's attempts, in order; with `failed`, of those that ended without a publication.
     UsageError for a run or a cursor that there isn't."""
     number = number_of(text)
@@ -135,11 +135,11 @@ def _by_node(found: Iterable[tuple[str, str]]) -> list[NodePartsRow]:
     return [NodePartsRow(node=node, partitions=len(all_), first=min(all_), last=max(all_)) for node, all_ in keys.items()]
 
 
-def _measures(row: AttemptRow) -> dict[str, Any]:
+def _measures(row: AttemptRecord) -> dict[str, Any]:
     return msgspec.json.decode(row.measures, type=dict[str, Any]) if row.measures else {}
 
 
-def _attempt(session: Session, row: AttemptRow, one: Try, rows: int | None, now_us: int, tried_us: int | None) -> TimedAttempt:
+def _attempt(session: ProjectSession, row: AttemptRecord, one: Try, rows: int | None, now_us: int, tried_us: int | None) -> TimedAttempt:
     error = error_row(msgspec.json.decode(row.error)) if row.error else None
     open_ = one.finished_us is None and one.state != "lost"
     return TimedAttempt(

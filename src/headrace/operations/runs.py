@@ -16,11 +16,11 @@ from headrace.model.zones import to_us
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.loading import HISTORY
 from headrace.operations import targets
-from headrace.operations.code_rows import Versions
+from headrace.operations.code_rows import VersionCodeCache
 from headrace.operations.other_choices import other_choices
-from headrace.operations.repairs import Broken, by_partition, repairs
+from headrace.operations.repairs import BrokenPartition, by_partition, repairs
 from headrace.operations.responses import ErrorRow, RepairRow, RunRow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.schedule.events import failed_like
 from headrace.store import Transaction
 from headrace.store.queries import attempts, deliveries, failures, incidents, partitions, quarantine
@@ -36,7 +36,7 @@ STANDING_MAX = 200
 """So many partitions that stand wrong are told how they are repaired."""
 
 
-def runs(session: Session, run: str | None, *, failed: bool, since: str | None, limit: int, node: str | None = None) -> list[RunRow]:
+def runs(session: ProjectSession, run: str | None, *, failed: bool, since: str | None, limit: int, node: str | None = None) -> list[RunRow]:
     """One row for each partition that was attempted, newest run first, within a run in order.
 
     `run` narrows to one, `failed` to what failed, was lost or rejected, `since` (a time, or a duration back from now)
@@ -56,7 +56,7 @@ def runs(session: Session, run: str | None, *, failed: bool, since: str | None, 
             rows = _of_node(session, tx, tried, None if run is None else number_of(run), since_us or 0)
         else:
             found = _found(tx, run, failed=failed, since_us=since_us, limit=limit)
-            versions = None if run is None else Versions(tx)
+            versions = None if run is None else VersionCodeCache(tx)
             rows = [row for one in found for row in _rows(session, tx, one, attempts.of_run(tx, one.id), failed=failed, versions=versions)]
     if not any(row.state in BROKEN for row in rows):
         return rows
@@ -71,7 +71,7 @@ def _found(tx: Transaction, run: str | None, *, failed: bool, since_us: int | No
     return (stored.failed if failed else stored.newest)(tx, limit=limit, since_us=since_us)
 
 
-def _of_node(session: Session, tx: Transaction, tried: Sequence[Attempt], only: int | None, since_us: int) -> list[RunRow]:
+def _of_node(session: ProjectSession, tx: Transaction, tried: Sequence[Attempt], only: int | None, since_us: int) -> list[RunRow]:
     """The rows of some attempts, with their runs."""
     of_run: dict[int, list[Attempt]] = {}
     for attempt in reversed(tried):
@@ -86,7 +86,7 @@ def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list
     open_nodes = {node: set(failures.still_open(tx, node)) for node in {row.node for row in rows if row.node and row.state in BROKEN}}
     for run, of_run in groupby(rows, key=lambda row: row.run_id):
         broken = {
-            (row.node, row.partition): Broken(
+            (row.node, row.partition): BrokenPartition(
                 row.node,
                 row.partition,
                 row.state,
@@ -120,7 +120,7 @@ def standing_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
     return repairs(project, shown, "repair")
 
 
-def put_down(tx: Transaction, one: Broken) -> Broken:
+def put_down(tx: Transaction, one: BrokenPartition) -> BrokenPartition:
     """The same with the open incident that it is put down to, whose repair is its own. What was never tried,
     since it fails like another partition, is put down to what that one is."""
     known = _open_at(tx, one.node, one.partition)
@@ -140,19 +140,19 @@ def _open_at(tx: Transaction, node: str, partition: str) -> incidents.Incident |
     return incidents.open_at(tx, node, "" if partition == WHOLE else partition)
 
 
-def listed(tx: Transaction, one: Broken) -> Broken:
+def listed(tx: Transaction, one: BrokenPartition) -> BrokenPartition:
     """The same with the incident that lists it, if it is held of a history that was loaded at once."""
     known = put_down(tx, one)
     return one if known.history is None else known
 
 
-def broken_of(tx: Transaction, node: str, partition: str, state: str) -> Broken:
+def broken_of(tx: Transaction, node: str, partition: str, state: str) -> BrokenPartition:
     """A partition that didn't get through, with what its last attempt said."""
     last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
     said = (error_row(last.error), path_of(tx, last)) if last else (None, None)
     lost = state == "failed" and last is not None and last.state == "lost"
     of_code = lost and put_down_to_code(tx, node, partition)
-    return Broken(
+    return BrokenPartition(
         node,
         partition,
         "lost" if lost else state,
@@ -181,7 +181,7 @@ def path_of(tx: Transaction, attempt: Attempt) -> str | None:
     return None if delivery is None else delivery.path
 
 
-def since_when(session: Session, text: str) -> int:
+def since_when(session: ProjectSession, text: str) -> int:
     """`2d`, `6h` back from the store's now, or a time, in microseconds since 1970; UsageError for neither."""
     try:
         duration = Duration.parse(text)
@@ -225,7 +225,7 @@ def rows_read(tx: Transaction, node: str, id_: tuple[int, int], state: str, meas
 
 
 def _rows(
-    session: Session, tx: Transaction, run: Run, found: Sequence[Attempt], *, failed: bool, versions: Versions | None = None
+    session: ProjectSession, tx: Transaction, run: Run, found: Sequence[Attempt], *, failed: bool, versions: VersionCodeCache | None = None
 ) -> list[RunRow]:
     wanted = [attempt for attempt in found if not failed or attempt.state in FAILED]
     if not wanted:
@@ -239,7 +239,7 @@ def _rows(
     ]
 
 
-def _row(session: Session, run: Run, attempt: Attempt | None, key: str | None) -> RunRow:
+def _row(session: ProjectSession, run: Run, attempt: Attempt | None, key: str | None) -> RunRow:
     began = attempt.started_at if attempt else run.started_at
     ended = attempt.finished_at if attempt else run.finished_at
     return RunRow(

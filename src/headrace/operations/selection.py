@@ -10,11 +10,11 @@ from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.selection import select
 
 if TYPE_CHECKING:
-    from headrace.operations.session import Session
+    from headrace.operations.session import ProjectSession
     from headrace.plan import Compiled
 
 
-class Graph:
+class ProjectGraph:
     """Nodes and edges of one project. Without `compiled` the edges are those that are declared."""
 
     def __init__(self, project: Project, compiled: Compiled | None, changed: frozenset[str] = frozenset()) -> None:
@@ -84,7 +84,7 @@ class Graph:
 
 
 def selected(
-    session: Session,
+    session: ProjectSession,
     selection: Sequence[str],
     exclude: Sequence[str] = (),
     *,
@@ -99,13 +99,13 @@ def selected(
     project = project or (compiled.project if compiled else session.project())
     changed = changed_nodes(session) if any("state:" in text for text in [*selection, *exclude]) else frozenset()
     if session.compiled is None or compiled is not session.compiled or project is not compiled.project or changed:
-        return select(list(selection), list(exclude), Graph(project, compiled, changed))
+        return select(list(selection), list(exclude), ProjectGraph(project, compiled, changed))
     from headrace.operations.remembering import of_version
 
-    return select(list(selection), list(exclude), of_version(session, "selection", lambda: Graph(project, compiled)))
+    return select(list(selection), list(exclude), of_version(session, "selection", lambda: ProjectGraph(project, compiled)))
 
 
-def changed_nodes(session: Session) -> frozenset[str]:
+def changed_nodes(session: ProjectSession) -> frozenset[str]:
     """Nodes whose files differ from what is applied; all of them where nothing is."""
     from headrace.operations.session import usable
     from headrace.plan import changes

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from headrace.operations.session import Session
-from headrace.run.leading import Held
+from headrace.operations.session import ProjectSession
+from headrace.run.leading import Leadership
 from headrace.run.notifications.process import NotificationSender
 
 
-def sender(session: Session, held: Held) -> NotificationSender | None:
+def sender(session: ProjectSession, held: Leadership) -> NotificationSender | None:
     """Who sends for this project; nobody in an environment."""
     return None if session.production is not None else NotificationSender(held.store, held.clock, session.root, session.settings)
 
 
-def begin(session: Session, held: Held) -> NotificationSender | None:
+def begin(session: ProjectSession, held: Leadership) -> NotificationSender | None:
     """Begin to send what is due; None where nothing is."""
     found = sender(session, held)
     return found if found is not None and found.begin() else None

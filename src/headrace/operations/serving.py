@@ -15,18 +15,18 @@ from headrace.govern.state import open_state
 from headrace.model import LeaseLost, StoreError
 from headrace.model.errors import StoreUnreachable
 from headrace.operations.maintenance import Maintenance
-from headrace.operations.performing import Context, answer, led
+from headrace.operations.performing import CommandContext, answer, led
 from headrace.operations.progress import Progress
 from headrace.operations.request_handler import RequestHandler
 from headrace.operations.sending import sender
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.stopping import Stop
-from headrace.run.figures import Figures
+from headrace.run.figures import LeaderCounters
 from headrace.run.lake_files import SERVER_EVERY_SECONDS
 from headrace.run.leader import TURN_SECONDS_MAX, Leader
-from headrace.run.leading import Busy, Held
+from headrace.run.leading import Busy, Leadership
 from headrace.run.news import News
-from headrace.run.orders import STANDING, Order
+from headrace.run.orders import STANDING, RunRequest
 from headrace.run.rounds import Rounds
 from headrace.store import ClockKind
 from headrace.store.lease import Holder, holder
@@ -56,10 +56,10 @@ class Role(enum.StrEnum):
     STOPPING = "stopping"
 
 
-class Beside(Protocol):
+class ServerTask(Protocol):
     """What a server does besides, in the leader's thread."""
 
-    def turn(self, context: Context, leader: Leader) -> None:
+    def turn(self, context: CommandContext, leader: Leader) -> None:
         """Called after each turn of the loop."""
 
 
@@ -79,10 +79,12 @@ class _Every:
 class Serving:
     """One server. `role` and `figures` may be read by other threads."""
 
-    def __init__(self, session: Session, stop: Stop, tell: Callable[[str], None], progress: Progress, beside: Beside | None = None) -> None:
+    def __init__(
+        self, session: ProjectSession, stop: Stop, tell: Callable[[str], None], progress: Progress, beside: ServerTask | None = None
+    ) -> None:
         self._session, self._stop, self._tell, self._progress, self._beside = session, stop, tell, progress, beside
         self.role = Role.STARTING
-        self.figures: Figures | None = None
+        self.figures: LeaderCounters | None = None
         """What it counts while it leads."""
         self._led = False
         self._began = time.monotonic()
@@ -108,9 +110,9 @@ class Serving:
 
     # Leading
 
-    def _lead(self, held: Held, ready: Callable[[Role], None]) -> None:
+    def _lead(self, held: Leadership, ready: Callable[[Role], None]) -> None:
         held.clock.rest()  # a replay moves by work, and the server hasn't any yet
-        context = Context(self._session.again(self._session.actor), held)
+        context = CommandContext(self._session.again(self._session.actor), held)
         if held.closed is not None:
             context.note_closed()
             raise held.closed
@@ -134,10 +136,10 @@ class Serving:
         finally:
             self.role, self.figures, self._stop.ring = Role.STARTING, None, lambda: None
 
-    def _work(self, context: Context, leader: Leader, stack: ExitStack) -> None:
+    def _work(self, context: CommandContext, leader: Leader, stack: ExitStack) -> None:
         """Look, run, judge and answer, as long as nobody says stop."""
         store = context.store
-        leader.begin(Order(kind="serve", targets=leader.everything, actor=SERVER, standing=True), self._report)
+        leader.begin(RunRequest(kind="serve", targets=leader.everything, actor=SERVER, standing=True), self._report)
         rounds = Rounds(leader, context.held.folders, lambda: wake(store.folder))
         stack.callback(rounds.close)
         maintenance = _Every(MAINTENANCE_SECONDS, Maintenance(self._session, leader, self._tell).go)
@@ -152,7 +154,7 @@ class Serving:
 
         self._loop(context, leader, rounds.patience, round_)
 
-    def _loop(self, context: Context, leader: Leader, patience: Callable[[], float], each: Callable[[], None]) -> None:
+    def _loop(self, context: CommandContext, leader: Leader, patience: Callable[[], float], each: Callable[[], None]) -> None:
         """One turn after the other. (A replay has nothing more to do: time passes when somebody says so, or by what they ask for.)"""
         handler, messages, clock = RequestHandler(context, answer), sender(self._session, context.held), context.clock
         while not self._stop.asked:

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.govern.state import open_state, state_exists
-from headrace.model import Level, Problem, Project, ProjectError, Settings, SqlBody, UsageError
+from headrace.model import Problem, ProblemLevel, Project, ProjectError, Settings, SqlBody, UsageError
 from headrace.model.contents import ProjectFiles
 from headrace.model.environments import PRODUCTION, of_environment
 from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile, find_root, read_text
@@ -41,7 +41,7 @@ NAMES_FILE = "cache/names"
 """In the data folder: the nodes' names, for shell completion."""
 
 
-class Session:
+class ProjectSession:
     """What a command works with. Everything is opened when it is first asked for; only reads."""
 
     def __init__(self, root: Path, env: str, now: str | None, actor: str, *, leads: bool = True) -> None:
@@ -57,16 +57,16 @@ class Session:
         self._now = now
 
     @classmethod
-    def open(cls, project: Path | None, env: str, now: str | None, actor: str) -> Session:
+    def open(cls, project: Path | None, env: str, now: str | None, actor: str) -> ProjectSession:
         """The project at or above `project` (None: the current folder).
 
         Raises ProjectError where there is none. An environment that there isn't is a UsageError when its settings are asked for.
         """
         return cls(_root(project), env, now, actor)
 
-    def again(self, actor: str) -> Session:
+    def again(self, actor: str) -> ProjectSession:
         """The same project for somebody else, with its files read anew."""
-        return Session(self.root, self.env, self._now, actor, leads=self.leads)
+        return ProjectSession(self.root, self.env, self._now, actor, leads=self.leads)
 
     @cached_property
     def settings(self) -> Settings:
@@ -74,9 +74,9 @@ class Session:
         return of_environment(_settings(self.root), self.env)
 
     @cached_property
-    def production(self) -> Session | None:
+    def production(self) -> ProjectSession | None:
         """The same project in production, for an environment that borrows from it; None in production itself."""
-        return None if self.env == PRODUCTION else Session(self.root, PRODUCTION, None, self.actor)
+        return None if self.env == PRODUCTION else ProjectSession(self.root, PRODUCTION, None, self.actor)
 
     @cached_property
     def borrowed(self) -> frozenset[str]:
@@ -143,7 +143,7 @@ class Session:
             return None
         return open_state(self.root, self.settings, lake_may_be_empty=self.lake_may_be_empty)
 
-    def know(self, other: Session) -> None:
+    def know(self, other: ProjectSession) -> None:
         """Take over what another session of this project has read of what is applied, where that is still in force: of a large
         project it is megabytes."""
         self.memory = other.memory
@@ -243,7 +243,7 @@ class Session:
             files = ProjectFiles(self.root)
             self._compilation, self._bound = self._compile(progress, files), None
             self._exactly = (files, self.bindable(progress))
-            reached(Point.FILES_READ)
+            reached(FaultPoint.FILES_READ)
         return self._exactly
 
     _exactly: tuple[ProjectFiles, Compilation] | None = None
@@ -340,7 +340,7 @@ def _settings(root: Path) -> Settings:
     text = read_text(root, ProjectFile(path=SETTINGS_FILE, kind=FileKind.SETTINGS, size=0, mtime_ns=0, ctime_ns=0, inode=0), report)
     response = None if text is None else toml.load(text, report)
     settings = None if response is None else read_settings(response, report)
-    if settings is None or any(problem.level is Level.ERROR for problem in report.problems):
+    if settings is None or any(problem.level is ProblemLevel.ERROR for problem in report.problems):
         raise InvalidProject(report.problems)
     return settings
 
@@ -356,7 +356,7 @@ class InvalidProject(ProjectError):
     """The files have errors; `problems` are all of them."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problem for problem in problems if problem.level is Level.ERROR)
+        self.problems = tuple(problem for problem in problems if problem.level is ProblemLevel.ERROR)
         n = len(self.problems)
         super().__init__(f"the project has {n} {'error' if n == 1 else 'errors'}", hint="headrace validate")
 

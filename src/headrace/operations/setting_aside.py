@@ -9,17 +9,17 @@ from pathlib import Path
 from headrace.govern.identity import emptiness, of_lake, of_state
 from headrace.govern.secrets import Secrets
 from headrace.model import HeadraceError, Refused, StoreError
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run.folders import Folders
 from headrace.store import SqliteAddress, Store, portable
 from headrace.store.database import engine_of
 from headrace.store.lease import holder
 
 
-class Before:
+class ExistingState:
     """The state that is there, if any. `made` is None where it is there and can't be read."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ProjectSession) -> None:
         self._session = session
         self.made: bool | None = False
         self.leader = ""
@@ -77,9 +77,9 @@ class Before:
         return portable.put_aside(Store(engine), f"before_{mark}")
 
 
-def before(session: Session) -> Before:
+def before(session: ProjectSession) -> ExistingState:
     """What is there now."""
-    return Before(session)
+    return ExistingState(session)
 
 
 def stamp() -> str:

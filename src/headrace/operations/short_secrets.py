@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headrace.govern.redaction import PROMISED_CHARACTERS_MIN
 from headrace.govern.secrets import SecretMissing, Secrets, references_in
-from headrace.model import Level, Place, Problem, Project
+from headrace.model import Place, Problem, ProblemLevel, Project
 
 _PORT = re.compile(r"(?:@|//)[^/@]*:(\$\{\w+\})(?=[/?]|$)")
 """A reference that stands where a URL has its port: no secret, however short its value is."""
@@ -32,7 +32,7 @@ def short_secrets(project: Project, root: Path) -> list[Problem]:
                     "logs and errors aren't reliably kept without it",
                     hint="use a longer secret",
                     place=place,
-                    level=Level.WARNING,
+                    level=ProblemLevel.WARNING,
                 )
     return list(found.values())
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.lake import PARTITION_COLUMN, Column, FileRef, Table, catalog
+from headrace.lake import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable, catalog
 from headrace.model import Asset, HeadraceError, Source, UsageError
 from headrace.model.reporting import did_you_mean
 from headrace.operations.inspections import MomentRow, PartitionChange
@@ -17,22 +17,24 @@ from headrace.store import Transaction
 from headrace.store.queries.publications import Visible
 
 if TYPE_CHECKING:
-    from headrace.lake.comparing import Counted, Spread
+    from headrace.lake.comparing import DiffCounts, Spread
 
 
 class Side(msgspec.Struct, frozen=True):
     """One side: its snapshot, the columns and publications then, and the lake that its files lie in."""
 
     row: MomentRow
-    table: Table | None
+    table: LakeTable | None
     published: dict[str, Visible]
     lake: Path
 
 
-class Compared:
+class RowComparison:
     """How rows differ: counted and with examples, by which keys; how columns do; (column → before and after) how values are spread."""
 
-    def __init__(self, counted: Counted, keys: list[str], columns: list[ColumnChange], spreads: dict[str, tuple[Spread, Spread]]) -> None:
+    def __init__(
+        self, counted: DiffCounts, keys: list[str], columns: list[ColumnChange], spreads: dict[str, tuple[Spread, Spread]]
+    ) -> None:
         self.counted, self.keys, self.columns, self.spreads = counted, keys, columns, spreads
 
 
@@ -76,17 +78,17 @@ def compared(
     files: Sequence[tuple[FileRef, ...]],
     *,
     spread: bool = False,
-) -> Compared:
+) -> RowComparison:
     """The rows of those files. `asked` are key columns as typed; `spread` also looks at how values are distributed. UsageError for a
     column that isn't on both sides, HeadraceError for asked keys that aren't unique."""
     from headrace.lake import comparing
-    from headrace.lake.querying import Named, absolute, over
+    from headrace.lake.querying import QueryTable, absolute, over
 
     before, after = sides
     columns = _common(before.table, after.table)
     keys = _keys(node, asked, [column.name for column in columns])
     named = [
-        Named(label, _as_of(columns, side.table), absolute(found, side.lake))
+        QueryTable(label, _as_of(columns, side.table), absolute(found, side.lake))
         for label, side, found in zip((comparing.BEFORE, comparing.AFTER), sides, files, strict=True)
     ]
     with over(named, timezone=timezone) as duckdb:
@@ -101,7 +103,7 @@ def compared(
             comparing.by_keys(duckdb, columns, keys, examples=sample) if keys else comparing.multisets(duckdb, columns, examples=sample)
         )
         spreads = comparing.spreads(duckdb, columns) if spread else {}
-    return Compared(counted, keys, _column_changes(before.table, after.table), spreads)
+    return RowComparison(counted, keys, _column_changes(before.table, after.table), spreads)
 
 
 def row_change(example: object) -> RowChange:
@@ -117,11 +119,11 @@ def _within_partitions(node: Source | Asset, keys: list[str], columns: Sequence[
     return [*keys, *(one for one in columns if column is not None and one.lower() == column.lower() and one not in keys)]
 
 
-def _own(table: Table | None) -> dict[str, Column]:
+def _own(table: LakeTable | None) -> dict[str, LakeColumn]:
     return {column.name.lower(): column for column in (table.columns if table else ()) if column.name != PARTITION_COLUMN}
 
 
-def _common(before: Table | None, after: Table | None) -> tuple[Column, ...]:
+def _common(before: LakeTable | None, after: LakeTable | None) -> tuple[LakeColumn, ...]:
     """The columns that both sides have, in the later type; all of one side where the other has no table."""
     was, now = _own(before), _own(after)
     if not was or not now:
@@ -129,13 +131,13 @@ def _common(before: Table | None, after: Table | None) -> tuple[Column, ...]:
     return tuple(column for name, column in now.items() if name in was)
 
 
-def _as_of(columns: Sequence[Column], table: Table | None) -> tuple[Column, ...]:
+def _as_of(columns: Sequence[LakeColumn], table: LakeTable | None) -> tuple[LakeColumn, ...]:
     """The same columns as that side's files have them, so that old files are read by their own ids and types."""
     own = _own(table)
     return tuple(own.get(column.name.lower(), column) for column in columns)
 
 
-def _column_changes(before: Table | None, after: Table | None) -> list[ColumnChange]:
+def _column_changes(before: LakeTable | None, after: LakeTable | None) -> list[ColumnChange]:
     was, now = _own(before), _own(after)
     if not was or not now:
         return []

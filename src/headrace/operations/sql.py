@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from headrace.lake import PARTITION_COLUMN, Column, catalog
+from headrace.lake import PARTITION_COLUMN, LakeColumn, catalog
 from headrace.model import Project, SqlBody, UsageError
 from headrace.model.files import FileKind, read_text, scan
 from headrace.model.reporting import Report, did_you_mean
 from headrace.operations import damaged_files
 from headrace.operations.inspections import SqlResponse
 from headrace.operations.parameters import defaults, guessed, typed
-from headrace.operations.read import Wanted, noted, snapshot_of
+from headrace.operations.read import ReadQuery, noted, snapshot_of
 from headrace.operations.responses import ColumnRow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run import usage
 from headrace.store import Transaction
 from headrace.store.queries import publications
 
 if TYPE_CHECKING:
-    from headrace.lake.querying import Named
-    from headrace.lake.session import Session as DuckDB
+    from headrace.lake.querying import QueryTable
+    from headrace.lake.session import DuckDBSession as DuckDB
     from headrace.plan import Compiled
 
 
-class Question(msgspec.Struct, frozen=True):
+class SqlQuery(msgspec.Struct, frozen=True):
     """What was asked. `at` is a time as typed; None means now."""
 
     query: str
@@ -53,7 +53,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
     """lake.querying.Named"""
 
 
-def query(session: Session, question: Question) -> SqlResponse:
+def query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
     """The rows as JSON values. UsageError for a query that can't be run, and for a table or a time that there isn't."""
     from headrace.lake import querying
 
@@ -71,7 +71,7 @@ def query(session: Session, question: Question) -> SqlResponse:
     )
 
 
-def write(session: Session, question: Question, out: BinaryIO, data_format: str) -> None:
+def write(session: ProjectSession, question: SqlQuery, out: BinaryIO, data_format: str) -> None:
     """The rows as `csv`, `parquet` or `arrow` into a stream. Raises as `query`."""
     from headrace.lake import querying
     from headrace.lake.reading import DataFormat
@@ -81,7 +81,7 @@ def write(session: Session, question: Question, out: BinaryIO, data_format: str)
 
 
 @contextmanager
-def _prepared(session: Session, question: Question) -> Iterator[tuple[DuckDB, str, dict[str, Any], _Snapshot]]:
+def _prepared(session: ProjectSession, question: SqlQuery) -> Iterator[tuple[DuckDB, str, dict[str, Any], _Snapshot]]:
     from headrace.engine.macros import defined
     from headrace.lake import querying
 
@@ -104,7 +104,7 @@ def _prepared(session: Session, question: Question) -> Iterator[tuple[DuckDB, st
         yield duckdb, text, _values(project, querying.parameters_of(duckdb, text), question), seen
 
 
-def _macros(session: Session) -> dict[str, str]:
+def _macros(session: ProjectSession) -> dict[str, str]:
     """The macros as the files are: one that no body uses yet is nothing that could be applied."""
     reports = [(file, Report(file.path)) for file in scan(session.root).files if file.kind is FileKind.MACRO]
     texts = {file.path: read_text(session.root, file, report) for file, report in reports}
@@ -127,49 +127,49 @@ def _canonical(project: Project, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(known[name.lower()] for name in names))
 
 
-def _seen(session: Session, question: Question, names: Sequence[str]) -> _Snapshot:
+def _seen(session: ProjectSession, question: SqlQuery, names: Sequence[str]) -> _Snapshot:
     if session.store is None:
         return _Snapshot(None, None, tuple(_declared(session, name) for name in names))
     borrowed = session.borrowed
     theirs = _borrowed(session, question, [name for name in names if name in borrowed])
     with session.store.read() as tx:
-        snapshot = snapshot_of(session, tx, Wanted("", at=question.at))
+        snapshot = snapshot_of(session, tx, ReadQuery("", at=question.at))
         then = None if question.at is None else snapshot
         tables = [theirs.get(name) or _published(session, tx, name, then) or _declared(session, name) for name in names]
         at = publications.newest_at(tx, snapshot)
     return _Snapshot(snapshot, None if at is None else session.instant(at), tuple(tables))
 
 
-def _borrowed(session: Session, question: Question, names: Sequence[str]) -> dict[str, Named]:
+def _borrowed(session: ProjectSession, question: SqlQuery, names: Sequence[str]) -> dict[str, QueryTable]:
     """The tables that an environment reads from production."""
     production = session.production
     if not names or production is None or production.store is None:
         return {}
     with production.store.read() as tx:
-        then = None if question.at is None else snapshot_of(production, tx, Wanted("", at=question.at))
+        then = None if question.at is None else snapshot_of(production, tx, ReadQuery("", at=question.at))
         found = {name: _published(production, tx, name, then) for name in names}
     production.close()
     return {name: table for name, table in found.items() if table is not None}
 
 
-def _published(session: Session, tx: Transaction, name: str, snapshot: int | None) -> Named | None:
-    from headrace.lake.querying import Named, absolute
+def _published(session: ProjectSession, tx: Transaction, name: str, snapshot: int | None) -> QueryTable | None:
+    from headrace.lake.querying import QueryTable, absolute
 
     table = catalog.table(tx, name, snapshot)
     if table is None:
         return None
     columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
-    return Named(name, columns, absolute(catalog.files(tx, name, None, snapshot), session.folders.lake))
+    return QueryTable(name, columns, absolute(catalog.files(tx, name, None, snapshot), session.folders.lake))
 
 
-def _declared(session: Session, name: str) -> Named:
+def _declared(session: ProjectSession, name: str) -> QueryTable:
     """A table of which nothing is published, empty. UsageError where not even its columns are known."""
-    from headrace.lake.querying import Named
+    from headrace.lake.querying import QueryTable
 
     node = session.compiled.nodes.get(name) if session.compiled else None
     if node is None or node.columns is None:
         raise UsageError(f"nothing of {name} was published, and its columns aren't known before that", hint="headrace status")
-    return Named(name, tuple(Column(column, kind, number) for number, (column, kind) in enumerate(node.columns, 2)), ())
+    return QueryTable(name, tuple(LakeColumn(column, kind, number) for number, (column, kind) in enumerate(node.columns, 2)), ())
 
 
 def _views(compiled: Compiled | None, names: Sequence[str]) -> list[str]:
@@ -199,7 +199,7 @@ def _with_views(compiled: Compiled | None, views: Sequence[str], text: str) -> s
     return f"WITH {before} SELECT * FROM ({text}\n) AS asked"
 
 
-def _values(project: Project, used: set[str], question: Question) -> dict[str, Any]:
+def _values(project: Project, used: set[str], question: SqlQuery) -> dict[str, Any]:
     """What `$name` is bound to: what was given, typed like the project's parameter of that name, or its default."""
     known = {name.lower(): value for name, value in defaults(project).items()}
     found = known | {name.lower(): _typed(name, text, known) for name, text in question.parameters.items()}

@@ -7,42 +7,42 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from headrace.observe.availability.carrying import Carrying, lineage_of
-from headrace.observe.evaluation import Evaluation, Facts, evaluate
-from headrace.observe.freshness import Stood, stood
-from headrace.observe.kept import Kept
+from headrace.observe.evaluation import Evaluation, EvaluationFacts, evaluate
+from headrace.observe.freshness import NodeStates, stood
+from headrace.observe.kept import StateCache
 from headrace.observe.obligations import EvaluationContext
 from headrace.observe.state_facts import StateFacts
 from headrace.observe.voices import speaks_for
 from headrace.operations.remembering import of_version
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Transaction
 
 
-class Standing(NamedTuple):
+class ProjectSnapshot(NamedTuple):
     """One snapshot."""
 
     tx: Transaction
     facts: StateFacts
     context: EvaluationContext
-    nodes: Stood
+    nodes: NodeStates
 
-    def evaluation(self, session: Session, window: tuple[int, int]) -> Evaluation:
+    def evaluation(self, session: ProjectSession, window: tuple[int, int]) -> Evaluation:
         """How consumers stand, and were served over a window (from, now)."""
         assert session.compiled is not None
         began_us, now_us = window
         carry = Carrying(lineage_of(session.compiled))
         speaks = speaks_for(session.compiled.project)
-        return evaluate(Facts(self.tx, self.context, carry, speaks, began_us, self.nodes), now_us)
+        return evaluate(EvaluationFacts(self.tx, self.context, carry, speaks, began_us, self.nodes), now_us)
 
 
 @contextmanager
-def standing(session: Session, now_us: int) -> Iterator[Standing]:
+def standing(session: ProjectSession, now_us: int) -> Iterator[ProjectSnapshot]:
     """How everything that is applied stands. There must be a store, and something applied. In an environment that borrows nodes all are
     judged each time: two stores change."""
     with session.facts() as (tx, facts):
         if session.borrowed:
             context = EvaluationContext(session.declared_promises, facts)
-            yield Standing(tx, facts, context, stood(context, now_us))
+            yield ProjectSnapshot(tx, facts, context, stood(context, now_us))
             return
-        found = of_version(session, "kept", lambda: Kept(session.declared_promises)).at(tx, now_us)
-        yield Standing(tx, found.facts, found.context, found.nodes)
+        found = of_version(session, "kept", lambda: StateCache(session.declared_promises)).at(tx, now_us)
+        yield ProjectSnapshot(tx, found.facts, found.context, found.nodes)

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from headrace.connect import Found
+from headrace.connect import DetectedDelivery
 from headrace.connect.kinds import name_of, routed
 from headrace.model import Project
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan.extents import NOTHING, Extent, made, of_keys
-from headrace.plan.timeline import Standing
+from headrace.plan.timeline import NodeExtents
 from headrace.run.known import KnownFiles
 from headrace.run.observing import look_at
-from headrace.schedule import Checkpoint, Graph, PartitionState, checkpoint
+from headrace.schedule import Graph, PartitionState, SchedulerCheckpoint, checkpoint
 from headrace.store import Store, Transaction
 from headrace.store.queries import arriving
 from headrace.store.queries import standings as rows
@@ -32,12 +32,12 @@ _KINDS: dict[str, Callable[[Brief], bool]] = {
     "hopeless": lambda one: one.state in ("failed", "rejected") and not one.published,
     "held": lambda one: one.state == "held",
 }
-"""Part of a `Standing` → whether a partition belongs to it; all that have a row are known."""
+"""Part of a `NodeExtents` → whether a partition belongs to it; all that have a row are known."""
 
 
 def read(
     tx: Transaction, graph: Graph, *, version: int | None, arrived: Mapping[str, Iterable[str]], failed_since: int | None = None
-) -> dict[str, Standing]:
+) -> dict[str, NodeExtents]:
     """Where all partitions stand. `version` is of what is applied, `arrived` what a look has found that isn't written down; what failed
     counts from `failed_since` (microseconds)."""
     kept = rows.checkpoint(tx)
@@ -55,8 +55,8 @@ def read(
 
 
 def with_arrived(
-    graph: Graph, standings: Mapping[str, Standing], waiting: Iterable[tuple[str, str, str]], arrived: Mapping[str, Iterable[str]]
-) -> dict[str, Standing]:
+    graph: Graph, standings: Mapping[str, NodeExtents], waiting: Iterable[tuple[str, str, str]], arrived: Mapping[str, Iterable[str]]
+) -> dict[str, NodeExtents]:
     """The same, with deliveries that nobody has ingested: those that wait, and those that a look has found."""
     keys: dict[str, dict[str, None]] = defaultdict(dict)
     for source, key, _ in waiting:
@@ -66,12 +66,12 @@ def with_arrived(
     found = dict(standings)
     for node in graph.nodes:
         if node.is_source and node.name in keys:
-            extent, before = of_keys(node, keys[node.name]), found.get(node.name, Standing())
+            extent, before = of_keys(node, keys[node.name]), found.get(node.name, NodeExtents())
             found[node.name] = _replaced(before, arrived=before.arrived | extent, known=before.known | extent)
     return found
 
 
-SeenNow: TypeAlias = Mapping[str, Sequence[Found]]
+SeenNow: TypeAlias = Mapping[str, Sequence[DetectedDelivery]]
 """Source → what lies in its folder and isn't written down."""
 
 
@@ -87,7 +87,7 @@ def seen_now(root: Path, project: Project, store: Store | None) -> SeenNow:
 
 
 def of_session(
-    session: Session,
+    session: ProjectSession,
     store: Store | None,
     graph: Graph,
     project: Project,
@@ -95,7 +95,7 @@ def of_session(
     *,
     failed_since: int | None = None,
     seen: SeenNow | None = None,
-) -> dict[str, Standing]:
+) -> dict[str, NodeExtents]:
     """Where all partitions stand now, with what lies in the folders of sources (`seen`, where somebody has looked already). In an
     environment, what it borrows stands as in production."""
     seen = seen_now(session.root, project, store) if seen is None else seen
@@ -111,7 +111,7 @@ def of_session(
     return {**here, **{name: one for name, one in theirs.items() if name in session.borrowed}}
 
 
-def _of_rows(graph: Graph, briefs: Iterable[Brief]) -> dict[str, Standing]:
+def _of_rows(graph: Graph, briefs: Iterable[Brief]) -> dict[str, NodeExtents]:
     nodes = {node.name: node for node in graph.nodes}
     keys: dict[tuple[str, str], list[str]] = defaultdict(list)
     for one in briefs:
@@ -123,10 +123,10 @@ def _of_rows(graph: Graph, briefs: Iterable[Brief]) -> dict[str, Standing]:
     for (node, name), found in keys.items():
         if node in nodes:
             parts[node][name] = of_keys(nodes[node], found)
-    return {node: Standing(**part) for node, part in parts.items()}
+    return {node: NodeExtents(**part) for node, part in parts.items()}
 
 
-def _together(graph: Graph, later: Mapping[str, Standing], content: Checkpoint) -> dict[str, Standing]:
+def _together(graph: Graph, later: Mapping[str, NodeExtents], content: SchedulerCheckpoint) -> dict[str, NodeExtents]:
     """What the checkpoint says, but for what has changed since."""
     cells = _of_rows(
         graph,
@@ -136,25 +136,25 @@ def _together(graph: Graph, later: Mapping[str, Standing], content: Checkpoint) 
             if cell.published or cell.state is not PartitionState.WAITING or cell.failures
         ),
     )
-    found: dict[str, Standing] = {}
+    found: dict[str, NodeExtents] = {}
     for node in graph.nodes:
         kept = content.nodes.get(node.name)
         resting = NOTHING if kept is None else made({data: tuple(edges) for data, edges in kept.runs.items()}, kept.named)
-        calm = Standing(known=resting, visible=resting, usable=resting, fresh=resting)
-        new = later.get(node.name, Standing())
-        found[node.name] = _united(_less(_united(calm, cells.get(node.name, Standing())), new.known), new)
+        calm = NodeExtents(known=resting, visible=resting, usable=resting, fresh=resting)
+        new = later.get(node.name, NodeExtents())
+        found[node.name] = _united(_less(_united(calm, cells.get(node.name, NodeExtents())), new.known), new)
     return found
 
 
-def _united(one: Standing, other: Standing) -> Standing:
-    return Standing(**{name: getattr(one, name) | getattr(other, name) for name in Standing.__struct_fields__})
+def _united(one: NodeExtents, other: NodeExtents) -> NodeExtents:
+    return NodeExtents(**{name: getattr(one, name) | getattr(other, name) for name in NodeExtents.__struct_fields__})
 
 
-def _less(one: Standing, known: Extent) -> Standing:
-    return Standing(**{name: getattr(one, name) - known for name in Standing.__struct_fields__}) if known else one
+def _less(one: NodeExtents, known: Extent) -> NodeExtents:
+    return NodeExtents(**{name: getattr(one, name) - known for name in NodeExtents.__struct_fields__}) if known else one
 
 
-def _failed_only(graph: Graph, standings: Mapping[str, Standing], failed: Iterable[tuple[str, str]]) -> dict[str, Standing]:
+def _failed_only(graph: Graph, standings: Mapping[str, NodeExtents], failed: Iterable[tuple[str, str]]) -> dict[str, NodeExtents]:
     keys: dict[str, list[str]] = defaultdict(list)
     for node, key in failed:
         keys[node].append(key)
@@ -162,7 +162,7 @@ def _failed_only(graph: Graph, standings: Mapping[str, Standing], failed: Iterab
     return {name: _replaced(standing, failed=of_keys(nodes[name], keys.get(name, ()))) for name, standing in standings.items()}
 
 
-def _without(graph: Graph, standings: Mapping[str, Standing], dropped: Iterable[tuple[str, str]]) -> dict[str, Standing]:
+def _without(graph: Graph, standings: Mapping[str, NodeExtents], dropped: Iterable[tuple[str, str]]) -> dict[str, NodeExtents]:
     """The same, but for deliveries that somebody dropped: they haven't failed, and nothing is to be made of them."""
     keys: dict[str, list[str]] = defaultdict(list)
     for node, key in dropped:
@@ -171,5 +171,5 @@ def _without(graph: Graph, standings: Mapping[str, Standing], dropped: Iterable[
     return {**standings, **{name: _replaced(standings[name], failed=standings[name].failed - extent) for name, extent in gone.items()}}
 
 
-def _replaced(standing: Standing, **parts: Extent) -> Standing:
-    return Standing(**{name: parts.get(name, getattr(standing, name)) for name in Standing.__struct_fields__})
+def _replaced(standing: NodeExtents, **parts: Extent) -> NodeExtents:
+    return NodeExtents(**{name: parts.get(name, getattr(standing, name)) for name in NodeExtents.__struct_fields__})

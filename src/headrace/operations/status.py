@@ -8,15 +8,15 @@ from headrace.lake import catalog
 from headrace.model import Project
 from headrace.model.environments import PRODUCTION
 from headrace.observe.availability import sentences
-from headrace.observe.availability.score import Totals, percent, share
-from headrace.observe.availability.sentences import Window
+from headrace.observe.availability.score import AvailabilityTotals, percent, share
+from headrace.observe.availability.sentences import AvailabilityWindow
 from headrace.observe.damaged import damaged_files
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.evaluation import SERVED
 from headrace.observe.incidents.closing import SHOWN_US
-from headrace.observe.open_items import Damaged, OpenFacts, OpenKind, open_items
+from headrace.observe.open_items import EnvironmentDamage, OpenFacts, OpenKind, open_items
 from headrace.observe.state_facts import Pausing
-from headrace.observe.states import AtRisk, ConsumerStatus, Exported
+from headrace.observe.states import AtRisk, ConsumerStatus, LatestExport
 from headrace.operations import opened, restatements
 from headrace.operations.availability import WINDOW, row_of, window_began
 from headrace.operations.damaged_files import again
@@ -40,7 +40,7 @@ from headrace.operations.responses import (
     StatusResponse,
 )
 from headrace.operations.runs import standing_repairs
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.operations.standing import standing
 from headrace.operations.unapplied import unapplied
 from headrace.plan import Compiled
@@ -55,7 +55,7 @@ UNDELIVERED_US = 7 * 86_400_000_000
 """Messages that couldn't be sent are told of for so long."""
 
 
-def status(session: Session, selection: Sequence[str] = (), *, window: str = WINDOW) -> StatusResponse:
+def status(session: ProjectSession, selection: Sequence[str] = (), *, window: str = WINDOW) -> StatusResponse:
     """How every consumer is served by what is applied; of a selection, the consumers in it and those that read from it.
 
     Before anything was applied all consumers are `never`. UsageError for a selection that names nothing,
@@ -66,7 +66,7 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
     return of_consumers(session, session.compiled, _chosen(session, session.compiled, selection), window=window)
 
 
-def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] | None, *, window: str = WINDOW) -> StatusResponse:
+def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection[str] | None, *, window: str = WINDOW) -> StatusResponse:
     """The same of some consumers (None: all) of what is applied."""
     now_us = session.clock.now_us()
     began_us = window_began(window, now_us, session.timezone)
@@ -83,7 +83,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         running = holder(tx) is not None
         waiting = stored_quarantine.totals(tx, compiled.project.node)
         held = [_paused(session, name, one) for name, one in sorted(facts.pauses().items()) if one.holds(now_us)]
-        over = Window(window, began_us, now_us, session.timezone)
+        over = AvailabilityWindow(window, began_us, now_us, session.timezone)
         past_of = {one.name: evaluation.figures(one.name) for one in shown}
         consumers = [_consumer(session, compiled.project, one, row_of(past_of[one.name], over)) for one in shown]
         incidents_open = incidents.count_open(tx)
@@ -158,7 +158,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
     )  # fmt: skip
 
 
-def _outages(session: Session, tx: Transaction, now_us: int) -> list[OutageRow]:
+def _outages(session: ProjectSession, tx: Transaction, now_us: int) -> list[OutageRow]:
     """The look that finds an outage also ends it: whoever looks once a day is told of it all the same."""
     return [
         OutageRow(incident=one.shown, text=one.summary, ended_at=session.instant(one.resolved_at))
@@ -167,7 +167,7 @@ def _outages(session: Session, tx: Transaction, now_us: int) -> list[OutageRow]:
     ]
 
 
-def _observed(session: Session, totals: Totals, now_us: int) -> ObservedRow | None:
+def _observed(session: ProjectSession, totals: AvailabilityTotals, now_us: int) -> ObservedRow | None:
     """The part of the window that the worst consumer's figures cover."""
     if totals.began_us is None:
         return None
@@ -186,11 +186,11 @@ def _lake(tx: Transaction, now_us: int) -> LakeFilesRow:
 
 
 def _damaged(
-    session: Session,
+    session: ProjectSession,
     tx: Transaction,
     compiled: Compiled,
     shown: Sequence[ConsumerStatus],
-) -> Damaged | None:
+) -> EnvironmentDamage | None:
     """Damaged files of an environment; in production incidents tell of them."""
     if session.env == PRODUCTION or not (found := damaged_files(tx)):
         return None
@@ -203,7 +203,7 @@ def _damaged(
         if set(nodes) & set(expanded_names(compiled, applied)):
             readers.append(one.name)
     command = again(session.env, compiled.project, tx, found[0].node, found[0].id)
-    return Damaged(len(found), nodes, tuple(readers), command)
+    return EnvironmentDamage(len(found), nodes, tuple(readers), command)
 
 
 def needs(project: Project, consumer: str) -> str:
@@ -225,7 +225,7 @@ def _spaced(duration: str) -> str:
     return f"{number} {duration[len(number) :]}" if number.isdecimal() else duration
 
 
-def _chosen(session: Session, compiled: Compiled, selection: Sequence[str]) -> Collection[str] | None:
+def _chosen(session: ProjectSession, compiled: Compiled, selection: Sequence[str]) -> Collection[str] | None:
     """The consumers that a selection means; None for all."""
     if not selection:
         return None
@@ -235,7 +235,7 @@ def _chosen(session: Session, compiled: Compiled, selection: Sequence[str]) -> C
     return {name for name, consumer in compiled.project.consumers.items() if name in names or names & set(consumer.reads)}
 
 
-def _consumer(session: Session, project: Project, one: ConsumerStatus, past: AvailabilityRow) -> ConsumerRow:
+def _consumer(session: ProjectSession, project: Project, one: ConsumerStatus, past: AvailabilityRow) -> ConsumerRow:
     return ConsumerRow(
         name=one.name,
         owner=one.owner,
@@ -258,7 +258,7 @@ def _consumer(session: Session, project: Project, one: ConsumerStatus, past: Ava
     )
 
 
-def _risk(session: Session, one: AtRisk) -> RiskRow:
+def _risk(session: ProjectSession, one: AtRisk) -> RiskRow:
     predicted = None if one.predicted_us is None else session.instant(one.predicted_us)
     return RiskRow(
         node=one.node, partition=one.partition, interval=one.interval, due_at=session.instant(one.due_us), predicted_at=predicted,
@@ -266,16 +266,16 @@ def _risk(session: Session, one: AtRisk) -> RiskRow:
     )  # fmt: skip
 
 
-def _paused(session: Session, name: str, one: Pausing) -> PausedRow:
+def _paused(session: ProjectSession, name: str, one: Pausing) -> PausedRow:
     return PausedRow(node=name, reason=one.reason, by=one.by, until=None if one.until_us is None else session.instant(one.until_us))
 
 
-def _export(session: Session, one: Exported, superseded: Sequence[str]) -> ExportRow:
+def _export(session: ProjectSession, one: LatestExport, superseded: Sequence[str]) -> ExportRow:
     at = None if one.at_us is None else session.instant(one.at_us)
     return ExportRow(state=one.state, interval=one.interval, at=at, target=one.target, superseded=list(superseded))
 
 
-def _files(session: Session, tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]) -> list[FilesRow]:
+def _files(session: ProjectSession, tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]) -> list[FilesRow]:
     """The newest published files of each `files` asset that a shown consumer reads."""
     names = dict.fromkeys(read.asset for consumer in consumers for read in consumer.reads)
     found = []
@@ -307,7 +307,7 @@ def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, found: O
     return next((consumer.next for consumer in consumers if consumer.next), next(others, None))
 
 
-def _before_anything(session: Session, compiled: Compiled, selection: Sequence[str], window: str) -> StatusResponse:
+def _before_anything(session: ProjectSession, compiled: Compiled, selection: Sequence[str], window: str) -> StatusResponse:
     project = compiled.project
     chosen = _chosen(session, compiled, selection)
     consumers = [

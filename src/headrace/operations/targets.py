@@ -18,7 +18,7 @@ NODE_PREFIX = "asset:"
 """Before the name of a node that a command also knows as a word of its own."""
 
 
-class Target(NamedTuple):
+class CommandTarget(NamedTuple):
     """A node, and one of its partitions where one was named."""
 
     node: str
@@ -28,7 +28,7 @@ class Target(NamedTuple):
         return self.node if self.partition is None else f"{self.node}@{self.partition}"
 
 
-def target(text: str, project: Project, *, kinds: tuple[type, ...] = (Source, Asset)) -> Target:
+def target(text: str, project: Project, *, kinds: tuple[type, ...] = (Source, Asset)) -> CommandTarget:
     """`asset` or `asset@key`, checked against the project; with Exported among `kinds`, also a consumer
     that is exported to. `asset:NAME` says that a word is no subcommand. UsageError, with what is
     close, for what isn't there."""
@@ -39,9 +39,9 @@ def target(text: str, project: Project, *, kinds: tuple[type, ...] = (Source, As
     if not isinstance(node, kinds):
         raise unknown(name, _names(project, kinds), also=node)
     if not at:
-        return Target(name, None)
+        return CommandTarget(name, None)
     assert isinstance(node, Source | Asset | Exported)
-    return Target(name, partition(node, key))
+    return CommandTarget(name, partition(node, key))
 
 
 def partition(node: Source | Asset | Exported, key: str) -> str:

@@ -10,15 +10,15 @@ import msgspec
 
 from headrace.model import Asset, AssetTest, UsageError
 from headrace.operations import targets
-from headrace.operations.bench.bench import Bench, Computed, Wanted
+from headrace.operations.bench.bench import Bench, ComputeRequest, ComputeResult
 from headrace.operations.bench.comparing import SHOWN_MAX, Comparison, compare
 from headrace.operations.bench.given import BadRows
-from headrace.operations.inspections import CellRow, ChangedRow, TestRow
+from headrace.operations.inspections import CellRow, RowDifferenceRow, TestRow
 from headrace.operations.parameters import with_parameters
 from headrace.operations.progress import Progress
 from headrace.operations.responses import CheckRow, ErrorRow
 from headrace.operations.selection import selected
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.operations.try_asset import check_rows, error_row
 from headrace.plan import Compiled
 
@@ -26,7 +26,7 @@ WORKERS_MAX = 4
 
 
 def run_tests(
-    session: Session,
+    session: ProjectSession,
     selection: Sequence[str],
     *,
     exclude: Sequence[str] = (),
@@ -74,7 +74,7 @@ def _for_test(compiled: Compiled, parameters: Mapping[str, Any]) -> Compiled:
     return msgspec.structs.replace(compiled, project=msgspec.structs.replace(project, assets=assets))
 
 
-def _run(session: Session, compiled: Compiled, tests: Sequence[AssetTest]) -> Iterator[tuple[int, TestRow]]:
+def _run(session: ProjectSession, compiled: Compiled, tests: Sequence[AssetTest]) -> Iterator[tuple[int, TestRow]]:
     wanted = []
     places = []
     for index, one in enumerate(tests):
@@ -93,10 +93,10 @@ def _run(session: Session, compiled: Compiled, tests: Sequence[AssetTest]) -> It
                 yield index, _judged(session.root, bench, compiled.project.assets[one.asset], one, computed)
 
 
-def _wanted(root: Path, compiled: Compiled, one: AssetTest) -> Wanted:
+def _wanted(root: Path, compiled: Compiled, one: AssetTest) -> ComputeRequest:
     asset = compiled.project.assets[one.asset]
     key = "*" if one.partition is None else targets.partition(asset, one.partition)
-    return Wanted(one.asset, key, {name: _rows(root, one, rows) for name, rows in one.given.items()})
+    return ComputeRequest(one.asset, key, {name: _rows(root, one, rows) for name, rows in one.given.items()})
 
 
 def _rows(root: Path, one: AssetTest, rows: Any) -> Any:
@@ -115,7 +115,7 @@ def _broken(one: AssetTest, error: Exception) -> TestRow:
     return _row(one, "error", error=said)
 
 
-def _judged(root: Path, bench: Bench, asset: Asset, one: AssetTest, computed: Computed) -> TestRow:
+def _judged(root: Path, bench: Bench, asset: Asset, one: AssetTest, computed: ComputeResult) -> TestRow:
     outcome = computed.outcome
     if outcome is None:
         return _row(one, "error", error=ErrorRow(kind="lost_worker", message=f"the worker {computed.lost}"), log=list(computed.log))
@@ -140,11 +140,11 @@ def _judged(root: Path, bench: Bench, asset: Asset, one: AssetTest, computed: Co
     )  # fmt: skip
 
 
-def _changed(row: Mapping[str, Any], cells: Sequence[Any]) -> ChangedRow:
-    return ChangedRow(row=dict(row), cells=[CellRow(column=c.column, expected=c.expected, got=c.got) for c in cells])
+def _changed(row: Mapping[str, Any], cells: Sequence[Any]) -> RowDifferenceRow:
+    return RowDifferenceRow(row=dict(row), cells=[CellRow(column=c.column, expected=c.expected, got=c.got) for c in cells])
 
 
-def _failed(one: AssetTest, computed: Computed, error: ErrorRow | None) -> TestRow:
+def _failed(one: AssetTest, computed: ComputeResult, error: ErrorRow | None) -> TestRow:
     """The body failed: as it was expected to, or not."""
     assert error is not None
     if one.expect_error is not None and one.expect_error.lower() in error.message.lower():
@@ -153,7 +153,7 @@ def _failed(one: AssetTest, computed: Computed, error: ErrorRow | None) -> TestR
     return _row(one, "error" if one.expect_error is None else "failed", error=error, reason=reason, log=list(computed.log))
 
 
-def _compared(root: Path, bench: Bench, asset: Asset, one: AssetTest, computed: Computed) -> tuple[Comparison, int | None, int | None]:
+def _compared(root: Path, bench: Bench, asset: Asset, one: AssetTest, computed: ComputeResult) -> tuple[Comparison, int | None, int | None]:
     """The difference, and how many rows there are and were expected."""
     if one.expect is None:
         return Comparison(), None if computed.data is None else computed.data.rows, None

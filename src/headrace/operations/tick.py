@@ -5,26 +5,26 @@ from __future__ import annotations
 import msgspec
 
 from headrace.lake.intact import DataCorrupted
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
-from headrace.operations.request_handler import Work
+from headrace.operations.request_handler import PendingRun
 from headrace.operations.responses import RunResponse
 from headrace.operations.run_response import run_response
-from headrace.operations.session import Session
-from headrace.run.orders import Order, RunResult
+from headrace.operations.session import ProjectSession
+from headrace.run.orders import RunRequest, RunResult
 
 
 class TickArguments(msgspec.Struct, frozen=True):
     """A tick takes nothing."""
 
 
-def tick(session: Session, *, progress: Progress) -> RunResponse:
+def tick(session: ProjectSession, *, progress: Progress) -> RunResponse:
     """Look at the sources, run what is due until nothing is, judge who is served, and say what was done."""
     return perform(session, "tick", TickArguments(), progress)  # type: ignore[no-any-return]
 
 
 @leader_command("tick", TickArguments, RunResponse)
-def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Work:
+def _tick(context: CommandContext, arguments: TickArguments, progress: Progress) -> PendingRun:
     del arguments
     leader = context.leader(progress)
     damaged = leader.look_at_files()
@@ -38,4 +38,4 @@ def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Wor
             opened += leader.look_at_files()  # the rotation may not have come to what an attempt couldn't read
         return msgspec.structs.replace(found, incidents_opened=opened)
 
-    return Work(leader, Order(kind="tick", targets=leader.everything, actor=context.actor), "tick", response)
+    return PendingRun(leader, RunRequest(kind="tick", targets=leader.everything, actor=context.actor), "tick", response)

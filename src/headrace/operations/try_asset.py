@@ -14,21 +14,21 @@ import msgspec
 
 from headrace.engine import logs
 from headrace.govern.state import open_state
-from headrace.lake import FileRef, Table, catalog
+from headrace.lake import FileRef, LakeTable, catalog
 from headrace.lake.catalog import newest_snapshot
 from headrace.model import Asset, Settings, UsageError
 from headrace.operations import targets
 from headrace.operations.parameters import with_parameters
 from headrace.operations.responses import CheckRow, ColumnRow, ErrorRow, TryResponse
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.plan import Compiled
 from headrace.quality import Audit
-from headrace.run.applying import Applied
-from headrace.run.executors import Finished, Lost, Saw
+from headrace.run.applying import AppliedVersion
+from headrace.run.executors import LostWorker, ObservationFinished, TaskFinished
 from headrace.run.executors.choosing import worker_settings
 from headrace.run.executors.pool import Pool
-from headrace.run.messages import ComputeTask, Outcome, Task
-from headrace.run.tasks import Tasks
+from headrace.run.messages import ComputeTask, Task, TaskOutcome
+from headrace.run.tasks import TaskBuilder
 from headrace.schedule import AttemptId, Dispatch
 from headrace.store import Store
 from headrace.store.queries import publications
@@ -37,7 +37,7 @@ EPOCH = 0
 """No leader ever has it: what a try leaves behind can't be taken for an attempt's."""
 
 
-def try_asset(session: Session, target: str, *, limit: int, parameters: dict[str, str]) -> TryResponse:
+def try_asset(session: ProjectSession, target: str, *, limit: int, parameters: dict[str, str]) -> TryResponse:
     """One partition of one asset, from the files; without a partition, the newest whose inputs are published.
 
     Raises InvalidProject where the files have errors, UsageError for an asset, a partition or a parameter that there isn't.
@@ -50,7 +50,7 @@ def try_asset(session: Session, target: str, *, limit: int, parameters: dict[str
 
 
 @contextmanager
-def _store(session: Session) -> Iterator[Store]:
+def _store(session: ProjectSession) -> Iterator[Store]:
     """The project's state. Before anything ran, an empty one of its own: a try leaves nothing behind."""
     if session.store is not None:
         with open_state(session.root, session.settings) as store:
@@ -77,17 +77,17 @@ def _newest(store: Store, compiled: Compiled, asset: Asset) -> str:
     raise UsageError(f"nothing that {asset.name} reads is published yet", hint=f"name a partition: {asset.name}@K, or `headrace run` first")
 
 
-def _tried(session: Session, store: Store, compiled: Compiled, name: str, key: str, limit: int) -> TryResponse:
+def _tried(session: ProjectSession, store: Store, compiled: Compiled, name: str, key: str, limit: int) -> TryResponse:
     folders = session.folders
     attempt = AttemptId(EPOCH, os.getpid())
-    tasks = Tasks(Applied(0, "", compiled), str(session.root))
+    tasks = TaskBuilder(AppliedVersion(0, "", compiled), str(session.root))
     with store.read() as tx:
         prepared = tasks.prepare(tx, Dispatch(attempt, name, (key,), 0), session.clock.now_us(), newest_snapshot(tx))
     try:
         with Pool(worker_settings(folders, 1), 1) as pool:
             answer = _answer(pool, attempt, _as_the_files_are(prepared.task))
         log = [line.text for line in logs.read(folders.log(*attempt))]
-        if isinstance(answer, Lost):
+        if isinstance(answer, LostWorker):
             return _lost(name, key, answer, log)
         return _response(session, folders.lake, Path(folders.data), name, key, answer.outcome, log, limit)
     finally:
@@ -99,20 +99,22 @@ def _as_the_files_are(task: Task) -> Task:
     return msgspec.structs.replace(task, evolve=True) if isinstance(task, ComputeTask) else task
 
 
-def _answer(pool: Pool, attempt: AttemptId, task: Task) -> Finished | Lost:
+def _answer(pool: Pool, attempt: AttemptId, task: Task) -> TaskFinished | LostWorker:
     pool.submit(attempt, task)
     while True:
         for answer in pool.wait(None):
-            if not isinstance(answer, Saw):
+            if not isinstance(answer, ObservationFinished):
                 return answer
 
 
-def _lost(name: str, key: str, answer: Lost, log: list[str]) -> TryResponse:
+def _lost(name: str, key: str, answer: LostWorker, log: list[str]) -> TryResponse:
     error = ErrorRow(kind="lost_worker", message=f"the worker {answer.reason}")
     return TryResponse(asset=name, partition=key, state="failed", rows_total=None, columns=[], rows=[], checks=[], error=error, log=log)
 
 
-def _response(session: Session, lake: Path, data: Path, name: str, key: str, outcome: Outcome, log: list[str], limit: int) -> TryResponse:
+def _response(
+    session: ProjectSession, lake: Path, data: Path, name: str, key: str, outcome: TaskOutcome, log: list[str], limit: int
+) -> TryResponse:
     path = lake / outcome.staged.path if outcome.staged else None
     if outcome.quarantined is not None and outcome.state == "staged":  # rows that were taken out
         (data / outcome.quarantined).unlink(missing_ok=True)
@@ -141,17 +143,17 @@ def _response(session: Session, lake: Path, data: Path, name: str, key: str, out
     )
 
 
-def _state(outcome: Outcome) -> str:
+def _state(outcome: TaskOutcome) -> str:
     if outcome.state != "staged":
         return outcome.state
     return outcome.audit.verdict if outcome.audit else "unchecked"
 
 
-def _table_of(outcome: Outcome) -> Table | None:
-    return Table("staged", outcome.staged.columns) if outcome.staged else None
+def _table_of(outcome: TaskOutcome) -> LakeTable | None:
+    return LakeTable("staged", outcome.staged.columns) if outcome.staged else None
 
 
-def _rows(session: Session, path: Path, table: Table, limit: int) -> tuple[list[ColumnRow], list[dict[str, Any]]]:
+def _rows(session: ProjectSession, path: Path, table: LakeTable, limit: int) -> tuple[list[ColumnRow], list[dict[str, Any]]]:
     from headrace.lake.reading import read
 
     found = read(session.folders.lake, [FileRef(str(path))], table, limit=limit, timezone=session.timezone)
@@ -171,7 +173,7 @@ def check_rows(audit: Audit | None) -> list[CheckRow]:
     ]  # fmt: skip
 
 
-def error_row(outcome: Outcome) -> ErrorRow | None:
+def error_row(outcome: TaskOutcome) -> ErrorRow | None:
     """Why an attempt failed; None where it didn't."""
     error = outcome.error
     if error is None:

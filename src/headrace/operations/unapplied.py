@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.model.files import folders, scan
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 LOOK_SECONDS = 10.0
 """Files are looked at again after so long at the earliest."""
@@ -30,7 +30,7 @@ class _Looked(msgspec.Struct):
     at: float
 
 
-def unapplied(session: Session) -> int | None:
+def unapplied(session: ProjectSession) -> int | None:
     """How many nodes' files differ from what is applied; None where the files have errors. Free while no file differs."""
     with _LOOKING:
         word, known = session.memory.get("unapplied", ("", None))
@@ -62,7 +62,7 @@ def _mark(path: str) -> _Mark:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _looked(session: Session) -> _Looked:
+def _looked(session: ProjectSession) -> _Looked:
     applied, at = session.manifest, time.monotonic()
     declared = {file.path for file in scan(session.root).files}
     marks = {path: _mark(path) for path in (*folders(session.root), *(f"{session.root}/{name}" for name in (*applied, *declared)))}
@@ -77,7 +77,7 @@ def _digest(path: str) -> str | None:
         return None
 
 
-def _differing(session: Session) -> int | None:
+def _differing(session: ProjectSession) -> int | None:
     from headrace.plan import changes
 
     compiled = session.declared().compiled

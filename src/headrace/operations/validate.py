@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from headrace.model import HeadraceError, Level, Problem
-from headrace.operations.binding import VALIDATE_SECONDS, Binding, bind
+from headrace.model import HeadraceError, Problem, ProblemLevel
+from headrace.operations.binding import VALIDATE_SECONDS, BindingResult, bind
 from headrace.operations.editable_packages import with_editable_packages
 from headrace.operations.programs import with_programs
 from headrace.operations.progress import Progress
 from headrace.operations.responses import BindingCounts, Counts, ProblemRow, ValidateResponse
-from headrace.operations.session import InvalidProject, Session
+from headrace.operations.session import InvalidProject, ProjectSession
 from headrace.operations.short_secrets import short_secrets
 from headrace.plan import Compilation
 
 
-def validate(session: Session, *, progress: Progress, bind_all: bool = False) -> ValidateResponse:
+def validate(session: ProjectSession, *, progress: Progress, bind_all: bool = False) -> ValidateResponse:
     """All problems, errors first, then by file and line. Counts are 0 where nothing could be linked.
 
     DuckDB binds SQL statements for about a second, and the next call goes on from there; `bind_all` binds all of them.
@@ -26,7 +26,7 @@ def validate(session: Session, *, progress: Progress, bind_all: bool = False) ->
     short = short_secrets(project, session.root) if project else []
     problems = sorted([*compilation.problems, *short], key=_order)
     return ValidateResponse(
-        ok=all(problem.level is not Level.ERROR for problem in problems),
+        ok=all(problem.level is not ProblemLevel.ERROR for problem in problems),
         counts=Counts(
             sources=len(project.sources) if project else 0,
             assets=len(project.assets) if project else 0,
@@ -38,15 +38,15 @@ def validate(session: Session, *, progress: Progress, bind_all: bool = False) ->
     )
 
 
-def _bound(session: Session, compilation: Compilation, *, bind_all: bool) -> Binding:
+def _bound(session: ProjectSession, compilation: Compilation, *, bind_all: bool) -> BindingResult:
     try:
         folder = session.data_folder / "cache"
     except HeadraceError:  # headrace.toml can't be read, which is among the problems
-        return Binding(compilation, 0, 0)
+        return BindingResult(compilation, 0, 0)
     return bind(compilation, folder, seconds=None if bind_all else VALIDATE_SECONDS)
 
 
-def _understood(session: Session, progress: Progress) -> Compilation:
+def _understood(session: ProjectSession, progress: Progress) -> Compilation:
     """What the files say; where headrace.toml itself can't be read, without what was learnt and kept in the place that it names."""
     try:
         return session.declared(progress)
@@ -57,7 +57,7 @@ def _understood(session: Session, progress: Progress) -> Compilation:
 
 
 def _order(problem: Problem) -> tuple[bool, str, int, str]:
-    return problem.level is not Level.ERROR, problem.place.file, problem.place.line, problem.message
+    return problem.level is not ProblemLevel.ERROR, problem.place.file, problem.place.line, problem.message
 
 
 def _row(problem: Problem) -> ProblemRow:

@@ -6,7 +6,7 @@ from headrace.model import StoreError, UsageError
 from headrace.model.contents import sha256_of
 from headrace.model.reporting import did_you_mean, shown
 from headrace.operations.responses import VersionFileRow, VersionRow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.queries import applying
 from headrace.store.queries import versions as stored
 from headrace.store.queries.versions import Heading
@@ -14,7 +14,7 @@ from headrace.store.queries.versions import Heading
 DIGITS_MAX = 18
 
 
-def versions(session: Session, number: str | None = None) -> list[VersionRow]:
+def versions(session: ProjectSession, number: str | None = None) -> list[VersionRow]:
     """All versions, newest first; with a number that one. UsageError where there is none of that number."""
     if session.store is None:
         if number is not None:
@@ -27,7 +27,7 @@ def versions(session: Session, number: str | None = None) -> list[VersionRow]:
     return [_row(session, one) for one in found]
 
 
-def file_of(session: Session, number: str, path: str) -> bytes:
+def file_of(session: ProjectSession, number: str, path: str) -> bytes:
     """The stored bytes of one file of a version. UsageError where there is none, StoreError where they aren't what was applied."""
     (version,) = versions(session, number)
     sha256 = next((file.sha256 for file in version.files if file.path == path), None)
@@ -53,6 +53,6 @@ def _unknown(number: str) -> UsageError:
     return UsageError(f"there is no version {number[:40]}", hint="headrace versions lists them")
 
 
-def _row(session: Session, one: Heading) -> VersionRow:
+def _row(session: ProjectSession, one: Heading) -> VersionRow:
     files = [VersionFileRow(path=path, sha256=sha256) for path, sha256 in sorted(one.manifest.items())]
     return VersionRow(version=one.id, plan_id=one.plan_id, by=one.actor, at=session.instant(one.applied_at), files=files)

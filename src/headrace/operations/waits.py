@@ -22,13 +22,13 @@ from headrace.operations.interventions import WaitingRow
 from headrace.operations.repairs import of_withdrawn, repairs
 from headrace.operations.responses import RepairRow
 from headrace.operations.runs import BROKEN, broken_of, put_down
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 from headrace.run.graph import graph_of
 from headrace.run.loading import part
 from headrace.run.pausing import paused
 from headrace.run.unchanged import unchanged
-from headrace.schedule import Arrived, Core, Graph, GraphNode, LoadedPartition, PartitionState, Requested, Target, Waiting
+from headrace.schedule import AwaitedPartition, Core, DeliveryArrived, Graph, GraphNode, LoadedPartition, PartitionState, Requested, Target
 from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import arriving, attempts, attending, borrowing, durations, failed_observations, incidents, partitions, pauses
@@ -48,7 +48,7 @@ _STOPPED = {
 """States that somebody has to do something about, how they are said, and what that is."""
 
 
-class Cause(NamedTuple):
+class WaitCause(NamedTuple):
     """Why one partition isn't there, where that doesn't lie with another partition."""
 
     row: WaitingRow
@@ -60,7 +60,7 @@ class Waits:
     """Answers for one instant about a node or a consumer: what it needs is known, and what runs."""
 
     def __init__(
-        self, session: Session, tx: Transaction, compiled: Compiled, context: EvaluationContext, now_us: int, subject: str
+        self, session: ProjectSession, tx: Transaction, compiled: Compiled, context: EvaluationContext, now_us: int, subject: str
     ) -> None:
         self._session, self._tx, self._context, self._now = session, tx, context, now_us
         self._zone, self._project, self._compiled = session.timezone, compiled.project, compiled
@@ -75,7 +75,7 @@ class Waits:
         self._closed = attending.closed(tx)
         self.core = Core(epoch=0, slots=0)
         wanted = Requested(tuple(Target(name) for name in self.nodes), run=1, standing=True)
-        arrived = [Arrived(source, key, bundle) for source, key, bundle in arriving.waiting_deliveries(tx) if source in self.nodes]
+        arrived = [DeliveryArrived(source, key, bundle) for source, key, bundle in arriving.waiting_deliveries(tx) if source in self.nodes]
         self._arrived = {(one.source, one.key) for one in arrived}
         self.core.handle_all([loaded, *paused(tx, self.nodes, now_us), *arrived, wanted], now_us)
 
@@ -115,7 +115,7 @@ class Waits:
             if (found.node, found.key) != (node, key):
                 yield self._link(node, key, found)
 
-    def _link(self, node: str, key: str, found: Waiting) -> tuple[WaitingRow, tuple[str, str] | None]:
+    def _link(self, node: str, key: str, found: AwaitedPartition) -> tuple[WaitingRow, tuple[str, str] | None]:
         """One input that isn't there."""
         cause = None
         if found.node in self.nodes and not self._blockage.damage(self._context.node(found.node), found.key):
@@ -148,7 +148,7 @@ class Waits:
 
     # One partition by itself
 
-    def cause(self, node: str, key: str) -> Cause | None:
+    def cause(self, node: str, key: str) -> WaitCause | None:
         """Why a partition isn't there, if that lies with itself; None if it is there, or waits for others."""
         standing = partitions.get(self._tx, node, key)
         state = "missing" if standing is None else standing.state
@@ -175,7 +175,7 @@ class Waits:
             return self._gated(gate, state)
         return None if waiting else self._ready(node, key, standing)
 
-    def _being_made(self, attempt: Attempt, key: str) -> Cause:
+    def _being_made(self, attempt: Attempt, key: str) -> WaitCause:
         began = attempt.started_at or attempt.queued_at
         took = durations.of_node(self._tx, attempt.node)
         since = moment(began, self._now, self._zone)
@@ -187,9 +187,9 @@ class Waits:
             p50_seconds=took.p50 if took else None, p95_seconds=took.p95 if took else None,
             until=None if took is None else self._session.instant(began + int(took.p95 * 1_000_000)),
         )  # fmt: skip
-        return Cause(row, f", which {text}")
+        return WaitCause(row, f", which {text}")
 
-    def _dropped(self, one: Partition) -> Cause | None:
+    def _dropped(self, one: Partition) -> WaitCause | None:
         """Of data that somebody dropped: another delivery, or a run, ends the wait."""
         stood = self._context.facts.standing(one.node, one.partition)
         if stood is None or stood.dropped_us is None:
@@ -202,7 +202,7 @@ class Waits:
         if not self.nodes[one.node].is_source:
             command = command_line("run", one.node, *(() if one.partition == WHOLE else ("--partition", one.partition)))
         row = msgspec.structs.replace(row, next=command, repair=self._repair(one))
-        return Cause(row, f", which {text}")
+        return WaitCause(row, f", which {text}")
 
     def _waits_above(self, one: Partition) -> bool:
         """Whether what was withdrawn can't be computed again yet, since something that it is made of
@@ -212,7 +212,7 @@ class Waits:
         waiting = self.core.waiting_for(one.node, one.partition)
         return any((it.node, it.key) != (one.node, one.partition) for it in waiting)
 
-    def _stopped(self, one: Partition) -> Cause:
+    def _stopped(self, one: Partition) -> WaitCause:
         verb, command = _STOPPED[one.state]
         why = f": {one.reason}" if one.reason else ""
         text = f"{verb} {moment(one.since, self._now, self._zone)}{why}"
@@ -223,7 +223,7 @@ class Waits:
             command = f"headrace incident {repair.incident}"
         elif repair is not None and one.state == "withdrawn":
             command = repair.commands[0]
-        return Cause(msgspec.structs.replace(row, next=command, repair=repair), f", which {text}")
+        return WaitCause(msgspec.structs.replace(row, next=command, repair=repair), f", which {text}")
 
     def _repair(self, one: Partition) -> RepairRow | None:
         if one.state == "withdrawn":
@@ -239,19 +239,19 @@ class Waits:
         """Whether neither the code of an asset nor its inputs have changed since what was withdrawn was computed."""
         return one.node in self._project.assets and bool(unchanged(self._tx, self._compiled, one.node, [one.partition]))
 
-    def _held_back(self, node: str, key: str, state: str) -> Cause:
+    def _held_back(self, node: str, key: str, state: str) -> WaitCause:
         pause = self._paused[node]
         until = f", until {moment(pause.until, self._now, self._zone)}" if pause.until is not None else ""
         text = f"is paused: {pause.reason} (by {pause.actor}{until})"
         row = self._row("paused", node, key, text, at(node, key), state=state, since=pause.since, until=pause.until)
-        return Cause(msgspec.structs.replace(row, next=f"headrace resume {node}"), f", which {text}")
+        return WaitCause(msgspec.structs.replace(row, next=f"headrace resume {node}"), f", which {text}")
 
-    def _undelivered(self, node: str, key: str) -> Cause:
+    def _undelivered(self, node: str, key: str) -> WaitCause:
         if not self._context.facts.observations(node):
             text = f"isn't known yet: nobody has looked at {node}"
             row = self._row("delivery", node, key, text, at(node, key), state="missing")
             row = msgspec.structs.replace(row, next="headrace tick")
-            return Cause(row, ", which nobody has looked at yet")
+            return WaitCause(row, ", which nobody has looked at yet")
         failing = failed_observations.of_source(self._tx, node)
         if failing is not None:
             return self._unreachable(failing, key)
@@ -267,53 +267,53 @@ class Waits:
             clause = f", expected by {moment(by, self._now, self._zone)}{late}"
         text = f"hasn't been delivered{clause.replace(', of which nothing was delivered yet', '')}"
         row = self._row("delivery", node, key, text, at(node, key), state="missing", until=by)
-        return Cause(msgspec.structs.replace(row, next=f"headrace deliveries {node}"), clause)
+        return WaitCause(msgspec.structs.replace(row, next=f"headrace deliveries {node}"), clause)
 
-    def _not_observed(self, node: str, key: str, by: int | None, observed_us: int) -> Cause:
+    def _not_observed(self, node: str, key: str, by: int | None, observed_us: int) -> WaitCause:
         """Of a source that nobody has looked at since it was expected: whether anything was delivered isn't known."""
         promised = "" if by is None else f", expected by {moment(by, self._now, self._zone)}"
         since = f"since {moment(observed_us, self._now, self._zone)}{promised}"
         text = f"isn't known yet: nobody has looked at {node} {since}"
         row = self._row("delivery", node, key, text, at(node, key), state="missing", until=by)
-        return Cause(msgspec.structs.replace(row, next="headrace tick"), f", which nobody has looked at {since}")
+        return WaitCause(msgspec.structs.replace(row, next="headrace tick"), f", which nobody has looked at {since}")
 
-    def _unreachable(self, failing: failed_observations.Failing, key: str) -> Cause:
+    def _unreachable(self, failing: failed_observations.Failing, key: str) -> WaitCause:
         """Of a source that can't be observed: whether anything was delivered isn't known."""
         node = failing.source
         text = unobserved(failing.since, failing.error, self._now, self._zone)
         row = self._row("delivery", node, key, text, at(node, key), state="missing", since=failing.since)
         incident = incidents.open_at(self._tx, node, key)
         command = "headrace tick" if incident is None else f"headrace incident {incident.shown}"
-        return Cause(msgspec.structs.replace(row, next=command), f", which {text}")
+        return WaitCause(msgspec.structs.replace(row, next=command), f", which {text}")
 
-    def _backs_off(self, one: Partition) -> Cause:
+    def _backs_off(self, one: Partition) -> WaitCause:
         assert one.not_before is not None
         again = moment(one.not_before, self._now, self._zone)
         failed = len(attempts.failed_in_a_row(self._tx, one.node, one.partition))
         after = f", after {failed} failed attempt{'s' if failed != 1 else ''}" if failed else ""  # an environment's failure is no attempt
         text = f"is tried again at {again}{after}: {one.reason or 'lost'}"
         row = self._row("backoff", one.node, one.partition, text, at(one.node, one.partition), state=one.state, until=one.not_before)
-        return Cause(msgspec.structs.replace(row, next=f"headrace retry {shlex.quote(at(one.node, one.partition))}"), f", which {text}")
+        return WaitCause(msgspec.structs.replace(row, next=f"headrace retry {shlex.quote(at(one.node, one.partition))}"), f", which {text}")
 
-    def _not_ended(self, node: str, key: str, state: str) -> Cause:
+    def _not_ended(self, node: str, key: str, state: str) -> WaitCause:
         ends = self._ends_at(node, key)
         text = f"covers an interval that ends at {moment(ends, self._now, self._zone)}"
-        return Cause(self._row("time", node, key, text, at(node, key), state=state, until=ends), f", which {text}")
+        return WaitCause(self._row("time", node, key, text, at(node, key), state=state, until=ends), f", which {text}")
 
-    def _gated(self, gate: Waiting, state: str) -> Cause:
+    def _gated(self, gate: AwaitedPartition, state: str) -> WaitCause:
         """It waits for a trigger of its own."""
         until = "" if gate.until is None else f", which fires at {moment(gate.until, self._now, self._zone)}"
         row = self._row("trigger", gate.node, gate.key, f"{gate.reason}{until}", at(gate.node, gate.key), state=state, until=gate.until)
-        return Cause(msgspec.structs.replace(row, next=f"headrace run {gate.node}"), f", which {gate.reason}{until}")
+        return WaitCause(msgspec.structs.replace(row, next=f"headrace run {gate.node}"), f", which {gate.reason}{until}")
 
-    def _ready(self, node: str, key: str, standing: Partition | None) -> Cause:
+    def _ready(self, node: str, key: str, standing: Partition | None) -> WaitCause:
         """It waits for nothing but its turn."""
         state = "missing" if standing is None else standing.state
         kind, text, command = self._turn(node, key)
         if standing is not None and standing.state == "waiting" and standing.reason:
             text = f"{text}; its last attempt ended with: {standing.reason}"
         row = self._row(kind, node, key, text, at(node, key), state=state)
-        return Cause(msgspec.structs.replace(row, next=command), f", which {text}")
+        return WaitCause(msgspec.structs.replace(row, next=command), f", which {text}")
 
     def _turn(self, node: str, key: str) -> tuple[str, str, str]:
         """What keeps a partition that could begin from beginning: the kind, the clause, and what to type."""
@@ -365,7 +365,7 @@ class Waits:
         )  # fmt: skip
 
 
-def _above(session: Session, compiled: Compiled, names: Iterable[str]) -> Compiled:
+def _above(session: ProjectSession, compiled: Compiled, names: Iterable[str]) -> Compiled:
     """The part of what is applied that these need, through others too."""
     reach = reach_of(session, compiled)
     wanted: set[str] = set()
@@ -388,7 +388,7 @@ def _above(session: Session, compiled: Compiled, names: Iterable[str]) -> Compil
     )
 
 
-def _borrowed(session: Session, tx: Transaction) -> tuple[LoadedPartition, ...]:
+def _borrowed(session: ProjectSession, tx: Transaction) -> tuple[LoadedPartition, ...]:
     """In an environment: what its last leader saw of production."""
     seen = borrowing.remembered(tx).items() if session.borrowed else ()
     return tuple(

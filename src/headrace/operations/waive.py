@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from headrace.govern.audit import Action, Event, Object, append
+from headrace.govern.audit import Action, AuditEvent, Object, append
 from headrace.model import ProjectError, UnknownName, UsageError
 from headrace.model.intervals import parse_key
 from headrace.model.reporting import did_you_mean
@@ -16,10 +16,10 @@ from headrace.observe.facts import StoredFacts
 from headrace.observe.obligations import EvaluationContext, taken_back
 from headrace.operations import reasons
 from headrace.operations.judging import judge_now
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
 from headrace.operations.responses import Response
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import obligations
 
@@ -45,7 +45,7 @@ class WaiveResponse(Response, frozen=True, kw_only=True):
     backlog: list[str]
 
 
-def waive(session: Session, target: str, *, reason: str | None, progress: Progress) -> WaiveResponse:
+def waive(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> WaiveResponse:
     """Let an obligation go. Refused without a reason; UsageError for one that isn't due, or is met."""
     said = reasons.given(reason, "waive", "it counts as a promise that wasn't kept, and somebody will ask why")
     name, at, key = target.partition("@")
@@ -60,7 +60,7 @@ def waive(session: Session, target: str, *, reason: str | None, progress: Progre
 
 
 @leader_command("waive", WaiveArguments, WaiveResponse)
-def _waive(context: Context, arguments: WaiveArguments, progress: Progress) -> WaiveResponse:
+def _waive(context: CommandContext, arguments: WaiveArguments, progress: Progress) -> WaiveResponse:
     del progress
     applied = context.applied()
     if applied is None:
@@ -71,7 +71,7 @@ def _waive(context: Context, arguments: WaiveArguments, progress: Progress) -> W
         evaluation_context = EvaluationContext(declared_promises(applied.compiled), StoredFacts(tx))
         persist.settle(tx, evaluation_context, now)
         due.append(_let_go(tx, evaluation_context, arguments, now))
-        what = Event(
+        what = AuditEvent(
             action=Action.OBLIGATION_WAIVED, actor=context.actor, object=Object("obligation", f"{arguments.consumer}@{arguments.interval}"),
             reason=arguments.reason,
         )  # fmt: skip

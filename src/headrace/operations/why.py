@@ -15,12 +15,12 @@ from headrace.observe.blockage import Blockage, block_of, damage_of, next_comman
 from headrace.observe.declared_promises import WHOLE, Terms
 from headrace.observe.evaluation import WAITING
 from headrace.observe.obligations import EvaluationContext, counts_as_empty, covered, needed, obligations
-from headrace.observe.states import AtRisk, ConsumerStatus, State
+from headrace.observe.states import AtRisk, ConsumerState, ConsumerStatus
 from headrace.observe.wording import moment
 from headrace.operations import restatements, targets
 from headrace.operations.interventions import LedgerRow, SegmentRow, WaitingRow, WhyResponse
 from headrace.operations.ledgers import Ledgers, owner_of
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.standing import standing
 from headrace.operations.waits import ROWS_MAX, Waits, at
 from headrace.plan import Compiled
@@ -37,7 +37,7 @@ NOTHING_DUE = "nothing_due"
 _NOTHING = WaitingRow(kind="", node=None, partition=None, state=None, text="")
 
 
-def why(session: Session, text: str) -> WhyResponse:
+def why(session: ProjectSession, text: str) -> WhyResponse:
     """What an interval waits for; of a consumer the oldest that is due and isn't met, else the next; of an asset the oldest that
     waits, else the newest. UsageError for a subject that there isn't."""
     project = session.project()
@@ -56,7 +56,7 @@ def why(session: Session, text: str) -> WhyResponse:
     return msgspec.structs.replace(response, restated=told) if told else response
 
 
-def _answered(session: Session, compiled: Compiled, name: str, key: str | None, now_us: int) -> WhyResponse:
+def _answered(session: ProjectSession, compiled: Compiled, name: str, key: str | None, now_us: int) -> WhyResponse:
     with standing(session, now_us) as found:
         tx, context, declared = found.tx, found.context, session.declared_promises
         waits, ledgers = Waits(session, tx, compiled, context, now_us, name), Ledgers(session, tx, compiled, context, now_us)
@@ -65,7 +65,7 @@ def _answered(session: Session, compiled: Compiled, name: str, key: str | None, 
             evaluation = found.evaluation(session, (now_us, now_us))
             status = evaluation.consumer(name)
             assert status is not None
-            wrong = evaluation.wrong_intervals(status) if status.state is State.WRONG else []
+            wrong = evaluation.wrong_intervals(status) if status.state is ConsumerState.WRONG else []
             response = _of_consumer(session, waits, context, terms, status, key, wrong, now_us)
             never = ledgers.never_promised(terms, response.interval) if response.interval is not None else None
             if never is not None:
@@ -73,15 +73,15 @@ def _answered(session: Session, compiled: Compiled, name: str, key: str | None, 
             ledger = ledgers.of_consumer(terms, response.interval) if response.interval is not None else None
             told = _with(response, ledger, ledgers.newest_met(terms) if ledger is None and key is None else None)
             ended = ledgers.ended(terms, ledger) if ledger is not None else None
-            causes = evaluation.causes([status]) if key is None and status.state in (State.LATE, State.NEVER) else []
+            causes = evaluation.causes([status]) if key is None and status.state in (ConsumerState.LATE, ConsumerState.NEVER) else []
             if ended is not None:
-                if status.state is State.WRONG and status.since_us is not None and key in (None, *wrong):
+                if status.state is ConsumerState.WRONG and status.since_us is not None and key in (None, *wrong):
                     since = moment(status.since_us, now_us, session.timezone)
                     ended = f"{_wrong_since(status, since)} {ended}"
                 told = msgspec.structs.replace(told, verdict=ended)
             else:
                 told = _because(session, tx, told, status, compiled, causes, now_us)
-            late = _interval(context, terms, now_us) if key is None and wrong and State.LATE in status.states else None
+            late = _interval(context, terms, now_us) if key is None and wrong and ConsumerState.LATE in status.states else None
             if late is None or late == response.interval:
                 return told
             return _and_waits(session, tx, told, status, compiled, ledgers.of_consumer(terms, late), now_us)
@@ -100,13 +100,13 @@ def _with(response: WhyResponse, ledger: LedgerRow | None, last: LedgerRow | Non
 
 
 def _because(
-    session: Session, tx: Transaction, response: WhyResponse, status: ConsumerStatus, compiled: Compiled,
+    session: ProjectSession, tx: Transaction, response: WhyResponse, status: ConsumerStatus, compiled: Compiled,
     causes: Sequence[Incident], now_us: int,
 ) -> WhyResponse:  # fmt: skip
     """Who waits, since when, and because of which incident, where one is known that explains it: one that isn't over."""
     found = _cause(tx, compiled, response.segments or ())
     other = found is not None and status.incident not in (None, found.incident)
-    if status.state is State.AT_RISK and (other or not _is_of(response, status.deadline)):
+    if status.state is ConsumerState.AT_RISK and (other or not _is_of(response, status.deadline)):
         return _at_risk(session, response, status, found if response.open else None, now_us)
     if not response.open or found is None or status.since_us is None or str(status.state) not in ("late", "never", "wrong", "at_risk"):
         return response
@@ -121,7 +121,7 @@ def _because(
         # what took the most time is mended where it waits now, and something else isn't
         said = f"{said} Now it waits for {status.reason}."
         return msgspec.structs.replace(response, verdict=said, next=f"headrace incident {status.incident}")
-    if status.state is State.WRONG and status.incident != found.incident:
+    if status.state is ConsumerState.WRONG and status.incident != found.incident:
         # what is there is wrong for another reason than the one for which the next isn't
         said = f"{_wrong_since(status, since)} {response.interval} waits because of {found.text}."
         return msgspec.structs.replace(response, verdict=said, next=status.next or response.next)
@@ -143,7 +143,7 @@ def _is_of(response: WhyResponse, deadline: AtRisk | None) -> bool:
     return deadline is not None and deadline.interval == response.interval
 
 
-def _at_risk(session: Session, response: WhyResponse, status: ConsumerStatus, found: _Cause | None, now_us: int) -> WhyResponse:
+def _at_risk(session: ProjectSession, response: WhyResponse, status: ConsumerStatus, found: _Cause | None, now_us: int) -> WhyResponse:
     """Of a consumer that is at risk for something else than what the interval that is explained waits for, if it waits at all."""
     since = "" if status.since_us is None else f" since {moment(status.since_us, now_us, session.timezone)}"
     said = f"{status.name} is at risk{since}: {status.reason}."
@@ -153,7 +153,7 @@ def _at_risk(session: Session, response: WhyResponse, status: ConsumerStatus, fo
 
 
 def _and_waits(
-    session: Session, tx: Transaction, response: WhyResponse, status: ConsumerStatus, compiled: Compiled, waiting: LedgerRow | None,
+    session: ProjectSession, tx: Transaction, response: WhyResponse, status: ConsumerStatus, compiled: Compiled, waiting: LedgerRow | None,
     now_us: int,
 ) -> WhyResponse:  # fmt: skip
     """Of a consumer whose wrong interval is explained: that it waits for another one besides."""
@@ -214,7 +214,7 @@ def _parsed(project: Project, text: str) -> tuple[str, str | None]:
 
 
 def _of_consumer(
-    session: Session, waits: Waits, context: EvaluationContext, terms: Terms, status: ConsumerStatus, key: str | None,
+    session: ProjectSession, waits: Waits, context: EvaluationContext, terms: Terms, status: ConsumerStatus, key: str | None,
     wrong: Sequence[str], now_us: int,
 ) -> WhyResponse:  # fmt: skip
     """`wrong` are the intervals that stand on what makes it wrong, of which the oldest is explained."""
@@ -227,7 +227,7 @@ def _of_consumer(
         verdict = f"{subject} is wrong: {status.reason}"
         return _response(session, terms.consumer, interval, status.state, verdict, rows, status.next)
     verdict = _verdict(subject, rows) if rows else f"{subject} waits for nothing: {status.reason}"
-    if status.state is State.WRONG:
+    if status.state is ConsumerState.WRONG:
         verdict = f"{status.reason}; {verdict}" if rows else verdict
     return _response(session, terms.consumer, interval, status.state, verdict, rows, _next(rows) or status.next)
 
@@ -257,7 +257,7 @@ def _required(context: EvaluationContext, terms: Terms, interval: str, waits: Wa
 
 
 def _of_node(
-    session: Session, tx: Transaction, context: EvaluationContext, waits: Waits, name: str, key: str | None, now_us: int
+    session: ProjectSession, tx: Transaction, context: EvaluationContext, waits: Waits, name: str, key: str | None, now_us: int
 ) -> WhyResponse:
     if name not in waits.nodes:
         return _response(session, name, None, "published", f"{name} is a view: it waits for nothing by itself", [], "headrace status")
@@ -382,7 +382,7 @@ def _rank(row: WaitingRow) -> tuple[int, float, int, str, str]:
 
 
 def _response(
-    session: Session,
+    session: ProjectSession,
     subject: str,
     interval: str | None,
     state: str,

@@ -12,16 +12,16 @@ from headrace.observe.facts import StoredFacts
 from headrace.observe.obligations import EvaluationContext
 from headrace.observe.persist import settle
 from headrace.operations import reasons, targets
-from headrace.operations.interventions import StaleRow, WithdrawResponse
+from headrace.operations.interventions import StalePartitionsRow, WithdrawResponse
 from headrace.operations.judging import judge_now
-from headrace.operations.performing import Context, leader_command, perform
+from headrace.operations.performing import CommandContext, leader_command, perform
 from headrace.operations.progress import Progress
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 from headrace.run import taking_back
-from headrace.run.messages import Rewritten
+from headrace.run.messages import RewrittenFile
 from headrace.run.rewriting import rewritten
-from headrace.run.taking_back import Moved
+from headrace.run.taking_back import RewriteOutdated
 from headrace.schedule import TakenBack
 from headrace.store import Transaction
 from headrace.store.clock import instant
@@ -48,10 +48,10 @@ class WithdrawArguments(msgspec.Struct, frozen=True):
     node: str
     key: str
     reason: str
-    rewritten: tuple[Rewritten, ...] = ()
+    rewritten: tuple[RewrittenFile, ...] = ()
 
 
-def withdraw(session: Session, target: str, *, reason: str | None, progress: Progress) -> WithdrawResponse:
+def withdraw(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> WithdrawResponse:
     """Take back what is published of one partition.
 
     Refused without a reason, and for a materialisation of which a partition can't be taken out; UsageError for a partition that
@@ -61,14 +61,14 @@ def withdraw(session: Session, target: str, *, reason: str | None, progress: Pro
         arguments = _prepared(session, target, said)
         try:
             return perform(session, "withdraw", arguments, progress)  # type: ignore[no-any-return]
-        except Moved:
+        except RewriteOutdated:
             taking_back.discard(session.folders, arguments.rewritten)
             if attempt == TRIES - 1:
                 raise
     raise AssertionError
 
 
-def _prepared(session: Session, target: str, reason: str) -> WithdrawArguments:
+def _prepared(session: ProjectSession, target: str, reason: str) -> WithdrawArguments:
     node, key = _partition(session.project(), target)
     if session.store is None:
         raise _unpublished(node, key)
@@ -83,13 +83,13 @@ def _prepared(session: Session, target: str, reason: str) -> WithdrawArguments:
 
 
 @leader_command("withdraw", WithdrawArguments, WithdrawResponse)
-def _withdraw(context: Context, arguments: WithdrawArguments, progress: Progress) -> WithdrawResponse:
+def _withdraw(context: CommandContext, arguments: WithdrawArguments, progress: Progress) -> WithdrawResponse:
     applied = context.applied()
     if applied is None:
         raise _unpublished(arguments.node, arguments.key)
     if context.held.production is not None:
         context.leader(progress)  # what is read from production isn't in this store alone
-    order = taking_back.Order(arguments.node, arguments.key, arguments.reason, context.actor.id, arguments.rewritten)
+    order = taking_back.UnpublishRequest(arguments.node, arguments.key, arguments.reason, context.actor.id, arguments.rewritten)
     below = _downstream(applied.compiled, arguments.node)
     told: list[tuple[int, Publication]] = []
 
@@ -114,7 +114,12 @@ def _withdraw(context: Context, arguments: WithdrawArguments, progress: Progress
 
 
 def _response(
-    context: Context, order: taking_back.Order, snapshot: int, publication: Publication, stale: list[StaleRow], readers: list[str]
+    context: CommandContext,
+    order: taking_back.UnpublishRequest,
+    snapshot: int,
+    publication: Publication,
+    stale: list[StalePartitionsRow],
+    readers: list[str],
 ) -> WithdrawResponse:
     return WithdrawResponse(
         now=context.now(), clock=context.clock.kind, asset=order.node, partition=order.key, state="withdrawn", rows=publication.rows,
@@ -153,11 +158,11 @@ def _readers(project: Project, node: str) -> list[str]:
     return sorted(name for name, consumer in project.consumers.items() if node in consumer.reads)
 
 
-def _stale(context: Context, nodes: Iterable[str]) -> dict[str, list[str]]:
+def _stale(context: CommandContext, nodes: Iterable[str]) -> dict[str, list[str]]:
     with context.store.read() as tx:
         return {name: partitions.stale_keys(tx, name) for name in nodes}
 
 
-def _newly(before: dict[str, list[str]], after: dict[str, Collection[str]] | dict[str, list[str]]) -> list[StaleRow]:
-    rows = [StaleRow(node=name, partitions=[key for key in keys if key not in before[name]]) for name, keys in after.items()]
+def _newly(before: dict[str, list[str]], after: dict[str, Collection[str]] | dict[str, list[str]]) -> list[StalePartitionsRow]:
+    rows = [StalePartitionsRow(node=name, partitions=[key for key in keys if key not in before[name]]) for name, keys in after.items()]
     return [row for row in rows if row.partitions]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headrace.plan.values import Change, ChangeKind, Compilation, Compiled, CompiledNode, NodeKind
+from headrace.plan.values import ChangeKind, Compilation, Compiled, CompiledNode, NodeChange, NodeKind
 
 if TYPE_CHECKING:
     from headrace.plan.comparing import changes
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 _WHERE = {"changes": "comparing", "compile_project": "compiling", "Lineage": "lineage", "compile_lineage": "lineage"}
 
 __all__ = [
-    "Change", "ChangeKind", "Compilation", "Compiled", "CompiledNode", "Lineage", "NodeKind", "changes", "compile_lineage",
+    "ChangeKind",
+    "Compilation",
+    "Compiled",
+    "CompiledNode",
+    "Lineage",
+    "NodeChange",
+    "NodeKind",
+    "changes",
+    "compile_lineage",
     "compile_project",
 ]  # fmt: skip
 

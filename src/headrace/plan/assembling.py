@@ -9,19 +9,19 @@ import msgspec
 
 from headrace.model import Asset, Contract, Grain, InputMode, InputSpec, Place, Problem, Project, Source
 from headrace.plan import checking, fingerprints, graph, keys, materialised
-from headrace.plan.bodies import Given, Input, Read, Text, Wanted, text_of
+from headrace.plan.bodies import AssetText, AssetTextAnalysis, InputSchema, OutputSchema, OutputSchemaRequest, text_of
 from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, KeptLines, digest, lines_key
 from headrace.plan.code import Code, Use, macro_file
 from headrace.plan.contract_breaks import not_as_promised
 from headrace.plan.values import Columns, Compiled, CompiledNode, NodeKind
-from headrace.plan.worker import Give, GivenAll, ReadTexts, TextsRead
-from headrace.plan.workers import CHUNK, Workers
+from headrace.plan.worker import OutputSchemaRequests, OutputSchemas, ReadTexts, TextsRead
+from headrace.plan.workers import CHUNK, AnalysisPool
 from headrace.sql.type_names import canonical
 from headrace.sql.values import UNKNOWN, Analysis
 
 Step = Callable[..., None]
 
-_NOTHING = Read(None)
+_NOTHING = AssetTextAnalysis(None)
 
 
 class Assembler:
@@ -33,8 +33,8 @@ class Assembler:
         learnt: dict[str, Columns],
         kept: KeptBodies | None,
         lines: KeptLineage | None,
-        reads: dict[bytes, Read],
-        workers: Workers,
+        reads: dict[bytes, AssetTextAnalysis],
+        workers: AnalysisPool,
         step: Step,
         code: Code,
     ) -> None:
@@ -47,7 +47,7 @@ class Assembler:
         self._columns: dict[str, Columns | None] = {}
         self._views: dict[str, str] = dict.fromkeys((name for name, asset in project.assets.items() if asset.materialize == "view"), "")
         """Views with their fingerprints: what reads one depends on it."""
-        self._given: dict[str, Given] = {}
+        self._given: dict[str, OutputSchema] = {}
         self.bodies: dict[str, KeptBody] = {}
         self.lines: dict[str, KeptLines] = {}
 
@@ -90,7 +90,7 @@ class Assembler:
     # -- what texts say
 
     def _read_texts(self) -> None:
-        missing: list[tuple[bytes, Text]] = []
+        missing: list[tuple[bytes, AssetText]] = []
         nodes: list[Source | Asset] = [*self._project.sources.values(), *self._project.assets.values()]
         for node in nodes:
             text = text_of(node)
@@ -107,7 +107,7 @@ class Assembler:
         if missing:
             self._read_missing(missing)
 
-    def _read_missing(self, missing: list[tuple[bytes, Text]]) -> None:
+    def _read_missing(self, missing: list[tuple[bytes, AssetText]]) -> None:
         """Texts of files that are parsed already and whose meaning isn't kept."""
         self._step(0, len(missing))
         keys = {text.name: key for key, text in missing}
@@ -120,7 +120,7 @@ class Assembler:
 
         self._workers.read_texts(messages, take)
 
-    def _read(self, name: str) -> Read:
+    def _read(self, name: str) -> AssetTextAnalysis:
         body = self.bodies.get(name)
         return body.read if body is not None else _NOTHING
 
@@ -167,7 +167,7 @@ class Assembler:
 
     def _resolve(self, layer: list[str], inputs: dict[str, tuple[InputSpec, ...]]) -> None:
         """What the nodes of one layer give; they don't wait for each other."""
-        waiting: list[tuple[str, bytes, Wanted]] = []
+        waiting: list[tuple[str, bytes, OutputSchemaRequest]] = []
         for name in layer:
             analysis = self._read(name).analysis
             if analysis is None or not analysis.usable:
@@ -183,19 +183,19 @@ class Assembler:
         self._step(0, len(waiting))
         self._ask(waiting)
 
-    def _ask(self, waiting: list[tuple[str, bytes, Wanted]]) -> None:
+    def _ask(self, waiting: list[tuple[str, bytes, OutputSchemaRequest]]) -> None:
         chunks = [waiting[at : at + CHUNK] for at in range(0, len(waiting), CHUNK)]
-        messages = [Give(tuple(wanted for _, _, wanted in chunk)) for chunk in chunks]
+        messages = [OutputSchemaRequests(tuple(wanted for _, _, wanted in chunk)) for chunk in chunks]
         of_message = {id(message): chunk for message, chunk in zip(messages, chunks, strict=True)}
 
-        def take(message: Give, answer: GivenAll) -> None:
+        def take(message: OutputSchemaRequests, answer: OutputSchemas) -> None:
             for (name, key, wanted), (given, lines) in zip(of_message[id(message)], answer.given, strict=True):
                 self._take(name, key, given, KeptLines(_lines_key(wanted), lines))
             self._step(len(answer.given))
 
         self._workers.give(messages, take)
 
-    def _take(self, name: str, key: bytes, given: Given, lines: KeptLines) -> None:
+    def _take(self, name: str, key: bytes, given: OutputSchema, lines: KeptLines) -> None:
         body = self.bodies[name]
         if body.given is not given:
             self.bodies[name] = KeptBody(body.text, body.read, key, given)
@@ -203,8 +203,8 @@ class Assembler:
         self._given[name] = given
         self._columns[name] = materialised.table_columns(self._project.assets[name], given.columns)
 
-    def _wanted(self, asset: Asset, analysis: Analysis, specs: tuple[InputSpec, ...]) -> Wanted:
-        return Wanted(
+    def _wanted(self, asset: Asset, analysis: Analysis, specs: tuple[InputSpec, ...]) -> OutputSchemaRequest:
+        return OutputSchemaRequest(
             analysis=analysis,
             inputs=tuple(self._input(asset, spec) for spec in specs),
             parameters=self._parameter_types(asset, analysis),
@@ -216,8 +216,10 @@ class Assembler:
             added=materialised.table_columns(asset, ()) or (),
         )
 
-    def _input(self, asset: Asset, spec: InputSpec) -> Input:
-        return Input(spec.node.lower(), self._columns.get(spec.node), self._routing(spec.node), graph.is_cut(asset, spec, self._project))
+    def _input(self, asset: Asset, spec: InputSpec) -> InputSchema:
+        return InputSchema(
+            spec.node.lower(), self._columns.get(spec.node), self._routing(spec.node), graph.is_cut(asset, spec, self._project)
+        )
 
     def _routing(self, name: str) -> str | None:
         given = self._given.get(name)
@@ -342,7 +344,7 @@ class _Macros:
         return self._texts if any(name in self._lowered for name in called) else {}
 
 
-def _lines_key(wanted: Wanted) -> bytes:
+def _lines_key(wanted: OutputSchemaRequest) -> bytes:
     inputs = tuple(
         (input_.name, tuple(name for name, _ in input_.columns) if input_.columns is not None else None) for input_ in wanted.inputs
     )

@@ -28,7 +28,7 @@ class Publishes(enum.StrEnum):
     """One after the other, where rows build on what is published before (`merge`, `snapshot`)."""
 
 
-class Span(Value):
+class BackfillSpan(Value):
     """Partitions of one node from `first` to `last`, both included, in the order of time. Where data is cut by time and key, a time alone
     means all its keys."""
 
@@ -40,7 +40,7 @@ class Chosen(Value):
     """A node with the partitions of it that are made."""
 
     node: str
-    spans: tuple[Span, ...]
+    spans: tuple[BackfillSpan, ...]
     partitions: int
     why: str
     how: str = "staged"
@@ -56,10 +56,10 @@ class Skipped(Value):
     why: str
 
 
-class Step(Value):
+class BackfillStep(Value):
     """What is published at once: per node the spans of it."""
 
-    spans: dict[str, tuple[Span, ...]]
+    spans: dict[str, tuple[BackfillSpan, ...]]
 
 
 class Backfill(Value):
@@ -68,7 +68,7 @@ class Backfill(Value):
     mode: Mode
     chosen: tuple[Chosen, ...]
     skipped: tuple[Skipped, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[BackfillStep, ...]
     publishes: Publishes
     only: bool = False
     """Nothing downstream of what was named."""

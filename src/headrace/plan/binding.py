@@ -10,7 +10,7 @@ from headrace.plan.values import Columns
 from headrace.sql.values import UNKNOWN
 
 
-class Table(msgspec.Struct, frozen=True, array_like=True):
+class StatementTable(msgspec.Struct, frozen=True, array_like=True):
     """A table that a statement reads, as far as its columns are known."""
 
     name: str
@@ -22,12 +22,12 @@ class Table(msgspec.Struct, frozen=True, array_like=True):
         return self.columns is not None and all(type_ != UNKNOWN for _, type_ in self.columns)
 
 
-class Statement(msgspec.Struct, frozen=True, array_like=True):
+class SelectStatement(msgspec.Struct, frozen=True, array_like=True):
     """A SELECT with what it reads and is bound to. `bounds` is the type of $partition_start and $partition_end:
     `date`, `instant`, or empty where they have no value."""
 
     sql: str
-    tables: tuple[Table, ...]
+    tables: tuple[StatementTable, ...]
     parameters: dict[str, Any] = {}
     bounds: str = ""
 
@@ -37,7 +37,7 @@ class Statement(msgspec.Struct, frozen=True, array_like=True):
         return all(table.known for table in self.tables)
 
 
-class Bound(msgspec.Struct, frozen=True, array_like=True):
+class BindResult(msgspec.Struct, frozen=True, array_like=True):
     """DuckDB's answer. `code` is empty for a statement that can run; `line` counts from 1 within the statement.
 
     `columns` are those of the result; None where the statement was only parsed, or refused.
@@ -51,7 +51,7 @@ class Bound(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
-    """Define the project's macros (path to text). Answered by an empty `Bound`."""
+    """Define the project's macros (path to text). Answered by an empty `BindResult`."""
 
     macros: dict[str, str]
 
@@ -59,7 +59,7 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
 class Bind(msgspec.Struct, frozen=True, tag="bind"):
     """Parse and bind one statement."""
 
-    statement: Statement
+    statement: SelectStatement
 
 
 Request = Prepare | Bind

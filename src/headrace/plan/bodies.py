@@ -18,7 +18,7 @@ class Query(msgspec.Struct, frozen=True, array_like=True):
     line: int
 
 
-class Text(msgspec.Struct, frozen=True, array_like=True):
+class AssetText(msgspec.Struct, frozen=True, array_like=True):
     """What can be read of an asset from its own file. `body` is None for assets that aren't SQL."""
 
     name: str
@@ -27,14 +27,14 @@ class Text(msgspec.Struct, frozen=True, array_like=True):
     checks: tuple[Query, ...] = ()
 
 
-class Read(msgspec.Struct, frozen=True, array_like=True):
+class AssetTextAnalysis(msgspec.Struct, frozen=True, array_like=True):
     """What was read: of the body, and for each SQL check which tables it names and what is wrong with it."""
 
     analysis: Analysis | None
     checks: tuple[Analysis, ...] = ()
 
 
-class Input(msgspec.Struct, frozen=True, array_like=True):
+class InputSchema(msgspec.Struct, frozen=True, array_like=True):
     """An input as a body sees it."""
 
     name: str
@@ -46,11 +46,11 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     """Whether the body gets partitions of it one by one."""
 
 
-class Wanted(msgspec.Struct, frozen=True, array_like=True):
+class OutputSchemaRequest(msgspec.Struct, frozen=True, array_like=True):
     """What is needed to say what a body gives."""
 
     analysis: Analysis
-    inputs: tuple[Input, ...]
+    inputs: tuple[InputSchema, ...]
     parameters: tuple[tuple[str, str], ...]
     """Placeholder → type."""
     cut_by_time: bool
@@ -66,14 +66,14 @@ class Wanted(msgspec.Struct, frozen=True, array_like=True):
     """What the materialisation adds to that."""
 
 
-class Lines(msgspec.Struct, frozen=True, array_like=True):
+class ColumnLineage(msgspec.Struct, frozen=True, array_like=True):
     """The lineage of one body: per column, and what affects all columns."""
 
     columns: dict[str, tuple[Edge, ...]]
     filters: tuple[Edge, ...] = ()
 
 
-class Given(msgspec.Struct, frozen=True, array_like=True):
+class OutputSchema(msgspec.Struct, frozen=True, array_like=True):
     """What a body gives. `names` are known more often than the types in `columns`."""
 
     columns: Columns | None
@@ -82,7 +82,7 @@ class Given(msgspec.Struct, frozen=True, array_like=True):
     mixes: str = ""
 
 
-def text_of(node: Asset | Source) -> Text | None:
+def text_of(node: Asset | Source) -> AssetText | None:
     """What there is to read of a node: its SQL body, its SQL checks; None if it has neither."""
     checks = tuple(
         Query(check.name, str(check.arguments.get("query", "")), check.place.file, check.place.line)
@@ -91,5 +91,5 @@ def text_of(node: Asset | Source) -> Text | None:
     )
     body = node.body if isinstance(node, Asset) else None
     if isinstance(body, SqlBody) and body.text:
-        return Text(node.name, (body.text, body.file, body.line), checks)
-    return Text(node.name, None, checks) if checks else None
+        return AssetText(node.name, (body.text, body.file, body.line), checks)
+    return AssetText(node.name, None, checks) if checks else None

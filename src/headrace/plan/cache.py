@@ -22,8 +22,8 @@ from headrace.model import Problem
 from headrace.model.files import ProjectFile
 from headrace.model.modules import ModuleFacts
 from headrace.model.parsing import Declared
-from headrace.plan.binding import Bound
-from headrace.plan.bodies import Given, Read
+from headrace.plan.binding import BindResult
+from headrace.plan.bodies import AssetTextAnalysis, OutputSchema
 from headrace.plan.code_tree import CodeSeen
 from headrace.plan.values import Compilation
 
@@ -33,7 +33,7 @@ RACY_NS = 2_000_000_000
 """A file that was modified so shortly before it was read may change again within the same tick of the file system's clock."""
 
 
-class Header(msgspec.Struct, frozen=True, array_like=True):
+class CacheHeader(msgspec.Struct, frozen=True, array_like=True):
     """Who wrote a cache file."""
 
     schema: int
@@ -44,7 +44,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
 class Stamp(msgspec.Struct, frozen=True, array_like=True):
     """What the kept compilation is of: a digest of all files as seen, and the SHA-256 of those that may be racy."""
 
-    header: Header
+    header: CacheHeader
     files: bytes
     racy: dict[str, str]
 
@@ -62,7 +62,7 @@ class KeptFile(msgspec.Struct, frozen=True, array_like=True):
 class KeptFiles(msgspec.Struct, frozen=True, array_like=True):
     """By path."""
 
-    header: Header
+    header: CacheHeader
     files: dict[str, KeptFile]
 
 
@@ -70,15 +70,15 @@ class KeptBody(msgspec.Struct, frozen=True, array_like=True):
     """What was understood of one node, with the digests of what it was understood from."""
 
     text: bytes
-    read: Read
+    read: AssetTextAnalysis
     wanted: bytes = b""
-    given: Given | None = None
+    given: OutputSchema | None = None
 
 
 class KeptBodies(msgspec.Struct, frozen=True, array_like=True):
     """By node."""
 
-    header: Header
+    header: CacheHeader
     bodies: dict[str, KeptBody]
 
 
@@ -92,14 +92,14 @@ class KeptLines(msgspec.Struct, frozen=True, array_like=True):
 class KeptLineage(msgspec.Struct, frozen=True, array_like=True):
     """By node."""
 
-    header: Header
+    header: CacheHeader
     lines: dict[str, KeptLines]
 
 
 class KeptCode(msgspec.Struct, frozen=True, array_like=True):
     """What was looked at for the files of code that assets use, and what was found in each Python file, by SHA-256."""
 
-    header: Header
+    header: CacheHeader
     seen: CodeSeen
     facts: dict[str, ModuleFacts]
 
@@ -108,7 +108,7 @@ class KeptCompilation(msgspec.Struct, frozen=True, array_like=True):
     """The whole, with a digest of the files that it is of, as they were seen, and one of their contents; and what was looked at
     for the files of code, with the versions of packages that count."""
 
-    header: Header
+    header: CacheHeader
     files: bytes
     contents: bytes
     code: CodeSeen
@@ -118,11 +118,11 @@ class KeptCompilation(msgspec.Struct, frozen=True, array_like=True):
 class KeptBound(msgspec.Struct, frozen=True, array_like=True):
     """DuckDB's answers by statement, and the problems of the compilation that was bound last (`whole`: its digest)."""
 
-    header: Header
+    header: CacheHeader
     whole: bytes
     statements: int
     problems: tuple[Problem, ...]
-    bound: dict[bytes, Bound]
+    bound: dict[bytes, BindResult]
 
 
 Kept = TypeVar("Kept", KeptFiles, KeptBodies, KeptLineage, KeptCode, KeptCompilation, KeptBound, Stamp)
@@ -139,9 +139,9 @@ _NAMES: dict[type, str] = {
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def header() -> Header:
+def header() -> CacheHeader:
     """What this installation writes."""
-    return Header(CACHE_SCHEMA, __version__, _sqlglot_version())
+    return CacheHeader(CACHE_SCHEMA, __version__, _sqlglot_version())
 
 
 def _sqlglot_version() -> str:

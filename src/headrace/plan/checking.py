@@ -38,11 +38,11 @@ def conversions(source: Source, project: Project) -> Iterator[Problem]:
     for column in contract.columns if contract is not None else ():
         for entry in column.conversions:
             from headrace.sql.conversions import conversion  # it loads the SQL parser
-            from headrace.sql.parsing import Unreadable
+            from headrace.sql.parsing import InvalidSelect
 
             try:
                 conversion(str(entry["expression"]))
-            except Unreadable as why:
+            except InvalidSelect as why:
                 yield Problem(
                     code="contract_invalid",
                     message=f"`headrace.convert` of {shown(column.name)} can't be used: {why.message}",

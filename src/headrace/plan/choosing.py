@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from headrace.model.nodes import Asset, Value
 from headrace.plan.backfills import Mode
 from headrace.plan.extents import NOTHING, Extent, made, ranges
-from headrace.plan.limits import Limits
+from headrace.plan.limits import PartitionLimits
 from headrace.plan.timeline import Timeline
-from headrace.plan.touching import Read, touched
+from headrace.plan.touching import NodeInput, touched
 from headrace.plan.values import Compiled
 from headrace.schedule import GraphNode
 
@@ -18,11 +18,11 @@ STAGED_KINDS = ("table", "append")
 INGESTED, STAGED, AFTERWARDS = "taken_in", "staged", "afterwards"
 
 
-class Wanted(Value):
+class BackfillRequest(Value):
     """What was asked for. `ranges` has, for each of the nodes that were named, the partitions that lie in the range; None: all."""
 
     mode: Mode
-    limits: Mapping[str, Limits]
+    limits: Mapping[str, PartitionLimits]
     """For each of the nodes that were named, the range."""
     only: bool = False
     borrowed: frozenset[str] = frozenset()
@@ -55,7 +55,7 @@ class Choice(Value):
     """All partitions that there may be, node by node."""
 
 
-def choose(timeline: Timeline, compiled: Compiled, wanted: Wanted) -> Choice:
+def choose(timeline: Timeline, compiled: Compiled, wanted: BackfillRequest) -> Choice:
     """The partitions that a backfill makes."""
     chooser = _Chooser(timeline, compiled, wanted)
     for node in timeline.nodes.values():
@@ -64,7 +64,7 @@ def choose(timeline: Timeline, compiled: Compiled, wanted: Wanted) -> Choice:
 
 
 class _Chooser:
-    def __init__(self, timeline: Timeline, compiled: Compiled, wanted: Wanted) -> None:
+    def __init__(self, timeline: Timeline, compiled: Compiled, wanted: BackfillRequest) -> None:
         self._timeline, self._compiled, self._wanted = timeline, compiled, wanted
         self.picked: dict[str, Picked] = {}
         self.passed: list[Passed] = []
@@ -161,7 +161,7 @@ class _Chooser:
             found = found | self._behind_gap(node, candidates, candidates - found)
         return found, f"{' and '.join(list(names)[:3])} isn't there for it" if names else "the one before it isn't there"
 
-    def _lost(self, read: Read, known: Extent, candidates: Extent) -> Extent:
+    def _lost(self, read: NodeInput, known: Extent, candidates: Extent) -> Extent:
         if read.required:
             return touched(read, self._absent.get(read.input.name, NOTHING), known) & candidates
         return NOTHING if read.spec.optional or self._available.get(read.input.name) else candidates

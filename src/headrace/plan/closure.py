@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from headrace.model import Asset, CommandBody, Place, Problem, PythonBody
 from headrace.model.modules import Import, ModuleFacts, facts_of
-from headrace.model.problems import Level
+from headrace.model.problems import ProblemLevel
 from headrace.plan.code import Code, CodeFile, Use
 from headrace.plan.code_tree import CodeTree
 
@@ -251,7 +251,7 @@ def _not_followed(path: str, line: int, what: str, folder: str) -> Problem:
         message=f"{what} can't be followed without running it: {counted} count as code of whatever imports this file",
         hint="import by name, or list the files in `code_files` of the assets that use them",
         place=Place(file=path, line=line),
-        level=Level.WARNING,
+        level=ProblemLevel.WARNING,
     )
 
 

@@ -47,7 +47,7 @@ def macro_file(text: str) -> CodeFile:
     return CodeFile(sha256=sha256, digest=sha256)
 
 
-class Link(Value):
+class CodeLink(Value):
     """A file of an asset's closure with the uses that lead to it, the asset's own first."""
 
     path: str
@@ -67,7 +67,7 @@ class Link(Value):
             origin = use.path
 
 
-def closure(code: Code, asset: str) -> list[Link]:
+def closure(code: Code, asset: str) -> list[CodeLink]:
     """The files of an asset's code, nearest first; of several ways to a file the shortest."""
     found: dict[str, tuple[Use, ...]] = {}
     level: list[tuple[Use, ...]] = [(use,) for use in code.starts.get(asset, ())]
@@ -80,10 +80,10 @@ def closure(code: Code, asset: str) -> list[Link]:
             found[path] = chain
             following += [(*chain, use) for use in code.files[path].uses if use.path not in found]
         level = following
-    return [Link(path=path, chain=chain) for path, chain in found.items()]
+    return [CodeLink(path=path, chain=chain) for path, chain in found.items()]
 
 
-def changed_files(before: Code, after: Code, asset: str, own_file: str | None) -> Iterator[tuple[Link, str]]:
+def changed_files(before: Code, after: Code, asset: str, own_file: str | None) -> Iterator[tuple[CodeLink, str]]:
     """The files of an asset's code, without its own, that aren't what they were by what counts of them: `added`, `changed`,
     or `removed` (then with the use that there was)."""
     was, now = _by_path(before, asset), _by_path(after, asset)
@@ -114,5 +114,5 @@ def packages(code: Code, asset: str) -> list[str]:
     return sorted({name for link in closure(code, asset) for name in code.files[link.path].packages})
 
 
-def _by_path(code: Code, asset: str) -> dict[str, Link]:
+def _by_path(code: Code, asset: str) -> dict[str, CodeLink]:
     return {link.path: link for link in closure(code, asset)}

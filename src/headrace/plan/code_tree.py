@@ -33,7 +33,7 @@ class Listing(Value):
     folders: frozenset[str] = frozenset()
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True):
+class FileStamp(msgspec.Struct, frozen=True, array_like=True):
     """How a file looked when it was read."""
 
     size: int
@@ -45,7 +45,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
 class KeptCodeFile(msgspec.Struct, frozen=True, array_like=True):
     """A file of code as it was read. A `racy` one may have changed since and look the same."""
 
-    mark: Mark
+    mark: FileStamp
     sha256: str
     racy: bool
 
@@ -165,10 +165,10 @@ def unchanged(root: Path, seen: CodeSeen, read: Read, *, exactly: bool) -> bool:
     return True
 
 
-def mark_of(root: Path, path: str) -> Mark:
+def mark_of(root: Path, path: str) -> FileStamp:
     """How a file looks now; a link's target counts. Raises OSError."""
     seen = os.stat(root / path)  # noqa: PTH116 - Path.stat would take the path apart again
-    return Mark(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+    return FileStamp(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
 
 
 def file_within(root: Path, argument: str) -> str | None:

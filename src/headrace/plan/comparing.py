@@ -1,4 +1,4 @@
-"""What the files say now against what is applied: one `Change` per node and aspect."""
+"""What the files say now against what is applied: one `NodeChange` per node and aspect."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from headrace.model import Asset, Consumer, ContractColumn, Project, Source
 from headrace.model.environments import PRODUCTION
 from headrace.plan.code import changed_files, own_file
-from headrace.plan.values import Change, ChangeKind, CodeChange, Columns, Compiled, CompiledNode
+from headrace.plan.values import ChangeKind, CodeChange, Columns, Compiled, CompiledNode, NodeChange
 
 SETTINGS = "headrace.toml"
 """What a change of the settings is reported under; owners are reported under `owners.yaml`, calendars under their name."""
@@ -33,21 +33,21 @@ _IN_THE_BODY = {
 """What the fingerprint and the columns answer for."""
 
 
-def changes(old: Compiled | None, new: Compiled) -> list[Change]:
+def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
     """All differences, by node; with nothing applied yet, every node is added. Where a declaration stands isn't a difference."""
     before = as_in(old.project, new.project) if old is not None else None
-    found: list[Change] = []
+    found: list[NodeChange] = []
     earlier, later = _nodes(before), _nodes(new.project)
     renamed = renames(old, new)
     for name in sorted({*earlier, *later} - set(renamed.values())):
         if name in renamed:
             before_it = renamed[name]
             was = old.nodes.get(before_it) if old is not None else None
-            found += [Change(node=name, change=ChangeKind.METADATA), *_of_compiled_pair(was, new.nodes.get(name))]
+            found += [NodeChange(node=name, change=ChangeKind.METADATA), *_of_compiled_pair(was, new.nodes.get(name))]
         elif name not in earlier:
-            found.append(Change(node=name, change=ChangeKind.ADDED))
+            found.append(NodeChange(node=name, change=ChangeKind.ADDED))
         elif name not in later:
-            found.append(Change(node=name, change=ChangeKind.REMOVED))
+            found.append(NodeChange(node=name, change=ChangeKind.REMOVED))
         else:
             was, now = old.nodes.get(name) if old is not None else None, new.nodes.get(name)
             own = list(_of_node(earlier[name], later[name], was, now))
@@ -66,7 +66,7 @@ def as_in(applied: Project, project: Project) -> Project:
     return msgspec.structs.replace(applied, consumers=consumers)
 
 
-def _with_files(change: Change, old: Compiled | None, new: Compiled, former: str) -> Change:
+def _with_files(change: NodeChange, old: Compiled | None, new: Compiled, former: str) -> NodeChange:
     """A changed body with the files of its code that changed."""
     asset = new.project.assets.get(change.node)
     if old is None or asset is None or change.change is not ChangeKind.BODY or former not in old.project.assets:
@@ -82,7 +82,7 @@ def _with_files(change: Change, old: Compiled | None, new: Compiled, former: str
     return msgspec.structs.replace(change, files=tuple(files))
 
 
-def keeping(changes: Sequence[Change], names: Collection[str]) -> list[Change]:
+def keeping(changes: Sequence[NodeChange], names: Collection[str]) -> list[NodeChange]:
     """The same changes, of which those of `names` don't make stale what is published."""
     return [msgspec.structs.replace(one, stale=False, kept=True) if one.stale and one.node in names else one for one in changes]
 
@@ -95,7 +95,7 @@ def renames(old: Compiled | None, new: Compiled) -> dict[str, str]:
     return {name: former for name, former in said.items() if former in old.project.assets and former not in new.project.assets}
 
 
-def _of_compiled_pair(was: CompiledNode | None, now: CompiledNode | None) -> Iterator[Change]:
+def _of_compiled_pair(was: CompiledNode | None, now: CompiledNode | None) -> Iterator[NodeChange]:
     if was is not None and now is not None:
         yield from _of_compiled(was, now, asset=True)
 
@@ -104,9 +104,9 @@ def _nodes(project: Project | None) -> dict[str, _Node]:
     return {} if project is None else {**project.sources, **project.assets, **project.consumers}
 
 
-def _of_node(was: _Node, now: _Node, before: CompiledNode | None, after: CompiledNode | None) -> Iterator[Change]:
+def _of_node(was: _Node, now: _Node, before: CompiledNode | None, after: CompiledNode | None) -> Iterator[NodeChange]:
     if type(was) is not type(now):
-        yield Change(node=now.name, change=ChangeKind.BODY, stale=True)
+        yield NodeChange(node=now.name, change=ChangeKind.BODY, stale=True)
         return
     if before is not None and after is not None:
         yield from _of_compiled(before, after, isinstance(now, Asset))
@@ -115,13 +115,13 @@ def _of_node(was: _Node, now: _Node, before: CompiledNode | None, after: Compile
     aspects = _ASPECTS[type(now)]
     for kind, fields in aspects.items():
         if _differ(was, now, fields):
-            yield Change(node=now.name, change=kind, stale=kind is ChangeKind.PROMISE and _goes_elsewhere(was, now))
+            yield NodeChange(node=now.name, change=kind, stale=kind is ChangeKind.PROMISE and _goes_elsewhere(was, now))
     taken = {"place", "name", *_IN_THE_BODY[type(now)], *(field for fields in aspects.values() for field in fields)}
     if _differ(was, now, tuple(field for field in now.__struct_fields__ if field not in taken)):
-        yield Change(node=now.name, change=ChangeKind.METADATA)
+        yield NodeChange(node=now.name, change=ChangeKind.METADATA)
 
 
-def _of_promised(was: _Node, now: _Node, before: Project | None, after: Project) -> Iterator[Change]:
+def _of_promised(was: _Node, now: _Node, before: Project | None, after: Project) -> Iterator[NodeChange]:
     """What a contract says of columns besides their names and types: what is checked, and whose values are kept."""
     if before is None or isinstance(was, Consumer) or isinstance(now, Consumer):
         return
@@ -132,9 +132,9 @@ def _of_promised(was: _Node, now: _Node, before: Project | None, after: Project)
     ]
     kept = [{one.name: one.classification for one in columns if one.classification} for columns in (old, new)]
     if checked[0] != checked[1]:
-        yield Change(node=now.name, change=ChangeKind.CHECKS)
+        yield NodeChange(node=now.name, change=ChangeKind.CHECKS)
     if kept[0] != kept[1]:
-        yield Change(node=now.name, change=ChangeKind.METADATA)
+        yield NodeChange(node=now.name, change=ChangeKind.METADATA)
 
 
 def _promised(node: Source | Asset, project: Project) -> tuple[ContractColumn, ...]:
@@ -150,11 +150,11 @@ def _goes_elsewhere(was: _Node, now: _Node) -> bool:
     return said[0] != said[1] or _differ(was, now, ("reads", "per", "timezone"))
 
 
-def _of_compiled(was: CompiledNode, now: CompiledNode, asset: bool) -> Iterator[Change]:
+def _of_compiled(was: CompiledNode, now: CompiledNode, asset: bool) -> Iterator[NodeChange]:
     if was.fingerprint != now.fingerprint:
-        yield Change(node=now.name, change=ChangeKind.BODY, columns=_changed_columns(was.columns, now.columns), stale=asset)
+        yield NodeChange(node=now.name, change=ChangeKind.BODY, columns=_changed_columns(was.columns, now.columns), stale=asset)
     elif was.columns != now.columns and was.columns is not None and now.columns is not None:
-        yield Change(node=now.name, change=ChangeKind.SCHEMA, columns=_changed_columns(was.columns, now.columns))
+        yield NodeChange(node=now.name, change=ChangeKind.SCHEMA, columns=_changed_columns(was.columns, now.columns))
 
 
 def _changed_columns(was: Columns | None, now: Columns | None) -> tuple[str, ...]:
@@ -186,15 +186,15 @@ def _stripped(value: Any) -> Any:
     return value
 
 
-def _of_the_rest(was: Project, now: Project) -> Iterator[Change]:
+def _of_the_rest(was: Project, now: Project) -> Iterator[NodeChange]:
     """What belongs to no node."""
     if was.settings != now.settings:
-        yield Change(node=SETTINGS, change=ChangeKind.METADATA)
+        yield NodeChange(node=SETTINGS, change=ChangeKind.METADATA)
     if _plain(was.owners) != _plain(now.owners):
-        yield Change(node=OWNERS, change=ChangeKind.METADATA)
+        yield NodeChange(node=OWNERS, change=ChangeKind.METADATA)
     for name in sorted({*was.calendars, *now.calendars}):
         if _dates(was, name) != _dates(now, name):
-            yield Change(node=name, change=ChangeKind.PROMISE)
+            yield NodeChange(node=name, change=ChangeKind.PROMISE)
 
 
 def _plain(values: Mapping[str, Any]) -> Any:

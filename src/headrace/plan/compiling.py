@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.model import Asset, Level, Problem, Project
+from headrace.model import Asset, Problem, ProblemLevel, Project
 from headrace.model.contents import Content, ProjectFiles
 from headrace.model.environments import PRODUCTION
 from headrace.model.files import ProjectFile, Scan, report_unreadable
@@ -24,7 +24,7 @@ from headrace.model.linking import link
 from headrace.model.parsing import Declared
 from headrace.model.reporting import Report
 from headrace.plan.assembling import Assembler
-from headrace.plan.bodies import Read
+from headrace.plan.bodies import AssetTextAnalysis
 from headrace.plan.cache import (
     RACY_NS,
     Cache,
@@ -46,7 +46,7 @@ from headrace.plan.code_tree import CodeTree, unchanged
 from headrace.plan.packages import installed
 from headrace.plan.values import Compilation, Learnt
 from headrace.plan.worker import FilesRead, ReadFiles
-from headrace.plan.workers import CHUNK, Workers
+from headrace.plan.workers import CHUNK, AnalysisPool
 
 UNREADABLE = "file_unreadable"
 """A problem that may go away without the file changing: what comes of it isn't kept."""
@@ -72,7 +72,9 @@ def compile_project(
     ProjectError if the folder can't be listed, UsageError for an environment that there isn't.
     """
     with _without_collector():
-        compiling = _Compiling(files or ProjectFiles(root), Cache(cache), Workers(processes), progress, dict(learnt or {}), environment)
+        compiling = _Compiling(
+            files or ProjectFiles(root), Cache(cache), AnalysisPool(processes), progress, dict(learnt or {}), environment
+        )
         return compiling.compilation_of_contents() if files is not None else compiling.compilation()
 
 
@@ -93,7 +95,7 @@ class _Compiling:
         self,
         files: ProjectFiles,
         cache: Cache,
-        workers: Workers,
+        workers: AnalysisPool,
         progress: Progress | None,
         learnt: dict[str, tuple[tuple[str, str], ...]],
         environment: str,
@@ -156,7 +158,7 @@ class _Compiling:
             assembler = Assembler(project, self._learnt, kept_bodies, kept_lines, reads, self._workers, self._step, code)
             compiled = assembler.compiled(problems)
             project = assembler.project
-            failed = any(problem.level is Level.ERROR for problem in problems)
+            failed = any(problem.level is ProblemLevel.ERROR for problem in problems)
             compilation = Compilation(
                 project=project,
                 compiled=None if failed else compiled,
@@ -209,7 +211,9 @@ class _Compiling:
 
     # -- files
 
-    def _known(self, files: Sequence[ProjectFile], unsettled: set[str], exactly: bool) -> tuple[dict[str, KeptFile], dict[bytes, Read]]:
+    def _known(
+        self, files: Sequence[ProjectFile], unsettled: set[str], exactly: bool
+    ) -> tuple[dict[str, KeptFile], dict[bytes, AssetTextAnalysis]]:
         """What each file declares, by path, from the cache or parsed now; and what was read of the SQL in the latter."""
         kept = self._cache.load(KeptFiles)
         before = kept.files if kept is not None else {}
@@ -234,9 +238,9 @@ class _Compiling:
             return False
         return self._sha256(file) == entry.sha256 if exactly or entry.racy else True
 
-    def _parsed(self, missing: Sequence[ProjectFile], unsettled: set[str], known: dict[str, KeptFile]) -> dict[bytes, Read]:
+    def _parsed(self, missing: Sequence[ProjectFile], unsettled: set[str], known: dict[str, KeptFile]) -> dict[bytes, AssetTextAnalysis]:
         """Parse the missing files into `known`; what was read of the SQL in them, by the digest of its text."""
-        reads: dict[bytes, Read] = {}
+        reads: dict[bytes, AssetTextAnalysis] = {}
         if not missing:
             return reads
         self._step(0, len(missing))
@@ -267,7 +271,7 @@ def _not_installed(asset: Asset, name: str) -> Problem:
         message=f"`code_packages` of `{asset.name}` names `{name}`, which isn't installed where this runs",
         hint=f"pip install {shlex.quote(name)}, or take it out",
         place=asset.place,
-        level=Level.WARNING,
+        level=ProblemLevel.WARNING,
     )
 
 

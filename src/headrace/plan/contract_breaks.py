@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from headrace.model import Asset, Contract, Problem, Project, Value
-from headrace.plan.contracting import ContractChange, Level, contract_changes, level_of, moved, next_version
+from headrace.plan.contracting import ContractChange, VersionLevel, contract_changes, level_of, moved, next_version
 from headrace.plan.values import Columns
 
 Users = Callable[[str, list[str]], tuple[list[str], list[str]]]
@@ -20,7 +20,7 @@ _FAMILIES = {
 }  # fmt: skip
 
 
-class Broken(Value, kw_only=True):
+class ContractBreak(Value, kw_only=True):
     """A contract whose file takes back what it promised, without saying so. `hint` is what to write."""
 
     asset: str
@@ -59,7 +59,7 @@ def _family(kind: str) -> str:
     return "integer" if plain.endswith("INT") or plain in ("INTEGER", "UINTEGER") else _FAMILIES.get(plain, plain)
 
 
-def broken(old: Project | None, new: Project, users: Users) -> list[Broken]:
+def broken(old: Project | None, new: Project, users: Users) -> list[ContractBreak]:
     """The contracts of assets that can't be put into force as they are."""
     found = []
     for asset in new.assets.values():
@@ -74,26 +74,26 @@ def _contract(project: Project | None, name: str) -> Contract | None:
     return project.contracts.get(asset.contract or "") if project and asset else None
 
 
-def _broken(name: str, was: Contract, now: Contract, users: Users) -> Broken | None:
+def _broken(name: str, was: Contract, now: Contract, users: Users) -> ContractBreak | None:
     changes = contract_changes(was, now)
-    if level_of(changes) < Level.MAJOR:
+    if level_of(changes) < VersionLevel.MAJOR:
         return None
-    taken_back = [change for change in changes if change.level is Level.MAJOR]
+    taken_back = [change for change in changes if change.level is VersionLevel.MAJOR]
     consumers = _consumers(name, taken_back, users)
     said = "; ".join(change.said for change in taken_back[:5])
-    if moved(was.version, now.version) < Level.MAJOR:
+    if moved(was.version, now.version) < VersionLevel.MAJOR:
         whom = f", and breaks {', '.join(consumers)}" if consumers else ""
-        return Broken(
+        return ContractBreak(
             asset=name,
             said=f"the contract of `{name}` takes back what {was.version} promised ({said}){whom}",
-            hint=f"write version: {next_version(was.version, Level.MAJOR)}{_naming(consumers, now)}",
+            hint=f"write version: {next_version(was.version, VersionLevel.MAJOR)}{_naming(consumers, now)}",
             file=now.place.file,
         )
     unnamed = [one for one in consumers if one not in now.breaks]
     if not unnamed:
         return None
     said = f"the contract of `{name}` {now.version} breaks {', '.join(unnamed)} without naming them ({said})"
-    return Broken(asset=name, said=said, hint=_naming(consumers, now).removeprefix(", and "), file=now.place.file)
+    return ContractBreak(asset=name, said=said, hint=_naming(consumers, now).removeprefix(", and "), file=now.place.file)
 
 
 def _consumers(name: str, changes: list[ContractChange], users: Users) -> list[str]:

@@ -15,7 +15,7 @@ _WIDER = {
 }  # fmt: skip
 
 
-class Level(enum.IntEnum):
+class VersionLevel(enum.IntEnum):
     """Which part of a version a change takes."""
 
     NONE = 0
@@ -30,7 +30,7 @@ class ContractChange(Value, kw_only=True):
     kind: str
     column: str
     to: str | None = None
-    level: Level
+    level: VersionLevel
     said: str
 
 
@@ -39,38 +39,38 @@ def contract_changes(was: Contract, now: Contract) -> list[ContractChange]:
     return [*_columns(was, now), *_rules(was, now), *_service(was, now)]
 
 
-def level_of(changes: list[ContractChange]) -> Level:
+def level_of(changes: list[ContractChange]) -> VersionLevel:
     """The part of the version that they take together."""
-    return max((change.level for change in changes), default=Level.NONE)
+    return max((change.level for change in changes), default=VersionLevel.NONE)
 
 
 def keeps_its_word(was: Contract, now: Contract) -> bool:
     """Whether the version moved at least as far as the changes take. A version that is none, by its numbers, moves with any change."""
     wanted = level_of(contract_changes(was, now))
-    return wanted < Level.MAJOR or moved(was.version, now.version) >= Level.MAJOR
+    return wanted < VersionLevel.MAJOR or moved(was.version, now.version) >= VersionLevel.MAJOR
 
 
-def moved(was: str, now: str) -> Level:
+def moved(was: str, now: str) -> VersionLevel:
     """Which part of a version grew."""
     old, new = _parts(was), _parts(now)
     if old is None or new is None:
-        return Level.MAJOR if was != now else Level.NONE
-    for level, before, after in zip((Level.MAJOR, Level.MINOR, Level.PATCH), old, new, strict=True):
+        return VersionLevel.MAJOR if was != now else VersionLevel.NONE
+    for level, before, after in zip((VersionLevel.MAJOR, VersionLevel.MINOR, VersionLevel.PATCH), old, new, strict=True):
         if after != before:
-            return level if after > before else Level.NONE
-    return Level.NONE
+            return level if after > before else VersionLevel.NONE
+    return VersionLevel.NONE
 
 
-def next_version(version: str, level: Level) -> str:
+def next_version(version: str, level: VersionLevel) -> str:
     """The version that a change of that level makes of another one; itself where it has no numbers."""
     parts = _parts(version)
-    if parts is None or level is Level.NONE:
+    if parts is None or level is VersionLevel.NONE:
         return version
     major, minor, patch = parts
     return {
-        Level.MAJOR: f"{major + 1}.0.0",
-        Level.MINOR: f"{major}.{minor + 1}.0",
-        Level.PATCH: f"{major}.{minor}.{patch + 1}",
+        VersionLevel.MAJOR: f"{major + 1}.0.0",
+        VersionLevel.MINOR: f"{major}.{minor + 1}.0",
+        VersionLevel.PATCH: f"{major}.{minor}.{patch + 1}",
     }[level]
 
 
@@ -83,45 +83,45 @@ def _columns(was: Contract, now: Contract) -> Iterator[ContractChange]:
     before, after = ({column.name: column for column in one.columns} for one in (was, now))
     for name, column in before.items():
         if name not in after:
-            yield ContractChange(kind="dropped", column=name, level=Level.MAJOR, said=f"{name} is gone")
+            yield ContractChange(kind="dropped", column=name, level=VersionLevel.MAJOR, said=f"{name} is gone")
         else:
             yield from _column(column, after[name])
     for name in after:
         if name not in before:
-            yield ContractChange(kind="added", column=name, level=Level.MINOR, said=f"{name} is new")
+            yield ContractChange(kind="added", column=name, level=VersionLevel.MINOR, said=f"{name} is new")
 
 
 def _column(was: ContractColumn, now: ContractColumn) -> Iterator[ContractChange]:
     name = was.name
     if was.type != now.type and was.type is not None:
-        level = Level.MINOR if now.type in _WIDER.get(was.type, ()) else Level.MAJOR
+        level = VersionLevel.MINOR if now.type in _WIDER.get(was.type, ()) else VersionLevel.MAJOR
         yield ContractChange(kind="type", column=name, to=now.type, level=level, said=f"{name} is {now.type or 'any type'}, was {was.type}")
     if (was.required or was.primary_key) and not (now.required or now.primary_key):
-        yield ContractChange(kind="nullability", column=name, level=Level.MAJOR, said=f"{name} may be empty")
+        yield ContractChange(kind="nullability", column=name, level=VersionLevel.MAJOR, said=f"{name} may be empty")
     if (was.unique and not now.unique) or (was.primary_key and not now.primary_key):
-        yield ContractChange(kind="keys", column=name, level=Level.MAJOR, said=f"{name} needn't be unique")
+        yield ContractChange(kind="keys", column=name, level=VersionLevel.MAJOR, said=f"{name} needn't be unique")
     stricter = (now.required and not was.required) or (now.unique and not was.unique) or (now.primary_key and not was.primary_key)
     if stricter:
-        yield ContractChange(kind="stricter", column=name, level=Level.MINOR, said=f"{name} promises more")
+        yield ContractChange(kind="stricter", column=name, level=VersionLevel.MINOR, said=f"{name} promises more")
     if was.classification != now.classification:
         said = f"{name} is classified {now.classification or 'as nothing'}, was {was.classification or 'as nothing'}"
-        yield ContractChange(kind="classification", column=name, to=now.classification, level=Level.MINOR, said=said)
+        yield ContractChange(kind="classification", column=name, to=now.classification, level=VersionLevel.MINOR, said=said)
     if was.names != now.names:
-        yield ContractChange(kind="names", column=name, level=Level.PATCH, said=f"files have another name for {name}")
+        yield ContractChange(kind="names", column=name, level=VersionLevel.PATCH, said=f"files have another name for {name}")
     if was.conversions != now.conversions:
         said = f"files' values of {name} are converted otherwise"
-        yield ContractChange(kind="names", column=name, level=Level.PATCH, said=said)
+        yield ContractChange(kind="names", column=name, level=VersionLevel.PATCH, said=said)
 
 
 def _rules(was: Contract, now: Contract) -> Iterator[ContractChange]:
     before, after = ({check.name: (check.kind, check.arguments, check.severity) for check in one.checks} for one in (was, now))
     for name in sorted(before.keys() - after.keys()):
-        yield ContractChange(kind="rule", column="", level=Level.MAJOR, said=f"the rule {name} is gone")
+        yield ContractChange(kind="rule", column="", level=VersionLevel.MAJOR, said=f"the rule {name} is gone")
     for name in sorted(after.keys() - before.keys()):
-        yield ContractChange(kind="rule", column="", level=Level.MINOR, said=f"the rule {name} is new")
+        yield ContractChange(kind="rule", column="", level=VersionLevel.MINOR, said=f"the rule {name} is new")
     for name in sorted(before.keys() & after.keys()):
         if before[name] != after[name]:
-            yield ContractChange(kind="rule", column="", level=Level.MINOR, said=f"the rule {name} says something else")
+            yield ContractChange(kind="rule", column="", level=VersionLevel.MINOR, said=f"the rule {name} says something else")
 
 
 def _service(was: Contract, now: Contract) -> Iterator[ContractChange]:
@@ -129,4 +129,6 @@ def _service(was: Contract, now: Contract) -> Iterator[ContractChange]:
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
             said = f"{name} is {after.get(name) or 'not promised'}, was {before.get(name) or 'not promised'}"
-            yield ContractChange(kind="service", column="", level=Level.MAJOR if name not in after else Level.MINOR, said=said)
+            yield ContractChange(
+                kind="service", column="", level=VersionLevel.MAJOR if name not in after else VersionLevel.MINOR, said=said
+            )

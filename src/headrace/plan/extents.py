@@ -7,9 +7,9 @@ from typing import NamedTuple, TypeAlias
 
 from headrace.model.nodes import Grain, Value
 from headrace.model.required import SEPARATOR, delivery_key
-from headrace.plan.backfills import Span
+from headrace.plan.backfills import BackfillSpan
 from headrace.schedule import GraphNode
-from headrace.schedule.ranges import Resting, written
+from headrace.schedule.ranges import TerminalPartitions, written
 
 Edges: TypeAlias = tuple[int, ...]
 """Numbers at which membership changes: where an odd count of them lies at or below a number, it is in."""
@@ -61,7 +61,7 @@ def made(runs: Mapping[str, Edges], named: Iterable[str] = ()) -> Extent:
 
 def of_keys(node: GraphNode, keys: Iterable[str]) -> Extent:
     """The partitions with these keys."""
-    places, numbers, named = Resting(node.partition, node.timezone), dict[str, list[int]](), []
+    places, numbers, named = TerminalPartitions(node.partition, node.timezone), dict[str, list[int]](), []
     for key in keys:
         number, data = places.place(key)
         if number is None:
@@ -146,10 +146,10 @@ class Ordered(NamedTuple):
     """A range as it is written, with what sorts it among those of its node."""
 
     order: tuple[int, int, str]
-    span: Span
+    span: BackfillSpan
 
 
-def spans(node: GraphNode, extent: Extent, known: Extent = NOTHING) -> tuple[Span, ...]:
+def spans(node: GraphNode, extent: Extent, known: Extent = NOTHING) -> tuple[BackfillSpan, ...]:
     """The ranges of an extent in the order of time. Intervals of which all keys are in, the listed ones or those that are `known`, are
     written without key."""
     keyed = node.partition.key is not None and node.partition.grain is not None
@@ -158,7 +158,7 @@ def spans(node: GraphNode, extent: Extent, known: Extent = NOTHING) -> tuple[Spa
     for data, edges in sorted(extent.runs.items()):
         for first, last in ranges(minus(edges, whole)):
             found += [_written(node, n, n, data) for n in range(first, last + 1)] if keyed else [_written(node, first, last, None)]
-    found += [Ordered((1, 0, key), Span(first=key, last=key)) for key in sorted(extent.named)]
+    found += [Ordered((1, 0, key), BackfillSpan(first=key, last=key)) for key in sorted(extent.named)]
     return tuple(one.span for one in sorted(found, key=lambda one: one.order))
 
 
@@ -172,7 +172,7 @@ def _all_keys(node: GraphNode, extent: Extent, known: Extent) -> Edges:
 
 def _written(node: GraphNode, first: int, last: int, data: str | None) -> Ordered:
     one, other = key_of(node, first, data), key_of(node, last, data)
-    return Ordered((0, first, data or ""), Span(first=one, last=other))
+    return Ordered((0, first, data or ""), BackfillSpan(first=one, last=other))
 
 
 def key_of(node: GraphNode, number: int, data: str | None = None) -> str:

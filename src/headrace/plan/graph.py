@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from headrace.model import Asset, InputMode, InputSpec, Level, Place, Problem, Project
+from headrace.model import Asset, InputMode, InputSpec, Place, Problem, ProblemLevel, Project
 from headrace.model.cycles import find_cycles
 from headrace.model.reporting import did_you_mean, shown
 from headrace.sql.values import Analysis, Reference
@@ -61,7 +61,7 @@ def inputs_of(asset: Asset, analysis: Analysis, names: Names, problems: list[Pro
 def _unread(asset: Asset, spec: InputSpec) -> Problem:
     hint = f"`depends: [{spec.node}]` adds an order without data"
     message = f"{shown(spec.node)} is in `inputs` of {shown(asset.name)}, whose SQL doesn't read it"
-    return Problem(code="unread_input", message=message, hint=hint, place=spec.place, level=Level.WARNING)
+    return Problem(code="unread_input", message=message, hint=hint, place=spec.place, level=ProblemLevel.WARNING)
 
 
 def unreadable(specs: Iterable[InputSpec], project: Project) -> list[Problem]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.model import Asset, Project, SqlBody, Value
 from headrace.plan.lineage import ALL, Lineage
-from headrace.plan.values import Change, ChangeKind, Columns, Compiled, CompiledNode
+from headrace.plan.values import ChangeKind, Columns, Compiled, CompiledNode, NodeChange
 from headrace.sql.values import UNKNOWN
 
 
@@ -33,7 +33,7 @@ class ColumnEffect(Value, kw_only=True):
 class Impact(Value, kw_only=True):
     """A change and what it means."""
 
-    change: Change
+    change: NodeChange
     columns: tuple[ColumnEffect, ...] = ()
     breaking: bool = False
     """Somebody reads what goes, has another type, or means something else."""
@@ -42,7 +42,7 @@ class Impact(Value, kw_only=True):
     consumers: tuple[str, ...] = ()
 
 
-def impacts(old: Compiled | None, new: Compiled, changes: Iterable[Change], after: Lineage) -> list[Impact]:
+def impacts(old: Compiled | None, new: Compiled, changes: Iterable[NodeChange], after: Lineage) -> list[Impact]:
     """Every change with what it means. `after` is the lineage of `new`."""
     judge = _Judge(old, new, after)
     return [judge.impact(change) for change in changes]
@@ -52,7 +52,7 @@ class _Judge:
     def __init__(self, old: Compiled | None, new: Compiled, after: Lineage) -> None:
         self._old, self._new, self._after = old, new, after
 
-    def impact(self, change: Change) -> Impact:
+    def impact(self, change: NodeChange) -> Impact:
         name = change.node
         if change.change in (ChangeKind.BODY, ChangeKind.SCHEMA):
             return self._of_data(change)
@@ -64,7 +64,7 @@ class _Judge:
             return Impact(change=change, consumers=tuple(self._after.users(name, self._columns(name))[1]))
         return Impact(change=change)
 
-    def _of_data(self, change: Change) -> Impact:
+    def _of_data(self, change: NodeChange) -> Impact:
         was = self._old.nodes.get(change.node) if self._old is not None else None
         now = self._new.nodes.get(change.node)
         if was is None or now is None:  # what is exported goes elsewhere
@@ -84,7 +84,7 @@ class _Judge:
     def _columns(self, name: str) -> list[str]:
         return [*(self._new.nodes[name].column_names or ()), ALL]
 
-    def _of_removed(self, change: Change) -> Impact:
+    def _of_removed(self, change: NodeChange) -> Impact:
         """Consumers that go on without it lose something; assets that read it can't be left."""
         if self._old is None or change.node not in self._old.nodes:
             return Impact(change=change)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from headrace.plan.bodies import Lines
+from headrace.plan.bodies import ColumnLineage
 from headrace.sql.values import Edge, Transformation
 
 PLACES_MAX = 500
@@ -13,7 +13,7 @@ _AS_IT_IS = (Transformation.IDENTITY, Transformation.CAST)
 
 
 def joined_by(
-    node: str, columns: Iterable[str], readers: Callable[[str], Iterable[str]], lines: Callable[[str], Lines | None]
+    node: str, columns: Iterable[str], readers: Callable[[str], Iterable[str]], lines: Callable[[str], ColumnLineage | None]
 ) -> bool:  # fmt: skip
     """Whether something that is made of `node` is joined by one of these columns of it. `readers` gives the nodes that read one, `lines`
     what the columns of one come from; where that is None, nothing is known to be joined."""

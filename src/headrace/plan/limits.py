@@ -16,7 +16,7 @@ _FAR = 1 << 61
 DELIVERY_DIGITS = 12
 
 
-class Limits(Value):
+class PartitionLimits(Value):
     """The partitions of one node that lie in a range."""
 
     times: Edges | None = None
@@ -36,10 +36,10 @@ class Limits(Value):
         return made(runs, named)
 
 
-ALL = Limits()
+ALL = PartitionLimits()
 
 
-class Moment(Value):
+class ParsedInterval(Value):
     """An interval that was typed."""
 
     key: str
@@ -52,7 +52,7 @@ class Moment(Value):
         return bounds_us(self.key, self.grain, self.zone if self.grain is Grain.HOUR else node.timezone)
 
 
-def limits_of(nodes: Sequence[GraphNode], first: str | None, last: str | None) -> dict[str, Limits]:
+def limits_of(nodes: Sequence[GraphNode], first: str | None, last: str | None) -> dict[str, PartitionLimits]:
     """What a range means for each node: keys in the grain of any of them. Of a node with longer intervals all are meant that the range
     touches; one that isn't cut is meant as a whole. UsageError for keys that none of them has, and for a range the wrong way round."""
     if first is None and last is None:
@@ -65,7 +65,7 @@ def limits_of(nodes: Sequence[GraphNode], first: str | None, last: str | None) -
     return {node.name: _in_time(node, one, other, data) if node.partition.grain is not None else ALL for node in nodes}
 
 
-def _moment(cut: Sequence[GraphNode], typed: str | None) -> Moment | None:
+def _moment(cut: Sequence[GraphNode], typed: str | None) -> ParsedInterval | None:
     """What was typed; its grain is that of the nodes that have such keys. UsageError where none has."""
     if typed is None:
         return None
@@ -73,27 +73,27 @@ def _moment(cut: Sequence[GraphNode], typed: str | None) -> Moment | None:
     refused: UsageError | None = None
     for node in sorted(cut, key=_grain):
         try:
-            return Moment(key=parse_key(text, _cut(node), node.timezone), grain=_cut(node), zone=node.timezone)
+            return ParsedInterval(key=parse_key(text, _cut(node), node.timezone), grain=_cut(node), zone=node.timezone)
         except UsageError as error:
             refused = refused or error
     longest = max(_grain(node) for node in cut)
     for grain in GRAINS[longest + 1 :]:  # of days, a month means all its days
         try:
-            return Moment(key=parse_key(text, grain, cut[0].timezone), grain=grain, zone=cut[0].timezone)
+            return ParsedInterval(key=parse_key(text, grain, cut[0].timezone), grain=grain, zone=cut[0].timezone)
         except UsageError:
             continue
     assert refused is not None
     raise refused
 
 
-def _in_time(node: GraphNode, one: Moment | None, other: Moment | None, data: str | None) -> Limits:
+def _in_time(node: GraphNode, one: ParsedInterval | None, other: ParsedInterval | None, data: str | None) -> PartitionLimits:
     first = -_FAR if one is None else number_at(node, one.bounds(node)[0])
     last = _FAR if other is None else number_at(node, other.bounds(node)[1] - 1)
     if first > last:
         assert one is not None
         assert other is not None
         raise UsageError(f"--to {other.key} comes before --from {one.key}", hint="both are included; swap them")
-    return Limits(times=(first, last + 1), data=data if node.partition.key is not None else None)
+    return PartitionLimits(times=(first, last + 1), data=data if node.partition.key is not None else None)
 
 
 def _data_key(first: str | None, last: str | None, *, keyed: bool) -> str | None:
@@ -105,16 +105,16 @@ def _data_key(first: str | None, last: str | None, *, keyed: bool) -> str | None
     return named.pop() if named else None
 
 
-def _by_key(node: GraphNode, first: str | None, last: str | None) -> Limits:
+def _by_key(node: GraphNode, first: str | None, last: str | None) -> PartitionLimits:
     """A range of what isn't cut by time: of keys, of deliveries by their numbers, or of nothing."""
     if not node.partition.by_delivery:
         if first is not None and last is not None and last < first:
             raise UsageError(f"--to {last[:40]} comes before --from {first[:40]}", hint="both are included; swap them")
-        return Limits(keys=(first, last)) if node.partition.key is not None else ALL
+        return PartitionLimits(keys=(first, last)) if node.partition.key is not None else ALL
     one, other = _number(node, first, 0), _number(node, last, _FAR)
     if other < one:
         raise UsageError(f"--to {last} comes before --from {first}", hint="both are included; swap them")
-    return Limits(times=(one, other + 1))
+    return PartitionLimits(times=(one, other + 1))
 
 
 def _number(node: GraphNode, text: str | None, otherwise: int) -> int:

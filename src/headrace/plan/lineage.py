@@ -13,7 +13,7 @@ import msgspec
 
 from headrace.model import Asset, SqlBody, UsageError, Value
 from headrace.model.reporting import did_you_mean
-from headrace.plan.bodies import Lines
+from headrace.plan.bodies import ColumnLineage
 from headrace.plan.cache import Cache, KeptLineage, lines_key
 from headrace.plan.values import Compiled, CompiledNode
 from headrace.sql.values import Edge, Transformation
@@ -28,7 +28,7 @@ Follow = Callable[[str, str], Iterator[tuple[str, str, Transformation]]]
 """(node, column) → the (node, column, transformation) of each next step."""
 
 
-class Step(Value, kw_only=True):
+class LineageStep(Value, kw_only=True):
     """One step of lineage: `column` and `via` are `node.column`; `via` is on the side of the column that was asked for."""
 
     column: str
@@ -42,30 +42,30 @@ class Lineage:
     def __init__(self, compiled: Compiled, kept: KeptLineage | None) -> None:
         self._compiled, self._kept = compiled, kept
         self._canonical = {name.lower(): name for name in compiled.nodes}
-        self._lines: dict[str, Lines] = {}
+        self._lines: dict[str, ColumnLineage] = {}
         self._downstream: dict[str, dict[str, list[tuple[str, str, Transformation]]]] | None = None
 
-    def of(self, name: str) -> Lines:
+    def of(self, name: str) -> ColumnLineage:
         """What the columns of one node come from. Sources come from outside and have none."""
         if name not in self._lines:
             self._lines[name] = self._load(self._compiled.nodes[name])
         return self._lines[name]
 
-    def _load(self, node: CompiledNode) -> Lines:
+    def _load(self, node: CompiledNode) -> ColumnLineage:
         asset = self._compiled.project.assets.get(node.name)
         if asset is None:
-            return Lines({})
+            return ColumnLineage({})
         if node.sql is None or not isinstance(asset.body, SqlBody):
             return self._opaque(asset, node)
         kept = self._kept.lines.get(node.name) if self._kept is not None else None
         if kept is not None and kept.key == lines_key(node.sql, self._inputs(node)):
-            return msgspec.msgpack.decode(kept.lines, type=Lines)
+            return msgspec.msgpack.decode(kept.lines, type=ColumnLineage)
         return self._computed(node, node.sql)
 
     def _inputs(self, node: CompiledNode) -> tuple[tuple[str, tuple[str, ...] | None], ...]:
         return tuple((spec.node.lower(), self._compiled.nodes[spec.node].column_names) for spec in node.inputs)
 
-    def _computed(self, node: CompiledNode, sql: str) -> Lines:
+    def _computed(self, node: CompiledNode, sql: str) -> ColumnLineage:
         from headrace.sql.analyse import analyse  # sqlglot: not needed where the cache answers
         from headrace.sql.resolve import resolve
 
@@ -77,9 +77,9 @@ class Lineage:
             elif read.column_names is not None:
                 schemas[spec.node.lower()] = tuple((name, "UNKNOWN") for name in read.column_names)
         found = resolve(analyse(sql, file=node.name, line=1, name=node.name), schemas)
-        return Lines(found.lineage, found.filters)
+        return ColumnLineage(found.lineage, found.filters)
 
-    def _opaque(self, asset: Asset, node: CompiledNode) -> Lines:
+    def _opaque(self, asset: Asset, node: CompiledNode) -> ColumnLineage:
         """A body that can't be looked into uses every column of its inputs, or those that `columns: {reads: …}` names."""
         reads = (asset.columns or {}).get("reads")
         declared = {str(name).lower(): columns for name, columns in reads.items()} if isinstance(reads, dict) else {}
@@ -88,15 +88,15 @@ class Lineage:
             for spec in node.inputs
             for column in declared.get(spec.node.lower()) or self._compiled.nodes[spec.node].column_names or (ALL,)
         )
-        return Lines(dict.fromkeys(node.column_names or (ALL,), ()), edges)
+        return ColumnLineage(dict.fromkeys(node.column_names or (ALL,), ()), edges)
 
     # -- along the graph
 
-    def upstream(self, node: str, column: str | None) -> list[Step]:
+    def upstream(self, node: str, column: str | None) -> list[LineageStep]:
         """All steps that lead to a column (or to any of a node's), nearest first."""
         return list(self._walk(self._start(node, column), self._above))
 
-    def downstream(self, node: str, column: str | None) -> list[Step]:
+    def downstream(self, node: str, column: str | None) -> list[LineageStep]:
         """All steps that lead away from a column (or from any of a node's), nearest first."""
         return list(self._walk(self._start(node, column), self._below))
 
@@ -114,12 +114,12 @@ class Lineage:
             )
         return [(node, found)]
 
-    def _walk(self, start: list[tuple[str, str]], follow: Follow) -> Iterator[Step]:
+    def _walk(self, start: list[tuple[str, str]], follow: Follow) -> Iterator[LineageStep]:
         waiting, seen, rows = deque(start), set(start), 0
         while waiting:
             node, column = waiting.popleft()
             for other, name, transformation in follow(node, column):
-                yield Step(column=f"{other}.{name}", via=f"{node}.{column}", transformation=transformation)
+                yield LineageStep(column=f"{other}.{name}", via=f"{node}.{column}", transformation=transformation)
                 rows += 1
                 if rows >= ROWS_MAX:
                     return

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from headrace.model.errors import UsageError
-from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes, Skipped, Step
-from headrace.plan.choosing import STAGED, Choice, Picked, Wanted, choose
+from headrace.plan.backfills import Backfill, BackfillStep, Chosen, Mode, Publishes, Skipped
+from headrace.plan.choosing import STAGED, BackfillRequest, Choice, Picked, choose
 from headrace.plan.extents import NOTHING, key_of, spans
 from headrace.plan.stepping import steps
 from headrace.plan.timeline import Timeline
 from headrace.plan.values import Compiled
 
 
-def plan_backfill(timeline: Timeline, compiled: Compiled, wanted: Wanted, *, allow_partial: bool = False) -> Backfill:
+def plan_backfill(timeline: Timeline, compiled: Compiled, wanted: BackfillRequest, *, allow_partial: bool = False) -> Backfill:
     """What a backfill does, in ranges. UsageError for a range in which there is nothing of what was named."""
     choice = choose(timeline, compiled, wanted)
     if not choice.picked and not choice.passed and wanted.mode is not Mode.FAILED:
@@ -35,13 +35,13 @@ def _chosen(timeline: Timeline, one: Picked) -> Chosen:
     return Chosen(node=one.node, spans=spans(node, one.extent, known), partitions=len(one.extent), why=one.why, how=one.how)
 
 
-def _publishes(choice: Choice, stepped: tuple[Step, ...]) -> Publishes:
+def _publishes(choice: Choice, stepped: tuple[BackfillStep, ...]) -> Publishes:
     if choice.picked and not stepped:
         return Publishes.PER_PARTITION
     return Publishes.IN_STEPS if len(stepped) > 1 else Publishes.ATOMICALLY
 
 
-def _refuse(timeline: Timeline, wanted: Wanted, choice: Choice) -> None:
+def _refuse(timeline: Timeline, wanted: BackfillRequest, choice: Choice) -> None:
     """Of a range outside of the data: say what there is."""
     for name in wanted.limits:
         times = choice.candidates.get(name, NOTHING).times

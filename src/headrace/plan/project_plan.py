@@ -23,8 +23,8 @@ from headrace.plan.steps import (
     NOWHERE,
     Declare,
     Invalidate,
+    PartitionRangeSummary,
     Promote,
-    Range,
     Remap,
     Rename,
     Repartition,
@@ -35,7 +35,7 @@ from headrace.plan.steps import (
     kind_of,
     range_of,
 )
-from headrace.plan.values import Change, ChangeKind, Compiled
+from headrace.plan.values import ChangeKind, Compiled, NodeChange
 from headrace.plan.weakening import weakened
 
 PLAN_ID = re.compile(r"p-[0-9a-f]{16}")
@@ -55,12 +55,12 @@ class PlannedFile(Value):
     change: str | None
 
 
-class Facts(Value):
+class PlanFacts(Value):
     """What the store knows that steps depend on. Nodes are called as they are applied now."""
 
-    published: Mapping[str, Range] = {}
+    published: Mapping[str, PartitionRangeSummary] = {}
     """What readers see of a node; nodes without publications may be left out."""
-    returning: Mapping[str, Range] = {}
+    returning: Mapping[str, PartitionRangeSummary] = {}
     """Asset of which the code to be applied published partitions that readers see → what readers see besides."""
     heard_of: frozenset[str] = frozenset()
     """Nodes of which there are partitions, published or not."""
@@ -93,8 +93,8 @@ def plan_project(
     base_version: int | None,
     manifests: tuple[Mapping[str, str], Mapping[str, str]],
     compiled: tuple[Compiled | None, Compiled],
-    changes: Sequence[Change],
-    facts: Facts,
+    changes: Sequence[NodeChange],
+    facts: PlanFacts,
 ) -> Plan:
     """The plan that takes a project from what is applied to what the files say; of both the SHA-256 by path, and what they mean.
 
@@ -180,7 +180,7 @@ def _files(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Plan
 
 
 def _steps(
-    files: Sequence[PlannedFile], before: Compiled | None, after: Compiled, changes: Sequence[Change], facts: Facts
+    files: Sequence[PlannedFile], before: Compiled | None, after: Compiled, changes: Sequence[NodeChange], facts: PlanFacts
 ) -> Iterator[Step]:
     """In the order in which they are done."""
     old = before.project if before is not None else None
@@ -206,7 +206,7 @@ def _steps(
     yield from facts.promoted
 
 
-def _declared(files: Sequence[PlannedFile], before: Compiled | None, after: Compiled, changes: Sequence[Change]) -> Iterator[Declare]:
+def _declared(files: Sequence[PlannedFile], before: Compiled | None, after: Compiled, changes: Sequence[NodeChange]) -> Iterator[Declare]:
     """One step a node, and one for each file of code of which no node says that it differs."""
     aspects: dict[str, list[str]] = {}
     for change in changes:
@@ -250,7 +250,7 @@ def _renamed(before: Compiled | None, after: Compiled) -> dict[str, str]:
     return found
 
 
-def _repartitioned(old: Project, new: Project, facts: Facts) -> Iterator[Repartition]:
+def _repartitioned(old: Project, new: Project, facts: PlanFacts) -> Iterator[Repartition]:
     """Nodes whose published keys mean nothing any more, in the order of their names: sources and assets, then exports."""
     for name in sorted({*new.sources, *new.assets}):
         was, now = old.source_or_asset(name), new.source_or_asset(name)
@@ -275,7 +275,7 @@ def _partition(node: Any) -> str:
 
 
 def _invalidated(
-    old: Project | None, after: Compiled, changes: Sequence[Change], former: Mapping[str, str], facts: Facts
+    old: Project | None, after: Compiled, changes: Sequence[NodeChange], former: Mapping[str, str], facts: PlanFacts
 ) -> Iterator[Invalidate]:
     """Nodes of which everything is to be computed again; an added one where its name had partitions before."""
     stale = {one.node for one in changes if one.stale or (one.change is ChangeKind.ADDED and one.node in facts.heard_of)}

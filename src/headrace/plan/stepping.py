@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from headrace.model.intervals import bounds_us
-from headrace.plan.backfills import Step
+from headrace.plan.backfills import BackfillStep
 from headrace.plan.extents import NOTHING, Extent, common, key_of, made, ranges, spans
 from headrace.plan.timeline import Timeline, number_at
 from headrace.plan.touching import touched
@@ -17,7 +17,7 @@ PARTITIONS_MAX = 5_000
 _FAR = 1 << 62
 
 
-def steps(timeline: Timeline, picked: Mapping[str, Extent]) -> tuple[Step, ...]:
+def steps(timeline: Timeline, picked: Mapping[str, Extent]) -> tuple[BackfillStep, ...]:
     """The steps of what is staged, in the order of time; what isn't cut by time comes with the last."""
     total = sum(map(len, picked.values()))
     if not total:
@@ -28,9 +28,9 @@ def steps(timeline: Timeline, picked: Mapping[str, Extent]) -> tuple[Step, ...]:
     return tuple(step for step in found if step.spans)
 
 
-def _between(timeline: Timeline, before: Mapping[str, Extent], after: Mapping[str, Extent]) -> Step:
+def _between(timeline: Timeline, before: Mapping[str, Extent], after: Mapping[str, Extent]) -> BackfillStep:
     parts = {name: extent - after.get(name, NOTHING) for name, extent in before.items()}
-    return Step(
+    return BackfillStep(
         spans={name: spans(timeline.nodes[name], extent, timeline.standing(name).known) for name, extent in parts.items() if extent}
     )
 

@@ -16,7 +16,7 @@ KEYS_DECIDED_MAX = 100
 """Partitions that a decision names one by one; of more it holds their count and one hash."""
 
 
-class Kind(enum.StrEnum):
+class PlanStepKind(enum.StrEnum):
     """What a step does."""
 
     DECLARE = "declare"
@@ -30,7 +30,7 @@ class Kind(enum.StrEnum):
     PROMOTE = "promote"
 
 
-class Range(Value):
+class PartitionRangeSummary(Value):
     """Partitions of one node: the first, the last, both included, and how many there are. None: there are none."""
 
     first: str | None = None
@@ -54,10 +54,10 @@ class Range(Value):
         return found
 
 
-NOWHERE = Range()
+NOWHERE = PartitionRangeSummary()
 
 
-class Declare(Value, tag=Kind.DECLARE.value):
+class Declare(Value, tag=PlanStepKind.DECLARE.value):
     """A declaration, or a file that belongs to no node, comes into force as the files say it. `aspects` are what of it differs."""
 
     node: str
@@ -74,7 +74,7 @@ class Declare(Value, tag=Kind.DECLARE.value):
         return {"aspects": list(self.aspects)}
 
 
-class Weaken(Value, tag=Kind.WEAKEN.value):
+class Weaken(Value, tag=PlanStepKind.WEAKEN.value):
     """A promise becomes less; both as they are declared."""
 
     node: str
@@ -93,7 +93,7 @@ class Weaken(Value, tag=Kind.WEAKEN.value):
         return {"what": self.what, "before": self.before, "after": self.after}
 
 
-class Unpin(Value, tag=Kind.UNPIN.value):
+class Unpin(Value, tag=PlanStepKind.UNPIN.value):
     """The columns that were learnt from published data are forgotten: the next publication says what they are."""
 
     node: str
@@ -111,7 +111,7 @@ class Unpin(Value, tag=Kind.UNPIN.value):
         return {"learnt": self.learnt}
 
 
-class Rename(Value, tag=Kind.RENAME.value):
+class Rename(Value, tag=PlanStepKind.RENAME.value):
     """An asset's table, and all that is known of it, go on under another name."""
 
     node: str
@@ -128,13 +128,13 @@ class Rename(Value, tag=Kind.RENAME.value):
         return {"former": self.former}
 
 
-class Repartition(Value, tag=Kind.REPARTITION.value):
+class Repartition(Value, tag=PlanStepKind.REPARTITION.value):
     """Everything that is published of a node is taken back: its partitions are cut otherwise from now on."""
 
     node: str
     before: str
     after: str
-    range: Range = NOWHERE
+    range: PartitionRangeSummary = NOWHERE
 
     @property
     def detail(self) -> str:
@@ -147,7 +147,7 @@ class Repartition(Value, tag=Kind.REPARTITION.value):
         return {"before": self.before, "after": self.after, **self.range.decision}
 
 
-class Remap(Value, tag=Kind.REMAP.value):
+class Remap(Value, tag=PlanStepKind.REMAP.value):
     """Deliveries of a source are re-ingested, because what is declared says something else of them."""
 
     node: str
@@ -157,9 +157,9 @@ class Remap(Value, tag=Kind.REMAP.value):
     """Whether names of columns do; else only what is held, rejected or failed is read again."""
 
     @property
-    def range(self) -> Range:
+    def range(self) -> PartitionRangeSummary:
         """From the first to the last of them."""
-        return Range(first=self.keys[0], last=self.keys[-1], partitions=len(self.keys))
+        return PartitionRangeSummary(first=self.keys[0], last=self.keys[-1], partitions=len(self.keys))
 
     @property
     def detail(self) -> str:
@@ -172,7 +172,7 @@ class Remap(Value, tag=Kind.REMAP.value):
         return {"from": self.keys[0]}
 
 
-class Invalidate(Value, tag=Kind.INVALIDATE.value):
+class Invalidate(Value, tag=PlanStepKind.INVALIDATE.value):
     """Everything that is published of a node is stale, because it was computed by other code."""
 
     node: str
@@ -180,7 +180,7 @@ class Invalidate(Value, tag=Kind.INVALIDATE.value):
     """Readers keep what they see until somebody asks for more; else it is computed again by itself."""
     consumers: tuple[str, ...] = ()
     """Whom it reaches."""
-    range: Range = NOWHERE
+    range: PartitionRangeSummary = NOWHERE
     needs_approval: bool = False
     """Policy asks for an approval of computing it again. No decision: it follows from the policy,
     which is among the files, and from how many partitions there are."""
@@ -199,13 +199,13 @@ class Invalidate(Value, tag=Kind.INVALIDATE.value):
         return {"asks": self.asks, "consumers": list(self.consumers), **self.range.decision}
 
 
-class Retire(Value, tag=Kind.RETIRE.value):
+class Retire(Value, tag=PlanStepKind.RETIRE.value):
     """A node isn't declared any more: nothing of it is computed, exported or promised from now on. What is published stays."""
 
     node: str
     what: str
     """`source`, `asset` or `consumer`."""
-    range: Range = NOWHERE
+    range: PartitionRangeSummary = NOWHERE
 
     @property
     def detail(self) -> str:
@@ -218,12 +218,12 @@ class Retire(Value, tag=Kind.RETIRE.value):
         return {"what": self.what}
 
 
-class Promote(Value, tag=Kind.PROMOTE.value):
+class Promote(Value, tag=PlanStepKind.PROMOTE.value):
     """Partitions that an environment has built are published as they are."""
 
     node: str
     environment: str
-    range: Range
+    range: PartitionRangeSummary
 
     @property
     def detail(self) -> str:
@@ -240,12 +240,12 @@ class Promote(Value, tag=Kind.PROMOTE.value):
 Step: TypeAlias = Declare | Weaken | Unpin | Rename | Repartition | Remap | Invalidate | Retire | Promote
 
 
-def kind_of(step: Step) -> Kind:
+def kind_of(step: Step) -> PlanStepKind:
     """What it does."""
-    return Kind(str(step.__struct_config__.tag))
+    return PlanStepKind(str(step.__struct_config__.tag))
 
 
-def range_of(step: Step) -> Range | None:
+def range_of(step: Step) -> PartitionRangeSummary | None:
     """The partitions that it touches; None for a step that touches none by itself."""
     match step:
         case Declare() | Weaken() | Unpin() | Rename():

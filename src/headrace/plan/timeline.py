@@ -9,7 +9,7 @@ from headrace.model.intervals import GRAINS, bounds_us, key_at_us, start_us
 from headrace.model.nodes import Value
 from headrace.model.required import WHOLE
 from headrace.plan.extents import ANY_KEY, NOTHING, Edges, Extent, common, edges_of, key_of, made, minus, ranges, union
-from headrace.plan.touching import Read, reached, touched
+from headrace.plan.touching import NodeInput, reached, touched
 from headrace.schedule import Graph, GraphNode
 from headrace.schedule.ranges import number_of
 
@@ -17,7 +17,7 @@ AHEAD_US = 400 * 86_400_000_000
 """So far beyond now something may be missing that an interval of today needs: the rest of its year."""
 
 
-class Standing(Value):
+class NodeExtents(Value):
     """Where a node's partitions stand. They overlap: what is published may have failed since."""
 
     known: Extent = NOTHING
@@ -38,18 +38,18 @@ class Standing(Value):
     """Of a source: deliveries that nobody has ingested."""
 
 
-UNHEARD = Standing()
+UNHEARD = NodeExtents()
 
 
 class Timeline:
     """The nodes of a graph in time. `standings` has the nodes of which something was heard; `now` is in microseconds."""
 
-    def __init__(self, graph: Graph, standings: Mapping[str, Standing], now: int) -> None:
+    def __init__(self, graph: Graph, standings: Mapping[str, NodeExtents], now: int) -> None:
         self.nodes = {node.name: node for node in graph.nodes}
         self.now = now
         self._standings = standings
         self.reads = {
-            node.name: tuple(Read(output=node, spec=spec, input=self.nodes[spec.node]) for spec in node.inputs) for node in graph.nodes
+            node.name: tuple(NodeInput(output=node, spec=spec, input=self.nodes[spec.node]) for spec in node.inputs) for node in graph.nodes
         }
         self._starts: dict[str, float] = {}
         self._expected: dict[str, Edges] = {}
@@ -60,7 +60,7 @@ class Timeline:
             self._expected[node.name] = self._there_should_be(node)
             self._never_due[node.name] = self._without_data(node)
 
-    def standing(self, name: str) -> Standing:
+    def standing(self, name: str) -> NodeExtents:
         """Where a node's partitions stand."""
         return self._standings.get(name, UNHEARD)
 
@@ -179,6 +179,6 @@ def number_at(node: GraphNode, at_us: int) -> int:
     return number_at(node, bounds_us(key, grain, node.timezone)[1])  # half an hour that shares its number
 
 
-def _longer(read: Read) -> bool:
+def _longer(read: NodeInput) -> bool:
     out, into = read.output.partition.grain, read.input.partition.grain
     return out is not None and into is not None and GRAINS.index(into) > GRAINS.index(out)

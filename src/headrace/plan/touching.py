@@ -15,7 +15,7 @@ _NOWHERE = Place(file="")
 REACHES_CACHED = 1 << 17
 
 
-class Read(Value):
+class NodeInput(Value):
     """One input of one node."""
 
     output: GraphNode
@@ -55,7 +55,7 @@ class Read(Value):
         return out.values is not None and out.grain is None and into.whole and plain
 
 
-def touched(read: Read, chosen: Extent, known: Extent) -> Extent:
+def touched(read: NodeInput, chosen: Extent, known: Extent) -> Extent:
     """The output's partitions that read one of `chosen`; `known` are those of the output that were ever heard of, whose keys count
     where nothing lists them. Nothing where the input is a reference."""
     out = read.output.partition
@@ -71,7 +71,7 @@ def touched(read: Read, chosen: Extent, known: Extent) -> Extent:
     return _in_time(read, chosen, known)
 
 
-def _by_key(read: Read, chosen: Extent, known: Extent) -> Extent:
+def _by_key(read: NodeInput, chosen: Extent, known: Extent) -> Extent:
     """Of an output that is cut by a key alone."""
     out, into = read.output.partition, read.input.partition
     if out.key == into.key and ANY_KEY not in chosen.runs:
@@ -79,7 +79,7 @@ def _by_key(read: Read, chosen: Extent, known: Extent) -> Extent:
     return made({}, out.values if out.values is not None else known.named)
 
 
-def _in_time(read: Read, chosen: Extent, known: Extent) -> Extent:
+def _in_time(read: NodeInput, chosen: Extent, known: Extent) -> Extent:
     out, into = read.output.partition, read.input.partition
     if out.key is None:
         return made({"": reached(read, chosen.times)})
@@ -96,7 +96,7 @@ def _shifted(edges: Edges, by: int) -> Edges:
     return tuple(number + by for number in edges) if by else edges
 
 
-def reached(read: Read, edges: Edges) -> Edges:
+def reached(read: NodeInput, edges: Edges) -> Edges:
     """The output's intervals that read one of the input's: what following ones touch follows, so that only ends are asked for."""
     out, into = read.output, read.input
     plain = read.spec.mode is not InputMode.PREVIOUS and read.spec.lookback is None
@@ -114,7 +114,7 @@ EMPTY_MAX = 400
 """So many intervals in a row may be read by nobody."""
 
 
-def _first(read: Read, start: int, end: int, step: int) -> tuple[int, int] | None:
+def _first(read: NodeInput, start: int, end: int, step: int) -> tuple[int, int] | None:
     """What the first interval on the way from one to another touches that touches anything."""
     for number in range(start, end + step, step)[:EMPTY_MAX]:
         found = _reach(

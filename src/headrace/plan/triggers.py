@@ -5,18 +5,18 @@ from __future__ import annotations
 from headrace.model import Asset, Project
 from headrace.model.days_off import days_off
 from headrace.model.times import parse_duration
-from headrace.schedule.graph import Trigger
+from headrace.schedule.graph import NodeTrigger
 
 _SECOND_US = 1_000_000
 
 
-def trigger_of(project: Project, asset: Asset) -> Trigger | None:
+def trigger_of(project: Project, asset: Asset) -> NodeTrigger | None:
     """What releases an asset; on the days off of its calendar nothing does by itself."""
     said = asset.trigger
     if said is None:
         return None
     every = said.get("interval")
-    return Trigger(
+    return NodeTrigger(
         cron=said.get("cron"),
         every_us=int(parse_duration(every).total_seconds() * _SECOND_US) if every is not None else None,
         arrival=_named(said.get("arrival")),

@@ -3,44 +3,46 @@
 from __future__ import annotations
 
 from headrace.model import Problem
-from headrace.plan.bodies import Given, Lines, Read, Text, Wanted
+from headrace.plan.bodies import AssetText, AssetTextAnalysis, ColumnLineage, OutputSchema, OutputSchemaRequest
 from headrace.sql.analyse import SELF, analyse
 from headrace.sql.partition import routing_column
-from headrace.sql.resolve import MALFORMED, Binding, not_followed, resolve, resolved
+from headrace.sql.resolve import MALFORMED, BoundQuery, not_followed, resolve, resolved
 from headrace.sql.separable import not_separable_because
 from headrace.sql.values import Resolved
 
 
-def read(text: Text) -> Read:
+def read(text: AssetText) -> AssetTextAnalysis:
     """Never raises: problems are in the analyses."""
     analysis = None
     if text.body is not None:
         body, file, line = text.body
         analysis = analyse(body, file=file, line=line, name=text.name)
-    return Read(analysis, tuple(analyse(check.text, file=check.file, line=check.line, name=check.name) for check in text.checks))
+    return AssetTextAnalysis(
+        analysis, tuple(analyse(check.text, file=check.file, line=check.line, name=check.name) for check in text.checks)
+    )
 
 
-def give(wanted: Wanted) -> tuple[Given, Lines]:
+def give(wanted: OutputSchemaRequest) -> tuple[OutputSchema, ColumnLineage]:
     """What a body gives, and its lineage."""
     analysis = wanted.analysis
     schemas = {input_.name: input_.columns for input_ in wanted.inputs if input_.columns is not None}
     try:
-        binding = Binding(analysis, schemas, dict(wanted.parameters))
+        binding = BoundQuery(analysis, schemas, dict(wanted.parameters))
         found = resolved(binding, analysis)
         column, problems = _routing(binding, wanted)
         mixes = wanted.mixing or _mixes(binding, wanted, column)
     except RecursionError:
         problem = Problem(code="sql_too_large", message="the statement is nested too deeply to be followed", place=wanted.place)
-        return Given(None, (problem,), None, "its structure isn't known"), Lines({})
+        return OutputSchema(None, (problem,), None, "its structure isn't known"), ColumnLineage({})
     except MALFORMED as error:
-        return Given(None, (not_followed(analysis, error),), None, "its structure isn't known"), Lines({})
-    lines = Lines(found.lineage, found.filters)
-    return Given(
+        return OutputSchema(None, (not_followed(analysis, error),), None, "its structure isn't known"), ColumnLineage({})
+    lines = ColumnLineage(found.lineage, found.filters)
+    return OutputSchema(
         found.columns, (*found.problems, *problems, *_unknown_routing(found, wanted), *_checks(found, wanted)), column, mixes
     ), lines
 
 
-def _checks(found: Resolved, wanted: Wanted) -> list[Problem]:
+def _checks(found: Resolved, wanted: OutputSchemaRequest) -> list[Problem]:
     """Columns that SQL checks name and `$self` doesn't have. What else a check reads isn't known here, and any name may be its."""
     if found.columns is None:
         return []
@@ -48,7 +50,7 @@ def _checks(found: Resolved, wanted: Wanted) -> list[Problem]:
     return [problem for problem in problems if problem.code in ("unknown_column", "ambiguous_column")]
 
 
-def _routing(binding: Binding, wanted: Wanted) -> tuple[str | None, list[Problem]]:
+def _routing(binding: BoundQuery, wanted: OutputSchemaRequest) -> tuple[str | None, list[Problem]]:
     if not wanted.cut_by_time:
         return None, []
     if wanted.column is not None:
@@ -57,13 +59,13 @@ def _routing(binding: Binding, wanted: Wanted) -> tuple[str | None, list[Problem
     return routing_column(binding, {input_.name: input_.routing for input_ in wanted.inputs}, wanted.place)
 
 
-def _mixes(binding: Binding, wanted: Wanted, column: str | None) -> str:
+def _mixes(binding: BoundQuery, wanted: OutputSchemaRequest, column: str | None) -> str:
     if not wanted.cut_by_time:
         return "it isn't cut by time"
     return not_separable_because(binding, wanted.analysis, column, [input_.name for input_ in wanted.inputs if input_.cut])
 
 
-def _unknown_routing(found: Resolved, wanted: Wanted) -> list[Problem]:
+def _unknown_routing(found: Resolved, wanted: OutputSchemaRequest) -> list[Problem]:
     if wanted.column is None or found.columns is None or not wanted.cut_by_time:
         return []
     types = {name.lower(): type_ for name, type_ in found.columns}

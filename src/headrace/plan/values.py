@@ -89,7 +89,7 @@ class CodeChange(Value, kw_only=True):
     via: str
 
 
-class Change(Value, kw_only=True):
+class NodeChange(Value, kw_only=True):
     """One difference between what is applied and what the files say."""
 
     node: str

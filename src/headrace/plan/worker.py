@@ -16,7 +16,7 @@ import msgspec
 from headrace.model import Asset, Source
 from headrace.model.files import ProjectFile
 from headrace.model.parsing import Declared, parse_bytes
-from headrace.plan.bodies import Given, Lines, Read, Text, Wanted, text_of
+from headrace.plan.bodies import AssetText, AssetTextAnalysis, ColumnLineage, OutputSchema, OutputSchemaRequest, text_of
 from headrace.plan.cache import digest
 
 
@@ -30,35 +30,35 @@ class ReadFiles(msgspec.Struct, frozen=True, tag="files"):
 class ReadTexts(msgspec.Struct, frozen=True, tag="texts"):
     """Read these texts, of files that are parsed already."""
 
-    texts: tuple[Text, ...]
+    texts: tuple[AssetText, ...]
 
 
-class Give(msgspec.Struct, frozen=True, tag="give"):
+class OutputSchemaRequests(msgspec.Struct, frozen=True, tag="give"):
     """Say what these bodies give."""
 
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[OutputSchemaRequest, ...]
 
 
-Message = ReadFiles | ReadTexts | Give
+Message = ReadFiles | ReadTexts | OutputSchemaRequests
 
 
 class FilesRead(msgspec.Struct, frozen=True):
     """Per file what it declares, and what was read, by the digest of the text that it was read of."""
 
     declared: tuple[Declared, ...]
-    reads: dict[bytes, Read]
+    reads: dict[bytes, AssetTextAnalysis]
 
 
 class TextsRead(msgspec.Struct, frozen=True):
     """In the order of the request."""
 
-    reads: tuple[Read, ...]
+    reads: tuple[AssetTextAnalysis, ...]
 
 
-class GivenAll(msgspec.Struct, frozen=True):
+class OutputSchemas(msgspec.Struct, frozen=True):
     """In the order of the request."""
 
-    given: tuple[tuple[Given, msgspec.Raw], ...]
+    given: tuple[tuple[OutputSchema, msgspec.Raw], ...]
 
 
 def read_files(message: ReadFiles) -> FilesRead:
@@ -80,14 +80,14 @@ def read_texts(message: ReadTexts) -> TextsRead:
     return TextsRead(tuple(read(text) for text in message.texts))
 
 
-def give_all(message: Give) -> GivenAll:
-    """The work of a `Give`, in whichever process."""
+def give_all(message: OutputSchemaRequests) -> OutputSchemas:
+    """The work of a `OutputSchemaRequests`, in whichever process."""
     from headrace.plan.understanding import give  # see above
 
-    return GivenAll(tuple(_encoded(*give(wanted)) for wanted in message.wanted))
+    return OutputSchemas(tuple(_encoded(*give(wanted)) for wanted in message.wanted))
 
 
-def _encoded(given: Given, lines: Lines) -> tuple[Given, msgspec.Raw]:
+def _encoded(given: OutputSchema, lines: ColumnLineage) -> tuple[OutputSchema, msgspec.Raw]:
     return given, msgspec.Raw(msgspec.msgpack.encode(lines))
 
 
@@ -128,7 +128,7 @@ def _forget() -> None:
     gc.freeze()
 
 
-def _answer(message: Message) -> FilesRead | TextsRead | GivenAll:
+def _answer(message: Message) -> FilesRead | TextsRead | OutputSchemas:
     if isinstance(message, ReadFiles):
         return read_files(message)
     return read_texts(message) if isinstance(message, ReadTexts) else give_all(message)

@@ -16,9 +16,9 @@ import msgspec
 import headrace
 from headrace.plan.worker import (
     FilesRead,
-    Give,
-    GivenAll,
     Message,
+    OutputSchemaRequests,
+    OutputSchemas,
     ReadFiles,
     ReadTexts,
     TextsRead,
@@ -36,10 +36,10 @@ CHUNK = 100
 PROCESSES_MAX = 8
 """Beyond it the one that hands out and collects is the bottleneck."""
 
-Answer = TypeVar("Answer", FilesRead, TextsRead, GivenAll)
+Answer = TypeVar("Answer", FilesRead, TextsRead, OutputSchemas)
 
 
-class Workers:
+class AnalysisPool:
     """Processes that are started when there is enough to do, and ended with the `with` block."""
 
     def __init__(self, processes: int) -> None:
@@ -65,9 +65,9 @@ class Workers:
         """Do all messages, in any order, and hand each answer on."""
         self._spread(messages, sum(len(message.texts) for message in messages), read_texts, TextsRead, each)
 
-    def give(self, messages: Sequence[Give], each: Callable[[Give, GivenAll], None]) -> None:
+    def give(self, messages: Sequence[OutputSchemaRequests], each: Callable[[OutputSchemaRequests, OutputSchemas], None]) -> None:
         """Do all messages, in any order, and hand each answer on."""
-        self._spread(messages, sum(len(message.wanted) for message in messages), give_all, GivenAll, each)
+        self._spread(messages, sum(len(message.wanted) for message in messages), give_all, OutputSchemas, each)
 
     def _spread(
         self,
@@ -99,7 +99,7 @@ class _Spreading:
         self, processes: list[subprocess.Popen[bytes]], kind: type, here: Callable[..., object], each: Callable[..., None]
     ) -> None:
         self._processes, self._here, self._each = processes, here, each
-        self._decoder: msgspec.msgpack.Decoder[FilesRead | TextsRead | GivenAll] = msgspec.msgpack.Decoder(kind)
+        self._decoder: msgspec.msgpack.Decoder[FilesRead | TextsRead | OutputSchemas] = msgspec.msgpack.Decoder(kind)
         self._selector = selectors.DefaultSelector()
         self._doing: dict[int, Message] = {}
 

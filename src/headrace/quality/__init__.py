@@ -1,5 +1,5 @@
 """Checks, audits, profiles and drift: what must hold before anything is published."""
 
-from headrace.quality.results import Audit, CheckResult, ColumnProfile, Outcome, PartitionAudit, Verdict
+from headrace.quality.results import Audit, CheckResult, CheckState, ColumnProfile, PartitionAudit, Verdict
 
-__all__ = ["Audit", "CheckResult", "ColumnProfile", "Outcome", "PartitionAudit", "Verdict"]
+__all__ = ["Audit", "CheckResult", "CheckState", "ColumnProfile", "PartitionAudit", "Verdict"]

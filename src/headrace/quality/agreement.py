@@ -68,7 +68,7 @@ OF_ROWS = 24.0
 """Weight of rows that agree, in nats: more than names can have."""
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class RenameCandidate(msgspec.Struct, frozen=True, kw_only=True):
     """What a column that is gone may be called now, and what speaks for it."""
 
     to: str

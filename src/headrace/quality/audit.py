@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.lake import PARTITION_COLUMN, FileRef, StagedFile, StagedPartition, Table
+from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, StagedFile, StagedPartition
 from headrace.lake.content import HASHED_BYTES_MAX, hash_aggregate, hash_text
 from headrace.lake.inlining import Readable
 from headrace.lake.routing import NOWHERE
@@ -22,12 +22,12 @@ from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR
 from headrace.quality import metrics, partitioning, profiles
 from headrace.quality.judging import Concluded, Item, conclude, declare, guarded, measure
-from headrace.quality.kinds import Part, Subject
-from headrace.quality.results import Audit, CheckResult, ColumnProfile, Outcome, PartitionAudit, Verdict
-from headrace.quality.scanning import ONLY, Staged
+from headrace.quality.kinds import CheckedPartition, CheckSubject
+from headrace.quality.results import Audit, CheckResult, CheckState, ColumnProfile, PartitionAudit, Verdict
+from headrace.quality.scanning import ONLY, StagedScanner
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 PartitionCheck = tuple[str | None, Grain, str]
 """The column that routes rows (None where there is none, or the body is taken at its word), the grain, the time zone."""
@@ -38,7 +38,7 @@ PROFILES_MAX = 20_000
 _ON_FAIL = {"reject": Verdict.REJECTED, "hold": Verdict.HELD, "warn": Verdict.WARNED}
 
 
-class Whole(msgspec.Struct, frozen=True):
+class TableContents(msgspec.Struct, frozen=True):
     """What a table will consist of: the files, how many rows count in them, and the partition that this is published as."""
 
     files: tuple[FileRef, ...]
@@ -52,9 +52,9 @@ class Whole(msgspec.Struct, frozen=True):
 
 
 def audit(  # noqa: PLR0913 - what an audit is about is named at the one place that calls it
-    session: Session,
+    session: DuckDBSession,
     staged: StagedFile,
-    table: Table,
+    table: LakeTable,
     checks: Sequence[CheckSpec],
     *,
     partition_check: PartitionCheck | None,
@@ -63,7 +63,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     partitions: Sequence[str] = (),
     timezone: str = "UTC",
     on_fail: str = "reject",
-    whole: Whole | None = None,
+    whole: TableContents | None = None,
     key: tuple[str, str] | None = None,
     classified: Sequence[str] = (),
     described: bool = True,
@@ -85,7 +85,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
         staged = whole.instead_of(staged)
     parts = _parts(staged, partitions, partition_check, now_us)
     files = whole.files if whole is not None else ()
-    reader = Staged(session, staged, table, references, several=len(parts) > 1, files=files, classified=classified)
+    reader = StagedScanner(session, staged, table, references, several=len(parts) > 1, files=files, classified=classified)
     subject = _subject(reader, partition_check[2] if partition_check else timezone)
     items = [declare(check, subject) for check in checks]
     routed = _routed(subject, reader, partitions or [part.key for part in parts], partition_check)
@@ -97,7 +97,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     reader.sample(looked.every)
     scanned = measure([*items, *routed], reader, [*looked.aggregates, *hashed])
     concluded = [conclude(item, parts, reader) for item in items]
-    misplaced = [found for item in routed if (found := conclude(item, parts, reader)).result.outcome is Outcome.FAILED]
+    misplaced = [found for item in routed if (found := conclude(item, parts, reader)).result.outcome is CheckState.FAILED]
     gave = _Found(table, looked, bool(hashed), scanned, tuple(concluded), tuple(misplaced), on_fail)
     results = (*(one.result for one in concluded), *(one.result for one in misplaced))
     each = gave.profiles(parts) if reader.several else {}
@@ -117,7 +117,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
 class _Found(msgspec.Struct, frozen=True):
     """What an audit's scan and queries gave, to be said of the whole file and of each partition."""
 
-    table: Table
+    table: LakeTable
     looked: profiles.Description
     hashed: bool
     scanned: dict[str, tuple[Any, ...]]
@@ -128,15 +128,15 @@ class _Found(msgspec.Struct, frozen=True):
     def profile(self, key: str, rows: int) -> dict[str, ColumnProfile]:
         return self.looked.profile(rows, self.scanned.get(key, ()))
 
-    def profiles(self, parts: Sequence[Part]) -> dict[str, dict[str, ColumnProfile]]:
+    def profiles(self, parts: Sequence[CheckedPartition]) -> dict[str, dict[str, ColumnProfile]]:
         """Each partition's profile; none of a file of so many that they would be more than its rows are worth."""
         if _are_too_many(parts, self.looked.columns):
             return {}
         return {part.key: self.profile(part.key, part.rows) for part in parts}
 
-    def partition(self, part: Part, profile: Mapping[str, ColumnProfile]) -> PartitionAudit:
+    def partition(self, part: CheckedPartition, profile: Mapping[str, ColumnProfile]) -> PartitionAudit:
         own = [one.each[part.key] for one in self.concluded]
-        own += [one.each[part.key] for one in self.misplaced if one.each[part.key].outcome is Outcome.FAILED]
+        own += [one.each[part.key] for one in self.misplaced if one.each[part.key].outcome is CheckState.FAILED]
         vector = metrics.of(profile, part.rows) if profile else b""
         return PartitionAudit(_verdict(own, part.rows, self.on_fail), tuple(own), self.content_hash(part.key, part.rows), vector)
 
@@ -148,7 +148,7 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 def _looked(
-    subject: Subject, reader: Staged, parts: Sequence[Part], whole: Whole | None, classified: Sequence[str]
+    subject: CheckSubject, reader: StagedScanner, parts: Sequence[CheckedPartition], whole: TableContents | None, classified: Sequence[str]
 ) -> profiles.Description:
     """What the scan has to find out for profiles."""
     if reader.several and _are_too_many(parts, subject.columns):
@@ -165,24 +165,24 @@ def _looked(
     )
 
 
-def _are_too_many(parts: Sequence[Part], columns: Mapping[str, str]) -> bool:
+def _are_too_many(parts: Sequence[CheckedPartition], columns: Mapping[str, str]) -> bool:
     return len(parts) * len(columns) > PROFILES_MAX
 
 
-def _is_hashed(staged: StagedFile, parts: Sequence[Part]) -> bool:
+def _is_hashed(staged: StagedFile, parts: Sequence[CheckedPartition]) -> bool:
     """Whether content hashes come out of this scan: of a file with rows whose partitions aren't large."""
     return staged.rows > 0 and staged.size_bytes <= HASHED_BYTES_MAX * len(parts) and any(p.content_hash is None for p in staged.partitions)
 
 
-def _subject(reader: Staged, timezone: str) -> Subject:
+def _subject(reader: StagedScanner, timezone: str) -> CheckSubject:
     columns = {column.name: column.type for column in reader.columns}
     statistics = {name: known for name, known in reader.file.statistics.items() if name != PARTITION_COLUMN}
-    return Subject(columns, statistics, reader.file.rows, timezone)
+    return CheckSubject(columns, statistics, reader.file.rows, timezone)
 
 
-def _parts(staged: StagedFile, asked: Sequence[str], partition_check: PartitionCheck | None, now_us: int) -> list[Part]:
+def _parts(staged: StagedFile, asked: Sequence[str], partition_check: PartitionCheck | None, now_us: int) -> list[CheckedPartition]:
     rows = dict.fromkeys(asked, 0) | {partition.key: partition.rows for partition in staged.partitions}
-    return [Part(key, count, _as_of(key, partition_check, now_us)) for key, count in rows.items()]
+    return [CheckedPartition(key, count, _as_of(key, partition_check, now_us)) for key, count in rows.items()]
 
 
 def _as_of(key: str, partition_check: PartitionCheck | None, now_us: int) -> int:
@@ -191,14 +191,14 @@ def _as_of(key: str, partition_check: PartitionCheck | None, now_us: int) -> int
     return min(now_us, bounds_us(key.partition(SEPARATOR)[0], partition_check[1], partition_check[2])[1])
 
 
-def _keyed(subject: Subject, reader: Staged, key: tuple[str, str] | None) -> list[Item]:
+def _keyed(subject: CheckSubject, reader: StagedScanner, key: tuple[str, str] | None) -> list[Item]:
     """The check that each row has its partition's key; none where the rows don't have that column, and belong there by their file."""
     if key is None or not reader.file.rows or key[0].lower() not in {name.lower() for name in subject.columns}:
         return []
     return [guarded(Item(partitioning.CHECK), lambda: partitioning.rows_of_another_key(subject, *key))]
 
 
-def _routed(subject: Subject, reader: Staged, keys: Sequence[str], partition_check: PartitionCheck | None) -> list[Item]:
+def _routed(subject: CheckSubject, reader: StagedScanner, keys: Sequence[str], partition_check: PartitionCheck | None) -> list[Item]:
     """The check that each row is where it belongs; not counted as a check of the asset, and shown only when it fails."""
     if partition_check is None or partition_check[0] is None or not reader.file.rows:
         return []
@@ -208,10 +208,10 @@ def _routed(subject: Subject, reader: Staged, keys: Sequence[str], partition_che
 
 
 def _verdict(results: Sequence[CheckResult], rows: int, on_fail: str) -> Verdict:
-    failed = [result for result in results if result.outcome is Outcome.FAILED]
+    failed = [result for result in results if result.outcome is CheckState.FAILED]
     if any(result.severity is Severity.BLOCKING for result in failed):
         return _ON_FAIL[on_fail]
     if failed:
         return Verdict.WARNED
-    passed = any(result.outcome is Outcome.PASSED for result in results)
+    passed = any(result.outcome is CheckState.PASSED for result in results)
     return Verdict.PASSED if rows and passed else Verdict.UNCHECKED

@@ -14,7 +14,7 @@ EXACT_INTEGER_MAX = 2**53
 TWENTIETHS = range(1, 20)
 
 
-class Counted(NamedTuple):
+class CountedValues(NamedTuple):
     """`values` are in order; `counts` says how many there are of each, and `ends` how many up to and with each. Without counts each stands
     for itself, and the same value may come again."""
 
@@ -23,7 +23,7 @@ class Counted(NamedTuple):
     counts: Sequence[int] | None = None
 
     @classmethod
-    def of(cls, values: Iterable[Any] | Mapping[Any, int]) -> Counted:
+    def of(cls, values: Iterable[Any] | Mapping[Any, int]) -> CountedValues:
         """Of values that can be compared with each other, in any order, or of how many there are of each."""
         ordered = sorted(values)
         if not isinstance(values, Mapping):

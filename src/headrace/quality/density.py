@@ -13,7 +13,7 @@ from headrace.lake.session import literal, quote
 from headrace.quality.values import INTEGERS
 
 if TYPE_CHECKING:
-    from headrace.quality.scanning import Staged
+    from headrace.quality.scanning import StagedScanner
 
 BITS_A_ROW_MAX = 32
 """Keys that lie further apart are counted: so many bits a row take less memory than a hash table does."""
@@ -28,7 +28,7 @@ def can_be_tried(kind: str, known: ColumnStatistics | None, rows: int) -> bool:
     return int(known.maximum) - int(known.minimum) < min(BITS_A_ROW_MAX * rows, BITS_MAX)
 
 
-def proves_unique(staged: Staged, column: str, known: ColumnStatistics) -> bool:
+def proves_unique(staged: StagedScanner, column: str, known: ColumnStatistics) -> bool:
     """True only if no two rows of the file have the same value, and none has null. Raises `duckdb.Error`."""
     bounds = f"{known.minimum}, {known.maximum}"
     bits = staged.fetch(f"SELECT bit_count(bitstring_agg({quote(column)}, {bounds})) FROM read_parquet({literal(staged.path)})")[0][0]

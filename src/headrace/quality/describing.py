@@ -16,10 +16,10 @@ import msgspec
 
 from headrace.model.errors import UsageError
 from headrace.model.zones import EPOCH, zone
-from headrace.quality.counted import Counted
+from headrace.quality.counted import CountedValues
 from headrace.quality.metrics import CATEGORIES_MAX, SPREAD_DISTINCT_MIN
 from headrace.quality.results import ColumnProfile
-from headrace.quality.values import Kind, Values
+from headrace.quality.values import ValueKind, Values
 
 TOP_MAX = 5
 """Values that are told of a column that isn't categorical."""
@@ -43,7 +43,7 @@ _MINUTES_MAX = 900_000_000
 _COUNT = itemgetter(1)
 
 
-def describe(values: Values, kind: Kind, timezone: str, *, classified: bool = False) -> ColumnProfile:
+def describe(values: Values, kind: ValueKind, timezone: str, *, classified: bool = False) -> ColumnProfile:
     """The values' profile. Of a classified column only how many there are of what, nothing that could be one of them."""
     if not values.known:
         return ColumnProfile(values.rows, values.rows)
@@ -51,17 +51,17 @@ def describe(values: Values, kind: Kind, timezone: str, *, classified: bool = Fa
     return _without_values(found) if classified else found
 
 
-def _of_kind(found: ColumnProfile, values: Values, kind: Kind, timezone: str) -> ColumnProfile:
+def _of_kind(found: ColumnProfile, values: Values, kind: ValueKind, timezone: str) -> ColumnProfile:
     match kind:
-        case Kind.NUMBER:
-            return _numbers(found, Counted.of(values.values))
-        case Kind.TEXT:
-            return _texts(found, Counted.of(values.values))
-        case Kind.BOOLEAN:
+        case ValueKind.NUMBER:
+            return _numbers(found, CountedValues.of(values.values))
+        case ValueKind.TEXT:
+            return _texts(found, CountedValues.of(values.values))
+        case ValueKind.BOOLEAN:
             return _booleans(found, values)
-        case Kind.INSTANT | Kind.WALL_CLOCK:
-            return _instants(found, _quarters(values.values), timezone if kind is Kind.INSTANT else "UTC")
-        case Kind.OTHER:
+        case ValueKind.INSTANT | ValueKind.WALL_CLOCK:
+            return _instants(found, _quarters(values.values), timezone if kind is ValueKind.INSTANT else "UTC")
+        case ValueKind.OTHER:
             return found
 
 
@@ -75,7 +75,7 @@ def _without_values(found: ColumnProfile) -> ColumnProfile:
 # Numbers --------------------------------------------------------------------------------------------------------------
 
 
-def _numbers(found: ColumnProfile, known: Counted) -> ColumnProfile:
+def _numbers(found: ColumnProfile, known: CountedValues) -> ColumnProfile:
     below = known.below(0)
     logs = [math.log(size) for size in _sizes(known).twentieths()]
     categorical = _is_categorical(found.distinct or 0, known.total)
@@ -96,12 +96,12 @@ def _numbers(found: ColumnProfile, known: Counted) -> ColumnProfile:
     )
 
 
-def _sizes(known: Counted) -> Counted:
+def _sizes(known: CountedValues) -> CountedValues:
     """|x| without zeros: of two lists in order, which is soon sorted."""
     if known.values[0] > 0:
         return known
     ordered = list(known.all())
-    return Counted.of([-value for value in reversed(ordered[: known.below(0)])] + ordered[known.upto(0) :])
+    return CountedValues.of([-value for value in reversed(ordered[: known.below(0)])] + ordered[known.upto(0) :])
 
 
 def _told(grid: Sequence[float]) -> tuple[float, float, float, float, float]:
@@ -115,7 +115,7 @@ def _is_categorical(distinct: int, values: int) -> bool:
     return distinct <= CATEGORIES_MAX and values >= REPEATED_MIN * distinct
 
 
-def _frequent(known: Counted, distinct: int, *, categorical: bool) -> tuple[tuple[str, int], ...]:
+def _frequent(known: CountedValues, distinct: int, *, categorical: bool) -> tuple[tuple[str, int], ...]:
     """Values and how often they come, most frequent first: all of them, or those that have a share of some size."""
     often = 1 if categorical else max(2, math.ceil(known.total * TOP_SHARE))
     if known.total - distinct + 1 < often:
@@ -132,7 +132,7 @@ def _shown(value: object) -> str:
 # Texts ----------------------------------------------------------------------------------------------------------------
 
 
-def _texts(found: ColumnProfile, known: Counted) -> ColumnProfile:
+def _texts(found: ColumnProfile, known: CountedValues) -> ColumnProfile:
     lengths = list(map(len, known.values))
     categorical = _is_categorical(found.distinct or 0, known.total)
     return ColumnProfile(
@@ -150,11 +150,11 @@ def _texts(found: ColumnProfile, known: Counted) -> ColumnProfile:
     )
 
 
-def _listed(known: Counted, longest: int) -> tuple[str, ...]:
+def _listed(known: CountedValues, longest: int) -> tuple[str, ...]:
     return tuple(known.values) if known.total <= CATEGORIES_MAX and longest <= LISTED_CHARACTERS_MAX else ()
 
 
-def _patterns(known: Counted) -> tuple[tuple[str, int], ...]:
+def _patterns(known: CountedValues) -> tuple[tuple[str, int], ...]:
     """The shapes of values from all over the alphabet, and how many of those have them."""
     looked_at = known.at(range(0, known.total, max(1, known.total // PATTERN_VALUES)))
     shapes = Counter(_shaped([value[:PATTERN_CHARACTERS_MAX] for value in looked_at]))
@@ -212,7 +212,7 @@ def _quarters(instants: Iterable[int]) -> Mapping[int, int]:
 
 def _between(quarters: Mapping[int, int], timezone: str) -> tuple[int, int] | None:
     """The local times before and after which a tenth lies, in minutes since 1970; None where no calendar has them."""
-    known = Counted.of(quarters)
+    known = CountedValues.of(quarters)
     low, high = (_local(quarter, timezone) for quarter in known.at((known.total // 10, known.total - 1 - known.total // 10)))
     return (low, high) if low is not None and high is not None and max(abs(low), abs(high)) <= _MINUTES_MAX else None
 

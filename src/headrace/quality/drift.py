@@ -1,7 +1,7 @@
 """A delivery's columns against those that are expected of its interval: what changed, and what is done about it. Pure.
 
 Names are compared here; values (types, dates, delimiters) are by whoever reads them, who says what reads them instead. Either way a
-change gets its policy from `Rules`: what the source declares (`on_drift`), else by kind and by who uses the column.
+change gets its policy from `DriftRules`: what the source declares (`on_drift`), else by kind and by who uses the column.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace.model import ContractColumn
-from headrace.quality.agreement import Candidate
-from headrace.quality.facts import DriftChange, DriftKind, Fact, Policy, Severity
+from headrace.quality.agreement import RenameCandidate
+from headrace.quality.facts import DriftChange, DriftKind, Fact, FactSeverity, Policy
 from headrace.quality.value_changes import Differs
 
 ALL = "*"
@@ -47,7 +47,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the contract wants a value in every row."""
 
 
-class Compared(NamedTuple):
+class NameComparison(NamedTuple):
     """Names of a file against what is expected."""
 
     names: dict[str, str]
@@ -64,20 +64,20 @@ class Compared(NamedTuple):
     """Names that were made up for columns that the header names like another one, and what it says."""
 
 
-class Rename(msgspec.Struct, frozen=True, kw_only=True):
+class ColumnRename(msgspec.Struct, frozen=True, kw_only=True):
     """A column that is gone, and the new one that probably is it."""
 
     column: str
     to: str
     score: float
     evidence: tuple[str, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[RenameCandidate, ...] = ()
     """With its rivals, the most probable first."""
     differs: tuple[Differs, ...] = ()
     """What else is other than it was."""
 
 
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
+class DriftRules(msgspec.Struct, frozen=True, kw_only=True):
     """What is done about changes: policies as the source declares them, and who uses which column (in lower case)."""
 
     policies: Mapping[str, str] = {}
@@ -139,7 +139,7 @@ def known_names(column: ContractColumn, interval: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((in_force(column, interval), *(str(entry["name"]) for entry in column.names), column.name)))
 
 
-def compare(expected: Sequence[Expected], found: Sequence[str], doubled: Sequence[tuple[str, str]] = ()) -> Compared:
+def compare(expected: Sequence[Expected], found: Sequence[str], doubled: Sequence[tuple[str, str]] = ()) -> NameComparison:
     """Which name is which column. A name of another time counts only where no column is called so now, and the name in force isn't
     there: a vendor that delivers an old interval again writes it as it writes today. What files are said to call a column isn't
     another column of that name: that one is missed."""
@@ -159,21 +159,21 @@ def compare(expected: Sequence[Expected], found: Sequence[str], doubled: Sequenc
     added = tuple(name for name in there if name not in names)
     clashes = tuple(name for name in added if name.lower() in own)
     new = tuple((name, said) for name, said in doubled if name in added)
-    return Compared(names, dropped, added, tuple(otherwise), clashes, new)
+    return NameComparison(names, dropped, added, tuple(otherwise), clashes, new)
 
 
 def _first(one: Expected) -> str:
     return one.names[0] if one.names else one.name
 
 
-def spelled_alike(dropped: Sequence[str], added: Sequence[str]) -> list[Rename]:
+def spelled_alike(dropped: Sequence[str], added: Sequence[str]) -> list[ColumnRename]:
     """Pairs of names that differ in case, accents, blanks and punctuation only, where there is one on each side."""
     by_core: dict[str, tuple[list[str], list[str]]] = {}
     for side, names in enumerate((dropped, added)):
         for name in names:
             by_core.setdefault(_core(name), ([], []))[side].append(name)
     alone = [(was[0], now[0]) for core, (was, now) in by_core.items() if core and len(was) == len(now) == 1]
-    return [Rename(column=was, to=now, score=0.99, evidence=(_how_alike(was, now),)) for was, now in alone]
+    return [ColumnRename(column=was, to=now, score=0.99, evidence=(_how_alike(was, now),)) for was, now in alone]
 
 
 def _core(name: str) -> str:
@@ -186,12 +186,12 @@ def _how_alike(was: str, now: str) -> str:
     return f"the names differ in {what} only"
 
 
-def changes_of(compared: Compared, rules: Rules, renames: Sequence[Rename] = ()) -> tuple[DriftChange, ...]:
+def changes_of(compared: NameComparison, rules: DriftRules, renames: Sequence[ColumnRename] = ()) -> tuple[DriftChange, ...]:
     """Each difference with its policy. `renames` pairs columns that are gone with new ones, each at most once."""
     return tuple(_each(compared, rules, {one.column: one for one in renames}))
 
 
-def _each(compared: Compared, rules: Rules, renames: Mapping[str, Rename]) -> Iterator[DriftChange]:
+def _each(compared: NameComparison, rules: DriftRules, renames: Mapping[str, ColumnRename]) -> Iterator[DriftChange]:
     taken = {one.to for column, one in renames.items() if column in compared.dropped}
     for column, name in compared.otherwise:
         why = (f"`{name}` is what files of another time call it",)
@@ -212,12 +212,12 @@ def _each(compared: Compared, rules: Rules, renames: Mapping[str, Rename]) -> It
             yield DriftChange(kind=DriftKind.ADDED, column=name, policy=Policy.ALLOW if policy is Policy.MAP else policy)
 
 
-def doubled(name: str, why: str, policy: Policy, rules: Rules) -> DriftChange:
+def doubled(name: str, why: str, policy: Policy, rules: DriftRules) -> DriftChange:
     """A column that the header names like another one; `name` is made up, `why` names both."""
     return DriftChange(kind=DriftKind.ADDED, column=name, evidence=(why,), policy=policy, used_by=rules.users(name))
 
 
-def _renamed(rename: Rename, rules: Rules) -> DriftChange:
+def _renamed(rename: ColumnRename, rules: DriftRules) -> DriftChange:
     sure = rename.score >= SURE and not rename.differs
     policy = rules.policy(DriftKind.RENAMED, rename.column, mappable=sure)
     if rename.differs and policy is Policy.WARN:
@@ -237,7 +237,7 @@ def _renamed(rename: Rename, rules: Rules) -> DriftChange:
     )
 
 
-def _gone(column: str, compared: Compared, rules: Rules) -> DriftChange:
+def _gone(column: str, compared: NameComparison, rules: DriftRules) -> DriftChange:
     lost = not compared.names
     policy = Policy.BLOCK if lost else rules.policy(DriftKind.DROPPED, column)
     why = ("nothing of the expected header is left",) if lost else ()
@@ -307,12 +307,12 @@ def _fact(change: DriftChange) -> Fact:
         DriftKind.DROPPED: (change.column, "not there"),
         DriftKind.RENAMED: (change.column, change.to or ""),
     }.get(change.kind, (change.was or "as pinned", change.to or change.kind.value))
-    severity = Severity.HOLD if change.policy is Policy.BLOCK else Severity.WARN
+    severity = FactSeverity.HOLD if change.policy is Policy.BLOCK else FactSeverity.WARN
     if change.declared:
         expected, observed = change.to or "", f"{change.was} at {change.declared}"
     kind = "configuration_error" if change.declared else _CAUSES.get(change.kind, "schema_change")
     return Fact(
         kind=kind, column=change.column, severity=severity, expected=expected, observed=observed,
-        strength=CERTAIN if change.used_by or severity is Severity.HOLD or change.kind not in _OF_NAMES else UNUSED,
+        strength=CERTAIN if change.used_by or severity is FactSeverity.HOLD or change.kind not in _OF_NAMES else UNUSED,
         detail="; ".join((change.kind.value, *change.evidence)),
     )  # fmt: skip

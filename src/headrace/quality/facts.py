@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from headrace.quality.agreement import Candidate
+from headrace.quality.agreement import RenameCandidate
 from headrace.quality.value_changes import Differs
 
 
@@ -45,7 +45,7 @@ class DriftChange(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy = Policy.BLOCK
     used_by: tuple[str, ...] = ()
     """The assets and consumers that use the column."""
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[RenameCandidate, ...] = ()
     """Of a rename: what the column may be called now, the most probable first."""
     differs: tuple[Differs, ...] = ()
     """Of a rename: how the values are other than they were."""
@@ -56,14 +56,14 @@ class DriftChange(msgspec.Struct, frozen=True, kw_only=True):
     was expected before that was declared: then the declaration holds it."""
 
 
-class Measured(msgspec.Struct, frozen=True, omit_defaults=True):
+class RenameFindings(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was found out about a rename, as it is kept."""
 
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[RenameCandidate, ...] = ()
     differs: tuple[Differs, ...] = ()
 
 
-class Severity(enum.StrEnum):
+class FactSeverity(enum.StrEnum):
     """How far a fact is from what was ever seen."""
 
     HOLD = "hold"
@@ -76,7 +76,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     column: str = ""
-    severity: Severity
+    severity: FactSeverity
     expected: str
     observed: str
     strength: float

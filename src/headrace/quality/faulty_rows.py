@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.lake import StagedFile, Table
+from headrace.lake import LakeTable, StagedFile
 from headrace.lake.inlining import Readable
-from headrace.lake.session import Session, quote
+from headrace.lake.session import DuckDBSession, quote
 from headrace.model import CheckSpec, Severity
-from headrace.quality.kinds import SELF, CheckUnusable, Measured, Selected, Subject, kind, scope
-from headrace.quality.results import Audit, Outcome
+from headrace.quality.kinds import SELF, AggregateCheck, CheckSubject, CheckUnusable, QueryCheck, kind, scope
+from headrace.quality.results import Audit, CheckState
 from headrace.quality.samples import columns_of
-from headrace.quality.scanning import Staged
+from headrace.quality.scanning import StagedScanner
 
 
 class NotOfRows(CheckUnusable):
@@ -20,9 +20,9 @@ class NotOfRows(CheckUnusable):
 
 
 def faulty(
-    session: Session,
+    session: DuckDBSession,
     staged: StagedFile,
-    table: Table,
+    table: LakeTable,
     checks: Sequence[CheckSpec],
     found: Audit,
     references: Sequence[Readable],
@@ -31,12 +31,12 @@ def faulty(
     """A query for the rows of the staged file that break its blocking checks, each once. `found` is the audit with these checks.
 
     Raises `NotOfRows` where something else is wrong too, and DuckDB's errors."""
-    reader = Staged(session, staged, table, references, several=False)
-    failed = [result.severity is Severity.BLOCKING and result.outcome is Outcome.FAILED for result in found.results]
+    reader = StagedScanner(session, staged, table, references, several=False)
+    failed = [result.severity is Severity.BLOCKING and result.outcome is CheckState.FAILED for result in found.results]
     if any(failed[len(checks) :]):
         raise NotOfRows("rows belong to another partition")
     columns = {column.name: column.type for column in reader.columns}
-    subject = Subject(columns, {}, staged.rows, timezone)
+    subject = CheckSubject(columns, {}, staged.rows, timezone)
     queries = [_rows(check, subject, reader) for check, broken in zip(checks, failed, strict=False) if broken]
     if not queries:
         raise NotOfRows("no check failed")
@@ -44,17 +44,17 @@ def faulty(
     return " UNION ".join(f"SELECT {names} FROM ({reader.query(query)})" for query in queries)
 
 
-def parted(session: Session, staged: StagedFile, table: Table, query: str, *, bad: bool) -> str:
+def parted(session: DuckDBSession, staged: StagedFile, table: LakeTable, query: str, *, bad: bool) -> str:
     """A query for the rows that `query` names, as often as they are there, or for all others: equal rows break the same checks."""
-    reader = Staged(session, staged, table, (), several=False)
+    reader = StagedScanner(session, staged, table, (), several=False)
     alike = " AND ".join(f"mine.{quote(c.name)} IS NOT DISTINCT FROM faulty.{quote(c.name)}" for c in reader.columns)
     mine = reader.query(f"SELECT * FROM {quote(SELF)}")
     return f"SELECT mine.* FROM ({mine}) AS mine {'SEMI' if bad else 'ANTI'} JOIN ({query}) AS faulty ON {alike}"
 
 
-def _rows(check: CheckSpec, subject: Subject, reader: Staged) -> str:
+def _rows(check: CheckSpec, subject: CheckSubject, reader: StagedScanner) -> str:
     measurement = kind(check.kind)(check, subject)
-    if isinstance(measurement, Selected):
+    if isinstance(measurement, QueryCheck):
         return _selected(check, measurement, reader)
     if check.kind == "unique":
         return _repeated(check, subject, measurement)
@@ -63,7 +63,7 @@ def _rows(check: CheckSpec, subject: Subject, reader: Staged) -> str:
     return measurement.failing
 
 
-def _selected(check: CheckSpec, measurement: Selected, reader: Staged) -> str:
+def _selected(check: CheckSpec, measurement: QueryCheck, reader: StagedScanner) -> str:
     query = measurement.query if measurement.where is None else f"SELECT * FROM (\n{measurement.query}\n) WHERE ({measurement.where}\n)"
     if not measurement.staged_rows:
         given = columns_of(reader.session.connection, reader.query(query))
@@ -72,7 +72,7 @@ def _selected(check: CheckSpec, measurement: Selected, reader: Staged) -> str:
     return query
 
 
-def _repeated(check: CheckSpec, subject: Subject, measurement: Measured) -> str:
+def _repeated(check: CheckSpec, subject: CheckSubject, measurement: AggregateCheck) -> str:
     """All rows that share a key: which of them is right isn't known."""
     names = [quote(subject.column(name)) for name in check.arguments["columns"]]
     same = " AND ".join(f"mine.{name} = their.{name}" for name in names)

@@ -9,10 +9,10 @@ import msgspec
 
 from headrace.lake.statements import is_one_condition, is_one_query
 from headrace.model import CheckSpec, HeadraceError
-from headrace.quality.kinds import Finding, Measured, Measurement, Part, Selected, Subject, kind
-from headrace.quality.results import CheckResult, Outcome
+from headrace.quality.kinds import AggregateCheck, CheckedPartition, CheckFinding, CheckSubject, Measurement, QueryCheck, kind
+from headrace.quality.results import CheckResult, CheckState
 from headrace.quality.samples import SAMPLE_ROWS_MAX, examples
-from headrace.quality.scanning import ONLY, Staged
+from headrace.quality.scanning import ONLY, StagedScanner
 
 PROVED_FROM_ROWS = 100_000
 """From how many rows on a cheap proof is tried before the exact count."""
@@ -36,7 +36,7 @@ class Item(msgspec.Struct):
     @property
     def aggregates(self) -> tuple[str, ...]:
         """What this check still needs of the scan."""
-        return self.measurement.aggregates if isinstance(self.measurement, Measured) and not self.proved and not self.error else ()
+        return self.measurement.aggregates if isinstance(self.measurement, AggregateCheck) and not self.proved and not self.error else ()
 
 
 class Concluded(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class Concluded(msgspec.Struct, frozen=True):
     each: dict[str, CheckResult]
 
 
-def declare(check: CheckSpec, subject: Subject) -> Item:
+def declare(check: CheckSpec, subject: CheckSubject) -> Item:
     """The check with how it is measured, or with why it can't be."""
     return guarded(Item(check), lambda: kind(check.kind)(check, subject))
 
@@ -61,7 +61,7 @@ def guarded(item: Item, measurement: Callable[[], Measurement]) -> Item:
     return item
 
 
-def measure(items: Sequence[Item], staged: Staged, extra: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+def measure(items: Sequence[Item], staged: StagedScanner, extra: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     """Fills each item's values in one scan, together with `extra` aggregates, whose values are returned: by partition key where
     the file holds several, else under `ONLY`. Where the one scan can't be run, each check is measured alone, to know which it is."""
     import duckdb
@@ -83,7 +83,7 @@ def measure(items: Sequence[Item], staged: Staged, extra: Sequence[str]) -> dict
     return {key: row[at:] for key, row in found.items()}
 
 
-def _prepare(item: Item, staged: Staged) -> None:
+def _prepare(item: Item, staged: StagedScanner) -> None:
     """Refuses text that would leave its place in the statement, and tries the cheap proof."""
     import duckdb
 
@@ -92,17 +92,17 @@ def _prepare(item: Item, staged: Staged) -> None:
     try:
         if item.check.where is not None and not is_one_condition(item.check.where):
             item.error = "`where` isn't one condition"
-        elif isinstance(item.measurement, Selected):
+        elif isinstance(item.measurement, QueryCheck):
             if not is_one_query(item.measurement.query):
                 item.error = "it isn't one SELECT"
             staged.require(item.measurement.reads)
-        elif isinstance(item.measurement, Measured) and not staged.several and staged.file.rows >= PROVED_FROM_ROWS:
+        elif isinstance(item.measurement, AggregateCheck) and not staged.several and staged.file.rows >= PROVED_FROM_ROWS:
             item.proved = _proved(item.measurement, staged)
     except (HeadraceError, duckdb.Error) as error:
         item.error = _in_words(error)
 
 
-def _proved(measurement: Measured, staged: Staged) -> bool:
+def _proved(measurement: AggregateCheck, staged: StagedScanner) -> bool:
     import duckdb
 
     try:
@@ -111,7 +111,7 @@ def _proved(measurement: Measured, staged: Staged) -> bool:
         return False  # nothing was shown, so the aggregates decide
 
 
-def _one_by_one(items: Sequence[Item], staged: Staged, extra: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+def _one_by_one(items: Sequence[Item], staged: StagedScanner, extra: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     import duckdb
 
     for item in items:
@@ -123,7 +123,7 @@ def _one_by_one(items: Sequence[Item], staged: Staged, extra: Sequence[str]) -> 
     return staged.aggregates(extra) if extra else {}
 
 
-def conclude(item: Item, parts: Sequence[Part], staged: Staged) -> Concluded:
+def conclude(item: Item, parts: Sequence[CheckedPartition], staged: StagedScanner) -> Concluded:
     """The check's result over all partitions of the file, and of each. As in `guarded`, whatever goes wrong is a failure of this
     check."""
     if not item.error:
@@ -134,46 +134,46 @@ def conclude(item: Item, parts: Sequence[Part], staged: Staged) -> Concluded:
     return Concluded(_unmeasured(item, parts), {part.key: _unmeasured(item, (part,)) for part in parts})
 
 
-def _unmeasured(item: Item, parts: Sequence[Part]) -> CheckResult:
+def _unmeasured(item: Item, parts: Sequence[CheckedPartition]) -> CheckResult:
     keys = tuple(part.key for part in parts)
-    return _make(item, Outcome.FAILED, sum(part.rows for part in parts), 0, f"can't be checked: {item.error}", keys=keys)
+    return _make(item, CheckState.FAILED, sum(part.rows for part in parts), 0, f"can't be checked: {item.error}", keys=keys)
 
 
-def _concluded(item: Item, parts: Sequence[Part], staged: Staged) -> Concluded:
+def _concluded(item: Item, parts: Sequence[CheckedPartition], staged: StagedScanner) -> Concluded:
     each = {part.key: _judged(item, part, staged) for part in parts}
-    failed = [(key, result) for key, result in each.items() if result.outcome is Outcome.FAILED]
+    failed = [(key, result) for key, result in each.items() if result.outcome is CheckState.FAILED]
     checked, failing = sum(result.rows for result in each.values()), sum(result.failing for result in each.values())
     if not failed:
-        return Concluded(_make(item, Outcome.PASSED if checked else Outcome.UNCHECKED, checked, 0, ""), each)
+        return Concluded(_make(item, CheckState.PASSED if checked else CheckState.UNCHECKED, checked, 0, ""), each)
     key, first = failed[0]
     detail = first.detail if len(failed) == 1 else f"{key}: {first.detail}; in {len(failed)} partitions"
-    return Concluded(_make(item, Outcome.FAILED, checked, failing, detail, first.sample, tuple(key for key, _ in failed)), each)
+    return Concluded(_make(item, CheckState.FAILED, checked, failing, detail, first.sample, tuple(key for key, _ in failed)), each)
 
 
-def _judged(item: Item, part: Part, staged: Staged) -> CheckResult:
+def _judged(item: Item, part: CheckedPartition, staged: StagedScanner) -> CheckResult:
     """What the check came to for one partition, whether it was computed alone or in a batch."""
     finding = _find(item, part, staged)
     if not finding.failing:
-        return _make(item, Outcome.PASSED if finding.rows else Outcome.UNCHECKED, finding.rows, 0, "")
+        return _make(item, CheckState.PASSED if finding.rows else CheckState.UNCHECKED, finding.rows, 0, "")
     shown = _rows_to_show(item, part, staged)
     sample = tuple(row for row in shown if row)
-    return _make(item, Outcome.FAILED, finding.rows, finding.failing, _detail(item, finding, sample), sample, (part.key,))
+    return _make(item, CheckState.FAILED, finding.rows, finding.failing, _detail(item, finding, sample), sample, (part.key,))
 
 
-def _find(item: Item, part: Part, staged: Staged) -> Finding:
+def _find(item: Item, part: CheckedPartition, staged: StagedScanner) -> CheckFinding:
     measurement = item.measurement
-    if isinstance(measurement, Selected):
+    if isinstance(measurement, QueryCheck):
         count = _selected(item, measurement, part, staged)
-        return Finding(part.rows, count, measurement.describe(count) if count else "")
+        return CheckFinding(part.rows, count, measurement.describe(count) if count else "")
     assert measurement is not None
     if item.proved:
-        return Finding(part.rows)
+        return CheckFinding(part.rows)
     if measurement.aggregates and not part.rows and not measurement.judges_empty:
-        return Finding(0)
+        return CheckFinding(0)
     return measurement.judge(part, item.values.get(part.key if staged.several else ONLY, ()))
 
 
-def _selected(item: Item, selected: Selected, part: Part, staged: Staged) -> int:
+def _selected(item: Item, selected: QueryCheck, part: CheckedPartition, staged: StagedScanner) -> int:
     """How many rows the query returns. Rows that needn't be described are looked at first: mostly there are none, or few."""
     if selected.row_by_row and staged.several and _none_fails(item, selected, staged):
         return 0
@@ -183,36 +183,36 @@ def _selected(item: Item, selected: Selected, part: Part, staged: Staged) -> int
     return len(shown) if len(shown) < SAMPLE_ROWS_MAX else staged.count(_query(selected), part.key)
 
 
-def _none_fails(item: Item, selected: Selected, staged: Staged) -> bool:
+def _none_fails(item: Item, selected: QueryCheck, staged: StagedScanner) -> bool:
     """Whether no row of the batch fails: looked at once for all of its partitions."""
     if item.none_fails is None:
         item.none_fails = not staged.rows(_query(selected), None, first=selected.examples, staged_rows=selected.staged_rows)
     return item.none_fails
 
 
-def _rows_to_show(item: Item, part: Part, staged: Staged) -> tuple[dict[str, Any], ...]:
+def _rows_to_show(item: Item, part: CheckedPartition, staged: StagedScanner) -> tuple[dict[str, Any], ...]:
     measurement = item.measurement
-    query = _query(measurement) if isinstance(measurement, Selected) else measurement.failing if measurement else ""
+    query = _query(measurement) if isinstance(measurement, QueryCheck) else measurement.failing if measurement else ""
     if measurement is None or not query or part.key in item.shown:
         return item.shown.get(part.key, ())
     return staged.rows(query, part.key, first=measurement.examples, staged_rows=measurement.staged_rows)
 
 
-def _query(selected: Selected) -> str:
+def _query(selected: QueryCheck) -> str:
     return selected.query if selected.where is None else f"SELECT * FROM (\n{selected.query}\n) WHERE ({selected.where}\n)"
 
 
-def _detail(item: Item, finding: Finding, shown: tuple[dict[str, Any], ...]) -> str:
+def _detail(item: Item, finding: CheckFinding, shown: tuple[dict[str, Any], ...]) -> str:
     text = _figures(item, finding, shown) or finding.detail
     column = item.measurement.examples if item.measurement else ""
     named = examples(shown, column) if column else ""
     return f"{text} ({named})" if named else text
 
 
-def _figures(item: Item, finding: Finding, shown: tuple[dict[str, Any], ...]) -> str:
+def _figures(item: Item, finding: CheckFinding, shown: tuple[dict[str, Any], ...]) -> str:
     """What a query says that sums up in one row of numbers: `cancelled 472, flights 930`. A number that
     the query gave no name says nothing: DuckDB calls it as it is written."""
-    summed = isinstance(item.measurement, Selected) and len(shown) == 1 and finding.failing == 1
+    summed = isinstance(item.measurement, QueryCheck) and len(shown) == 1 and finding.failing == 1
     if not summed or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in shown[0].values()):
         return ""
     return ", ".join(f"{name} {value:,}" for name, value in shown[0].items() if name != str(value))
@@ -220,7 +220,7 @@ def _figures(item: Item, finding: Finding, shown: tuple[dict[str, Any], ...]) ->
 
 def _make(
     item: Item,
-    outcome: Outcome,
+    outcome: CheckState,
     checked: int,
     failing: int,
     detail: str,

@@ -20,7 +20,7 @@ from headrace.lake.session import literal, quote
 from headrace.model import CheckSpec, HeadraceError
 
 if TYPE_CHECKING:
-    from headrace.quality.scanning import Staged
+    from headrace.quality.scanning import StagedScanner
 
 SELF = "__self__"
 """The name under which a check's query finds the staged rows (what `$self` becomes)."""
@@ -35,7 +35,7 @@ class CheckUnusable(HeadraceError):
     """The check can't be measured on these columns; it fails with this message, and is never taken as passed."""
 
 
-class Part(msgspec.Struct, frozen=True):
+class CheckedPartition(msgspec.Struct, frozen=True):
     """One partition of the staged file. `as_of_us` is the instant that ages are measured from: now, or the end of the
     partition's interval where that is earlier, so that history can be rebuilt."""
 
@@ -44,7 +44,7 @@ class Part(msgspec.Struct, frozen=True):
     as_of_us: int
 
 
-class Finding(msgspec.Struct, frozen=True):
+class CheckFinding(msgspec.Struct, frozen=True):
     """What one check came to on one partition: how many rows it looked at, how many break it, and that in words."""
 
     rows: int
@@ -52,7 +52,7 @@ class Finding(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Subject(msgspec.Struct, frozen=True):
+class CheckSubject(msgspec.Struct, frozen=True):
     """The staged rows that checks are about. `columns` maps each column's name to DuckDB's name of its type;
     `statistics` are the file's, over all of its partitions."""
 
@@ -76,10 +76,10 @@ class Subject(msgspec.Struct, frozen=True):
         return None if found is None else found.nulls
 
 
-class Measured(msgspec.Struct, frozen=True):
+class AggregateCheck(msgspec.Struct, frozen=True):
     """A check that aggregates of the staged rows decide. Without aggregates it is known at no scan."""
 
-    judge: Callable[[Part, tuple[Any, ...]], Finding]
+    judge: Callable[[CheckedPartition, tuple[Any, ...]], CheckFinding]
     aggregates: tuple[str, ...] = ()
     failing: str = ""
     """A query over `__self__` that shows failing rows; run only when there are some."""
@@ -87,13 +87,13 @@ class Measured(msgspec.Struct, frozen=True):
     """The column of those rows whose values the detail names."""
     staged_rows: bool = True
     """Whether those rows have the staged columns (and need not be described before they are shown)."""
-    proof: Callable[[Staged], bool] | None = None
+    proof: Callable[[StagedScanner], bool] | None = None
     """Something cheaper than the aggregates, for large files: true only if certainly no row fails."""
     judges_empty: bool = False
     """Whether a partition without rows can fail; it is judged without values."""
 
 
-class Selected(msgspec.Struct, frozen=True):
+class QueryCheck(msgspec.Struct, frozen=True):
     """A check whose failures are the rows of a query over `__self__` and other nodes."""
 
     query: str
@@ -108,8 +108,8 @@ class Selected(msgspec.Struct, frozen=True):
     """A condition on the rows that the query returns."""
 
 
-Measurement = Measured | Selected
-Kind = Callable[[CheckSpec, Subject], Measurement]
+Measurement = AggregateCheck | QueryCheck
+Kind = Callable[[CheckSpec, CheckSubject], Measurement]
 
 _KINDS: dict[str, Kind] = {}
 
@@ -162,18 +162,18 @@ def scope(check: CheckSpec) -> str:
     return "(true)" if check.where is None else f"({check.where}\n)"
 
 
-def rows_breaking(check: CheckSpec, bad: str, describe: Callable[[int], str], *, examples: str = "") -> Measured:
+def rows_breaking(check: CheckSpec, bad: str, describe: Callable[[int], str], *, examples: str = "") -> AggregateCheck:
     """A check that each row keeps or breaks by itself: rows where the SQL condition `bad` is true break it."""
     failing = condition(check, bad)
     aggregates: tuple[str, ...] = (f"count(*) FILTER (WHERE {failing})",)
     if check.where is not None:
         aggregates += (f"count(*) FILTER (WHERE {scope(check)})",)
 
-    def judge(part: Part, values: tuple[Any, ...]) -> Finding:
+    def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         count = int(values[0])
-        return Finding(int(values[1]) if check.where is not None else part.rows, count, describe(count) if count else "")
+        return CheckFinding(int(values[1]) if check.where is not None else part.rows, count, describe(count) if count else "")
 
-    return Measured(judge, aggregates, f"SELECT * FROM {quote(SELF)} WHERE {failing}", examples)
+    return AggregateCheck(judge, aggregates, f"SELECT * FROM {quote(SELF)} WHERE {failing}", examples)
 
 
 def value(wanted: Any, column_type: str) -> str:

@@ -25,7 +25,7 @@ SPREAD_DISTINCT_MIN = 30
 """From so many distinct values on a column has a spread."""
 
 
-class Past(NamedTuple):
+class StoredMetrics(NamedTuple):
     """A partition that was there before: its key, and its metrics as they are kept."""
 
     partition: str

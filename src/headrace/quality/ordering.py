@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.lake.session import literal, quote
 
 if TYPE_CHECKING:
-    from headrace.quality.scanning import Staged
+    from headrace.quality.scanning import StagedScanner
 
 COLUMNS_MAX = 3
 ROW_GROUPS_MAX = 10_000
@@ -28,7 +28,7 @@ def can_be_tried(columns: Sequence[str], leading_type: str) -> bool:
     return len(columns) <= COLUMNS_MAX and leading_type.startswith(_EXACT_BOUNDS)
 
 
-def proves_unique(staged: Staged, columns: Sequence[str], leading_type: str) -> bool:
+def proves_unique(staged: StagedScanner, columns: Sequence[str], leading_type: str) -> bool:
     """True only if no two rows of the file have the same key. Raises `duckdb.Error`."""
     groups = _row_groups(staged, columns[0], leading_type)
     if not groups or len(groups) > ROW_GROUPS_MAX or any(lowest is None for _, lowest, _, _ in groups):
@@ -43,7 +43,7 @@ def proves_unique(staged: Staged, columns: Sequence[str], leading_type: str) -> 
     return not shared or _no_key_repeats(staged, columns, shared, leading_type)
 
 
-def _row_groups(staged: Staged, column: str, kind: str) -> list[tuple[int, Any, Any, Any]]:
+def _row_groups(staged: StagedScanner, column: str, kind: str) -> list[tuple[int, Any, Any, Any]]:
     """Of each row group: the number of its first row in the file, the column's least and greatest value, and the least as text."""
     return staged.fetch(
         f"SELECT sum(row_group_num_rows) OVER (ORDER BY row_group_id) - row_group_num_rows, CAST(stats_min_value AS {kind}), "
@@ -52,7 +52,7 @@ def _row_groups(staged: Staged, column: str, kind: str) -> list[tuple[int, Any, 
     )  # fmt: skip
 
 
-def _each_group_grows(staged: Staged, columns: Sequence[str], first_rows: Sequence[int]) -> bool:
+def _each_group_grows(staged: StagedScanner, columns: Sequence[str], first_rows: Sequence[int]) -> bool:
     names = [quote(column) for column in columns]
     before = [f"before_{index}" for index in range(len(names))]
     greater = ""
@@ -69,7 +69,7 @@ def _each_group_grows(staged: Staged, columns: Sequence[str], first_rows: Sequen
     return found[0] == (0, 0)
 
 
-def _no_key_repeats(staged: Staged, columns: Sequence[str], values: Sequence[str], kind: str) -> bool:
+def _no_key_repeats(staged: StagedScanner, columns: Sequence[str], values: Sequence[str], kind: str) -> bool:
     names = [quote(column) for column in columns]
     among = ", ".join(f"CAST({literal(value)} AS {kind})" for value in values)
     found = staged.fetch(

@@ -18,7 +18,7 @@ from headrace.quality.describing import describe
 from headrace.quality.kinds import FLOATS
 from headrace.quality.results import ColumnProfile
 from headrace.quality.scanning import SAMPLED
-from headrace.quality.values import NUMBERS, TELLING, Wanted, aggregate, columns_of, kind_of
+from headrace.quality.values import NUMBERS, TELLING, ProfiledColumn, aggregate, columns_of, kind_of
 
 EXACT_ROWS_MAX = 50_000
 """Of so many rows all values are described."""
@@ -49,7 +49,7 @@ class Description(msgspec.Struct, frozen=True):
     columns: Mapping[str, str]
     statistics: Mapping[str, ColumnStatistics]
     measures: tuple[Measure, ...] = ()
-    described: tuple[Wanted, ...] = ()
+    described: tuple[ProfiledColumn, ...] = ()
     every: int = 1
     timezone: str = "UTC"
     classified: frozenset[str] = frozenset()
@@ -108,7 +108,7 @@ def planned(
     small = one_file and most <= EXACT_ROWS_MAX and total <= (BATCH_ROWS_MAX if several else EXACT_ROWS_MAX)
     every = 1 if small else max(1, most // SAMPLE_ROWS, total // BATCH_ROWS_MAX)
     described = [
-        Wanted(name, kind, found, counted=every == 1 and _are_few(statistics.get(name), total))
+        ProfiledColumn(name, kind, found, counted=every == 1 and _are_few(statistics.get(name), total))
         for name, kind in columns.items()
         if (found := kind_of(kind)) is not None
     ]

@@ -26,7 +26,7 @@ DECIMALS_MAX = 4
 _Key = TypeVar("_Key", int, str)
 
 
-class Traits(msgspec.Struct, frozen=True, kw_only=True):
+class ColumnTraits(msgspec.Struct, frozen=True, kw_only=True):
     """A column, as far as that tells it from others. Shares are of rows (`nulls`) or of those that hold a value."""
 
     name: str
@@ -53,15 +53,15 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     flags, small whole numbers that are all there) to 1."""
 
 
-def traits(name: str, kind: str, position: float, values: Sequence[str | None]) -> Traits:
+def traits(name: str, kind: str, position: float, values: Sequence[str | None]) -> ColumnTraits:
     """What a sample of a column's values, as text, shows."""
     there = [canonical(value[:TEXT_MAX]) for value in values if value is not None]
     if not there:
-        return Traits(name=name, type=kind, position=position, rows=len(values), nulls=1.0 if values else 0.0)
+        return ColumnTraits(name=name, type=kind, position=position, rows=len(values), nulls=1.0 if values else 0.0)
     numbers = sorted(float(value) for value in there if _NUMBER.fullmatch(value))
     counted = Counter(there)
     shapes = Counter(_shape(value) for value in there)
-    return Traits(
+    return ColumnTraits(
         name=name,
         type=kind,
         position=position,
@@ -133,7 +133,7 @@ class Alike(msgspec.Struct, frozen=True):
     distinct: float
 
 
-def alike(one: Traits, other: Traits) -> Alike | None:
+def alike(one: ColumnTraits, other: ColumnTraits) -> Alike | None:
     """None where one of them has no values."""
     if not one.shares or not other.shares:
         return None
@@ -151,12 +151,12 @@ def alike(one: Traits, other: Traits) -> Alike | None:
     )
 
 
-def _all_different(one: Traits) -> bool:
+def _all_different(one: ColumnTraits) -> bool:
     """Whether it counts or names rows: tomorrow's numbers lie elsewhere, but are as long."""
     return one.distinct > 0.95 * one.values and one.whole == 1.0
 
 
-def _apart(one: Traits, other: Traits) -> float:
+def _apart(one: ColumnTraits, other: ColumnTraits) -> float:
     """How differently many different values there are, in powers of ten: by number, or by share, whichever fits better (categories
     have a number, keys have a share)."""
     by_number = math.log10(one.distinct / other.distinct)

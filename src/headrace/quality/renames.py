@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from headrace.quality.agreement import Agreement, Candidate, together
+from headrace.quality.agreement import Agreement, RenameCandidate, together
 from headrace.quality.assignment import Pair, assign
-from headrace.quality.drift import Rename
+from headrace.quality.drift import ColumnRename
 from headrace.quality.rename_names import similarity, words
-from headrace.quality.rename_traits import Alike, Traits, alike
+from headrace.quality.rename_traits import Alike, ColumnTraits, alike
 
 PROPOSED = 0.3
 """A pair with a lower score isn't proposed. What is proposed is a person's to accept; few pairs have a score in between."""
@@ -54,12 +54,12 @@ _NEAR = {frozenset(("whole", "real")): 0.6, frozenset(("whole", "BOOLEAN")): 0.3
 
 
 def propose(
-    gone: Sequence[Traits],
-    new: Sequence[Traits],
+    gone: Sequence[ColumnTraits],
+    new: Sequence[ColumnTraits],
     *,
     rows: Mapping[tuple[str, str], Agreement] | None = None,
     least: float = PROPOSED,
-) -> tuple[Rename, ...]:
+) -> tuple[ColumnRename, ...]:
     """The renames that are probable, in the order of the columns that are gone; each column in at
     most one. `rows`: how values agree row by row, of pairs of names of which that is known."""
     candidates = _candidates(gone, new, rows or {})
@@ -72,7 +72,7 @@ def propose(
     return tuple(renames)
 
 
-def chosen(candidates: Mapping[str, Sequence[Candidate]], *, least: float = PROPOSED) -> tuple[Rename, ...]:
+def chosen(candidates: Mapping[str, Sequence[RenameCandidate]], *, least: float = PROPOSED) -> tuple[ColumnRename, ...]:
     """The same of candidates: columns that are gone → the new ones that they may be."""
     columns = list(candidates)
     names = list(dict.fromkeys(one.to for found in candidates.values() for one in found))
@@ -91,7 +91,7 @@ def chosen(candidates: Mapping[str, Sequence[Candidate]], *, least: float = PROP
         score = _unrivalled(scores[row, column], own, free)
         rivals.sort(key=lambda each: (-each[1].agreement, -each[0]))
         found.append(
-            Rename(
+            ColumnRename(
                 column=columns[row],
                 to=own.to,
                 score=round(min(score, 0.99), 2),
@@ -102,15 +102,15 @@ def chosen(candidates: Mapping[str, Sequence[Candidate]], *, least: float = PROP
     return tuple(one for one in found if one.score >= least)
 
 
-def pooled(several: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+def pooled(several: Sequence[Sequence[RenameCandidate]]) -> list[RenameCandidate]:
     """What several intervals say of what one column is called now: opinions by name are one opinion,
     agreements of rows add up."""
-    by_name: dict[str, list[Candidate]] = {}
+    by_name: dict[str, list[RenameCandidate]] = {}
     for found in several:
         for one in found:
             by_name.setdefault(one.to, []).append(one)
     return [
-        Candidate(
+        RenameCandidate(
             to=name,
             base=sum(one.base for one in found) / len(found),
             overlap=sum(one.overlap for one in found) / len(found),
@@ -124,17 +124,17 @@ def _pooled_rows(some: Sequence[Agreement]) -> Agreement | None:
     return together(some) if some else None
 
 
-def _by_odds(one: Candidate) -> float:
+def _by_odds(one: RenameCandidate) -> float:
     return -one.log_odds
 
 
-def _unrivalled(score: float, own: Candidate, rivals: Sequence[Candidate]) -> float:
+def _unrivalled(score: float, own: RenameCandidate, rivals: Sequence[RenameCandidate]) -> float:
     """Less than sure where the values of another new column agree better than those of this one."""
     contested = any(_speaks_against(one, own) for one in rivals)
     return min(score, CONTESTED) if contested else score
 
 
-def _speaks_against(rival: Candidate, own: Candidate) -> bool:
+def _speaks_against(rival: RenameCandidate, own: RenameCandidate) -> bool:
     if rival.agreement > own.agreement + BETTER:
         return True
     if own.rows is None or not own.rows.informative:
@@ -142,7 +142,7 @@ def _speaks_against(rival: Candidate, own: Candidate) -> bool:
     return own.agreement > BETTER and rival.agreement >= own.agreement - CLEARLY
 
 
-def _against(own: Candidate, rivals: Sequence[tuple[float, Candidate]]) -> Iterator[str]:
+def _against(own: RenameCandidate, rivals: Sequence[tuple[float, RenameCandidate]]) -> Iterator[str]:
     """Clauses about rows, and about the nearest rival; no values."""
     if own.rows is not None and own.rows.equal:
         times = "" if own.rows.factor == 1.0 else f" times {own.rows.factor:g}"
@@ -153,17 +153,19 @@ def _against(own: Candidate, rivals: Sequence[tuple[float, Candidate]]) -> Itera
         yield f"rival: `{rival.to}` ({score:.2f}), {_agrees(rival)}"
 
 
-def _agrees(one: Candidate) -> str:
+def _agrees(one: RenameCandidate) -> str:
     if one.rows is not None:
         share = one.rows.equal / one.rows.rows if one.rows.rows else 0.0
         return f"the same value in {share:.0%} of {one.rows.rows:,} rows"
     return f"{one.overlap:.0%} of the values are the same"
 
 
-def _candidates(gone: Sequence[Traits], new: Sequence[Traits], rows: Mapping[tuple[str, str], Agreement]) -> dict[str, list[Candidate]]:
+def _candidates(
+    gone: Sequence[ColumnTraits], new: Sequence[ColumnTraits], rows: Mapping[tuple[str, str], Agreement]
+) -> dict[str, list[RenameCandidate]]:
     names = name_similarities(gone, new)
     named_only = len(gone) * len(new) > PAIRS_MAX
-    found: dict[str, list[Candidate]] = {one.name: [] for one in gone}
+    found: dict[str, list[RenameCandidate]] = {one.name: [] for one in gone}
     for (row, column), (name, alone) in names.items():
         one, other = gone[row], new[column]
         agreed = rows.get((one.name, other.name))
@@ -174,11 +176,11 @@ def _candidates(gone: Sequence[Traits], new: Sequence[Traits], rows: Mapping[tup
         base = log_odds(features(one, other, name, alone=alone))
         telling = overlap * min(one.telling, other.telling)
         base += _OF_TELLING * telling
-        found[one.name].append(Candidate(to=other.name, base=base, overlap=overlap, rows=agreed))
+        found[one.name].append(RenameCandidate(to=other.name, base=base, overlap=overlap, rows=agreed))
     return found
 
 
-def name_similarities(gone: Sequence[Traits], new: Sequence[Traits]) -> dict[Pair, tuple[float, bool]]:
+def name_similarities(gone: Sequence[ColumnTraits], new: Sequence[ColumnTraits]) -> dict[Pair, tuple[float, bool]]:
     """How much alike each two names are, and whether no other name comes near for either of the two."""
     every = len(gone) * len(new) <= PAIRS_MAX
     names = {
@@ -213,7 +215,7 @@ def _scores(odds: dict[Pair, float]) -> dict[Pair, float]:
     return {(row, column): weight / (1 + rows[row] + columns[column] - weight) for (row, column), weight in weights.items()}
 
 
-def features(one: Traits, other: Traits, name: float, *, alone: bool) -> tuple[float, ...]:
+def features(one: ColumnTraits, other: ColumnTraits, name: float, *, alone: bool) -> tuple[float, ...]:
     """How much alike two columns are, each from 0 to 1: name, same words, no other name near, type, place; and where both have values
     overlap, spread, shape, nulls, distinct."""
     near = math.exp(-2.0 * abs(one.position - other.position))
@@ -242,7 +244,7 @@ def _family(kind: str) -> str:
     return _FAMILIES.get(head, head)
 
 
-def _evidence(one: Traits, other: Traits) -> Iterator[str]:
+def _evidence(one: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
     """In clauses, for people; no values."""
     name = similarity(one.name, other.name)
     if name >= 0.5:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from headrace.quality.facts import Fact, Severity
+from headrace.quality.facts import Fact, FactSeverity
 
 CERTAIN = 20.0
 """Nats: contents are compared, nothing is guessed."""
@@ -28,7 +28,7 @@ NEARER = 0.5
 are."""
 
 
-class Before(msgspec.Struct, frozen=True, gc=False):
+class PreviousPublication(msgspec.Struct, frozen=True, gc=False):
     """What readers see of an interval, as far as a new delivery of it is compared with that."""
 
     rows: int
@@ -43,7 +43,7 @@ class Before(msgspec.Struct, frozen=True, gc=False):
     written at the time."""
 
 
-class ColumnChange(msgspec.Struct, frozen=True, gc=False):
+class ColumnValueChange(msgspec.Struct, frozen=True, gc=False):
     """A column with other values than before, in how many rows; and how they are other, where that can be told."""
 
     column: str
@@ -56,17 +56,20 @@ class ColumnChange(msgspec.Struct, frozen=True, gc=False):
         return ", ".join(filter(None, (f"{self.column}: {_rows(self.rows)}", self.how)))
 
 
-class Difference(msgspec.Struct, frozen=True, gc=False):
+class RestatementCounts(msgspec.Struct, frozen=True, gc=False):
     """How many rows are new, gone, and other than before (the last only where a key tells which row is which)."""
 
     added: int
     removed: int
     changed: int
-    columns: tuple[ColumnChange, ...] = ()
+    columns: tuple[ColumnValueChange, ...] = ()
 
 
 def restated(
-    before: Mapping[str, Before], now: Mapping[str, tuple[int, str | None]], sha256: str, differences: Mapping[str, Difference]
+    before: Mapping[str, PreviousPublication],
+    now: Mapping[str, tuple[int, str | None]],
+    sha256: str,
+    differences: Mapping[str, RestatementCounts],
 ) -> tuple[Fact, ...]:
     """A fact for each partition that was published otherwise. `now`: its rows and their hash as they were staged.
 
@@ -85,14 +88,14 @@ def restated(
     return tuple(found)
 
 
-def _fact(key: str, was: Before, rows: int, detail: str) -> Fact:
+def _fact(key: str, was: PreviousPublication, rows: int, detail: str) -> Fact:
     return Fact(
-        kind="restatement", severity=Severity.WARN, expected=_rows(was.rows), observed=_rows(rows), strength=CERTAIN,
+        kind="restatement", severity=FactSeverity.WARN, expected=_rows(was.rows), observed=_rows(rows), strength=CERTAIN,
         detail=detail, partition=key,
     )  # fmt: skip
 
 
-def cut_off(key: str, was: Before, rows: int, usual: Sequence[int]) -> Fact | None:
+def cut_off(key: str, was: PreviousPublication, rows: int, usual: Sequence[int]) -> Fact | None:
     """That a file which is the beginning of the one that was published was cut off. None where a few
     rows may have been deleted, or where the published one had more rows than the partitions before it
     (`usual`: how many each had): then those may have been too many."""
@@ -100,17 +103,17 @@ def cut_off(key: str, was: Before, rows: int, usual: Sequence[int]) -> Fact | No
     if not rows or missing < max(MISSING_ROWS_MIN, MISSING_MIN * was.rows) or was.rows > MORE * max(usual, default=0):
         return None
     return Fact(
-        kind="volume_anomaly", severity=Severity.HOLD, expected=_rows(was.rows), strength=CERTAIN, partition=key,
+        kind="volume_anomaly", severity=FactSeverity.HOLD, expected=_rows(was.rows), strength=CERTAIN, partition=key,
         observed=f"the first {_rows(rows)} of the file that is published, and nothing else", detail="cut off",
     )  # fmt: skip
 
 
-def copied(key: str, was: Before, rows: int, times: int, apart: Sequence[str]) -> Fact:
+def copied(key: str, was: PreviousPublication, rows: int, times: int, apart: Sequence[str]) -> Fact:
     """What readers saw had each row several times, under keys of their own in the columns `apart`
     (none: identical)."""
     keys = ", ".join(apart[:NAMES_TOLD]) + (f" and {len(apart) - NAMES_TOLD} more" if len(apart) > NAMES_TOLD else "")
     return Fact(
-        kind="duplicate_rows", severity=Severity.WARN, expected=_rows(rows), strength=CERTAIN, partition=key, of=was.attempt,
+        kind="duplicate_rows", severity=FactSeverity.WARN, expected=_rows(rows), strength=CERTAIN, partition=key, of=was.attempt,
         observed=f"each of {rows:,} rows {times} times{f', the same but for {keys}' if keys else ''}",
         detail=f"each row {times} times, under other {keys}" if keys else f"{was.rows - rows} rows",
     )  # fmt: skip
@@ -118,7 +121,7 @@ def copied(key: str, was: Before, rows: int, times: int, apart: Sequence[str]) -
 
 def renamed(
     key: str,
-    was: Before,
+    was: PreviousPublication,
     column: str,
     before: Mapping[str, int],
     now: Mapping[str, int],
@@ -140,7 +143,7 @@ def renamed(
     more = f" and {len(pairs) - NAMES_TOLD} more" if len(pairs) > NAMES_TOLD else ""
     (first, _), (instead, _) = same[0], other[0]
     return Fact(
-        kind="distribution_shift", column=column, severity=Severity.WARN, strength=CERTAIN, partition=key, of=was.attempt,
+        kind="distribution_shift", column=column, severity=FactSeverity.WARN, strength=CERTAIN, partition=key, of=was.attempt,
         expected=f"{first!r}, as in the intervals before it", observed=f"{instead!r} in its place",
         detail=f"category mix: {', '.join(pairs[:NAMES_TOLD])}{more}",
     )  # fmt: skip
@@ -171,14 +174,18 @@ def twin(key: str, size_bytes: int, sha256: str, withheld: Sequence[tuple[str, s
     if other is None or size_bytes < TWIN_BYTES_MIN:
         return ()
     told = Fact(
-        kind="stale_data", severity=Severity.WARN, expected=f"a file of {key}", observed=f"the very file that was delivered for {other}",
-        strength=CERTAIN, detail=f"equals the delivery for {other}, which is withheld: one of the two is of the wrong interval",
+        kind="stale_data",
+        severity=FactSeverity.WARN,
+        expected=f"a file of {key}",
+        observed=f"the very file that was delivered for {other}",
+        strength=CERTAIN,
+        detail=f"equals the delivery for {other}, which is withheld: one of the two is of the wrong interval",
         partition=key,
-    )  # fmt: skip
+    )
     return (told,)
 
 
-def _told(difference: Difference | None) -> str:
+def _told(difference: RestatementCounts | None) -> str:
     if difference is None:
         return "other rows"
     counts = {"added": difference.added, "removed": difference.removed, "changed": difference.changed}

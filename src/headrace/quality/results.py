@@ -21,7 +21,7 @@ class Verdict(enum.StrEnum):
     UNCHECKED = "unchecked"
 
 
-class Outcome(enum.StrEnum):
+class CheckState(enum.StrEnum):
     """What one check came to. `unchecked`: there were no rows to check."""
 
     PASSED = "passed"
@@ -36,7 +36,7 @@ class CheckResult(msgspec.Struct, frozen=True):
     name: str
     kind: str
     severity: Severity
-    outcome: Outcome
+    outcome: CheckState
     rows: int
     failing: int
     detail: str = ""

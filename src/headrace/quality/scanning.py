@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from headrace.lake import PARTITION_COLUMN, Column, FileRef, Lookup, StagedFile, Table
+from headrace.lake import PARTITION_COLUMN, ColumnLookup, FileRef, LakeColumn, LakeTable, StagedFile
 from headrace.lake.inlining import Readable, source_sql
 from headrace.lake.relation import numbered_sql
 from headrace.lake.session import quote, relation_sql
@@ -16,7 +16,7 @@ from headrace.quality.kinds import SELF, CheckUnusable
 from headrace.quality.samples import columns_of, sample
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 ONLY = ""
 """Stands for the key where the file holds one partition, so that its key needn't be read."""
@@ -24,17 +24,17 @@ ONLY = ""
 
 SAMPLED = quote("headrace: is this row in the sample")
 """The column that says so, once `sample` was called."""
-_PARTITION = Column(PARTITION_COLUMN, "VARCHAR", 1)
+_PARTITION = LakeColumn(PARTITION_COLUMN, "VARCHAR", 1)
 
 
-class Staged:
+class StagedScanner:
     """Runs an audit's queries over one staged file, or over all `files` of a table as it will be."""
 
     def __init__(
         self,
-        session: Session,
+        session: DuckDBSession,
         staged: StagedFile,
-        table: Table,
+        table: LakeTable,
         references: Sequence[Readable],
         *,
         several: bool,
@@ -67,7 +67,7 @@ class Staged:
 
     def _numbered(self) -> str:
         """The rows with whether they are in the sample. A row's number in its file is hashed: data may have a rhythm."""
-        files = self._files or (FileRef(self.file.path, lookup=Lookup.SAME),)
+        files = self._files or (FileRef(self.file.path, lookup=ColumnLookup.SAME),)
         columns = (_PARTITION, *self.columns)
         names = ", ".join(f"c{at} AS {quote(column.name)}" for at, column in enumerate(columns))
         return f"SELECT {names}, hash(pos) % {self._every} = 0 AS {SAMPLED} FROM ({numbered_sql(files, columns)})"
@@ -116,4 +116,4 @@ class Staged:
         if self._files:
             return relation_sql(self._files, self.columns, with_partition=with_partition)
         keys = (key,) if key is not None and self.several else None
-        return relation_sql((FileRef(self.file.path, keys, lookup=Lookup.SAME),), self.columns, with_partition=with_partition)
+        return relation_sql((FileRef(self.file.path, keys, lookup=ColumnLookup.SAME),), self.columns, with_partition=with_partition)

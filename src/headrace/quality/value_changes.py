@@ -14,7 +14,7 @@ import msgspec
 
 from headrace.quality.agreement import Agreement
 from headrace.quality.metrics import ColumnMetrics
-from headrace.quality.rename_traits import Traits
+from headrace.quality.rename_traits import ColumnTraits
 
 KNOWN_MIN = 3
 """So many sound partitions have a size that can be compared; fewer only where rows are known again."""
@@ -30,7 +30,7 @@ SIGNS, MIRRORED = 0.5, 0.1
 TAIL = 0.05
 
 
-class Difference(enum.StrEnum):
+class ValueDifferenceKind(enum.StrEnum):
     """How values differ from those before."""
 
     TYPE = "type"
@@ -43,7 +43,7 @@ class Differs(msgspec.Struct, frozen=True, kw_only=True):
     """One difference. `factor` is what earlier values would have to be multiplied by (of a scale);
     `known` is how many sound partitions that was compared with."""
 
-    kind: Difference
+    kind: ValueDifferenceKind
     text: str
     """For people, without values of cells; begins with `values`, and after a comma says by what."""
     factor: float | None = None
@@ -57,15 +57,15 @@ class Differs(msgspec.Struct, frozen=True, kw_only=True):
         return f"× {self.factor:g}" if self.factor >= 1 else f"÷ {1 / self.factor:g}"
 
 
-def differences(was: Sequence[ColumnMetrics], now: Traits, kind: str, rows: Agreement | None) -> tuple[Differs, ...]:
+def differences(was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, rows: Agreement | None) -> tuple[Differs, ...]:
     """What is other about `now` than in the partitions `was`, the oldest first; `kind` is the type
     that the column has, `rows` how values agree row by row, where that is known."""
     return tuple(_differences(was, now, kind, rows))
 
 
-def _differences(was: Sequence[ColumnMetrics], now: Traits, kind: str, rows: Agreement | None) -> Iterator[Differs]:
+def _differences(was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, rows: Agreement | None) -> Iterator[Differs]:
     if _is_number(kind) and now.values and not now.numbers:
-        yield Differs(kind=Difference.TYPE, text=f"values of another type, {kind} became {now.type}", known=len(was))
+        yield Differs(kind=ValueDifferenceKind.TYPE, text=f"values of another type, {kind} became {now.type}", known=len(was))
         return
     scale = _scale(was, now, rows)
     if scale is not None:
@@ -80,14 +80,14 @@ def _differences(was: Sequence[ColumnMetrics], now: Traits, kind: str, rows: Agr
         mirrored = abs(share - (1 - before)) <= MIRRORED
         if mirrored and abs(share - before) >= SIGNS:
             text = f"values of another sign, {share:.0%} negative and {before:.0%} before"
-            yield Differs(kind=Difference.SIGN, text=text, known=len(was))
+            yield Differs(kind=ValueDifferenceKind.SIGN, text=text, known=len(was))
     most = max(one.nulls for one in was)
     if now.nulls - most >= NULLS:
         text = f"values missing, {now.nulls:.0%} null and at most {most:.0%} before"
-        yield Differs(kind=Difference.NULLS, text=text, known=len(was))
+        yield Differs(kind=ValueDifferenceKind.NULLS, text=text, known=len(was))
 
 
-def _scale(was: Sequence[ColumnMetrics], now: Traits, rows: Agreement | None) -> Differs | None:
+def _scale(was: Sequence[ColumnMetrics], now: ColumnTraits, rows: Agreement | None) -> Differs | None:
     if rows is not None and rows.weight > 0.5 and rows.factor > 0:
         return None if rows.factor == 1.0 else _scaled(rows.factor, 1, rows=rows.equal)
     sizes = [one.location for one in was if one.location is not None]
@@ -109,7 +109,7 @@ def _counts_on(sizes: Sequence[float], size: float) -> bool:
 
 def _scaled(factor: float, known: int, rows: int = 0) -> Differs:
     basis = f"in {rows:,} rows" if rows else f"by {known} sound partitions"
-    scaled = Differs(kind=Difference.SCALE, text="", factor=factor, known=known)
+    scaled = Differs(kind=ValueDifferenceKind.SCALE, text="", factor=factor, known=known)
     return msgspec.structs.replace(scaled, text=f"values {scaled.times}, {basis}")
 
 
@@ -137,9 +137,9 @@ def conversion(name: str, found: Sequence[Differs]) -> str | None:
     text = name if name.isidentifier() else '"' + name.replace('"', '""') + '"'
     kinds = {one.kind for one in found}
     factor = next((one.factor for one in found if one.factor is not None), None)
-    if Difference.TYPE in kinds or Difference.NULLS in kinds or not kinds:
+    if ValueDifferenceKind.TYPE in kinds or ValueDifferenceKind.NULLS in kinds or not kinds:
         return None
-    if Difference.SIGN in kinds:
+    if ValueDifferenceKind.SIGN in kinds:
         text = f"-{text}"
     if factor is not None:
         text = f"{text} / {factor:g}" if factor >= 1 else f"{text} * {1 / factor:g}"

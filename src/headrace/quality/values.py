@@ -22,7 +22,7 @@ TELLING = (*INTEGERS, "VARCHAR", "BOOLEAN")
 """Types whose values come out as they are, so that their nulls and bounds needn't be asked for as well."""
 
 
-class Kind(enum.Enum):
+class ValueKind(enum.Enum):
     """What is told of a column's values."""
 
     NUMBER = "number"
@@ -36,32 +36,32 @@ class Kind(enum.Enum):
     """Only how many different ones there are."""
 
 
-def kind_of(column_type: str) -> Kind | None:
+def kind_of(column_type: str) -> ValueKind | None:
     """How values of DuckDB's type are described; None for those that aren't."""
     if column_type.endswith("]"):
         return None
     if column_type.startswith(NUMBERS):
-        return Kind.NUMBER
+        return ValueKind.NUMBER
     if column_type.startswith(("VARCHAR", "ENUM")):
-        return Kind.TEXT
+        return ValueKind.TEXT
     if column_type == "BOOLEAN":
-        return Kind.BOOLEAN
+        return ValueKind.BOOLEAN
     if column_type.startswith("TIMESTAMP"):
-        return Kind.INSTANT if column_type.endswith("WITH TIME ZONE") else Kind.WALL_CLOCK
-    return Kind.OTHER if column_type.startswith(("DATE", "TIME")) else None
+        return ValueKind.INSTANT if column_type.endswith("WITH TIME ZONE") else ValueKind.WALL_CLOCK
+    return ValueKind.OTHER if column_type.startswith(("DATE", "TIME")) else None
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class ProfiledColumn(msgspec.Struct, frozen=True):
     """A column whose values are described."""
 
     name: str
     type: str
-    kind: Kind
+    kind: ValueKind
     counted: bool = False
     """Its values come with how often they are there, instead of one by one: that is less where they are few."""
 
 
-def aggregate(columns: Sequence[Wanted], only: str | None = None) -> str:
+def aggregate(columns: Sequence[ProfiledColumn], only: str | None = None) -> str:
     """The aggregate that `columns_of` takes apart: over the rows of which the condition `only` is true. With one nothing may be `counted`,
     since nobody would know how many rows there were."""
     plain = [_plain(quote(one.name), one.type) for one in columns]
@@ -77,7 +77,7 @@ def _fields(values: Sequence[str]) -> str:
     return ", ".join(f"c{at} := {value}" for at, value in enumerate(values))
 
 
-def columns_of(text: str, columns: Sequence[Wanted], rows: int) -> Iterator[Values]:
+def columns_of(text: str, columns: Sequence[ProfiledColumn], rows: int) -> Iterator[Values]:
     """The values of each column in turn, of so many rows."""
     found = _decoder(tuple(columns)).decode(text)
     for one, values in zip(columns, msgspec.structs.astuple(found), strict=True):
@@ -109,11 +109,11 @@ class Values(msgspec.Struct):
 
 
 @lru_cache(maxsize=256)
-def _decoder(columns: tuple[Wanted, ...]) -> msgspec.json.Decoder[Any]:
+def _decoder(columns: tuple[ProfiledColumn, ...]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("Columns", [(f"c{at}", _json_type(one)) for at, one in enumerate(columns)]))
 
 
-def _json_type(one: Wanted) -> Any:
+def _json_type(one: ProfiledColumn) -> Any:
     """What a column is in the JSON. Values that are counted are names there, of which msgspec makes numbers again."""
     plain: Any = _PLAIN.get(one.kind) or (int if one.type in INTEGERS else float)
     if one.counted:
@@ -121,7 +121,13 @@ def _json_type(one: Wanted) -> Any:
     return types.GenericAlias(list, (plain | None,)) | None
 
 
-_PLAIN: Mapping[Kind, Any] = {Kind.TEXT: str, Kind.BOOLEAN: bool, Kind.INSTANT: int, Kind.WALL_CLOCK: int, Kind.OTHER: int | str}
+_PLAIN: Mapping[ValueKind, Any] = {
+    ValueKind.TEXT: str,
+    ValueKind.BOOLEAN: bool,
+    ValueKind.INSTANT: int,
+    ValueKind.WALL_CLOCK: int,
+    ValueKind.OTHER: int | str,
+}
 
 
 def _plain(name: str, column_type: str) -> str:

@@ -10,28 +10,28 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.govern.audit import Action, Actor, Event, Object, append
-from headrace.lake import Column, StagedFile, Table
-from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, TableMoved, table
+from headrace.govern.audit import Action, Actor, AuditEvent, Object, append
+from headrace.lake import LakeColumn, LakeTable, StagedFile
+from headrace.lake.catalog import CatalogChange, FileMoved, NeedsRewrite, Rewrite, TableMoved, table
 from headrace.lake.syncing import sync, verify
 from headrace.lake.types import parse, widens
 from headrace.model import LakeError, Refused
 from headrace.model.commands import command_line, place
 from headrace.quality import Verdict
 from headrace.run.folders import Folders
-from headrace.run.messages import Outcome, Rewritten
-from headrace.run.taking_back import Moved
+from headrace.run.messages import RewrittenFile, TaskOutcome
+from headrace.run.taking_back import RewriteOutdated
 from headrace.schedule import Promoted
 from headrace.store import Transaction
 from headrace.store.queries import arriving, attempts, exceptions, leading, quarantine
 from headrace.store.queries.exceptions import Acceptance
-from headrace.store.queries.leading import PublicationRow
+from headrace.store.queries.leading import PublicationRecord
 from headrace.store.queries.quarantine import Quarantined
 
 REASON_MAX = 1_000
 
 
-class Decision(msgspec.Struct, frozen=True):
+class ExceptionDecision(msgspec.Struct, frozen=True):
     """What somebody decides about: all that waits of one attempt, why, and until when (microseconds)."""
 
     rows: tuple[Quarantined, ...]
@@ -50,11 +50,11 @@ class Decision(msgspec.Struct, frozen=True):
         return tuple(row.partition for row in self.rows)
 
 
-def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> Outcome | None:
+def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> TaskOutcome | None:
     """What an attempt staged that can be published as it is; None where only its delivery was kept, where it changed a table that
     later partitions stand on, or where the table's columns have moved on since. Refused for rows that belong to none of the partitions."""
     blob = quarantine.withheld(tx, rows[0].epoch, rows[0].n)
-    outcome = None if blob is None else msgspec.msgpack.decode(blob, type=Outcome)
+    outcome = None if blob is None else msgspec.msgpack.decode(blob, type=TaskOutcome)
     if outcome is None or outcome.staged is None or outcome.quarantined is None or not _fits(outcome, table(tx, rows[0].node)):
         return None
     keys = {row.partition for row in rows}
@@ -68,7 +68,7 @@ def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> Outcome | None:
     return outcome
 
 
-def _fits(outcome: Outcome, now: Table | None) -> bool:
+def _fits(outcome: TaskOutcome, now: LakeTable | None) -> bool:
     """Whether the table is as the outcome was staged for, or can become that without losing a column that came since, or another
     one's type."""
     assert outcome.staged is not None
@@ -80,11 +80,11 @@ def _fits(outcome: Outcome, now: Table | None) -> bool:
     return all(one.id in wanted and _becomes(one, wanted[one.id]) for one in now.columns)
 
 
-def _becomes(one: Column, other: Column) -> bool:
+def _becomes(one: LakeColumn, other: LakeColumn) -> bool:
     return one.name == other.name and (one.type == other.type or widens(parse(one.type), parse(other.type)))
 
 
-def put_back(folders: Folders, outcome: Outcome) -> StagedFile:
+def put_back(folders: Folders, outcome: TaskOutcome) -> StagedFile:
     """The staged file where the lake's files lie, synced; what waits stays where it is until nobody needs it. Raises LakeError where it
     isn't there as it was staged."""
     assert outcome.staged is not None
@@ -107,7 +107,7 @@ def put_back(folders: Folders, outcome: Outcome) -> StagedFile:
 class Accepting:
     """Publishes one exception. `tx` is the transaction in which that is decided."""
 
-    def __init__(self, one: Decision, outcome: Outcome, rewritten: Sequence[Rewritten]) -> None:
+    def __init__(self, one: ExceptionDecision, outcome: TaskOutcome, rewritten: Sequence[RewrittenFile]) -> None:
         assert outcome.staged is not None
         self._one, self._outcome, self._staged, self._rewritten = one, outcome, outcome.staged, rewritten
         self._parts = {part.key: part for part in outcome.staged.partitions}
@@ -135,7 +135,7 @@ class Accepting:
         decided(tx, self._one, Action.QUARANTINE_ACCEPTED, now, rows=sum(one.rows for one in publications))
 
     def _into_the_lake(self, tx: Transaction, now: int) -> int:
-        node, change = self._one.node, Change.begin(tx, now)
+        node, change = self._one.node, CatalogChange.begin(tx, now)
         rewrites = [Rewrite(one.path, one.staged) for one in self._rewritten]
         try:
             if self._outcome.table is not None and table(tx, node) is None:
@@ -144,17 +144,17 @@ class Accepting:
                 change.evolve_table(self._outcome.table)
             change.replace(node, self._one.keys, [self._staged], rewrites=rewrites)
         except (NeedsRewrite, FileMoved, TableMoved) as error:
-            raise Moved(str(error), hint="try again") from error
+            raise RewriteOutdated(str(error), hint="try again") from error
         except LakeError as error:
             raise Refused(f"it can't be put into its table: {error}", hint=error.hint or "have it delivered again") from error
         if self._outcome.learnt is not None and arriving.pinned_schema(tx, node) is None:
             arriving.pin_schema(tx, node, msgspec.json.encode(self._outcome.learnt).decode(), now)
         return change.finish(author=self._one.actor.id[:200], message=f"accept {node}"[:500])
 
-    def _publication(self, tx: Transaction, row: Quarantined, number: int, snapshot: int, now: int) -> PublicationRow:
+    def _publication(self, tx: Transaction, row: Quarantined, number: int, snapshot: int, now: int) -> PublicationRecord:
         part, attempt = self._parts.get(row.partition), attempts.get(tx, row.epoch, row.n)
         rows = part.rows if part is not None else 0
-        return PublicationRow(
+        return PublicationRecord(
             id=number, node=row.node, partition=row.partition, epoch=row.epoch, n=row.n, snapshot=snapshot, published_at=now, rows=rows,
             size_bytes=self._staged.size_bytes * rows // max(self._staged.rows, 1), verdict=Verdict.WARNED,
             content_hash=part.content_hash if part is not None else None, identical=self._identical(tx, row.partition),
@@ -166,11 +166,11 @@ class Accepting:
         return before is not None and part is not None and part.content_hash is not None and before[1] == part.content_hash
 
 
-def decided(tx: Transaction, one: Decision, action: Action, now: int, *, rows: int | None = None) -> None:
+def decided(tx: Transaction, one: ExceptionDecision, action: Action, now: int, *, rows: int | None = None) -> None:
     """What somebody decided stands in the trail, with what it was about, and how many rows that published at once: no other entry
     tells of that publication."""
     first = one.rows[0]
     before = {"state": first.state, "reason": first.reason[:REASON_MAX], "partitions": len(one.rows)}
     about = Object("partition", f"{one.node}@{one.keys[0]}" if len(one.keys) == 1 else one.node, f"{first.epoch}.{first.n}")
     after = {name: value for name, value in (("rows", rows), ("until_us", one.until)) if value is not None}
-    append(tx, now, Event(action=action, actor=one.actor, object=about, before=before, after=after or None, reason=one.reason))
+    append(tx, now, AuditEvent(action=action, actor=one.actor, object=about, before=before, after=after or None, reason=one.reason))

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from headrace.faults import Point, reached
-from headrace.govern.audit import Action, Actor, Event, Object, append
-from headrace.lake.catalog import Change as LakeChange
+from headrace.faults import FaultPoint, reached
+from headrace.govern.audit import Action, Actor, AuditEvent, Object, append
+from headrace.lake.catalog import CatalogChange as LakeChange
 from headrace.lake.catalog import newest_snapshot, table
 from headrace.lake.syncing import sync
 from headrace.model import Asset, CommandBody, Project, Source
@@ -31,7 +31,7 @@ from headrace.store import Transaction
 from headrace.store.queries import applying, arriving, weakenings
 
 
-class Applied(msgspec.Struct, frozen=True):
+class AppliedVersion(msgspec.Struct, frozen=True):
     """The version that is in force."""
 
     id: int
@@ -39,13 +39,15 @@ class Applied(msgspec.Struct, frozen=True):
     compiled: Compiled
 
 
-def newest(tx: Transaction) -> Applied | None:
+def newest(tx: Transaction) -> AppliedVersion | None:
     """What was applied last; None for a new store."""
     row = tx.execute("select id, hash, compiled from version order by id desc limit 1").fetchone()
-    return Applied(row[0], row[1], msgspec.msgpack.decode(row[2], type=Compiled)) if row else None
+    return AppliedVersion(row[0], row[1], msgspec.msgpack.decode(row[2], type=Compiled)) if row else None
 
 
-def apply(tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, *, actor: Actor, now: int, reason: str = "") -> Applied:
+def apply(
+    tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, *, actor: Actor, now: int, reason: str = ""
+) -> AppliedVersion:
     """Do a plan: keep the project's files by content, put its promises in force, and take its steps, and no others.
 
     `files` are those that `compiled` was made of, and the plan: the version holds their bytes, whatever the folder holds by now.
@@ -74,13 +76,17 @@ def apply(tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, 
     stale = _take(tx, plan, before, compiled, version, actor, now)
     changed = {step.node for step in plan.steps if isinstance(step, Declare | Retire)}
     after = {"nodes": len(compiled.nodes), "changes": len(changed), "stale": stale, **recorded(plan)}
-    event = Event(action=Action.PROJECT_APPLIED, actor=actor, object=Object("version", str(version), digest), reason=reason, after=after)
+    event = AuditEvent(
+        action=Action.PROJECT_APPLIED, actor=actor, object=Object("version", str(version), digest), reason=reason, after=after
+    )
     append(tx, now, event)
-    reached(Point.VERSION_APPLYING)
-    return Applied(version, digest, compiled)
+    reached(FaultPoint.VERSION_APPLYING)
+    return AppliedVersion(version, digest, compiled)
 
 
-def _take(tx: Transaction, plan: Plan, before: Applied | None, compiled: Compiled, version: int, actor: Actor, now: int) -> dict[str, int]:
+def _take(
+    tx: Transaction, plan: Plan, before: AppliedVersion | None, compiled: Compiled, version: int, actor: Actor, now: int
+) -> dict[str, int]:
     """Take the steps, in their order; node → how many of its partitions are to be computed again."""
     stale: dict[str, int] = {}
     by_kind: dict[type[Step], list[Any]] = {}
@@ -150,7 +156,7 @@ def manifest_of(contents: Mapping[str, Content]) -> dict[str, str]:
     return {path: content.sha256 for path, content in contents.items()}
 
 
-def unpack(tx: Transaction, applied: Applied, code: Path) -> str:
+def unpack(tx: Transaction, applied: AppliedVersion, code: Path) -> str:
     """The folder with the applied files that bodies need, made if it isn't there; its name below `code`."""
     name = applied.digest[:16]
     folder = code / name
@@ -168,7 +174,7 @@ def unpack(tx: Transaction, applied: Applied, code: Path) -> str:
         target.chmod(0o755)
     temporary.mkdir(parents=True, exist_ok=True)
     sync([temporary, *(temporary / path for path in wanted)])  # what has its name is taken for whole from then on
-    reached(Point.CODE_UNPACKED)
+    reached(FaultPoint.CODE_UNPACKED)
     temporary.replace(folder)
     return name
 

@@ -24,7 +24,7 @@ from headrace.store import Clock, ClockKind, Store, Transaction
 from headrace.store.queries import borrowing
 
 
-class Taken(msgspec.Struct, frozen=True):
+class BorrowedChanges(msgspec.Struct, frozen=True):
     """What the core of an environment is told: where borrowed partitions stood when it last looked, and what is new since."""
 
     tracked_partitions: tuple[LoadedPartition, ...] = ()
@@ -62,7 +62,7 @@ class Production:
             clock = Clock.for_reading(tx, None)
         return clock.now_us() if clock.kind is ClockKind.REPLAY else None
 
-    def take(self, tx: Transaction, compiled: Compiled) -> Taken:
+    def take(self, tx: Transaction, compiled: Compiled) -> BorrowedChanges:
         """Decide what is borrowed, and write down what is seen of it. `tx` is the environment's."""
         with self.store.read() as theirs:
             applied = newest(theirs)
@@ -73,7 +73,9 @@ class Production:
         tracked_partitions = (_tracked(key, seen) for key, seen in before.items())
         rank = {name: place for place, name in enumerate(compiled.order)}  # sources first: they say when what follows starts
         moved = sorted((key for key, seen in now.items() if before.get(key) != seen), key=lambda key: (rank[key[0]], key[1]))
-        return Taken(tuple(tracked_partitions), tuple(Refreshed(*key, changed=_changed(before.get(key), now[key])) for key in moved))
+        return BorrowedChanges(
+            tuple(tracked_partitions), tuple(Refreshed(*key, changed=_changed(before.get(key), now[key])) for key in moved)
+        )
 
     def absolute(self, file: FileRef) -> FileRef:
         """A file of production's lake, to be read from elsewhere."""

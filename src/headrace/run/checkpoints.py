@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.plan import Compiled
 from headrace.run.loading import load
-from headrace.schedule import Command, Core, Event, Loaded, Mark, Promoted, Published, checkpoint
+from headrace.schedule import AttemptPublished, Command, Core, Event, Loaded, PartitionUpdate, Promoted, checkpoint
 from headrace.store import Transaction
 from headrace.store.queries import standings
 
@@ -32,8 +32,8 @@ class Checkpoints:
     def maintain(self, tx: Transaction, core: Core, events: Iterable[Event], commands: Iterable[Command], version: int, now: int) -> None:
         """Count what a turn has written for these, and write a checkpoint if it is time. Writing one costs as much as partitions aren't at
         rest, so it waits for as many changes."""
-        self._changed += sum(isinstance(one, Mark) for one in commands)
-        self._changed += sum(len(one.contents) for one in events if isinstance(one, Published | Promoted))
+        self._changed += sum(isinstance(one, PartitionUpdate) for one in commands)
+        self._changed += sum(len(one.contents) for one in events if isinstance(one, AttemptPublished | Promoted))
         if self._changed >= CHANGES_MAX and self._changed >= core.unsettled():
             self.write(tx, core, version, now)
 
@@ -45,7 +45,7 @@ class Checkpoints:
     def write(self, tx: Transaction, core: Core, version: int, now: int) -> None:
         """Write one of all that the core was told, which this transaction or an earlier one has written as well."""
         standings.keep_checkpoint(tx, version, checkpoint.encode(core.checkpoint()), now)
-        reached(Point.CHECKPOINT_WRITTEN)
+        reached(FaultPoint.CHECKPOINT_WRITTEN)
         self._changed = 0
 
 

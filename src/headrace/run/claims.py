@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from headrace.schedule import AttemptId
 
 
-class Claims:
+class LeaderClaims:
     """The claims of one leader."""
 
     def __init__(self) -> None:

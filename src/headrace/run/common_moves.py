@@ -10,14 +10,14 @@ from headrace.observe.diagnosis.causes import HEADRACE
 from headrace.quality.anomalies.peers import alike, move
 from headrace.run.news import News
 from headrace.run.tasks.peers import candidates, held_beside, peers_of
-from headrace.schedule import Arrived
+from headrace.schedule import DeliveryArrived
 from headrace.store import Transaction
 from headrace.store.queries import common_moves, incidents
 from headrace.store.queries.common_moves import HeldForRows
 from headrace.store.queries.incidents import Happened
 
 
-def judged_again(tx: Transaction, project: Project, news: Iterable[News], now: int) -> Iterator[Arrived]:
+def judged_again(tx: Transaction, project: Project, news: Iterable[News], now: int) -> Iterator[DeliveryArrived]:
     """The deliveries that are to be ingested once more after this news of others; each once. What comes of it is judged as ever."""
     sources = project.sources
     keys = {one.partition for one in news if one.node in sources and one.state in ("published", "held")}
@@ -25,7 +25,7 @@ def judged_again(tx: Transaction, project: Project, news: Iterable[News], now: i
         if one.source in sources and (why := _why(tx, project, one)):
             common_moves.read_again(tx, one.delivery)
             _tell(tx, one, why, now)
-            yield Arrived(one.source, one.partition)
+            yield DeliveryArrived(one.source, one.partition)
 
 
 def _why(tx: Transaction, project: Project, one: HeldForRows) -> str:

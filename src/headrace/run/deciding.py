@@ -8,38 +8,38 @@ import msgspec
 
 from headrace.engine import BodyError, ErrorKind
 from headrace.lake.catalog import newest_snapshot
-from headrace.run.claims import Claims
+from headrace.run.claims import LeaderClaims
 from headrace.run.messages import ComputeTask
 from headrace.run.news import News
-from headrace.run.runs import Runs
-from headrace.run.steps.outcomes import Attempt
-from headrace.run.tasks import Tasks, Undeliverable
+from headrace.run.runs import RunRegistry
+from headrace.run.steps.outcomes import RunningAttempt
+from headrace.run.tasks import TaskBuilder, Undeliverable
 from headrace.schedule import (
     CANCELLED,
     AttemptId,
+    AttemptPublished,
+    AttemptUnsuccessful,
     Command,
     Core,
     Dispatch,
-    Ended,
     Event,
     FailureKind,
     FiredAt,
     Kill,
-    Mark,
     PartitionState,
-    Published,
+    PartitionUpdate,
     history,
 )
 from headrace.store import Transaction
 from headrace.store.queries import borrowing, firings, journal, leading
 from headrace.store.queries.journal import JournalRow
-from headrace.store.queries.leading import AttemptEnd, AttemptStart, PartitionRow
+from headrace.store.queries.leading import AttemptEnd, AttemptStart, PartitionRecord
 
 
-class Decided(msgspec.Struct, frozen=True):
+class SchedulerDecisions(msgspec.Struct, frozen=True):
     """What the core asked for in one turn. `news` tells of attempts that failed before they were sent to anybody."""
 
-    starts: list[Attempt]
+    starts: list[RunningAttempt]
     commands: list[Command]
     news: list[News]
 
@@ -49,7 +49,16 @@ class Decisions:
     production's partitions stand."""
 
     def __init__(
-        self, core: Core, tasks: Tasks, claims: Claims, runs: Runs, *, epoch: int, slots: int, version: int, plan: int = 0
+        self,
+        core: Core,
+        tasks: TaskBuilder,
+        claims: LeaderClaims,
+        runs: RunRegistry,
+        *,
+        epoch: int,
+        slots: int,
+        version: int,
+        plan: int = 0,
     ) -> None:
         self.core = core
         self._tasks, self._claims, self._runs = tasks, claims, runs
@@ -60,9 +69,9 @@ class Decisions:
         self.last_n = 0
         """Of the attempts that this core has started."""
 
-    def decide(self, tx: Transaction, events: Sequence[Event], now: int) -> Decided:
+    def decide(self, tx: Transaction, events: Sequence[Event], now: int) -> SchedulerDecisions:
         """Hand events to the core until it asks for nothing more, and write what it decides."""
-        decided = Decided([], [], [])
+        decided = SchedulerDecisions([], [], [])
         self._note_proofs(tx, events)
         told, snapshot = list(events), None
         while told:
@@ -74,7 +83,7 @@ class Decisions:
                 snapshot = newest_snapshot(tx)
             told = [end for one in dispatches for end in self._start(tx, one, now, snapshot or 0, decided)]
         if not self._plan:
-            _mark(tx, [c for c in decided.commands if isinstance(c, Mark)], now)
+            _mark(tx, [c for c in decided.commands if isinstance(c, PartitionUpdate)], now)
         firings.record(tx, [(c.node, c.at) for c in decided.commands if isinstance(c, FiredAt)])
         leading.start_attempts(tx, [self._row(tx, attempt, now) for attempt in decided.starts])
         borrowing.read_at(tx, [(*one.id, one.prepared.borrowed) for one in decided.starts if one.prepared.borrowed is not None])
@@ -92,25 +101,25 @@ class Decisions:
     def _note_proofs(self, tx: Transaction, events: Sequence[Event]) -> None:
         """Write down of which bodies it is known now whether several partitions at once come to what one alone comes to."""
         for event in events if self._proving else ():
-            node = self._proving.pop(event.attempt, None) if isinstance(event, Published | Ended) else None
-            if node is not None and isinstance(event, Published):
+            node = self._proving.pop(event.attempt, None) if isinstance(event, AttemptPublished | AttemptUnsuccessful) else None
+            if node is not None and isinstance(event, AttemptPublished):
                 self._tasks.proved(tx, node, proven=True)
-            elif node is not None and isinstance(event, Ended) and event.kind is FailureKind.NOT_SEPARABLE:
+            elif node is not None and isinstance(event, AttemptUnsuccessful) and event.kind is FailureKind.NOT_SEPARABLE:
                 self._tasks.proved(tx, node, proven=False)
 
-    def _start(self, tx: Transaction, command: Dispatch, now: int, snapshot: int, decided: Decided) -> list[Event]:
+    def _start(self, tx: Transaction, command: Dispatch, now: int, snapshot: int, decided: SchedulerDecisions) -> list[Event]:
         self.last_n = command.attempt.n
         try:
             prepared = self._tasks.prepare(tx, command, now, snapshot)
         except Undeliverable as error:
             return [self._undeliverable(tx, command, str(error), now, decided)]
-        decided.starts.append(Attempt(command.attempt, command.node, command.keys, prepared, command.queued_at, command.runs))
+        decided.starts.append(RunningAttempt(command.attempt, command.node, command.keys, prepared, command.queued_at, command.runs))
         self._claims.grant(command.attempt, command.node, command.keys)
         if isinstance(prepared.task, ComputeTask) and prepared.task.prove:
             self._proving[command.attempt] = command.node
         return []
 
-    def _undeliverable(self, tx: Transaction, command: Dispatch, reason: str, now: int, decided: Decided) -> Ended:
+    def _undeliverable(self, tx: Transaction, command: Dispatch, reason: str, now: int, decided: SchedulerDecisions) -> AttemptUnsuccessful:
         """An attempt that failed before it was sent to anybody."""
         kind, row = self._tasks.kind(command.node), self._runs.row_of(tx, command.runs[0], now)
         start = AttemptStart(*command.attempt, row, command.node, kind, command.keys, self._version, 0, None, command.queued_at, now)
@@ -118,9 +127,9 @@ class Decisions:
         leading.start_attempts(tx, [start])
         leading.end_attempts(tx, [AttemptEnd(*command.attempt, state="failed", finished_at=now, reason=reason, error=error)])
         decided.news.extend(News(command.node, key, "failed", None, reason, runs=command.runs) for key in command.keys)
-        return Ended(command.attempt, PartitionState.FAILED, reason, FailureKind.DETERMINISTIC)
+        return AttemptUnsuccessful(command.attempt, PartitionState.FAILED, reason, FailureKind.DETERMINISTIC)
 
-    def _row(self, tx: Transaction, attempt: Attempt, now: int) -> AttemptStart:
+    def _row(self, tx: Transaction, attempt: RunningAttempt, now: int) -> AttemptStart:
         prepared = attempt.prepared
         return AttemptStart(
             *attempt.id, self._runs.row_of(tx, attempt.runs[0], now), attempt.node, prepared.kind, attempt.keys, self._version,
@@ -128,8 +137,8 @@ class Decisions:
         )  # fmt: skip
 
 
-def _mark(tx: Transaction, marks: Sequence[Mark], now: int) -> None:
-    rows = [PartitionRow(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed) for m in marks]
+def _mark(tx: Transaction, marks: Sequence[PartitionUpdate], now: int) -> None:
+    rows = [PartitionRecord(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed) for m in marks]
     leading.mark_partitions(tx, rows)
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.govern.audit import Action, Actor, Event, Object, append, counted
+from headrace.govern.audit import Action, Actor, AuditEvent, Object, append, counted
 from headrace.lake import catalog
 from headrace.model import LakeError
 from headrace.run.folders import Folders
 from headrace.store import Store, Transaction
 from headrace.store.event_log import checkpoints, comparing, replaying
-from headrace.store.event_log.comparing import Difference
+from headrace.store.event_log.comparing import LogDifference
 from headrace.store.event_log.recording import append_event
-from headrace.store.event_log.records import Kind
+from headrace.store.event_log.records import EventRecordKind
 from headrace.store.event_log.replaying import Log, Misfit, Replay
 from headrace.store.event_log.statements import CATALOG
 
@@ -26,13 +26,13 @@ DIFFERENCES_MAX = 10_000
 """Of one table; what is more isn't listed."""
 
 
-class Compared(msgspec.Struct):
+class EventLogComparison(msgspec.Struct):
     """What came of comparing the tables with the event log."""
 
     log: Log
     checked: dict[str, int]
     """Table → rows that were compared."""
-    differences: list[Difference]
+    differences: list[LogDifference]
     misfits: list[Misfit]
     unreadable: dict[str, str]
     """Tables that are missing or can't be read, and why."""
@@ -56,7 +56,7 @@ def begin(store: Store, epoch: int, folders: Folders, actor: Actor, now: int) ->
 def begin_anew(store: Store, epoch: int | None, folders: Folders, actor: Actor, now: int, why: str) -> None:
     """Let the log begin with what the tables hold now, and say so in the audit trail."""
     thing = Object("state", "event_log")
-    event = Event(action=Action.EVENT_LOG_BEGUN, actor=actor, object=thing, reason=why)
+    event = AuditEvent(action=Action.EVENT_LOG_BEGUN, actor=actor, object=thing, reason=why)
     with store.write(epoch) as tx:
         append(tx, now, event)
     prepare = catalog.create_tables
@@ -64,12 +64,12 @@ def begin_anew(store: Store, epoch: int | None, folders: Folders, actor: Actor, 
 
 
 @contextmanager
-def compared(tx: Transaction, folders: Folders) -> Iterator[Compared]:
+def compared(tx: Transaction, folders: Folders) -> Iterator[EventLogComparison]:
     """Compute the tables again, and compare. The replay is there for as long as the block lasts."""
     log = replaying.read(tx)
     with tempfile.TemporaryDirectory(prefix="headrace-") as temporary:
         if not log.begins:
-            yield Compared(log, {}, [], [*log.misfits, *_cut(log, folders)], {})
+            yield EventLogComparison(log, {}, [], [*log.misfits, *_cut(log, folders)], {})
             return
         target = Path(temporary, "replayed.db")
         replay = replaying.replay(tx, log, folders.checkpoints, target, catalog.create_tables)
@@ -85,9 +85,9 @@ def _cut(log: Log, folders: Folders) -> Iterator[Misfit]:
         yield Misfit(log.last, "seq", str(log.last), f"the records that {later} stands for")
 
 
-def _compared(tx: Transaction, log: Log, replay: Replay) -> Compared:
+def _compared(tx: Transaction, log: Log, replay: Replay) -> EventLogComparison:
     misfits = [*log.misfits, *replay.misfits]
-    found = Compared(log, {}, [], misfits, {}, replay.catalog_known, replay)
+    found = EventLogComparison(log, {}, [], misfits, {}, replay.catalog_known, replay)
     if not replay.complete:
         return found  # everything would differ, and nothing of it would say what is wrong
     for name in comparing.missing_tables(tx, replay.connection):
@@ -113,7 +113,7 @@ def maintained(store: Store, epoch: int | None, folders: Folders) -> None:
     with store.read() as tx, compared(tx, folders) as found:
         _refuse(found)
     with store.write(epoch) as tx:
-        append_event(tx.execute, Kind.MAINTENANCE, epoch=epoch or 0)
+        append_event(tx.execute, EventRecordKind.MAINTENANCE, epoch=epoch or 0)
 
 
 def shorten(store: Store, epoch: int | None, folders: Folders) -> None:
@@ -125,7 +125,7 @@ def shorten(store: Store, epoch: int | None, folders: Folders) -> None:
             checkpoints.write(store, epoch, tx, found.replay, found.log, folder, counted)
 
 
-def _refuse(found: Compared) -> None:
+def _refuse(found: EventLogComparison) -> None:
     if not found.sound:
         count = len(found.differences) + len(found.misfits) + len(found.unreadable)
         raise LakeError(

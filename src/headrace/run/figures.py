@@ -15,7 +15,7 @@ TURN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.
 """Up to where each bucket of turns goes; one more is for longer ones."""
 
 
-class Figures:
+class LeaderCounters:
     """Plain numbers that only grow: another thread may read them at any time."""
 
     def __init__(self, slots: int = 0) -> None:

@@ -24,8 +24,8 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from headrace.engine.logs import Channel
-from headrace.run.executors.settings import Settings
+from headrace.engine.logs import OutputPipes
+from headrace.run.executors.settings import WorkerSettings
 from headrace.run.executors.wire import BACKGROUND, DESCRIPTORS, FORK, REPLY, REQUEST
 from headrace.run.worker import Start, work
 
@@ -38,7 +38,7 @@ ASKED_MAX, ASK_AGAIN_SECONDS = 50, 0.1
 
 def main() -> None:
     """Serve until the leader closes the socket."""
-    control, settings = socket.socket(fileno=int(sys.argv[1])), msgspec.json.decode(sys.argv[2], type=Settings)
+    control, settings = socket.socket(fileno=int(sys.argv[1])), msgspec.json.decode(sys.argv[2], type=WorkerSettings)
     control.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for module in (*(PYTHON if settings.python else ()), *(ARROW if settings.arrow else ())):
@@ -57,7 +57,7 @@ def _next(control: socket.socket) -> tuple[bytes, int, list[int]] | None:
     return (*REQUEST.unpack(data), descriptors) if data else None
 
 
-def _fork(control: socket.socket, settings: Settings, descriptors: list[int], *, background: bool) -> tuple[int, int]:
+def _fork(control: socket.socket, settings: WorkerSettings, descriptors: list[int], *, background: bool) -> tuple[int, int]:
     try:
         pid = os.fork()
     except OSError as error:
@@ -73,7 +73,7 @@ def _fork(control: socket.socket, settings: Settings, descriptors: list[int], *,
     return pid, failure
 
 
-def _live(settings: Settings, descriptors: list[int], *, background: bool) -> None:
+def _live(settings: WorkerSettings, descriptors: list[int], *, background: bool) -> None:
     """A worker's life. Never comes back into the fork server's code."""
     try:
         os.setsid()  # its children end with it, and the terminal's Ctrl-C is the leader's alone
@@ -81,7 +81,7 @@ def _live(settings: Settings, descriptors: list[int], *, background: bool) -> No
             _give_way()
             settings = msgspec.structs.replace(settings, memory_max_bytes=settings.memory_of(background=True))
         tasks, answers, recalls, *channel = descriptors
-        work(Start(tasks, answers, recalls, Channel(*channel), settings))
+        work(Start(tasks, answers, recalls, OutputPipes(*channel), settings))
     finally:
         os._exit(1)
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from headrace.run.messages import Answer, Ready, Returned, Task
+from headrace.run.messages import Answer, Returned, Task, WorkerReady
 
 M = TypeVar("M")
 
@@ -16,11 +16,11 @@ FRAME_BYTES_MAX = 256 * 1024 * 1024
 
 _encoder = msgspec.msgpack.Encoder()
 _tasks: msgspec.msgpack.Decoder[Task] = msgspec.msgpack.Decoder(Task)
-_answers: msgspec.msgpack.Decoder[Answer | Ready | Returned] = msgspec.msgpack.Decoder(Answer | Ready | Returned)
+_answers: msgspec.msgpack.Decoder[Answer | WorkerReady | Returned] = msgspec.msgpack.Decoder(Answer | WorkerReady | Returned)
 _LENGTH = struct.Struct("<I")
 
 
-def encode(message: Task | Answer | Ready | Returned) -> bytes:
+def encode(message: Task | Answer | WorkerReady | Returned) -> bytes:
     """A message with its length in front. Raises ValueError above FRAME_BYTES_MAX."""
     body = _encoder.encode(message)
     if len(body) > FRAME_BYTES_MAX:
@@ -68,6 +68,6 @@ def tasks_inbox() -> Inbox[Task]:
     return Inbox(_tasks)
 
 
-def answers_inbox() -> Inbox[Answer | Ready | Returned]:
+def answers_inbox() -> Inbox[Answer | WorkerReady | Returned]:
     """What the leader reads of one worker."""
     return Inbox(_answers)

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.connect.http_resume import KEPT_SECONDS_MAX
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.lake import catalog
 from headrace.lake.orphans import orphans
 from headrace.model import Project
@@ -42,14 +42,14 @@ class Waste(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-class Keep(msgspec.Struct, frozen=True):
+class RetentionPolicy(msgspec.Struct, frozen=True):
     """How long things are kept: durations as declared. `raw` is by source."""
 
     retention: Mapping[str, str]
     raw: Mapping[str, str] = {}
 
     @classmethod
-    def declared(cls, project: Project) -> Keep:
+    def declared(cls, project: Project) -> RetentionPolicy:
         """What a project says: `retain_raw` of each source, and [retention]."""
         return cls(project.settings.retention, {name: source.retain_raw for name, source in project.sources.items()})
 
@@ -62,7 +62,7 @@ class Keep(msgspec.Struct, frozen=True):
         return parse_duration(self.retention.get(kind, default))
 
 
-def waste(tx: Transaction, folders: Folders, keep: Keep, now_us: int) -> list[Waste]:
+def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int) -> list[Waste]:
     """All that can go, by kind: the lake's orphans, raw bytes, quarantine, logs, pages that no fetch
     goes on with, files of ended publications, code."""
     now_us = min(now_us, time.time_ns() // 1000)  # a replay may stand in the future, and files are of the present
@@ -86,7 +86,7 @@ def waste(tx: Transaction, folders: Folders, keep: Keep, now_us: int) -> list[Wa
 def remove(found: list[Waste]) -> None:
     """Delete it. What is gone already is no failure, and a folder that is left empty goes too."""
     for one in found:
-        reached(Point.WASTE_REMOVING)
+        reached(FaultPoint.WASTE_REMOVING)
         for path in map(Path, one.paths):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
@@ -102,7 +102,7 @@ def _drop_empty(folder: Path) -> None:
         return
 
 
-def _raw_expires(tx: Transaction, keep: Keep, now_us: int) -> Callable[[Path], int]:
+def _raw_expires(tx: Transaction, keep: RetentionPolicy, now_us: int) -> Callable[[Path], int]:
     """The time before which a raw file must have been written to go: the largest retention of the deliveries with its content.
     Content that no delivery names (a part of one, the copy of an attempt that was lost) stays as long as the slowest source's."""
     default = _seconds(keep.retention.get("raw", RAW_KEPT))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from headrace.lake.catalog import Change
+from headrace.lake.catalog import CatalogChange
 from headrace.observe.damaged import accumulates, damaged_files, partitions_in
 from headrace.store import Transaction
 
@@ -34,7 +34,7 @@ def give_up(
         damaged = {path: rows for path, rows in damaged.items() if all(map(replaced, rows))}
     if not damaged:
         return
-    change = Change.begin(tx, now)
+    change = CatalogChange.begin(tx, now)
     for path, rows in damaged.items():
         change.give_up(node, path, rows)
     change.finish(author="headrace", message=f"give up damaged files of {node}"[:500])

@@ -14,7 +14,7 @@ from headrace.connect.kinds import name_of
 from headrace.engine.environment import Handed
 from headrace.govern.secrets import SecretMissing, Secrets, references_in
 from headrace.model import CommandBody, Project, PythonBody
-from headrace.run.messages import ComputeTask, Export, IngestTask, ObserveTask, Prune, Task
+from headrace.run.messages import ComputeTask, ExportTask, IngestTask, ObserveTask, Prune, Task
 
 CONNECTED = "connected"
 """The kind of a worker that has the whole environment, for drivers and clients that read it (proxies, certificates, clouds' keys)."""
@@ -78,7 +78,7 @@ def _declared(project: Project) -> Iterator[str]:
 def _connects(task: Task) -> bool:
     """Whether a task talks to something outside of this machine's files, or resolves references."""
     match task:
-        case ObserveTask() | Export():
+        case ObserveTask() | ExportTask():
             return True
         case IngestTask():
             return name_of(task.source) is not None or bool(task.connection)
@@ -89,5 +89,5 @@ def _references(task: Task) -> Iterator[str]:
     match task:
         case ObserveTask() | IngestTask():
             yield from references_in([task.connection, task.source.connector])
-        case Export():
+        case ExportTask():
             yield from references_in([task.connection, task.target])

@@ -17,18 +17,18 @@ from headrace.observe.declared_promises import DeclaredPromises, Rhythms
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.evidence import Evidence
 from headrace.observe.diagnosis.graph import CauseGraph, graph_of
-from headrace.observe.evaluation import Evaluation, Facts, evaluate
+from headrace.observe.evaluation import Evaluation, EvaluationFacts, evaluate
 from headrace.observe.facts import StoredFacts
 from headrace.observe.incidents import faults, healing
 from headrace.observe.incidents.closing import close, reopen
 from headrace.observe.incidents.gathering import gather
-from headrace.observe.incidents.keeping import Keeping, owners
-from headrace.observe.incidents.reach import Reach
+from headrace.observe.incidents.keeping import IncidentUpdates, owners
+from headrace.observe.incidents.reach import DownstreamIndex
 from headrace.observe.notifications.queueing import queue
 from headrace.observe.obligations import EvaluationContext
 from headrace.observe.voices import speaks_for
 from headrace.plan import Compiled
-from headrace.plan.bodies import Lines
+from headrace.plan.bodies import ColumnLineage
 from headrace.store import Transaction
 from headrace.store.queries import evidence as stored
 from headrace.store.queries import incidents
@@ -36,14 +36,14 @@ from headrace.store.queries.incidents import Incident
 
 EVIDENCE_MAX = 20_000
 """So much of what stands is judged at once, the newest."""
-LinesOf: TypeAlias = Callable[[str], Lines]
+LinesOf: TypeAlias = Callable[[str], ColumnLineage]
 RepairOf: TypeAlias = Callable[[Transaction, Compiled, Incident], tuple[str, Sequence[str]] | None]
 """What repairs an incident, as `incident` says it, and the commands to be typed then; None where nothing is left to repair."""
 
 _log = logging.getLogger(__name__)
 
 
-class Judged:
+class VersionEvaluator:
     """What is judged: what is applied, what of it was promised, and what a node's columns come from. A leader keeps it for as long as
     that is applied: what follows from it alone is found once."""
 
@@ -64,24 +64,24 @@ class Judged:
 
     def evaluation(self, tx: Transaction, context: EvaluationContext, now: int) -> Evaluation:
         """How consumers are served, as `status` evaluates it."""
-        return evaluate(Facts(tx, context, Carrying(lambda: self._lines), self._speaks), now)
+        return evaluate(EvaluationFacts(tx, context, Carrying(lambda: self._lines), self._speaks), now)
 
     @cached_property
-    def reach(self) -> Reach:
+    def reach(self) -> DownstreamIndex:
         """What is below its nodes."""
-        return Reach(self.declared_promises)
+        return DownstreamIndex(self.declared_promises)
 
     @cached_property
     def graph(self) -> CauseGraph:
         """What is made of what, by columns."""
         return graph_of(self.declared_promises, owners(self.project), self._known)
 
-    def _known(self, node: str) -> Lines | None:
+    def _known(self, node: str) -> ColumnLineage | None:
         """The lines of assets; an export has those of what it reads, and a source none."""
         return self._lines(node) if node in self.project.assets else None
 
 
-def judge(tx: Transaction, judged: Judged, now: int, run: int | None = None, *, reported: bool = False) -> None:
+def judge(tx: Transaction, judged: VersionEvaluator, now: int, run: int | None = None, *, reported: bool = False) -> None:
     """Write down what became due and what was met, and find the causes of what isn't. `run` is the run at whose end it is,
     `reported`: somebody has just said that something is wrong.
 
@@ -100,7 +100,7 @@ def judge(tx: Transaction, judged: Judged, now: int, run: int | None = None, *, 
     _tell(tx, judged, context, now)
 
 
-def _tell(tx: Transaction, judged: Judged, context: EvaluationContext, now: int) -> None:
+def _tell(tx: Transaction, judged: VersionEvaluator, context: EvaluationContext, now: int) -> None:
     """Queue what people are to be told of; what goes wrong with that undoes nothing either."""
     tx.execute("savepoint notifications")
     try:
@@ -111,10 +111,10 @@ def _tell(tx: Transaction, judged: Judged, context: EvaluationContext, now: int)
     tx.execute("release savepoint notifications")
 
 
-def _own_fault(tx: Transaction, judged: Judged, error: Exception, now: int, run: int | None) -> None:
+def _own_fault(tx: Transaction, judged: VersionEvaluator, error: Exception, now: int, run: int | None) -> None:
     """Say that causes couldn't be judged, if even that can be kept."""
     try:
-        faults.keep(tx, Keeping(tx, judged.project, judged.reach, now, run), error, now)
+        faults.keep(tx, IncidentUpdates(tx, judged.project, judged.reach, now, run), error, now)
     except Exception as broken:  # noqa: BLE001
         tx.execute("rollback to savepoint judging")
         _say("Headrace's own fault couldn't be recorded", broken)
@@ -131,18 +131,18 @@ def _say(what: str, error: Exception) -> None:
     )
 
 
-def _causes(tx: Transaction, judged: Judged, context: EvaluationContext, now: int, run: int | None, *, reported: bool) -> None:
+def _causes(tx: Transaction, judged: VersionEvaluator, context: EvaluationContext, now: int, run: int | None, *, reported: bool) -> None:
     blockage = Blockage(context, now)
     found = gather(tx, judged.project, context, blockage, judged.reach, now)
     if found.touched or reported:
         rows = stored.standing(tx, EVIDENCE_MAX)
         evidence = found.seen | {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows}
-        keeping = Keeping(tx, judged.project, judged.reach, now, run, judged.graph)
+        keeping = IncidentUpdates(tx, judged.project, judged.reach, now, run, judged.graph)
         keeping.keep(diagnose(list(evidence.values()), judged.graph, now, keeping.open_causes()), evidence)
         healing.note(tx, judged.declared_promises.nodes, found.seen.values())
 
 
-def _close(tx: Transaction, judged: Judged, context: EvaluationContext, now: int) -> None:
+def _close(tx: Transaction, judged: VersionEvaluator, context: EvaluationContext, now: int) -> None:
     """End what is over, and open again what isn't."""
     reopen(tx, now)
     if incidents.count_open(tx):

@@ -15,38 +15,38 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from headrace.connect.kinds import name_of
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.govern.audit import Action, Actor, append
 from headrace.model import LakeError, StoreError
 from headrace.observe.declared_promises import declared_promises
 from headrace.plan.views import is_view
 from headrace.run import maintenance, reclaiming
-from headrace.run.applying import Applied, unpack
-from headrace.run.borrowing import Production, Taken
+from headrace.run.applying import AppliedVersion, unpack
+from headrace.run.borrowing import BorrowedChanges, Production
 from headrace.run.deciding import Decisions
 from headrace.run.executors import Executor, WorkersBroken
 from headrace.run.executors import News as Answered
 from headrace.run.exporting import exports
 from headrace.run.folders import Folders
-from headrace.run.garbage import Keep
-from headrace.run.judging import Judged, RepairOf
+from headrace.run.garbage import RetentionPolicy
+from headrace.run.judging import RepairOf, VersionEvaluator
 from headrace.run.lake_files import look_at_files
 from headrace.run.loading import load
 from headrace.run.news import Reporter, silent
-from headrace.run.orders import STANDING, TICK, Order, Run, RunResult, cancelled_by
+from headrace.run.orders import STANDING, TICK, ActiveRun, RunRequest, RunResult, cancelled_by
 from headrace.run.overlays.overlay import Lent
 from headrace.run.overlays.plans import Lender
 from headrace.run.pausing import paused
 from headrace.run.runs import event as run_event
 from headrace.run.steps.publish import HEADRACE
-from headrace.run.tasks import Tasks
-from headrace.run.turning import Turning, Write
+from headrace.run.tasks import TaskBuilder
+from headrace.run.turning import LeaderLoop, Write
 from headrace.schedule import (
-    Arrived,
     AttemptId,
     Cancelled,
-    Clock,
+    ClockAdvanced,
     Core,
+    DeliveryArrived,
     Event,
     LoadedRunning,
     Paused,
@@ -66,7 +66,7 @@ TURN_SECONDS_MAX = 1.0
 """The longest wait for workers before the lease, the clock and time-outs are looked at."""
 
 
-class Leader(Turning):
+class Leader(LeaderLoop):
     """Made by `headrace.run.leading.hold`. `begin` a run and `step` until its `result` is there; several go on at once."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Leader(Turning):
         clock: StoreClock,
         folders: Folders,
         executor: Executor,
-        applied: Applied,
+        applied: AppliedVersion,
         repair: RepairOf,
         production: Production | None = None,
     ) -> None:
@@ -85,7 +85,7 @@ class Leader(Turning):
         super().__init__(store, lease, clock, folders, executor, production)
         self.adopt(applied)
 
-    def adopt(self, applied: Applied) -> None:
+    def adopt(self, applied: AppliedVersion) -> None:
         """Work with this version from now on. Attempts at nodes that it doesn't change go on; others are ended."""
         kept = self._kept(applied)
         self.applied = applied
@@ -101,8 +101,8 @@ class Leader(Turning):
         self._checkpoints.begun(loaded)
         loaded = msgspec.structs.replace(loaded, running=kept)
         cache = self._folders.data_path / "cache"
-        self._tasks = Tasks(applied, code, self._production, cache=cache)
-        self._judged = Judged(
+        self._tasks = TaskBuilder(applied, code, self._production, cache=cache)
+        self._judged = VersionEvaluator(
             applied.compiled.project, self._declared_promises, self._tasks.lines,
             lambda tx, one: self._repair_of(tx, applied.compiled, one),
         )  # fmt: skip
@@ -111,7 +111,9 @@ class Leader(Turning):
         self._decisions = Decisions(self._core, self._tasks, self._claims, self._runs, epoch=epoch, slots=slots, version=applied.id)
         own = applied.compiled.project.sources.keys() - self._borrowed
         being_taken = {(one.node, key) for one in kept for key in one.keys}
-        deliveries = [Arrived(source, key, bundle) for source, key, bundle in arrived if source in own and (source, key) not in being_taken]
+        deliveries = [
+            DeliveryArrived(source, key, bundle) for source, key, bundle in arrived if source in own and (source, key) not in being_taken
+        ]
         for run in self._runs.going_on.values():
             if run.order.standing:  # for all that there is now
                 run.order = msgspec.structs.replace(run.order, targets=self.everything)
@@ -126,7 +128,7 @@ class Leader(Turning):
             self._plans.adopt(tx, Lender(self._core, self._tasks, lent), self.clock.mark(tx))
         self._plans.send()
 
-    def _kept(self, applied: Applied) -> tuple[LoadedRunning, ...]:
+    def _kept(self, applied: AppliedVersion) -> tuple[LoadedRunning, ...]:
         """The attempts that go on under another version: what they are at hasn't changed."""
         if not self._attempts:
             return ()
@@ -146,10 +148,10 @@ class Leader(Turning):
             self._claims.release(one.id, one.node, one.keys)
             self._executor.kill(one.id, f"was ended: {reason}")
 
-    def _take(self, applied: Applied) -> Taken:
+    def _take(self, applied: AppliedVersion) -> BorrowedChanges:
         """In an environment: what is read from production, and what is new of it."""
         if self._production is None:
-            return Taken()
+            return BorrowedChanges()
         with self.store.write(self.lease.epoch) as tx:
             return self._production.take(tx, applied.compiled)
 
@@ -168,14 +170,14 @@ class Leader(Turning):
 
     # Runs
 
-    def run(self, order: Order, report: Reporter = silent) -> RunResult:
+    def run(self, order: RunRequest, report: Reporter = silent) -> RunResult:
         """Look at the sources that are asked for, then run what may run until nothing may."""
         number = self.begin(order, report)
         while (result := self.result(number)) is None:
             self.step(TURN_SECONDS_MAX)
         return result
 
-    def begin(self, order: Order, report: Reporter = silent) -> int:
+    def begin(self, order: RunRequest, report: Reporter = silent) -> int:
         """Begin a run, with a look at the sources that it takes; its number. `report` is told of each partition. A standing one's
         number is STANDING: its waves of work become runs, and `result` tells of each that has ended."""
         if order.standing:
@@ -186,15 +188,15 @@ class Leader(Turning):
             number = self._runs.begin(tx, order, now)
             if plan is not None:
                 self._plans.begin(tx, plan, number, now, order)
-        reached(Point.RUN_BEGUN)
-        run = self._runs.going_on[number] = Run(number, order, report)
+        reached(FaultPoint.RUN_BEGUN)
+        run = self._runs.going_on[number] = ActiveRun(number, order, report)
         if order.kind == TICK:
             self._attend_to_plans()
         self.observe({t.node for t in order.targets} - {one.source for one in order.received}, run, patient=not order.standing)
         return number
 
-    def _stand(self, order: Order, report: Reporter) -> int:
-        run = self._runs.going_on[STANDING] = Run(STANDING, order, report)
+    def _stand(self, order: RunRequest, report: Reporter) -> int:
+        run = self._runs.going_on[STANDING] = ActiveRun(STANDING, order, report)
         run.row = None
         self._attend_to_plans()
         self.observe({t.node for t in order.targets}, run)
@@ -211,7 +213,7 @@ class Leader(Turning):
             return None
         return self._runs.result(run)
 
-    def under_way(self, run: int) -> Order | None:
+    def under_way(self, run: int) -> RunRequest | None:
         """What a run that goes on was asked to do; None for one that doesn't."""
         found = self._runs.going_on.get(run)
         return found.order if found is not None else None
@@ -250,7 +252,7 @@ class Leader(Turning):
             with contextlib.suppress(StoreError), self.store.write(self.lease.epoch) as tx:
                 self._checkpoints.write(tx, self._core, self.applied.id, self.clock.mark(tx))
 
-    def observe(self, nodes: set[str], run: Run | None = None, *, patient: bool = False) -> None:
+    def observe(self, nodes: set[str], run: ActiveRun | None = None, *, patient: bool = False) -> None:
         """Look at some sources; what arrived is ingested by the runs that want it."""
         project = self.applied.compiled.project
         sources = [s for name, s in project.sources.items() if name in nodes and name not in self._borrowed]
@@ -314,7 +316,7 @@ class Leader(Turning):
         now = self.clock.now_us()
         due = next_event is not None and next_event <= now
         if news or due or self._plans.due(now):
-            self._turn([Clock()] if due else [], news)
+            self._turn([ClockAdvanced()] if due else [], news)
         self._plans.go_on()
         self.beat()
 
@@ -345,7 +347,7 @@ class Leader(Turning):
                 return None
         try:
             attend = reclaiming.reclaim if pressed else maintenance.maintain
-            attend(self.store, self.lease.epoch, self._folders, Keep.declared(self.applied.compiled.project), now)
+            attend(self.store, self.lease.epoch, self._folders, RetentionPolicy.declared(self.applied.compiled.project), now)
         except LakeError as error:
             return str(error)
         return None

@@ -14,26 +14,26 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.connect.exports import fence
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.govern import identity
-from headrace.govern.audit import Action, Actor, Event, Object, append
+from headrace.govern.audit import Action, Actor, AuditEvent, Object, append
 from headrace.govern.state import open_state
 from headrace.lake import catalog
 from headrace.model import HeadraceError, LakeError, StoreError
 from headrace.model import Settings as ProjectSettings
 from headrace.model.zones import from_us
 from headrace.run import event_log
-from headrace.run.applying import Applied
+from headrace.run.applying import AppliedVersion
 from headrace.run.borrowing import Production
 from headrace.run.executors import Executor
 from headrace.run.executors.choosing import executor_of
-from headrace.run.executors.nobody import Nobody
+from headrace.run.executors.nobody import NullExecutor
 from headrace.run.folders import Folders
 from headrace.run.traces.emitter import tracer_of
 from headrace.store import Clock, Lease, Store, Transaction
 from headrace.store.clock import last_written
 from headrace.store.queries import attending, leading
-from headrace.store.wake import Listener
+from headrace.store.wake import WakeListener
 
 if TYPE_CHECKING:
     from headrace.run.judging import RepairOf
@@ -47,7 +47,7 @@ class Busy(HeadraceError):
     """Another leader runs: ask it."""
 
 
-class Held:
+class Leadership:
     """The lease, and all that comes with it."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Held:
         """Why nothing can be published: a folder of the lake can't be written."""
         self._stack = stack
         self._executor: Executor | None = None
-        self._listener: Listener | None = None
+        self._listener: WakeListener | None = None
         self._looked = 0.0
 
     def asked(self) -> bool:
@@ -77,14 +77,14 @@ class Held:
         """Start what works, if it hasn't been: it comes up while the leader reads the project."""
         if self._executor is None:
             self._executor = self._stack.enter_context(executor_of(settings, self.folders))
-            self._listener = Listener(self.store.folder)
+            self._listener = WakeListener(self.store.folder)
             self._stack.callback(self._listener.close)
             self._executor.watch(self._listener)
         return self._executor
 
-    def leader(self, applied: Applied, repair: RepairOf) -> Leader:
+    def leader(self, applied: AppliedVersion, repair: RepairOf) -> Leader:
         """The leader over an applied version. `repair` says what repairs an incident, for messages to people."""
-        executor = self.warm(applied.compiled.project.settings) if self.closed is None else Nobody()
+        executor = self.warm(applied.compiled.project.settings) if self.closed is None else NullExecutor()
         from headrace.run.leader import (
             Leader,  # a third of what a command loads: beside the workers' start, and not at all by who only asks
         )
@@ -111,7 +111,7 @@ class Held:
 @contextlib.contextmanager
 def hold(
     root: Path, settings: ProjectSettings, *, actor: Actor, now: datetime | None, production: ProjectSettings | None = None
-) -> Iterator[Held]:
+) -> Iterator[Leadership]:
     """Take the lease for as long as the block lasts. `production` are the settings outside of any environment, where `settings`
     are an environment's. Raises Busy where a leader runs, and what the store refuses."""
     with contextlib.ExitStack() as stack:
@@ -137,12 +137,12 @@ def hold(
         if lease is None:
             raise Busy("another headrace process leads this project now")
         stack.callback(_give_back, store, lease, clocks[0])
-        reached(Point.LEASE_TAKEN)
+        reached(FaultPoint.LEASE_TAKEN)
         identity.mark(folders.lake, identities[0], settings.name)
         event_log.begin(store, lease.epoch, folders, actor, clocks[0].now_us())
         _sweep(folders)
         fence.close_to_others(folders.fence, lease.epoch)
-        held = Held(store, lease, clocks[0], folders, stack, borrows)
+        held = Leadership(store, lease, clocks[0], folders, stack, borrows)
         held.closed = closed
         if closed is None:
             _opened(store, lease.epoch)
@@ -190,7 +190,7 @@ def _give_back(store: Store, lease: Lease, clock: Clock) -> None:
     """What an interruption left open is lost now, and not only when the next leader looks: nobody works at it any more."""
     with contextlib.suppress(StoreError), store.write(lease.epoch) as tx:
         leading.lose_open_work(tx, lease.epoch + 1, clock.mark(tx))
-    reached(Point.LEASE_RELEASING)
+    reached(FaultPoint.LEASE_RELEASING)
     lease.release()
 
 
@@ -208,12 +208,12 @@ def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSet
     if catalog.missing(tx):
         folders.lake.mkdir(parents=True, exist_ok=True)
         catalog.create(tx, f"{folders.lake}/")
-        append(tx, at, Event(action=Action.STORE_CREATED, actor=actor, object=Object("project", settings.name)))
+        append(tx, at, AuditEvent(action=Action.STORE_CREATED, actor=actor, object=Object("project", settings.name)))
     else:
         catalog.check_version(tx)
         _correct_data_path(tx, at, folders, actor)
     leading.lose_open_work(tx, epoch, at)
-    append(tx, at, Event(action=Action.LEASE_TAKEN, actor=actor, object=Object("lease", str(epoch))))
+    append(tx, at, AuditEvent(action=Action.LEASE_TAKEN, actor=actor, object=Object("lease", str(epoch))))
     return clock
 
 
@@ -224,4 +224,4 @@ def _correct_data_path(tx: Transaction, at: int, folders: Folders, actor: Actor)
         return
     after = f"{folders.lake}/"
     catalog.move(tx, after)
-    append(tx, at, Event(action=Action.LAKE_MOVED, actor=actor, object=Object("lake", after), before=before, after=after))
+    append(tx, at, AuditEvent(action=Action.LAKE_MOVED, actor=actor, object=Object("lake", after), before=before, after=after))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from headrace.engine import BodyError
 from headrace.plan import Compiled
 from headrace.run.graph import graph_of
-from headrace.schedule import Checkpoint, Graph, Loaded, LoadedPartition, PartitionState, checkpoint
+from headrace.schedule import Graph, Loaded, LoadedPartition, PartitionState, SchedulerCheckpoint, checkpoint
 from headrace.schedule.events import FailsAlike
 from headrace.schedule.retry import INSTALLED_WAIT_US
 from headrace.store import Transaction
@@ -55,7 +55,7 @@ def part(
     names = {node.name for node in graph.nodes}
     fired = tuple(one for one in firings.last(tx) if one[0] in names)
     kept = standings.checkpoint(tx) if not borrowed else None
-    content: Checkpoint | None = checkpoint.decode(kept.content) if kept is not None and kept.version == version else None
+    content: SchedulerCheckpoint | None = checkpoint.decode(kept.content) if kept is not None and kept.version == version else None
     if kept is not None and content is not None:
         own = replace(
             content,
@@ -100,7 +100,7 @@ def _resumed(tx: Transaction, graph: Graph, version: int) -> Loaded | None:
     kept = standings.checkpoint(tx)
     if kept is None or kept.version != version:
         return None
-    content: Checkpoint | None = checkpoint.decode(kept.content)
+    content: SchedulerCheckpoint | None = checkpoint.decode(kept.content)
     return None if content is None else Loaded(graph, tuple(_tracked_partitions(tx, kept.revision)), checkpoint=content)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.lake import catalog
 from headrace.lake.address import PostgresqlCatalog
 from headrace.model import LakeError
@@ -22,7 +22,7 @@ from headrace.model.zones import to_us
 from headrace.observe.damaged import damaged_files
 from headrace.run import event_log, usage
 from headrace.run.folders import Folders
-from headrace.run.garbage import LONGEST_ATTEMPT, SNAPSHOTS_KEPT, Keep, Waste, remove, waste
+from headrace.run.garbage import LONGEST_ATTEMPT, SNAPSHOTS_KEPT, RetentionPolicy, Waste, remove, waste
 from headrace.run.retiring import HISTORY_KEPT, retirable, retire
 from headrace.store import SqliteAddress, Store, Transaction
 from headrace.store.clock import instant
@@ -53,11 +53,11 @@ class Collected(msgspec.Struct, frozen=True):
     """Rows of the history that were older than it is kept, by kind."""
 
 
-def maintain(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> None:
+def maintain(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int) -> None:
     """Merge, expire and delete. Raises LakeError; what was done stays done, and the rest is due again."""
     event_log.maintained(store, epoch, folders)
     _merge(store, folders)
-    reached(Point.MAINTENANCE_MERGED)
+    reached(FaultPoint.MAINTENANCE_MERGED)
     _collect(store, epoch, folders, keep, now_us)
     usage.add_up(store, epoch, folders, (instant(now_us) - keep.of("history", HISTORY_KEPT)).date().isoformat())
     with store.write(epoch) as tx:
@@ -72,21 +72,21 @@ def _merge(store: Store, folders: Folders) -> None:
     _step(store, folders.lake, "merge", *(f"--without={name}" for name in damaged))
 
 
-def collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> Collected:
+def collect(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int) -> Collected:
     """Expire old snapshots, delete what nothing needs any more and history that has had its time. For who leads. Raises LakeError,
     and then too where the state isn't as its event log says."""
     event_log.maintained(store, epoch, folders)
     return _collect(store, epoch, folders, keep, now_us)
 
 
-def _collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> Collected:
+def _collect(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int) -> Collected:
     now = instant(now_us)
     before = now - keep.of("snapshots", SNAPSHOTS_KEPT)
     expired = _step(store, folders.lake, "expire", "--before", before.isoformat(), *_kept(store, before))
-    reached(Point.MAINTENANCE_EXPIRED)
+    reached(FaultPoint.MAINTENANCE_EXPIRED)
     age = ["--before", (now - LONGEST_ATTEMPT).isoformat(), "--longest-attempt-s", str(LONGEST_ATTEMPT.total_seconds() - 1)]
     cleaned = _step(store, folders.lake, "clean", *age)
-    reached(Point.MAINTENANCE_CLEANED)
+    reached(FaultPoint.MAINTENANCE_CLEANED)
     _abandon(store, epoch, now_us)
     with store.read() as tx:
         found = waste(tx, folders, keep, now_us)
@@ -125,7 +125,7 @@ def _abandon(store: Store, epoch: int, now_us: int) -> None:
             plans.clear(tx, plan)
 
 
-def collectable(store: Store, folders: Folders, keep: Keep, now_us: int) -> Collected:
+def collectable(store: Store, folders: Folders, keep: RetentionPolicy, now_us: int) -> Collected:
     """What `collect` would free, as far as that can be told without doing it: the lake's files aren't counted."""
     before = now_us - int(keep.of("snapshots", SNAPSHOTS_KEPT).total_seconds() * 1_000_000)
     with store.read() as tx:

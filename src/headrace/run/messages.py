@@ -6,21 +6,21 @@ from typing import Any
 
 import msgspec
 
-from headrace.connect import Found, SourceSchema
-from headrace.engine import BodyError, InputData, Measures, Scope
+from headrace.connect import DetectedDelivery, SourceSchema
+from headrace.engine import AttemptScope, BodyError, InputData, Measures
 from headrace.engine.environment import Handed
-from headrace.lake import FileRef, Replacement, StagedFile, Table
-from headrace.lake.merge_rules import MergeRule, State
+from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
+from headrace.lake.merge_rules import MergeRule, MergeState
 from headrace.model import Body, CheckSpec, ContractColumn, Source
 from headrace.quality import Audit
 from headrace.quality.anomalies.peers import Peer
-from headrace.quality.anomalies.stale import Version
+from headrace.quality.anomalies.stale import PublishedContent
 from headrace.quality.facts import DriftChange, Fact
-from headrace.quality.metrics import Past
-from headrace.quality.restating import Before
+from headrace.quality.metrics import StoredMetrics
+from headrace.quality.restating import PreviousPublication
 
 
-class Rewritten(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class RewrittenFile(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A current file without the partitions that are replaced; `staged` is None if nothing of it is left."""
 
     path: str
@@ -38,7 +38,7 @@ class ViewCheck(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     macros: dict[str, str]
 
 
-class Beside(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class ViewCheckReads(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What the checks of views read besides what is audited: if something of it was published meanwhile, they must be made again.
     `keys` None: all partitions; `newest` is the id of their newest publication, 0 for none."""
 
@@ -47,7 +47,7 @@ class Beside(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     newest: int
 
 
-class Around(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class AnomalyContext(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a partition is judged beside, and what is declared about what is odd."""
 
     on_anomaly: str | None = None
@@ -55,7 +55,7 @@ class Around(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Column → `hold`, `warn` or `ignore`."""
     sources: int = 20
     """Of the project."""
-    versions: tuple[Version, ...] = ()
+    versions: tuple[PublishedContent, ...] = ()
     """Of a source: what was published of its partitions, newest first."""
     peers: tuple[Peer, ...] = ()
     calendar: str = ""
@@ -99,16 +99,16 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
 
     attempt: str
     source: Source
-    found: Found
+    found: DetectedDelivery
     """The file as the look saw it; one that isn't so any more is left to the next look."""
     pinned: SourceSchema | None
     promised: tuple[ContractColumn, ...] | None
     """The contract's columns, where there is a contract: they give types while nothing is pinned, and checks always."""
-    table: Table | None
+    table: LakeTable | None
     evolve: bool
     """Whether what the source promises changed since its table's columns were set."""
     history_has_rows: bool
-    samples: tuple[Found, ...] = ()
+    samples: tuple[DetectedDelivery, ...] = ()
     """Other deliveries that wait, to learn types from while nothing is pinned."""
     shared: tuple[FileRef, ...] = ()
     """Current files that hold this partition and others: publishing takes a rewrite of each."""
@@ -121,7 +121,7 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     connection: dict[str, Any] = {}
     """[connections.X] as declared, for sources that aren't files; secrets in it are references, resolved by the worker."""
     views: tuple[ViewCheck, ...] = ()
-    beside: tuple[Beside, ...] = ()
+    beside: tuple[ViewCheckReads, ...] = ()
     macros: dict[str, str] = {}
     """File → text of the project's CREATE MACROs, where a check may use one."""
     accepted: bool = False
@@ -142,15 +142,15 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     """What readers see of the last few intervals before it, where something is joined by one of its columns."""
     joined: frozenset[str] = frozenset()
     """Those columns."""
-    before: dict[str, Before] = {}
+    before: dict[str, PreviousPublication] = {}
     """What readers see of these partitions, as far as it is sound: what comes otherwise is restated."""
     previous: InputData | None = None
     """The rows of those."""
     withheld: tuple[tuple[str, str], ...] = ()
     """Interval and SHA-256 of deliveries of the same size that were held or rejected for other intervals."""
-    history: tuple[Past, ...] = ()
+    history: tuple[StoredMetrics, ...] = ()
     """What the sound partitions before this one measured, oldest first."""
-    around: Around = Around()
+    around: AnomalyContext = AnomalyContext()
     exact: tuple[str, ...] = ()
     """Columns of whole numbers of its table that a DOUBLE holds to the last digit, so that they may become one."""
     deaths: str = ""
@@ -162,17 +162,17 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     """Partition, content hash and reason (with who gave it) of rows that somebody withdrew: the same rows are held."""
 
 
-class Alone(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class BatchPartition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One of a batch's partitions as if it was computed by itself: what the attempt would be for, and what it would read."""
 
-    scope: Scope
+    scope: AttemptScope
     inputs: tuple[InputData, ...]
 
 
 class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="produce"):
     """Compute partitions of one asset, stage, audit. `table` is None until its columns are known."""
 
-    scope: Scope
+    scope: AttemptScope
     body: Body
     sql: str | None
     """For SQL: the statement to run, `$self` and the like already resolved."""
@@ -181,7 +181,7 @@ class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     inputs: tuple[InputData, ...]
     materialize: str
     partition_column: str | None
-    table: Table | None
+    table: LakeTable | None
     evolve: bool
     """Whether the code changed since the table's columns were set, so that they may change with it."""
     checks: tuple[CheckSpec, ...]
@@ -200,14 +200,14 @@ class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     """The column of the rows' key, where data is cut by one: rows with another value are rejected."""
     merge: MergeRule | None = None
     """Of `merge` and `snapshot`: how what the body computes meets the table that is in `state`."""
-    state: State | None = None
+    state: MergeState | None = None
     views: tuple[ViewCheck, ...] = ()
-    beside: tuple[Beside, ...] = ()
+    beside: tuple[ViewCheckReads, ...] = ()
     memory_max_bytes: int | None = None
     """What the attempt may use; None: what any attempt may."""
     prove: bool = False
     """Of several partitions: compute one of them alone as well, and fail (`not_separable`) if that comes to something else."""
-    alone: Alone | None = None
+    alone: BatchPartition | None = None
     """What `prove` computes."""
     packages: tuple[str, ...] = ()
     """Of Python and commands: top-level names that its code imports, whose versions are recorded with the attempt."""
@@ -215,9 +215,9 @@ class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     """Distributions that are recorded besides."""
     previous: InputData | None = None
     """Of a plan's attempt: what readers see of these partitions now, to be compared with what is made."""
-    history: tuple[Past, ...] = ()
+    history: tuple[StoredMetrics, ...] = ()
     """What the sound partitions before the first of these measured, oldest first."""
-    around: Around = Around()
+    around: AnomalyContext = AnomalyContext()
     classified: tuple[str, ...] = ()
     """Columns of whose values nothing may be kept."""
     previous_hashes: dict[str, str] = {}
@@ -251,7 +251,7 @@ class ObserveTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     """Intervals that have ended and that nothing was delivered for, or that may be delivered again; oldest first."""
     known: dict[str, tuple[str, str]] = {}
     """Interval → path and version of its newest delivery."""
-    files: tuple[Found, ...] = ()
+    files: tuple[DetectedDelivery, ...] = ()
     """Local files to be looked into: which intervals do their rows belong to?"""
     pinned: SourceSchema | None = None
     promised: tuple[ContractColumn, ...] | None = None
@@ -264,13 +264,13 @@ class SourceObserved(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, 
     """What a look found. `code` says what kind of error it was (`access_denied`, `source_unavailable` …)."""
 
     attempt: str
-    found: tuple[Found, ...] = ()
+    found: tuple[DetectedDelivery, ...] = ()
     notes: tuple[str, ...] = ()
     error: str | None = None
     code: str | None = None
 
 
-class Export(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="export"):
+class ExportTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="export"):
     """Write what one consumer reads, for one interval, to where it wants it."""
 
     attempt: str
@@ -297,7 +297,7 @@ class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prun
 
     attempt: str
     """The attempt, or a number of the plan, that it is done for."""
-    table: Table
+    table: LakeTable
     files: tuple[FileRef, ...]
     without: tuple[tuple[str, ...], ...]
     """Of each of the files."""
@@ -305,7 +305,7 @@ class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prun
     now_us: int = 0
 
 
-Task = IngestTask | ComputeTask | ObserveTask | Export | Prune
+Task = IngestTask | ComputeTask | ObserveTask | ExportTask | Prune
 
 
 class Returned(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="returned"):
@@ -315,7 +315,7 @@ class Returned(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="r
     attempts: tuple[str, ...]
 
 
-class Changed(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class RowChangeCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Rows of a partition against those that readers see: without a key to know rows by, one that changed counts as removed and added."""
 
     added: int = 0
@@ -323,7 +323,7 @@ class Changed(msgspec.Struct, frozen=True, gc=False, array_like=True):
     changed: int = 0
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="outcome"):
+class TaskOutcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="outcome"):
     """What became of a task. `state` is `staged`, `held`, `rejected` or `failed`; of a held or rejected one,
     `quarantined` is the path of its data relative to the data folder."""
 
@@ -333,9 +333,9 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="ou
     staged: StagedFile | None = None
     replacement: Replacement | None = None
     """Of `merge` and `snapshot`: what becomes of the files that are there."""
-    table: Table | None = None
+    table: LakeTable | None = None
     """The columns as staged, where they weren't known before or have changed."""
-    rewritten: tuple[Rewritten, ...] = ()
+    rewritten: tuple[RewrittenFile, ...] = ()
     audit: Audit | None = None
     error: BodyError | None = None
     reason: str = ""
@@ -348,7 +348,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="ou
     manifest: tuple[dict[str, Any], ...] | None = None
     """Of `materialize: files`: path, size and sha256 of each file. Of an export: target, asset, size, sha256 and rows of each."""
     log_lines: int = 0
-    changed: dict[str, Changed] = {}
+    changed: dict[str, RowChangeCounts] = {}
     """Of a plan's attempt: partition → how it differs from what readers see; those that don't differ aren't there."""
     drift: tuple[DriftChange, ...] = ()
     """Of a delivery: how it differs from what is expected of its interval."""
@@ -358,10 +358,10 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="ou
     """Of a Python asset: JSON of the interpreter and the packages that its code ran with."""
 
 
-Answer = Outcome | SourceObserved
+Answer = TaskOutcome | SourceObserved
 
 
-class Ready(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="ready"):
+class WorkerReady(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="ready"):
     """A worker has started and waits for work."""
 
     pid: int

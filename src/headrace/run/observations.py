@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 from headrace.connect.kinds import name_of, routed
 from headrace.model import Project, Source
-from headrace.run.executors import Executor, Lost, News, Saw
+from headrace.run.executors import Executor, LostWorker, News, ObservationFinished
 from headrace.run.folders import Folders
 from headrace.run.known import KnownFiles
 from headrace.run.messages import ObserveTask
-from headrace.run.observing import Seen, look_at, record
+from headrace.run.observing import SourceObservation, look_at, record
 from headrace.run.polling import observe_seconds_max, question, seen_by
-from headrace.schedule import Arrived, AttemptId
+from headrace.schedule import AttemptId, DeliveryArrived
 from headrace.store import Store, Transaction
 
 
@@ -22,7 +22,7 @@ class PendingObservation:
 
     def __init__(self, run: int, began: int) -> None:
         self.run, self.began = run, began
-        self.seen: list[Seen] = []
+        self.seen: list[SourceObservation] = []
         self.passed_over: list[str] = []
         self.asked: dict[AttemptId, ObserveTask] = {}
         self.deadline = 0.0
@@ -70,7 +70,7 @@ class PendingObservations:
         self._under_way.append(observation)
         return observation
 
-    def _remember(self, seen: Iterable[Seen]) -> None:
+    def _remember(self, seen: Iterable[SourceObservation]) -> None:
         """Which sources have files that may still be being written."""
         for one in seen:
             self._unsettled.pop(one.source.name, None)
@@ -91,7 +91,7 @@ class PendingObservations:
         self._last += 1
         asked = question(tx, project, source, now, number=self._last, files=files)  # type: ignore[arg-type]
         if asked is None:
-            observation.seen.append(Seen(source, (), (), None))  # all that may be there is known
+            observation.seen.append(SourceObservation(source, (), (), None))  # all that may be there is known
             return
         observation.asked[AttemptId(0, self._last)] = asked
         self._executor.submit(AttemptId(0, self._last), asked)
@@ -100,15 +100,15 @@ class PendingObservations:
         """Answers of workers. What waited behind a look that had to be ended is asked again."""
         for one in news:
             for observation in self._under_way:
-                if isinstance(one, Saw) and one.attempt in observation.asked:
+                if isinstance(one, ObservationFinished) and one.attempt in observation.asked:
                     observation.seen.append(seen_by(observation.asked.pop(one.attempt), one.looked))
-                elif isinstance(one, Lost):
+                elif isinstance(one, LostWorker):
                     self._lost(observation, one)
 
-    def _lost(self, observation: PendingObservation, lost: Lost) -> None:
+    def _lost(self, observation: PendingObservation, lost: LostWorker) -> None:
         if lost.running in observation.asked:
             observation.seen.append(
-                Seen(observation.asked.pop(lost.running).source, (), (), f"the look {lost.reason}", "source_unavailable")
+                SourceObservation(observation.asked.pop(lost.running).source, (), (), f"the look {lost.reason}", "source_unavailable")
             )
         for number in lost.queued:
             if number in observation.asked:
@@ -134,7 +134,7 @@ class PendingObservations:
         return {question.source.name for observation in self._under_way for question in observation.asked.values()}
 
 
-def recorded(tx: Transaction, observation: PendingObservation, now: int, every_us: int | None = None) -> list[Arrived]:
+def recorded(tx: Transaction, observation: PendingObservation, now: int, every_us: int | None = None) -> list[DeliveryArrived]:
     """Write what was observed; what arrived, as events for the core. `every_us` is how often the
     project is run, where that is declared."""
     return record(tx, observation.seen, now, observation.began, every_us)

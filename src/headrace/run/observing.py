@@ -9,26 +9,26 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect import Found, Observation
+from headrace.connect import DetectedDelivery, Observation
 from headrace.connect.arrival import arrival, claimed
 from headrace.connect.files import observe
 from headrace.model import HeadraceError, Source
 from headrace.model.connectors import place_of
 from headrace.observe.observed import known_until
-from headrace.schedule import Arrived
+from headrace.schedule import DeliveryArrived
 from headrace.store import Transaction
 from headrace.store.queries import arriving, availability, deliveries
-from headrace.store.queries.arriving import DeliveryRow
+from headrace.store.queries.arriving import DeliveryRecord
 
 SETTLE_WAIT_MAX_S = 4.0
 """How long a pass waits for files that may still be being written; those left are found by the next look."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class SourceObservation(msgspec.Struct, frozen=True):
     """What one look at one source saw, and how it went."""
 
     source: Source
-    found: tuple[Found, ...]
+    found: tuple[DetectedDelivery, ...]
     notes: tuple[str, ...]
     error: str | None
     code: str | None = None
@@ -39,24 +39,24 @@ class Seen(msgspec.Struct, frozen=True):
 
 def look_at(
     root: Path, sources: Iterable[Source], known: Callable[[str], dict[str, tuple[int, int]]], *, patient: bool = True
-) -> list[Seen]:
+) -> list[SourceObservation]:
     """Look at each source of a local folder; a `patient` look waits a little for files that aren't settled. `known(source)` is
     path -> (size, mtime)."""
     deadline = time.monotonic() + (SETTLE_WAIT_MAX_S if patient else 0.0)
     return [_look_settled(root, source, known(source.name), deadline) for source in sources]
 
 
-def _look_settled(root: Path, source: Source, known: dict[str, tuple[int, int]], deadline: float) -> Seen:
+def _look_settled(root: Path, source: Source, known: dict[str, tuple[int, int]], deadline: float) -> SourceObservation:
     try:
         result = observe(root, source, known=known)
         while result.settling and (wait := _wait(result, deadline)) is not None:
             time.sleep(wait)
             result = observe(root, source, known=known)
     except (OSError, HeadraceError) as error:
-        return Seen(source, (), (), str(error))
+        return SourceObservation(source, (), (), str(error))
     unsettled = (f"{s.path} may still be being written; it is taken when it is quiet" for s in result.settling)
     notes = (*(n.message for n in result.notes), *unsettled)
-    found = Seen(source, result.found, notes, None, settles=result.wait_seconds or None)
+    found = SourceObservation(source, result.found, notes, None, settles=result.wait_seconds or None)
     if result.unlisted is None:
         return found
     return msgspec.structs.replace(found, error=result.unlisted.message, code=result.unlisted.code)
@@ -67,7 +67,7 @@ def _wait(result: Observation, deadline: float) -> float | None:
     return wanted if wanted <= deadline - time.monotonic() else None
 
 
-def record(tx: Transaction, seen: Iterable[Seen], now: int, began: int, every_us: int | None = None) -> list[Arrived]:
+def record(tx: Transaction, seen: Iterable[SourceObservation], now: int, began: int, every_us: int | None = None) -> list[DeliveryArrived]:
     """Write the looks, which began then, and what they found; what arrived, as events for the core."""
     until = partial(known_until, every_us=every_us)
     arrived = []
@@ -78,11 +78,11 @@ def record(tx: Transaction, seen: Iterable[Seen], now: int, began: int, every_us
         arriving.record_deliveries(tx, rows)
         availability.note_gap(tx, one.source.name, now, until)
         arriving.record_observation(tx, one.source.name, now, len(rows), one.error, one.code, place)
-        arrived += [Arrived(row.source, row.partition, row.bundle) for row in rows]
+        arrived += [DeliveryArrived(row.source, row.partition, row.bundle) for row in rows]
     return arrived
 
 
-def _new(tx: Transaction, seen: Seen, began: int) -> Iterable[Found]:
+def _new(tx: Transaction, seen: SourceObservation, began: int) -> Iterable[DetectedDelivery]:
     """What another look hasn't written down since this one began: two may be under way at one source."""
     if not seen.found:
         return ()
@@ -93,9 +93,9 @@ def _new(tx: Transaction, seen: Seen, began: int) -> Iterable[Found]:
     return [f for f in seen.found if (f.partition, f.path, f.size_bytes, f.modified_us, f.version) not in known]
 
 
-def _delivery(tx: Transaction, source: Source, found: Found, now: int, last_observation: int | None) -> DeliveryRow:
+def _delivery(tx: Transaction, source: Source, found: DetectedDelivery, now: int, last_observation: int | None) -> DeliveryRecord:
     claims = claimed(found.modified_us, now)
-    return DeliveryRow(
+    return DeliveryRecord(
         source=found.source,
         partition=arriving.next_delivery_key(tx, source.name) if source.partition.by_delivery else found.partition,
         path=found.path,

@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.govern.audit import Actor
 from headrace.run.news import Reporter, silent
-from headrace.schedule import Arrived, Requested, Settled, Target
+from headrace.schedule import DeliveryArrived, Requested, Settled, Target
 from headrace.schedule.commands import WAITING_SHOWN_MAX
 
 STANDING = -1
@@ -18,7 +18,7 @@ TICK = "tick"
 PROPOSED = "is stale, and is recomputed only if somebody asks"
 
 
-class Order(msgspec.Struct, frozen=True):
+class RunRequest(msgspec.Struct, frozen=True):
     """What one run is asked to do, by whom. `kind` is `run`, `tick`, `receive` or `serve`, `request` what was typed."""
 
     kind: str
@@ -30,9 +30,9 @@ class Order(msgspec.Struct, frozen=True):
     """Nodes that a person asked for: what failed is tried again."""
     again: frozenset[str] = frozenset()
     """Those of them whose publications are replaced."""
-    received: tuple[Arrived, ...] = ()
+    received: tuple[DeliveryArrived, ...] = ()
     """What was handed in by hand; at those sources nobody looks."""
-    together: tuple[Arrived, ...] = ()
+    together: tuple[DeliveryArrived, ...] = ()
     """Deliveries that are ingested `again`, of several partitions each: these are ingested together."""
     standing: bool = False
     """For as long as the leader runs: what a server does by itself."""
@@ -51,10 +51,10 @@ class RunResult(msgspec.Struct, frozen=True):
     """How many came to something."""
 
 
-class Run:
+class ActiveRun:
     """A run that goes on. `standing` ones are never settled: what a server does by itself."""
 
-    def __init__(self, number: int, order: Order, report: Reporter = silent) -> None:
+    def __init__(self, number: int, order: RunRequest, report: Reporter = silent) -> None:
         self.id, self.order, self.report = number, order, report
         self.row: int | None = number
         """Its row in the store. One that stands has a row only while some of its work is under way."""

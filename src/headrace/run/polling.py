@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from headrace.connect import Found, SourceSchema
+from headrace.connect import DetectedDelivery, SourceSchema
 from headrace.connect.kinds import name_of
 from headrace.model import Project, Source
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.times import Duration, parse_duration
 from headrace.run.messages import ObserveTask, SourceObserved
-from headrace.run.observing import Seen
+from headrace.run.observing import SourceObservation
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
 from headrace.store.queries import arriving
@@ -40,7 +40,7 @@ _WHOLE = "*"
 
 
 def question(
-    tx: Transaction, project: Project, source: Source, now: int, *, number: int, files: Sequence[Found] = ()
+    tx: Transaction, project: Project, source: Source, now: int, *, number: int, files: Sequence[DetectedDelivery] = ()
 ) -> ObserveTask | None:
     """What a worker is asked about a source; None where there is nothing to ask."""
     known = arriving.known_versions(tx, source.name)
@@ -112,6 +112,6 @@ def observe_seconds_max(question: ObserveTask) -> float:
     return LOOK_INTO_SECONDS_MAX if question.files else LOOK_SECONDS_MAX
 
 
-def seen_by(question: ObserveTask, looked: SourceObserved) -> Seen:
+def seen_by(question: ObserveTask, looked: SourceObserved) -> SourceObservation:
     """A worker's answer as what was seen."""
-    return Seen(question.source, looked.found, looked.notes, looked.error, looked.code)
+    return SourceObservation(question.source, looked.found, looked.notes, looked.error, looked.code)

@@ -8,10 +8,10 @@ from headrace.model import Project
 from headrace.model.contents import ProjectFiles
 from headrace.model.export_links import exported
 from headrace.model.nodes import PartitionSpec
-from headrace.plan import Change, ChangeKind, Compiled
+from headrace.plan import ChangeKind, Compiled, NodeChange
 from headrace.plan.comparing import renames
-from headrace.plan.project_plan import Facts, Plan, plan_project
-from headrace.plan.steps import NOWHERE, Promote, Range
+from headrace.plan.project_plan import Plan, PlanFacts, plan_project
+from headrace.plan.steps import NOWHERE, PartitionRangeSummary, Promote
 from headrace.run import remapping
 from headrace.run.applying import contents_of, manifest_of
 from headrace.run.unchanged import returned
@@ -24,7 +24,7 @@ def plan_of(
     files: ProjectFiles,
     before: Compiled | None,
     after: Compiled,
-    changes: Sequence[Change],
+    changes: Sequence[NodeChange],
     *,
     environment: str,
     promoted: Iterable[Promote] = (),
@@ -46,12 +46,12 @@ def _facts(
     tx: Transaction | None,
     before: Compiled | None,
     after: Compiled,
-    changes: Sequence[Change],
+    changes: Sequence[NodeChange],
     promoted: Iterable[Promote],
     approved_first: frozenset[str],
-) -> Facts:
+) -> PlanFacts:
     if tx is None or before is None:
-        return Facts(promoted=tuple(promoted))
+        return PlanFacts(promoted=tuple(promoted))
     projects = (before.project, after.project)
     former = renames(before, after)
     names = {former.get(change.node, change.node) for change in changes}
@@ -59,7 +59,7 @@ def _facts(
     added = {change.node for change in changes if change.change is ChangeKind.ADDED}
     returning = {name: keys for name in names if name in after.nodes and (keys := returned(tx, after, name))}
     left = {name: applying.published_range(tx, name, besides=keys) for name, keys in returning.items()}
-    return Facts(
+    return PlanFacts(
         published={name: _range(projects, name, *found, applying.taken_back(tx, name)) for name, found in published.items()},
         returning={name: NOWHERE if one is None else _range(projects, name, *one, ()) for name, one in left.items()},
         heard_of=frozenset(name for name in added if applying.heard_of(tx, name)),
@@ -77,9 +77,9 @@ def _range(
     last: str,
     partitions: int,
     taken_back: Iterable[str],
-) -> Range:
+) -> PartitionRangeSummary:
     ordered = _ordered(projects, node)
-    return Range(
+    return PartitionRangeSummary(
         first=first, last=last, partitions=partitions, ordered=ordered, taken_back=tuple(taken_back)
     )  # fmt: skip
 

@@ -10,14 +10,14 @@ from headrace.model import Consumer
 from headrace.model.days_off import days_off
 from headrace.plan import Compiled
 from headrace.plan.views import expanded_names
-from headrace.schedule import GraphNode, Promise
+from headrace.schedule import ConsumerDeadline, GraphNode
 
 _SECOND_US = 1_000_000
 
 
 def with_promises(compiled: Compiled, nodes: Sequence[GraphNode], seconds: Mapping[str, float]) -> tuple[GraphNode, ...]:
     """The nodes (in topological order), each with what it is promised to. Consumers with the same deadline are one promise."""
-    terms: dict[Promise, dict[str, int]] = {}
+    terms: dict[ConsumerDeadline, dict[str, int]] = {}
     for name, consumer in compiled.project.consumers.items():
         promise = _promise(compiled, consumer)
         same = next((one for one in terms if msgspec.structs.replace(one, consumer=name) == promise), promise)
@@ -27,9 +27,9 @@ def with_promises(compiled: Compiled, nodes: Sequence[GraphNode], seconds: Mappi
     return tuple(msgspec.structs.replace(node, promises=_of(node, reached)) for node in nodes)
 
 
-def _promise(compiled: Compiled, consumer: Consumer) -> Promise:
+def _promise(compiled: Compiled, consumer: Consumer) -> ConsumerDeadline:
     off = days_off(compiled.project, consumer.calendar)
-    return Promise(consumer.name, consumer.per, consumer.timezone, consumer.due or "", 0, off, consumer.max_age)
+    return ConsumerDeadline(consumer.name, consumer.per, consumer.timezone, consumer.due or "", 0, off, consumer.max_age)
 
 
 def _after(nodes: Sequence[GraphNode], reads: Mapping[str, int], seconds: Mapping[str, float]) -> dict[str, int]:
@@ -45,5 +45,5 @@ def _after(nodes: Sequence[GraphNode], reads: Mapping[str, int], seconds: Mappin
     return found
 
 
-def _of(node: GraphNode, reached: Sequence[tuple[Promise, dict[str, int]]]) -> tuple[Promise, ...]:
+def _of(node: GraphNode, reached: Sequence[tuple[ConsumerDeadline, dict[str, int]]]) -> tuple[ConsumerDeadline, ...]:
     return tuple(msgspec.structs.replace(promise, after_us=after[node.name]) for promise, after in reached if node.name in after)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
-from headrace.observe.diagnosis.details import Failure
+from headrace.observe.diagnosis.details import FailureCategory
 from headrace.run import maintenance
 from headrace.run.folders import Folders
-from headrace.run.garbage import Keep
+from headrace.run.garbage import RetentionPolicy
 from headrace.run.maintenance import Collected
 from headrace.store import Store, Transaction
 from headrace.store.clock import instant
@@ -25,7 +25,7 @@ def due(tx: Transaction, now_us: int) -> bool:
     return bool(_pressed(tx)) and (last is None or instant(now_us) - instant(last) >= EVERY)
 
 
-def reclaim(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> None:
+def reclaim(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int) -> None:
     """Free what can go, and say so in the incidents. Raises LakeError; it isn't tried again within the hour either."""
     with store.write(epoch) as tx:
         attending.reclaimed(tx, now_us)
@@ -37,7 +37,7 @@ def reclaim(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int)
 
 def _pressed(tx: Transaction) -> list[int]:
     """The open incidents of no space."""
-    wanted = (CauseKind.RESOURCE_EXHAUSTED.value, Failure.SPACE.value)
+    wanted = (CauseKind.RESOURCE_EXHAUSTED.value, FailureCategory.SPACE.value)
     return [one.id for one in incidents.open_ones(tx) if (one.kind, one.detail) == wanted]
 
 

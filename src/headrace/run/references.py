@@ -8,15 +8,15 @@ from headrace.model.commands import place
 from headrace.observe.diagnosis.causes import HEADRACE
 from headrace.observe.incidents.endings import CHECKED_AGAIN
 from headrace.run.news import News
-from headrace.schedule import Arrived, Graph, Overtaken
+from headrace.schedule import DeliveryArrived, Graph, PartitionOvertaken
 from headrace.store import Transaction
 from headrace.store.queries import common_moves, incidents
 from headrace.store.queries import references as stored
 from headrace.store.queries.incidents import Happened
-from headrace.store.queries.references import Failed
+from headrace.store.queries.references import QuarantinedPartition
 
 
-def checked_again(tx: Transaction, graph: Graph, news: Iterable[News], now: int) -> Iterator[Arrived | Overtaken]:
+def checked_again(tx: Transaction, graph: Graph, news: Iterable[News], now: int) -> Iterator[DeliveryArrived | PartitionOvertaken]:
     """The partitions that are to be made, or ingested, again: a check of theirs that reads another node failed, and this news says
     that other rows of that node were published since."""
     published = {one.node for one in news if one.state == "published"}
@@ -29,14 +29,14 @@ def checked_again(tx: Transaction, graph: Graph, news: Iterable[News], now: int)
                 yield _event(tx, one)
 
 
-def _event(tx: Transaction, one: Failed) -> Arrived | Overtaken:
+def _event(tx: Transaction, one: QuarantinedPartition) -> DeliveryArrived | PartitionOvertaken:
     if one.delivery is None:
-        return Overtaken(one.node, one.partition)
+        return PartitionOvertaken(one.node, one.partition)
     common_moves.read_again(tx, one.delivery)
-    return Arrived(one.node, one.partition)
+    return DeliveryArrived(one.node, one.partition)
 
 
-def _tell(tx: Transaction, one: Failed, reference: str, now: int) -> None:
+def _tell(tx: Transaction, one: QuarantinedPartition, reference: str, now: int) -> None:
     """In the timeline of the incident, where there is one."""
     found = incidents.open_at(tx, one.node, one.partition)
     if found is not None:

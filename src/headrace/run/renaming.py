@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from headrace.lake.catalog import Change, table
+from headrace.lake.catalog import CatalogChange, table
 from headrace.model import ProjectError
 from headrace.store import Transaction
 from headrace.store.queries import renaming
@@ -13,7 +13,7 @@ from headrace.store.queries import renaming
 def rename(tx: Transaction, renamed: Mapping[str, str], now: int) -> None:
     """Move everything of assets to new names (new → former). Raises ProjectError for a new name that is taken by what was there
     before."""
-    change = Change.begin(tx, now)
+    change = CatalogChange.begin(tx, now)
     for name, former in renamed.items():
         _free(tx, name, former)
         if table(tx, former) is not None:

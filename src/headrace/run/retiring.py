@@ -13,14 +13,14 @@ from datetime import timedelta
 
 import msgspec
 
-from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
+from headrace.govern.audit import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.observe.ledger.freezing import AT_ONCE_MAX, freeze
 from headrace.plan import Compiled
-from headrace.run.garbage import RAW_KEPT, SNAPSHOTS_KEPT, Keep
+from headrace.run.garbage import RAW_KEPT, SNAPSHOTS_KEPT, RetentionPolicy
 from headrace.store import Store, Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import retention, versions
-from headrace.store.queries.retention import Ended
+from headrace.store.queries.retention import RemovableAttempt
 
 HISTORY_KEPT = "400d"
 TOLD = timedelta(days=7)
@@ -30,7 +30,7 @@ ROWS_MAX = 500
 _HEADRACE = Actor(ActorType.SYSTEM, "headrace")
 
 
-def retire(store: Store, epoch: int | None, keep: Keep, now_us: int) -> dict[str, int]:
+def retire(store: Store, epoch: int | None, keep: RetentionPolicy, now_us: int) -> dict[str, int]:
     """Delete what is older than it has to be kept, in transactions of ROWS_MAX rows; how many rows went, by kind."""
     before, gone = cut(keep, now_us), Counter[str]()
     _freeze(store, epoch, before["attempt"], now_us)
@@ -62,7 +62,7 @@ def _freeze(store: Store, epoch: int | None, before: int, now_us: int) -> None:
             kept = freeze(tx, compiled, before, now_us)
 
 
-def retirable(tx: Transaction, keep: Keep, now_us: int) -> dict[str, int]:
+def retirable(tx: Transaction, keep: RetentionPolicy, now_us: int) -> dict[str, int]:
     """How many rows `retire` would delete, by kind, as far as that can be told without doing it: what only those attempts need that
     would go isn't counted."""
     before, found = cut(keep, now_us), Counter[str]()
@@ -80,7 +80,7 @@ def retirable(tx: Transaction, keep: Keep, now_us: int) -> dict[str, int]:
     return {kind: count for kind, count in found.items() if count}
 
 
-def cut(keep: Keep, now_us: int) -> dict[str, int]:
+def cut(keep: RetentionPolicy, now_us: int) -> dict[str, int]:
     """Kind → the time before which it may go. Nothing that a snapshot of the lake still shows, no delivery whose bytes are kept."""
     history = max(keep.of("history", HISTORY_KEPT), keep.of("snapshots", SNAPSHOTS_KEPT), TOLD)
     raw = max(history, keep.of("raw", RAW_KEPT), keep.longest_raw())
@@ -101,14 +101,14 @@ def _attempts(tx: Transaction, before: int, after: tuple[int, int], now_us: int)
     return (going[-1].epoch, going[-1].n) if len(going) == ROWS_MAX else None, len(going)
 
 
-def _frozen(going: Sequence[Ended], rows: Sequence[tuple[object, ...]]) -> Event:
+def _frozen(going: Sequence[RemovableAttempt], rows: Sequence[tuple[object, ...]]) -> AuditEvent:
     digest = hashlib.sha256(msgspec.json.encode([list(row) for row in rows])).hexdigest()
     first, last = f"{going[0].epoch}.{going[0].n}", f"{going[-1].epoch}.{going[-1].n}"
     told = {"attempts": len(going), "rows": len(rows), "first": first, "last": last, "sha256": digest}
-    return Event(action=Action.HISTORY_RETIRED, actor=_HEADRACE, object=Object("history", f"{first}-{last}"), after=told)
+    return AuditEvent(action=Action.HISTORY_RETIRED, actor=_HEADRACE, object=Object("history", f"{first}-{last}"), after=told)
 
 
-def _by_day(going: Sequence[Ended]) -> list[tuple[str, str, str, int, int]]:
+def _by_day(going: Sequence[RemovableAttempt]) -> list[tuple[str, str, str, int, int]]:
     count, took = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
     for one in going:
         key = (one.node, instant(one.finished_at).date().isoformat(), one.state)

@@ -12,41 +12,41 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.lake import FileRef, Table
+from headrace.lake import FileRef, LakeTable
 from headrace.model import LakeError
-from headrace.run.messages import Rewritten
+from headrace.run.messages import RewrittenFile
 
 SECONDS_MAX = 3_600
 
 
-class Request(msgspec.Struct, frozen=True):
+class RewriteRequest(msgspec.Struct, frozen=True):
     """The lake's folder, a table, those of its files that are to be copied, and the partitions that are left out."""
 
     lake: str
-    table: Table
+    table: LakeTable
     files: tuple[FileRef, ...]
     keys: tuple[str, ...]
 
 
-def rewritten(lake: Path, table: Table, files: Sequence[FileRef], keys: Sequence[str]) -> tuple[Rewritten, ...]:
+def rewritten(lake: Path, table: LakeTable, files: Sequence[FileRef], keys: Sequence[str]) -> tuple[RewrittenFile, ...]:
     """Copies of files without these partitions, synced: nothing names them yet. Raises LakeError where that fails."""
-    request = msgspec.msgpack.encode(Request(str(lake), table, tuple(files), tuple(keys)))
+    request = msgspec.msgpack.encode(RewriteRequest(str(lake), table, tuple(files), tuple(keys)))
     done = subprocess.run([sys.executable, "-m", __name__], input=request, capture_output=True, timeout=SECONDS_MAX, check=False)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it ended without a word"]
         raise LakeError(f"the files that other partitions share with {keys[0]!r} can't be rewritten: {said[0][:500]}")
-    return msgspec.msgpack.decode(done.stdout, type=tuple[Rewritten, ...])
+    return msgspec.msgpack.decode(done.stdout, type=tuple[RewrittenFile, ...])
 
 
 def main() -> None:
     """Answer one request."""
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
     from headrace.lake.staging import stage_rewrite, sync
 
-    request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
+    request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=RewriteRequest)
     lake = Path(request.lake)
-    with Session(lake) as session:
-        made = tuple(Rewritten(file.path, stage_rewrite(session, file, request.table, request.keys)) for file in request.files)
+    with DuckDBSession(lake) as session:
+        made = tuple(RewrittenFile(file.path, stage_rewrite(session, file, request.table, request.keys)) for file in request.files)
     if written := [lake / one.staged.path for one in made if one.staged is not None]:
         sync(written)
     sys.stdout.buffer.write(msgspec.msgpack.encode(made))

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from headrace.connect.kinds import name_of
 from headrace.model.times import parse_duration
-from headrace.run.applying import Applied
+from headrace.run.applying import AppliedVersion
 from headrace.run.folders import Folders
 from headrace.run.leader import Leader
-from headrace.run.watching import Watch, places
+from headrace.run.watching import FolderWatcher, places
 
 EVERY_SECONDS_MIN = 1.0
 """A round is never nearer to the last one: looking isn't all that a machine does."""
@@ -23,7 +23,7 @@ class Rounds:
 
     def __init__(self, leader: Leader, folders: Folders, ring: Callable[[], object]) -> None:
         self._leader, self._folders = leader, folders
-        self._watch = Watch(ring)
+        self._watch = FolderWatcher(ring)
         self._wanted: set[str] = set()
         """Sources that are worth a look, and can't be looked at just now."""
         self._rare: dict[str, float] = {}
@@ -58,7 +58,7 @@ class Rounds:
         """Watch nothing any more."""
         self._watch.close()
 
-    def _adopt(self, applied: Applied) -> None:
+    def _adopt(self, applied: AppliedVersion) -> None:
         """This version's sources, and what it says about rounds."""
         self._applied = applied
         project = applied.compiled.project

@@ -8,19 +8,19 @@ from collections.abc import Iterable
 
 import msgspec
 
-from headrace.govern.audit import Action, Actor, Event, Object, append
+from headrace.govern.audit import Action, Actor, AuditEvent, Object, append
 from headrace.run.news import News
-from headrace.run.orders import STANDING, TICK, Order, Run, RunResult
+from headrace.run.orders import STANDING, TICK, ActiveRun, RunRequest, RunResult
 from headrace.run.steps.publish import HEADRACE
 from headrace.store import Transaction
 from headrace.store.queries import leading
 
 
-class Runs:
+class RunRegistry:
     """Runs by their number."""
 
     def __init__(self) -> None:
-        self.going_on: dict[int, Run] = {}
+        self.going_on: dict[int, ActiveRun] = {}
         self._ended: dict[int, RunResult] = {}
         self.passes: set[int] = set()
         """The runs that are passes over everything."""
@@ -29,7 +29,7 @@ class Runs:
         self.waits: set[tuple[str, str]] = set()
         """Those that wait until the machine has room again."""
 
-    def begin(self, tx: Transaction, order: Order, now: int) -> int:
+    def begin(self, tx: Transaction, order: RunRequest, now: int) -> int:
         """The row of a new run; its number."""
         number = _row(tx, order, now)
         if order.kind == TICK:
@@ -56,7 +56,7 @@ class Runs:
             run.row = _row(tx, run.order, now)
         return run.row
 
-    def close(self, tx: Transaction, run: Run, now: int) -> None:
+    def close(self, tx: Transaction, run: ActiveRun, now: int) -> None:
         """Write down what a run came to."""
         assert run.row is not None
         leading.finish_run(tx, run.row, run.state, now)
@@ -91,15 +91,15 @@ class Runs:
             with contextlib.suppress(Exception):  # who shows progress can't stop the work
                 run.report(one)
 
-    def _told(self, news: Iterable[News]) -> Iterable[tuple[News, Run]]:
+    def _told(self, news: Iterable[News]) -> Iterable[tuple[News, ActiveRun]]:
         return ((one, run) for one in news for number in one.runs if (run := self.going_on.get(number)) is not None)
 
 
-def event(run: int, action: Action, actor: Actor, after: dict[str, object], reason: str) -> Event:
+def event(run: int, action: Action, actor: Actor, after: dict[str, object], reason: str) -> AuditEvent:
     """What the audit trail says of a run."""
-    return Event(action=action, actor=actor, object=Object("run", str(run)), after=after, reason=reason, run_id=str(run))
+    return AuditEvent(action=action, actor=actor, object=Object("run", str(run)), after=after, reason=reason, run_id=str(run))
 
 
-def _row(tx: Transaction, order: Order, now: int) -> int:
+def _row(tx: Transaction, order: RunRequest, now: int) -> int:
     request = msgspec.json.encode(order.request).decode()
     return leading.start_run(tx, kind=order.kind, request=request, actor=order.actor.id, now=now, plan=order.plan)

@@ -5,37 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.observe import persist
 from headrace.observe.declared_promises import DeclaredPromises
 from headrace.observe.obligations import EvaluationContext
 from headrace.plan.attempt_numbers import plan_of
-from headrace.run.applying import Applied
+from headrace.run.applying import AppliedVersion
 from headrace.run.borrowing import Production
 from headrace.run.checkpoints import Checkpoints
-from headrace.run.claims import Claims
+from headrace.run.claims import LeaderClaims
 from headrace.run.common_moves import judged_again
-from headrace.run.deciding import Decided, Decisions
-from headrace.run.executors import Executor, Finished, Lost, Saw
+from headrace.run.deciding import Decisions, SchedulerDecisions
+from headrace.run.executors import Executor, LostWorker, ObservationFinished, TaskFinished
 from headrace.run.executors import News as Answered
-from headrace.run.figures import Figures
+from headrace.run.figures import LeaderCounters
 from headrace.run.folders import Folders
-from headrace.run.judging import Judged, judge
+from headrace.run.judging import VersionEvaluator, judge
 from headrace.run.messages import Prune
 from headrace.run.news import News
 from headrace.run.observations import PendingObservation, PendingObservations, recorded
 from headrace.run.orders import STANDING, RunResult, waiting
 from headrace.run.overlays.plans import Plans
 from headrace.run.references import checked_again
-from headrace.run.runs import Runs
+from headrace.run.runs import RunRegistry
 from headrace.run.steps.durable import make_durable
-from headrace.run.steps.outcomes import Attempt
+from headrace.run.steps.outcomes import RunningAttempt
 from headrace.run.steps.publish import Batch
-from headrace.run.tasks import EXPORT, Tasks
+from headrace.run.tasks import EXPORT, TaskBuilder
 from headrace.schedule import (
     CANCELLED,
     AttemptId,
-    Clock,
+    ClockAdvanced,
     Core,
     Event,
     Graph,
@@ -54,22 +54,22 @@ Write: TypeAlias = Callable[[Transaction, int], Sequence[Event] | None]
 class _Decided(NamedTuple):
     """What is to be done once a turn is committed."""
 
-    starts: list[Attempt]
-    errands: list[tuple[Attempt, Prune]]
+    starts: list[RunningAttempt]
+    errands: list[tuple[RunningAttempt, Prune]]
     kills: list[Kill]
     news: list[News]
     ended: list[RunResult]
 
 
-class Turning:
+class LeaderLoop:
     """What a leader has while it leads, and what it does in a turn; `leader.Leader` says what others may ask of it."""
 
-    applied: Applied
+    applied: AppliedVersion
     _core: Core
-    _tasks: Tasks
+    _tasks: TaskBuilder
     _decisions: Decisions
     _declared_promises: DeclaredPromises
-    _judged: Judged
+    _judged: VersionEvaluator
     _graph: Graph
 
     def __init__(
@@ -79,10 +79,10 @@ class Turning:
         self._production = production
         self._folders, self._executor = folders, executor
         self._looks = PendingObservations(store, executor, folders)
-        self.figures = Figures(executor.slots)
-        self._attempts: dict[AttemptId, Attempt] = {}
-        self._claims = Claims()
-        self._runs = Runs()
+        self.figures = LeaderCounters(executor.slots)
+        self._attempts: dict[AttemptId, RunningAttempt] = {}
+        self._claims = LeaderClaims()
+        self._runs = RunRegistry()
         self._publication_id = self._last_n = self._begun_us = 0
         self._checkpoints = Checkpoints()
         self._unproven = True
@@ -96,24 +96,24 @@ class Turning:
 
     def _turn(self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None) -> None:
         """Record what happened, in one transaction, and act on what came of it."""
-        reached(Point.TURN_BEGUN)
+        reached(FaultPoint.TURN_BEGUN)
         self._begun_us = self.clock.now_us()
         self._checkpoints.sound = False
         self._looks.record(news)
-        answers = [n for n in news if isinstance(n, Finished)]
+        answers = [n for n in news if isinstance(n, TaskFinished)]
         wrong = make_durable(self._folders, [n for n in answers if n.attempt in self._attempts or plan_of(n.attempt)])
-        reached(Point.TURN_SYNCED)
+        reached(FaultPoint.TURN_SYNCED)
         with self.figures.turn(self.store.write(self.lease.epoch)) as tx:
             decided = self._written(tx, events, news, wrong, write)
-            reached(Point.TURN_COMMITTING)
+            reached(FaultPoint.TURN_COMMITTING)
         self._checkpoints.sound = True
-        reached(Point.TURN_COMMITTED)
+        reached(FaultPoint.TURN_COMMITTED)
         self._last_n = max(self._last_n, self._decisions.last_n)
         self._act(decided)
         self._runs.tell(decided.news)  # workers don't wait for who is told
         for result in (*decided.ended, *self._plans.ended()):
             self._runs.end(result.run_id, result)
-        reached(Point.TURN_DONE)
+        reached(FaultPoint.TURN_DONE)
 
     def _written(
         self, tx: Transaction, events: Sequence[Event], news: Sequence[Answered], wrong: dict[AttemptId, str], write: Write | None
@@ -123,7 +123,7 @@ class Turning:
         self._plans.publication_id = self._publication_id
         more = (write(tx, now) or ()) if write is not None else ()
         self._publication_id = max(self._publication_id, self._plans.publication_id)
-        if self._unproven and any(isinstance(one, Finished | Saw) for one in news):
+        if self._unproven and any(isinstance(one, TaskFinished | ObservationFinished) for one in news):
             attending.something_works(tx)
             self._unproven = False
         last, begun = self._publication_id, self._begun_us
@@ -142,7 +142,7 @@ class Turning:
         self._plans.follow(tx, [*batch.visible, *events, *more], news, wrong, now)
         if (held := self._plans.elsewhere()) is not None:
             freed = self._decisions.decide(tx, [held], now)
-            decided = Decided(decided.starts + freed.starts, decided.commands + freed.commands, decided.news + freed.news)
+            decided = SchedulerDecisions(decided.starts + freed.starts, decided.commands + freed.commands, decided.news + freed.news)
         self._attempts |= {attempt.id: attempt for attempt in (*decided.starts, *(one for one, _ in errands))}
         told = [*batch.news, *decided.news, *self._plans.news]
         self.figures.note(told)
@@ -158,21 +158,21 @@ class Turning:
     def _recorded(self, batch: Batch, news: Sequence[Answered], wrong: dict[AttemptId, str]) -> list[Event]:
         """What became of production's attempts, as the core is told."""
         for one in news:
-            if isinstance(one, Finished) and one.attempt in self._attempts:
+            if isinstance(one, TaskFinished) and one.attempt in self._attempts:
                 attempt = self._attempts.pop(one.attempt)
                 batch.add(attempt, one.outcome, wrong.get(one.attempt))
                 if STANDING in attempt.runs:
                     self._runs.tried += [(attempt.node, key) for key in attempt.keys]
-        lost = [self._lose(gone, batch) for gone in news if isinstance(gone, Lost)]
+        lost = [self._lose(gone, batch) for gone in news if isinstance(gone, LostWorker)]
         return [*batch.events, *lost]
 
     def _act(self, decided: _Decided) -> None:
         """Do what was decided: it is committed."""
         if any(attempt.prepared.kind == EXPORT for attempt in decided.starts):
             self._make_durable()
-            reached(Point.TURN_DURABLE)
+            reached(FaultPoint.TURN_DURABLE)
         for attempt in decided.starts:
-            reached(Point.TASK_SENDING)
+            reached(FaultPoint.TASK_SENDING)
             self._executor.submit(attempt.id, attempt.prepared.task)
         for attempt, task in decided.errands:
             self._executor.submit(attempt.id, task)
@@ -186,7 +186,7 @@ class Turning:
         events: list[Event] = list(recorded(tx, observation, now, self._declared_promises.tick_every_us))
         run = self._runs.going_on.get(observation.run)
         if run is None:
-            return [*events, Clock()]
+            return [*events, ClockAdvanced()]
         run.looking, run.notes = run.looking - 1, (*run.notes, *observation.notes)
         return [*run.order.received, *run.order.together, *events, run.request(self._borrowed)]
 
@@ -219,7 +219,7 @@ class Turning:
         with self.store.write(self.lease.epoch, durable=True) as tx:
             self.clock.mark(tx)
 
-    def _lose(self, gone: Lost, batch: Batch) -> WorkerLost:
+    def _lose(self, gone: LostWorker, batch: Batch) -> WorkerLost:
         """A worker ended: what it was at is lost, and what it hadn't begun. Looks aren't the core's."""
         lost = [self._attempts.pop(one, None) if one is not None else None for one in (gone.running, *gone.queued)]
         for attempt in lost:

@@ -13,7 +13,7 @@ from headrace.plan import ChangeKind, Compiled
 from headrace.plan.comparing import changes
 from headrace.store import Transaction
 from headrace.store.queries import applying, partitions, publications, versions
-from headrace.store.queries.publications import Computed
+from headrace.store.queries.publications import NewestPublication
 
 
 def unchanged(tx: Transaction, compiled: Compiled, node: str, keys: Iterable[str], *, besides: frozenset[str] = frozenset()) -> list[str]:
@@ -37,7 +37,7 @@ def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
     now: where other code was in force meanwhile, they aren't stale once `compiled` is. A newer reference makes nothing stale."""
     if node not in compiled.project.assets:
         return []
-    from headrace.plan.touching import Read
+    from headrace.plan.touching import NodeInput
     from headrace.run.graph import graph_of  # it loads the SQL parser, which `status` does without
 
     fingerprint = compiled.nodes[node].fingerprint
@@ -48,7 +48,7 @@ def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
     own = graph.get(node)
     if own is None:  # a view is computed by those who read it
         return []
-    reads = [Read(output=own, spec=spec, input=graph[spec.node]) for spec in own.inputs if spec.node in graph]
+    reads = [NodeInput(output=own, spec=spec, input=graph[spec.node]) for spec in own.inputs if spec.node in graph]
     referred = frozenset(one.spec.node for one in reads if one.reference and not own.rebuild_on_reference)
     return unchanged(tx, compiled, node, applying.published_keys(tx, node, same), besides=referred)
 
@@ -84,7 +84,7 @@ def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
     return None if known is None else known.fingerprint
 
 
-def _input_changed(tx: Transaction, compiled: Compiled, node: str, one: Computed, besides: frozenset[str]) -> bool:
+def _input_changed(tx: Transaction, compiled: Compiled, node: str, one: NewestPublication, besides: frozenset[str]) -> bool:
     """Whether an input that it needs, but for those `besides`, has other rows since it was read."""
     for spec in compiled.nodes[node].inputs:
         if spec.node in besides:

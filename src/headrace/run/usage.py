@@ -17,7 +17,7 @@ from headrace.run.folders import Folders
 from headrace.store import Store, Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import usage
-from headrace.store.queries.usage import Used
+from headrace.store.queries.usage import ReadUsage
 
 READ, SQL, DATA = "read", "sql", "data"
 _OPEN = "reads"
@@ -46,7 +46,7 @@ def note(folders: Folders, nodes: Sequence[str], *, reader: str, via: str, at: i
             os.close(handle)
 
 
-def waiting(folders: Folders) -> list[Used]:
+def waiting(folders: Folders) -> list[ReadUsage]:
     """The reads that the leader hasn't added yet."""
     return [one for name in (_ADDING, _OPEN) for one in _of_file(_folder(folders) / name)]
 
@@ -75,7 +75,7 @@ def _add(tx: Transaction, path: Path) -> None:
         tx.execute(sql, (_ADDED, mark))
 
 
-def _of_file(path: Path) -> list[Used]:
+def _of_file(path: Path) -> list[ReadUsage]:
     try:
         lines = path.read_bytes().splitlines()
     except OSError:
@@ -89,13 +89,13 @@ def _decoded(lines: Iterable[bytes]) -> Iterable[_Read]:
             yield msgspec.json.decode(line, type=_Read)
 
 
-def _by_day(reads: Iterable[_Read]) -> list[Used]:
+def _by_day(reads: Iterable[_Read]) -> list[ReadUsage]:
     count, last = Counter[tuple[str, str, str, str]](), dict[tuple[str, str, str, str], int]()
     for one in reads:
         key = (one.node, one.reader, one.via, instant(one.at).date().isoformat())
         count[key] += 1
         last[key] = max(last.get(key, one.at), one.at)
-    return [Used(*key, number, last[key]) for key, number in count.items()]
+    return [ReadUsage(*key, number, last[key]) for key, number in count.items()]
 
 
 def _folder(folders: Folders) -> Path:

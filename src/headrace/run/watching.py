@@ -21,7 +21,7 @@ STEP_MS = 100
 STOP_MS = 2_000
 
 
-class Place:
+class WatchedFolder:
     """A folder that is watched: `deep` with all that lies below it."""
 
     def __init__(self, folder: Path, *, deep: bool) -> None:
@@ -32,7 +32,7 @@ class Place:
         return folder == self.folder or (self.deep and folder.is_relative_to(self.folder))
 
 
-def place_of(root: Path, source: Source) -> Place | None:
+def place_of(root: Path, source: Source) -> WatchedFolder | None:
     """Where files of a source land; None where nothing can be watched: it lies elsewhere, or its folder isn't there (yet)."""
     if source.files is None or name_of(source) is not None:
         return None
@@ -43,17 +43,17 @@ def place_of(root: Path, source: Source) -> Place | None:
     folder, rest = root, list(pattern.components)
     while len(rest) > 1 and rest[0].fixed is not None:
         folder /= rest.pop(0).fixed or ""
-    return Place(folder, deep=len(rest) > 1) if folder.is_dir() else None
+    return WatchedFolder(folder, deep=len(rest) > 1) if folder.is_dir() else None
 
 
-def places(root: Path, data: Path, sources: Iterable[Source]) -> dict[str, Place]:
+def places(root: Path, data: Path, sources: Iterable[Source]) -> dict[str, WatchedFolder]:
     """Source → where its files land. A place that holds the data folder would tell of Headrace's own files without end: those sources
     are left to the rounds."""
     found = {source.name: place for source in sources if (place := place_of(root, source)) is not None}
     return {name: place for name, place in found.items() if not (place.deep and data.is_relative_to(place.folder))}
 
 
-class Watch:
+class FolderWatcher:
     """Watches places in threads of its own, from `watch` to `close`. `ring` is called from there when there is something new."""
 
     def __init__(self, ring: Callable[[], object]) -> None:
@@ -64,7 +64,7 @@ class Watch:
         self._threads: list[threading.Thread] = []
         self._declared_promises: frozenset[tuple[str, Path, bool]] = frozenset()
 
-    def watch(self, wanted: Mapping[str, Place]) -> bool:
+    def watch(self, wanted: Mapping[str, WatchedFolder]) -> bool:
         """Watch these places from now on; whether that is a change."""
         declared_promises = frozenset((name, place.folder, place.deep) for name, place in wanted.items())
         if declared_promises == self._declared_promises:
@@ -93,7 +93,7 @@ class Watch:
         self._threads.clear()
         self._declared_promises = frozenset()
 
-    def _follow(self, chosen: Mapping[str, Place], deep: bool, stop: threading.Event) -> None:
+    def _follow(self, chosen: Mapping[str, WatchedFolder], deep: bool, stop: threading.Event) -> None:
         from watchfiles import watch  # with asyncio: only who serves pays for it
 
         folders = sorted({str(place.folder) for place in chosen.values()})

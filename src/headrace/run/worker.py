@@ -18,11 +18,11 @@ from typing import NoReturn
 
 import msgspec
 
-from headrace.engine.logs import Channel
-from headrace.faults import Point, reached
-from headrace.run.executors.settings import Settings
+from headrace.engine.logs import OutputPipes
+from headrace.faults import FaultPoint, reached
+from headrace.run.executors.settings import WorkerSettings
 from headrace.run.frames import encode, tasks_inbox, write_all
-from headrace.run.messages import Answer, ComputeTask, Ready, Returned, Task
+from headrace.run.messages import Answer, ComputeTask, Returned, Task, WorkerReady
 from headrace.run.steps.perform import perform
 from headrace.run.steps.worker_context import WorkerContext
 
@@ -36,8 +36,8 @@ class Start(msgspec.Struct, frozen=True):
     answers: int
     recalls: int
     """A byte asks for all tasks that haven't begun."""
-    channel: Channel
-    settings: Settings
+    channel: OutputPipes
+    settings: WorkerSettings
 
 
 def work(start: Start) -> NoReturn:
@@ -46,20 +46,20 @@ def work(start: Start) -> NoReturn:
         os.set_inheritable(fd, False)  # a body's children must not hold the leader's pipes open
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    tasks, answers = Tasks(start.tasks), _Answers(start.answers)
+    tasks, answers = TaskPipe(start.tasks), _Answers(start.answers)
     threading.Thread(target=_listen, args=(start.recalls, tasks, answers), daemon=True).start()
     context = WorkerContext(start.settings, start.channel)
-    answers.send(Ready(os.getpid()))
+    answers.send(WorkerReady(os.getpid()))
     while (task := tasks.take()) is not None:
-        reached(Point.TASK_TAKEN)
+        reached(FaultPoint.TASK_TAKEN)
         outcome = perform(task, context)
-        reached(Point.TASK_DONE)
+        reached(FaultPoint.TASK_DONE)
         answers.send(outcome)
-        reached(Point.TASK_ANSWERED)
+        reached(FaultPoint.TASK_ANSWERED)
     _end()
 
 
-class Tasks:
+class TaskPipe:
     """The pipe from the leader, and what was read of it and hasn't begun. Whoever holds the lock reads: the main thread while it waits
     for a task, when there is nothing to take back."""
 
@@ -100,13 +100,13 @@ class _Answers:
     def __init__(self, fd: int) -> None:
         self._fd, self._lock = fd, threading.Lock()
 
-    def send(self, message: Answer | Ready | Returned) -> None:
+    def send(self, message: Answer | WorkerReady | Returned) -> None:
         data = encode(message)
         with self._lock:
             write_all(self._fd, data)
 
 
-def _listen(fd: int, tasks: Tasks, answers: _Answers) -> None:
+def _listen(fd: int, tasks: TaskPipe, answers: _Answers) -> None:
     """Give back what hasn't begun whenever the leader asks for it, until the leader is gone."""
     with contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
         while os.read(fd, READ_BYTES):

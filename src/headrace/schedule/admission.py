@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from headrace.schedule.events import Sizes
-from headrace.schedule.fitting import Group
+from headrace.schedule.fitting import AttemptGroup
 
 SHORT_SECONDS = 0.05
 SAMPLES_MIN = 3
@@ -26,7 +26,7 @@ WEIGHT = 0.3
 """Of the newest duration in a running mean."""
 
 
-class Durations:
+class AttemptDurations:
     """What attempts at each node took, in seconds, newest weighing most."""
 
     def __init__(self) -> None:
@@ -49,9 +49,9 @@ class Durations:
         sizes[partitions.bit_length()] = (size + WEIGHT * (partitions - size), mean + WEIGHT * (seconds - mean))
         self.paces[node] = tuple(sorted(sizes.values()))
 
-    def seen(self, node: str) -> list[Group]:
+    def seen(self, node: str) -> list[AttemptGroup]:
         """What attempts at a node took, by about how many partitions they computed, fewest first."""
-        return [Group(*found) for found in self.paces.get(node, ())]
+        return [AttemptGroup(*found) for found in self.paces.get(node, ())]
 
     def short(self, node: str) -> bool:
         """Whether attempts at a node are known to be short."""
@@ -70,7 +70,7 @@ def _added(known: tuple[int, float], seconds: float) -> tuple[int, float]:
 class Slots:
     """The slots of the workers while attempts are given out."""
 
-    def __init__(self, workers: int, running: Iterable[str], durations: Durations) -> None:
+    def __init__(self, workers: int, running: Iterable[str], durations: AttemptDurations) -> None:
         self._workers, self._durations = workers, durations
         nodes = list(running)
         self._count, self._short = len(nodes), all(durations.short(node) for node in nodes)

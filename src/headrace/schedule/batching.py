@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from headrace.model.intervals import next_key
 from headrace.schedule.admission import Slots
-from headrace.schedule.fitting import Group, fitted
+from headrace.schedule.fitting import AttemptGroup, fitted
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.partition_states import TrackedPartition
 from headrace.schedule.scheduler_state import SchedulerState
@@ -27,7 +27,7 @@ TRIED_SECONDS = 30.0
 worst."""
 
 
-def bearable(seen: Sequence[Group], batch_max: int) -> int:
+def bearable(seen: Sequence[AttemptGroup], batch_max: int) -> int:
     """How many partitions one attempt should be given, by what attempts took."""
     if not seen:
         return min(batch_max, UNKNOWN_MAX)

@@ -29,14 +29,14 @@ NEAR = 30.0
 """Plans that are so many times as long or short say nothing of this one."""
 
 
-class Ended(NamedTuple):
+class PlanTiming(NamedTuple):
     """A plan that has ended: the seconds that were simulated, and those that it took."""
 
     simulated: float
     took: float
 
 
-def calibrated(estimate: Estimate, ended: Sequence[Ended]) -> Estimate:
+def calibrated(estimate: Estimate, ended: Sequence[PlanTiming]) -> Estimate:
     """The estimate as it is by what has ended; as it was, where nothing like it has."""
     if estimate.seconds <= 0 or estimate.low <= 0:
         return estimate
@@ -58,12 +58,12 @@ def calibrated(estimate: Estimate, ended: Sequence[Ended]) -> Estimate:
     )
 
 
-def _off(known: Sequence[Ended], overhead: float) -> list[float]:
+def _off(known: Sequence[PlanTiming], overhead: float) -> list[float]:
     """By how much each took longer than was simulated with that overhead, as logarithms."""
     return [math.log(one.took / (one.simulated + overhead)) for one in known]
 
 
-def _loss(known: Sequence[Ended], overhead: float) -> float:
+def _loss(known: Sequence[PlanTiming], overhead: float) -> float:
     off = _off(known, overhead)
     middle = median(off)
     return sum(abs(one - middle) for one in off)

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from headrace.schedule.admission import Durations
-from headrace.schedule.events import Checkpoint, KeptNode, Loaded, LoadedPartition, SavedPartition
+from headrace.schedule.admission import AttemptDurations
+from headrace.schedule.events import KeptNode, Loaded, LoadedPartition, SavedPartition, SchedulerCheckpoint
 from headrace.schedule.graph import Graph
 from headrace.schedule.partition_states import PartitionStates
-from headrace.schedule.ranges import Resting, Runs
+from headrace.schedule.ranges import IntegerSet, TerminalPartitions
 from headrace.schedule.states import PartitionState
 from headrace.schedule.tracked import AT_REST, TrackedPartition
 
@@ -18,15 +18,15 @@ FORM = 2
 """Of what is written: another release may write and understand another."""
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Checkpoint)
+_decoder = msgspec.msgpack.Decoder(SchedulerCheckpoint)
 
 
-def encode(checkpoint: Checkpoint) -> bytes:
+def encode(checkpoint: SchedulerCheckpoint) -> bytes:
     """A checkpoint as the store keeps it."""
     return _encoder.encode(checkpoint)
 
 
-def decode(content: bytes) -> Checkpoint | None:
+def decode(content: bytes) -> SchedulerCheckpoint | None:
     """The inverse of `encode`; None for one that this release doesn't understand."""
     try:
         found = _decoder.decode(content)
@@ -35,13 +35,13 @@ def decode(content: bytes) -> Checkpoint | None:
     return found if found.form == FORM else None
 
 
-def gathered(graph: Graph, rows: Iterable[LoadedPartition]) -> Checkpoint:
+def gathered(graph: Graph, rows: Iterable[LoadedPartition]) -> SchedulerCheckpoint:
     """What the rows of all partitions say; what else is expected isn't known yet."""
     partition_states = PartitionStates({node.name: node for node in graph.nodes})
     for row in rows:
         if row.node in partition_states.nodes:
             place(partition_states, row)
-    return taken(partition_states, Durations(), complete=False)
+    return taken(partition_states, AttemptDurations(), complete=False)
 
 
 def place(partition_states: PartitionStates, row: LoadedPartition) -> None:
@@ -66,7 +66,7 @@ def _loaded(row: LoadedPartition) -> TrackedPartition:
     return tracked
 
 
-def taken(partition_states: PartitionStates, durations: Durations, *, complete: bool = True) -> Checkpoint:
+def taken(partition_states: PartitionStates, durations: AttemptDurations, *, complete: bool = True) -> SchedulerCheckpoint:
     """What is known now. What is queued or runs is kept as waiting: whoever starts from this runs nothing yet."""
     nodes = {
         name: _node(partition_states, name)
@@ -76,16 +76,16 @@ def taken(partition_states: PartitionStates, durations: Durations, *, complete: 
     tracked_partitions = tuple(
         _kept(name, key, tracked) for name, found in partition_states.tracked_partitions.items() for key, tracked in found.items()
     )
-    return Checkpoint(FORM, nodes, tracked_partitions, durations.means, complete, durations.paces)
+    return SchedulerCheckpoint(FORM, nodes, tracked_partitions, durations.means, complete, durations.paces)
 
 
-def size(checkpoint: Checkpoint) -> int:
+def size(checkpoint: SchedulerCheckpoint) -> int:
     """How many partitions it knows."""
-    numbered = (Runs(edges) for node in checkpoint.nodes.values() for edges in node.runs.values())
+    numbered = (IntegerSet(edges) for node in checkpoint.nodes.values() for edges in node.runs.values())
     return sum(map(len, numbered)) + sum(len(node.named) for node in checkpoint.nodes.values()) + len(checkpoint.tracked_partitions)
 
 
-def restore(checkpoint: Checkpoint, partition_states: PartitionStates, durations: Durations) -> None:
+def restore(checkpoint: SchedulerCheckpoint, partition_states: PartitionStates, durations: AttemptDurations) -> None:
     """Make an empty partition states stand as it stood."""
     durations.means.update({name: mean for name, mean in checkpoint.durations.items() if name in partition_states.nodes})
     durations.paces.update({name: pace for name, pace in checkpoint.paces.items() if name in partition_states.nodes})
@@ -113,7 +113,7 @@ def _node(partition_states: PartitionStates, name: str) -> KeptNode:
 
 def _restore_node(partition_states: PartitionStates, name: str, node: KeptNode) -> None:
     resting = partition_states.resting[name]
-    resting.runs = {data: Runs(edges) for data, edges in node.runs.items()}
+    resting.runs = {data: IntegerSet(edges) for data, edges in node.runs.items()}
     resting.named = dict.fromkeys(node.named)
     if resting:
         partition_states.visible.add(name)
@@ -156,14 +156,14 @@ def _tracked(kept: SavedPartition) -> TrackedPartition:
     return tracked
 
 
-def differing(loaded: Loaded, whole: Checkpoint) -> Iterator[tuple[str, str]]:
+def differing(loaded: Loaded, whole: SchedulerCheckpoint) -> Iterator[tuple[str, str]]:
     """The partitions that a checkpoint, with what has changed since, says otherwise than all rows do; what only inputs make expected,
     rows don't know."""
     nodes = {node.name: node for node in loaded.graph.nodes}
     one, other = PartitionStates(nodes), PartitionStates(nodes)
-    restore(whole, other, Durations())
+    restore(whole, other, AttemptDurations())
     if loaded.checkpoint is not None:
-        restore(loaded.checkpoint, one, Durations())
+        restore(loaded.checkpoint, one, AttemptDurations())
     for row in loaded.tracked_partitions:
         if row.node in nodes:
             place(one, row)
@@ -176,10 +176,10 @@ def differing(loaded: Loaded, whole: Checkpoint) -> Iterator[tuple[str, str]]:
         yield from ((name, key) for key in sorted(suspects) if _shown(one.get(name, key)) != _shown(other.get(name, key)))
 
 
-def _differing_at_rest(one: Resting, other: Resting) -> Iterator[str]:
+def _differing_at_rest(one: TerminalPartitions, other: TerminalPartitions) -> Iterator[str]:
     yield from one.named.keys() ^ other.named.keys()
     for data in one.runs.keys() | other.runs.keys():
-        mine, theirs = one.runs.get(data, Runs()), other.runs.get(data, Runs())
+        mine, theirs = one.runs.get(data, IntegerSet()), other.runs.get(data, IntegerSet())
         yield from (one.key(number, data) for number in (*mine.minus(theirs), *theirs.minus(mine)))
 
 

@@ -25,7 +25,7 @@ class Dispatch(msgspec.Struct, frozen=True, gc=False, tag="dispatch"):
     """The runs that want it, newest first: it belongs to the newest, for whoever asks for something gets it told."""
 
 
-class Mark(msgspec.Struct, frozen=True, gc=False, tag="mark"):
+class PartitionUpdate(msgspec.Struct, frozen=True, gc=False, tag="mark"):
     """A partition stands elsewhere now."""
 
     node: str
@@ -50,7 +50,7 @@ class Kill(msgspec.Struct, frozen=True, gc=False, tag="kill"):
     reason: str
 
 
-class Waiting(NamedTuple):
+class AwaitedPartition(NamedTuple):
     """What a partition waits for: another partition, and where that stands. `until`: when time alone ends the wait."""
 
     node: str
@@ -75,4 +75,4 @@ class FiredAt(msgspec.Struct, frozen=True, gc=False, tag="fired_at"):
     at: int
 
 
-Command = Dispatch | Mark | Kill | Settled | FiredAt
+Command = Dispatch | PartitionUpdate | Kill | Settled | FiredAt

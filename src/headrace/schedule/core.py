@@ -10,29 +10,29 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from headrace.schedule.checkpoint import taken
-from headrace.schedule.commands import Command, Waiting
+from headrace.schedule.commands import AwaitedPartition, Command
 from headrace.schedule.dispatching import Dispatcher
 from headrace.schedule.ending import Endings
 from headrace.schedule.events import (
-    Arrived,
     AttemptId,
+    AttemptPublished,
+    AttemptUnsuccessful,
     Cancelled,
-    Checkpoint,
-    Clock,
+    ClockAdvanced,
+    DeliveryArrived,
     Elsewhere,
-    Ended,
     Event,
     Fired,
     GivenUp,
     Loaded,
     LoadedRunning,
-    Overtaken,
+    PartitionOvertaken,
     Paused,
     Promoted,
-    Published,
     Refreshed,
     Requested,
     Resumed,
+    SchedulerCheckpoint,
     TakenBack,
     WorkerLost,
 )
@@ -40,7 +40,7 @@ from headrace.schedule.graph import Graph
 from headrace.schedule.passing import Passing
 from headrace.schedule.pools import Takes
 from headrace.schedule.promoting import Promotions
-from headrace.schedule.publishing import Waves
+from headrace.schedule.publishing import Propagation
 from headrace.schedule.queueing import Queue
 from headrace.schedule.releasing import Releases
 from headrace.schedule.requesting import Requests
@@ -51,7 +51,7 @@ from headrace.schedule.states import PartitionState
 from headrace.schedule.why import Reason, why
 from headrace.schedule.withdrawing import Withdrawals
 
-__all__ = ["Core", "Running", "Waiting"]
+__all__ = ["AwaitedPartition", "Core", "Running"]
 
 
 class Core:
@@ -66,7 +66,7 @@ class Core:
         self._all = SchedulerState(graph)
         self._partition_states = self._all.partition_states
         self._queue = Queue(self._all)
-        self._waves = Waves(self._all, self._queue)
+        self._waves = Propagation(self._all, self._queue)
         self._endings = Endings(self._all, self._queue, self._waves)
         self._promotions = Promotions(self._all, self._queue, self._waves)
         self._requests = Requests(self._all, self._queue)
@@ -75,9 +75,9 @@ class Core:
         self._passing = Passing(self._all, self._queue)
         self._dispatcher = Dispatcher(self._all, epoch=self._epoch, slots=self._slots, after=self._after)
         self._takers: dict[type[Event], Callable[[Any], None]] = {
-            Arrived: self._waves.arrived,
+            DeliveryArrived: self._waves.arrived,
             Refreshed: self._refreshed,
-            Overtaken: self._waves.overtaken,
+            PartitionOvertaken: self._waves.overtaken,
             Promoted: self._promoted,
             Elsewhere: self._elsewhere,
             Requested: self._requests.request,
@@ -87,10 +87,10 @@ class Core:
             Fired: self._releases.fired,
             TakenBack: self._withdrawals.take_back,
             GivenUp: self._withdrawals.give_up,
-            Published: self._published,
-            Ended: self._endings.ended,
+            AttemptPublished: self._published,
+            AttemptUnsuccessful: self._endings.ended,
             WorkerLost: self._endings.lost,
-            Clock: self._clock,
+            ClockAdvanced: self._clock,
         }
 
     # What the runtime asks
@@ -108,7 +108,7 @@ class Core:
             self._all.commands, self._all.now = commands, now
             self._record(event)
         self._queue.reconsider_gathers()
-        if not all(isinstance(event, Arrived) for event in events):  # what a look found is admitted by what comes after it
+        if not all(isinstance(event, DeliveryArrived) for event in events):  # what a look found is admitted by what comes after it
             begin_earlier(self._all, self._queue)
             self._admit()
             if self._requests.settle():
@@ -173,7 +173,7 @@ class Core:
         """What is wanted, by one run or any, and waits for something else than a slot, though its interval has ended."""
         return self._requests.waiting(now, run)
 
-    def waiting_for(self, node: str, key: str) -> list[Waiting]:
+    def waiting_for(self, node: str, key: str) -> list[AwaitedPartition]:
         """What keeps a partition from running, in the order of its inputs; empty if nothing does."""
         return list(self._all.blocked(self._all.nodes[node], key))
 
@@ -190,7 +190,7 @@ class Core:
         opened = ((name, key, tracked) for name in self._all.nodes for key, tracked in self._partition_states.open(name))
         return [(name, key) for name, key, tracked in opened if tracked.published and tracked.state is not PartitionState.PUBLISHED]
 
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self) -> SchedulerCheckpoint:
         """What is known of all partitions: another core that starts from it decides as this one would."""
         return taken(self._partition_states, self._all.durations)
 
@@ -220,7 +220,7 @@ class Core:
         self._passing.wake()
         self._takers[type(event)](event)
 
-    def _published(self, event: Published) -> None:
+    def _published(self, event: AttemptPublished) -> None:
         node = self._all.running[event.attempt].node
         self._waves.published(event)
         self._releases.published(node)
@@ -236,7 +236,7 @@ class Core:
     def _elsewhere(self, event: Elsewhere) -> None:
         self._all.elsewhere = event.taken
 
-    def _clock(self, event: Clock) -> None:
+    def _clock(self, event: ClockAdvanced) -> None:
         del event
         self._queue.wake()
         self._endings.time_out()

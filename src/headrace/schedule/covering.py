@@ -5,19 +5,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from headrace.schedule.partition_states import Span
+from headrace.schedule.partition_states import PartitionRange
 
 
 class Covering:
     """Ranges of one node's partitions, those that meet as one."""
 
-    def __init__(self, spans: Iterable[Span]) -> None:
+    def __init__(self, spans: Iterable[PartitionRange]) -> None:
         self._firsts: list[str] = []
         self._lasts: list[str | None] = []
         for span in sorted(spans, key=lambda one: one.first or ""):
             self._add(span)
 
-    def _add(self, span: Span) -> None:
+    def _add(self, span: PartitionRange) -> None:
         first, last = span.first or "", span.last
         if not self._firsts or ((before := self._lasts[-1]) is not None and before < first):
             self._firsts.append(first)

@@ -11,7 +11,7 @@ from headrace.model import Grain
 from headrace.model.days_off import DaysOff
 from headrace.model.intervals import bounds_us, key_at_us
 from headrace.model.times import Duration, Offset
-from headrace.schedule.graph import Graph, GraphNode, Promise
+from headrace.schedule.graph import ConsumerDeadline, Graph, GraphNode
 from headrace.schedule.network import Network
 from headrace.schedule.partition_states import PartitionStates, bounds
 
@@ -38,7 +38,7 @@ def urgency(node: GraphNode, key: str, now: int) -> int:
     return latest if latest is not None else (now // DAY_US + 2) * DAY_US
 
 
-def _latest(promise: Promise, node: GraphNode, key: str, now: int) -> int:
+def _latest(promise: ConsumerDeadline, node: GraphNode, key: str, now: int) -> int:
     grain, zone = promise.grain, promise.timezone
     last = bounds(node, key)[1] - 1 if node.partition.grain is not None else _newest_end(grain, zone, now) - 1
     return _due(grain, zone, promise.due, promise.max_age, promise.days_off, last) - promise.after_us

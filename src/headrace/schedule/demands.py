@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from headrace.schedule.covering import Covering
 from headrace.schedule.events import Requested
-from headrace.schedule.partition_states import PartitionStates, Span, span_of
+from headrace.schedule.partition_states import PartitionRange, PartitionStates, span_of
 
 WAITED_US = 2_500_000
 """A run waits so long for a partition that is to be tried again; what takes longer is left to the next one."""
@@ -21,7 +21,7 @@ class Demand:
         """The nodes that a person named: what is only proposed otherwise runs."""
         self.active = 0
         """Of what it wants, how many partitions are queued or running."""
-        spans: dict[str, list[Span]] = {}
+        spans: dict[str, list[PartitionRange]] = {}
         for target in event.targets:
             spans.setdefault(target.node, []).append(span_of(partition_states.nodes[target.node], target))
         self._spans = {node: Covering(found) for node, found in spans.items()}

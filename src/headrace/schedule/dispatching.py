@@ -11,7 +11,7 @@ from headrace.schedule.events import AttemptId
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.partition_states import TrackedPartition
 from headrace.schedule.scheduler_state import Running, SchedulerState
-from headrace.schedule.states import Change, PartitionState, step
+from headrace.schedule.states import PartitionState, PartitionTransition, step
 
 YOUNG = 28
 """From so many published intervals on, one more hardly changes how a delivery is judged
@@ -135,7 +135,7 @@ class Dispatcher:
         attempt = AttemptId(self._epoch, self._last_n)
         for key in keys:
             tracked = self._partition_states.tracked(node.name, key)
-            tracked.state = step(tracked.state, Change.DISPATCHED)
+            tracked.state = step(tracked.state, PartitionTransition.DISPATCHED)
             tracked.dirty = False
         runs = tuple(sorted({demand.run for key in keys for demand in scheduler_state.demands.wanting(node.name, key)}, reverse=True))
         scheduler_state.running[attempt] = Running(node.name, keys, scheduler_state.now + node.timeout_us, runs)

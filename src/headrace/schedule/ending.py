@@ -5,28 +5,28 @@ from __future__ import annotations
 import heapq
 
 from headrace.schedule.commands import Kill
-from headrace.schedule.events import Ended, FailsAlike, WorkerLost
+from headrace.schedule.events import AttemptUnsuccessful, FailsAlike, WorkerLost
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.partition_states import TrackedPartition
-from headrace.schedule.publishing import Waves
+from headrace.schedule.publishing import Propagation
 from headrace.schedule.queueing import Queue
 from headrace.schedule.retry import ENVIRONMENT_WAIT_US, INSTALLED_WAIT_US, draw, retry_after_us
 from headrace.schedule.scheduler_state import SchedulerState
-from headrace.schedule.states import WAITS, Change, FailureKind, PartitionState, step
+from headrace.schedule.states import WAITS, FailureKind, PartitionState, PartitionTransition, step
 
 TIMED_OUT = "was ended because it ran past its timeout"
 """How the worker of an attempt ended that took too long."""
-_CHANGES = {PartitionState.HELD: Change.HELD, PartitionState.REJECTED: Change.REJECTED}
+_CHANGES = {PartitionState.HELD: PartitionTransition.HELD, PartitionState.REJECTED: PartitionTransition.REJECTED}
 
 
 class Endings:
     """Records how attempts ended."""
 
-    def __init__(self, scheduler_state: SchedulerState, queue: Queue, waves: Waves) -> None:
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue, waves: Propagation) -> None:
         self._all, self._queue, self._waves = scheduler_state, queue, waves
         self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
 
-    def ended(self, event: Ended) -> None:
+    def ended(self, event: AttemptUnsuccessful) -> None:
         """An attempt was held, rejected or failed."""
         running = self._all.running.pop(event.attempt)
         node = self._all.nodes[running.node]
@@ -53,16 +53,16 @@ class Endings:
         self._waves.passed(node, queued)
         self._tell(node, queued)
 
-    def _waits(self, node: GraphNode, keys: tuple[str, ...], event: Ended) -> None:
+    def _waits(self, node: GraphNode, keys: tuple[str, ...], event: AttemptUnsuccessful) -> None:
         """Nothing is wrong with the partitions: they are tried again when what they wait for may be over, and nothing is counted."""
         wait = ENVIRONMENT_WAIT_US if event.after_us is None else event.after_us
         for key in keys:
             tracked = self._partition_states.tracked(node.name, key)
-            tracked.state = step(tracked.state, Change.PUT_BACK)
+            tracked.state = step(tracked.state, PartitionTransition.PUT_BACK)
             tracked.reason, tracked.dirty = event.reason, False
             self._again(node, key, tracked, wait)
 
-    def _together_ended(self, node: GraphNode, keys: tuple[str, ...], event: Ended) -> None:
+    def _together_ended(self, node: GraphNode, keys: tuple[str, ...], event: AttemptUnsuccessful) -> None:
         """Several partitions at once came to nothing: that isn't any one's failure yet. They are tried again in halves, or one by one
         where several at once come to something else than one; what may pass by itself is tried again as it was, a while later."""
         wait = self._passing(node, keys) if event.kind is FailureKind.TRANSIENT else None
@@ -73,7 +73,7 @@ class Endings:
         for key in keys:
             tracked = self._partition_states.tracked(node.name, key)
             tracked.cap, tracked.dirty = cap or tracked.cap, False
-            tracked.state = step(tracked.state, Change.PUT_BACK)
+            tracked.state = step(tracked.state, PartitionTransition.PUT_BACK)
             tracked.reason = f"computed with {len(keys) - 1} others: {event.reason}"
             self._again(node, key, tracked, wait)
 
@@ -86,17 +86,17 @@ class Endings:
             tracked.failures = tries
         return wait
 
-    def _each_ended(self, node: GraphNode, keys: tuple[str, ...], event: Ended) -> None:
-        change = _CHANGES.get(event.state, Change.FAILED)
+    def _each_ended(self, node: GraphNode, keys: tuple[str, ...], event: AttemptUnsuccessful) -> None:
+        change = _CHANGES.get(event.state, PartitionTransition.FAILED)
         for key in keys:
             tracked = self._partition_states.tracked(node.name, key)
             tracked.reason = event.reason
             if tracked.dirty:
-                tracked.state = step(tracked.state, Change.PUT_BACK)
+                tracked.state = step(tracked.state, PartitionTransition.PUT_BACK)
                 tracked.dirty = False
                 self._all.mark(node.name, key, tracked)
                 self._queue.consider(node, key)
-            elif change is Change.FAILED:
+            elif change is PartitionTransition.FAILED:
                 self._failed(node, key, tracked, event.kind or FailureKind.DETERMINISTIC, keys[0])
             else:
                 tracked.state = step(tracked.state, change)
@@ -109,7 +109,7 @@ class Endings:
             self._all.rest(running.node, *running.keys)
             for key in running.keys:
                 tracked = self._partition_states.tracked(running.node, key)
-                tracked.state = step(tracked.state, Change.PUT_BACK)
+                tracked.state = step(tracked.state, PartitionTransition.PUT_BACK)
                 self._queue.consider(self._all.nodes[running.node], key)
             self._waves.passed(self._all.nodes[running.node], running.keys)
             self._tell(self._all.nodes[running.node], running.keys)
@@ -118,7 +118,7 @@ class Endings:
             kind = FailureKind.CANCELLED if event.running in self._all.cancelled else kind
             self._all.timed_out.discard(event.running)
             self._all.cancelled.discard(event.running)
-            self.ended(Ended(event.running, PartitionState.FAILED, event.reason, kind))
+            self.ended(AttemptUnsuccessful(event.running, PartitionState.FAILED, event.reason, kind))
 
     def time_out(self) -> None:
         """End the attempts that ran too long."""
@@ -148,9 +148,9 @@ class Endings:
         failures = tracked.failures - 1 if node.is_source and kind is FailureKind.LOST_WORKER else tracked.failures
         wait = retry_after_us(kind, failures, node.attempts_max, draw(node.name, first, tracked.failures))
         if wait is None:
-            tracked.state = step(tracked.state, Change.FAILED)
+            tracked.state = step(tracked.state, PartitionTransition.FAILED)
         else:
-            tracked.state = step(tracked.state, Change.PUT_BACK)
+            tracked.state = step(tracked.state, PartitionTransition.PUT_BACK)
         if node.batch_max > 1:
             tracked.cap = 1  # whatever it was, others have nothing to do with it
         self._again(node, key, tracked, wait)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from headrace.schedule.batching import bearable
 from headrace.schedule.events import Sizes, Target
-from headrace.schedule.fitting import Group
+from headrace.schedule.fitting import AttemptGroup
 from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.virtual import played
 from headrace.schedule.work_estimates import WorkEstimate, graph_of, kept_of, reach, until, work_of
@@ -54,9 +54,9 @@ class Pace(msgspec.Struct, frozen=True):
         """Seconds a partition, where so many are computed at once."""
         return self.of(partitions) / partitions
 
-    def seen(self, most: int) -> list[Group]:
+    def seen(self, most: int) -> list[AttemptGroup]:
         """What attempts at one partition took, and at the most there may be."""
-        return [Group(size, self.of(size)) for size in sorted({1, most})]
+        return [AttemptGroup(size, self.of(size)) for size in sorted({1, most})]
 
     def sizes(self, most: int) -> Sizes:
         """The same, as a core keeps it."""
@@ -83,7 +83,7 @@ class Estimate(msgspec.Struct, frozen=True):
         return Estimate(self.seconds * factor, self.low * factor, self.high * factor, basis)
 
 
-class Work(msgspec.Struct, frozen=True):
+class PlannedWork(msgspec.Struct, frozen=True):
     """What is to be made: phases that follow each other, each with targets of several nodes. `partitions` says of the nodes whose
     keys grow, or that nothing cuts by time, how many partitions that is in all."""
 
@@ -104,13 +104,13 @@ class Timed(NamedTuple):
     workers: float
 
 
-def estimate(graph: Graph, work: Work, paces: Mapping[str, Pace], slots: int) -> Estimate | None:
+def estimate(graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int) -> Estimate | None:
     """How long the work takes on so many workers that do nothing else; None where nothing is known of how long any of it takes."""
     found = timed(graph, work, paces, slots)
     return None if found is None else found.estimate
 
 
-def timed(graph: Graph, work: Work, paces: Mapping[str, Pace], slots: int) -> Timed | None:
+def timed(graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int) -> Timed | None:
     """`estimate`, with how busy the workers are meanwhile."""
     phases = _phases(graph, work)
     if not phases:
@@ -133,7 +133,7 @@ def timed(graph: Graph, work: Work, paces: Mapping[str, Pace], slots: int) -> Ti
     return Timed(Estimate(seconds, low, high, _basis(phases, paces, stopwatch, slots)), stopwatch.workers)
 
 
-def _phases(graph: Graph, work: Work) -> list[list[WorkEstimate]]:
+def _phases(graph: Graph, work: PlannedWork) -> list[list[WorkEstimate]]:
     """The work of each phase, in the order of the graph."""
     phases = []
     for asked in work.phases:
@@ -151,7 +151,7 @@ def _phases(graph: Graph, work: Work) -> list[list[WorkEstimate]]:
     return [kept for planned_work in spread if (kept := [planned for planned in planned_work if planned.partitions])]
 
 
-def _spread(planned: WorkEstimate, counts: Mapping[str, int], work: Work) -> WorkEstimate:
+def _spread(planned: WorkEstimate, counts: Mapping[str, int], work: PlannedWork) -> WorkEstimate:
     """What a node has in all is spread over its intervals, or, where it has none, over the phases that it is in."""
     all_of_it = work.partitions.get(planned.node.name)
     return planned if all_of_it is None else planned.with_partitions(all_of_it, counts[planned.node.name])

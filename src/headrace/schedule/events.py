@@ -72,7 +72,7 @@ Sizes = tuple[tuple[float, float], ...]
 """How many partitions attempts computed, and how many seconds they took, on average of those of about the same size."""
 
 
-class Checkpoint(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class SchedulerCheckpoint(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Where all partitions stood. `complete`: also those that nothing was heard of but that inputs make expected; `durations`: node →
     how many attempts, and how long they took, in seconds."""
 
@@ -127,12 +127,12 @@ class Loaded(msgspec.Struct, frozen=True, gc=False, tag="loaded"):
     running: tuple[LoadedRunning, ...] = ()
     fired: tuple[tuple[str, int], ...] = ()
     """Node → when its trigger fired last, as far as that was written down."""
-    checkpoint: Checkpoint | None = None
+    checkpoint: SchedulerCheckpoint | None = None
     alike: tuple[FailsAlike, ...] = ()
     """What was found to fail in every partition, and hasn't been tried anew since."""
 
 
-class Arrived(msgspec.Struct, frozen=True, gc=False, tag="arrived"):
+class DeliveryArrived(msgspec.Struct, frozen=True, gc=False, tag="arrived"):
     """A look found a delivery of one interval of a source. It is admitted with the event after it, so that all that a look found has
     been heard of."""
 
@@ -166,7 +166,7 @@ class Elsewhere(msgspec.Struct, frozen=True, gc=False, tag="elsewhere"):
     taken: tuple[tuple[str, int], ...] = ()
 
 
-class Overtaken(msgspec.Struct, frozen=True, gc=False, tag="overtaken"):
+class PartitionOvertaken(msgspec.Struct, frozen=True, gc=False, tag="overtaken"):
     """Of a plan's core: production has published a partition that the plan makes as well. It is made again."""
 
     node: str
@@ -239,7 +239,7 @@ class TakenBack(msgspec.Struct, frozen=True, gc=False, tag="taken_back"):
     reason: str
 
 
-class Published(msgspec.Struct, frozen=True, gc=False, tag="published"):
+class AttemptPublished(msgspec.Struct, frozen=True, gc=False, tag="published"):
     """An attempt's partitions are about to become visible: key → whether its content is another than what readers saw before (true
     where that isn't known)."""
 
@@ -251,7 +251,7 @@ class Published(msgspec.Struct, frozen=True, gc=False, tag="published"):
     """Their ids, in the order of `contents`."""
 
 
-class Ended(msgspec.Struct, frozen=True, gc=False, tag="ended"):
+class AttemptUnsuccessful(msgspec.Struct, frozen=True, gc=False, tag="ended"):
     """An attempt ended without publishing: `state` is held, rejected or failed; `kind` says why it failed."""
 
     attempt: AttemptId
@@ -274,16 +274,16 @@ class WorkerLost(msgspec.Struct, frozen=True, gc=False, tag="worker_lost"):
     reason: str
 
 
-class Clock(msgspec.Struct, frozen=True, gc=False, tag="clock"):
+class ClockAdvanced(msgspec.Struct, frozen=True, gc=False, tag="clock"):
     """Time has passed: look for time-outs and for partitions whose next try has come."""
 
 
 Event = (
     Loaded
-    | Arrived
+    | DeliveryArrived
     | Refreshed
     | Promoted
-    | Overtaken
+    | PartitionOvertaken
     | GivenUp
     | Elsewhere
     | Requested
@@ -292,8 +292,8 @@ Event = (
     | Resumed
     | Fired
     | TakenBack
-    | Published
-    | Ended
+    | AttemptPublished
+    | AttemptUnsuccessful
     | WorkerLost
-    | Clock
+    | ClockAdvanced
 )

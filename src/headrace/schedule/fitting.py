@@ -13,7 +13,7 @@ FOLLOWING_SHARE = 0.06
 """And of what is that short, so much to be of the partition: of small data most is the same for thirty."""
 
 
-class Group(NamedTuple):
+class AttemptGroup(NamedTuple):
     """What attempts at about so many partitions took, in seconds, and how many attempts those were."""
 
     size: float
@@ -28,7 +28,7 @@ class Fit(NamedTuple):
     each: float
 
 
-def fitted(groups: Sequence[Group]) -> Fit:
+def fitted(groups: Sequence[AttemptGroup]) -> Fit:
     """Of at least one group. Where only one size was seen, most of what is long is taken to be of the partitions."""
     if len(groups) == 1:
         size, seconds, _ = groups[0]
@@ -38,7 +38,7 @@ def fitted(groups: Sequence[Group]) -> Fit:
     return Fit(max(0.0, median((one.seconds - each * one.size, one.weight) for one in groups)), each)
 
 
-def _slope(groups: Sequence[Group]) -> float:
+def _slope(groups: Sequence[AttemptGroup]) -> float:
     """Seconds that one more partition costs: the median over all pairs of sizes, those that lie far apart and were seen often weighing
     most."""
     pairs = (sorted(pair) for pair in combinations(groups, 2))

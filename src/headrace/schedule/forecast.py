@@ -31,7 +31,7 @@ _SAYS = {
 }
 
 
-class Stand(NamedTuple):
+class CurrentPartitionState(NamedTuple):
     """Where a partition stands. `began_at` is when the attempt began that runs, `not_before` when the next try may begin."""
 
     state: PartitionState
@@ -42,7 +42,7 @@ class Stand(NamedTuple):
     reason: str = ""
 
 
-class Step(NamedTuple):
+class ForecastStep(NamedTuple):
     """One link of the chain that decides when a partition is there: what takes from `begins` to `ends` (microseconds)."""
 
     node: str
@@ -58,16 +58,16 @@ class Outlook(NamedTuple):
     that decides it, upstream first; empty for what is there already."""
 
     at: int | None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ForecastStep, ...] = ()
 
 
 THERE = Outlook(0)
-Stands = Callable[[str, str], Stand | None]
+Stands = Callable[[str, str], CurrentPartitionState | None]
 """(node, key) → where it stands; None for what nothing was heard of. What lies before a node's start, or was never due, has to be told
 as published."""
 
 
-class Forecast:
+class PartitionForecaster:
     """Answers for one instant, each partition looked at once. `seconds` is how long an attempt at a node takes (p95); a node that isn't
     there takes no time. `paused` maps nodes to when their pause ends, None where nothing says that."""
 
@@ -110,17 +110,17 @@ class Forecast:
         before = self._arrival(node, key, stand) if node.is_source else self._inputs(node, key, depth)
         return self._then(node, key, before, stand)
 
-    def _running(self, node: GraphNode, key: str, stand: Stand) -> Outlook:
+    def _running(self, node: GraphNode, key: str, stand: CurrentPartitionState) -> Outlook:
         began = self._now if stand.began_at is None else stand.began_at
         planned = began + self._takes(node)
         ends = max(self._now, planned)
         why = f"runs for {duration(self._now - began)}" + (", longer than it ever takes" if planned < self._now else "")
-        return Outlook(ends, (Step(node.name, key, began, ends, why),))
+        return Outlook(ends, (ForecastStep(node.name, key, began, ends, why),))
 
-    def _stopped(self, node: GraphNode, key: str, why: str) -> Step:
-        return Step(node.name, key, self._now, self._now, why)
+    def _stopped(self, node: GraphNode, key: str, why: str) -> ForecastStep:
+        return ForecastStep(node.name, key, self._now, self._now, why)
 
-    def _arrival(self, node: GraphNode, key: str, stand: Stand | None) -> Outlook:
+    def _arrival(self, node: GraphNode, key: str, stand: CurrentPartitionState | None) -> Outlook:
         """When a delivery comes: as promised; where that is over, or nothing was promised, now at the earliest."""
         if stand is not None or node.partition.grain is None:
             return Outlook(self._now)
@@ -128,7 +128,7 @@ class Forecast:
         by = end if node.expect_by is None else Offset.parse(node.expect_by).after_us(end, node.timezone, node.days_off.holds)
         late = by < self._now
         promised = f"was due {duration(self._now - by)} ago and" if late and node.expect_by else "is due and" if late else "is expected;"
-        step = Step(node.name, key, min(by, self._now), max(by, self._now), f"{promised} hasn't arrived")
+        step = ForecastStep(node.name, key, min(by, self._now), max(by, self._now), f"{promised} hasn't arrived")
         return Outlook(max(by, self._now), (step,))
 
     def _inputs(self, node: GraphNode, key: str, depth: int) -> Outlook:
@@ -143,7 +143,7 @@ class Forecast:
             found += [self._of(link.input, one, depth + 1) for one in keys]
         return _last(found)
 
-    def _then(self, node: GraphNode, key: str, before: Outlook, stand: Stand | None) -> Outlook:
+    def _then(self, node: GraphNode, key: str, before: Outlook, stand: CurrentPartitionState | None) -> Outlook:
         """After what it waits for: its own pause, trigger and next try, and how long it takes."""
         if before.at is None:
             return before
@@ -152,13 +152,13 @@ class Forecast:
             return Outlook(None, (*steps, self._stopped(node, key, "is paused")))
         at, why = free
         if at > ready:
-            steps = (*steps, Step(node.name, key, ready, at, why))
+            steps = (*steps, ForecastStep(node.name, key, ready, at, why))
             ready = at
         takes = self._takes(node)
-        step = Step(node.name, key, ready, ready + takes, f"takes {duration(takes)}")
+        step = ForecastStep(node.name, key, ready, ready + takes, f"takes {duration(takes)}")
         return Outlook(ready + takes, (*steps, step) if takes or not steps else steps)
 
-    def _free(self, node: GraphNode, key: str, stand: Stand | None) -> tuple[int, str] | None:
+    def _free(self, node: GraphNode, key: str, stand: CurrentPartitionState | None) -> tuple[int, str] | None:
         """From when nothing of its own keeps it, and what does until then; None for a pause without an end."""
         at, why = self._now, ""
         if stand is not None and stand.not_before is not None and stand.not_before > at:

@@ -6,7 +6,7 @@ import math
 
 from headrace.model.intervals import next_key
 from headrace.model.required import join, split
-from headrace.schedule.commands import Waiting
+from headrace.schedule.commands import AwaitedPartition
 from headrace.schedule.demands import Demands
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.needs import STEPS_MAX, Needs
@@ -28,17 +28,17 @@ class Gates:
         self.pauses = Pauses()
         self.firings = Firings(network, (), 0)
 
-    def shut(self, node: GraphNode, key: str, now: int) -> Waiting | None:
+    def shut(self, node: GraphNode, key: str, now: int) -> AwaitedPartition | None:
         """What a partition waits for before it may be looked at; None if nothing."""
         pause = self.pauses.of(node.name)
         if pause is not None:
-            return Waiting(node.name, key, PartitionState.WAITING, f"is paused: {pause.reason}", pause.until)
+            return AwaitedPartition(node.name, key, PartitionState.WAITING, f"is paused: {pause.reason}", pause.until)
         if node.trigger is None or self._demands.named(node.name, key):
             return None
         tracked = self._partition_states.get(node.name, key)
         if tracked is None or self.firings.released(node, key, tracked):
             return None
-        return Waiting(node.name, key, PartitionState.WAITING, "waits for its trigger", self.next_release(node, key, now))
+        return AwaitedPartition(node.name, key, PartitionState.WAITING, "waits for its trigger", self.next_release(node, key, now))
 
     def next_release(self, node: GraphNode, key: str, now: int) -> int | None:
         """When time fires a node next, so that it releases a partition."""

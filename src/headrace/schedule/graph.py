@@ -15,7 +15,7 @@ class Take(msgspec.Struct, frozen=True):
     slots: int = 1
 
 
-class Trigger(msgspec.Struct, frozen=True):
+class NodeTrigger(msgspec.Struct, frozen=True):
     """When a node runs, where that isn't left to its inputs and consumers. One of the first five says what fires it."""
 
     cron: str | None = None
@@ -35,7 +35,7 @@ class Trigger(msgspec.Struct, frozen=True):
     """`catch_up: latest`: of what waited, only the newest interval runs; the others are waived."""
 
 
-class Promise(msgspec.Struct, frozen=True):
+class ConsumerDeadline(msgspec.Struct, frozen=True):
     """A consumer's deadline for what comes out of a node: `due` after the end of the consumer's interval, which the node's data
     reaches `after_us` after the node has begun, by the durations of what lies between."""
 
@@ -86,8 +86,8 @@ class GraphNode(msgspec.Struct, frozen=True):
     """How many partitions that follow each other one attempt may compute."""
     priority: int | None = None
     """Declared: the larger comes first, before any deadline."""
-    trigger: Trigger | None = None
-    promises: tuple[Promise, ...] = ()
+    trigger: NodeTrigger | None = None
+    promises: tuple[ConsumerDeadline, ...] = ()
 
 
 class Graph(msgspec.Struct, frozen=True):

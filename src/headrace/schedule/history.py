@@ -22,7 +22,7 @@ _ordered = msgspec.msgpack.Encoder(order="deterministic")  # events hold sets, w
 _events = msgspec.msgpack.Decoder(tuple[Event, ...])
 
 
-class Turn(msgspec.Struct, frozen=True, array_like=True):
+class LoopIteration(msgspec.Struct, frozen=True, array_like=True):
     """At `now` a core was told `events`, all at once (`Core.handle_all`); `digest` is that of all commands that came of them."""
 
     now: int
@@ -30,17 +30,17 @@ class Turn(msgspec.Struct, frozen=True, array_like=True):
     digest: bytes
 
 
-class History(msgspec.Struct, frozen=True):
+class LeaderHistory(msgspec.Struct, frozen=True):
     """The turns of one leader, from its first `Loaded` on. `slots` are the workers that it had."""
 
     epoch: int
     slots: int
-    turns: tuple[Turn, ...]
+    turns: tuple[LoopIteration, ...]
     after: int = 0
     """The number that those of its attempts come after: a plan's core has its own."""
 
 
-class Difference(msgspec.Struct, frozen=True):
+class ReplayDifference(msgspec.Struct, frozen=True):
     """A turn that comes to something else now. `commands` are what it comes to; `error` is why the core couldn't go on."""
 
     turn: int
@@ -65,18 +65,18 @@ def digest(commands: Sequence[Command]) -> bytes:
     return hashlib.blake2b(_encoder.encode(commands), digest_size=DIGEST_BYTES).digest()
 
 
-def replay(history: History) -> list[Difference]:
+def replay(history: LeaderHistory) -> list[ReplayDifference]:
     """The turns in which today's core decides otherwise; none if it decides as it did. It ends at an event that the core
     can't handle any more, for that follows from an earlier difference."""
-    found: list[Difference] = []
+    found: list[ReplayDifference] = []
     player = _Player(history.epoch, history.slots, history.after)
     for number, turn in enumerate(history.turns):
         try:
             commands = player.play(turn.events, turn.now)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a difference
-            return [*found, Difference(number, turn.now, turn.events, (), f"{type(error).__name__}: {error}")]
+            return [*found, ReplayDifference(number, turn.now, turn.events, (), f"{type(error).__name__}: {error}")]
         if digest(commands) != turn.digest:
-            found.append(Difference(number, turn.now, turn.events, tuple(commands)))
+            found.append(ReplayDifference(number, turn.now, turn.events, tuple(commands)))
     return found
 
 

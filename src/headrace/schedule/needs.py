@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from headrace.model.intervals import next_key, previous_key, start_us
 from headrace.model.required import SEPARATOR, WHOLE, join, split
 from headrace.model.times import Offset
-from headrace.schedule.commands import Waiting
+from headrace.schedule.commands import AwaitedPartition
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.network import Network
 from headrace.schedule.partition_states import PartitionStates, bounds, time_key
-from headrace.schedule.readiness import Link
+from headrace.schedule.readiness import InputLink
 from headrace.schedule.states import STOPPED, PartitionState
 
 STEPS_MAX = 400
@@ -32,10 +32,10 @@ class Needs:
 
     # What is missing
 
-    def missing(self, node: GraphNode, key: str, now: int) -> Iterator[Waiting]:
+    def missing(self, node: GraphNode, key: str, now: int) -> Iterator[AwaitedPartition]:
         """What a partition still needs. An input's partition that will run in this pass must be done first."""
         if node.name in self._network.coarse and (end := bounds(node, key)[1]) > now:
-            yield Waiting(node.name, key, PartitionState.WAITING, "its interval hasn't ended", end)
+            yield AwaitedPartition(node.name, key, PartitionState.WAITING, "its interval hasn't ended", end)
         for link in self._network.links[node.name]:
             found = self._of_link(node, link, key, now)
             yield from self._not_given_up(link, found, now) if link.optional else found
@@ -51,7 +51,9 @@ class Needs:
                 yield waiting
         if node.name in self._network.gathers:
             ancestors = self._network.gathers[node.name]
-            yield from (Waiting(name, WHOLE, PartitionState.RUNNING, "") for name in self._partition_states.busy if name in ancestors)
+            yield from (
+                AwaitedPartition(name, WHOLE, PartitionState.RUNNING, "") for name in self._partition_states.busy if name in ancestors
+            )
 
     def done_without(self, node: GraphNode, key: str, now: int) -> Iterator[tuple[str, str]]:
         """The optional inputs that a partition runs without: node and partition."""
@@ -62,22 +64,22 @@ class Needs:
                     if tracked is None or not tracked.published:
                         yield waiting.node, waiting.key
 
-    def _of_link(self, node: GraphNode, link: Link, key: str, now: int) -> Iterator[Waiting]:
+    def _of_link(self, node: GraphNode, link: InputLink, key: str, now: int) -> Iterator[AwaitedPartition]:
         name = link.input.name
         if link.newest:
             if name not in self._partition_states.visible:
-                yield Waiting(name, WHOLE, PartitionState.MISSING, "")
+                yield AwaitedPartition(name, WHOLE, PartitionState.MISSING, "")
             elif node.name not in self._network.gathers and self._partition_states.busy.get(name):
-                yield Waiting(name, WHOLE, PartitionState.RUNNING, "")
+                yield AwaitedPartition(name, WHOLE, PartitionState.RUNNING, "")
             elif node.settled and link.input.partition.whole and (waiting := self._blocked(link.input, WHOLE, now)) is not None:
                 yield waiting
         elif name not in self._partition_states.visible and self._partition_states.busy.get(name):
-            yield Waiting(name, WHOLE, PartitionState.RUNNING, "its first publication says which columns it has")
+            yield AwaitedPartition(name, WHOLE, PartitionState.RUNNING, "its first publication says which columns it has")
         for needed in link.needs(key):
             if (waiting := self._blocked(link.input, needed, now)) is not None:
                 yield waiting
 
-    def _not_given_up(self, link: Link, found: Iterator[Waiting], now: int) -> Iterator[Waiting]:
+    def _not_given_up(self, link: InputLink, found: Iterator[AwaitedPartition], now: int) -> Iterator[AwaitedPartition]:
         """Of an optional input: what is being made, or was promised until later."""
         for waiting in found:
             tracked = self._partition_states.get(waiting.node, waiting.key)
@@ -86,12 +88,12 @@ class Needs:
             elif waiting.key != WHOLE and (until := link.given_up(waiting.key)) is not None and now < until:
                 yield waiting._replace(until=min(until, waiting.until or until))
 
-    def _blocked(self, node: GraphNode, key: str, now: int) -> Waiting | None:
+    def _blocked(self, node: GraphNode, key: str, now: int) -> AwaitedPartition | None:
         tracked = self._partition_states.get(node.name, key)
         if tracked is None:
             if self.before_start(node, key):
                 return None
-            return Waiting(node.name, key, PartitionState.MISSING, "")
+            return AwaitedPartition(node.name, key, PartitionState.MISSING, "")
         if tracked.state is PartitionState.WAIVED:
             return None  # nobody wants it any more: it counts as present and empty
         if tracked.state is PartitionState.PUBLISHED or (
@@ -100,34 +102,34 @@ class Needs:
             return self._incomplete(node, key, now) if node.watermark or node.complete_after is not None else None
         if not tracked.published and self.before_start(node, key):
             return None  # delivered all the same, and never ingested
-        return Waiting(node.name, key, tracked.state, tracked.reason)
+        return AwaitedPartition(node.name, key, tracked.state, tracked.reason)
 
-    def _incomplete(self, node: GraphNode, key: str, now: int) -> Waiting | None:
+    def _incomplete(self, node: GraphNode, key: str, now: int) -> AwaitedPartition | None:
         """What is published and still not complete (SEMANTICS §3)."""
         if node.partition.grain is None:
             return None
         if node.watermark:
             newest = time_key(node, self._partition_states.newest[node.name][1])
             if bounds(node, newest)[0] <= bounds(node, key)[0]:
-                return Waiting(node.name, key, PartitionState.PUBLISHED, "complete once a later interval was delivered")
+                return AwaitedPartition(node.name, key, PartitionState.PUBLISHED, "complete once a later interval was delivered")
         if node.complete_after is not None:
             at = Offset.parse(node.complete_after).after_us(bounds(node, key)[1], node.timezone, node.days_off.holds)
             if now < at:
-                return Waiting(node.name, key, PartitionState.PUBLISHED, "complete later", at)
+                return AwaitedPartition(node.name, key, PartitionState.PUBLISHED, "complete later", at)
         return None
 
-    def _blocked_by_order(self, node: GraphNode, key: str, now: int, *, alike: bool) -> Waiting | None:
+    def _blocked_by_order(self, node: GraphNode, key: str, now: int, *, alike: bool) -> AwaitedPartition | None:
         """What a partition waits for of a node that it only comes after; `alike`: both are cut in the same way."""
         empty = self._partition_states.empty(node.name)
         if self._partition_states.known(node.name, key) or (alike and (empty or self.before_start(node, key))):
             return self._blocked(node, key, now)
         if empty:
-            return Waiting(node.name, key, PartitionState.MISSING, "")
+            return AwaitedPartition(node.name, key, PartitionState.MISSING, "")
         if self._partition_states.busy.get(node.name) or node.name not in self._partition_states.visible:
-            return Waiting(node.name, key, PartitionState.WAITING, "")
+            return AwaitedPartition(node.name, key, PartitionState.WAITING, "")
         return None
 
-    def _unchecked(self, node: GraphNode, target: GraphNode, key: str, now: int) -> Waiting | None:
+    def _unchecked(self, node: GraphNode, target: GraphNode, key: str, now: int) -> AwaitedPartition | None:
         """What a partition's checks wait for: what they read has to be published, for the same interval where it is partitioned alike,
         and isn't waited for while it is about to be. What was stopped and has an older publication is checked against that."""
         alike = (target.partition.grain, target.partition.key) == (node.partition.grain, node.partition.key)
@@ -135,7 +137,7 @@ class Needs:
         if waiting is None:
             if target.name in self._partition_states.visible:
                 return None
-            return Waiting(target.name, key if alike else WHOLE, PartitionState.MISSING, "nothing of it is published yet")
+            return AwaitedPartition(target.name, key if alike else WHOLE, PartitionState.MISSING, "nothing of it is published yet")
         tracked = self._partition_states.get(target.name, waiting.key)
         return None if tracked is not None and tracked.published and tracked.state in STOPPED else waiting
 

@@ -6,7 +6,7 @@ from headrace.model import Grain, InputMode, InputSpec
 from headrace.model.intervals import GRAINS
 from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.partition_states import PartitionStates
-from headrace.schedule.readiness import Link
+from headrace.schedule.readiness import InputLink
 
 
 class Network:
@@ -16,8 +16,8 @@ class Network:
         self.nodes = partition_states.nodes
         self.order = tuple(self.nodes)
         self.rank = {name: i for i, name in enumerate(self.order)}
-        self.links: dict[str, tuple[Link, ...]] = {}
-        self.children: dict[str, list[tuple[GraphNode, Link]]] = {n.name: [] for n in graph.nodes}
+        self.links: dict[str, tuple[InputLink, ...]] = {}
+        self.children: dict[str, list[tuple[GraphNode, InputLink]]] = {n.name: [] for n in graph.nodes}
         self.followers: dict[str, list[str]] = {n.name: [] for n in graph.nodes}
         self.heirs: dict[str, list[GraphNode]] = {n.name: [] for n in graph.nodes}
         """Nodes whose keys grow with a node's: a key that is heard of there is expected here, so that nothing gathers the keys of an
@@ -36,7 +36,7 @@ class Network:
     def _link(self, node: GraphNode, partition_states: PartitionStates) -> None:
         followed = not self.paced(node)
         links = tuple(
-            Link(node, spec, self.nodes[spec.node], partition_states, followed=followed, promised=self._promised(spec))
+            InputLink(node, spec, self.nodes[spec.node], partition_states, followed=followed, promised=self._promised(spec))
             for spec in node.inputs
         )
         self.links[node.name] = links

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from headrace.schedule.estimating import Pace
-from headrace.schedule.fitting import Group, fitted, median
+from headrace.schedule.fitting import AttemptGroup, fitted, median
 
 _NORMAL = 1.4826
 """A standard deviation by the median of deviations."""
@@ -36,9 +36,9 @@ def _with_spread(attempt: float, each: float, samples: Sequence[Sample]) -> Pace
     return Pace(attempt, each, _NORMAL * median((one, 1) for one in away), len(samples))
 
 
-def _middles(samples: Sequence[Sample]) -> list[Group]:
+def _middles(samples: Sequence[Sample]) -> list[AttemptGroup]:
     """Of each size: the median, and how many there are."""
     sizes: dict[int, list[float]] = {}
     for size, seconds in samples:
         sizes.setdefault(size, []).append(seconds)
-    return [Group(size, median((one, 1) for one in found), len(found)) for size, found in sorted(sizes.items())]
+    return [AttemptGroup(size, median((one, 1) for one in found), len(found)) for size, found in sorted(sizes.items())]

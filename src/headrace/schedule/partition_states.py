@@ -14,17 +14,17 @@ from headrace.model.ordering import end_of, order_of
 from headrace.model.required import SEPARATOR, join, split
 from headrace.schedule.events import Target
 from headrace.schedule.graph import GraphNode
-from headrace.schedule.ranges import Resting
+from headrace.schedule.ranges import TerminalPartitions
 from headrace.schedule.states import PartitionState
 from headrace.schedule.tracked import AT_REST, TrackedPartition
 
-__all__ = ["PartitionStates", "Span", "TrackedPartition", "bounds", "ended", "span_of", "time_key"]
+__all__ = ["PartitionRange", "PartitionStates", "TrackedPartition", "bounds", "ended", "span_of", "time_key"]
 
 INTERVALS_REMEMBERED_MAX = 1_000
 """Of a node whose keys grow: so many intervals' keys are kept listed."""
 
 
-class Span(NamedTuple):
+class PartitionRange(NamedTuple):
     """A range of a node's partitions in the order of time, both included; None for no bound."""
 
     first: str | None
@@ -40,11 +40,11 @@ class Span(NamedTuple):
         return (self.first is None or order >= self.first) and (self.last is None or order <= self.last)
 
 
-def span_of(node: GraphNode, target: Target) -> Span:
+def span_of(node: GraphNode, target: Target) -> PartitionRange:
     """What a target means, in the order of its node's partitions."""
     spec, zone = node.partition, node.timezone
     first = None if target.first is None else order_of(target.first, spec, zone)
-    return Span(first, None if target.last is None else end_of(target.last, spec, zone))
+    return PartitionRange(first, None if target.last is None else end_of(target.last, spec, zone))
 
 
 class PartitionStates:
@@ -54,7 +54,7 @@ class PartitionStates:
         self.nodes = nodes
         self.tracked_partitions: dict[str, dict[str, TrackedPartition]] = {name: {} for name in nodes}
         """What isn't at rest."""
-        self.resting = {name: Resting(node.partition, node.timezone) for name, node in nodes.items()}
+        self.resting = {name: TerminalPartitions(node.partition, node.timezone) for name, node in nodes.items()}
         self.oldest: dict[str, tuple[str, str]] = {}
         """Node → order and key of its oldest partition that was ever heard of."""
         self.newest: dict[str, tuple[str, str]] = {}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from headrace.schedule.events import Paused
 
 
-class Pause(NamedTuple):
+class NodePause(NamedTuple):
     """Why, and until when (microseconds); None where only a person ends it."""
 
     reason: str
@@ -20,13 +20,13 @@ class Pauses:
     """What is paused."""
 
     def __init__(self) -> None:
-        self._paused: dict[str, Pause] = {}
+        self._paused: dict[str, NodePause] = {}
         self._ends: list[tuple[int, str]] = []
 
     def pause(self, event: Paused) -> None:
         """Nodes are paused; what was said before of one is replaced."""
         for node in event.nodes:
-            self._paused[node] = Pause(event.reason, event.until)
+            self._paused[node] = NodePause(event.reason, event.until)
             if event.until is not None:
                 heapq.heappush(self._ends, (event.until, node))
 
@@ -44,7 +44,7 @@ class Pauses:
                 found += self.resume([node])
         return found
 
-    def of(self, node: str) -> Pause | None:
+    def of(self, node: str) -> NodePause | None:
         """The pause of a node."""
         return self._paused.get(node)
 

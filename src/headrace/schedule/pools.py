@@ -20,7 +20,7 @@ Takes = tuple[tuple[str, int], ...]
 """Pool and slots of each that an attempt at a node needs."""
 
 
-class Lease(NamedTuple):
+class PoolLease(NamedTuple):
     """What an attempt holds."""
 
     takes: Takes
@@ -36,10 +36,10 @@ def takes_of(node: GraphNode, pools: Mapping[str, int]) -> Takes:
     return tuple((take.pool, min(take.slots, pools[take.pool])) for take in node.takes if take.pool in pools)
 
 
-class Room:
+class PoolCapacity:
     """What is free at an instant, as attempts are given out by urgency."""
 
-    def __init__(self, pools: Mapping[str, int], leases: Iterable[Lease], now: int, elsewhere: Takes = ()) -> None:
+    def __init__(self, pools: Mapping[str, int], leases: Iterable[PoolLease], now: int, elsewhere: Takes = ()) -> None:
         """`elsewhere`: what another core's attempts hold of the same pools."""
         self._pools = pools
         self._taken: dict[str, int] = {}

@@ -6,7 +6,7 @@ from headrace.model.times import Duration
 from headrace.schedule.events import Promoted
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.partition_states import TrackedPartition, bounds
-from headrace.schedule.publishing import Waves
+from headrace.schedule.publishing import Propagation
 from headrace.schedule.queueing import Queue
 from headrace.schedule.scheduler_state import SchedulerState
 from headrace.schedule.states import PartitionState
@@ -15,7 +15,7 @@ from headrace.schedule.states import PartitionState
 class Promotions:
     """Records what is promoted."""
 
-    def __init__(self, scheduler_state: SchedulerState, queue: Queue, waves: Waves) -> None:
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue, waves: Propagation) -> None:
         self._all, self._queue, self._waves = scheduler_state, queue, waves
         self._partition_states = scheduler_state.partition_states
 

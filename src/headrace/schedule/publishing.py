@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from headrace.model.times import Duration
-from headrace.schedule.events import Arrived, Overtaken, Published, Refreshed
+from headrace.schedule.events import AttemptPublished, DeliveryArrived, PartitionOvertaken, Refreshed
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.partition_states import TrackedPartition, bounds
 from headrace.schedule.queueing import Queue
-from headrace.schedule.readiness import Link, delivery_key
+from headrace.schedule.readiness import InputLink, delivery_key
 from headrace.schedule.scheduler_state import SchedulerState
-from headrace.schedule.states import STOPPED, Change, PartitionState, step
+from headrace.schedule.states import STOPPED, PartitionState, PartitionTransition, step
 
 
-class Waves:
+class Propagation:
     """Carries news of partitions to what reads them."""
 
     def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
@@ -23,7 +23,7 @@ class Waves:
         self.together: Collection[tuple[str, str]] = ()
         """What is promoted at once, while that is told: it is consistent in itself."""
 
-    def arrived(self, event: Arrived) -> None:
+    def arrived(self, event: DeliveryArrived) -> None:
         """A delivery of a source: it is to be ingested."""
         node, known = self._all.nodes[event.source], self._partition_states.newest.get(event.source)
         if not self._partition_states.known(node.name, event.key):
@@ -52,12 +52,12 @@ class Waves:
             self.first_seen(node)
         self._partition_states.settle(node.name, event.key)
 
-    def overtaken(self, event: Overtaken) -> None:
+    def overtaken(self, event: PartitionOvertaken) -> None:
         """Somebody else has published what is made here: it is made again."""
         if event.node in self._all.nodes and self._partition_states.known(event.node, event.key):
             self._queue.want(self._all.nodes[event.node], event.key, force=True)
 
-    def published(self, event: Published) -> None:
+    def published(self, event: AttemptPublished) -> None:
         """An attempt's partitions become visible."""
         running = self._all.running.pop(event.attempt)
         node = self._all.nodes[running.node]
@@ -109,7 +109,7 @@ class Waves:
     def _shown(self, node: GraphNode, key: str, *, other: bool, publication: int) -> None:
         tracked = self._partition_states.tracked(node.name, key)
         restated, changed = tracked.published, other or not tracked.published
-        tracked.state = step(tracked.state, Change.PUBLISHED)
+        tracked.state = step(tracked.state, PartitionTransition.PUBLISHED)
         self.made(node, key, tracked, publication=publication if changed else 0)
         if tracked.dirty:
             self._queue.want(node, key, force=True, stale=True)
@@ -155,7 +155,7 @@ class Waves:
             # what is made of it stands on something that isn't there any more: it is never left to somebody to ask for
             self._touch(node, following, None, changed=changed, late=False)
 
-    def _touch(self, child: GraphNode, key: str, link: Link | None, *, changed: bool, late: bool) -> None:
+    def _touch(self, child: GraphNode, key: str, link: InputLink | None, *, changed: bool, late: bool) -> None:
         if (child.name, key) in self.together:
             return
         tracked = self._partition_states.get(child.name, key)

@@ -9,9 +9,9 @@ from headrace.schedule.deadlines import urgency
 from headrace.schedule.demands import Demand
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.partition_states import TrackedPartition
-from headrace.schedule.ready import Entry
+from headrace.schedule.ready import ReadyEntry
 from headrace.schedule.scheduler_state import SchedulerState
-from headrace.schedule.states import Change, PartitionState, step
+from headrace.schedule.states import PartitionState, PartitionTransition, step
 
 FIRSTS = 4
 """So many partitions of each node come first, where nodes come one after the other."""
@@ -67,7 +67,7 @@ class Queue:
             if tracked.state is PartitionState.FAILED:
                 self._all.alike.pop(node.name, None)  # whoever asks again wants to see it fail
             news = moved or tracked.proposed or (stale and not tracked.stale)
-            tracked.state = step(tracked.state, Change.WANTED)
+            tracked.state = step(tracked.state, PartitionTransition.WANTED)
             tracked.dirty = tracked.proposed = False
             tracked.stale = tracked.stale or stale
             if moved:
@@ -109,7 +109,7 @@ class Queue:
         if like.until is not None and like.until <= self._all.now:
             del self._all.alike[node.name]
             return False
-        self._all.put_aside(node.name, key, Change.FAILS_ALIKE, like.text)
+        self._all.put_aside(node.name, key, PartitionTransition.FAILS_ALIKE, like.text)
         return True
 
     def next_delivery(self, node: GraphNode) -> None:
@@ -152,7 +152,7 @@ class Queue:
             return True
         newer = self._all.gates.passed_over(node, key, tracked, self._all.needs)
         if newer is not None:
-            self._all.put_aside(node.name, key, Change.WAIVED, f"passed over for {newer}: `catch_up: latest`")
+            self._all.put_aside(node.name, key, PartitionTransition.WAIVED, f"passed over for {newer}: `catch_up: latest`")
             self._done_without(node, key)
         return newer is not None
 
@@ -201,15 +201,17 @@ class Queue:
         """A source's first delivery is ingested by itself: it may set what the others are held to."""
         return node.is_source and node.name not in self._partition_states.visible and bool(self._partition_states.busy.get(node.name))
 
-    def _entry(self, node: GraphNode, key: str) -> Entry:
+    def _entry(self, node: GraphNode, key: str) -> ReadyEntry:
         """The declared priority, then what has to begin first to be in time; where nothing is promised: what everything refers to, then
         the oldest interval, then what others wait for, or the other way about."""
         rank, priority, now = self._network.rank[node.name], -(node.priority or 0), self._all.now
         if not node.partition.whole:
-            return Entry(priority, urgency(node, key, now), 1, self._turn(node, rank), self._partition_states.order(node, key), rank, key)
+            return ReadyEntry(
+                priority, urgency(node, key, now), 1, self._turn(node, rank), self._partition_states.order(node, key), rank, key
+            )
         if node.name in self._network.gathers:
-            return Entry(priority, urgency(node, key, now), 2, 0, "", rank, key)
-        return Entry(priority, 0, 0, 0, "", rank, key)
+            return ReadyEntry(priority, urgency(node, key, now), 2, 0, "", rank, key)
+        return ReadyEntry(priority, 0, 0, 0, "", rank, key)
 
     def _turn(self, node: GraphNode, rank: int) -> int:
         """Where nodes come one after the other, the first partitions of each come before all others: what takes long, or fails, is known

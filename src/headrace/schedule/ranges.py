@@ -19,7 +19,7 @@ from headrace.model.zones import HOUR_US
 NUMBERS_CACHED = 1 << 16
 
 
-class Runs:
+class IntegerSet:
     """A set of whole numbers. It is kept as the numbers at which membership changes: where an odd count of them lies at or below a
     number, it is in."""
 
@@ -29,7 +29,7 @@ class Runs:
         self.edges = list(edges)
 
     @classmethod
-    def of(cls, numbers: Iterable[int]) -> Runs:
+    def of(cls, numbers: Iterable[int]) -> IntegerSet:
         """The set of these numbers."""
         found = cls()
         edges = found.edges
@@ -93,7 +93,7 @@ class Runs:
             return number + 1
         return self.edges[place] if place < len(self.edges) else None
 
-    def minus(self, other: Runs) -> Iterator[int]:
+    def minus(self, other: IntegerSet) -> Iterator[int]:
         """The numbers that aren't in the other set, at a cost of its runs and theirs, and of what is found."""
         for first, beyond in self.spans():
             at, place = first, bisect_right(other.edges, first)
@@ -104,7 +104,7 @@ class Runs:
                 at, place = until, place + 1
 
 
-class Resting:
+class TerminalPartitions:
     """The partitions of one node that are at rest."""
 
     __slots__ = ("_by_delivery", "_grain", "_keyed", "_timezone", "named", "runs")
@@ -113,7 +113,7 @@ class Resting:
         self._grain, self._by_delivery = spec.grain, spec.by_delivery
         self._timezone = timezone if spec.grain is Grain.HOUR else ""  # days are cut alike everywhere
         self._keyed = spec.grain is not None and spec.key is not None
-        self.runs: dict[str, Runs] = {}
+        self.runs: dict[str, IntegerSet] = {}
         """The data's key, empty where data isn't cut that way → intervals, or deliveries, by their numbers."""
         self.named: dict[str, None] = {}
         """What has no number: the whole, keys without time, and keys that no calendar has any more."""
@@ -142,7 +142,7 @@ class Resting:
         if number is None:
             self.named[key] = None
         else:
-            self.runs.setdefault(data, Runs()).add(number)
+            self.runs.setdefault(data, IntegerSet()).add(number)
 
     def discard(self, key: str) -> None:
         """A partition isn't at rest."""

@@ -11,13 +11,13 @@ from headrace.model.times import Offset
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.partition_states import PartitionStates, bounds
 
-__all__ = ["WHOLE", "Link", "delivery_key"]
+__all__ = ["WHOLE", "InputLink", "delivery_key"]
 
 REMEMBERED_MAX = 10_000
 """Answers of one link that are kept: asking the calendar again costs a thousand times as much as looking up."""
 
 
-class Link:
+class InputLink:
     """One input of one node: `needs(key)` are the input's partitions that an output partition requires, `touches(key)`
     the output partitions that an input's partition is required by.
 

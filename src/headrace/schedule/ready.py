@@ -9,7 +9,7 @@ from typing import NamedTuple
 from headrace.schedule.pools import Takes
 
 
-class Entry(NamedTuple):
+class ReadyEntry(NamedTuple):
     """A partition that is ready; the least runs first. Where everything else is alike, what comes first in the graph does."""
 
     priority: int
@@ -24,13 +24,13 @@ class Entry(NamedTuple):
     key: str
 
 
-class Ready:
+class ReadyQueue:
     """The ready queue."""
 
     def __init__(self) -> None:
-        self._heaps: dict[Takes, list[Entry]] = {}
+        self._heaps: dict[Takes, list[ReadyEntry]] = {}
 
-    def push(self, takes: Takes, entry: Entry) -> None:
+    def push(self, takes: Takes, entry: ReadyEntry) -> None:
         """A partition is ready, and needs that much of pools."""
         heapq.heappush(self._heaps.setdefault(takes, []), entry)
 
@@ -41,12 +41,12 @@ class Ready:
         if not heap:
             del self._heaps[takes]
 
-    def head(self, takes: Takes) -> Entry | None:
+    def head(self, takes: Takes) -> ReadyEntry | None:
         """The most urgent of those that need the same."""
         heap = self._heaps.get(takes)
         return heap[0] if heap else None
 
-    def heads(self) -> list[tuple[Entry, Takes]]:
+    def heads(self) -> list[tuple[ReadyEntry, Takes]]:
         """The most urgent of each set of pools, as a heap."""
         found = [(heap[0], takes) for takes, heap in self._heaps.items()]
         heapq.heapify(found)
@@ -55,7 +55,7 @@ class Ready:
     def __bool__(self) -> bool:
         return bool(self._heaps)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[ReadyEntry]:
         """All of them, in no order."""
         for heap in self._heaps.values():
             yield from heap

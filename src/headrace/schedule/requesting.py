@@ -10,7 +10,7 @@ from headrace.schedule.commands import CANCELLED, WAITING_SHOWN_MAX, Kill, Settl
 from headrace.schedule.demands import WAITED_US, Demand
 from headrace.schedule.events import Cancelled, Requested
 from headrace.schedule.graph import GraphNode
-from headrace.schedule.partition_states import Span, ended, span_of
+from headrace.schedule.partition_states import PartitionRange, ended, span_of
 from headrace.schedule.queueing import Queue
 from headrace.schedule.scheduler_state import SchedulerState
 from headrace.schedule.states import STOPPED, PartitionState
@@ -89,7 +89,7 @@ class Requests:
                 if self._all.needs.expected(node, key) and ended(node, key, now):
                     yield name, key
 
-    def _ask(self, event: Requested, node: GraphNode, span: Span) -> None:
+    def _ask(self, event: Requested, node: GraphNode, span: PartitionRange) -> None:
         """Look at the partitions of a node that are asked for: at those that aren't at rest, and at all if they are to be made again."""
         if node.name in event.again:
             for key in self._partition_states.published(node.name):

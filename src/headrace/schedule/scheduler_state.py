@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from headrace.schedule.admission import Durations
-from headrace.schedule.commands import Command, Mark, Waiting
+from headrace.schedule.admission import AttemptDurations
+from headrace.schedule.commands import AwaitedPartition, Command, PartitionUpdate
 from headrace.schedule.demands import Demands
 from headrace.schedule.events import AttemptId, FailsAlike
 from headrace.schedule.gates import Gates
@@ -14,9 +14,9 @@ from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.needs import Needs
 from headrace.schedule.network import Network
 from headrace.schedule.partition_states import PartitionStates, TrackedPartition
-from headrace.schedule.pools import LAPSE_US, Lease, Room, Takes, takes_of
-from headrace.schedule.ready import Ready
-from headrace.schedule.states import Change, step
+from headrace.schedule.pools import LAPSE_US, PoolCapacity, PoolLease, Takes, takes_of
+from headrace.schedule.ready import ReadyQueue
+from headrace.schedule.states import PartitionTransition, step
 
 
 class Running(NamedTuple):
@@ -40,10 +40,10 @@ class SchedulerState:
         self.demands = Demands(self.partition_states)
         self.gates = Gates(self.partition_states, self.network, self.demands)
         self.needs = Needs(self.partition_states, self.network, self.will_run)
-        self.durations = Durations()
+        self.durations = AttemptDurations()
         self.takes: dict[str, Takes] = {node.name: takes_of(node, graph.pools) for node in graph.nodes}
         """Node → what an attempt at it takes of pools."""
-        self.ready = Ready()
+        self.ready = ReadyQueue()
         """What may run."""
         self.later: list[tuple[int, str, str]] = []
         """Heap of what failed and is tried again at a time."""
@@ -71,17 +71,17 @@ class SchedulerState:
         """Whether a partition that waits is going to run: what reads it waits for it then, though something is published."""
         return self.demands.wanted(node, key) and self.gates.shut(self.nodes[node], key, self.now) is None
 
-    def blocked(self, node: GraphNode, key: str) -> Iterator[Waiting]:
+    def blocked(self, node: GraphNode, key: str) -> Iterator[AwaitedPartition]:
         """What keeps a partition from running: its node's gate, then what it needs, in the order of its inputs."""
         shut = self.gates.shut(node, key, self.now)
         if shut is not None:
             yield shut
         yield from self.needs.missing(node, key, self.now)
 
-    def room(self, *, alone: bool = False) -> Room:
+    def room(self, *, alone: bool = False) -> PoolCapacity:
         """What is free in pools; `alone`: if nobody else took of them."""
-        leases = (Lease(self.takes[one.node], one.expires_at) for one in self.running.values())
-        return Room(self.graph.pools, leases, self.now, () if alone else self.elsewhere)
+        leases = (PoolLease(self.takes[one.node], one.expires_at) for one in self.running.values())
+        return PoolCapacity(self.graph.pools, leases, self.now, () if alone else self.elsewhere)
 
     def held(self) -> Takes:
         """What attempts hold of pools."""
@@ -109,7 +109,7 @@ class SchedulerState:
         self.partition_states.tracked(node, key).queued = False
         self.rest(node, key)
 
-    def put_aside(self, node: str, key: str, change: Change, reason: str) -> None:
+    def put_aside(self, node: str, key: str, change: PartitionTransition, reason: str) -> None:
         """A partition that doesn't run isn't to be made any more."""
         tracked = self.partition_states.tracked(node, key)
         if tracked.queued:
@@ -122,7 +122,7 @@ class SchedulerState:
     def mark(self, node: str, key: str, tracked: TrackedPartition) -> None:
         """Say that a partition stands elsewhere now."""
         self.commands.append(
-            Mark(node, key, tracked.state, tracked.stale, tracked.failures, tracked.not_before, tracked.reason, tracked.proposed)
+            PartitionUpdate(node, key, tracked.state, tracked.stale, tracked.failures, tracked.not_before, tracked.reason, tracked.proposed)
         )
 
     def begin(self, node: str, key: str) -> None:

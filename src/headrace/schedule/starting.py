@@ -9,8 +9,8 @@ from headrace.schedule.checkpoint import place, restore
 from headrace.schedule.events import Loaded, LoadedRunning
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.queueing import Queue
-from headrace.schedule.ranges import Resting, Runs, exists
-from headrace.schedule.readiness import WHOLE, Link, delivery_key
+from headrace.schedule.ranges import IntegerSet, TerminalPartitions, exists
+from headrace.schedule.readiness import WHOLE, InputLink, delivery_key
 from headrace.schedule.scheduler_state import Running, SchedulerState
 from headrace.schedule.states import PartitionState
 
@@ -100,7 +100,7 @@ def _expect(scheduler_state: SchedulerState, queue: Queue, node: GraphNode, key:
         queue.expect(node, key)
 
 
-def _unheard(scheduler_state: SchedulerState, node: GraphNode, link: Link) -> Iterator[str]:
+def _unheard(scheduler_state: SchedulerState, node: GraphNode, link: InputLink) -> Iterator[str]:
     """Partitions that an input's publications make expected, without most of those that are at rest."""
     partition_states = scheduler_state.partition_states
     source, own = partition_states.resting[link.input.name], partition_states.resting[node.name]
@@ -108,19 +108,19 @@ def _unheard(scheduler_state: SchedulerState, node: GraphNode, link: Link) -> It
     if link.same and not link.delivers:
         shown += source.named
         for data, runs in source.runs.items():
-            yield from (own.key(number, data) for number in runs.minus(own.runs.get(data, Runs())))
+            yield from (own.key(number, data) for number in runs.minus(own.runs.get(data, IntegerSet())))
     elif link.ordered:
         shown += source.named
-        yield from _reached(link, node, source.runs.get("", Runs()), source, own)
+        yield from _reached(link, node, source.runs.get("", IntegerSet()), source, own)
     else:
         shown += source
     for key in shown:
         yield from _announced(scheduler_state, link, key)
 
 
-def _reached(link: Link, node: GraphNode, runs: Runs, source: Resting, own: Resting) -> Iterator[str]:
+def _reached(link: InputLink, node: GraphNode, runs: IntegerSet, source: TerminalPartitions, own: TerminalPartitions) -> Iterator[str]:
     """What runs of an input's intervals make expected: what their ends touch, and all between."""
-    known, grain = own.runs.get("", Runs()), node.partition.grain
+    known, grain = own.runs.get("", IntegerSet()), node.partition.grain
     assert grain is not None
     for first, beyond in runs.spans():
         ends = [own.place(key)[0] for at in (first, beyond - 1) for key in link.touches(source.key(at))]
@@ -128,11 +128,11 @@ def _reached(link: Link, node: GraphNode, runs: Runs, source: Resting, own: Rest
             yield from (key for number in range(first, beyond) for key in link.touches(source.key(number)))
             continue
         numbers = [number for number in ends if number is not None]
-        keys = (own.key(number) for number in Runs((min(numbers), max(numbers) + 1)).minus(known))
+        keys = (own.key(number) for number in IntegerSet((min(numbers), max(numbers) + 1)).minus(known))
         yield from (key for key in keys if exists(key, grain, node.timezone))
 
 
-def _announced(scheduler_state: SchedulerState, link: Link, key: str) -> Iterable[str]:
+def _announced(scheduler_state: SchedulerState, link: InputLink, key: str) -> Iterable[str]:
     if not link.delivers:
         return link.touches(key)
     publication = scheduler_state.partition_states.publications.get(link.input.name)

@@ -57,7 +57,7 @@ WAITS = frozenset({FailureKind.ENVIRONMENT, FailureKind.THROTTLED})
 """What isn't counted as a try: the partition waits with the reason, and goes on by itself."""
 
 
-class Change(enum.StrEnum):
+class PartitionTransition(enum.StrEnum):
     """What can happen to a partition."""
 
     WANTED = "wanted"
@@ -72,9 +72,9 @@ class Change(enum.StrEnum):
     FAILS_ALIKE = "fails_alike"
 
 
-_P, _C = PartitionState, Change
+_P, _C = PartitionState, PartitionTransition
 
-TRANSITIONS: dict[tuple[PartitionState, Change], PartitionState] = {
+TRANSITIONS: dict[tuple[PartitionState, PartitionTransition], PartitionState] = {
     # Something asks for it: a delivery, inputs that became complete or changed, a person.
     (_P.MISSING, _C.WANTED): _P.WAITING,
     (_P.WAITING, _C.WANTED): _P.WAITING,
@@ -109,7 +109,7 @@ TRANSITIONS: dict[tuple[PartitionState, Change], PartitionState] = {
 """Every pair that isn't here is a defect; `step` refuses it."""
 
 
-def step(state: PartitionState, change: Change) -> PartitionState:
+def step(state: PartitionState, change: PartitionTransition) -> PartitionState:
     """The state after `change`; raises ValueError for a pair that the table doesn't have."""
     try:
         return TRANSITIONS[state, change]

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from headrace.model.cron import times_after, times_until
 from headrace.model.zones import day_start_us, local_date
-from headrace.schedule.graph import GraphNode, Trigger
+from headrace.schedule.graph import GraphNode, NodeTrigger
 from headrace.schedule.network import Network
 from headrace.schedule.partition_states import TrackedPartition, bounds
 
@@ -22,12 +22,12 @@ DAYS_OFF_MAX = 1_000
 _DAY = timedelta(days=1)
 
 
-def timed(trigger: Trigger) -> bool:
+def timed(trigger: NodeTrigger) -> bool:
     """Whether time alone fires it."""
     return trigger.cron is not None or trigger.every_us is not None
 
 
-def next_firing(trigger: Trigger, after_us: int) -> int | None:
+def next_firing(trigger: NodeTrigger, after_us: int) -> int | None:
     """The first time after an instant at which a trigger fires by itself; None for one that only events fire."""
     for _ in range(DAYS_OFF_MAX):
         at = next(_times_after(trigger, after_us), None)
@@ -37,7 +37,7 @@ def next_firing(trigger: Trigger, after_us: int) -> int | None:
     return None
 
 
-def last_firing(trigger: Trigger, until_us: int) -> int | None:
+def last_firing(trigger: NodeTrigger, until_us: int) -> int | None:
     """The newest time at or before an instant at which a trigger fired by itself."""
     for _ in range(DAYS_OFF_MAX):
         at = next(_times_until(trigger, until_us), None)
@@ -47,18 +47,18 @@ def last_firing(trigger: Trigger, until_us: int) -> int | None:
     return None
 
 
-def _off(trigger: Trigger, at_us: int) -> bool:
+def _off(trigger: NodeTrigger, at_us: int) -> bool:
     return not trigger.days_off.none and trigger.days_off.holds(local_date(at_us, trigger.timezone))
 
 
-def _times_after(trigger: Trigger, after_us: int) -> Iterator[int]:
+def _times_after(trigger: NodeTrigger, after_us: int) -> Iterator[int]:
     if trigger.cron is not None:
         return times_after(trigger.cron, trigger.timezone, after_us)
     every = trigger.every_us
     return iter(()) if every is None else iter(range((after_us // every + 1) * every, 1 << 62, every))
 
 
-def _times_until(trigger: Trigger, until_us: int) -> Iterator[int]:
+def _times_until(trigger: NodeTrigger, until_us: int) -> Iterator[int]:
     if trigger.cron is not None:
         return times_until(trigger.cron, trigger.timezone, until_us)
     every = trigger.every_us
@@ -80,7 +80,7 @@ class Firings:
         for name, trigger in self._triggers.items():
             self._begin(name, trigger, now)
 
-    def _begin(self, name: str, trigger: Trigger, now: int) -> None:
+    def _begin(self, name: str, trigger: NodeTrigger, now: int) -> None:
         if not timed(trigger):
             return
         if name not in self._last and (last := last_firing(trigger, now)) is not None:
@@ -88,7 +88,7 @@ class Firings:
             self.unrecorded.append((name, last))
         self._set_next(name, trigger, self._last.get(name, now))
 
-    def _set_next(self, name: str, trigger: Trigger, after: int) -> None:
+    def _set_next(self, name: str, trigger: NodeTrigger, after: int) -> None:
         at = next_firing(trigger, after)
         if at is not None:
             heapq.heappush(self._next, (at, name))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from headrace.schedule.commands import Dispatch
 from headrace.schedule.core import Core
-from headrace.schedule.events import Checkpoint, Event, Loaded, Published, Requested, Target
+from headrace.schedule.events import AttemptPublished, Event, Loaded, Requested, SchedulerCheckpoint, Target
 from headrace.schedule.graph import Graph
 
 BEGIN_US = 4_102_444_800_000_000
@@ -26,7 +26,7 @@ Takes = Callable[[str, int], float]
 """Node, and how many of its partitions an attempt computes → seconds that a worker is at it."""
 
 
-class Played(NamedTuple):
+class VirtualRunResult(NamedTuple):
     """`seconds` until all was published, for so many of which workers were at it in all, `busy`; `published` are partitions."""
 
     seconds: float
@@ -34,7 +34,7 @@ class Played(NamedTuple):
     published: int
 
 
-def played(graph: Graph, kept: Checkpoint, takes: Takes, slots: int) -> Played:
+def played(graph: Graph, kept: SchedulerCheckpoint, takes: Takes, slots: int) -> VirtualRunResult:
     """What becomes of all that `kept` says to wait, if every attempt succeeds."""
     world = _World(takes, slots)
     core = Core(epoch=1, slots=slots)
@@ -42,7 +42,7 @@ def played(graph: Graph, kept: Checkpoint, takes: Takes, slots: int) -> Played:
     world.give(core, (Loaded(graph, checkpoint=kept), Requested(targets, run=1)))
     while world.happenings:
         world.go_on(core)
-    return Played((world.ended_at - BEGIN_US) / 1_000_000, world.busy, world.published)
+    return VirtualRunResult((world.ended_at - BEGIN_US) / 1_000_000, world.busy, world.published)
 
 
 class _World:
@@ -71,7 +71,7 @@ class _World:
             self._free += 1
             self.published += len(ended.keys)
             self._inbox.append(
-                Published(ended.attempt, tuple((key, False) for key in ended.keys), self._takes(ended.node, len(ended.keys)))
+                AttemptPublished(ended.attempt, tuple((key, False) for key in ended.keys), self._takes(ended.node, len(ended.keys)))
             )
             self._work()
         if self._inbox and not self._deciding:

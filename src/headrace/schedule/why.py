@@ -10,7 +10,7 @@ from typing import NamedTuple
 from headrace.model.required import WHOLE
 from headrace.model.times import Offset
 from headrace.model.zones import from_us
-from headrace.schedule.commands import Waiting
+from headrace.schedule.commands import AwaitedPartition
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.partition_states import bounds, ended
 from headrace.schedule.pools import OF_NODE, OF_OWNER
@@ -29,7 +29,7 @@ _STOPPED = {
 }
 
 
-class Kind(enum.StrEnum):
+class WaitKind(enum.StrEnum):
     """What keeps a partition."""
 
     INPUT = "input"
@@ -49,7 +49,7 @@ class Kind(enum.StrEnum):
 class Reason(NamedTuple):
     """One thing that keeps a partition. `node` and `key` are what it waits for: another partition, or itself."""
 
-    kind: Kind
+    kind: WaitKind
     text: str
     """One clause: `waits for flights 2013-02-11, expected by 2013-02-12 05:00`."""
     node: str
@@ -76,9 +76,9 @@ class _Asked:
         if state is PartitionState.RUNNING:
             return
         if tracked is not None and tracked.proposed:
-            yield self._own(Kind.PROPOSED, "is stale, and is made again only if a person asks for it by name")
+            yield self._own(WaitKind.PROPOSED, "is stale, and is made again only if a person asks for it by name")
         elif tracked is not None and state in _STOPPED:
-            yield self._own(Kind.STOPPED, _STOPPED[state] + (f": {tracked.reason}" if tracked.reason else ""))
+            yield self._own(WaitKind.STOPPED, _STOPPED[state] + (f": {tracked.reason}" if tracked.reason else ""))
         elif state is not PartitionState.PUBLISHED:
             yield from self._waiting(tracked)
 
@@ -91,45 +91,47 @@ class _Asked:
             yield self._undelivered(node, key)
             return
         if not self._all.demands.wanted(node.name, key):
-            yield self._own(Kind.UNWANTED, "isn't wanted by any run")
+            yield self._own(WaitKind.UNWANTED, "isn't wanted by any run")
         if not self._all.needs.expected(node, key):
             early = bounds(node, key)[1] <= self._all.needs.starts_us(node)
-            yield self._own(Kind.NOT_DUE, f"isn't made: {'it lies before the start of ' + node.name if early else 'nothing is due for it'}")
+            yield self._own(
+                WaitKind.NOT_DUE, f"isn't made: {'it lies before the start of ' + node.name if early else 'nothing is due for it'}"
+            )
         if not ended(node, key, now):
-            yield self._own(Kind.INTERVAL, "its interval hasn't ended", bounds(node, key)[1])
+            yield self._own(WaitKind.INTERVAL, "its interval hasn't ended", bounds(node, key)[1])
         if tracked is not None and tracked.not_before is not None:
-            yield self._own(Kind.BACKOFF, f"is tried again{': ' + tracked.reason if tracked.reason else ''}", tracked.not_before)
+            yield self._own(WaitKind.BACKOFF, f"is tried again{': ' + tracked.reason if tracked.reason else ''}", tracked.not_before)
         shut = self._all.gates.shut(node, key, now)
         if shut is not None:
-            yield self._own(Kind.PAUSED if self._all.gates.pauses.of(node.name) else Kind.TRIGGER, shut.reason, shut.until)
+            yield self._own(WaitKind.PAUSED if self._all.gates.pauses.of(node.name) else WaitKind.TRIGGER, shut.reason, shut.until)
         if node.is_source and node.name not in self._all.partition_states.visible and self._all.partition_states.busy.get(node.name):
-            yield self._own(Kind.FIRST, "waits for its first delivery, which is ingested alone")
+            yield self._own(WaitKind.FIRST, "waits for its first delivery, which is ingested alone")
         yield from (self._input(one) for one in self._all.needs.missing(node, key, now) if one[:2] != (node.name, key))
 
-    def _own(self, kind: Kind, text: str, until: int | None = None) -> Reason:
-        said = "" if until is None else f" ({'from' if kind is Kind.BACKOFF else 'until'} {self._moment(until)})"
+    def _own(self, kind: WaitKind, text: str, until: int | None = None) -> Reason:
+        said = "" if until is None else f" ({'from' if kind is WaitKind.BACKOFF else 'until'} {self._moment(until)})"
         return Reason(kind, text + said, self._node.name, self._key, until)
 
-    def _input(self, waiting: Waiting) -> Reason:
+    def _input(self, waiting: AwaitedPartition) -> Reason:
         node, named = self._all.nodes[waiting.node], waiting.node if waiting.key == WHOLE else f"{waiting.node} {waiting.key}"
         if waiting.until is not None:
             complete = ", complete from" if waiting.state is PartitionState.PUBLISHED else ", but no longer than until"
-            return Reason(Kind.INPUT, f"waits for {named}{complete} {self._moment(waiting.until)}", *waiting[:2], waiting.until)
+            return Reason(WaitKind.INPUT, f"waits for {named}{complete} {self._moment(waiting.until)}", *waiting[:2], waiting.until)
         if node.is_source and waiting.state is PartitionState.MISSING:
             return self._undelivered(node, waiting.key)
         if waiting.state in _STOPPED:
             told = f"{named}, which {_STOPPED[waiting.state]}" + (f": {waiting.reason}" if waiting.reason else "")
-            return Reason(Kind.INPUT, f"waits for {told}", *waiting[:2])
+            return Reason(WaitKind.INPUT, f"waits for {told}", *waiting[:2])
         told = f", which {waiting.reason}" if waiting.reason.startswith("is ") else f": {waiting.reason}" if waiting.reason else ""
-        return Reason(Kind.INPUT, f"waits for {named}{told}", *waiting[:2])
+        return Reason(WaitKind.INPUT, f"waits for {named}{told}", *waiting[:2])
 
     def _undelivered(self, node: GraphNode, key: str) -> Reason:
         """A delivery that nobody has seen: when it was promised for."""
         if node.partition.grain is None or key == WHOLE or node.expect_by is None:
-            return Reason(Kind.INPUT, f"waits for {node.name}{'' if key == WHOLE else ' ' + key}, which hasn't arrived", node.name, key)
+            return Reason(WaitKind.INPUT, f"waits for {node.name}{'' if key == WHOLE else ' ' + key}, which hasn't arrived", node.name, key)
         by = Offset.parse(node.expect_by).after_us(bounds(node, key)[1], node.timezone, node.days_off.holds)
         expected = "expected by" if by > self._all.now else "overdue since"
-        return Reason(Kind.INPUT, f"waits for {node.name} {key}, {expected} {self._moment(by)}", node.name, key, by)
+        return Reason(WaitKind.INPUT, f"waits for {node.name} {key}, {expected} {self._moment(by)}", node.name, key, by)
 
     def _no_room(self) -> Iterator[Reason]:
         """It is ready, and stands in the queue."""
@@ -139,11 +141,11 @@ class _Asked:
         for pool in short:
             holders = [one for one in running if pool in dict(self._all.takes[one.node])]
             other = " and other work" if pool in dict(self._all.elsewhere) else ""
-            yield self._own(Kind.POOL, f"{_pool(pool)} {room.taken(pool)} of {sizes[pool]}, held by {_named(holders)}{other}")
+            yield self._own(WaitKind.POOL, f"{_pool(pool)} {room.taken(pool)} of {sizes[pool]}, held by {_named(holders)}{other}")
         if not short and len(running) >= self._slots:
-            yield self._own(Kind.SLOTS, f"all {self._slots} workers are taken, by {_named(running)}")
+            yield self._own(WaitKind.SLOTS, f"all {self._slots} workers are taken, by {_named(running)}")
         elif not short:
-            yield self._own(Kind.POOL, "what is more urgent waits for the same pool")
+            yield self._own(WaitKind.POOL, "what is more urgent waits for the same pool")
 
     def _moment(self, at: int) -> str:
         return f"{from_us(at, self._node.timezone):%Y-%m-%d %H:%M}"

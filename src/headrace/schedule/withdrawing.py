@@ -6,7 +6,7 @@ from headrace.schedule.events import GivenUp, TakenBack
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.queueing import Queue
 from headrace.schedule.scheduler_state import SchedulerState
-from headrace.schedule.states import Change, PartitionState
+from headrace.schedule.states import PartitionState, PartitionTransition
 
 
 class Withdrawals:
@@ -25,7 +25,7 @@ class Withdrawals:
         self._partition_states.hide(node.name, tracked)
         queued = tracked.queued
         if tracked.state not in (PartitionState.RUNNING, PartitionState.WAIVED):  # one that was passed over since counts as empty already
-            self._all.put_aside(node.name, event.key, Change.WITHDRAWN, event.reason)
+            self._all.put_aside(node.name, event.key, PartitionTransition.WITHDRAWN, event.reason)
         if queued:
             self._queue.at_rest(node.name)
         self._partition_states.settle(node.name, event.key)

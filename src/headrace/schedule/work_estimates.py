@@ -18,9 +18,9 @@ from headrace.model.days_off import NO_DAYS_OFF
 from headrace.model.intervals import bounds_us, key_at_us
 from headrace.model.required import SEPARATOR, WHOLE, delivery_key, join
 from headrace.schedule.checkpoint import FORM
-from headrace.schedule.events import Checkpoint, KeptNode, SavedPartition, Target
+from headrace.schedule.events import KeptNode, SavedPartition, SchedulerCheckpoint, Target
 from headrace.schedule.graph import Graph, GraphNode
-from headrace.schedule.ranges import Resting, Runs, number_of, written
+from headrace.schedule.ranges import IntegerSet, TerminalPartitions, number_of, written
 from headrace.schedule.states import PartitionState
 
 AROUND = 10_000
@@ -33,7 +33,7 @@ class WorkEstimate(NamedTuple):
     time the numbers only count."""
 
     node: GraphNode
-    numbers: Runs
+    numbers: IntegerSet
     each: int
 
     @property
@@ -47,17 +47,17 @@ class WorkEstimate(NamedTuple):
         if spec.whole or (spec.grain is not None and spec.key is None):
             return self
         if spec.grain is None:
-            return self._replace(numbers=Runs((0, max(1, round(count * len(self.numbers) / max(1, numbers))))))
+            return self._replace(numbers=IntegerSet((0, max(1, round(count * len(self.numbers) / max(1, numbers))))))
         return self._replace(each=max(1, round(count / max(1, numbers))))
 
     def without(self, keys: Collection[str]) -> WorkEstimate:
         """What is left when these were made. Where an interval has several partitions it is done with when most of them are."""
         if self.node.partition.grain is None:
-            return self._replace(numbers=Runs((0, len(self.numbers) - min(len(keys), len(self.numbers)))))
-        resting, made = Resting(self.node.partition, self.node.timezone), Counter[int]()
+            return self._replace(numbers=IntegerSet((0, len(self.numbers) - min(len(keys), len(self.numbers)))))
+        resting, made = TerminalPartitions(self.node.partition, self.node.timezone), Counter[int]()
         made.update(number for number, _ in map(resting.place, keys) if number is not None)
-        done = Runs.of(number for number, count in made.items() if 2 * count > self.each)
-        return self._replace(numbers=Runs.of(self.numbers.minus(done)))
+        done = IntegerSet.of(number for number, count in made.items() if 2 * count > self.each)
+        return self._replace(numbers=IntegerSet.of(self.numbers.minus(done)))
 
     @property
     def zone(self) -> str:
@@ -69,8 +69,8 @@ def work_of(node: GraphNode, targets: Sequence[Target]) -> WorkEstimate:
     """What targets ask for of one node: where its keys grow, one of each interval."""
     values = node.partition.values or ("",)
     if node.partition.grain is None:
-        return WorkEstimate(node, Runs((0, len(values))), 1)
-    return WorkEstimate(node, Runs(_edges(node, targets)), len(values))
+        return WorkEstimate(node, IntegerSet((0, len(values))), 1)
+    return WorkEstimate(node, IntegerSet(_edges(node, targets)), len(values))
 
 
 def _edges(node: GraphNode, targets: Sequence[Target]) -> list[int]:
@@ -115,10 +115,10 @@ def _beyond(planned: WorkEstimate, moment: int, share: float) -> int:
     return planned.numbers.edges[-1] if number is None and planned.numbers.edges else (number or 0)
 
 
-def _below(numbers: Runs, beyond: int) -> Runs:
+def _below(numbers: IntegerSet, beyond: int) -> IntegerSet:
     edges = [min(edge, beyond) for edge in numbers.edges]
     spans = zip(edges[::2], edges[1::2], strict=True)
-    return Runs(edge for span in spans if span[0] < span[1] for edge in span)
+    return IntegerSet(edge for span in spans if span[0] < span[1] for edge in span)
 
 
 def _ends(planned: WorkEstimate) -> tuple[int, int]:
@@ -172,14 +172,14 @@ def _cut(planned: WorkEstimate) -> PartitionSpec:
     return replace(spec, values=tuple(f"key{number}" for number in range(count)))
 
 
-def kept_of(planned_work: Sequence[WorkEstimate]) -> Checkpoint:
+def kept_of(planned_work: Sequence[WorkEstimate]) -> SchedulerCheckpoint:
     """Where everything stands before it begins."""
     nodes = {
         planned.node.name: KeptNode(runs=_published(planned), named=(), oldest=None, newest=None, publication=0, expanded="")
         for planned in planned_work
     }
     tracked_partitions = tuple(_waiting(planned.node.name, key) for planned in planned_work for key in _keys(planned))
-    return Checkpoint(FORM, nodes, tracked_partitions, {}, complete=True)
+    return SchedulerCheckpoint(FORM, nodes, tracked_partitions, {}, complete=True)
 
 
 def _published(planned: WorkEstimate) -> dict[str, tuple[int, ...]]:

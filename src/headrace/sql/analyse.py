@@ -11,7 +11,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 from headrace.model import Place, Problem
 from headrace.sql.catalogue import VOLATILE, function_name, is_known_function
 from headrace.sql.normalise import normalised
-from headrace.sql.parsing import Parsed, Unreadable, parse, tokenise
+from headrace.sql.parsing import InvalidSelect, Parsed, parse, tokenise
 from headrace.sql.values import Analysis, Reference
 
 SELF = "__self__"
@@ -34,11 +34,11 @@ def analyse(text: str, *, file: str, line: int, name: str) -> Analysis:
         sql, uses_self = _without_self(text)
         parsed = parse(sql)
         return _Analyser(parsed, file=file, line=line, name=name).analysis(sql, uses_self)
-    except Unreadable as wrong:
+    except InvalidSelect as wrong:
         return Analysis(name=name, file=file, line=line, problems=(_problem(wrong, file, line),))
 
 
-def _problem(wrong: Unreadable, file: str, line: int) -> Problem:
+def _problem(wrong: InvalidSelect, file: str, line: int) -> Problem:
     near = f", near `{wrong.near}`" if wrong.near else ""
     at = line + wrong.line - 1
     where = f"line {at}, column {wrong.column}: " if wrong.column else ""

@@ -23,7 +23,7 @@ PROBLEMS_MAX = 50
 _BARE_POINT = re.compile(r"(?<![\w.)\]\"])\.\d")
 
 
-class Bound(NamedTuple):
+class BoundExpression(NamedTuple):
     """An expression's type and where its value comes from. Edges are shared: never modify them in place."""
 
     type: str
@@ -31,7 +31,7 @@ class Bound(NamedTuple):
 
 
 NOTHING: Edges = {}
-CONSTANT = Bound(UNKNOWN, NOTHING)
+CONSTANT = BoundExpression(UNKNOWN, NOTHING)
 
 
 class Output(NamedTuple):
@@ -92,7 +92,7 @@ class Relation:
         return edges
 
 
-class Source(NamedTuple):
+class FromItem(NamedTuple):
     """One thing in FROM: its lower-case alias, its columns, and the query or input behind it."""
 
     alias: str
@@ -103,31 +103,31 @@ class Source(NamedTuple):
     """Columns that USING merged into an earlier source's."""
 
 
-class Scope:
+class NameScope:
     """What names mean at one place of a query."""
 
     __slots__ = ("aliases", "ctes", "filters", "locals", "parent", "sources", "using")
 
-    def __init__(self, ctes: Mapping[str, Source], parent: Scope | None = None) -> None:
-        self.ctes: Mapping[str, Source] = ctes
+    def __init__(self, ctes: Mapping[str, FromItem], parent: NameScope | None = None) -> None:
+        self.ctes: Mapping[str, FromItem] = ctes
         self.parent = parent
-        self.sources: list[Source] = []
-        self.using: dict[str, Bound] = {}
-        self.aliases: dict[str, Bound] = {}
-        self.locals: dict[str, Bound] = {}
+        self.sources: list[FromItem] = []
+        self.using: dict[str, BoundExpression] = {}
+        self.aliases: dict[str, BoundExpression] = {}
+        self.locals: dict[str, BoundExpression] = {}
         self.filters: Edges = {}
 
 
-class Selected(NamedTuple):
+class BoundSelect(NamedTuple):
     """A bound SELECT, for the rules that look at its structure afterwards."""
 
-    scope: Scope
+    scope: NameScope
     outputs: list[tuple[str | None, exp.Expr | None, int | None]]
     """Per output column: its name, its expression, or (for a star) the position of the source that it comes from."""
     relation: Relation
 
 
-class Context:
+class BindingContext:
     """What binding one body shares: the inputs' columns, the statement's text, and what was found."""
 
     def __init__(self, schemas: Mapping[str, tuple[tuple[str, str], ...]], parameters: Mapping[str, str], sql: str, place: Place) -> None:
@@ -135,9 +135,9 @@ class Context:
         self.sql = sql
         self.bare_point = _BARE_POINT.search(sql) is not None
         self.problems: list[Problem] = []
-        self.selected: dict[int, Selected] = {}
+        self.selected: dict[int, BoundSelect] = {}
         self.incomplete_names = False
-        self.bind_query: Callable[[Context, exp.Expr, Scope], Relation]
+        self.bind_query: Callable[[BindingContext, exp.Expr, NameScope], Relation]
         self._schemas, self._place = schemas, place
         self._inputs: dict[str, Relation] = {}
         self._said: set[tuple[str, str, int]] = set()

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from sqlglot import exp
 
-from headrace.sql.parsing import Unreadable, parse
+from headrace.sql.parsing import InvalidSelect, parse
 
 CHARACTERS_MAX = 500
 _NODES = (
@@ -49,23 +49,23 @@ class Conversion:
 
 @lru_cache(256)
 def conversion(text: str) -> Conversion:
-    """The expression that a text is. Raises `Unreadable` for anything else."""
+    """The expression that a text is. Raises `InvalidSelect` for anything else."""
     if len(text) > CHARACTERS_MAX:
-        raise Unreadable("conversion_invalid", f"it has more than {CHARACTERS_MAX} characters")
+        raise InvalidSelect("conversion_invalid", f"it has more than {CHARACTERS_MAX} characters")
     if not text.strip():
-        raise Unreadable("conversion_invalid", "it is empty")
+        raise InvalidSelect("conversion_invalid", "it is empty")
     tree = parse(f"SELECT (\n{text}\n)").tree
     found = tree.expressions
     if not isinstance(tree, exp.Select) or set(_parts(tree)) != {"expressions"} or len(found) != 1:
-        raise Unreadable("conversion_invalid", "it isn't one expression")
+        raise InvalidSelect("conversion_invalid", "it isn't one expression")
     inside = found[0]
     if not isinstance(inside, exp.Paren):
-        raise Unreadable("conversion_invalid", "it isn't one expression")
+        raise InvalidSelect("conversion_invalid", "it isn't one expression")
     for node in inside.walk():
         _require_known(node)
     columns = tuple(dict.fromkeys(node.name for node in inside.find_all(exp.Column)))
     if not columns:
-        raise Unreadable("conversion_invalid", "it reads no column of the delivery")
+        raise InvalidSelect("conversion_invalid", "it reads no column of the delivery")
     return Conversion(inside, columns)
 
 
@@ -76,12 +76,12 @@ def _parts(tree: exp.Expr) -> list[str]:
 def _require_known(node: exp.Expr) -> None:
     if type(node) not in _NODES:
         what = node.name if isinstance(node, exp.Anonymous) else node.key
-        raise Unreadable(
+        raise InvalidSelect(
             "conversion_invalid",
             f"`{what[:40]}` isn't allowed in it",
             hint="arithmetic, CASE, CAST, round, coalesce and texts of the delivery's columns are",
         )
     if isinstance(node, exp.Column) and (node.table or not isinstance(node.this, exp.Identifier)):
-        raise Unreadable("conversion_invalid", f"`{node.sql()[:40]}` isn't a column's name alone")
+        raise InvalidSelect("conversion_invalid", f"`{node.sql()[:40]}` isn't a column's name alone")
     if isinstance(node, exp.In) and (node.args.get("query") or node.args.get("unnest")):
-        raise Unreadable("conversion_invalid", "a subquery isn't allowed in it")
+        raise InvalidSelect("conversion_invalid", "a subquery isn't allowed in it")

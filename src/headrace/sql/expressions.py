@@ -15,11 +15,11 @@ from headrace.sql.binding import (
     NOTHING,
     OPAQUE,
     WINDOW,
-    Bound,
-    Context,
+    BindingContext,
+    BoundExpression,
     Edges,
+    NameScope,
     Relation,
-    Scope,
     raised,
     union,
 )
@@ -39,11 +39,11 @@ from headrace.sql.types import (
 )
 from headrace.sql.values import UNKNOWN
 
-_Handler = Callable[[Context, Scope, exp.Expr], Bound]
+_Handler = Callable[[BindingContext, NameScope, exp.Expr], BoundExpression]
 _LEAVES = (exp.Identifier, exp.Var, exp.DataType, exp.JSONPath, exp.Star)
 
 
-def bind(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def bind(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     """The type and the lineage of an expression."""
     handler = _HANDLERS.get(type(node))
     if handler is not None:
@@ -53,73 +53,73 @@ def bind(context: Context, scope: Scope, node: exp.Expr) -> Bound:
     if isinstance(node, exp.Func):
         return _function(context, scope, node)
     if isinstance(node, exp.Predicate):
-        return Bound("BOOLEAN", _edges(context, scope, node, EXPRESSION))
+        return BoundExpression("BOOLEAN", _edges(context, scope, node, EXPRESSION))
     if isinstance(node, _LEAVES):
         return CONSTANT
-    return Bound(UNKNOWN, _edges(context, scope, node, EXPRESSION))
+    return BoundExpression(UNKNOWN, _edges(context, scope, node, EXPRESSION))
 
 
-def _parts(context: Context, scope: Scope, node: exp.Expr) -> Iterator[Bound]:
+def _parts(context: BindingContext, scope: NameScope, node: exp.Expr) -> Iterator[BoundExpression]:
     for child in node.iter_expressions():
         if not isinstance(child, _LEAVES):
             yield bind(context, scope, child)
 
 
-def _edges(context: Context, scope: Scope, node: exp.Expr, rank: int) -> Edges:
+def _edges(context: BindingContext, scope: NameScope, node: exp.Expr, rank: int) -> Edges:
     return union([part.edges for part in _parts(context, scope, node)], rank)
 
 
-def _column(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _column(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     assert isinstance(node, exp.Column)
     if isinstance(node.this, exp.Star):
-        return Bound(
+        return BoundExpression(
             UNKNOWN, union([source.relation.everything() for source in scope.sources if source.alias == node.table.lower()], EXPRESSION)
         )
     return bind_column(context, scope, node)
 
 
-def _inner(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _inner(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     return bind(context, scope, node.this)
 
 
-def _literal(context: Context, _scope: Scope, node: exp.Expr) -> Bound:
+def _literal(context: BindingContext, _scope: NameScope, node: exp.Expr) -> BoundExpression:
     assert isinstance(node, exp.Literal)
     if node.is_string:
-        return Bound(STRING_LITERAL, NOTHING)
+        return BoundExpression(STRING_LITERAL, NOTHING)
     text = str(node.this).replace("_", "")
     if text.isdigit() and len(text) <= 40:
-        return Bound(f"#{int(text)}", NOTHING)
+        return BoundExpression(f"#{int(text)}", NOTHING)
     whole, point, fraction = text.partition(".")
     if whole == "0" and context.bare_point:
         return CONSTANT  # sqlglot reads `.5` as `0.5`, which has one digit more
     if point and (whole + fraction).isdigit() and len(whole + fraction) <= 38:
-        return Bound(f"DECIMAL({len(whole) + len(fraction)},{len(fraction)})", NOTHING)
-    return Bound("DOUBLE" if "e" in text.lower() else UNKNOWN, NOTHING)
+        return BoundExpression(f"DECIMAL({len(whole) + len(fraction)},{len(fraction)})", NOTHING)
+    return BoundExpression("DOUBLE" if "e" in text.lower() else UNKNOWN, NOTHING)
 
 
 def _typed(type_: str) -> _Handler:
     """A node without parts that matter, of one type."""
-    value = Bound(type_, NOTHING)
+    value = BoundExpression(type_, NOTHING)
     return lambda _context, _scope, _node: value
 
 
 def _of_parts(type_: str) -> _Handler:
     """A node of one type whatever its parts are."""
-    return lambda context, scope, node: Bound(type_, _edges(context, scope, node, EXPRESSION))
+    return lambda context, scope, node: BoundExpression(type_, _edges(context, scope, node, EXPRESSION))
 
 
-def _placeholder(context: Context, _scope: Scope, node: exp.Expr) -> Bound:
-    return Bound(context.parameters.get(str(node.name).lower(), UNKNOWN), NOTHING)
+def _placeholder(context: BindingContext, _scope: NameScope, node: exp.Expr) -> BoundExpression:
+    return BoundExpression(context.parameters.get(str(node.name).lower(), UNKNOWN), NOTHING)
 
 
-def _cast(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _cast(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.this)
     target = of_datatype(node.args.get("to"))
     if isinstance(_innermost(node), exp.Null) and not isinstance(node.parent, exp.Select | exp.Alias):
         target = UNKNOWN  # DuckDB folds what is computed from a NULL, whatever its type
     if type(node.this) is exp.Cast and isinstance(_innermost(node), exp.Literal):
         target = UNKNOWN  # sqlglot gives `date '2020-01-01'::varchar` the tree of `cast('2020-01-01'::varchar as date)`
-    return Bound(target, value.edges if value.type == target != UNKNOWN else raised(value.edges, CAST))
+    return BoundExpression(target, value.edges if value.type == target != UNKNOWN else raised(value.edges, CAST))
 
 
 def _innermost(node: exp.Expr) -> exp.Expr:
@@ -132,7 +132,7 @@ def _innermost(node: exp.Expr) -> exp.Expr:
 def _binary(operator: str | None) -> _Handler:
     """Arithmetic, or (without an operator) a condition. Long chains lean left and are walked without recursion."""
 
-    def handle(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    def handle(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
         kind = type(node)
         rights: list[exp.Expr] = []
         while type(node) is kind:
@@ -144,34 +144,34 @@ def _binary(operator: str | None) -> _Handler:
             part = bind(context, scope, right)
             type_ = "BOOLEAN" if operator is None else arithmetic(operator, type_, part.type)
             edges.append(part.edges)
-        return Bound(type_, union(edges, EXPRESSION))
+        return BoundExpression(type_, union(edges, EXPRESSION))
 
     return handle
 
 
-def _concatenation(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _concatenation(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     operands: list[exp.Expr] = []
     while type(node) is exp.DPipe:
         operands.append(node.args["expression"])
         node = node.this
     parts = [bind(context, scope, operand) for operand in [node, *reversed(operands)]]
     if any(part.type == NULL for part in parts):
-        return Bound(UNKNOWN, union([part.edges for part in parts], EXPRESSION))
+        return BoundExpression(UNKNOWN, union([part.edges for part in parts], EXPRESSION))
     text = any(settled(part.type) == "VARCHAR" for part in parts) and not any(
         part.type.endswith("[]") or part.type in (UNKNOWN, "BLOB") for part in parts
     )
-    return Bound("VARCHAR" if text else UNKNOWN, union([part.edges for part in parts], EXPRESSION))
+    return BoundExpression("VARCHAR" if text else UNKNOWN, union([part.edges for part in parts], EXPRESSION))
 
 
-def _negative(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _negative(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.this)
     if value.type in (NULL, STRING_LITERAL, "VARCHAR"):
-        return Bound(UNKNOWN, raised(value.edges, EXPRESSION))
+        return BoundExpression(UNKNOWN, raised(value.edges, EXPRESSION))
     literal = value.type[:1] == "#" and value.type[1:2] != "-"
-    return Bound(f"#-{value.type[1:]}" if literal else settled(value.type), raised(value.edges, EXPRESSION))
+    return BoundExpression(f"#-{value.type[1:]}" if literal else settled(value.type), raised(value.edges, EXPRESSION))
 
 
-def _case(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _case(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     edges: list[Edges] = []
     if node.args.get("this") is not None:
         edges.append(bind(context, scope, node.this).edges)
@@ -186,19 +186,21 @@ def _case(context: Context, scope: Scope, node: exp.Expr) -> Bound:
         value = bind(context, scope, default)
         type_ = unify(type_, value.type)
         edges.append(value.edges)
-    return Bound(type_, union(edges, EXPRESSION))
+    return BoundExpression(type_, union(edges, EXPRESSION))
 
 
-def _if(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _if(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     condition = bind(context, scope, node.this)
     yes = bind(context, scope, node.args["true"])
     otherwise = node.args.get("false")
-    no = bind(context, scope, otherwise) if otherwise is not None else Bound(NULL, NOTHING)
+    no = bind(context, scope, otherwise) if otherwise is not None else BoundExpression(NULL, NOTHING)
     type_ = unify(yes.type, no.type)
-    return Bound(settled(type_) if NULL in (yes.type, no.type) else type_, union([condition.edges, yes.edges, no.edges], EXPRESSION))
+    return BoundExpression(
+        settled(type_) if NULL in (yes.type, no.type) else type_, union([condition.edges, yes.edges, no.edges], EXPRESSION)
+    )
 
 
-def _unified(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _unified(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     """COALESCE, GREATEST, LEAST."""
     parts = list(_parts(context, scope, node))
     types = [part.type for part in parts]
@@ -207,15 +209,15 @@ def _unified(context: Context, scope: Scope, node: exp.Expr) -> Bound:
     type_ = types[0] if types else UNKNOWN
     for other in types[1:]:
         type_ = unify(type_, other)
-    return Bound(type_, union([part.edges for part in parts], EXPRESSION))
+    return BoundExpression(type_, union([part.edges for part in parts], EXPRESSION))
 
 
-def _nullif(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _nullif(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     parts = list(_parts(context, scope, node))
-    return Bound(settled(parts[0].type), union([part.edges for part in parts], EXPRESSION))
+    return BoundExpression(settled(parts[0].type), union([part.edges for part in parts], EXPRESSION))
 
 
-def _function(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _function(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     assert isinstance(node, exp.Func)
     name = function_name(node, context.sql)
     if name in ("date_part", "datepart"):
@@ -223,69 +225,69 @@ def _function(context: Context, scope: Scope, node: exp.Expr) -> Bound:
     parts = list(_parts(context, scope, node))
     aggregate = isinstance(node, exp.AggFunc) or name in AGGREGATES
     edges = union([part.edges for part in parts], AGGREGATE if aggregate else EXPRESSION)
-    return Bound(return_type(name, [part.type for part in parts]), edges)
+    return BoundExpression(return_type(name, [part.type for part in parts]), edges)
 
 
-def _part_of_date(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _part_of_date(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     """`date_part('year', x)`: one name of a part gives a number, a list of names a struct."""
     parts = [child for child in node.iter_expressions() if not isinstance(child, _LEAVES)]
     edges = union([bind(context, scope, part).edges for part in parts], EXPRESSION)
     names = [part for part in parts if isinstance(part, exp.Literal) and part.is_string]
     if len(names) != 1:
-        return Bound(UNKNOWN, edges)
-    return Bound("DOUBLE" if names[0].name.lower() in ("epoch", "julian") else "BIGINT", edges)
+        return BoundExpression(UNKNOWN, edges)
+    return BoundExpression("DOUBLE" if names[0].name.lower() in ("epoch", "julian") else "BIGINT", edges)
 
 
-def _parsed_time(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _parsed_time(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     """`strptime(x, format)`: a format with a zone gives another type."""
     value = bind(context, scope, node.this)
     format_ = node.args.get("format")
     plain = isinstance(format_, exp.Literal) and "%z" not in format_.name.lower()
-    return Bound("TIMESTAMP" if plain else UNKNOWN, raised(value.edges, EXPRESSION))
+    return BoundExpression("TIMESTAMP" if plain else UNKNOWN, raised(value.edges, EXPRESSION))
 
 
-def _json_text(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _json_text(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     """`x ->> '$.a'`: text; a list of paths gives a list."""
     edges = _edges(context, scope, node, EXPRESSION)
-    return Bound("VARCHAR" if isinstance(node.args["expression"], exp.JSONPath | exp.Literal) else UNKNOWN, edges)
+    return BoundExpression("VARCHAR" if isinstance(node.args["expression"], exp.JSONPath | exp.Literal) else UNKNOWN, edges)
 
 
-def _truncated(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _truncated(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     """`date_trunc('day', x)`: sqlglot has two nodes for it, the unit isn't a part."""
     value = bind(context, scope, node.this)
-    return Bound(return_type("date_trunc", [value.type]), raised(value.edges, EXPRESSION))
+    return BoundExpression(return_type("date_trunc", [value.type]), raised(value.edges, EXPRESSION))
 
 
-def _extract(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _extract(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.args["expression"])
     part = str(node.name).lower()
-    return Bound("DOUBLE" if part in ("epoch", "julian") else "BIGINT", raised(value.edges, EXPRESSION))
+    return BoundExpression("DOUBLE" if part in ("epoch", "julian") else "BIGINT", raised(value.edges, EXPRESSION))
 
 
-def _at_zone(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _at_zone(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.this)
-    return Bound(return_type("timezone", [value.type]), raised(value.edges, EXPRESSION))
+    return BoundExpression(return_type("timezone", [value.type]), raised(value.edges, EXPRESSION))
 
 
 def _named(name: str) -> _Handler:
     """A function that sqlglot parses in a way of its own, and DuckDB's name for it."""
     aggregate = name in AGGREGATES
 
-    def handle(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    def handle(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
         parts = list(_parts(context, scope, node))
         edges = union([part.edges for part in parts], AGGREGATE if aggregate else EXPRESSION)
-        return Bound(return_type(name, [part.type for part in parts]), edges)
+        return BoundExpression(return_type(name, [part.type for part in parts]), edges)
 
     return handle
 
 
-def _filtered(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _filtered(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.this)
     condition = bind(context, scope, node.args["expression"].this)
-    return Bound(value.type, union([value.edges, raised(condition.edges, FILTER)]))
+    return BoundExpression(value.type, union([value.edges, raised(condition.edges, FILTER)]))
 
 
-def _window(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _window(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     type_ = UNKNOWN
     edges: list[Edges] = []
     for child in node.iter_expressions():
@@ -295,38 +297,38 @@ def _window(context: Context, scope: Scope, node: exp.Expr) -> Bound:
             edges.append(value.edges)
         elif not isinstance(child, _LEAVES):
             edges.append(bind(context, scope, child).edges)
-    return Bound(type_, union(edges, WINDOW))
+    return BoundExpression(type_, union(edges, WINDOW))
 
 
-def _passing(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _passing(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     """A wrapper such as IGNORE NULLS or an ORDER BY inside an aggregate: the type of what it wraps."""
     parts = list(_parts(context, scope, node))
-    return Bound(parts[0].type if parts else UNKNOWN, union([part.edges for part in parts]))
+    return BoundExpression(parts[0].type if parts else UNKNOWN, union([part.edges for part in parts]))
 
 
-def _ordered(context: Context, scope: Scope, node: exp.Expr) -> Bound:
-    return Bound(UNKNOWN, _edges(context, scope, node, EXPRESSION))
+def _ordered(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
+    return BoundExpression(UNKNOWN, _edges(context, scope, node, EXPRESSION))
 
 
-def _scalar(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _scalar(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     relation = context.bind_query(context, node, scope)
     if not relation.columns:
-        return Bound(UNKNOWN, raised(relation.everything(), EXPRESSION))
+        return BoundExpression(UNKNOWN, raised(relation.everything(), EXPRESSION))
     first = relation.columns[0]
-    return Bound(first.type, union([first.edges, raised(relation.filters, FILTER)]))
+    return BoundExpression(first.type, union([first.edges, raised(relation.filters, FILTER)]))
 
 
-def _predicate_over(context: Context, scope: Scope, query: exp.Expr) -> Edges:
+def _predicate_over(context: BindingContext, scope: NameScope, query: exp.Expr) -> Edges:
     relation: Relation = context.bind_query(context, query, scope)
     return union([*(column.edges for column in relation.columns[:1]), raised(relation.filters, FILTER)], EXPRESSION)
 
 
-def _exists(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _exists(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     relation = context.bind_query(context, node.this, scope)
-    return Bound("BOOLEAN", raised(relation.filters, FILTER))
+    return BoundExpression("BOOLEAN", raised(relation.filters, FILTER))
 
 
-def _in(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _in(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     edges = [bind(context, scope, node.this).edges]
     edges += [bind(context, scope, item).edges for item in node.expressions]
     query = node.args.get("query")
@@ -336,64 +338,64 @@ def _in(context: Context, scope: Scope, node: exp.Expr) -> Bound:
         part = node.args.get(key)
         if isinstance(part, exp.Expr):
             edges.append(bind(context, scope, part).edges)
-    return Bound("BOOLEAN", union(edges, EXPRESSION))
+    return BoundExpression("BOOLEAN", union(edges, EXPRESSION))
 
 
-def _array(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _array(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     parts = list(_parts(context, scope, node))
     type_ = parts[0].type if parts else UNKNOWN
     for part in parts[1:]:
         type_ = unify(type_, part.type)
     type_ = settled(type_)
     listed = f"{type_}[]" if parts and type_ != UNKNOWN and not isinstance(node.expressions[0], exp.Query | exp.Comprehension) else UNKNOWN
-    return Bound(listed, union([part.edges for part in parts], EXPRESSION))
+    return BoundExpression(listed, union([part.edges for part in parts], EXPRESSION))
 
 
-def _bracket(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _bracket(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.this)
     inside = [bind(context, scope, part) for part in node.expressions]
     sliced = any(isinstance(part, exp.Slice) for part in node.expressions)
     kind = settled(value.type)
     type_ = (kind if sliced else element(kind)) if kind.endswith("[]") else "VARCHAR" if kind == "VARCHAR" else UNKNOWN
-    return Bound(type_, union([value.edges, *(part.edges for part in inside)], EXPRESSION))
+    return BoundExpression(type_, union([value.edges, *(part.edges for part in inside)], EXPRESSION))
 
 
-def _dot(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _dot(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.this)
     field = node.args["expression"]
     if not isinstance(field, exp.Identifier):
-        return Bound(UNKNOWN, union([value.edges, bind(context, scope, field).edges], EXPRESSION))
+        return BoundExpression(UNKNOWN, union([value.edges, bind(context, scope, field).edges], EXPRESSION))
     fields = struct_fields(value.type) or []
     type_ = next((type_ for name, type_ in fields if name.lower() == field.name.lower()), UNKNOWN)
-    return Bound(type_, raised(value.edges, EXPRESSION))
+    return BoundExpression(type_, raised(value.edges, EXPRESSION))
 
 
-def _property(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _property(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     """`name := value` and the fields of a struct: the name isn't a column."""
     return bind(context, scope, node.args["expression"])
 
 
-def _comprehension(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _comprehension(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     iterated = bind(context, scope, node.args["iterator"])
-    inner = Scope(scope.ctes, scope)
+    inner = NameScope(scope.ctes, scope)
     for key in ("expression", "position"):
         variable = node.args.get(key)
         if variable is not None:
-            inner.locals[variable.name.lower()] = Bound(UNKNOWN, iterated.edges)
+            inner.locals[variable.name.lower()] = BoundExpression(UNKNOWN, iterated.edges)
     edges = [iterated.edges, bind(context, inner, node.this).edges]
     if node.args.get("condition") is not None:
         edges.append(bind(context, inner, node.args["condition"]).edges)
-    return Bound(UNKNOWN, union(edges, EXPRESSION))
+    return BoundExpression(UNKNOWN, union(edges, EXPRESSION))
 
 
-def _columns(_context: Context, scope: Scope, _node: exp.Expr) -> Bound:
+def _columns(_context: BindingContext, scope: NameScope, _node: exp.Expr) -> BoundExpression:
     """COLUMNS(…) inside an expression: which columns isn't followed."""
-    return Bound(UNKNOWN, union([source.relation.everything() for source in scope.sources], OPAQUE))
+    return BoundExpression(UNKNOWN, union([source.relation.everything() for source in scope.sources], OPAQUE))
 
 
-def _explode(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _explode(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.this)
-    return Bound(element(value.type), raised(value.edges, EXPRESSION))
+    return BoundExpression(element(value.type), raised(value.edges, EXPRESSION))
 
 
 _COMPARISONS = (

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
-from headrace.sql.parsing import Unreadable, parse
+from headrace.sql.parsing import InvalidSelect, parse
 
 _MULTIPLYING = (exp.Explode, exp.Unnest)
 _EACH = "*"
@@ -33,7 +33,7 @@ def changed_columns(was: str, now: str, parameters: Collection[str] = ()) -> fro
     """
     try:
         before, after = parse(was).tree, parse(now).tree
-    except Unreadable:
+    except InvalidSelect:
         return None
     return _changed(before, after, {}, frozenset(parameters))
 

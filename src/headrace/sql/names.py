@@ -6,7 +6,19 @@ import difflib
 
 from sqlglot import exp
 
-from headrace.sql.binding import CONSTANT, EXPRESSION, NOTHING, OPAQUE, Bound, Context, Output, Scope, Source, raised, union
+from headrace.sql.binding import (
+    CONSTANT,
+    EXPRESSION,
+    NOTHING,
+    OPAQUE,
+    BindingContext,
+    BoundExpression,
+    FromItem,
+    NameScope,
+    Output,
+    raised,
+    union,
+)
 from headrace.sql.types import struct_fields
 from headrace.sql.values import UNKNOWN
 
@@ -14,22 +26,22 @@ _CONSTANT_NAMES = {"current_user", "current_role", "session_user", "user", "curr
 """DuckDB calls these without brackets; all are text."""
 
 
-def bind_column(context: Context, scope: Scope, node: exp.Column) -> Bound:
+def bind_column(context: BindingContext, scope: NameScope, node: exp.Column) -> BoundExpression:
     """The column, struct field or row that a name stands for. An unknown name is a problem and counts as a constant."""
     parts = [part.name for part in node.parts]
-    at: Scope | None = scope
+    at: NameScope | None = scope
     while at is not None:
         found = _in_scope(context, at, node, parts)
         if found is not None:
             return found
         at = at.parent
     if len(parts) == 1 and parts[0].lower() in _CONSTANT_NAMES:
-        return Bound("VARCHAR", NOTHING)
+        return BoundExpression("VARCHAR", NOTHING)
     _say_unknown(context, scope, node, parts)
     return CONSTANT
 
 
-def _in_scope(context: Context, scope: Scope, node: exp.Column, parts: list[str]) -> Bound | None:
+def _in_scope(context: BindingContext, scope: NameScope, node: exp.Column, parts: list[str]) -> BoundExpression | None:
     first = parts[0].lower()
     if len(parts) > 1:
         source = next((source for source in scope.sources if source.alias == first), None)
@@ -41,16 +53,16 @@ def _in_scope(context: Context, scope: Scope, node: exp.Column, parts: list[str]
     return _field_of(found, parts[1:])
 
 
-def _qualified(context: Context, source: Source, node: exp.Column, rest: list[str]) -> Bound:
+def _qualified(context: BindingContext, source: FromItem, node: exp.Column, rest: list[str]) -> BoundExpression:
     name = rest[0].lower()
     column = source.relation.get(name) or source.relation.unlisted(name)
     if column is None:
         _say_no_column(context, node, rest[0], [source])
         return CONSTANT
-    return _field_of(Bound(column.type, column.edges), rest[1:])
+    return _field_of(BoundExpression(column.type, column.edges), rest[1:])
 
 
-def _unqualified(context: Context, scope: Scope, node: exp.Column, name: str) -> Bound | None:
+def _unqualified(context: BindingContext, scope: NameScope, node: exp.Column, name: str) -> BoundExpression | None:
     local = scope.locals.get(name) or scope.using.get(name)
     if local is not None:
         return local
@@ -58,14 +70,14 @@ def _unqualified(context: Context, scope: Scope, node: exp.Column, name: str) ->
     if len(listed) > 1:
         _say_ambiguous(context, node, name, listed)
     if listed:
-        return Bound(listed[0][1].type, listed[0][1].edges)
+        return BoundExpression(listed[0][1].type, listed[0][1].edges)
     alias = scope.aliases.get(name)
     if alias is not None:
         return alias
     return _unlisted(scope, name) or _row(scope, name)
 
 
-def _listed(scope: Scope, name: str) -> list[tuple[Source, Output]]:
+def _listed(scope: NameScope, name: str) -> list[tuple[FromItem, Output]]:
     found = []
     for source in scope.sources:
         column = None if name in source.merged else source.relation.get(name)
@@ -74,33 +86,33 @@ def _listed(scope: Scope, name: str) -> list[tuple[Source, Output]]:
     return found
 
 
-def _unlisted(scope: Scope, name: str) -> Bound | None:
+def _unlisted(scope: NameScope, name: str) -> BoundExpression | None:
     """A column of one of the sources whose columns aren't known; of which, can't be told where there are several."""
     possible = [column for source in scope.sources if (column := source.relation.unlisted(name)) is not None]
     if not possible:
         return None
     if len(possible) == 1:
-        return Bound(possible[0].type, possible[0].edges)
-    return Bound(UNKNOWN, union([column.edges for column in possible], OPAQUE))
+        return BoundExpression(possible[0].type, possible[0].edges)
+    return BoundExpression(UNKNOWN, union([column.edges for column in possible], OPAQUE))
 
 
-def _row(scope: Scope, name: str) -> Bound | None:
+def _row(scope: NameScope, name: str) -> BoundExpression | None:
     """A table's name used as a value: all its columns as a struct."""
     for source in scope.sources:
         if source.alias == name:
-            return Bound(UNKNOWN, raised(source.relation.everything(), EXPRESSION))
+            return BoundExpression(UNKNOWN, raised(source.relation.everything(), EXPRESSION))
     return None
 
 
-def _field_of(value: Bound, path: list[str]) -> Bound:
+def _field_of(value: BoundExpression, path: list[str]) -> BoundExpression:
     for name in path:
         fields = struct_fields(value.type) or []
         type_ = next((type_ for field, type_ in fields if field.lower() == name.lower()), UNKNOWN)
-        value = Bound(type_, raised(value.edges, EXPRESSION))
+        value = BoundExpression(type_, raised(value.edges, EXPRESSION))
     return value
 
 
-def _say_unknown(context: Context, scope: Scope, node: exp.Column, parts: list[str]) -> None:
+def _say_unknown(context: BindingContext, scope: NameScope, node: exp.Column, parts: list[str]) -> None:
     if len(parts) > 1:
         aliases = [source.alias for source in scope.sources]
         hint = near(parts[0].lower(), aliases) or _tables_hint(aliases)
@@ -109,7 +121,7 @@ def _say_unknown(context: Context, scope: Scope, node: exp.Column, parts: list[s
         _say_no_column(context, node, parts[0], scope.sources, [*scope.aliases, *scope.using])
 
 
-def _say_no_column(context: Context, node: exp.Column, name: str, sources: list[Source], more: list[str] | None = None) -> None:
+def _say_no_column(context: BindingContext, node: exp.Column, name: str, sources: list[FromItem], more: list[str] | None = None) -> None:
     columns = [column.name for source in sources for column in source.relation.columns if column.name]
     where = ", ".join(source.alias for source in sources[:4]) or "nothing: there is no FROM"
     suggestion = near(name, [*columns, *(more or [])])
@@ -119,7 +131,7 @@ def _say_no_column(context: Context, node: exp.Column, name: str, sources: list[
     )
 
 
-def _say_ambiguous(context: Context, node: exp.Column, name: str, found: list[tuple[Source, Output]]) -> None:
+def _say_ambiguous(context: BindingContext, node: exp.Column, name: str, found: list[tuple[FromItem, Output]]) -> None:
     choices = " or ".join(f"`{source.alias}.{name}`" for source, _ in found[:3])
     context.say("ambiguous_column", f"`{name}` is in several tables", node, f"write {choices}")
 

@@ -1,4 +1,4 @@
-"""Text → one parsed statement, or what is wrong with it and where. Reads anything, raises only `Unreadable`."""
+"""Text → one parsed statement, or what is wrong with it and where. Reads anything, raises only `InvalidSelect`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _IN_QUOTES = re.compile(r"\{\{\s*((?:ds|ds_nodash|ts|execution_date|logical_date
 _NO_TEMPLATE = "values are bound as $name (`parameters:`), shared SQL is a macro in macros/, and other assets are named as they are"
 
 
-class Unreadable(Exception):
+class InvalidSelect(Exception):
     """The text isn't one SELECT. `line` and `column` count from 1 within the text
     (column 0: not known); `near` is the text found there."""
 
@@ -65,22 +65,22 @@ class Parsed(NamedTuple):
 
 
 def tokenise(text: str) -> list[Token]:
-    """The tokens of DuckDB's SQL. Raises `Unreadable` for text that is too long, too nested, or ends inside a quote."""
+    """The tokens of DuckDB's SQL. Raises `InvalidSelect` for text that is too long, too nested, or ends inside a quote."""
     if len(text) > TEXT_CHARACTERS_MAX:
-        raise Unreadable("sql_too_large", f"the statement has {len(text):,} characters; the limit is {TEXT_CHARACTERS_MAX:,}")
+        raise InvalidSelect("sql_too_large", f"the statement has {len(text):,} characters; the limit is {TEXT_CHARACTERS_MAX:,}")
     try:
         tokens = _DIALECT.tokenize(text)
     except TokenError as error:
         raise _unclosed(text, error) from None
     if len(tokens) > TOKENS_MAX:
-        raise Unreadable("sql_too_large", f"the statement has {len(tokens):,} tokens; the limit is {TOKENS_MAX:,}")
+        raise InvalidSelect("sql_too_large", f"the statement has {len(tokens):,} tokens; the limit is {TOKENS_MAX:,}")
     _check_nesting(tokens)
     return tokens
 
 
 @lru_cache(maxsize=PARSED_KEPT_MAX)
 def parse(text: str) -> Parsed:
-    """The one SELECT (WITH, set operation, VALUES) that the text is. Raises `Unreadable`."""
+    """The one SELECT (WITH, set operation, VALUES) that the text is. Raises `InvalidSelect`."""
     tokens = tokenise(text)
     _check_templates(tokens, text)
     _check_start(tokens)
@@ -90,23 +90,23 @@ def parse(text: str) -> Parsed:
     except ParseError as error:
         raise _syntax(error) from None
     except RecursionError:
-        raise Unreadable("sql_too_large", "the statement is nested too deeply") from None
+        raise InvalidSelect("sql_too_large", "the statement is nested too deeply") from None
     except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
         # sqlglot's parser meets some malformed texts with these instead of its own error
-        raise Unreadable("sql_syntax", f"the statement can't be read ({words_of(error)})") from None
+        raise InvalidSelect("sql_syntax", f"the statement can't be read ({words_of(error)})") from None
     return Parsed(_single(statements), tokens)
 
 
 def _single(statements: list[exp.Expr | None]) -> exp.Expr:
     found = [statement for statement in statements if statement is not None and not isinstance(statement, exp.Semicolon)]
     if len(found) != 1:
-        raise Unreadable("not_a_select", f"{len(found)} statements where one SELECT belongs")
+        raise InvalidSelect("not_a_select", f"{len(found)} statements where one SELECT belongs")
     tree = found[0]
     if not isinstance(tree, exp.Query | exp.Values):
-        raise Unreadable("not_a_select", f"a {tree.key.upper()} statement where a SELECT belongs")
+        raise InvalidSelect("not_a_select", f"a {tree.key.upper()} statement where a SELECT belongs")
     for node in tree.walk():
         if isinstance(node, _FORBIDDEN):
-            raise Unreadable("not_a_select", f"{node.key.upper()} inside a body: a body only selects")
+            raise InvalidSelect("not_a_select", f"{node.key.upper()} inside a body: a body only selects")
     return tree
 
 
@@ -116,7 +116,7 @@ def _check_single(tokens: list[Token]) -> None:
     for token in tokens:
         if token.token_type != TokenType.SEMICOLON:
             if ended:
-                raise Unreadable("not_a_select", "several statements where one SELECT belongs", line=token.line, near=token.text[:40])
+                raise InvalidSelect("not_a_select", "several statements where one SELECT belongs", line=token.line, near=token.text[:40])
             begun = True
         elif begun:
             ended = True
@@ -127,7 +127,7 @@ def _check_templates(tokens: list[Token], text: str) -> None:
     for token in tokens:
         if token.token_type == TokenType.STRING and (quoted := _IN_QUOTES.search(token.text)) is not None:
             hint = next((hint for pattern, hint in _TEMPLATES if pattern.match(quoted[1])), _NO_TEMPLATE)
-            raise Unreadable(
+            raise InvalidSelect(
                 "sql_template", "a template in quotes stays as it is: there is no Jinja", line=token.line, near=quoted[0][:40], hint=hint
             )
     for first in tokens:
@@ -135,7 +135,7 @@ def _check_templates(tokens: list[Token], text: str) -> None:
             continue
         written = _TEMPLATE.match(text, first.start)
         inside = written[1] if written else ""
-        raise Unreadable(
+        raise InvalidSelect(
             "sql_template",
             "SQL is never a template here: there is no Jinja",
             line=first.line,
@@ -147,11 +147,11 @@ def _check_templates(tokens: list[Token], text: str) -> None:
 def _check_start(tokens: list[Token]) -> None:
     first = next((token for token in tokens if token.token_type != TokenType.SEMICOLON), None)
     if first is None:
-        raise Unreadable("not_a_select", "there is no statement", hint="write one SELECT")
+        raise InvalidSelect("not_a_select", "there is no statement", hint="write one SELECT")
     if first.token_type not in _STARTS:
         word = first.text[:40]
         hint = "did you mean `select`?" if word.lower() in {"selec", "slect", "selct", "selet", "seelct"} else "a body is one SELECT"
-        raise Unreadable("not_a_select", f"starts with `{word}` where a SELECT belongs", line=first.line, near=word, hint=hint)
+        raise InvalidSelect("not_a_select", f"starts with `{word}` where a SELECT belongs", line=first.line, near=word, hint=hint)
 
 
 def _check_nesting(tokens: list[Token]) -> None:
@@ -161,19 +161,19 @@ def _check_nesting(tokens: list[Token]) -> None:
         if kind in _OPENING:
             depth += 1
             if depth > NESTING_MAX:
-                raise Unreadable("sql_too_large", f"brackets are nested more than {NESTING_MAX} deep", line=token.line)
+                raise InvalidSelect("sql_too_large", f"brackets are nested more than {NESTING_MAX} deep", line=token.line)
         elif kind in _CLOSING:
             depth -= 1
 
 
-def _unclosed(text: str, error: TokenError) -> Unreadable:
+def _unclosed(text: str, error: TokenError) -> InvalidSelect:
     at = min(error.end or 0, len(text))
     near = " ".join(text[max(0, (error.start or 0)) : at].split())[-40:]
     message = "a quote, comment or bracket isn't closed" if at >= len(text) - 1 else "these characters can't be read"
-    return Unreadable("sql_syntax", message, line=text.count("\n", 0, at) + 1, near=near)
+    return InvalidSelect("sql_syntax", message, line=text.count("\n", 0, at) + 1, near=near)
 
 
-def _syntax(error: ParseError) -> Unreadable:
+def _syntax(error: ParseError) -> InvalidSelect:
     found = error.errors[0] if error.errors else {}
     line, end_column = found.get("line") or 1, found.get("col") or 1
     near = str(found.get("highlight") or "")
@@ -192,4 +192,6 @@ def _syntax(error: ParseError) -> Unreadable:
         what = f"expected `{what.removeprefix('Expecting ')}` here"
     elif what.startswith("Invalid expression"):
         what = "unexpected token"
-    return Unreadable("sql_syntax", f"{what[:1].lower()}{what[1:]}", line=line, column=column, near=" ".join(near.split())[:40], hint=hint)
+    return InvalidSelect(
+        "sql_syntax", f"{what[:1].lower()}{what[1:]}", line=line, column=column, near=" ".join(near.split())[:40], hint=hint
+    )

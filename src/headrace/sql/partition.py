@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from sqlglot import exp
 
 from headrace.model import Place, Problem
-from headrace.sql.binding import CAST, EXPRESSION, Edges, Output, Scope
+from headrace.sql.binding import CAST, EXPRESSION, Edges, NameScope, Output
 from headrace.sql.expressions import bind
-from headrace.sql.resolve import Binding
+from headrace.sql.resolve import BoundQuery
 from headrace.sql.types import is_time
 from headrace.sql.values import UNKNOWN
 
 BOUNDS = ("partition_start", "partition_end")
 
 
-def routing_column(binding: Binding, routes: Mapping[str, str | None], place: Place) -> tuple[str | None, list[Problem]]:
+def routing_column(binding: BoundQuery, routes: Mapping[str, str | None], place: Place) -> tuple[str | None, list[Problem]]:
     """The one output column that tells the interval of a row: it comes from the column that routes an input, or is
     compared with `$partition_start`, or is the only date or time there is. `routes`: input → its routing column.
 
@@ -34,7 +34,7 @@ def routing_column(binding: Binding, routes: Mapping[str, str | None], place: Pl
     return None, []
 
 
-def _by_evidence(binding: Binding, columns: list[Output], routes: Mapping[str, str | None]) -> Iterator[list[Output]]:
+def _by_evidence(binding: BoundQuery, columns: list[Output], routes: Mapping[str, str | None]) -> Iterator[list[Output]]:
     """Groups of columns, from the strongest evidence to the weakest."""
     wanted = {(input_, column.lower()) for input_, column in routes.items() if column is not None}
     yield [column for column in columns if _reaches(column.edges, wanted, CAST)]
@@ -49,7 +49,7 @@ def _reaches(edges: Edges, wanted: set[tuple[str, str]], rank_max: int) -> bool:
     return any(rank <= rank_max and (input_, column.lower()) in wanted for (input_, column), rank in edges.items())
 
 
-def _compared(binding: Binding) -> Iterator[frozenset[tuple[str, str]]]:
+def _compared(binding: BoundQuery) -> Iterator[frozenset[tuple[str, str]]]:
     """The columns behind each expression that is compared with a bound of the interval."""
     for placeholder in binding.tree.find_all(exp.Placeholder):
         other = other_side(placeholder)
@@ -73,14 +73,14 @@ def other_side(placeholder: exp.Expr) -> exp.Expr | None:
     return other if isinstance(other, exp.Expr) else None
 
 
-def scope_of(binding: Binding, node: exp.Expr) -> Scope | None:
+def scope_of(binding: BoundQuery, node: exp.Expr) -> NameScope | None:
     """The scope of the SELECT around a node."""
     select = node.find_ancestor(exp.Select)
     found = binding.context.selected.get(id(select))
     return found.scope if found is not None else None
 
 
-def _of_bounds(binding: Binding) -> set[str]:
+def _of_bounds(binding: BoundQuery) -> set[str]:
     """Output columns that are a bound of the interval themselves: `$partition_start as report_day`."""
     found = binding.context.selected.get(id(binding.tree))
     if found is None:

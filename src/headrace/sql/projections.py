@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
-from headrace.sql.binding import NOTHING, OPAQUE, Bound, Context, Output, Relation, Scope, Source, union
+from headrace.sql.binding import NOTHING, OPAQUE, BindingContext, BoundExpression, FromItem, NameScope, Output, Relation, union
 from headrace.sql.expressions import bind
 from headrace.sql.names import near
 from headrace.sql.types import struct_fields
@@ -23,7 +23,7 @@ class Projection(NamedTuple):
     (after the columns in `listed`), or whatever `bound.edges` reach."""
 
     name: str | None
-    bound: Bound
+    bound: BoundExpression
     node: exp.Expr | None
     source: int | None = None
     unlisted: bool = False
@@ -31,7 +31,7 @@ class Projection(NamedTuple):
     listed: tuple[Output, ...] = ()
 
 
-def project(context: Context, scope: Scope, select: exp.Expr) -> list[Projection]:
+def project(context: BindingContext, scope: NameScope, select: exp.Expr) -> list[Projection]:
     """The output columns of a SELECT in order."""
     found: list[Projection] = []
     for item in select.expressions:
@@ -48,7 +48,7 @@ def project(context: Context, scope: Scope, select: exp.Expr) -> list[Projection
     return found
 
 
-def _expression(context: Context, scope: Scope, item: exp.Expr) -> Projection:
+def _expression(context: BindingContext, scope: NameScope, item: exp.Expr) -> Projection:
     bound = bind(context, scope, item)
     if isinstance(item, exp.Alias):
         scope.aliases.setdefault(item.alias.lower(), bound)
@@ -58,7 +58,7 @@ def _expression(context: Context, scope: Scope, item: exp.Expr) -> Projection:
     return Projection(made_up_name(scope, item), bound, item)
 
 
-def _unnest(context: Context, scope: Scope, item: exp.Expr) -> Projection:
+def _unnest(context: BindingContext, scope: NameScope, item: exp.Expr) -> Projection:
     """A list gives one column, a struct one a field: which, must be known."""
     bound = bind(context, scope, item)
     inner = item.this if isinstance(item, exp.Alias) else item
@@ -68,7 +68,7 @@ def _unnest(context: Context, scope: Scope, item: exp.Expr) -> Projection:
     return Projection(item.alias if isinstance(item, exp.Alias) else None, bound, inner)
 
 
-def made_up_name(scope: Scope, node: exp.Expr) -> str | None:
+def made_up_name(scope: NameScope, node: exp.Expr) -> str | None:
     """The name that DuckDB gives a column without alias, where that is simple; else None."""
     if isinstance(node, exp.Paren):
         return made_up_name(scope, node.this)
@@ -79,7 +79,7 @@ def made_up_name(scope: Scope, node: exp.Expr) -> str | None:
     return None
 
 
-def _spelled(scope: Scope, node: exp.Column) -> str:
+def _spelled(scope: NameScope, node: exp.Column) -> str:
     """A column keeps the spelling of where it comes from."""
     name = node.name
     for source in scope.sources:
@@ -94,7 +94,7 @@ def _names(items: Iterable[exp.Expr] | None) -> dict[str, exp.Expr]:
     return {item.name.lower(): item for item in items or []}
 
 
-def _qualified_star(context: Context, scope: Scope, item: exp.Column) -> list[Projection]:
+def _qualified_star(context: BindingContext, scope: NameScope, item: exp.Column) -> list[Projection]:
     alias = item.table.lower()
     at = next((at for at, source in enumerate(scope.sources) if source.alias == alias), None)
     if at is not None and item.args.get("db") is None:
@@ -104,10 +104,10 @@ def _qualified_star(context: Context, scope: Scope, item: exp.Column) -> list[Pr
     fields = struct_fields(bound.type)
     if fields is None:
         return [Projection(None, bound, item, unlisted=True)]
-    return [Projection(name, Bound(type_, union([bound.edges], 2)), item) for name, type_ in fields]
+    return [Projection(name, BoundExpression(type_, union([bound.edges], 2)), item) for name, type_ in fields]
 
 
-def _star(context: Context, scope: Scope, star: exp.Expr, only: int | None) -> list[Projection]:
+def _star(context: BindingContext, scope: NameScope, star: exp.Expr, only: int | None) -> list[Projection]:
     """`*` or `t.*` with EXCLUDE, REPLACE and RENAME."""
     excluded, replaced, renamed = _names(star.args.get("except_")), _names_of_aliases(star, "replace"), _renamed(star)
     if not scope.sources:
@@ -140,7 +140,7 @@ def _renamed(star: exp.Expr) -> dict[str, exp.Expr]:
     return {item.this.name.lower(): item for item in star.args.get("rename") or [] if isinstance(item, exp.Alias)}
 
 
-def _of_source(scope: Scope, at: int, source: Source, all_of_them: bool) -> list[Projection]:
+def _of_source(scope: NameScope, at: int, source: FromItem, all_of_them: bool) -> list[Projection]:
     relation: Relation = source.relation
     found = []
     for column in relation.columns:
@@ -148,16 +148,16 @@ def _of_source(scope: Scope, at: int, source: Source, all_of_them: bool) -> list
         if all_of_them and name in source.merged:
             continue
         bound = scope.using.get(name) if all_of_them else None
-        found.append(Projection(column.name, bound or Bound(column.type, column.edges), None, at))
+        found.append(Projection(column.name, bound or BoundExpression(column.type, column.edges), None, at))
     if not relation.complete:
         listed = tuple(relation.columns) if len(scope.sources) == 1 else ()
         rest = relation.rest if len(scope.sources) == 1 and relation.opaque is None else ()
-        whole = Projection(None, Bound(UNKNOWN, union([relation.everything()], OPAQUE)), None, at, True, rest, listed)
+        whole = Projection(None, BoundExpression(UNKNOWN, union([relation.everything()], OPAQUE)), None, at, True, rest, listed)
         return [whole] if rest else [*found, whole]
     return found
 
 
-def _say_missing(context: Context, star: exp.Expr, found: list[Projection], wanted: list[str]) -> None:
+def _say_missing(context: BindingContext, star: exp.Expr, found: list[Projection], wanted: list[str]) -> None:
     if any(item.unlisted for item in found):
         return
     names = [item.name for item in found if item.name]
@@ -167,7 +167,7 @@ def _say_missing(context: Context, star: exp.Expr, found: list[Projection], want
             context.say("unknown_column", f"`*` has no column `{name}` to leave out or replace", star, near(name, names))
 
 
-def _columns(context: Context, scope: Scope, item: exp.Expr) -> list[Projection]:
+def _columns(context: BindingContext, scope: NameScope, item: exp.Expr) -> list[Projection]:
     """`COLUMNS(*)` and `COLUMNS('pattern')`; anything else isn't followed."""
     what = item.this
     if isinstance(what, exp.Star):
@@ -180,4 +180,8 @@ def _columns(context: Context, scope: Scope, item: exp.Expr) -> list[Projection]
             return [found for found in everything if re.search(pattern, found.name or "")]
         except re.error:
             pass
-    return [Projection(None, Bound(UNKNOWN, union([found.bound.edges for found in everything], OPAQUE) or NOTHING), item, unlisted=True)]
+    return [
+        Projection(
+            None, BoundExpression(UNKNOWN, union([found.bound.edges for found in everything], OPAQUE) or NOTHING), item, unlisted=True
+        )
+    ]

@@ -11,13 +11,13 @@ from headrace.sql.binding import (
     FILTER,
     NOTHING,
     OPAQUE,
-    Context,
+    BindingContext,
+    BoundSelect,
     Edges,
+    FromItem,
+    NameScope,
     Output,
     Relation,
-    Scope,
-    Selected,
-    Source,
     merge,
     raised,
     union,
@@ -31,7 +31,7 @@ from headrace.sql.values import UNKNOWN
 RECURSION_ROUNDS_MAX = 6
 
 
-def bind_query(context: Context, node: exp.Expr, scope: Scope) -> Relation:
+def bind_query(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relation:
     """What a query gives, inside `scope` (its CTEs are in sight, and its columns where it is correlated or lateral)."""
     if isinstance(node, exp.Subquery):
         inner = bind_query(context, node.this, _with_ctes(context, node, scope))
@@ -53,7 +53,7 @@ def opaque(relation: Relation) -> Relation:
     return Relation([], filters=edges, opaque=edges)
 
 
-def opaque_below(context: Context, node: exp.Expr, scope: Scope) -> Relation:
+def opaque_below(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relation:
     """PIVOT and whatever else isn't followed: all tables below it are used whole."""
     edges: Edges = {}
     for table in node.find_all(exp.Table):
@@ -64,19 +64,19 @@ def opaque_below(context: Context, node: exp.Expr, scope: Scope) -> Relation:
     return opaque(Relation([], opaque=edges))
 
 
-def _with_ctes(context: Context, node: exp.Expr, scope: Scope) -> Scope:
+def _with_ctes(context: BindingContext, node: exp.Expr, scope: NameScope) -> NameScope:
     """The scope in which a query's FROM is bound: the outer one, with the query's own CTEs added one by one."""
     with_ = node.args.get("with_")
     if with_ is None:
         return scope
     ctes = dict(scope.ctes)
-    inner = Scope(ctes, scope.parent)
+    inner = NameScope(ctes, scope.parent)
     inner.sources, inner.using, inner.aliases, inner.locals = scope.sources, scope.using, scope.aliases, scope.locals
     for cte in with_.expressions:
         name = cte.alias.lower()
         recursive = bool(with_.args.get("recursive")) and isinstance(cte.this, exp.SetOperation)
         relation = _recursive(context, cte, inner, ctes) if recursive else bind_query(context, cte.this, inner)
-        ctes[name] = Source(name, renamed(relation, _column_names(cte)), query=cte.this)
+        ctes[name] = FromItem(name, renamed(relation, _column_names(cte)), query=cte.this)
         inner.ctes = dict(ctes)
     return inner
 
@@ -96,14 +96,14 @@ def renamed(relation: Relation, names: list[str]) -> Relation:
     return Relation(columns, relation.filters)
 
 
-def _recursive(context: Context, cte: exp.Expr, scope: Scope, ctes: Mapping[str, Source]) -> Relation:
+def _recursive(context: BindingContext, cte: exp.Expr, scope: NameScope, ctes: Mapping[str, FromItem]) -> Relation:
     """The anchor gives names and types; what the recursive part adds to the lineage is repeated until nothing is new."""
     union_ = cte.this
     name = cte.alias.lower()
     columns = _column_names(cte)
     current = renamed(bind_query(context, union_.this, scope), columns)
     for _ in range(RECURSION_ROUNDS_MAX):
-        inner = Scope({**ctes, name: Source(name, current, query=union_)}, scope.parent)
+        inner = NameScope({**ctes, name: FromItem(name, current, query=union_)}, scope.parent)
         step = bind_query(context, union_.args["expression"], inner)
         widened = Relation(
             [
@@ -121,7 +121,7 @@ def _recursive(context: Context, cte: exp.Expr, scope: Scope, ctes: Mapping[str,
     return current
 
 
-def _set_operation(context: Context, node: exp.Expr, scope: Scope) -> Relation:
+def _set_operation(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relation:
     """Long chains of UNION lean left and are walked without recursion."""
     chain: list[exp.Expr] = []
     first: exp.Expr = node
@@ -178,7 +178,7 @@ def _unified(left: str, right: str) -> str:
     return settled(unify(left, right))
 
 
-def _values(context: Context, node: exp.Expr, scope: Scope) -> Relation:
+def _values(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relation:
     columns: list[Output] = []
     for row in node.expressions:
         cells = row.expressions if isinstance(row, exp.Tuple) else [row]
@@ -192,17 +192,17 @@ def _values(context: Context, node: exp.Expr, scope: Scope) -> Relation:
     return Relation([Output(column.name, settled(column.type), column.edges) for column in columns])
 
 
-def _select(context: Context, node: exp.Expr, outer: Scope) -> Relation:
-    scope = Scope(outer.ctes, outer)
+def _select(context: BindingContext, node: exp.Expr, outer: NameScope) -> Relation:
+    scope = NameScope(outer.ctes, outer)
     bind_from(context, node, scope)
     projections = project(context, scope, node)
     _conditions(context, scope, node, projections)
     relation = _relation(scope, projections)
-    context.selected[id(node)] = Selected(scope, [(item.name, item.node, item.source) for item in projections], relation)
+    context.selected[id(node)] = BoundSelect(scope, [(item.name, item.node, item.source) for item in projections], relation)
     return relation
 
 
-def _relation(scope: Scope, projections: list[Projection]) -> Relation:
+def _relation(scope: NameScope, projections: list[Projection]) -> Relation:
     columns = [Output(item.name, settled(item.bound.type), item.bound.edges) for item in projections if not item.unlisted]
     unlisted = [item for item in projections if item.unlisted]
     if not unlisted:
@@ -213,7 +213,7 @@ def _relation(scope: Scope, projections: list[Projection]) -> Relation:
     return Relation(columns, scope.filters or NOTHING, opaque=edges)
 
 
-def _conditions(context: Context, scope: Scope, node: exp.Expr, projections: list[Projection]) -> None:
+def _conditions(context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]) -> None:
     for key in ("where", "having", "qualify"):
         clause = node.args.get(key)
         if clause is not None:
@@ -226,7 +226,7 @@ def _conditions(context: Context, scope: Scope, node: exp.Expr, projections: lis
             merge(scope.filters, raised(_key(context, scope, item.this, projections), FILTER))
 
 
-def _key(context: Context, scope: Scope, node: exp.Expr, projections: list[Projection]) -> Edges:
+def _key(context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]) -> Edges:
     """A grouping or ordering key: an expression, or the position of a column."""
     if isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit():
         at = int(node.this) - 1
@@ -236,7 +236,7 @@ def _key(context: Context, scope: Scope, node: exp.Expr, projections: list[Proje
     return bind(context, scope, node).edges
 
 
-def _grouping(context: Context, scope: Scope, node: exp.Expr, projections: list[Projection]) -> None:
+def _grouping(context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]) -> None:
     group = node.args.get("group")
     if group is None:
         return
@@ -255,7 +255,7 @@ def aggregates(node: exp.Expr) -> bool:
     )
 
 
-def _distinct(context: Context, scope: Scope, node: exp.Expr, projections: list[Projection]) -> None:
+def _distinct(context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]) -> None:
     distinct = node.args.get("distinct")
     if distinct is None:
         return

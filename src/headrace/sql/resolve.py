@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
-from headrace.model import Level, Place, Problem
+from headrace.model import Place, Problem, ProblemLevel
 from headrace.model.errors import words_of
-from headrace.sql.binding import Context, Relation, Scope, as_edges
-from headrace.sql.parsing import Unreadable, parse
+from headrace.sql.binding import BindingContext, NameScope, Relation, as_edges
+from headrace.sql.parsing import InvalidSelect, parse
 from headrace.sql.queries import bind_query
 from headrace.sql.values import Analysis, Edge, Resolved
 
@@ -20,14 +20,14 @@ MALFORMED = (AttributeError, TypeError, KeyError, IndexError, ValueError)
 """What following a tree may meet where sqlglot has read a nearly right statement into a tree that no right one gives."""
 
 
-class Binding:
+class BoundQuery:
     """One bound body: the relation that it gives, and the context that the structural rules look at."""
 
     def __init__(self, analysis: Analysis, schemas: Schemas, parameters: Mapping[str, str]) -> None:
         self.tree: exp.Expr = parse(analysis.sql).tree
-        self.context = Context(schemas, parameters, analysis.sql, Place(file=analysis.file, line=analysis.line))
+        self.context = BindingContext(schemas, parameters, analysis.sql, Place(file=analysis.file, line=analysis.line))
         self.context.bind_query = bind_query
-        self.relation: Relation = bind_query(self.context, self.tree, Scope({}))
+        self.relation: Relation = bind_query(self.context, self.tree, NameScope({}))
 
 
 def resolve(analysis: Analysis, schemas: Schemas, *, parameters: Mapping[str, str] | None = None) -> Resolved:
@@ -38,10 +38,10 @@ def resolve(analysis: Analysis, schemas: Schemas, *, parameters: Mapping[str, st
     if not analysis.usable:
         return Resolved(columns=None)
     try:
-        return resolved(Binding(analysis, schemas, parameters or {}), analysis)
+        return resolved(BoundQuery(analysis, schemas, parameters or {}), analysis)
     except RecursionError:
         return _too_deep(analysis)
-    except Unreadable:
+    except InvalidSelect:
         return Resolved(columns=None)
     except MALFORMED as error:
         return Resolved(columns=None, problems=(not_followed(analysis, error),))
@@ -54,7 +54,7 @@ def not_followed(analysis: Analysis, error: Exception) -> Problem:
         message=f"the statement's columns can't be followed ({words_of(error)})",
         hint="if DuckDB runs it, this is our mistake: please report the statement",
         place=Place(file=analysis.file, line=analysis.line),
-        level=Level.WARNING,
+        level=ProblemLevel.WARNING,
     )
 
 
@@ -67,7 +67,7 @@ def _too_deep(analysis: Analysis) -> Resolved:
     return Resolved(columns=None, problems=(problem,))
 
 
-def resolved(binding: Binding, analysis: Analysis) -> Resolved:
+def resolved(binding: BoundQuery, analysis: Analysis) -> Resolved:
     """The values of a binding, to be kept."""
     relation, context = binding.relation, binding.context
     names = [column.name for column in relation.columns]
@@ -90,7 +90,9 @@ def _unnamed(names: list[str | None], analysis: Analysis) -> list[Problem]:
     positions = ", ".join(str(at + 1) for at, name in enumerate(names) if name is None)
     hint = "give each expression a name with `AS`; until then what reads this asset can't be checked before it runs"
     return [
-        Problem(code="unnamed_column", message=f"column {positions} has no name of its own", hint=hint, place=place, level=Level.WARNING)
+        Problem(
+            code="unnamed_column", message=f"column {positions} has no name of its own", hint=hint, place=place, level=ProblemLevel.WARNING
+        )
     ]
 
 

@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterable
 
 from sqlglot import exp
 
-from headrace.sql.binding import Selected, Source
+from headrace.sql.binding import BoundSelect, FromItem
 from headrace.sql.expressions import bind
 from headrace.sql.partition import BOUNDS, other_side, scope_of
 from headrace.sql.queries import aggregates
-from headrace.sql.resolve import Binding
+from headrace.sql.resolve import BoundQuery
 from headrace.sql.values import Analysis
 
 DEPTH_MAX = 60
@@ -30,7 +30,7 @@ class _Mixes(Exception):
     """Rows of several partitions meet; the message says where."""
 
 
-def not_separable_because(binding: Binding, analysis: Analysis, column: str | None, cut: Collection[str]) -> str:
+def not_separable_because(binding: BoundQuery, analysis: Analysis, column: str | None, cut: Collection[str]) -> str:
     """Empty if the body is separable, else the reason. `column` routes rows; `cut` are the inputs that are partitioned."""
     if column is None:
         return "no output column says which interval a row belongs to"
@@ -48,7 +48,7 @@ def not_separable_because(binding: Binding, analysis: Analysis, column: str | No
 
 
 class _Follower:
-    def __init__(self, binding: Binding, cut: Collection[str]) -> None:
+    def __init__(self, binding: BoundQuery, cut: Collection[str]) -> None:
         self._binding, self._cut = binding, frozenset(cut)
         self._selected = binding.context.selected
         self._ctes: dict[str, list[exp.Expr]] = {}
@@ -136,7 +136,7 @@ class _Follower:
         self._check_subqueries(node)
         self._sources(node, found, carried)
 
-    def _defining(self, found: Selected, name: str) -> Defining:
+    def _defining(self, found: BoundSelect, name: str) -> Defining:
         """The expression of an output column, and the (source, column) pairs that it is made of."""
         for output, node, source in found.outputs:
             if output is not None and output.lower() == name:
@@ -147,7 +147,7 @@ class _Follower:
             return None, {(found.scope.sources[0].alias, name)}
         raise _Mixes(f"`{name}` can't be followed")
 
-    def _columns(self, found: Selected, node: exp.Expr | None, seen: frozenset[str] = frozenset()) -> set[Pair]:
+    def _columns(self, found: BoundSelect, node: exp.Expr | None, seen: frozenset[str] = frozenset()) -> set[Pair]:
         """The columns of the sources that an expression is made of, through the aliases (in `seen`: not again) that it uses."""
         columns: set[Pair] = set()
         for column in node.find_all(exp.Column) if node is not None else ():
@@ -161,7 +161,7 @@ class _Follower:
                 columns.add((alias, column.name.lower()))
         return columns
 
-    def _alias(self, found: Selected, column: exp.Column) -> str | None:
+    def _alias(self, found: BoundSelect, column: exp.Column) -> str | None:
         """Which source of the SELECT a column belongs to."""
         name, table = column.name.lower(), column.table.lower()
         for source in found.scope.sources:
@@ -171,7 +171,7 @@ class _Follower:
                 return source.alias
         return None
 
-    def _covered(self, found: Selected, keys: Iterable[exp.Expr], names: set[str], defining: list[Defining]) -> bool:
+    def _covered(self, found: BoundSelect, keys: Iterable[exp.Expr], names: set[str], defining: list[Defining]) -> bool:
         """Whether the keys fix the partition: each routing column is a key, or all columns that it is made of are."""
         listed = list(keys)
         plain: set[Pair] = set()
@@ -189,7 +189,7 @@ class _Follower:
             for name, (node, columns) in zip(names, defining, strict=True)
         )
 
-    def _check_groups(self, node: exp.Select, found: Selected, names: set[str], defining: list[Defining]) -> None:
+    def _check_groups(self, node: exp.Select, found: BoundSelect, names: set[str], defining: list[Defining]) -> None:
         group = node.args.get("group")
         if group is None:
             if any(item is not None and aggregates(item) for _, item, _ in found.outputs) or node.args.get("having") is not None:
@@ -206,7 +206,7 @@ class _Follower:
         ):
             raise _Mixes(f"DISTINCT ON is without `{', '.join(sorted(names))}`")
 
-    def _check_windows(self, node: exp.Select, found: Selected, names: set[str], defining: list[Defining]) -> None:
+    def _check_windows(self, node: exp.Select, found: BoundSelect, names: set[str], defining: list[Defining]) -> None:
         named = {window.name.lower(): window for window in node.args.get("windows") or []}
         for window in _own(node, exp.Window):
             if window in named.values():
@@ -226,7 +226,7 @@ class _Follower:
             if query is not node and not any(query is source or _below(query, source) for source in sources) and self._touches(query):
                 raise _Mixes("a subquery reads partitions of its own")
 
-    def _sources(self, node: exp.Select, found: Selected, carried: set[Pair]) -> None:
+    def _sources(self, node: exp.Select, found: BoundSelect, carried: set[Pair]) -> None:
         """The source that carries the column is followed; every other one that is cut must be joined on it."""
         for join in node.args.get("joins") or []:
             if str(join.args.get("method") or "").upper() == "POSITIONAL":
@@ -251,7 +251,7 @@ class _Follower:
         from_ = node.args.get("from_")
         return ([from_.this] if from_ is not None else []) + [join.this for join in node.args.get("joins") or []]
 
-    def _equalities(self, node: exp.Select, found: Selected) -> list[tuple[Pair, Pair]]:
+    def _equalities(self, node: exp.Select, found: BoundSelect) -> list[tuple[Pair, Pair]]:
         pairs = []
         conditions = [join.args.get("on") for join in node.args.get("joins") or []]
         where = node.args.get("where")
@@ -267,7 +267,7 @@ class _Follower:
                 pairs += [((source.alias, name), (other.alias, name)) for other in found.scope.sources if other is not source]
         return pairs
 
-    def _is_cut(self, source: Source) -> bool:
+    def _is_cut(self, source: FromItem) -> bool:
         if source.input is not None:
             return source.input in self._cut
         return source.query is not None and self._touches(source.query)

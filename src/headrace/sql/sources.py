@@ -10,13 +10,13 @@ from headrace.sql.binding import (
     JOIN_KEY,
     NOTHING,
     OPAQUE,
-    Bound,
-    Context,
+    BindingContext,
+    BoundExpression,
     Edges,
+    FromItem,
+    NameScope,
     Output,
     Relation,
-    Scope,
-    Source,
     merge,
     raised,
     union,
@@ -27,7 +27,7 @@ from headrace.sql.types import element, is_integer, is_time, unify
 from headrace.sql.values import UNKNOWN
 
 
-def bind_from(context: Context, select: exp.Expr, scope: Scope) -> None:
+def bind_from(context: BindingContext, select: exp.Expr, scope: NameScope) -> None:
     """Put everything that a SELECT's FROM names into its scope; what joins compare goes into the scope's filters."""
     from_ = select.args.get("from_")
     if from_ is not None:
@@ -38,7 +38,7 @@ def bind_from(context: Context, select: exp.Expr, scope: Scope) -> None:
         _add(context, scope, lateral)
 
 
-def _add(context: Context, scope: Scope, node: exp.Expr) -> None:
+def _add(context: BindingContext, scope: NameScope, node: exp.Expr) -> None:
     """One item of FROM and the joins that hang on it."""
     bracketed = isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table | exp.Subquery) and not node.args.get("alias")
     if bracketed or isinstance(node, exp.Paren):
@@ -51,7 +51,7 @@ def _add(context: Context, scope: Scope, node: exp.Expr) -> None:
         _join(context, scope, join)
 
 
-def _source(context: Context, scope: Scope, node: exp.Expr) -> Source:
+def _source(context: BindingContext, scope: NameScope, node: exp.Expr) -> FromItem:
     alias = node.alias_or_name.lower() if isinstance(node, exp.Table | exp.DerivedTable | exp.UDTF) else ""
     names = _column_names(node)
     if isinstance(node, exp.Table):
@@ -59,15 +59,15 @@ def _source(context: Context, scope: Scope, node: exp.Expr) -> Source:
     if isinstance(node, exp.Lateral):
         return _lateral(context, scope, node, alias, names)
     if isinstance(node, exp.Unnest):
-        return Source(alias or "unnest", _named(_unnest(context, scope, node), names))
+        return FromItem(alias or "unnest", _named(_unnest(context, scope, node), names))
     relation = context.bind_query(context, node, _outside(scope))
     inner = node.this if isinstance(node, exp.Subquery) else node
-    return Source(alias, _named(relation, names), query=inner)
+    return FromItem(alias, _named(relation, names), query=inner)
 
 
-def _outside(scope: Scope) -> Scope:
+def _outside(scope: NameScope) -> NameScope:
     """What a derived table sees: DuckDB lets it look at the tables before it."""
-    seen = Scope(scope.ctes, scope.parent)
+    seen = NameScope(scope.ctes, scope.parent)
     seen.sources = list(scope.sources)
     seen.using = scope.using
     return seen
@@ -93,21 +93,21 @@ def _named(relation: Relation, names: list[str]) -> Relation:
     return Relation(columns, relation.filters)
 
 
-def _table(context: Context, scope: Scope, node: exp.Table, alias: str, names: list[str]) -> Source:
+def _table(context: BindingContext, scope: NameScope, node: exp.Table, alias: str, names: list[str]) -> FromItem:
     if isinstance(node.this, exp.Func):
         relation = _table_function(context, scope, node.this)
         name = function_name(node.this, context.sql)
-        return Source(alias or name, _named(relation, names))
+        return FromItem(alias or name, _named(relation, names))
     name = node.name.lower()
     cte = scope.ctes.get(name)
     relation = cte.relation if cte else context.input(name)
     if node.args.get("pivots"):
         relation = Relation([], filters=raised(relation.filters, FILTER), opaque=raised(relation.everything(), OPAQUE))
-        return Source(alias or name, relation, input=None if cte else name)
-    return Source(alias or name, _named(relation, names), input=None if cte else name, query=cte.query if cte else None)
+        return FromItem(alias or name, relation, input=None if cte else name)
+    return FromItem(alias or name, _named(relation, names), input=None if cte else name, query=cte.query if cte else None)
 
 
-def _table_function(context: Context, scope: Scope, node: exp.Func) -> Relation:
+def _table_function(context: BindingContext, scope: NameScope, node: exp.Func) -> Relation:
     name = function_name(node, context.sql)
     seen = _outside(scope)
     edges: list[Edges] = []
@@ -132,7 +132,7 @@ def _series_type(types: list[str]) -> str:
     return "TIMESTAMP" if first == "DATE" else first
 
 
-def _unnest(context: Context, scope: Scope, node: exp.Expr) -> Relation:
+def _unnest(context: BindingContext, scope: NameScope, node: exp.Expr) -> Relation:
     seen = _outside(scope)
     bounds = [bind(context, seen, part) for part in node.expressions]
     if len(bounds) == 1 and bounds[0].type.endswith("[]") and not bounds[0].type.startswith("STRUCT"):
@@ -141,16 +141,16 @@ def _unnest(context: Context, scope: Scope, node: exp.Expr) -> Relation:
     return Relation([], opaque=edges)
 
 
-def _lateral(context: Context, scope: Scope, node: exp.Expr, alias: str, names: list[str]) -> Source:
+def _lateral(context: BindingContext, scope: NameScope, node: exp.Expr, alias: str, names: list[str]) -> FromItem:
     inner = node.this
     if isinstance(inner, exp.Subquery | exp.Query):
         query = inner.this if isinstance(inner, exp.Subquery) else inner
-        return Source(alias, _named(context.bind_query(context, inner, _outside(scope)), names), query=query)
+        return FromItem(alias, _named(context.bind_query(context, inner, _outside(scope)), names), query=query)
     edges = bind(context, _outside(scope), inner).edges
-    return Source(alias, _named(Relation([], opaque=edges), names))
+    return FromItem(alias, _named(Relation([], opaque=edges), names))
 
 
-def _join(context: Context, scope: Scope, join: exp.Expr) -> None:
+def _join(context: BindingContext, scope: NameScope, join: exp.Expr) -> None:
     left = list(scope.sources)
     _add(context, scope, join.this)
     added = scope.sources[len(left) :]
@@ -166,19 +166,21 @@ def _join(context: Context, scope: Scope, join: exp.Expr) -> None:
         del scope.sources[len(left) :]
 
 
-def _common(left: list[Source], added: list[Source]) -> list[str]:
+def _common(left: list[FromItem], added: list[FromItem]) -> list[str]:
     known = {column.name.lower() for source in left for column in source.relation.columns if column.name}
     return [column.name.lower() for source in added for column in source.relation.columns if column.name and column.name.lower() in known]
 
 
-def _merge_columns(context: Context, scope: Scope, join: exp.Expr, left: list[Source], added: list[Source], names: list[str]) -> None:
+def _merge_columns(
+    context: BindingContext, scope: NameScope, join: exp.Expr, left: list[FromItem], added: list[FromItem], names: list[str]
+) -> None:
     """USING: one column where both sides have one. The outer side's may be missing, so FULL takes either."""
     side = str(join.args.get("side") or "").upper()
     for name in names:
         mine, theirs = _find(context, join, scope, left, name), _find(context, join, None, added, name)
         merge(scope.filters, raised(union([mine.edges, theirs.edges]), JOIN_KEY))
         if side == "FULL":
-            scope.using[name] = Bound(unify(mine.type, theirs.type), union([mine.edges, theirs.edges], EXPRESSION))
+            scope.using[name] = BoundExpression(unify(mine.type, theirs.type), union([mine.edges, theirs.edges], EXPRESSION))
         else:
             scope.using[name] = theirs if side == "RIGHT" else mine
     for source in added:
@@ -186,16 +188,16 @@ def _merge_columns(context: Context, scope: Scope, join: exp.Expr, left: list[So
         scope.sources[at] = source._replace(merged=source.merged | frozenset(names))
 
 
-def _find(context: Context, join: exp.Expr, scope: Scope | None, sources: list[Source], name: str) -> Bound:
+def _find(context: BindingContext, join: exp.Expr, scope: NameScope | None, sources: list[FromItem], name: str) -> BoundExpression:
     if scope is not None and name in scope.using:
         return scope.using[name]
     for source in sources:
         column = source.relation.get(name)
         if column is not None:
-            return Bound(column.type, column.edges)
+            return BoundExpression(column.type, column.edges)
     for source in sources:
         column = source.relation.unlisted(name)
         if column is not None:
-            return Bound(column.type, column.edges)
+            return BoundExpression(column.type, column.edges)
     context.say("unknown_column", f"USING names `{name}`, which isn't on both sides", join)
-    return Bound(UNKNOWN, NOTHING)
+    return BoundExpression(UNKNOWN, NOTHING)

@@ -14,7 +14,7 @@ from typing import Self
 from headrace.model.errors import StoreError
 from headrace.model.nodes import Settings
 from headrace.store.address import PostgresqlAddress, Resolve, SqliteAddress, address
-from headrace.store.engines import Engine
+from headrace.store.engines import StoreEngine
 from headrace.store.engines.sqlite import SqliteEngine
 from headrace.store.transaction import Transaction
 
@@ -24,7 +24,7 @@ __all__ = ["Store", "Transaction", "exists", "state_path"]
 class Store:
     """One state database, opened by `Store.open`. Use it as a context manager, or `close()` it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: StoreEngine) -> None:
         self.engine = engine
 
     @classmethod
@@ -103,7 +103,7 @@ class Store:
         return self.engine.data_version()
 
 
-def engine_of(root: Path, settings: Settings, resolve: Resolve | None) -> Engine:
+def engine_of(root: Path, settings: Settings, resolve: Resolve | None) -> StoreEngine:
     """The database that the settings name, not opened yet."""
     found = address(root, settings, resolve)
     if isinstance(found, PostgresqlAddress):

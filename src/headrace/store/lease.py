@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.model.errors import LeaseLost, StoreError
 from headrace.store.database import Store, Transaction
 from headrace.store.processes import Process, is_dead, this_process
@@ -87,7 +87,7 @@ class Lease:
             )  # fmt: skip
             if then is not None:
                 then(tx, epoch)
-            reached(Point.LEASE_TAKING)
+            reached(FaultPoint.LEASE_TAKING)
         return cls(store, epoch, seconds)
 
     @property
@@ -100,8 +100,8 @@ class Lease:
         began = time.monotonic()
         with self._store.write(self.epoch) as tx:
             tx.execute("update lease set expires_at = :expires where id = 1", {"expires": tx.real_us() + _microseconds(self._seconds)})
-            reached(Point.LEASE_RENEWING)
-        reached(Point.LEASE_RENEWED)
+            reached(FaultPoint.LEASE_RENEWING)
+        reached(FaultPoint.LEASE_RENEWED)
         self._renewed = began
 
     def release(self) -> None:

@@ -31,7 +31,7 @@ class RequestState(enum.StrEnum):
     FAILED = "failed"
 
 
-class Request(NamedTuple):
+class CommandRequest(NamedTuple):
     """One request. `document` is JSON text: the command's document when done, what went wrong when failed."""
 
     id: int
@@ -63,7 +63,7 @@ def submit(store: Store, command: str, arguments: dict[str, Any], actor: str) ->
     return request_id
 
 
-def take(tx: Transaction, epoch: int) -> list[Request]:
+def take(tx: Transaction, epoch: int) -> list[CommandRequest]:
     """All requests that wait, oldest first, now taken by this leader; those that an earlier leader left count as waiting."""
     found = tx.execute(
         f"select {_COLUMNS} from request where state in ('waiting', 'taken') and (state = 'waiting' or epoch <> :epoch) order by id",
@@ -91,7 +91,7 @@ def finish(tx: Transaction, request_id: int, document: str, *, failed: bool = Fa
     )
 
 
-def get(tx: Transaction, request_id: int) -> Request:
+def get(tx: Transaction, request_id: int) -> CommandRequest:
     """One request as it stands. StoreError if there is none of that id."""
     row = tx.execute(f"select {_COLUMNS} from request where id = :id", {"id": request_id}).fetchone()
     if row is None:
@@ -108,7 +108,7 @@ class Follower:
         self._began = time.monotonic()
         self._seen = -1
 
-    def wait(self, seconds: float) -> Request | None:
+    def wait(self, seconds: float) -> CommandRequest | None:
         """The request as soon as anything was committed, or after `seconds`; None if no leader runs and it isn't
         answered: then take the lease and do it."""
         until = time.monotonic() + seconds
@@ -126,9 +126,9 @@ class Follower:
         return 0.001 if followed < 0.2 else 0.005 if followed < 2 else 0.05
 
 
-def _request(row: tuple[Any, ...]) -> Request:
+def _request(row: tuple[Any, ...]) -> CommandRequest:
     request_id, command, arguments, actor, state, epoch, run_id, document = row
-    return Request(request_id, command, msgspec.json.decode(arguments), actor, RequestState(state), epoch, run_id, document)
+    return CommandRequest(request_id, command, msgspec.json.decode(arguments), actor, RequestState(state), epoch, run_id, document)
 
 
 def _wall_us() -> int:

@@ -21,7 +21,7 @@ ADDRESS_BYTES_MAX = 100
 """A UNIX socket's address holds 104 bytes (macOS) or 108 (Linux)."""
 
 
-class Listener:
+class WakeListener:
     """The leader's end. Wait for `fileno()` to be readable, then `drain()`. Made by who holds the lease."""
 
     def __init__(self, data_folder: Path) -> None:

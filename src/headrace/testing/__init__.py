@@ -80,6 +80,6 @@ def _said(row: Any) -> str:
 
 
 def _session(project: str | Path) -> Any:
-    from headrace.operations.session import Session
+    from headrace.operations.session import ProjectSession
 
-    return Session.open(Path(project), "prod", None, "tests")
+    return ProjectSession.open(Path(project), "prod", None, "tests")

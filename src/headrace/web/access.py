@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from headrace.model import ProjectError
-from headrace.web.problem import Problem
+from headrace.web.problem import HttpProblem
 
 FILE = "token"
 """In the data folder: it outlives the server, so that a bookmark and a vendor's webhook go on working."""
@@ -78,20 +78,20 @@ class Guard:
         """Problem unless the request was sent to a name of ours, and by no page of somebody else's."""
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or not self._ours(hosts[0]):
-            raise Problem(
+            raise HttpProblem(
                 421, "the Host header names another server", "ask for it by 127.0.0.1 or localhost, or name it: serve --name NAME"
             )
         origin = request.headers.get("origin")
         if origin is not None and not self._ours(urlsplit_host(origin)):
-            raise Problem(403, "a page of another origin may not ask this server")
+            raise HttpProblem(403, "a page of another origin may not ask this server")
         if request.method not in _SAFE and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            raise Problem(403, "a page of another site may not change anything here")
+            raise HttpProblem(403, "a page of another site may not change anything here")
 
     def lets_look(self, request: Request) -> bool:
         """Whether the request carries the token in a way that suffices to look."""
         try:
             self.check_token(request)
-        except Problem:
+        except HttpProblem:
             return False
         return True
 
@@ -103,9 +103,9 @@ class Guard:
             sent.append(request.cookies.get(self.cookie, ""))
         if not any(map(self.knows, sent)):
             hint = "`headrace serve` prints the address with the token; it is in the file `token` of the data folder"
-            raise Problem(401, "this needs the token", hint, www_authenticate="Bearer")
+            raise HttpProblem(401, "this needs the token", hint, www_authenticate="Bearer")
         if request.method not in _SAFE and not any(map(self.knows, sent[:2])) and not _of_this_page(request):
-            raise Problem(403, "only a page of this server may change anything with its cookie")
+            raise HttpProblem(403, "only a page of this server may change anything with its cookie")
 
     def knows(self, text: str) -> bool:
         """Whether this is the token, in a time that doesn't say how much of it is right."""

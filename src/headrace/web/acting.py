@@ -15,7 +15,7 @@ from typing import Any
 
 from headrace.model import HeadraceError
 from headrace.operations.responses import Response
-from headrace.web.problem import Problem, ProblemResponse, of_error
+from headrace.web.problem import HttpProblem, ProblemResponse, of_error
 
 UNDER_WAY_MAX = 16
 """More are refused: each waits in a thread."""
@@ -42,13 +42,13 @@ class ActResponse(Response, frozen=True, kw_only=True):
     problem: ProblemResponse | None
 
 
-class Act:
+class RunningAction:
     """One act, and its progress as an operation tells it. Written by its thread, read by the door's."""
 
     def __init__(self, number: int, name: str) -> None:
         self.id, self._name, self._began = str(number), name, datetime.now(UTC)
         self.document: Any = None
-        self.problem: Problem | None = None
+        self.problem: HttpProblem | None = None
         self.over = asyncio.Event()
         self._what, self._done, self._ahead = "", 0, ""
         self._total: int | None = None
@@ -87,33 +87,33 @@ class Acts:
     """All acts of this server."""
 
     def __init__(self) -> None:
-        self._numbers, self._acts = itertools.count(1), dict[str, Act]()
+        self._numbers, self._acts = itertools.count(1), dict[str, RunningAction]()
 
-    def begin(self, name: str, do: Callable[[Act], Any]) -> Act:
+    def begin(self, name: str, do: Callable[[RunningAction], Any]) -> RunningAction:
         """Begin one. Problem (503) where too many are under way."""
         if sum(not act.over.is_set() for act in self._acts.values()) >= UNDER_WAY_MAX:
-            raise Problem(503, f"{UNDER_WAY_MAX} acts are under way", "wait until one of them is over")
-        act, loop = Act(next(self._numbers), name), asyncio.get_running_loop()
+            raise HttpProblem(503, f"{UNDER_WAY_MAX} acts are under way", "wait until one of them is over")
+        act, loop = RunningAction(next(self._numbers), name), asyncio.get_running_loop()
         self._acts[act.id] = act
         for old in [one for one in self._acts.values() if one.over.is_set()][:-KEPT_MAX]:
             del self._acts[old.id]
         threading.Thread(target=_done, args=(act, do, loop), name=f"headrace act {name}", daemon=True).start()
         return act
 
-    def get(self, act_id: str) -> Act:
+    def get(self, act_id: str) -> RunningAction:
         """One of them. Problem (404) for one that there isn't, or isn't any more."""
         found = self._acts.get(act_id)
         if found is None:
-            raise Problem(404, "there is no such act", "acts are forgotten when the server ends; /api/v1/audit has what was done")
+            raise HttpProblem(404, "there is no such act", "acts are forgotten when the server ends; /api/v1/audit has what was done")
         return found
 
 
-def _done(act: Act, do: Callable[[Act], Any], loop: asyncio.AbstractEventLoop) -> None:
+def _done(act: RunningAction, do: Callable[[RunningAction], Any], loop: asyncio.AbstractEventLoop) -> None:
     try:
         act.document = do(act)
     except HeadraceError as error:
         act.problem = of_error(error)
     except Exception:  # noqa: BLE001 - the boundary of a thread: what it was is nobody's who asks over a network
-        act.problem = Problem(500, "something went wrong here", "the same by its command, with -v, says what")
+        act.problem = HttpProblem(500, "something went wrong here", "the same by its command, with -v, says what")
     if not loop.is_closed():
         loop.call_soon_threadsafe(act.over.set)

@@ -14,13 +14,13 @@ from starlette.responses import Response
 from headrace.operations.agreement import Planned
 from headrace.operations.changing import state_of
 from headrace.operations.encoding import encoded
-from headrace.operations.session import Session
-from headrace.web.acting import WAIT_SECONDS, Act, Acts
+from headrace.operations.session import ProjectSession
+from headrace.web.acting import WAIT_SECONDS, Acts, RunningAction
 from headrace.web.asking import of_body, of_query
 from headrace.web.bodies import JSON, json_of
 from headrace.web.endpoints import PREFIX, Endpoint, Get
-from headrace.web.keeping import Answered, Answers, knows, tag_of
-from headrace.web.reading import Reader
+from headrace.web.keeping import Answered, ResponseCache, knows, tag_of
+from headrace.web.reading import ProjectReader
 
 Answering = Callable[[Request], Awaitable[Response]]
 AGREE = "x-headrace-agree"
@@ -32,9 +32,9 @@ def as_json(response: Any, status: int = 200) -> Response:
     return Response(encoded(response), status, media_type=JSON)
 
 
-def looking(reader: Reader, endpoint: Get) -> Answering:
+def looking(reader: ProjectReader, endpoint: Get) -> Answering:
     """Answers with the response of an endpoint, or that who asks has it already."""
-    kept = Answers()
+    kept = ResponseCache()
 
     async def answer(request: Request) -> Response:
         asked = of_query(endpoint.asked, request.path_params, request.query_params)
@@ -48,7 +48,7 @@ def looking(reader: Reader, endpoint: Get) -> Answering:
     return answer
 
 
-def _answered(session: Session, endpoint: Get, asked: Struct, kept: Answers, sent: str) -> Answered:
+def _answered(session: ProjectSession, endpoint: Get, asked: Struct, kept: ResponseCache, sent: str) -> Answered:
     """Made in a thread, unless it was made already, or needn't be."""
     question = repr(asked)
     tag = None if endpoint.of_files else tag_of(f"{endpoint.path} {question}", state_of(session))
@@ -64,7 +64,7 @@ def _answered(session: Session, endpoint: Get, asked: Struct, kept: Answers, sen
     return found
 
 
-def acting(reader: Reader, acts: Acts, endpoint: Endpoint) -> Answering:
+def acting(reader: ProjectReader, acts: Acts, endpoint: Endpoint) -> Answering:
     """Does what an endpoint does, and answers with its response; where that takes long, with where to ask for it."""
 
     async def answer(request: Request) -> Response:
@@ -88,7 +88,7 @@ def following(acts: Acts) -> Answering:
     """Answers with how an act stands."""
 
     async def answer(request: Request) -> Response:
-        act: Act = acts.get(request.path_params["act"])
+        act: RunningAction = acts.get(request.path_params["act"])
         return as_json(act.shown())
 
     return answer

@@ -25,9 +25,9 @@ from headrace.web.bodies import body_of
 from headrace.web.data import Data
 from headrace.web.endpoints import PREFIX, Get
 from headrace.web.events import Events
-from headrace.web.probes import Server
-from headrace.web.problem import Problem, of_error
-from headrace.web.reading import Reader
+from headrace.web.probes import ServerInfo
+from headrace.web.problem import HttpProblem, of_error
+from headrace.web.reading import ProjectReader
 from headrace.web.table import TABLE
 from headrace.web.ui import PAGES, Bundle
 
@@ -43,10 +43,10 @@ HEADERS = {
 }
 
 
-class Answers:
+class ServerEndpoints:
     """The endpoints of one server."""
 
-    def __init__(self, reader: Reader, guard: Guard, server: Server, bundle: Bundle) -> None:
+    def __init__(self, reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle) -> None:
         self._reader, self._guard, self._server = reader, guard, server
         self.bundle = bundle
         self._scraping, self._scraped, self._scraped_at = asyncio.Lock(), "", float("-inf")
@@ -91,12 +91,12 @@ class Answers:
         try:
             return as_json(await self._reader.response(lambda session: fire(session, asset)), 202)
         except NoHook as error:
-            raise Problem(404, str(error), error.hint) from None
+            raise HttpProblem(404, str(error), error.hint) from None
 
 
-def app(reader: Reader, guard: Guard, server: Server, bundle: Bundle | None = None) -> Starlette:
+def app(reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle | None = None) -> Starlette:
     """All that is answered. Probes and the web UI's files need no token; everything else does, by default."""
-    answers, acts = Answers(reader, guard, server, bundle or Bundle()), Acts()
+    answers, acts = ServerEndpoints(reader, guard, server, bundle or Bundle()), Acts()
     data = Data(reader)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET", *, guarded: bool = True) -> Route:
@@ -138,14 +138,14 @@ async def _answered(request: Request, endpoint: Endpoint, guard: Guard, *, guard
         if guarded:
             guard.check_token(request)
         answer = await endpoint(request)
-    except Problem as problem:
+    except HttpProblem as problem:
         answer = problem.response()
     except HeadraceError as error:
         answer = of_error(error).response()
     except ClientDisconnect:
         answer = Response(status_code=400)  # nobody reads it
     except Exception:  # noqa: BLE001 - the boundary: what it was is nobody's who asks over a network
-        answer = Problem(500, "something went wrong here", "the same by `headrace status -v` says what").response()
+        answer = HttpProblem(500, "something went wrong here", "the same by `headrace status -v` says what").response()
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
     return answer
@@ -159,6 +159,6 @@ async def _unrouted(request: Request, error: Exception) -> Response:
         missing = page.missing_page(path)
         answer = Response(missing, error.status_code, media_type="text/html; charset=utf-8")
     else:
-        answer = Problem(error.status_code, "look at / for what there is").response()
+        answer = HttpProblem(error.status_code, "look at / for what there is").response()
     answer.headers.update({**HEADERS, **(error.headers or {})})
     return answer

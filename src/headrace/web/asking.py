@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_origin
 import msgspec
 from starlette.datastructures import QueryParams
 
-from headrace.web.problem import Problem
+from headrace.web.problem import HttpProblem
 
 CHARACTERS_MAX = 1_000
 """Of all that one parameter says."""
@@ -21,7 +21,7 @@ RESERVED = frozenset({"token"})
 """Parameters that are the guard's."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RequestParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of what can be asked. Every field has a default unless it is in the path, or an act can't be without it."""
 
 
@@ -40,7 +40,7 @@ def of_query(kind: type[A], path: Mapping[str, str], query: QueryParams) -> A:
             said[name] = words if name in several else words[-1]
     for name, value in said.items():
         if sum(map(len, value)) > CHARACTERS_MAX:
-            raise Problem(400, f"`{name[:60]}` is longer than {CHARACTERS_MAX:,} characters")
+            raise HttpProblem(400, f"`{name[:60]}` is longer than {CHARACTERS_MAX:,} characters")
     return _converted(said, kind, strict=False)
 
 
@@ -49,11 +49,11 @@ def of_body(kind: type[A], path: Mapping[str, str], body: bytes) -> A:
     try:
         said = msgspec.json.decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(400, f"the body is not JSON: {error}") from None
+        raise HttpProblem(400, f"the body is not JSON: {error}") from None
     except RecursionError:
-        raise Problem(400, "the body is nested too deeply") from None
+        raise HttpProblem(400, "the body is nested too deeply") from None
     if not isinstance(said, dict):
-        raise Problem(400, "the body is no JSON object")
+        raise HttpProblem(400, "the body is no JSON object")
     return _converted({**said, **path}, kind, strict=True)
 
 
@@ -61,9 +61,9 @@ def _converted(said: Mapping[str, Any], kind: type[A], *, strict: bool) -> A:
     try:
         converted = msgspec.convert(said, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise Problem(400, str(error)) from None
+        raise HttpProblem(400, str(error)) from None
     for field in msgspec.structs.fields(kind):
         value = getattr(converted, field.name)
         if isinstance(value, int) and abs(value) > INTEGER_MAX:
-            raise Problem(400, f"`{field.encode_name}` is larger than {INTEGER_MAX:,}")
+            raise HttpProblem(400, f"`{field.encode_name}` is larger than {INTEGER_MAX:,}")
     return converted

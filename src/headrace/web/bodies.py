@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.requests import Request
 
-from headrace.web.problem import Problem
+from headrace.web.problem import HttpProblem
 
 BODY_BYTES_MAX = 64 << 10
 BODY_SECONDS = 10.0
@@ -17,16 +17,16 @@ async def body_of(request: Request) -> bytes:
     """All of it. Problem where it is too large, or doesn't come."""
     length = request.headers.get("content-length", "0")
     if length.isdecimal() and int(length[:20]) > BODY_BYTES_MAX:
-        raise Problem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
+        raise HttpProblem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
     found = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 found += chunk
                 if len(found) > BODY_BYTES_MAX:
-                    raise Problem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
+                    raise HttpProblem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
     except TimeoutError:
-        raise Problem(408, f"the body didn't come within {BODY_SECONDS:.0f} s") from None
+        raise HttpProblem(408, f"the body didn't come within {BODY_SECONDS:.0f} s") from None
     return bytes(found)
 
 
@@ -34,5 +34,5 @@ async def json_of(request: Request) -> bytes:
     """The same of what says that it is JSON: forms and plain text are what other sites' pages can send without asking."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
-        raise Problem(415, f"the body is {kind[:60] or 'of no kind'}, not {JSON}")
+        raise HttpProblem(415, f"the body is {kind[:60] or 'of no kind'}, not {JSON}")
     return await body_of(request)

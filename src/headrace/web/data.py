@@ -16,15 +16,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.model import StoreError, UnknownName
-from headrace.operations.handing_out import Asked as Question
+from headrace.operations.handing_out import DataFileRequest as Question
 from headrace.operations.handing_out import Head
-from headrace.operations.read import Found, Wanted, find
+from headrace.operations.read import ReadLocation, ReadQuery, find
 from headrace.plan.views import is_view
-from headrace.web.asking import Asked, of_query
+from headrace.web.asking import RequestParameters, of_query
 from headrace.web.keeping import knows
-from headrace.web.problem import Problem
-from headrace.web.reading import Reader
-from headrace.web.streaming import Stream
+from headrace.web.problem import HttpProblem
+from headrace.web.reading import ProjectReader
+from headrace.web.streaming import TrackedStreamingResponse
 
 FORMS = {
     "json": "application/json",
@@ -43,7 +43,7 @@ HEAD_BYTES_MAX = 1 << 20
 PREVIEW_ROWS = 100
 
 
-class DataAsked(Asked, frozen=True, kw_only=True):
+class DataAsked(RequestParameters, frozen=True, kw_only=True):
     """As `headrace read` takes it; `columns` and `partition` may be given several times, or with commas between."""
 
     asset: str
@@ -54,7 +54,7 @@ class DataAsked(Asked, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=0)] | None = None
 
 
-class PreviewAsked(Asked, frozen=True, kw_only=True):
+class PreviewAsked(RequestParameters, frozen=True, kw_only=True):
     """Some rows of a partition, or of all."""
 
     name: str
@@ -65,7 +65,7 @@ class PreviewAsked(Asked, frozen=True, kw_only=True):
 class Data:
     """Answers with rows."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ProjectReader) -> None:
         self._reader = reader
         self._files, self._previews = asyncio.Semaphore(READS_MAX), asyncio.Semaphore(READS_MAX)
 
@@ -74,25 +74,27 @@ class Data:
         path = PurePosixPath(request.path_params["asset"])
         form = path.suffix.removeprefix(".")
         if form not in FORMS:
-            raise Problem(
+            raise HttpProblem(
                 404,
                 f"{form[:20]} is no format of data" if form else "the address says no format",
                 f"ask for {path.stem[:60]}.{', .'.join(FORMS)}",
             )
         asked = of_query(DataAsked, {"asset": path.stem}, request.query_params)
-        wanted = Wanted(asset=asked.asset, partitions=_listed(asked.partition), at=asked.at, version=asked.version, limit=asked.limit)
+        wanted = ReadQuery(asset=asked.asset, partitions=_listed(asked.partition), at=asked.at, version=asked.version, limit=asked.limit)
         return await self._answer(request, wanted, form, _listed(asked.columns) or None, self._files)
 
     async def preview(self, request: Request) -> Response:
         """Some rows, as `headrace read --json` gives them."""
         asked = of_query(PreviewAsked, request.path_params, request.query_params)
         partitions = (asked.partition,) if asked.partition is not None else ()
-        return await self._answer(request, Wanted(asset=asked.name, partitions=partitions, limit=asked.limit), "json", None, self._previews)
+        return await self._answer(
+            request, ReadQuery(asset=asked.name, partitions=partitions, limit=asked.limit), "json", None, self._previews
+        )
 
     async def _answer(
         self,
         request: Request,
-        wanted: Wanted,
+        wanted: ReadQuery,
         form: str,
         columns: tuple[str, ...] | None,
         turns: asyncio.Semaphore,
@@ -122,7 +124,7 @@ class Data:
         if head.masked:
             names = (name.encode("ascii", "replace").decode() for name in head.masked)
             headers["x-headrace-masked"] = ", ".join(names)
-        return Stream(_rows(process), end, media_type=FORMS[form], headers=headers)
+        return TrackedStreamingResponse(_rows(process), end, media_type=FORMS[form], headers=headers)
 
 
 async def _turn(turns: asyncio.Semaphore) -> None:
@@ -131,7 +133,7 @@ async def _turn(turns: asyncio.Semaphore) -> None:
             await turns.acquire()
     except TimeoutError:
         message = f"{READS_MAX} other reads are under way"
-        raise Problem(503, message, "ask again in a minute", retry_after="60") from None
+        raise HttpProblem(503, message, "ask again in a minute", retry_after="60") from None
 
 
 async def _started(question: Question) -> Process:
@@ -153,13 +155,13 @@ async def _head(process: Process) -> Head:
         async with asyncio.timeout(SECONDS_MAX):
             line = await process.stdout.readline()
     except TimeoutError:
-        raise Problem(503, f"this takes longer than {SECONDS_MAX:.0f} s", "`headrace read` has no such limit") from None
+        raise HttpProblem(503, f"this takes longer than {SECONDS_MAX:.0f} s", "`headrace read` has no such limit") from None
     if not line.endswith(b"\n"):
-        raise Problem(500, "the rows couldn't be read", "the same by `headrace read` says why")
+        raise HttpProblem(500, "the rows couldn't be read", "the same by `headrace read` says why")
     head = msgspec.json.decode(line, type=Head)
     if head.problem is not None:
         status = {StoreError.__name__: 503, UnknownName.__name__: 404}.get(head.kind, 400)
-        raise Problem(status, head.problem, head.hint)
+        raise HttpProblem(status, head.problem, head.hint)
     return head
 
 
@@ -173,7 +175,7 @@ async def _rows(process: Process) -> AsyncIterator[bytes]:
         raise ConnectionAbortedError("the rows could not all be read")
 
 
-def _headers(found: Found | None, wanted: Wanted, form: str, columns: tuple[str, ...] | None) -> dict[str, str]:
+def _headers(found: ReadLocation | None, wanted: ReadQuery, form: str, columns: tuple[str, ...] | None) -> dict[str, str]:
     """Of what snapshot it is, and whether it is as it should be. A view has no snapshot of its own."""
     if found is None or found.snapshot is None:
         return {"cache-control": "no-store"}

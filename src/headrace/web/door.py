@@ -133,7 +133,7 @@ class Patient(H11Protocol):
         self._limit = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
 
 
-class Door:
+class HttpServer:
     """Answers at a socket while the block lasts."""
 
     def __init__(self, app: ASGIApp, listening: socket.socket) -> None:

@@ -19,11 +19,11 @@ from starlette.responses import Response
 from headrace.model import HeadraceError
 from headrace.operations.changing import ChangesResponse, marks, marks_of
 from headrace.operations.encoding import encoded
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.queries.changes import Marks
-from headrace.web.problem import Problem
-from headrace.web.reading import Reader
-from headrace.web.streaming import Stream
+from headrace.web.problem import HttpProblem
+from headrace.web.reading import ProjectReader
+from headrace.web.streaming import TrackedStreamingResponse
 
 LOOK_SECONDS = 0.25
 ALIVE_SECONDS = 10.0
@@ -37,7 +37,7 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 class Events:
     """Tells all who listen what changes."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ProjectReader) -> None:
         self._reader = reader
         self._listeners = 0
         self._moves = 0
@@ -48,12 +48,12 @@ class Events:
     async def answer(self, request: Request) -> Response:
         """A stream. Problem (503) where too many listen."""
         if self._listeners >= LISTENERS_MAX:
-            raise Problem(503, f"there are {LISTENERS_MAX} streams of events already")
+            raise HttpProblem(503, f"there are {LISTENERS_MAX} streams of events already")
         sent = request.headers.get("last-event-id") or request.query_params.get("after")
         # Counted before the stream begins: others ask between this answer and its first event.
         self._listeners += 1
         stream = self._stream(marks_of(sent), given=sent is not None)
-        return Stream(stream, self._ended, media_type=MEDIA_TYPE, headers=HEADERS)
+        return TrackedStreamingResponse(stream, self._ended, media_type=MEDIA_TYPE, headers=HEADERS)
 
     def _ended(self) -> None:
         self._listeners -= 1
@@ -88,7 +88,7 @@ class Events:
     async def _watch(self) -> None:
         """Look as long as anybody listens."""
         known = None
-        with Watch(self._reader) as watch:
+        with ChangeWatcher(self._reader) as watch:
             while self._listeners:
                 found = await watch.look()
                 if found is not None and found != known:
@@ -98,12 +98,12 @@ class Events:
                 await asyncio.sleep(LOOK_SECONDS)
 
 
-class Watch:
+class ChangeWatcher:
     """One connection, in a thread of its own: what it asks first costs microseconds."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ProjectReader) -> None:
         self._reader, self._threads = reader, ThreadPoolExecutor(1, thread_name_prefix="headrace watch")
-        self._session: Session | None = None
+        self._session: ProjectSession | None = None
         self._version = -1
 
     def __enter__(self) -> Self:

@@ -27,7 +27,7 @@ class Answered(msgspec.Struct, frozen=True):
     agree: str | None = None
 
 
-class Answers:
+class ResponseCache:
     """The answers given last, by what was asked. Used by several threads."""
 
     def __init__(self) -> None:

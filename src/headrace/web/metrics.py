@@ -14,11 +14,11 @@ from headrace import __version__
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.incidents import arrivals
 from headrace.operations.responses import StatusResponse
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.status import status
 from headrace.run.figures import TURN_SECONDS
 from headrace.store.queries import evidence, figures, openlineage
-from headrace.web.probes import Server, lease
+from headrace.web.probes import ServerInfo, lease
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FRESH_SECONDS = 1.0
@@ -28,7 +28,7 @@ STATES = ("served", "at_risk", "late", "wrong", "never", "unknown")
 Sample = tuple[Mapping[str, str], float | None]
 
 
-class Text:
+class MetricsText:
     """Metrics, one after the other."""
 
     def __init__(self) -> None:
@@ -63,9 +63,9 @@ class Text:
         return "\n".join(self._lines) + "\n"
 
 
-def text(session: Session, server: Server) -> str:
+def text(session: ProjectSession, server: ServerInfo) -> str:
     """All metrics. What isn't known is left out, never zero."""
-    said = Text()
+    said = MetricsText()
     _of_process(said, session, server)
     response = status(session)
     _of_consumers(said, response)
@@ -74,7 +74,7 @@ def text(session: Session, server: Server) -> str:
     return str(said)
 
 
-def _of_process(said: Text, session: Session, server: Server) -> None:
+def _of_process(said: MetricsText, session: ProjectSession, server: ServerInfo) -> None:
     epoch, age = lease(session)
     said.gauge("info", "What runs here.", ({"version": __version__, "env": session.env, "project": session.settings.name}, 1))
     said.gauge("leader", "1 while this process leads.", ({}, int(str(server.role) == "leader")))
@@ -90,7 +90,7 @@ def _of_process(said: Text, session: Session, server: Server) -> None:
     said.counter("partitions_total", "What attempts came to, by partition, since it leads.", *(({"state": s}, n) for s, n in done))
 
 
-def _of_consumers(said: Text, response: StatusResponse) -> None:
+def _of_consumers(said: MetricsText, response: StatusResponse) -> None:
     consumers = response.consumers
     said.gauge(
         "consumer_state", "1 for the state that a consumer is in, 0 for the others.",
@@ -115,7 +115,7 @@ def _of_consumers(said: Text, response: StatusResponse) -> None:
     said.gauge("consumer_obligations_kept", "Those of them that were met in time.", *((one, past.kept) for one, past in known))
 
 
-def _of_status(said: Text, response: StatusResponse) -> None:
+def _of_status(said: MetricsText, response: StatusResponse) -> None:
     counts = response.assets
     states = {"fresh": counts.fresh, "behind": counts.behind, "stale": counts.stale, "never": counts.never}
     said.gauge("assets", "Assets by how they stand.", *(({"state": state}, n) for state, n in states.items()))
@@ -130,7 +130,7 @@ def _of_status(said: Text, response: StatusResponse) -> None:
     said.gauge("classic_uptime_ratio", f"Runs that succeeded of those that started, {window}.", ({}, _ratio(response.classic_uptime)))
 
 
-def _of_store(said: Text, session: Session) -> None:
+def _of_store(said: MetricsText, session: ProjectSession) -> None:
     if session.store is None or session.compiled is None:
         return
     now, sources = session.clock.now_us(), session.compiled.project.sources

@@ -11,13 +11,13 @@ from headrace.operations.contract_responses import AcceptResponse
 from headrace.operations.effects import EffectResponse
 from headrace.operations.fix_responses import FixResponse
 from headrace.operations.progress import Silent
-from headrace.operations.session import Session
-from headrace.web.asking import Asked
+from headrace.operations.session import ProjectSession
+from headrace.web.asking import RequestParameters
 
 Many = Annotated[int, Meta(ge=1, le=5_000)]
 
 
-class RepairAsked(Asked, frozen=True, kw_only=True):
+class RepairAsked(RequestParameters, frozen=True, kw_only=True):
     """An incident, and how `headrace fix` is asked to repair it: `again`, and what is
     decided about values that differ."""
 
@@ -27,18 +27,18 @@ class RepairAsked(Asked, frozen=True, kw_only=True):
     as_is: bool = False
 
 
-def repair(session: Session, asked: RepairAsked) -> FixResponse:
+def repair(session: ProjectSession, asked: RepairAsked) -> FixResponse:
     """`headrace fix --dry-run`: what would be done about an incident."""
-    from headrace.operations.contract_accept import Decision
+    from headrace.operations.contract_accept import ValueDecision
     from headrace.operations.fix import fix
 
     return fix(
         session, asked.incident, dry_run=True, confirm=lambda _: False, progress=Silent(), again=asked.again,
-        decision=Decision(asked.convert, asked.as_is),
+        decision=ValueDecision(asked.convert, asked.as_is),
     )  # fmt: skip
 
 
-class BackfillPreviewAsked(Asked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+class BackfillPreviewAsked(RequestParameters, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
     """As `headrace backfill` takes it."""
 
     select: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class BackfillListAsked(BackfillPreviewAsked, frozen=True, kw_only=True, rename=
     limit: Many = 1_000
 
 
-def backfill_preview_partitions(session: Session, asked: BackfillListAsked) -> PlannedPartitionsResponse:
+def backfill_preview_partitions(session: ProjectSession, asked: BackfillListAsked) -> PlannedPartitionsResponse:
     """The partitions that a backfill would make, one by one."""
     from headrace.operations.backfill_listing import of_preview
     from headrace.operations.backfill_planning import BackfillArguments
@@ -71,7 +71,7 @@ def backfill_preview_partitions(session: Session, asked: BackfillListAsked) -> P
     return of_preview(session, arguments, after=asked.cursor, limit=asked.limit)
 
 
-class PlanListAsked(Asked, frozen=True, kw_only=True):
+class PlanListAsked(RequestParameters, frozen=True, kw_only=True):
     """A plan's number; `cursor` asks for later ones."""
 
     plan: str
@@ -79,14 +79,14 @@ class PlanListAsked(Asked, frozen=True, kw_only=True):
     limit: Many = 1_000
 
 
-def backfill_partitions(session: Session, asked: PlanListAsked) -> PlannedPartitionsResponse:
+def backfill_partitions(session: ProjectSession, asked: PlanListAsked) -> PlannedPartitionsResponse:
     """The partitions of a backfill one by one, and what came of each."""
     from headrace.operations.backfill_listing import of_plan
 
     return of_plan(session, asked.plan, after=asked.cursor, limit=asked.limit)
 
 
-def backfill_preview(session: Session, asked: BackfillPreviewAsked) -> BackfillResponse:
+def backfill_preview(session: ProjectSession, asked: BackfillPreviewAsked) -> BackfillResponse:
     """`headrace backfill --dry-run`: what would be made, how long it would take, whom it reaches."""
     from headrace.operations.backfill import backfill
 
@@ -96,7 +96,7 @@ def backfill_preview(session: Session, asked: BackfillPreviewAsked) -> BackfillR
     )  # fmt: skip
 
 
-class NamesAsked(Asked, frozen=True, kw_only=True):
+class NamesAsked(RequestParameters, frozen=True, kw_only=True):
     """A source's partition that is held, or an incident; pairs (`COLUMN=NAME`) go before what is proposed."""
 
     node: str
@@ -105,23 +105,23 @@ class NamesAsked(Asked, frozen=True, kw_only=True):
     as_is: bool = False
 
 
-def accepted_names(session: Session, asked: NamesAsked) -> AcceptResponse:
+def accepted_names(session: ProjectSession, asked: NamesAsked) -> AcceptResponse:
     """`headrace contract accept --patch`: what accepting a vendor's names would write."""
-    from headrace.operations.contract_accept import Decision, accept
+    from headrace.operations.contract_accept import ValueDecision, accept
 
     return accept(
-        session, asked.node, pairs=asked.map, patch=True, yes=False, progress=Silent(), decision=Decision(asked.convert, asked.as_is)
+        session, asked.node, pairs=asked.map, patch=True, yes=False, progress=Silent(), decision=ValueDecision(asked.convert, asked.as_is)
     )  # fmt: skip
 
 
-class EffectAsked(Asked, frozen=True, kw_only=True):
+class EffectAsked(RequestParameters, frozen=True, kw_only=True):
     """A selection as commands take it."""
 
     select: tuple[str, ...]
     exclude: tuple[str, ...] = ()
 
 
-def effect(session: Session, asked: EffectAsked) -> EffectResponse:
+def effect(session: ProjectSession, asked: EffectAsked) -> EffectResponse:
     """Whom an act on these nodes reaches."""
     from headrace.operations import effects
 

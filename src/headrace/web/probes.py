@@ -7,14 +7,14 @@ from typing import Protocol
 import msgspec
 
 from headrace.model import HeadraceError
-from headrace.operations.session import Session
-from headrace.run.figures import Figures
+from headrace.operations.session import ProjectSession
+from headrace.run.figures import LeaderCounters
 from headrace.store.lease import LEASE_SECONDS, holder
 
 _ABLE = ("leader", "standby")
 
 
-class Server(Protocol):
+class ServerInfo(Protocol):
     """What is known of the process that this room is the door of; read from another thread."""
 
     @property
@@ -22,7 +22,7 @@ class Server(Protocol):
         """`starting`, `leader`, `standby`, `cut_off` or `stopping`."""
 
     @property
-    def figures(self) -> Figures | None:
+    def figures(self) -> LeaderCounters | None:
         """What it has counted since it leads; None while it doesn't."""
 
 
@@ -37,7 +37,7 @@ class Readiness(msgspec.Struct, frozen=True):
     lease_age_seconds: float | None = None
 
 
-def readiness(session: Session, server: Server) -> Readiness:
+def readiness(session: ProjectSession, server: ServerInfo) -> Readiness:
     """Whether it leads or stands by, and the state can be read. A leader whose lease has lapsed isn't ready."""
     role = str(server.role)
     try:
@@ -48,7 +48,7 @@ def readiness(session: Session, server: Server) -> Readiness:
     return Readiness(ready=able, role=role, store="reachable", lease_epoch=epoch, lease_age_seconds=age)
 
 
-def lease(session: Session) -> tuple[int | None, float | None]:
+def lease(session: ProjectSession) -> tuple[int | None, float | None]:
     """The epoch of who leads, and how many seconds ago the lease was renewed; None where nobody leads."""
     if session.store is None:
         return None, None

@@ -42,7 +42,7 @@ class ProblemResponse(msgspec.Struct, frozen=True):
     """Of a plan that isn't done: why, as its document has it."""
 
 
-class Problem(Exception):
+class HttpProblem(Exception):
     """A request that is answered with an error. `detail` and `hint` may hold what a client sent: it is cut, and JSON escapes it."""
 
     code = ""
@@ -66,10 +66,10 @@ class Problem(Exception):
         return Response(msgspec.json.encode(self.document), self.status, media_type="application/problem+json", headers=self.headers)
 
 
-def of_error(error: HeadraceError) -> Problem:
+def of_error(error: HeadraceError) -> HttpProblem:
     """What Headrace itself refuses."""
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
-    problem = Problem(status, f"{error}{_first_of(error)}", error.hint)
+    problem = HttpProblem(status, f"{error}{_first_of(error)}", error.hint)
     if isinstance(error, PlanRefused):
         problem.code, problem.refused = error.row.code, error.row
     elif isinstance(error, InputsUnchanged):

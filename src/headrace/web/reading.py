@@ -13,7 +13,7 @@ from typing import TypeVar
 from headrace.model import HeadraceError
 from headrace.operations.changing import ChangesResponse, told
 from headrace.operations.loading import WARMED, load
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.queries.changes import Marks
 
 READERS_MAX = 2
@@ -24,20 +24,20 @@ ACTOR = "http"
 D = TypeVar("D")
 
 
-class Reader:
+class ProjectReader:
     """Opens the project for each request. What was understood of an applied version is kept for the next."""
 
     def __init__(self, root: Path, env: str, actor: str = ACTOR) -> None:
         self._root, self._env, self._actor = root, env, actor
-        self._last: Session | None = None
+        self._last: ProjectSession | None = None
         self._loading = threading.Lock()
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="headrace reader")
 
-    async def response(self, make: Callable[[Session], D]) -> D:
+    async def response(self, make: Callable[[ProjectSession], D]) -> D:
         """What `make` reads in a session, made in a thread. The first ones wait until the project is loaded."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._made, make)
 
-    async def glance(self, make: Callable[[Session], D]) -> D:
+    async def glance(self, make: Callable[[ProjectSession], D]) -> D:
         """The same of what needs nothing of what is applied: nobody waits for that to be loaded."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, make)
 
@@ -50,23 +50,23 @@ class Reader:
         """For another process: the folder, the environment, and who reads."""
         return str(self._root), self._env, ACTOR
 
-    def session(self) -> Session:
+    def session(self) -> ProjectSession:
         """The project, opened for a reader."""
-        return Session(self._root, self._env, None, ACTOR)
+        return ProjectSession(self._root, self._env, None, ACTOR)
 
     async def told(self, before: Marks | None) -> tuple[Marks, ChangesResponse]:
         """What changed since, read in a thread."""
         return await self.glance(lambda session: told(session.store, before))
 
-    def act(self, do: Callable[[Session], D]) -> D:
+    def act(self, do: Callable[[ProjectSession], D]) -> D:
         """What `do` does, in this thread, for whoever serves: the token is theirs. It asks who leads, and never leads itself."""
-        session = Session(self._root, self._env, None, self._actor, leads=False)
+        session = ProjectSession(self._root, self._env, None, self._actor, leads=False)
         try:
             return do(session)
         finally:
             session.close()
 
-    def _made(self, make: Callable[[Session], D]) -> D:
+    def _made(self, make: Callable[[ProjectSession], D]) -> D:
         if self._last is None:
             with self._loading:  # once, however many ask
                 if self._last is None:
@@ -74,7 +74,7 @@ class Reader:
                         self._read(load)
         return self._read(make)
 
-    def _read(self, make: Callable[[Session], D]) -> D:
+    def _read(self, make: Callable[[ProjectSession], D]) -> D:
         session = self.session()
         try:
             if self._last is not None:

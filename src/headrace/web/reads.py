@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from headrace.operations.audit import AuditRow, VerifyResponse, Wanted
+from headrace.operations.audit import AuditQuery, AuditRow, VerifyResponse
 from headrace.operations.availability import WINDOW
 from headrace.operations.backfill_responses import BackfillResponse, BackfillsResponse
 from headrace.operations.checks_responses import CheckStandingRow
@@ -18,27 +18,27 @@ from headrace.operations.incident_responses import IncidentFigureRow, IncidentRo
 from headrace.operations.interventions import PauseResponse, WhyResponse
 from headrace.operations.progress import Silent
 from headrace.operations.responses import LineageResponse, NodeRow, PlanResponse, QuarantineRow, RunRow, StatusResponse, VersionRow
-from headrace.operations.session import Session
-from headrace.web.asking import Asked
+from headrace.operations.session import ProjectSession
+from headrace.web.asking import RequestParameters
 
 Limit = Annotated[int, Meta(ge=1, le=1_000)]
 
 
-class StatusAsked(Asked, frozen=True, kw_only=True):
+class StatusAsked(RequestParameters, frozen=True, kw_only=True):
     """`select` as commands take it."""
 
     select: tuple[str, ...] = ()
     window: str = WINDOW
 
 
-def status(session: Session, asked: StatusAsked) -> StatusResponse:
+def status(session: ProjectSession, asked: StatusAsked) -> StatusResponse:
     """`headrace status`: consumers first, served or not, since when, why."""
     from headrace.operations import status as operation
 
     return operation.status(session, asked.select, window=asked.window)
 
 
-class FigureAsked(Asked, frozen=True, kw_only=True):
+class FigureAsked(RequestParameters, frozen=True, kw_only=True):
     """A figure by name; without a window its own."""
 
     figure: str
@@ -46,14 +46,14 @@ class FigureAsked(Asked, frozen=True, kw_only=True):
     window: str | None = None
 
 
-def figure(session: Session, asked: FigureAsked) -> FigureResponse:
+def figure(session: ProjectSession, asked: FigureAsked) -> FigureResponse:
     """`headrace status --explain FIGURE`: a figure, opened down to the rows that it is made of."""
     from headrace.operations.figures import explain
 
     return explain(session, asked.figure, asked.select, window=asked.window)
 
 
-class RunsAsked(Asked, frozen=True, kw_only=True):
+class RunsAsked(RequestParameters, frozen=True, kw_only=True):
     """`since` is a time, or a duration back from now. Of a node the newest attempts, as many as `limit` says."""
 
     run: str | None = None
@@ -63,78 +63,78 @@ class RunsAsked(Asked, frozen=True, kw_only=True):
     limit: Limit = 20
 
 
-def runs(session: Session, asked: RunsAsked) -> list[RunRow]:
+def runs(session: ProjectSession, asked: RunsAsked) -> list[RunRow]:
     """`headrace runs`: what ran, newest first, one row for each partition that was attempted."""
     from headrace.operations import runs as operation
 
     return operation.runs(session, asked.run, failed=asked.failed, since=asked.since, limit=asked.limit, node=asked.node)
 
 
-class LsAsked(Asked, frozen=True, kw_only=True):
+class LsAsked(RequestParameters, frozen=True, kw_only=True):
     """Selections as commands take them."""
 
     select: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
 
-def ls(session: Session, asked: LsAsked) -> list[NodeRow]:
+def ls(session: ProjectSession, asked: LsAsked) -> list[NodeRow]:
     """`headrace ls`: the sources, assets and consumers that the files declare."""
     from headrace.operations import ls as operation
 
     return operation.ls(session, asked.select, asked.exclude, progress=Silent())
 
 
-class WhyAsked(Asked, frozen=True, kw_only=True):
+class WhyAsked(RequestParameters, frozen=True, kw_only=True):
     """A consumer, an asset or a source, or one of its intervals: `report@2025-03-01`."""
 
     subject: str
 
 
-def why(session: Session, asked: WhyAsked) -> WhyResponse:
+def why(session: ProjectSession, asked: WhyAsked) -> WhyResponse:
     """`headrace why`: what an interval waits for, and where the time went that it waited."""
     from headrace.operations.why import why as operation
 
     return operation(session, asked.subject)
 
 
-class IncidentsAsked(Asked, frozen=True, kw_only=True):
+class IncidentsAsked(RequestParameters, frozen=True, kw_only=True):
     """Those that are open; with `all` those that are resolved, too, newest first."""
 
     all: bool = False
 
 
-def incidents(session: Session, asked: IncidentsAsked) -> list[IncidentRow]:
+def incidents(session: ProjectSession, asked: IncidentsAsked) -> list[IncidentRow]:
     """`headrace incidents`: the causes, one incident each."""
     from headrace.operations import incidents as operation
 
     return operation.incidents(session, every=asked.all)
 
 
-class IncidentAsked(Asked, frozen=True, kw_only=True):
+class IncidentAsked(RequestParameters, frozen=True, kw_only=True):
     """`INC-1`, or `1`."""
 
     incident: str
 
 
-def incident(session: Session, asked: IncidentAsked) -> IncidentRow:
+def incident(session: ProjectSession, asked: IncidentAsked) -> IncidentRow:
     """`headrace incident`: one cause, its evidence, whom it affects, what repairs it."""
     from headrace.operations import incidents as operation
 
     return operation.incident(session, asked.incident)
 
 
-def incident_figures(session: Session, asked: IncidentAsked) -> list[IncidentFigureRow]:
+def incident_figures(session: ProjectSession, asked: IncidentAsked) -> list[IncidentFigureRow]:
     """The figures that an incident's evidence is of: what they were before, what was expected and what was observed."""
     from headrace.operations.incident_figures import incident_figures as operation
 
     return operation(session, asked.incident)
 
 
-class BackfillsAsked(Asked, frozen=True, kw_only=True):
+class BackfillsAsked(RequestParameters, frozen=True, kw_only=True):
     """Nothing is asked."""
 
 
-def backfills(session: Session, asked: BackfillsAsked) -> BackfillsResponse:
+def backfills(session: ProjectSession, asked: BackfillsAsked) -> BackfillsResponse:
     """`headrace backfills`: the newest plans, newest first."""
     from headrace.operations import backfills as operation
 
@@ -142,34 +142,34 @@ def backfills(session: Session, asked: BackfillsAsked) -> BackfillsResponse:
     return operation.backfills(session)
 
 
-class BackfillAsked(Asked, frozen=True, kw_only=True):
+class BackfillAsked(RequestParameters, frozen=True, kw_only=True):
     """A plan's number."""
 
     plan: str
 
 
-def backfill(session: Session, asked: BackfillAsked) -> BackfillResponse:
+def backfill(session: ProjectSession, asked: BackfillAsked) -> BackfillResponse:
     """`headrace backfills ID`: one plan as it stands, with what it changed."""
     from headrace.operations import backfills as operation
 
     return operation.one(session, asked.plan)
 
 
-class DeliveriesAsked(Asked, frozen=True, kw_only=True):
+class DeliveriesAsked(RequestParameters, frozen=True, kw_only=True):
     """A source; the newest intervals."""
 
     source: str
     limit: Limit = 30
 
 
-def deliveries(session: Session, asked: DeliveriesAsked) -> list[DeliveryRow]:
+def deliveries(session: ProjectSession, asked: DeliveriesAsked) -> list[DeliveryRow]:
     """`headrace deliveries`: what arrived at a source, and what became of it."""
     from headrace.operations import deliveries as operation
 
     return operation.deliveries(session, asked.source, limit=asked.limit)
 
 
-class ChecksAsked(Asked, frozen=True, kw_only=True):
+class ChecksAsked(RequestParameters, frozen=True, kw_only=True):
     """`history`: the outcomes that each check is shown with."""
 
     select: tuple[str, ...] = ()
@@ -177,27 +177,27 @@ class ChecksAsked(Asked, frozen=True, kw_only=True):
     history: Limit = 10
 
 
-def checks(session: Session, asked: ChecksAsked) -> list[CheckStandingRow]:
+def checks(session: ProjectSession, asked: ChecksAsked) -> list[CheckStandingRow]:
     """`headrace checks`: the checks, and what they came to."""
     from headrace.operations import checks as operation
 
     return operation.checks(session, asked.select, asked.exclude, asked.history)
 
 
-class QuarantineAsked(Asked, frozen=True, kw_only=True):
+class QuarantineAsked(RequestParameters, frozen=True, kw_only=True):
     """All that waits, or of an asset, a source or a partition."""
 
     target: str | None = None
 
 
-def quarantine(session: Session, asked: QuarantineAsked) -> list[QuarantineRow]:
+def quarantine(session: ProjectSession, asked: QuarantineAsked) -> list[QuarantineRow]:
     """`headrace quarantine`: held and rejected data that waits, with the reason."""
     from headrace.operations import quarantine as operation
 
     return operation.quarantine(session, asked.target)
 
 
-class LineageAsked(Asked, frozen=True, kw_only=True):
+class LineageAsked(RequestParameters, frozen=True, kw_only=True):
     """An asset or a source, or one of its columns: `revenue.day`."""
 
     column: str
@@ -205,14 +205,14 @@ class LineageAsked(Asked, frozen=True, kw_only=True):
     down: bool = True
 
 
-def lineage(session: Session, asked: LineageAsked) -> LineageResponse:
+def lineage(session: ProjectSession, asked: LineageAsked) -> LineageResponse:
     """`headrace lineage`: where a column comes from and goes to."""
     from headrace.operations import lineage as operation
 
     return operation.lineage(session, asked.column, up=asked.up, down=asked.down)
 
 
-class PlanAsked(Asked, frozen=True, kw_only=True):
+class PlanAsked(RequestParameters, frozen=True, kw_only=True):
     """What the files are compared with: what is applied, or a commit. `keep` selects assets whose
     published partitions stay fresh under their new code."""
 
@@ -220,34 +220,34 @@ class PlanAsked(Asked, frozen=True, kw_only=True):
     keep: tuple[str, ...] = ()
 
 
-def plan(session: Session, asked: PlanAsked) -> PlanResponse:
+def plan(session: ProjectSession, asked: PlanAsked) -> PlanResponse:
     """`headrace plan`: what the files change, for whom, and what becomes stale."""
     from headrace.operations import plan as operation
 
     return operation.plan(session, against=asked.against, progress=Silent(), keep=asked.keep)
 
 
-class ContractAsked(Asked, frozen=True, kw_only=True):
+class ContractAsked(RequestParameters, frozen=True, kw_only=True):
     """A source or an asset; of a difference also a partition: `orders@2025-03-01`."""
 
     node: str
 
 
-def contract(session: Session, asked: ContractAsked) -> ContractShowResponse:
+def contract(session: ProjectSession, asked: ContractAsked) -> ContractShowResponse:
     """`headrace contract show`: what a source or an asset is held to."""
     from headrace.operations import contract as operation
 
     return operation.show(session, asked.node)
 
 
-def contract_diff(session: Session, asked: ContractAsked) -> ContractDiffResponse:
+def contract_diff(session: ProjectSession, asked: ContractAsked) -> ContractDiffResponse:
     """`headrace contract diff`: how the newest delivery differs from what was expected, and what the files change of the contract."""
     from headrace.operations import contract as operation
 
     return operation.diff(session, asked.node)
 
 
-class ContractHistoryAsked(Asked, frozen=True, kw_only=True):
+class ContractHistoryAsked(RequestParameters, frozen=True, kw_only=True):
     """A source or an asset, and which versions are compared."""
 
     node: str
@@ -255,12 +255,12 @@ class ContractHistoryAsked(Asked, frozen=True, kw_only=True):
     later: int | None = None
 
 
-def contract_versions(session: Session, asked: ContractHistoryAsked) -> ContractHistoryResponse:
+def contract_versions(session: ProjectSession, asked: ContractHistoryAsked) -> ContractHistoryResponse:
     """The versions of what a source or an asset is held to, and two of them compared."""
     return contract_history(session, asked.node, asked.earlier, asked.later)
 
 
-class AuditAsked(Asked, frozen=True, kw_only=True):
+class AuditAsked(RequestParameters, frozen=True, kw_only=True):
     """Patterns with `*`; `since` is a time, or a duration back from now."""
 
     object: str | None = None
@@ -270,44 +270,44 @@ class AuditAsked(Asked, frozen=True, kw_only=True):
     limit: Limit = 50
 
 
-def audit(session: Session, asked: AuditAsked) -> list[AuditRow]:
+def audit(session: ProjectSession, asked: AuditAsked) -> list[AuditRow]:
     """`headrace audit show`: who did what and why, newest first."""
     from headrace.operations.audit import show
 
-    return show(session, Wanted(asked.object, asked.actor, asked.action, asked.since, asked.limit))
+    return show(session, AuditQuery(asked.object, asked.actor, asked.action, asked.since, asked.limit))
 
 
-class VersionsAsked(Asked, frozen=True, kw_only=True):
+class VersionsAsked(RequestParameters, frozen=True, kw_only=True):
     """A version's number; without one all."""
 
     version: str | None = None
 
 
-def versions(session: Session, asked: VersionsAsked) -> list[VersionRow]:
+def versions(session: ProjectSession, asked: VersionsAsked) -> list[VersionRow]:
     """`headrace versions`: what was applied, by which plan, with its files."""
     from headrace.operations.versions import versions as found
 
     return found(session, asked.version)
 
 
-class VerifyAsked(Asked, frozen=True, kw_only=True):
+class VerifyAsked(RequestParameters, frozen=True, kw_only=True):
     """A head that was noted down earlier; it must still be there."""
 
     head: str | None = None
 
 
-def audit_verify(session: Session, asked: VerifyAsked) -> VerifyResponse:
+def audit_verify(session: ProjectSession, asked: VerifyAsked) -> VerifyResponse:
     """`headrace audit verify`: whether anybody changed the record."""
     from headrace.operations.audit import verified
 
     return verified(session, asked.head)
 
 
-class PausedAsked(Asked, frozen=True, kw_only=True):
+class PausedAsked(RequestParameters, frozen=True, kw_only=True):
     """Nothing is asked."""
 
 
-def paused(session: Session, asked: PausedAsked) -> PauseResponse:
+def paused(session: ProjectSession, asked: PausedAsked) -> PauseResponse:
     """`headrace pause` without a selection: what is paused now."""
     from headrace.operations.pause import paused as operation
 

@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 
-class Stream(StreamingResponse):
+class TrackedStreamingResponse(StreamingResponse):
     """A response that is sent in parts. `ended` is called once, also if the client left early."""
 
     def __init__(

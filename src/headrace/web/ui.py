@@ -14,7 +14,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headrace.web.problem import Problem
+from headrace.web.problem import HttpProblem
 
 BUNDLE = Path(__file__).parent / "ui_bundle"
 PAGE = "index.html"
@@ -61,7 +61,7 @@ class Bundle:
         """One file by its name. Files under `assets/` have a hash in their names: they never change."""
         name = request.path_params["name"]
         if not self._has(name):
-            raise Problem(404, "the web UI has no such file")
+            raise HttpProblem(404, "the web UI has no such file")
         answer = self._answer(request, name, 200)
         answer.headers["cache-control"] = f"public, max-age={YEAR_SECONDS}, immutable" if name.startswith("assets/") else "no-cache"
         return answer

@@ -14,40 +14,40 @@ from headrace.operations.catalog import code as codes
 from headrace.operations.catalog import listing, searching
 from headrace.operations.catalog import node as nodes
 from headrace.operations.catalog import partitions as days
-from headrace.operations.catalog.listing import Wanted as CatalogAsked
+from headrace.operations.catalog.listing import CatalogQuery as CatalogAsked
 from headrace.operations.catalog.responses import CatalogResponse, CodeResponse, NodeResponse, PartitionsResponse, SearchResponse
-from headrace.operations.checks import Wanted as ChecksAsked
+from headrace.operations.checks import CheckListQuery as ChecksAsked
 from headrace.operations.checks_responses import ChecksResponse
 from headrace.operations.consumer import ConsumerResponse
 from headrace.operations.graph import view as views
 from headrace.operations.graph.responses import GraphView
+from headrace.operations.log_pages import LogPageQuery as LogsAsked
 from headrace.operations.log_pages import LogsResponse, log_page
-from headrace.operations.log_pages import Wanted as LogsAsked
 from headrace.operations.run_list import RunsResponse
 from headrace.operations.run_timeline import RunTimeline
-from headrace.operations.session import Session
-from headrace.web.asking import Asked
+from headrace.operations.session import ProjectSession
+from headrace.web.asking import RequestParameters
 
 Page = Annotated[int, Meta(ge=1, le=500)]
 
 
-def catalog(session: Session, asked: CatalogAsked) -> CatalogResponse:
+def catalog(session: ProjectSession, asked: CatalogAsked) -> CatalogResponse:
     """Sources and assets by what is searched for, in pages, with counts to narrow it by."""
     return listing.catalog(session, asked)
 
 
-class NodeAsked(Asked, frozen=True, kw_only=True):
+class NodeAsked(RequestParameters, frozen=True, kw_only=True):
     """A source or an asset."""
 
     name: str
 
 
-def node(session: Session, asked: NodeAsked) -> NodeResponse:
+def node(session: ProjectSession, asked: NodeAsked) -> NodeResponse:
     """A source or an asset: how it stands, its columns, what it reads and who reads it."""
     return nodes.node(session, asked.name)
 
 
-class PartitionsAsked(Asked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+class PartitionsAsked(RequestParameters, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
     """From one partition to another, both included."""
 
     name: str
@@ -57,24 +57,26 @@ class PartitionsAsked(Asked, frozen=True, kw_only=True, rename={"first": "from",
     limit: Annotated[int, Meta(ge=1, le=2_000)] = 400
 
 
-def partitions(session: Session, asked: PartitionsAsked) -> PartitionsResponse:
+def partitions(session: ProjectSession, asked: PartitionsAsked) -> PartitionsResponse:
     """The partitions of a source or an asset, newest first, as a calendar shows them."""
-    return days.partitions(session, asked.name, days.Wanted(first=asked.first, last=asked.last, cursor=asked.cursor, limit=asked.limit))
+    return days.partitions(
+        session, asked.name, days.PartitionListQuery(first=asked.first, last=asked.last, cursor=asked.cursor, limit=asked.limit)
+    )
 
 
-class CodeAsked(Asked, frozen=True, kw_only=True):
+class CodeAsked(RequestParameters, frozen=True, kw_only=True):
     """The newest text, or that of a version."""
 
     name: str
     version: int | None = None
 
 
-def code(session: Session, asked: CodeAsked) -> CodeResponse:
+def code(session: ProjectSession, asked: CodeAsked) -> CodeResponse:
     """The file that declares a source or an asset, as it was applied, and the versions in which it changed."""
     return codes.code(session, asked.name, asked.version)
 
 
-class ConsumerAsked(Asked, frozen=True, kw_only=True):
+class ConsumerAsked(RequestParameters, frozen=True, kw_only=True):
     """A consumer; so many of its newest intervals, and so many of those with their ledger."""
 
     name: str
@@ -83,12 +85,12 @@ class ConsumerAsked(Asked, frozen=True, kw_only=True):
     ledgers: Annotated[int, Meta(ge=0, le=60)] = 10
 
 
-def consumer(session: Session, asked: ConsumerAsked) -> ConsumerResponse:
+def consumer(session: ProjectSession, asked: ConsumerAsked) -> ConsumerResponse:
     """A consumer: its deliveries over time against the deadline, each with where the time went, and what it needs."""
     return consumers.consumer(session, asked.name, before=asked.cursor, limit=asked.limit, ledgers=asked.ledgers)
 
 
-class RunListAsked(Asked, frozen=True, kw_only=True):
+class RunListAsked(RequestParameters, frozen=True, kw_only=True):
     """All, or those that didn't succeed."""
 
     failed: bool = False
@@ -96,12 +98,12 @@ class RunListAsked(Asked, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=200)] = 30
 
 
-def run_list(session: Session, asked: RunListAsked) -> RunsResponse:
+def run_list(session: ProjectSession, asked: RunListAsked) -> RunsResponse:
     """The runs in short, newest first, in pages."""
     return run_lists.run_list(session, failed=asked.failed, before=asked.cursor, limit=asked.limit)
 
 
-class RunAsked(Asked, frozen=True, kw_only=True):
+class RunAsked(RequestParameters, frozen=True, kw_only=True):
     """A run; `cursor` asks for later attempts, `failed` for those that ended without a publication."""
 
     run: str
@@ -110,34 +112,34 @@ class RunAsked(Asked, frozen=True, kw_only=True):
     limit: Page = 500
 
 
-def run(session: Session, asked: RunAsked) -> RunTimeline:
+def run(session: ProjectSession, asked: RunAsked) -> RunTimeline:
     """One run with its attempts over time: queue, dispatch, run, audit, publish."""
     return timelines.run_timeline(session, asked.run, asked.cursor, asked.limit, failed=asked.failed)
 
 
-def check_list(session: Session, asked: ChecksAsked) -> ChecksResponse:
+def check_list(session: ProjectSession, asked: ChecksAsked) -> ChecksResponse:
     """`headrace checks` in pages."""
     return checks.check_list(session, asked)
 
 
-def logs(session: Session, asked: LogsAsked) -> LogsResponse:
+def logs(session: ProjectSession, asked: LogsAsked) -> LogsResponse:
     """`headrace logs` in pages: the lines that an attempt wrote, and why it failed."""
     return log_page(session, asked)
 
 
-class SearchAsked(Asked, frozen=True, kw_only=True):
+class SearchAsked(RequestParameters, frozen=True, kw_only=True):
     """Words that names have."""
 
     q: str = ""
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 
-def search(session: Session, asked: SearchAsked) -> SearchResponse:
+def search(session: ProjectSession, asked: SearchAsked) -> SearchResponse:
     """Everything by name: nodes, columns, checks, people, incidents, runs, backfills."""
     return searching.search(session, asked.q, asked.limit)
 
 
-class GraphAsked(Asked, frozen=True, kw_only=True):
+class GraphAsked(RequestParameters, frozen=True, kw_only=True):
     """`domains`, `focus` (so many hops around the root) or `blast` (all below the root, or below an incident's cause)."""
 
     mode: str = "domains"
@@ -146,6 +148,6 @@ class GraphAsked(Asked, frozen=True, kw_only=True):
     budget: Annotated[int, Meta(ge=1, le=views.BUDGET_MAX)] = 48
 
 
-def graph(session: Session, asked: GraphAsked) -> GraphView:
+def graph(session: ProjectSession, asked: GraphAsked) -> GraphView:
     """A view of the graph: at most `budget` nodes in cards of their own, the rest rolled up by domain."""
-    return views.view(session, views.Wanted(mode=asked.mode, root=asked.root, hops=asked.hops, budget=asked.budget))
+    return views.view(session, views.GraphViewQuery(mode=asked.mode, root=asked.root, hops=asked.hops, budget=asked.budget))

@@ -21,7 +21,7 @@ from headrace.operations import audit
 from headrace.operations.db.check import check
 from headrace.operations.incidents import incidents
 from headrace.operations.progress import Silent
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.status import status
 from headrace.operations.tick import tick
 from lab.declarations import SERVER, TOKEN
@@ -82,10 +82,10 @@ class Driver:
         os.environ.update({SERVER: self.server.url, TOKEN: "lab", "LAB_MACHINE": str(root / "machine")})
         self.now = datetime.min.replace(tzinfo=UTC)
 
-    def at(self, now: datetime) -> Session:
+    def at(self, now: datetime) -> ProjectSession:
         """A session at a time, which is moved on where work has taken the clock beyond it."""
         self.now = max(now, self.now + timedelta(seconds=1))
-        return Session.open(self.root, "prod", self.now.isoformat(), "lab")
+        return ProjectSession.open(self.root, "prod", self.now.isoformat(), "lab")
 
     def tick(self, now: datetime) -> Any:
         session = self.at(now)

@@ -8,7 +8,7 @@ from random import Random
 
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.observe.diagnosis.graph import CauseGraph, CauseNode
-from headrace.plan.bodies import Lines
+from headrace.plan.bodies import ColumnLineage
 from headrace.sql.values import Edge, Transformation
 
 DAY = PartitionSpec(grain=Grain.DAY)
@@ -126,7 +126,7 @@ def _mode(random: Random) -> tuple[InputMode, int]:
 
 def _graph(nodes: dict[str, Made]) -> CauseGraph:
     known = {
-        one.name: Lines(
+        one.name: ColumnLineage(
             {own: tuple(Edge(name, column, Transformation.EXPRESSION) for name, column in made) for own, made in one.edges.items()},
             tuple(Edge(name, column, Transformation.FILTER) for name, column in one.filters),
         )

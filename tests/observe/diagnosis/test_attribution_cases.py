@@ -12,7 +12,7 @@ from headrace.observe.diagnosis.causes import HEADRACE, Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.graph import CauseGraph, CauseNode
 from headrace.observe.incidents.evidence_text import what
-from headrace.plan.bodies import Lines
+from headrace.plan.bodies import ColumnLineage
 from headrace.sql.values import Edge, Transformation
 
 DAY = PartitionSpec(grain=Grain.DAY)
@@ -42,7 +42,7 @@ def lines(**of: dict[str, tuple[str, ...]]) -> CauseGraph:
             own: tuple(Edge(one.partition(".")[0], one.partition(".")[2], Transformation.IDENTITY) for one in made)
             for own, made in columns.items()
         }
-        known[name] = Lines(edges)
+        known[name] = ColumnLineage(edges)
         nodes.append(node(name, *dict.fromkeys(edge.input for each in edges.values() for edge in each)))
     return CauseGraph(nodes, known.get)
 
@@ -275,7 +275,7 @@ def test_values_missing_only_after_a_join_are_a_broken_reference() -> None:
 def test_keys_that_nobody_knows_are_a_broken_reference_at_the_source_that_names_them() -> None:
     """Would catch: a third of the rows without a partner, published with a warning, and nobody told."""
     place = (Edge("weather", "place", Transformation.IDENTITY),)
-    joined = Lines({"place": place}, (Edge("flights", "carrier", Transformation.JOIN_KEY),))
+    joined = ColumnLineage({"place": place}, (Edge("flights", "carrier", Transformation.JOIN_KEY),))
     nodes = [node("flights", source=True), node("weather", source=True), node("delays", "flights", "weather")]
     graph = CauseGraph(nodes, {"delays": joined}.get)
     more = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "carrier", held=False, observed="205 distinct values")
@@ -300,9 +300,9 @@ def test_keys_that_nobody_knows_are_a_broken_reference_at_the_source_that_names_
 def test_a_delivery_held_for_other_keys_breaks_the_join_further_down(joined_by: str, detail: str, kind: str) -> None:
     """Would catch: keys that nobody knows, held before anything could be joined by them, told as
     values that are others; the same said of a column that nothing is joined by."""
-    clean = Lines({"code": (Edge("flights", "carrier", Transformation.IDENTITY),)})
+    clean = ColumnLineage({"code": (Edge("flights", "carrier", Transformation.IDENTITY),)})
     place = {"place": (Edge("weather", "place", Transformation.IDENTITY),)}
-    joined = Lines(place, (Edge("clean", joined_by, Transformation.JOIN_KEY),))
+    joined = ColumnLineage(place, (Edge("clean", joined_by, Transformation.JOIN_KEY),))
     nodes = [node("flights", source=True), node("weather", source=True)]
     nodes += [node("clean", "flights"), node("delays", "clean", "weather")]
     graph = CauseGraph(nodes, {"clean": clean, "delays": joined}.get)

@@ -159,7 +159,7 @@ def _flip(store: Store, name: str, column: str, kind: str, values: random.Random
 
 
 def _edited(store: Store, name: str, column: str, kind: str, values: random.Random, replay: replaying.Replay) -> bool:
-    found: list[comparing.Difference] = []
+    found: list[comparing.LogDifference] = []
     with contextlib.suppress(_Undone), store.write(None) as tx:
         _without_keys(tx)
         rows = tx.execute(f'select distinct "{column}" from "{name}"').fetchall()
@@ -174,7 +174,7 @@ def _edited(store: Store, name: str, column: str, kind: str, values: random.Rand
 
 
 def _delete(store: Store, name: str, replay: replaying.Replay) -> bool:
-    found: list[comparing.Difference] = []
+    found: list[comparing.LogDifference] = []
     with contextlib.suppress(_Undone), store.write(None) as tx:
         _without_keys(tx)
         tx.unrecorded(f'delete from "{name}"')
@@ -196,7 +196,7 @@ def _undo() -> None:
     raise _Undone
 
 
-def _compared_in(tx: Any, name: str, replay: replaying.Replay) -> list[comparing.Difference]:
+def _compared_in(tx: Any, name: str, replay: replaying.Replay) -> list[comparing.LogDifference]:
     (one,) = [found for found in comparing.tables(tx, replay.connection, catalog.KEYS) if found.name == name]
     return list(comparing.compared(tx, replay.connection, one))
 

@@ -9,7 +9,7 @@ import msgspec
 from headrace.cli import asking, backfilling, planning
 from headrace.cli.agreeing import agreed
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.text import plural
 from headrace.model.errors import Refused, UsageError
@@ -77,12 +77,12 @@ def _confirm(invocation: Invocation, plan: PlanResponse, *, yes: bool) -> bool:
     return agreed(invocation, lambda page: _show(plan, page), "Apply this?", yes=yes, refused=refused)
 
 
-def _show(plan: PlanResponse, page: Page) -> None:
+def _show(plan: PlanResponse, page: CommandOutput) -> None:
     planning.show(plan, page)
     page.say(planning.identity(plan), "dim", indent=2)
 
 
-def _render(response: ApplyResponse, page: Page) -> None:
+def _render(response: ApplyResponse, page: CommandOutput) -> None:
     if response.refused is not None:
         planning.refused(response.refused, f"plan {response.plan_id} wasn't applied", "headrace plan", page)
         return
@@ -92,7 +92,7 @@ def _render(response: ApplyResponse, page: Page) -> None:
     page.next("headrace tick" if response.state == "applied" else "headrace status" if response.version else "headrace apply")
 
 
-def _applied(response: ApplyResponse, page: Page) -> None:
+def _applied(response: ApplyResponse, page: CommandOutput) -> None:
     said = {
         "applied": (
             f"✓ applied as version {response.version}: {plural(len(response.plan.changes), 'change')} ({response.plan_id})",

@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
-from headrace.operations.audit import AuditRow, CheckpointResponse, VerifyResponse, Wanted
+from headrace.operations.audit import AuditQuery, AuditRow, CheckpointResponse, VerifyResponse
 
 SHOWN_MAX = 20
 SHORT = 120
 """Characters of what changed that a line of the list shows."""
 COLUMNS = [
-    Column("entry", right=True),
-    Column("at"),
-    Column("who", gives=3, least=8),
-    Column("action"),
-    Column("what", gives=2, least=14),
-    Column("why", gives=4, least=10, drops=1),
+    ColumnLayout("entry", right=True),
+    ColumnLayout("at"),
+    ColumnLayout("who", gives=3, least=8),
+    ColumnLayout("action"),
+    ColumnLayout("what", gives=2, least=14),
+    ColumnLayout("why", gives=4, least=10, drops=1),
 ]
 
 
@@ -66,11 +66,11 @@ def command(
             raise UsageError(f"{entry[:40]!r} is no entry's number", hint=command_line("audit", "show", "--object", entry[:40]))
         invocation.show(audit.entry(invocation.session, int(entry)), _one)
         return 0
-    invocation.show(audit.show(invocation.session, Wanted(of, actor, did, since, limit)), _all)
+    invocation.show(audit.show(invocation.session, AuditQuery(of, actor, did, since, limit)), _all)
     return 0
 
 
-def _all(rows: list[AuditRow], page: Page) -> None:
+def _all(rows: list[AuditRow], page: CommandOutput) -> None:
     page.head("audit trail")
     page.say()
     page.table(COLUMNS, [_row(row, page) for row in rows])
@@ -79,9 +79,9 @@ def _all(rows: list[AuditRow], page: Page) -> None:
     page.next(f"headrace audit show {rows[0].seq}" if rows else "headrace audit verify")
 
 
-def _row(row: AuditRow, page: Page) -> list[str | Cell]:
+def _row(row: AuditRow, page: CommandOutput) -> list[str | StyledCell]:
     said = row.reason or _short(row.after)
-    return [Cell(str(row.seq), "bold"), page.reader.moment(row.at), row.actor, row.action, row.object, said]
+    return [StyledCell(str(row.seq), "bold"), page.reader.moment(row.at), row.actor, row.action, row.object, said]
 
 
 def _short(value: Any) -> str:
@@ -89,7 +89,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
 
 
-def _one(rows: list[AuditRow], page: Page) -> None:
+def _one(rows: list[AuditRow], page: CommandOutput) -> None:
     (row,) = rows
     page.head(f"entry {row.seq}", row.action)
     page.facts(page.reader.moment(row.at), f"by {row.actor} ({row.actor_type})", row.outcome)
@@ -109,13 +109,13 @@ def _one(rows: list[AuditRow], page: Page) -> None:
     page.next("headrace audit verify")
 
 
-def _kept(response: CheckpointResponse, out: Path, page: Page) -> None:
+def _kept(response: CheckpointResponse, out: Path, page: CommandOutput) -> None:
     page.say(f"✓ {out}: entry {response.seq} and its hash", "good")
     page.say("keep it where whoever may write the database can't write")
     page.next(f"headrace audit verify --checkpoint {shlex.quote(str(out))}")
 
 
-def _verified(response: VerifyResponse, page: Page) -> None:
+def _verified(response: VerifyResponse, page: CommandOutput) -> None:
     counted = plural(response.entries, "entry", "entries")
     if response.ok:
         page.say(f"✓ {counted} as written: none was altered, removed, inserted or moved", "good")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from headrace.cli import states
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
 from headrace.operations.interventions import CancelResponse
 
@@ -27,7 +27,7 @@ def command(
     return 0 if response.state == "cancelled" else 1
 
 
-def _render(response: CancelResponse, page: Page) -> None:
+def _render(response: CancelResponse, page: CommandOutput) -> None:
     at = page.reader.moment(response.ended_at)
     if response.state == "cancelled":
         why = f": {response.reason}" if response.reason else ""

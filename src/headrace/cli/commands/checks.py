@@ -43,9 +43,9 @@ def command(
         rows = checks(invocation.session, select, exclude or [], history)
         invocation.show(rows, listed)
         return int(exit_code and any(row.state == "failed" for row in rows))
-    from headrace.operations.challenging import Wanted, challenge
+    from headrace.operations.challenging import ChallengeRequest, challenge
 
-    wanted = Wanted(select, exclude or [], seconds, suggest=action == "suggest" or only_unnoticed or not invocation.options.json)
+    wanted = ChallengeRequest(select, exclude or [], seconds, suggest=action == "suggest" or only_unnoticed or not invocation.options.json)
     response = challenge(invocation.session, wanted, invocation.progress())
     if action == "suggest":
         found = response.suggestions

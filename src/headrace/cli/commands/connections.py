@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.model.errors import UsageError
 from headrace.operations.inspections import ConnectionRow
 
-MARKS = {"ok": Cell("✓ answers", "good"), "failed": Cell("✗ failed", "bad"), "skipped": Cell("· not asked", "dim")}
-COLUMNS = [Column("connection", gives=1, least=12), Column("kind"), Column("used by", gives=2, least=12)]
+MARKS = {"ok": StyledCell("✓ answers", "good"), "failed": StyledCell("✗ failed", "bad"), "skipped": StyledCell("· not asked", "dim")}
+COLUMNS = [ColumnLayout("connection", gives=1, least=12), ColumnLayout("kind"), ColumnLayout("used by", gives=2, least=12)]
 TESTED = [
-    Column("connection", gives=1, least=12),
-    Column("kind", drops=1),
-    Column("state"),
-    Column("took", right=True, drops=2),
-    Column("why", gives=2, least=20),
+    ColumnLayout("connection", gives=1, least=12),
+    ColumnLayout("kind", drops=1),
+    ColumnLayout("state"),
+    ColumnLayout("took", right=True, drops=2),
+    ColumnLayout("why", gives=2, least=20),
 ]
 
 
@@ -46,16 +46,16 @@ def command(
     return int(any(row.state == "failed" for row in rows))
 
 
-def _list(rows: list[ConnectionRow], page: Page) -> None:
+def _list(rows: list[ConnectionRow], page: CommandOutput) -> None:
     if not rows:
         page.say("headrace.toml declares no connections")
         page.next("headrace doctor")
         return
-    page.table(COLUMNS, [[Cell(row.name, "bold"), row.kind or "by its secret", ", ".join(row.used_by) or "–"] for row in rows])
+    page.table(COLUMNS, [[StyledCell(row.name, "bold"), row.kind or "by its secret", ", ".join(row.used_by) or "–"] for row in rows])
     page.next("headrace connections test")
 
 
-def _tests(rows: list[ConnectionRow], page: Page) -> None:
+def _tests(rows: list[ConnectionRow], page: CommandOutput) -> None:
     if not rows:
         page.say("headrace.toml declares no connections")
         page.next("headrace doctor")
@@ -69,6 +69,6 @@ def _tests(rows: list[ConnectionRow], page: Page) -> None:
     page.next("headrace doctor" if failed else "headrace status")
 
 
-def _tested(row: ConnectionRow) -> list[str | Cell]:
+def _tested(row: ConnectionRow) -> list[str | StyledCell]:
     why = row.error or (row.hint if row.state == "skipped" else "") or ""
-    return [Cell(row.name, "bold"), row.kind or "", MARKS[row.state or "skipped"], f"{row.seconds:.2f} s", why]
+    return [StyledCell(row.name, "bold"), row.kind or "", MARKS[row.state or "skipped"], f"{row.seconds:.2f} s", why]

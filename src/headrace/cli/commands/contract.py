@@ -37,7 +37,7 @@ def command(
         return _looked_at(invocation, action, target)
     if action == "infer":
         return _infer(invocation, target, write=write)
-    from headrace.operations.contract_accept import Decision, accept
+    from headrace.operations.contract_accept import ValueDecision, accept
 
     with refused_as_shown(invocation, accepted):
         response = accept(
@@ -48,7 +48,7 @@ def command(
             yes=yes,
             progress=invocation.progress(),
             plan_id=plan_id,
-            decision=Decision(tuple(convert or ()), as_is, reason),
+            decision=ValueDecision(tuple(convert or ()), as_is, reason),
         )
     if patch and not invocation.options.json:
         sys.stdout.write(response.diff)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from headrace.cli import asking
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
@@ -102,7 +102,7 @@ def _offer(invocation: Invocation, *, force: bool, yes: bool) -> int:
     offered = newest(invocation.session)
     if not yes:
         if not invocation.options.json:
-            _offered(offered, Page(invocation.screen, None, invocation.suffix))
+            _offered(offered, CommandOutput(invocation.screen, None, invocation.suffix))
         if invocation.options.json or not asking.somebody_there() or not asking.yes("Restore it?"):
             if invocation.options.json:
                 invocation.json(offered)
@@ -112,7 +112,7 @@ def _offer(invocation: Invocation, *, force: bool, yes: bool) -> int:
     return 0
 
 
-def _upgraded(response: UpgradeResponse, page: Page) -> None:
+def _upgraded(response: UpgradeResponse, page: CommandOutput) -> None:
     if response.before == response.after:
         page.say(f"✓ the state is up to date (version {response.after})", "good")
         return
@@ -121,7 +121,7 @@ def _upgraded(response: UpgradeResponse, page: Page) -> None:
         page.say(f"as it was: {response.backup}")
 
 
-def _checked(response: CheckResponse, page: Page) -> None:
+def _checked(response: CheckResponse, page: CommandOutput) -> None:
     if response.repaired:
         page.say(f"{plural(response.repaired, 'difference')} repaired from the event log")
     for one in response.findings:
@@ -139,12 +139,12 @@ def _checked(response: CheckResponse, page: Page) -> None:
         page.next(response.repair)
 
 
-def _finding(one: Finding, page: Page) -> None:
+def _finding(one: Finding, page: CommandOutput) -> None:
     page.say(f"{'✗' if one.severity == 'error' else '·'} {one.about}: {one.message}", "bad" if one.severity == "error" else "")
     page.say(f"to do: {one.todo}", indent=2)
 
 
-def _backed_up(response: BackupResponse, page: Page) -> None:
+def _backed_up(response: BackupResponse, page: CommandOutput) -> None:
     page.say(f"✓ {response.folder}: snapshot {response.snapshot}, {plural(response.files, 'file')}, {response.size_bytes:,} bytes", "good")
     if response.missing_files:
         files = plural(response.missing_files, "file")
@@ -152,14 +152,14 @@ def _backed_up(response: BackupResponse, page: Page) -> None:
     page.next(command_line("db", "restore", response.folder))
 
 
-def _offered(response: BackupResponse, page: Page) -> None:
+def _offered(response: BackupResponse, page: CommandOutput) -> None:
     made = "" if response.made_at is None else response.made_at.strftime(" was made at %Y-%m-%d %H:%M:%S UTC")
     page.say(f"the newest backup that fits the lake{made}: snapshot {response.snapshot}")
     _lost(response, page)
     page.next(command_line("db", "restore", response.folder))
 
 
-def _restored(response: BackupResponse, page: Page) -> None:
+def _restored(response: BackupResponse, page: CommandOutput) -> None:
     page.say(f"✓ restored snapshot {response.snapshot}: {plural(response.files, 'file')}, {response.size_bytes:,} bytes", "good")
     _lost(response, page)
     if response.aside:
@@ -169,7 +169,7 @@ def _restored(response: BackupResponse, page: Page) -> None:
     page.next("headrace db check")
 
 
-def _lost(response: BackupResponse, page: Page) -> None:
+def _lost(response: BackupResponse, page: CommandOutput) -> None:
     if response.lost_since is None:
         return
     since = response.lost_since.strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -179,7 +179,7 @@ def _lost(response: BackupResponse, page: Page) -> None:
         page.say(f"{files} of the lake aren't in it; deliveries that are still there are ingested again by the next tick")
 
 
-def _begun(response: BackupResponse, page: Page) -> None:
+def _begun(response: BackupResponse, page: CommandOutput) -> None:
     page.say("✓ a new state, beside a lake without files", "good")
     if response.aside:
         page.say(f"the state that was there is {response.aside} now")
@@ -188,11 +188,11 @@ def _begun(response: BackupResponse, page: Page) -> None:
     page.next("headrace tick")
 
 
-COLUMNS = [Column("what", least=10), Column("files", right=True), Column("bytes", right=True)]
+COLUMNS = [ColumnLayout("what", least=10), ColumnLayout("files", right=True), ColumnLayout("bytes", right=True)]
 
 
-def _freed(response: GcResponse, page: Page) -> None:
-    page.table(COLUMNS, [[one.kind, Cell(f"{one.files:,}"), Cell(f"{one.size_bytes:,}")] for one in response.freed])
+def _freed(response: GcResponse, page: CommandOutput) -> None:
+    page.table(COLUMNS, [[one.kind, StyledCell(f"{one.files:,}"), StyledCell(f"{one.size_bytes:,}")] for one in response.freed])
     would = "would be freed" if response.dry_run else "freed"
     total = sum(one.size_bytes for one in response.freed)
     page.say(f"{plural(response.snapshots, 'snapshot')}, {plural(response.lake_files, 'file')} of the lake, {total:,} bytes else {would}")

@@ -7,9 +7,9 @@ from typing import Annotated
 from headrace.cli import states
 from headrace.cli.invocation import Invocation
 from headrace.cli.learnt import lesson
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.model.commands import command_line, place
 from headrace.operations.deliveries import DeliveryRow, deliveries
 
@@ -29,17 +29,17 @@ def command(
 
 
 COLUMNS = [
-    Column("interval", gives=1, least=10),
-    Column("arrived"),
-    Column("state"),
-    Column("rows", right=True, drops=1),
-    Column("size", right=True, drops=3),
-    Column("path", gives=3, least=16, drops=2),
-    Column("why", gives=2, least=14),
+    ColumnLayout("interval", gives=1, least=10),
+    ColumnLayout("arrived"),
+    ColumnLayout("state"),
+    ColumnLayout("rows", right=True, drops=1),
+    ColumnLayout("size", right=True, drops=3),
+    ColumnLayout("path", gives=3, least=16, drops=2),
+    ColumnLayout("why", gives=2, least=14),
 ]
 
 
-def _render(rows: list[DeliveryRow], page: Page, source: str) -> None:
+def _render(rows: list[DeliveryRow], page: CommandOutput, source: str) -> None:
     page.head(source, "deliveries")
     page.say()
     if not rows:
@@ -55,14 +55,14 @@ def _render(rows: list[DeliveryRow], page: Page, source: str) -> None:
     page.next(held or command_line("read", source))
 
 
-def _row(row: DeliveryRow, page: Page) -> list[str | Cell]:
+def _row(row: DeliveryRow, page: CommandOutput) -> list[str | StyledCell]:
     return [
-        Cell(row.partition, "bold"), _arrived(row, page), states.cell("warned" if row.verdict == "warned" else row.state),
+        StyledCell(row.partition, "bold"), _arrived(row, page), states.cell("warned" if row.verdict == "warned" else row.state),
         "" if row.rows is None else f"{row.rows:,}", "" if row.size_bytes is None else _size(row.size_bytes), _path(row), _why(row),
     ]  # fmt: skip
 
 
-def _arrived(row: DeliveryRow, page: Page) -> str:
+def _arrived(row: DeliveryRow, page: CommandOutput) -> str:
     """When it arrived; with what it claims where that is more than a minute away."""
     shown = page.reader.moment(row.at)
     apart = abs((row.at - row.claimed_at).total_seconds()) >= MINUTE_S

@@ -13,15 +13,15 @@ from typing import Annotated
 from headrace.cli.commands.validate import counted
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.model.errors import UsageError
 from headrace.operations.responses import DemoResponse
 
 
-class Fault(enum.StrEnum):
+class DemoFaultOption(enum.StrEnum):
     """What the demo does wrong on purpose."""
 
     RENAME = "rename"
@@ -35,7 +35,9 @@ def command(
     ] = Path("demo"),
     resumed: Annotated[Path | None, Argument("")] = None,
     days: Annotated[int | None, Option("--days", metavar="N", least=1, help="replay only so many days")] = None,
-    fault: Annotated[Fault, Option("--fault", metavar="|".join(Fault), help="what the vendor does on the 11th of February")] = Fault.RENAME,
+    fault: Annotated[
+        DemoFaultOption, Option("--fault", metavar="|".join(DemoFaultOption), help="what the vendor does on the 11th of February")
+    ] = DemoFaultOption.RENAME,
     no_serve: Annotated[bool, Option("--no-serve", help="don't serve it afterwards")] = False,
     fresh: Annotated[bool, Option("--fresh", help="begin again in a DIR that holds a demo")] = False,
 ) -> int:
@@ -61,16 +63,18 @@ def _serve(invocation: Invocation, directory: Path) -> int:
         return serve(inside, At())
 
 
-_COLUMNS = [Column("", least=11), Column("", gives=2, least=20), Column("", drops=1, right=True)]
-_EVENTS = [Column("", least=5), Column("", least=8), Column("", gives=1, least=8), Column("", gives=2, least=20)]
+_COLUMNS = [ColumnLayout("", least=11), ColumnLayout("", gives=2, least=20), ColumnLayout("", drops=1, right=True)]
+_EVENTS = [ColumnLayout("", least=5), ColumnLayout("", least=8), ColumnLayout("", gives=1, least=8), ColumnLayout("", gives=2, least=20)]
 
 
-def _render(response: DemoResponse, page: Page, *, serving: bool = False) -> None:
+def _render(response: DemoResponse, page: CommandOutput, *, serving: bool = False) -> None:
     counts = f"{counted(response.counts)}, {plural(response.owners, 'owner')}"
-    lines: list[list[str | Cell]] = [[Cell("data", "bold"), response.data, seconds(response.data_seconds)]] if response.data else []
-    lines.append([Cell("project", "bold"), f"{response.directory}: {counts}", "valid"])
+    lines: list[list[str | StyledCell]] = (
+        [[StyledCell("data", "bold"), response.data, seconds(response.data_seconds)]] if response.data else []
+    )
+    lines.append([StyledCell("project", "bold"), f"{response.directory}: {counts}", "valid"])
     took = "as it was left" if response.resumed else seconds(response.seconds)
-    lines.append([Cell("replay", "bold"), f"{response.first} → {response.last}, {plural(response.days, 'day')}", took])
+    lines.append([StyledCell("replay", "bold"), f"{response.first} → {response.last}, {plural(response.days, 'day')}", took])
     page.table(_COLUMNS, lines, header=False)
     page.table(_EVENTS, [_event(response, i) for i in range(len(response.events))], header=False)
     page.say(f"{response.days_published} of {response.days} days published · {response.rows:,} flights", indent=2)
@@ -80,22 +84,26 @@ def _render(response: DemoResponse, page: Page, *, serving: bool = False) -> Non
         page.screen.line(f"    {line}")
 
 
-def _render_rest(response: DemoResponse, page: Page) -> None:
+def _render_rest(response: DemoResponse, page: CommandOutput) -> None:
     """What the days came to that flowed since it stood still."""
     took = seconds(response.seconds) if response.went_on and not response.resumed else "as it was left"
-    row: list[str | Cell] = [Cell("replay", "bold"), f"{response.first} → {response.last}, {plural(response.days, 'day')}", took]
+    row: list[str | StyledCell] = [
+        StyledCell("replay", "bold"),
+        f"{response.first} → {response.last}, {plural(response.days, 'day')}",
+        took,
+    ]
     page.table(_COLUMNS, [row], header=False)
     page.table(_EVENTS, [_event(response, i) for i in range(len(response.events))], header=False)
-    header = f"the vendor's new header on all {response.days} days · " if response.fault == Fault.RENAME else ""
+    header = f"the vendor's new header on all {response.days} days · " if response.fault == DemoFaultOption.RENAME else ""
     published = f"{response.days_published} of {response.days} published"
     page.say(f"{header}{published} · {plural(response.incidents, 'new incident')}", indent=2)
     page.next(response.next)
 
 
-def _event(response: DemoResponse, i: int) -> list[str | Cell]:
+def _event(response: DemoResponse, i: int) -> list[str | StyledCell]:
     event = response.events[i]
     said = event.message + ("  (INJECTED BY THE DEMO)" if event.injected else "")
-    return [event.partition[5:], Cell(event.state, "warn" if event.state == "warned" else "bad"), event.node, said]
+    return [event.partition[5:], StyledCell(event.state, "warn" if event.state == "warned" else "bad"), event.node, said]
 
 
 def _entering(response: DemoResponse, *, elsewhere: bool) -> list[str]:

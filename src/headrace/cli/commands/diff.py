@@ -6,19 +6,19 @@ from typing import Annotated
 
 from headrace.cli.differing import sample
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.model.errors import UsageError
 from headrace.operations.inspections import DiffResponse, MomentRow, PartitionChange
 
 PARTITIONS_SHOWN_MAX = 20
 PARTITIONS = [
-    Column("partition", gives=1, least=11),
-    Column("change", least=9),
-    Column("rows before", drops=2, right=True),
-    Column("rows after", drops=1, right=True),
+    ColumnLayout("partition", gives=1, least=11),
+    ColumnLayout("change", least=9),
+    ColumnLayout("rows before", drops=2, right=True),
+    ColumnLayout("rows after", drops=1, right=True),
 ]
 
 
@@ -33,9 +33,9 @@ def command(
     """What changed between two moments: partitions, columns, rows; by keys where there are any."""
     if at is None or len(at) > 2:
         raise UsageError("diff compares two moments", hint="--at A --at B; --at A alone compares with now")
-    from headrace.operations.diff import Asked, diff
+    from headrace.operations.diff import DiffQuery, diff
 
-    asked = Asked(at[0], at[1] if len(at) == 2 else None, _words(partition), _words(keys))
+    asked = DiffQuery(at[0], at[1] if len(at) == 2 else None, _words(partition), _words(keys))
     response = diff(invocation.session, target, asked)
     invocation.show(response, _render)
     return 1 if exit_code and (response.partitions or response.columns) else 0
@@ -45,7 +45,7 @@ def _words(texts: list[str] | None) -> tuple[str, ...]:
     return tuple(word.strip() for text in texts or [] for word in text.split(",") if word.strip())
 
 
-def _render(response: DiffResponse, page: Page) -> None:
+def _render(response: DiffResponse, page: CommandOutput) -> None:
     page.head(response.asset)
     page.say(f"{_moment(response.before, page)} → {_moment(response.after, page)}")
     for change in response.columns:
@@ -62,14 +62,14 @@ def _render(response: DiffResponse, page: Page) -> None:
     page.next(f"headrace lineage {response.asset}")
 
 
-def _moment(row: MomentRow, page: Page) -> str:
+def _moment(row: MomentRow, page: CommandOutput) -> str:
     return f"snapshot {row.snapshot}" + ("" if row.at is None else f" ({page.reader.moment(row.at)})")
 
 
-def _partition(one: PartitionChange) -> list[str | Cell]:
+def _partition(one: PartitionChange) -> list[str | StyledCell]:
     style = {"added": "good", "removed": "bad", "republished": "warn"}.get(one.change, "dim")
     rows = ["" if n is None else f"{n:,}" for n in (one.rows_before, one.rows_after)]
-    return [one.partition, Cell(one.change, style), *rows]
+    return [one.partition, StyledCell(one.change, style), *rows]
 
 
 def _sum(response: DiffResponse) -> list[str]:

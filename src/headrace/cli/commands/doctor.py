@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
-from headrace.cli.tables import Cell, Column
+from headrace.cli.page import CommandOutput
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.operations.inspections import ExaminationRow
 
-MARKS = {"ok": Cell("✓", "good"), "warn": Cell("!", "warn"), "fail": Cell("✗", "bad"), "skipped": Cell("·", "dim")}
-COLUMNS = [Column("", least=1), Column("", gives=2, least=12), Column("", gives=1, least=20)]
+MARKS = {"ok": StyledCell("✓", "good"), "warn": StyledCell("!", "warn"), "fail": StyledCell("✗", "bad"), "skipped": StyledCell("·", "dim")}
+COLUMNS = [ColumnLayout("", least=1), ColumnLayout("", gives=2, least=12), ColumnLayout("", gives=1, least=20)]
 
 
 def command(invocation: Invocation) -> int:
@@ -24,7 +24,7 @@ def command(invocation: Invocation) -> int:
     return 1 if any(row.state == "fail" for row in rows) else 0
 
 
-def _render(rows: list[ExaminationRow], page: Page) -> None:
+def _render(rows: list[ExaminationRow], page: CommandOutput) -> None:
     for area in dict.fromkeys(row.area for row in rows):
         page.say(area, "bold")
         page.table(COLUMNS, [[MARKS[row.state], row.name, row.detail] for row in rows if row.area == area], header=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page as Output
+from headrace.cli.page import CommandOutput as Output
 from headrace.cli.parsing import Argument
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.operations.explain import explain
 from headrace.operations.responses import Page
 
@@ -26,7 +26,7 @@ def _one(pages: list[Page], out: Output) -> None:
 
 
 def _all(pages: list[Page], out: Output) -> None:
-    columns = [Column("code"), Column("means", gives=1, least=20)]
-    out.table(columns, [[Cell(page.code, "bold"), page.title] for page in pages])
+    columns = [ColumnLayout("code"), ColumnLayout("means", gives=1, least=20)]
+    out.table(columns, [[StyledCell(page.code, "bold"), page.title] for page in pages])
     if pages:
         out.next(f"headrace explain {pages[0].code}")

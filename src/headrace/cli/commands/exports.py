@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
@@ -29,7 +29,7 @@ def command(
     return 0
 
 
-def _render(response: TakeOverResponse, page: Page) -> None:
+def _render(response: TakeOverResponse, page: CommandOutput) -> None:
     page.say(f"✓ {response.target} is taken over for {response.consumer}: {response.reason}", "good")
     page.clock_note()
     page.next(command_line("retry", response.consumer))

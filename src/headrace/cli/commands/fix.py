@@ -31,7 +31,7 @@ def command(
     Exits 1 where the incident isn't over afterwards or a part of the repair failed, 3 where nobody agreed, a person has to do
     something first, or the same rows would come out because neither code nor inputs have changed since they were published.
     """
-    from headrace.operations.contract_accept import Decision
+    from headrace.operations.contract_accept import ValueDecision
     from headrace.operations.fix import fix
 
     with refused_as_shown(invocation, render):
@@ -44,7 +44,7 @@ def command(
             progress=invocation.progress(),
             plan_id=plan_id,
             reason=reason,
-            decision=Decision(tuple(convert or ()), as_is, reason),
+            decision=ValueDecision(tuple(convert or ()), as_is, reason),
         )
     invocation.show(response, render)
     return EXIT.get(response.fix, 1)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import joined
 from headrace.operations.init import init
 from headrace.operations.responses import InitResponse
@@ -47,11 +47,13 @@ def command(
     return 0
 
 
-def _render(response: InitResponse, page: Page) -> None:
+def _render(response: InitResponse, page: CommandOutput) -> None:
     page.say(f"✓ a new project in {response.directory}", "good")
     kinds = [("sources", response.sources), ("assets", response.assets), ("consumers", response.consumers)]
     page.table(
-        [Column("", least=9), Column("", gives=1, least=20)], [[Cell(kind, "dim"), joined(names, 8)] for kind, names in kinds], header=False
+        [ColumnLayout("", least=9), ColumnLayout("", gives=1, least=20)],
+        [[StyledCell(kind, "dim"), joined(names, 8)] for kind, names in kinds],
+        header=False,
     )
     files = [file for file in response.files if not file.startswith(EDITOR)]
     for file in files[:FILES_SHOWN_MAX]:

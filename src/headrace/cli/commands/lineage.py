@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
 from headrace.operations.lineage import lineage
@@ -29,17 +29,27 @@ def command(
     return 0
 
 
-COLUMNS = [Column("", least=1), Column("column", gives=1, least=16), Column("how", least=8), Column("via", gives=2, least=12, drops=1)]
+COLUMNS = [
+    ColumnLayout("", least=1),
+    ColumnLayout("column", gives=1, least=16),
+    ColumnLayout("how", least=8),
+    ColumnLayout("via", gives=2, least=12, drops=1),
+]
 
 
-CODE = [Column("applied as", gives=1, least=12), Column("partitions", right=True), Column("from", least=7), Column("to", least=7)]
+CODE = [
+    ColumnLayout("applied as", gives=1, least=12),
+    ColumnLayout("partitions", right=True),
+    ColumnLayout("from", least=7),
+    ColumnLayout("to", least=7),
+]
 
 
 def _versions(row: PublishedCodeRow) -> str:
     return f"version {row.versions[0]}" + (f" … {row.versions[-1]}" if len(row.versions) > 1 else "")
 
 
-def _render(response: LineageResponse, page: Page) -> None:
+def _render(response: LineageResponse, page: CommandOutput) -> None:
     page.say(response.column, "bold")
     _side(response.upstream, "←", "comes from nothing upstream", page)
     _side(response.downstream, "→", "goes into nothing downstream", page)
@@ -49,12 +59,14 @@ def _render(response: LineageResponse, page: Page) -> None:
     page.next(command_line("read", response.column.partition(".")[0]))
 
 
-def _side(rows: list[LineageRow] | None, arrow: str, nothing: str, page: Page) -> None:
+def _side(rows: list[LineageRow] | None, arrow: str, nothing: str, page: CommandOutput) -> None:
     if rows is None:
         return
     if not rows:
         page.say(nothing, "dim", indent=2)
         return
-    page.table(COLUMNS, [[arrow, Cell(row.column, "bold"), row.transformation.replace("_", " "), row.via] for row in rows[:SHOWN_MAX]])
+    page.table(
+        COLUMNS, [[arrow, StyledCell(row.column, "bold"), row.transformation.replace("_", " "), row.via] for row in rows[:SHOWN_MAX]]
+    )
     if len(rows) > SHOWN_MAX:
         page.say(f"and {len(rows) - SHOWN_MAX} more; --json has all", indent=2)

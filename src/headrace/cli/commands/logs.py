@@ -6,10 +6,10 @@ from typing import Annotated
 
 from headrace.cli import states
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.running import error, span
-from headrace.operations.logs import Lines, follow, logs
+from headrace.operations.logs import AttemptLog, follow, logs
 from headrace.operations.responses import LogRow
 
 
@@ -24,7 +24,7 @@ def command(
         invocation.json(list(follow(invocation.session, target, grep=grep)))
         return 0
     if following:
-        page = Page(invocation.screen, invocation.reader)
+        page = CommandOutput(invocation.screen, invocation.reader)
         for row in follow(invocation.session, target, grep=grep):
             _line(row, page)
             invocation.screen.stream.flush()
@@ -33,11 +33,11 @@ def command(
     if invocation.options.json:
         invocation.json(found.rows if found else [])
         return 0
-    _render(found, Page(invocation.screen, invocation.reader, invocation.suffix), target)
+    _render(found, CommandOutput(invocation.screen, invocation.reader, invocation.suffix), target)
     return 0
 
 
-def _render(found: Lines | None, page: Page, target: str) -> None:
+def _render(found: AttemptLog | None, page: CommandOutput, target: str) -> None:
     if found is None:
         page.say(f"{target} was never attempted")
         page.clock_note()
@@ -60,7 +60,7 @@ def _render(found: Lines | None, page: Page, target: str) -> None:
 _STYLES = {"error": "bad", "critical": "bad", "warning": "warn", "debug": "dim"}
 
 
-def _line(row: LogRow, page: Page) -> None:
+def _line(row: LogRow, page: CommandOutput) -> None:
     """Time, stream where it isn't standard output, text: never cut, people copy from it."""
     stream = "" if row.stream == "stdout" else f"{row.stream} "
     page.log(f"{page.reader.second(row.at)} {stream}", row.text, _STYLES.get(row.level, ""))

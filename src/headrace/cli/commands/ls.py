@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Exclude, Select, Selection
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.operations.ls import ls
 from headrace.operations.responses import NodeRow
@@ -19,27 +19,27 @@ def command(invocation: Invocation, select: Selection = None, also: Select = Non
 
 
 COLUMNS = [
-    Column("name", gives=2, least=24),
-    Column("kind"),
-    Column("body", drops=2),
-    Column("owner", gives=3, least=8, drops=3),
-    Column("domain", gives=4, least=6, drops=5),
-    Column("partition", gives=1, least=5, drops=1),
-    Column("tags", gives=5, least=6, drops=6),
-    Column("file", gives=6, least=16, drops=4),
+    ColumnLayout("name", gives=2, least=24),
+    ColumnLayout("kind"),
+    ColumnLayout("body", drops=2),
+    ColumnLayout("owner", gives=3, least=8, drops=3),
+    ColumnLayout("domain", gives=4, least=6, drops=5),
+    ColumnLayout("partition", gives=1, least=5, drops=1),
+    ColumnLayout("tags", gives=5, least=6, drops=6),
+    ColumnLayout("file", gives=6, least=16, drops=4),
 ]
 
 
-def _render(rows: list[NodeRow], page: Page) -> None:
+def _render(rows: list[NodeRow], page: CommandOutput) -> None:
     page.table(COLUMNS, [_row(row) for row in rows])
     kinds = [(kind, sum(row.kind == kind for row in rows)) for kind in ("source", "asset", "consumer")]
     page.say(", ".join(plural(n, kind) for kind, n in kinds if n) or "nothing is declared yet")
     page.next("headrace status" if rows else "headrace explain")
 
 
-def _row(row: NodeRow) -> list[str | Cell]:
+def _row(row: NodeRow) -> list[str | StyledCell]:
     return [
-        Cell(row.name, "bold"),
+        StyledCell(row.name, "bold"),
         row.kind,
         row.body or "",
         row.owner,

@@ -5,28 +5,28 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.model.errors import UsageError
 from headrace.operations.notify_responses import NotifyRow
 
-MARKS = {"ok": Cell("✓ sent", "good"), "failed": Cell("✗ failed", "bad"), "skipped": Cell("· nobody", "dim")}
+MARKS = {"ok": StyledCell("✓ sent", "good"), "failed": StyledCell("✗ failed", "bad"), "skipped": StyledCell("· nobody", "dim")}
 COLUMNS = [
-    Column("owner", gives=1, least=12),
-    Column("told"),
-    Column("over", gives=1, least=12),
-    Column("quiet", drops=2),
-    Column("sent", right=True, drops=1),
-    Column("", gives=2, least=16),
+    ColumnLayout("owner", gives=1, least=12),
+    ColumnLayout("told"),
+    ColumnLayout("over", gives=1, least=12),
+    ColumnLayout("quiet", drops=2),
+    ColumnLayout("sent", right=True, drops=1),
+    ColumnLayout("", gives=2, least=16),
 ]
 TESTED = [
-    Column("owner", gives=1, least=12),
-    Column("over", gives=1, least=12),
-    Column("state"),
-    Column("took", right=True, drops=1),
-    Column("why", gives=2, least=20),
+    ColumnLayout("owner", gives=1, least=12),
+    ColumnLayout("over", gives=1, least=12),
+    ColumnLayout("state"),
+    ColumnLayout("took", right=True, drops=1),
+    ColumnLayout("why", gives=2, least=20),
 ]
 
 
@@ -52,7 +52,7 @@ def command(
     return int(any(row.state == "failed" for row in rows))
 
 
-def _list(rows: list[NotifyRow], page: Page) -> None:
+def _list(rows: list[NotifyRow], page: CommandOutput) -> None:
     if not rows:
         page.say("owners.yaml names nobody")
         page.next("headrace validate")
@@ -64,19 +64,19 @@ def _list(rows: list[NotifyRow], page: Page) -> None:
     page.next("headrace notify test --all")
 
 
-def _row(row: NotifyRow) -> list[str | Cell]:
-    told = row.told if row.told is not None and row.told != row.owner else "itself" if row.told else Cell("nobody", "warn")
+def _row(row: NotifyRow) -> list[str | StyledCell]:
+    told = row.told if row.told is not None and row.told != row.owner else "itself" if row.told else StyledCell("nobody", "warn")
     lost = f"{row.undelivered} not delivered: {row.error}" if row.undelivered else ""
-    return [Cell(row.owner, "bold"), told, row.contact or "–", row.quiet or "", str(row.sent), Cell(row.wrong or lost, "warn")]
+    return [StyledCell(row.owner, "bold"), told, row.contact or "–", row.quiet or "", str(row.sent), StyledCell(row.wrong or lost, "warn")]
 
 
-def _tests(rows: list[NotifyRow], page: Page) -> None:
+def _tests(rows: list[NotifyRow], page: CommandOutput) -> None:
     page.table(TESTED, [_tested(row) for row in rows])
     failed = sum(row.state == "failed" for row in rows)
     page.say(f"{plural(failed, 'contact')} failed" if failed else "all that there are were sent a message", "bad" if failed else "good")
     page.next("headrace notify" if failed else "headrace status")
 
 
-def _tested(row: NotifyRow) -> list[str | Cell]:
+def _tested(row: NotifyRow) -> list[str | StyledCell]:
     took = "" if row.seconds is None else f"{row.seconds:.2f} s"
-    return [Cell(row.owner, "bold"), row.contact or "–", MARKS[row.state or "skipped"], took, row.error or row.wrong or ""]
+    return [StyledCell(row.owner, "bold"), row.contact or "–", MARKS[row.state or "skipped"], took, row.error or row.wrong or ""]

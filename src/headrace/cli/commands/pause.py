@@ -6,9 +6,9 @@ import shlex
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Exclude, Option, Select, Selection
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import joined, plural
 from headrace.model.errors import UsageError
 from headrace.operations.interventions import PauseResponse, PauseRow
@@ -37,15 +37,15 @@ def command(
 
 
 COLUMNS = [
-    Column("paused", gives=1, least=14),
-    Column("since", drops=2),
-    Column("until"),
-    Column("by", gives=4, least=6, drops=1),
-    Column("why", gives=2, least=18),
+    ColumnLayout("paused", gives=1, least=14),
+    ColumnLayout("since", drops=2),
+    ColumnLayout("until"),
+    ColumnLayout("by", gives=4, least=6, drops=1),
+    ColumnLayout("why", gives=2, least=18),
 ]
 
 
-def render(response: PauseResponse, page: Page) -> None:
+def render(response: PauseResponse, page: CommandOutput) -> None:
     """What is paused now, and what this changed."""
     page.head("paused")
     held = {row.node for row in response.paused}
@@ -62,6 +62,6 @@ def render(response: PauseResponse, page: Page) -> None:
     page.next(f"headrace resume {shlex.quote(response.paused[0].node)}")
 
 
-def _row(row: PauseRow, page: Page) -> list[str | Cell]:
+def _row(row: PauseRow, page: CommandOutput) -> list[str | StyledCell]:
     until = page.reader.moment(row.until) if row.until else "resumed"
-    return [Cell(row.node, "bold"), page.reader.moment(row.since), until, row.by, row.reason]
+    return [StyledCell(row.node, "bold"), page.reader.moment(row.since), until, row.by, row.reason]

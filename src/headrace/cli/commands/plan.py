@@ -10,7 +10,7 @@ from typing import Annotated
 
 from headrace.cli import differing, planning
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Option
 from headrace.operations.responses import PlanResponse
 
@@ -44,7 +44,7 @@ def command(
     return 1 if exit_code and worse else 0
 
 
-def _render(response: PlanResponse, page: Page) -> None:
+def _render(response: PlanResponse, page: CommandOutput) -> None:
     page.head(planning.identity(response) or "plan", f"against {response.against}" if response.against else "nothing is applied yet")
     if not response.changes and not response.steps:
         page.say("· nothing changes", "good")

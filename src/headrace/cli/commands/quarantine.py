@@ -7,10 +7,10 @@ from typing import Annotated
 from headrace.cli import states
 from headrace.cli.data import grid
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, ExitCode, Option
 from headrace.cli.running import repair, span
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import joined, plural
 from headrace.model.commands import command_line, place
 from headrace.model.errors import UsageError
@@ -61,16 +61,16 @@ def _decide(invocation: Invocation, what: str, target: str, reason: str | None, 
 
 
 COLUMNS = [
-    Column("data", gives=1, least=18),
-    Column("state"),
-    Column("since", drops=2),
-    Column("rows", right=True, drops=3),
-    Column("owner", gives=4, least=6, drops=1),
-    Column("why", gives=2, least=18),
+    ColumnLayout("data", gives=1, least=18),
+    ColumnLayout("state"),
+    ColumnLayout("since", drops=2),
+    ColumnLayout("rows", right=True, drops=3),
+    ColumnLayout("owner", gives=4, least=6, drops=1),
+    ColumnLayout("why", gives=2, least=18),
 ]
 
 
-def _render(rows: list[QuarantineRow], page: Page, target: str | None) -> None:
+def _render(rows: list[QuarantineRow], page: CommandOutput, target: str | None) -> None:
     page.head(target or "quarantine")
     if not rows:
         page.say("✓ nothing waits in quarantine", "good")
@@ -90,10 +90,10 @@ def _render(rows: list[QuarantineRow], page: Page, target: str | None) -> None:
     page.next(command_line("quarantine", place(rows[0].node, rows[0].partition)))
 
 
-def _row(row: QuarantineRow, page: Page) -> list[str | Cell]:
+def _row(row: QuarantineRow, page: CommandOutput) -> list[str | StyledCell]:
     count = "" if row.rows is None else f"{row.rows:,}"
     return [
-        Cell(f"{row.node}@{row.partition}", "bold"),
+        StyledCell(f"{row.node}@{row.partition}", "bold"),
         states.cell(row.state),
         page.reader.moment(row.at),
         count,
@@ -110,7 +110,7 @@ def _seen(rows: list[QuarantineRow]) -> str:
     return f"readers see {plural(seen, 'partition')} of it, by exceptions that have lapsed"
 
 
-def _detail(row: QuarantineRow, page: Page) -> None:
+def _detail(row: QuarantineRow, page: CommandOutput) -> None:
     page.say(f"{states.mark(row.state)}  {row.node}@{row.partition} since {page.reader.moment(row.at)}: {row.reason}", "warn")
     for check in row.checks:
         page.say(f"check {check.name}: {check.detail or f'{check.failing} of {check.rows} rows'}", indent=2)
@@ -119,7 +119,11 @@ def _detail(row: QuarantineRow, page: Page) -> None:
         page.say("for example:", indent=2)
         grid(page, [ColumnRow(name=name, type="") for name in names], row.sample[:SAMPLE_SHOWN_MAX])
     facts = [("owner", row.owner), ("delivered", row.delivery), ("kept in", row.path), ("attempt", row.attempt)]
-    page.table([Column("", least=9), Column("", least=10)], [[Cell(name, "dim"), value] for name, value in facts if value], header=False)
+    page.table(
+        [ColumnLayout("", least=9), ColumnLayout("", least=10)],
+        [[StyledCell(name, "dim"), value] for name, value in facts if value],
+        header=False,
+    )
     if row.repair is not None:
         repair(row.repair, page)
     else:
@@ -131,7 +135,7 @@ def _detail(row: QuarantineRow, page: Page) -> None:
     page.say()
 
 
-def decided(response: DecisionResponse, page: Page) -> None:
+def decided(response: DecisionResponse, page: CommandOutput) -> None:
     """What was decided, and what came of it."""
     name = response.asset if response.partitions == ["*"] else f"{response.asset} {span(response.partitions)}"
     if response.state == "published":

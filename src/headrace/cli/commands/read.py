@@ -8,11 +8,11 @@ from typing import Annotated
 from headrace.cli.data import grid
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import BINARY, FORMATS, format_of, replace_file, write_out
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.text import plural
 from headrace.model.errors import NotBuilt
-from headrace.operations.read import Wanted, read, write
+from headrace.operations.read import ReadQuery, read, write
 from headrace.operations.responses import ReadResponse
 
 TABLE_ROWS = 100
@@ -35,22 +35,24 @@ def command(
     name, _, key = asset.partition("@")
     keys = tuple(one.strip() for text in [*([key] if key else []), *(partition or [])] for one in text.split(",") if one.strip())
     chosen = format_of(form, out, json=invocation.options.json)
-    wanted = Wanted(asset=name, partitions=keys, at=at, version=version, limit=limit)
+    wanted = ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=limit)
     if chosen in ("csv", *BINARY):
         _write(invocation, wanted, chosen, out)
         return 0
     shown = (
-        wanted if chosen == "json" or limit is not None else Wanted(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
+        wanted
+        if chosen == "json" or limit is not None
+        else ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
     )
     response = read(invocation.session, shown)
     if chosen == "json":
         _json(invocation, response, out)
     else:
-        _render(response, Page(invocation.screen, invocation.reader, invocation.suffix))
+        _render(response, CommandOutput(invocation.screen, invocation.reader, invocation.suffix))
     return 0
 
 
-def _write(invocation: Invocation, wanted: Wanted, form: str, out: Path | None) -> None:
+def _write(invocation: Invocation, wanted: ReadQuery, form: str, out: Path | None) -> None:
     write_out(lambda file: write(invocation.session, wanted, file, form), out)
     if out is not None:
         invocation.note(f"{out}: {wanted.asset} as {form}")
@@ -68,7 +70,7 @@ def _json(invocation: Invocation, response: ReadResponse, out: Path | None) -> N
     invocation.note(f"{out}: {response.asset} as json")
 
 
-def _render(response: ReadResponse, page: Page) -> None:
+def _render(response: ReadResponse, page: CommandOutput) -> None:
     page.head(response.asset, response.state)
     if response.published_at is None and not response.rows:
         page.say("nothing is published of what was asked: there are no rows", "warn")

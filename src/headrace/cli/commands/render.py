@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parameters import Set, parameters
 from headrace.cli.parsing import Argument
 from headrace.cli.running import span
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.model.commands import command_line, place
 from headrace.operations.render import render
 from headrace.operations.responses import RenderInput, RenderResponse
@@ -28,14 +28,14 @@ def command(
 
 
 INPUTS = [
-    Column("input", gives=1, least=10),
-    Column("read", least=6, drops=1),
-    Column("partitions", gives=2, least=12),
-    Column("published", right=True),
+    ColumnLayout("input", gives=1, least=10),
+    ColumnLayout("read", least=6, drops=1),
+    ColumnLayout("partitions", gives=2, least=12),
+    ColumnLayout("published", right=True),
 ]
 
 
-def _render(response: RenderResponse, page: Page) -> None:
+def _render(response: RenderResponse, page: CommandOutput) -> None:
     page.head(f"{response.asset}@{response.partition}", f"{response.file}:{response.line}")
     page.say()
     page.raw(response.text)
@@ -45,7 +45,7 @@ def _render(response: RenderResponse, page: Page) -> None:
     page.table(INPUTS, [_input(one) for one in response.inputs])
     if response.columns is not None:
         page.table(
-            [Column("column", gives=1, least=10), Column("type", gives=2, least=8)],
+            [ColumnLayout("column", gives=1, least=10), ColumnLayout("type", gives=2, least=8)],
             [[column.name, column.type] for column in response.columns[:COLUMNS_SHOWN_MAX]],
         )
     else:
@@ -53,6 +53,6 @@ def _render(response: RenderResponse, page: Page) -> None:
     page.next(command_line("try", place(response.asset, response.partition)))
 
 
-def _input(one: RenderInput) -> list[str | Cell]:
+def _input(one: RenderInput) -> list[str | StyledCell]:
     partitions = "all that is published" if one.partitions is None else span(one.partitions)
-    return [Cell(one.node, "bold"), one.mode, partitions, f"{one.published:,}"]
+    return [StyledCell(one.node, "bold"), one.mode, partitions, f"{one.published:,}"]

@@ -8,10 +8,10 @@ from typing import Annotated
 from headrace.cli import states
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, ExitCode, Option
 from headrace.cli.running import ERRORS_SHOWN_MAX, REPAIRS_SHOWN_MAX, error, repair, span
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.model.commands import WHOLE, command_line, place
 from headrace.operations.responses import RunRow
@@ -36,17 +36,17 @@ def command(
 
 
 RUNS = [
-    Column("run", right=True),
-    Column("kind", drops=3),
-    Column("began"),
-    Column("took", right=True, drops=1),
-    Column("state"),
-    Column("what", gives=2, least=14),
-    Column("by", gives=4, least=6, drops=2),
+    ColumnLayout("run", right=True),
+    ColumnLayout("kind", drops=3),
+    ColumnLayout("began"),
+    ColumnLayout("took", right=True, drops=1),
+    ColumnLayout("state"),
+    ColumnLayout("what", gives=2, least=14),
+    ColumnLayout("by", gives=4, least=6, drops=2),
 ]
 
 
-def _all(rows: list[RunRow], page: Page, *, narrowed: bool = False) -> None:
+def _all(rows: list[RunRow], page: CommandOutput, *, narrowed: bool = False) -> None:
     grouped = [list(group) for _, group in groupby(rows, key=lambda row: row.run_id)]
     page.head("runs")
     page.say()
@@ -56,11 +56,11 @@ def _all(rows: list[RunRow], page: Page, *, narrowed: bool = False) -> None:
     page.next(f"headrace runs {grouped[0][0].run_id}" if grouped else "headrace runs" if narrowed else "headrace tick")
 
 
-def _run(rows: list[RunRow], page: Page) -> list[str | Cell]:
+def _run(rows: list[RunRow], page: CommandOutput) -> list[str | StyledCell]:
     first = rows[0]
     took = (first.run_finished_at - first.run_started_at).total_seconds() if first.run_finished_at else None
     return [
-        Cell(first.run_id, "bold"), first.run_kind, page.reader.moment(first.run_started_at), seconds(took),
+        StyledCell(first.run_id, "bold"), first.run_kind, page.reader.moment(first.run_started_at), seconds(took),
         states.cell(first.run_state), _counted(rows), first.actor,
     ]  # fmt: skip
 
@@ -74,17 +74,17 @@ def _counted(rows: list[RunRow]) -> str:
 
 
 ATTEMPTS = [
-    Column("attempt", drops=2),
-    Column("asset", gives=2, least=16),
-    Column("partitions", gives=3, least=11),
-    Column("state"),
-    Column("rows", right=True, drops=1),
-    Column("took", right=True, drops=3),
-    Column("why", gives=4, least=18),
+    ColumnLayout("attempt", drops=2),
+    ColumnLayout("asset", gives=2, least=16),
+    ColumnLayout("partitions", gives=3, least=11),
+    ColumnLayout("state"),
+    ColumnLayout("rows", right=True, drops=1),
+    ColumnLayout("took", right=True, drops=3),
+    ColumnLayout("why", gives=4, least=18),
 ]
 
 
-def _one(rows: list[RunRow], page: Page) -> None:
+def _one(rows: list[RunRow], page: CommandOutput) -> None:
     attempted = [list(group) for _, group in groupby((row for row in rows if row.node is not None), key=lambda row: row.attempt)]
     first = rows[0]
     page.head(f"run {first.run_id}", f"{first.run_kind} by {first.actor}")
@@ -119,10 +119,15 @@ def _span(group: list[RunRow]) -> str:
     return span([row.partition for row in group if row.partition is not None])
 
 
-def _attempt(group: list[RunRow]) -> list[str | Cell]:
+def _attempt(group: list[RunRow]) -> list[str | StyledCell]:
     row = group[0]
     shown = "warned" if row.verdict == "warned" else row.state
     return [
-        row.attempt or "", Cell(row.node or "", "bold"), _span(group), states.cell(shown), f"{row.rows:,}" if row.rows is not None else "–",
-        seconds(row.seconds), row.reason or "",
-    ]  # fmt: skip
+        row.attempt or "",
+        StyledCell(row.node or "", "bold"),
+        _span(group),
+        states.cell(shown),
+        f"{row.rows:,}" if row.rows is not None else "–",
+        seconds(row.seconds),
+        row.reason or "",
+    ]

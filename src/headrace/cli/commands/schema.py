@@ -7,9 +7,9 @@ import sys
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.operations.inspections import SchemaRow
 
 
@@ -40,13 +40,13 @@ def command(
     return 0
 
 
-def _all(rows: list[SchemaRow], page: Page) -> None:
-    columns = [Column("schema", least=10), Column("of", gives=1, least=20), Column("files", gives=2, least=12, drops=1)]
-    page.table(columns, [[Cell(row.name, "bold"), row.description, ", ".join(row.files)] for row in rows])
+def _all(rows: list[SchemaRow], page: CommandOutput) -> None:
+    columns = [ColumnLayout("schema", least=10), ColumnLayout("of", gives=1, least=20), ColumnLayout("files", gives=2, least=12, drops=1)]
+    page.table(columns, [[StyledCell(row.name, "bold"), row.description, ", ".join(row.files)] for row in rows])
     page.next("headrace schema --write")
 
 
-def _written(paths: list[str], page: Page) -> None:
+def _written(paths: list[str], page: CommandOutput) -> None:
     for path in paths:
         page.say(path, indent=2)
     page.next("headrace validate")

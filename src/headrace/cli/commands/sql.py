@@ -10,7 +10,7 @@ from headrace.cli.data import grid
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
 from headrace.cli.output import BINARY, FORMATS, format_of, replace_file, write_out
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parameters import Set, parameters
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.text import joined, plural
@@ -19,7 +19,7 @@ from headrace.model.errors import UsageError
 from headrace.operations.inspections import AttachResponse, SqlResponse
 
 if TYPE_CHECKING:
-    from headrace.operations.sql import Question
+    from headrace.operations.sql import SqlQuery
 
 TABLE_ROWS = 100
 QUERY_BYTES_MAX = 4 << 20
@@ -40,11 +40,11 @@ def command(
         return _attach(invocation)
     if query is None:
         raise UsageError("missing: QUERY", hint='headrace sql "select count(*) from …"')
-    from headrace.operations.sql import Question
+    from headrace.operations.sql import SqlQuery
 
     chosen = format_of(form, out, json=invocation.options.json)
     rows = TABLE_ROWS if limit is None and chosen == "table" else limit
-    question = Question(_text(query), at, rows, parameters(setting))
+    question = SqlQuery(_text(query), at, rows, parameters(setting))
     if chosen in ("csv", *BINARY):
         _write(invocation, question, chosen, out)
         return 0
@@ -58,7 +58,7 @@ def command(
     elif chosen == "json":
         invocation.json(response)
     else:
-        _render(response, Page(invocation.screen, invocation.reader, invocation.suffix))
+        _render(response, CommandOutput(invocation.screen, invocation.reader, invocation.suffix))
     return 0
 
 
@@ -69,7 +69,7 @@ def _attach(invocation: Invocation) -> int:
     if invocation.options.json:
         invocation.json(response)
         return 0
-    _statement(response, Page(invocation.screen, None))
+    _statement(response, CommandOutput(invocation.screen, None))
     invocation.note(response.note)
     return 0
 
@@ -86,7 +86,7 @@ def _text(query: str) -> str:
     return query
 
 
-def _write(invocation: Invocation, question: Question, form: str, out: Path | None) -> None:
+def _write(invocation: Invocation, question: SqlQuery, form: str, out: Path | None) -> None:
     from headrace.operations.sql import write
 
     write_out(lambda file: write(invocation.session, question, file, form), out)
@@ -94,7 +94,7 @@ def _write(invocation: Invocation, question: Question, form: str, out: Path | No
         invocation.note(f"{out}: as {form}")
 
 
-def _render(response: SqlResponse, page: Page) -> None:
+def _render(response: SqlResponse, page: CommandOutput) -> None:
     page.head(joined(response.tables))
     page.say()
     grid(page, response.columns, response.rows)
@@ -107,6 +107,6 @@ def _render(response: SqlResponse, page: Page) -> None:
     page.next(command_line("lineage", response.tables[0]) if response.tables else "headrace ls")
 
 
-def _statement(response: AttachResponse, page: Page) -> None:
+def _statement(response: AttachResponse, page: CommandOutput) -> None:
     """Alone on standard output: it is piped into DuckDB."""
     page.raw(response.statement)

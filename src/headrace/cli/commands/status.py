@@ -7,10 +7,10 @@ from typing import Annotated
 
 from headrace.cli import states
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import ExitCode, Option, Select, Selection
 from headrace.cli.running import past, repair
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.model.commands import command_line
 from headrace.operations.availability import WINDOW
@@ -48,18 +48,18 @@ def command(
 
 
 COLUMNS = [
-    Column("consumer", gives=1, least=18),
-    Column("needs", drops=2),
-    Column("state"),
-    Column("since", drops=1),
-    Column("data through", drops=3),
-    Column("why", gives=2, least=24),
+    ColumnLayout("consumer", gives=1, least=18),
+    ColumnLayout("needs", drops=2),
+    ColumnLayout("state"),
+    ColumnLayout("since", drops=1),
+    ColumnLayout("data through", drops=3),
+    ColumnLayout("why", gives=2, least=24),
 ]
 
-FACTS = [Column("", least=10), Column("", gives=1, least=20)]
+FACTS = [ColumnLayout("", least=10), ColumnLayout("", gives=1, least=20)]
 
 
-def _render(response: StatusResponse, page: Page) -> None:
+def _render(response: StatusResponse, page: CommandOutput) -> None:
     stands = " (replay stands still)" if response.clock == "replay" and response.runtime == "running" else ""
     page.facts(response.project, response.env, page.reader.clock(), f"runtime {response.runtime}{stands}", style="bold")
     page.say()
@@ -76,7 +76,7 @@ def _render(response: StatusResponse, page: Page) -> None:
     page.next(response.next, None if response.holding is None else response.holding.command)
 
 
-def _repairs(rows: Sequence[RepairRow], page: Page) -> None:
+def _repairs(rows: Sequence[RepairRow], page: CommandOutput) -> None:
     """What repairs that of which there is no incident."""
     for row in rows[:REPAIRS_SHOWN_MAX]:
         repair(row, page)
@@ -84,18 +84,18 @@ def _repairs(rows: Sequence[RepairRow], page: Page) -> None:
         page.say(f"and {plural(len(rows) - REPAIRS_SHOWN_MAX, 'more repair')}; --json has all", "dim", indent=2)
 
 
-def _row(consumer: ConsumerRow, page: Page) -> list[str | Cell]:
+def _row(consumer: ConsumerRow, page: CommandOutput) -> list[str | StyledCell]:
     why = consumer.reason
     if consumer.missing_besides:
         more = "more " if consumer.state in ("late", "never") else ""
         why += f" (and {plural(consumer.missing_besides, f'{more}interval')} missing)"
     return [
-        Cell(consumer.name, "bold"), consumer.needs, states.cell(consumer.state), page.reader.moment(consumer.since),
+        StyledCell(consumer.name, "bold"), consumer.needs, states.cell(consumer.state), page.reader.moment(consumer.since),
         page.reader.partition(consumer.data_through), why,
     ]  # fmt: skip
 
 
-def _facts(response: StatusResponse, page: Page) -> list[list[str | Cell]]:
+def _facts(response: StatusResponse, page: CommandOutput) -> list[list[str | StyledCell]]:
     counts = response.assets
     said = [
         f"{n} {state}"
@@ -103,40 +103,40 @@ def _facts(response: StatusResponse, page: Page) -> list[list[str | Cell]]:
         if n
     ]
     said += [f"{n} {state}" for state, n in (("in quarantine", counts.quarantined), ("unchecked", counts.unchecked)) if n]
-    assets: list[str | Cell] = [Cell("assets".ljust(_label_width(response)), "dim"), " · ".join(said) or "none"]
+    assets: list[str | StyledCell] = [StyledCell("assets".ljust(_label_width(response)), "dim"), " · ".join(said) or "none"]
     rows = [*_availability(response), assets]
     waiting = response.quarantine
     if waiting.partitions:
-        rows.append([Cell("quarantine", "dim"), _waiting(waiting.deliveries, waiting.partitions, waiting.rows)])
+        rows.append([StyledCell("quarantine", "dim"), _waiting(waiting.deliveries, waiting.partitions, waiting.rows)])
     if response.incidents_open > (0 if response.holding is None else response.holding.causes):
-        rows.append([Cell("incidents", "dim"), f"{response.incidents_open} open: headrace incidents"])
+        rows.append([StyledCell("incidents", "dim"), f"{response.incidents_open} open: headrace incidents"])
     for outage in response.outages:
         over = f"{outage.text} (over; {command_line('incident', outage.incident)})"
-        rows.append([Cell("outage", "dim"), Cell(over, "warn")])
+        rows.append([StyledCell("outage", "dim"), StyledCell(over, "warn")])
     if response.lake is not None and response.lake.damaged:
         looked = f"{response.lake.looked_at_24h} of {plural(response.lake.files, 'file')} looked at within 24 h"
-        rows.append([Cell("lake", "dim"), Cell(f"{response.lake.damaged} damaged; {looked}", "bad")])
+        rows.append([StyledCell("lake", "dim"), StyledCell(f"{response.lake.damaged} damaged; {looked}", "bad")])
     if response.undelivered:
-        rows.append([Cell("messages", "dim"), Cell(f"{response.undelivered} couldn't be sent: headrace notify", "warn")])
+        rows.append([StyledCell("messages", "dim"), StyledCell(f"{response.undelivered} couldn't be sent: headrace notify", "warn")])
     for one in response.paused[:PAUSED_SHOWN_MAX]:
         until = f", until {page.reader.moment(one.until)}" if one.until else ""
-        rows.append([Cell("paused", "dim"), f"{one.node}: {one.reason} (by {one.by}{until})"])
+        rows.append([StyledCell("paused", "dim"), f"{one.node}: {one.reason} (by {one.by}{until})"])
     if len(response.paused) > PAUSED_SHOWN_MAX:
-        rows.append([Cell("", "dim"), f"and {len(response.paused) - PAUSED_SHOWN_MAX} more: headrace pause"])
+        rows.append([StyledCell("", "dim"), f"and {len(response.paused) - PAUSED_SHOWN_MAX} more: headrace pause"])
     return rows
 
 
-def _availability(response: StatusResponse) -> list[list[str | Cell]]:
+def _availability(response: StatusResponse) -> list[list[str | StyledCell]]:
     """Served, next to what other tools would say."""
-    rows: list[list[str | Cell]] = []
+    rows: list[list[str | StyledCell]] = []
     if response.availability_text:
-        rows.append([Cell("honest availability", "dim"), response.availability_text])
-        rows += [[Cell("", "dim"), said] for said in response.corrections]
+        rows.append([StyledCell("honest availability", "dim"), response.availability_text])
+        rows += [[StyledCell("", "dim"), said] for said in response.corrections]
     if response.classic_uptime is not None:
-        rows.append([Cell("classic uptime", "dim"), response.uptime_text])
+        rows.append([StyledCell("classic uptime", "dim"), response.uptime_text])
     if response.promises_weakened:
         said = f"{plural(response.promises_weakened, 'promise')} weakened within {response.window}; the past is evaluated by those before"
-        rows.append([Cell("promises", "dim"), said])
+        rows.append([StyledCell("promises", "dim"), said])
     return rows
 
 
@@ -148,7 +148,7 @@ def _label_width(response: StatusResponse) -> int:
     return max(map(len, labels))
 
 
-def _files(response: StatusResponse, page: Page) -> None:
+def _files(response: StatusResponse, page: CommandOutput) -> None:
     """Where what was written can be opened; never cut, people paste it."""
     for files in response.files:
         for path in files.paths[:PATHS_SHOWN_MAX]:

@@ -9,23 +9,23 @@ from headrace.cli import states
 from headrace.cli.data import shown_value
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parameters import Set, parameters
 from headrace.cli.parsing import Exclude, Select, Selection
 from headrace.cli.running import error
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
-from headrace.operations.inspections import ChangedRow, TestRow
+from headrace.operations.inspections import RowDifferenceRow, TestRow
 
 SHOWN_MAX = 5
 """Rows of each kind below a test; `--json` has more."""
 COLUMNS = [
-    Column("", least=1),
-    Column("test", gives=2, least=16),
-    Column("asset", gives=3, least=12),
-    Column("partition", drops=2),
-    Column("checks", drops=1),
-    Column("took", drops=3, right=True),
+    ColumnLayout("", least=1),
+    ColumnLayout("test", gives=2, least=16),
+    ColumnLayout("asset", gives=3, least=12),
+    ColumnLayout("partition", drops=2),
+    ColumnLayout("checks", drops=1),
+    ColumnLayout("took", drops=3, right=True),
 ]
 
 
@@ -44,7 +44,7 @@ def command(invocation: Invocation, select: Selection = None, also: Select = Non
     return 0 if all(row.state == "passed" for row in rows) else 1
 
 
-def _render(rows: list[TestRow], page: Page) -> None:
+def _render(rows: list[TestRow], page: CommandOutput) -> None:
     if not rows:
         page.say("there are no tests of what is selected", "warn")
         page.next("headrace ls")
@@ -61,8 +61,8 @@ def _render(rows: list[TestRow], page: Page) -> None:
     page.next("headrace test " + failed[0].asset if failed else "headrace apply")
 
 
-def _row(row: TestRow) -> list[str | Cell]:
-    mark = Cell("✓", "good") if row.state == "passed" else Cell("✗", "bad")
+def _row(row: TestRow) -> list[str | StyledCell]:
+    mark = StyledCell("✓", "good") if row.state == "passed" else StyledCell("✗", "bad")
     return [mark, row.test, row.asset, row.partition or "", _checks(row), seconds(row.seconds)]
 
 
@@ -72,7 +72,7 @@ def _checks(row: TestRow) -> str:
     return ", ".join(f"{n} {outcome}" for outcome, n in counts.items() if n)
 
 
-def _failure(row: TestRow, page: Page) -> None:
+def _failure(row: TestRow, page: CommandOutput) -> None:
     page.say(f"✗ {row.test}  {row.file}:{row.line}", "bad")
     if row.error is not None:
         error(row.error, page, row.asset)
@@ -94,14 +94,14 @@ def _failure(row: TestRow, page: Page) -> None:
         page.say(line, "dim", indent=2)
 
 
-def _rows(what: str, sign: str, rows: Sequence[dict[str, Any]], page: Page) -> None:
+def _rows(what: str, sign: str, rows: Sequence[dict[str, Any]], page: CommandOutput) -> None:
     if rows:
         page.say(f"{what}:", indent=2)
     for row in rows[:SHOWN_MAX]:
         page.say(f"{sign} {_shown(row)}", "bad" if sign == "-" else "warn", indent=4)
 
 
-def _change(change: ChangedRow, page: Page) -> None:
+def _change(change: RowDifferenceRow, page: CommandOutput) -> None:
     wrong = {cell.column for cell in change.cells}
     page.say(f"~ {_shown({name: value for name, value in change.row.items() if name not in wrong})}", "warn", indent=4)
     for cell in change.cells:

@@ -8,11 +8,11 @@ from headrace.cli import states
 from headrace.cli.data import grid
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parameters import Set, parameters
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.running import error
-from headrace.cli.tables import Cell, Column
+from headrace.cli.tables import ColumnLayout, StyledCell
 from headrace.cli.text import plural
 from headrace.model.commands import command_line, place
 from headrace.operations.responses import CheckRow, TryResponse
@@ -34,7 +34,7 @@ def command(
     return 1 if response.state in FAILED else 0
 
 
-def _render(response: TryResponse, page: Page) -> None:
+def _render(response: TryResponse, page: CommandOutput) -> None:
     page.head(f"{response.asset}@{response.partition}", "a try: nothing was published")
     page.say()
     if response.error is not None:
@@ -58,13 +58,13 @@ def _style(response: TryResponse) -> str:
 
 
 CHECKS = [
-    Column("check", gives=1, least=12),
-    Column("outcome", least=10),
-    Column("failing", right=True, drops=1),
-    Column("what", gives=2, least=16),
+    ColumnLayout("check", gives=1, least=12),
+    ColumnLayout("outcome", least=10),
+    ColumnLayout("failing", right=True, drops=1),
+    ColumnLayout("what", gives=2, least=16),
 ]
 
 
-def _check(check: CheckRow) -> list[str | Cell]:
+def _check(check: CheckRow) -> list[str | StyledCell]:
     outcome = "warned" if check.outcome == "failed" and check.severity == "warning" else check.outcome
     return [check.name, states.cell(outcome), f"{check.failing:,}" if check.failing else "", check.detail]

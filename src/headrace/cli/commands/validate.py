@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Option
 from headrace.cli.text import plural
 from headrace.operations.responses import Counts, ProblemRow, ValidateResponse
@@ -28,7 +28,7 @@ def command(
     return 0 if response.ok else 1
 
 
-def _render(response: ValidateResponse, page: Page) -> None:
+def _render(response: ValidateResponse, page: CommandOutput) -> None:
     for problem in response.problems[:SHOWN_MAX]:
         _problem(problem, page)
     if len(response.problems) > SHOWN_MAX:
@@ -47,7 +47,7 @@ def _render(response: ValidateResponse, page: Page) -> None:
         page.next(f"headrace explain {response.problems[0].code}")
 
 
-def _problem(problem: ProblemRow, page: Page) -> None:
+def _problem(problem: ProblemRow, page: CommandOutput) -> None:
     style = "bad" if problem.severity == "error" else "warn"
     page.say(f"{problem.file}:{problem.line}  {problem.severity}: {problem.message} [{problem.code}]", style)
     if problem.hint:

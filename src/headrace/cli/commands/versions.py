@@ -6,9 +6,9 @@ import sys
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import Cell, Column, Row
+from headrace.cli.tables import ColumnLayout, Row, StyledCell
 from headrace.cli.text import plural
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
@@ -16,13 +16,13 @@ from headrace.operations.responses import VersionRow
 
 SHOWN_MAX = 40
 LISTED = [
-    Column("version", right=True),
-    Column("plan", least=18),
-    Column("files", right=True, drops=1),
-    Column("applied", gives=1, least=12),
-    Column("by", gives=1, least=8),
+    ColumnLayout("version", right=True),
+    ColumnLayout("plan", least=18),
+    ColumnLayout("files", right=True, drops=1),
+    ColumnLayout("applied", gives=1, least=12),
+    ColumnLayout("by", gives=1, least=8),
 ]
-FILES = [Column("file", gives=1, least=20), Column("sha256", least=16)]
+FILES = [ColumnLayout("file", gives=1, least=20), ColumnLayout("sha256", least=16)]
 
 
 def command(
@@ -43,7 +43,7 @@ def command(
     return 0
 
 
-def _all(found: list[VersionRow], page: Page) -> None:
+def _all(found: list[VersionRow], page: CommandOutput) -> None:
     page.head("versions")
     if not found:
         page.say("nothing is applied yet")
@@ -56,14 +56,14 @@ def _all(found: list[VersionRow], page: Page) -> None:
     page.next(f"headrace versions {found[0].version}")
 
 
-def _line(row: VersionRow, page: Page) -> Row:
-    return [Cell(str(row.version), "bold"), row.plan_id or "", f"{len(row.files):,}", page.reader.moment(row.at), row.by]
+def _line(row: VersionRow, page: CommandOutput) -> Row:
+    return [StyledCell(str(row.version), "bold"), row.plan_id or "", f"{len(row.files):,}", page.reader.moment(row.at), row.by]
 
 
-def _one(found: list[VersionRow], page: Page) -> None:
+def _one(found: list[VersionRow], page: CommandOutput) -> None:
     (row,) = found
     page.head(f"version {row.version}", *([f"plan {row.plan_id}"] if row.plan_id else []))
     page.say(f"applied {page.reader.moment(row.at)} by {row.by}")
     page.say()
-    page.table(FILES, [[Cell(file.path, "bold"), file.sha256] for file in row.files])
+    page.table(FILES, [[StyledCell(file.path, "bold"), file.sha256] for file in row.files])
     page.next(*(command_line("versions", str(row.version), "--file", file.path) for file in row.files[:1]))

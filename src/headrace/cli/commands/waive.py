@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.text import joined
 from headrace.operations.waive import WaiveResponse
@@ -23,7 +23,7 @@ def command(
     return 0
 
 
-def _render(response: WaiveResponse, page: Page) -> None:
+def _render(response: WaiveResponse, page: CommandOutput) -> None:
     page.say(f"✓ {response.consumer}@{response.interval}, due {page.reader.moment(response.due_at)}, is waived: {response.reason}", "good")
     if response.backlog:
         page.say(f"still missing: {joined(response.backlog, 6)}", indent=2)

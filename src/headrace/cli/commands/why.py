@@ -7,7 +7,7 @@ from typing import Annotated
 from headrace.cli import ledgering, states
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument
 from headrace.cli.running import REPAIRS_SHOWN_MAX, past, repair
 from headrace.cli.text import plural
@@ -27,7 +27,7 @@ def command(
     return 0
 
 
-def _render(response: WhyResponse, page: Page) -> None:
+def _render(response: WhyResponse, page: CommandOutput) -> None:
     page.head(response.subject, states.mark(response.state))
     page.say(response.verdict, "" if response.state in ("published", "served") else "warn")
     ledger = _ledger(response)
@@ -59,7 +59,7 @@ def _ledger(response: WhyResponse) -> LedgerRow | None:
     return LedgerRow(interval=response.interval or "", **fields)
 
 
-def _waits(response: WhyResponse, page: Page, *, told: bool) -> None:
+def _waits(response: WhyResponse, page: CommandOutput, *, told: bool) -> None:
     """What it waits for; where a ledger tells of it already, only what is at the end of it, each once."""
     rows = response.waiting_for
     if told:
@@ -74,7 +74,7 @@ def _waits(response: WhyResponse, page: Page, *, told: bool) -> None:
             page.say(f"and {more}; --json has all", indent=2)
 
 
-def _waiting(row: WaitingRow, page: Page, verdict: str) -> None:
+def _waiting(row: WaitingRow, page: CommandOutput, verdict: str) -> None:
     """One thing that is waited for, unless it has been said already."""
     text = f"{row.waiter} {row.text}" if row.waiter else row.text
     if text != verdict:

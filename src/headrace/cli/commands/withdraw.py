@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.page import Page
+from headrace.cli.page import CommandOutput
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.running import span
 from headrace.cli.text import joined, plural
@@ -25,7 +25,7 @@ def command(
     return 0
 
 
-def _render(response: WithdrawResponse, page: Page) -> None:
+def _render(response: WithdrawResponse, page: CommandOutput) -> None:
     rows = plural(response.rows, "row")
     name = f"{response.asset}@{response.partition}" if response.partition != "*" else response.asset
     page.say(

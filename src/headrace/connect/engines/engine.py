@@ -19,7 +19,7 @@ Values = Mapping[str, Any]
 COLUMNS_MAX = 1_600
 
 
-class Engine(ABC):
+class SourceDatabase(ABC):
     """One connection, one read-only transaction: all that is asked and copied comes from one snapshot. Its methods raise Unavailable
     with what the database said."""
 
@@ -64,20 +64,20 @@ class Engine(ABC):
 
 
 @contextlib.contextmanager
-def connected(access: Access) -> Iterator[Engine]:
+def connected(access: Access) -> Iterator[SourceDatabase]:
     """A connection for a source. Raises Unavailable where there is none to be had, and SecretMissing."""
     with opened(address_of(access.connection, access.secrets), access.secrets.root, access.source.timezone, access.temporary) as engine:
         yield engine
 
 
 @contextlib.contextmanager
-def opened(address: Address, root: Path, timezone: str, temporary: Path) -> Iterator[Engine]:
+def opened(address: Address, root: Path, timezone: str, temporary: Path) -> Iterator[SourceDatabase]:
     """A connection to an address. `root` is the project's folder, `temporary` one that belongs to Headrace."""
     try:
         module = import_module(f"headrace.connect.engines.{address.kind}")
     except ModuleNotFoundError as error:
         raise wrong(f"{address.kind} needs the package {error.name}: pip install 'headrace[{address.kind}]'") from None
-    engine: Engine = module.connect(address, root=root, timezone=timezone, temporary=temporary)
+    engine: SourceDatabase = module.connect(address, root=root, timezone=timezone, temporary=temporary)
     try:
         yield engine
     finally:

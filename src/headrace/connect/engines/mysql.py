@@ -14,7 +14,7 @@ from pymysql.constants import CR, ER, FIELD_TYPE
 from pymysql.cursors import SSCursor
 
 from headrace.connect.engines.address import Address
-from headrace.connect.engines.engine import Engine, Values, checked_names
+from headrace.connect.engines.engine import SourceDatabase, Values, checked_names
 from headrace.connect.engines.rows_to_parquet import BATCH_ROWS, ValueColumn, rows_to_parquet
 from headrace.connect.kinds import Unavailable
 from headrace.connect.shown import shown
@@ -39,13 +39,13 @@ _TYPES = {
 }  # fmt: skip
 
 
-def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> Engine:  # noqa: ARG001 - as all engines are opened
+def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:  # noqa: ARG001 - as all engines are opened
     """A connection. Raises Unavailable."""
-    return Mysql(address, timezone)
+    return MysqlSource(address, timezone)
 
 
-class Mysql(Engine):
-    """See `Engine`."""
+class MysqlSource(SourceDatabase):
+    """See `SourceDatabase`."""
 
     percent = True
     backslashes = True

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from headrace.connect.engines.address import Address
-from headrace.connect.engines.engine import Engine, Values, checked_names
+from headrace.connect.engines.engine import SourceDatabase, Values, checked_names
 from headrace.connect.engines.text_to_parquet import TextColumn, Write, text_to_parquet
 from headrace.connect.kinds import Unavailable
 from headrace.connect.shown import shown
@@ -45,13 +45,13 @@ DECIMAL_DIGITS_MAX = 38
 MESSAGE_CHARACTERS_MAX = 500
 
 
-def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> Engine:  # noqa: ARG001 - as all engines are opened
+def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:  # noqa: ARG001 - as all engines are opened
     """A connection. Raises Unavailable."""
-    return Postgresql(address, timezone)
+    return PostgresqlSource(address, timezone)
 
 
-class Postgresql(Engine):
-    """See `Engine`."""
+class PostgresqlSource(SourceDatabase):
+    """See `SourceDatabase`."""
 
     percent = True
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from headrace.connect.engines.address import Address, file_of, wrong
-from headrace.connect.engines.engine import Engine, Values, checked_names
+from headrace.connect.engines.engine import SourceDatabase, Values, checked_names
 from headrace.connect.engines.rows_to_parquet import BATCH_ROWS, ValueColumn, rows_to_parquet
 from headrace.connect.kinds import Unavailable
 from headrace.connect.shown import shown
@@ -34,15 +34,15 @@ _TRANSIENT = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLI
 _VIEW = "headrace_rows"
 
 
-def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> Engine:
+def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:
     """A connection. Raises Unavailable."""
     path = file_of(address, root)
     _refuse_state(path, temporary)
-    return Sqlite(path, timezone)
+    return SqliteSource(path, timezone)
 
 
-class Sqlite(Engine):
-    """See `Engine`."""
+class SqliteSource(SourceDatabase):
+    """See `SourceDatabase`."""
 
     def __init__(self, path: Path, timezone: str) -> None:
         self._path, self._timezone = path, timezone

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.connect.exports.registry import Portion, writes
 from headrace.connect.exports.values import as_text
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.lake.session import literal
 from headrace.lake.types import parse
 from headrace.model.exports import ExportFormat
@@ -31,7 +31,7 @@ def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], pa
 
     escapes = bool(options.get("escape_formulas"))
 
-    def expression(column: Column) -> str:
+    def expression(column: LakeColumn) -> str:
         text = _without_formulas(as_text(column)) if escapes and _is_text(column) else as_text(column)
         return f"coalesce({text}, '')" if alone else text
 
@@ -39,7 +39,7 @@ def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], pa
     connection.execute(f"COPY ({portion.select(expression)}) TO {literal(str(path))} (FORMAT csv, HEADER, DELIMITER {delimiter})")
 
 
-def _is_text(column: Column) -> bool:
+def _is_text(column: LakeColumn) -> bool:
     """Whether a value may be whatever somebody typed: numbers, times and truth values never begin a formula."""
     return parse(column.type).name not in _HARMLESS and not column.type.startswith("DECIMAL")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.connect.exports.registry import ExportFailed, Portion, writes
 from headrace.connect.exports.values import as_text
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.lake.session import quote
 from headrace.model.exports import ExportFormat
 
@@ -92,7 +92,7 @@ def _fits(portion: Portion) -> None:
         raise ExportFailed(f"{portion.asset} has {len(portion.columns):,} columns, and a sheet of Excel holds {COLUMNS_MAX:,}")
 
 
-def _expression(column: Column) -> str:
+def _expression(column: LakeColumn) -> str:
     """What Excel has no type for comes as text; local times without a zone, as a clock on the wall shows them."""
     if column.type in _NATIVE or column.type.startswith("DECIMAL"):
         return quote(column.name)
@@ -117,7 +117,7 @@ def _write_sheet(connection: duckdb.DuckDBPyConnection, sheet: Any, portion: Por
                     put[place](number, place, value)
 
 
-def _putter(sheet: Any, column: Column, formats: Mapping[type, Any]) -> Callable[[int, int, Any], None]:
+def _putter(sheet: Any, column: LakeColumn, formats: Mapping[type, Any]) -> Callable[[int, int, Any], None]:
     def put(row: int, place: int, value: Any) -> None:
         match value:
             case bool():
@@ -142,7 +142,7 @@ def _putter(sheet: Any, column: Column, formats: Mapping[type, Any]) -> Callable
     return put
 
 
-def _text(text: str, column: Column) -> str:
+def _text(text: str, column: LakeColumn) -> str:
     if len(text) > CHARACTERS_MAX:
         raise ExportFailed(
             f"column {column.name} holds a text of {len(text):,} characters, and a cell of Excel holds {CHARACTERS_MAX:,}",

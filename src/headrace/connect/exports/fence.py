@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 
 
-class Overtaken(Exception):
+class WriterFenced(Exception):
     """Another leader has taken over: what this attempt wrote is thrown away."""
 
 
@@ -30,7 +30,7 @@ def held(path: Path, epoch: int) -> Iterator[None]:
     with _locked(path) as file:
         said = file.read().decode()
         if said and int(said) != epoch:
-            raise Overtaken(f"another leader has taken over (epoch {said}, ours is {epoch}); nothing was exported")
+            raise WriterFenced(f"another leader has taken over (epoch {said}, ours is {epoch}); nothing was exported")
         yield
 
 

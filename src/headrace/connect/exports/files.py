@@ -15,7 +15,7 @@ from typing import NamedTuple
 from headrace.connect.exports import fence
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, file_writer, unavailable
 from headrace.connect.exports.unfinished import left_behind, unfinished_name
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.model.exports import ASSET, ExportFormat, path_of
 
 NAME_BYTES_MAX = 255
@@ -23,7 +23,7 @@ _MISTAKES = (errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 """What no waiting mends. A folder that isn't one may be again: something else lies where it was mounted."""
 
 
-class Made(NamedTuple):
+class WrittenFile(NamedTuple):
     """A file that was written where nobody looks, and what it is a file of."""
 
     path: Path
@@ -37,7 +37,7 @@ def export_files(assignment: Assignment, portions: Sequence[Portion], around: Su
     """Write an interval's files, and replace those that are there. Raises ExportFailed, Overtaken, and what DuckDB raises."""
     around.temporary.mkdir(parents=True, exist_ok=True)
     made = [_make(assignment, group, around) for group in _grouped(assignment, portions)]
-    reached(Point.EXPORT_WRITTEN)
+    reached(FaultPoint.EXPORT_WRITTEN)
     try:
         if "://" in (assignment.export.path or ""):
             from headrace.connect.exports.remote import deliver as deliver_elsewhere
@@ -57,7 +57,7 @@ def _grouped(assignment: Assignment, portions: Sequence[Portion]) -> list[tuple[
     return [tuple(portions)] if whole else [(portion,) for portion in portions]
 
 
-def _make(assignment: Assignment, portions: tuple[Portion, ...], around: Surroundings) -> Made:
+def _make(assignment: Assignment, portions: tuple[Portion, ...], around: Surroundings) -> WrittenFile:
     export = assignment.export
     assert export.path is not None
     assert export.format is not None
@@ -68,10 +68,10 @@ def _make(assignment: Assignment, portions: tuple[Portion, ...], around: Surroun
         path.unlink(missing_ok=True)
         raise
     start, asset = assignment.start, portions[0].asset
-    return Made(path, path_of(export.path, start, asset), path_of(assignment.shown, start, asset), portions)
+    return WrittenFile(path, path_of(export.path, start, asset), path_of(assignment.shown, start, asset), portions)
 
 
-def _written(made: Made) -> Written:
+def _written(made: WrittenFile) -> Written:
     with made.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     asset = made.portions[0].asset if len(made.portions) == 1 else ""
@@ -81,20 +81,20 @@ def _written(made: Made) -> Written:
 # Folders of this machine ----------------------------------------------------------------------------------------------
 
 
-def _deliver(assignment: Assignment, made: Sequence[Made], around: Surroundings) -> None:
+def _deliver(assignment: Assignment, made: Sequence[WrittenFile], around: Surroundings) -> None:
     staged: list[tuple[Path, Path]] = []
     try:
         for one in made:
             target = around.root / one.target
             with _told(one.shown):
                 staged.append((_stage(one.path, target, assignment), target))
-        reached(Point.EXPORT_STAGED)
+        reached(FaultPoint.EXPORT_STAGED)
         with fence.held(around.fence, assignment.epoch):
             for (temporary, target), one in zip(staged, made, strict=True):
                 with _told(one.shown):
                     temporary.replace(target)
                     _sync_folder(target.parent)
-                reached(Point.EXPORT_RENAMED)
+                reached(FaultPoint.EXPORT_RENAMED)
     finally:
         for temporary, _ in staged:
             temporary.unlink(missing_ok=True)

@@ -10,9 +10,9 @@ import psycopg
 
 from headrace.connect.engines.address import Address, address_of
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, exports_to, unavailable
-from headrace.connect.exports.tables import LEDGER, Known, Target, export_tables
+from headrace.connect.exports.tables import LEDGER, ExportRecord, ExportTarget, export_tables
 from headrace.connect.exports.values import as_text, is_nested
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.lake.session import quote
 from headrace.model.errors import words_of
 
@@ -36,7 +36,7 @@ def write(assignment: Assignment, portions: Sequence[Portion], around: Surroundi
     with _said():
         connection = _connect(address_of(around.connection, around.secrets), around.session.timezone)
     try:
-        return export_tables(Postgresql(connection), assignment, portions, around)
+        return export_tables(PostgresqlExportTarget(connection), assignment, portions, around)
     finally:
         connection.close()
 
@@ -52,8 +52,8 @@ def _connect(address: Address, timezone: str) -> psycopg.Connection[tuple[Any, .
     return connection
 
 
-class Postgresql(Target):
-    """See `Target`."""
+class PostgresqlExportTarget(ExportTarget):
+    """See `ExportTarget`."""
 
     mark = "%s"
 
@@ -90,14 +90,14 @@ class Postgresql(Target):
             for row in rows:
                 copy.write_row(row)
 
-    def type_of(self, column: Column) -> str:
+    def type_of(self, column: LakeColumn) -> str:
         if column.type.startswith("DECIMAL"):
             return f"numeric{column.type.removeprefix('DECIMAL')}"
         if is_nested(column):
             return "jsonb"
         return _TYPES.get(column.type, "timestamp" if column.type.startswith("TIMESTAMP") else "text")
 
-    def value_of(self, column: Column) -> str:
+    def value_of(self, column: LakeColumn) -> str:
         name = quote(column.name)
         if is_nested(column):
             return as_text(column)
@@ -112,10 +112,10 @@ class Postgresql(Target):
                     f"the column {name[:80]!r} has a name that PostgreSQL would cut (more than {NAME_BYTES_MAX} bytes)", hint="rename it"
                 )
 
-    def claim(self, key: Sequence[str]) -> Known:
+    def claim(self, key: Sequence[str]) -> ExportRecord:
         self.execute(f"insert into {LEDGER} values (%s, %s, %s, 0, 0, 0, '', 0, '') on conflict do nothing", key)
         where = "consumer = %s and asset = %s and interval_key = %s"
-        return Known(*self.execute(f"select epoch, n, row_count, sha256, project from {LEDGER} where {where} for update", key)[0])
+        return ExportRecord(*self.execute(f"select epoch, n, row_count, sha256, project from {LEDGER} where {where} for update", key)[0])
 
 
 @contextmanager

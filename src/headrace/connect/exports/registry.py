@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.govern.secrets import Secrets
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.model.exports import Export, ExportFormat
 
 if TYPE_CHECKING:
     import duckdb
 
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 FORMATS = {
     ExportFormat.CSV: "csv", ExportFormat.PARQUET: "parquet", ExportFormat.EXCEL: "excel", ExportFormat.JSON: "json",
@@ -46,12 +46,12 @@ class Portion(msgspec.Struct, frozen=True):
     rows as a relation to select from, and `order` how they are sorted."""
 
     asset: str
-    columns: tuple[Column, ...]
+    columns: tuple[LakeColumn, ...]
     rows: int
     source: str
     order: str
 
-    def select(self, expression: Callable[[Column], str]) -> str:
+    def select(self, expression: Callable[[LakeColumn], str]) -> str:
         """A SELECT of all rows in their order, each column as `expression` has it, under its own name."""
         from headrace.lake.session import quote
 
@@ -82,7 +82,7 @@ class Assignment(msgspec.Struct, frozen=True):
 class Surroundings(msgspec.Struct, frozen=True):
     """What an export is written with. `connection` is as declared: `secrets` resolves what it refers to, at the last moment."""
 
-    session: Session
+    session: DuckDBSession
     root: Path
     temporary: Path
     fence: Path

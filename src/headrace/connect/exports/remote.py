@@ -10,16 +10,16 @@ from headrace.connect.exports import fence
 from headrace.connect.exports.registry import Assignment, ExportFailed, Surroundings, unavailable
 from headrace.connect.exports.unfinished import left_behind, unfinished_name
 from headrace.connect.kinds import Unavailable
-from headrace.connect.places import Place, opened, told
+from headrace.connect.places import StorageLocation, opened, told
 
 if TYPE_CHECKING:
-    from headrace.connect.exports.files import Made
+    from headrace.connect.exports.files import WrittenFile
 
 ATOMIC = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 """Schemes of which a file appears whole."""
 
 
-def deliver(assignment: Assignment, made: Sequence[Made], around: Surroundings) -> None:
+def deliver(assignment: Assignment, made: Sequence[WrittenFile], around: Surroundings) -> None:
     """Send files to where their URLs say. Raises ExportFailed, Overtaken."""
     for one in made:
         folder, _, name = one.target.rpartition("/")
@@ -32,7 +32,7 @@ def deliver(assignment: Assignment, made: Sequence[Made], around: Surroundings) 
             _move_in(one, place, name, assignment, around)
 
 
-def _move_in(one: Made, place: Place, name: str, assignment: Assignment, around: Surroundings) -> None:
+def _move_in(one: WrittenFile, place: StorageLocation, name: str, assignment: Assignment, around: Surroundings) -> None:
     temporary = place.inside(f"{place.url}/{unfinished_name(name, assignment)}")
     try:
         with _said(), told(one.shown):

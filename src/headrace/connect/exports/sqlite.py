@@ -12,9 +12,9 @@ from typing import Any
 
 from headrace.connect.engines.address import address_of, file_of
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, exports_to, unavailable
-from headrace.connect.exports.tables import LEDGER, Known, Target, export_tables
+from headrace.connect.exports.tables import LEDGER, ExportRecord, ExportTarget, export_tables
 from headrace.connect.exports.values import as_text
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.lake.session import quote
 
 BUSY_SECONDS = 10.0
@@ -37,13 +37,13 @@ def write(assignment: Assignment, portions: Sequence[Portion], around: Surroundi
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
-        return export_tables(Sqlite(connection, path), assignment, portions, around)
+        return export_tables(SqliteExportTarget(connection, path), assignment, portions, around)
     finally:
         connection.close()
 
 
-class Sqlite(Target):
-    """See `Target`."""
+class SqliteExportTarget(ExportTarget):
+    """See `ExportTarget`."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection, self._path = connection, path
@@ -74,12 +74,12 @@ class Sqlite(Target):
         with _said(self._path):
             self._connection.executemany(f"insert into {self.quoted(table)} ({listed}) values ({marks})", rows)
 
-    def type_of(self, column: Column) -> str:
+    def type_of(self, column: LakeColumn) -> str:
         if column.type.startswith("DECIMAL"):
             return ""  # no affinity: NUMERIC would make a double of whatever looks like a number
         return _TYPES.get(column.type, "TEXT")
 
-    def value_of(self, column: Column) -> str:
+    def value_of(self, column: LakeColumn) -> str:
         name = quote(column.name)
         if column.type.startswith("DECIMAL"):
             return name
@@ -97,10 +97,10 @@ class Sqlite(Target):
             if "\0" in name:
                 raise ExportFailed("a column's name holds a NUL, which SQLite doesn't take", hint="rename it")
 
-    def claim(self, key: Sequence[str]) -> Known:
+    def claim(self, key: Sequence[str]) -> ExportRecord:
         self.execute(f"insert or ignore into {LEDGER} values (?, ?, ?, 0, 0, 0, '', 0, '')", key)
         where = "consumer = ? and asset = ? and interval_key = ?"
-        return Known(*self.execute(f"select epoch, n, row_count, sha256, project from {LEDGER} where {where}", key)[0])
+        return ExportRecord(*self.execute(f"select epoch, n, row_count, sha256, project from {LEDGER} where {where}", key)[0])
 
 
 @contextmanager

@@ -19,8 +19,8 @@ import msgspec
 
 from headrace.connect.exports import fence
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written
-from headrace.faults import Point, reached
-from headrace.lake import Column
+from headrace.faults import FaultPoint, reached
+from headrace.lake import LakeColumn
 from headrace.model.commands import command_line
 from headrace.model.exports import ASSET
 
@@ -31,7 +31,7 @@ _OURS = ("lease", "claim", "publication")
 """Tables that only Headrace's own state has."""
 
 
-class Known(NamedTuple):
+class ExportRecord(NamedTuple):
     """What the ledger has of one interval: by which attempt, how many rows, and what they come to."""
 
     epoch: int
@@ -42,7 +42,7 @@ class Known(NamedTuple):
     """The identity of the project that wrote it; empty for rows of an older Headrace, and for new ones."""
 
 
-class Target(ABC):
+class ExportTarget(ABC):
     """One connection to a database that tables are exported to. Its methods raise ExportFailed with what the database said."""
 
     mark = "?"
@@ -69,11 +69,11 @@ class Target(ABC):
         """Append rows."""
 
     @abstractmethod
-    def type_of(self, column: Column) -> str:
+    def type_of(self, column: LakeColumn) -> str:
         """The type that a new column gets."""
 
     @abstractmethod
-    def value_of(self, column: Column) -> str:
+    def value_of(self, column: LakeColumn) -> str:
         """DuckDB's expression for what is bound."""
 
     @abstractmethod
@@ -81,7 +81,7 @@ class Target(ABC):
         """Raise ExportFailed for names that columns can't have here."""
 
     @abstractmethod
-    def claim(self, key: Sequence[str]) -> Known:
+    def claim(self, key: Sequence[str]) -> ExportRecord:
         """The ledger's row of (consumer, asset, interval), made if need be, and kept from others until the transaction ends."""
 
     def bound(self, value: Any) -> Any:
@@ -97,7 +97,7 @@ class Target(ABC):
         return '"' + name.replace('"', '""') + '"'
 
 
-def export_tables(target: Target, assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
+def export_tables(target: ExportTarget, assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
     """Replace an interval's rows, in one table for each read. Raises ExportFailed, Overtaken."""
     with target.transaction():
         if any(_is_ours(target, schema) for schema in _schemas(assignment.export.table or "")):
@@ -105,10 +105,10 @@ def export_tables(target: Target, assignment: Assignment, portions: Sequence[Por
         _make_ledger(target)
         owned = _owned(target, assignment)
         written = tuple(_replace(target, assignment, portion, around, owned=owned) for portion in portions)
-        reached(Point.EXPORT_COMMITTING)
+        reached(FaultPoint.EXPORT_COMMITTING)
         with fence.held(around.fence, assignment.epoch):
             target.commit()
-        reached(Point.EXPORT_COMMITTED)
+        reached(FaultPoint.EXPORT_COMMITTED)
     return written
 
 
@@ -118,11 +118,11 @@ def _schemas(table: str) -> tuple[str, ...]:
     return ("", schema + dot) if dot else ("",)
 
 
-def _is_ours(target: Target, schema: str) -> bool:
+def _is_ours(target: ExportTarget, schema: str) -> bool:
     return all(target.columns(f"{schema}{name}") is not None for name in _OURS)
 
 
-def _make_ledger(target: Target) -> None:
+def _make_ledger(target: ExportTarget) -> None:
     if target.columns(LEDGER) is None:
         target.execute(
             f"create table if not exists {LEDGER} (consumer varchar(63) not null, asset varchar(63) not null, interval_key varchar(255) not"
@@ -133,7 +133,7 @@ def _make_ledger(target: Target) -> None:
         target.execute(f"alter table {LEDGER} add column project varchar(64) not null default ''")
 
 
-def _owned(target: Target, assignment: Assignment) -> bool:
+def _owned(target: ExportTarget, assignment: Assignment) -> bool:
     """Whether the target is this project's, so that older rows of another one may be replaced; made so where it is nobody's yet, or
     where a take-over that wasn't used yet says so. Raises ExportFailed where it is another project's."""
     consumer, own, mark = assignment.consumer, assignment.project, target.mark
@@ -168,7 +168,7 @@ def take_over_hint(consumer: str) -> str:
     return f"if this project replaces it: {command_line('exports', 'take-over', consumer, '--reason', 'TEXT')}"
 
 
-def _replace(target: Target, assignment: Assignment, portion: Portion, around: Surroundings, *, owned: bool) -> Written:
+def _replace(target: ExportTarget, assignment: Assignment, portion: Portion, around: Surroundings, *, owned: bool) -> Written:
     export = assignment.export
     assert export.table is not None
     table, by = export.table.replace(ASSET, portion.asset), export.interval_column
@@ -179,7 +179,7 @@ def _replace(target: Target, assignment: Assignment, portion: Portion, around: S
     if ours and (known.epoch, known.n) > (assignment.epoch, assignment.n):
         message = f"a newer attempt ({known.epoch}.{known.n}) has exported {portion.asset} to {table}"
         if known.project == assignment.project:
-            raise fence.Overtaken(message)
+            raise fence.WriterFenced(message)
         raise ExportFailed(f"{message}, or one of a state that this project had before", hint=take_over_hint(assignment.consumer))
     counted = target.execute(*_of_interval(target, "select count(*)", table, by, assignment.interval))[0][0]
     counting = _Counting(target, portion, around, assignment.interval if by is not None else None)
@@ -194,13 +194,13 @@ def _replace(target: Target, assignment: Assignment, portion: Portion, around: S
     return Written(shown, portion.asset, counting.size, digest, portion.rows)
 
 
-def _of_interval(target: Target, verb: str, table: str, by: str | None, interval: str) -> tuple[str, tuple[str, ...]]:
+def _of_interval(target: ExportTarget, verb: str, table: str, by: str | None, interval: str) -> tuple[str, tuple[str, ...]]:
     """A statement about the rows of an interval; about all of them where no column says which is which."""
     statement = f"{verb} from {target.quoted(table)}"
     return (statement, ()) if by is None else (f"{statement} where {target.column(by)} = {target.mark}", (interval,))
 
 
-def _make_table(target: Target, table: str, portion: Portion, by: str | None) -> None:
+def _make_table(target: ExportTarget, table: str, portion: Portion, by: str | None) -> None:
     """Make the table, or add the columns that it lacks: those of rows that are there stay as they are."""
     names = [column.name for column in portion.columns]
     if by is not None and by.lower() in (name.lower() for name in names):
@@ -223,7 +223,7 @@ def _make_table(target: Target, table: str, portion: Portion, by: str | None) ->
             target.execute(f"alter table {target.quoted(table)} add column {target.column(name)} {kind}")
 
 
-def _keep(target: Target, key: Sequence[str], assignment: Assignment, rows: int, sha256: str) -> None:
+def _keep(target: ExportTarget, key: Sequence[str], assignment: Assignment, rows: int, sha256: str) -> None:
     mark = target.mark
     target.execute(
         f"update {LEDGER} set epoch = {mark}, n = {mark}, row_count = {mark}, sha256 = {mark}, exported_at = {mark},"
@@ -235,7 +235,7 @@ def _keep(target: Target, key: Sequence[str], assignment: Assignment, rows: int,
 class _Counting:
     """The rows of a portion, and what they come to once all of them have been given out."""
 
-    def __init__(self, target: Target, portion: Portion, around: Surroundings, interval: str | None) -> None:
+    def __init__(self, target: ExportTarget, portion: Portion, around: Surroundings, interval: str | None) -> None:
         self._select = portion.select(target.value_of)
         self._connection, self._bound = around.session.connection, target.bound
         self._more = () if interval is None else (interval,)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.lake.session import literal, quote
 from headrace.lake.types import parse
 
 _FLOATS = ("FLOAT", "DOUBLE", "REAL")
 
 
-def is_nested(column: Column) -> bool:
+def is_nested(column: LakeColumn) -> bool:
     """Whether its values have parts."""
     return bool(parse(column.type).fields) or column.type.endswith("]")
 
 
-def has_floats(column: Column) -> bool:
+def has_floats(column: LakeColumn) -> bool:
     """Whether NaN and infinities can be in it."""
     return any(word in column.type.upper() for word in _FLOATS)
 
 
-def as_text(column: Column) -> str:
+def as_text(column: LakeColumn) -> str:
     """The value as text; NULL stays NULL."""
     name = quote(column.name)
     if is_nested(column) or column.type == "JSON":
@@ -33,7 +33,7 @@ def as_text(column: Column) -> str:
     return f"CAST({name} AS VARCHAR)"
 
 
-def as_json(column: Column) -> str:
+def as_json(column: LakeColumn) -> str:
     """The value as it becomes part of a JSON object. What JSON has no word for is text (NaN) or, inside nested values, refused.
 
     Decimals aren't made JSON here: inside another JSON value DuckDB would read them again, as doubles."""
@@ -55,7 +55,7 @@ def _spelt(name: str) -> str:
     return f"CASE WHEN isnan({name}) THEN 'NaN' {infinite} ELSE CAST({name} AS VARCHAR) END"
 
 
-def _checked(name: str, column: Column) -> str:
+def _checked(name: str, column: LakeColumn) -> str:
     """A nested value with floats in it: DuckDB writes a NaN as it is, which no JSON reader takes."""
     told = literal(f"column {column.name} holds NaN or an infinity inside a nested value, which JSON has no word for")
     bare = f"regexp_replace(CAST(to_json({name}) AS VARCHAR), '\"(?:[^\"\\\\]|\\\\.)*\"', '', 'g')"

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.encodings import UTF8, in_utf8
-from headrace.connect.formats.registry import Header, reads
+from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, selected
-from headrace.connect.learn import Learnt, almost_typed, learn_types
+from headrace.connect.learn import InferredTypes, almost_typed, learn_types
 from headrace.connect.line_ends import Quoting, has_both_line_ends, one_line_end
 from headrace.connect.names import column_names, doubled_names
 from headrace.connect.shown import first_line, shown
 from headrace.connect.text import is_cut_in_line, require_text
-from headrace.connect.unpack import Bounds, Opened
-from headrace.lake import Column
+from headrace.connect.unpack import Opened, UnpackLimits
+from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Csv:
     kind = "csv"
     endings: tuple[str, ...] = (".csv", ".tsv", ".txt", ".psv", ".tab")
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
+    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
         """In UTF-8, whatever encoding is declared, or turned out, and with one kind of line end."""
         text = in_utf8(opened, _said(opened).get("encoding", UTF8), pinned, temporary, bounds)
         if not has_both_line_ends(Path(text.path)):
@@ -59,16 +59,16 @@ class Csv:
         plain = _said(opened).get("quote", '"') == '"'
         return None if rows is None or not plain else rows + (not _has_header(opened))
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
         """The first line that isn't blank, split as the dialect says: the file's first bytes are read, no more."""
         cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), form)
         if form.header:
-            return Header(form.header, skip=skip)
+            return FileHeader(form.header, skip=skip)
         if not _has_header(opened):
-            return Header(column_names(_said(opened)["columns"]), skip=skip)
-        return Header(column_names(cells), skip=skip, doubled=doubled_names(cells))
+            return FileHeader(column_names(_said(opened)["columns"]), skip=skip)
+        return FileHeader(column_names(cells), skip=skip, doubled=doubled_names(cells))
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
         """Dialect from the first rows, types from all. Raises CannotRead where the first line is data, not a header."""
         form = _declared(opened, msgspec.structs.replace(dialect(Path(opened.path)), encoding=opened.encoding))
         header = self.header(connection, opened, form)
@@ -77,11 +77,11 @@ class Csv:
         form = _with_learnt(form, learnt)
         if _has_header(opened):
             _require_header(connection, opened, form, learnt)
-        columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, learnt.types, strict=True))
+        columns = tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, learnt.types, strict=True))
         almost = almost_typed(connection, rows, header.names, learnt, form)
         return SourceSchema(columns, form), msgspec.structs.replace(header, almost=almost)
 
-    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
+    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
         """As text by position, then `columns` by name."""
         return selected(_rows_sql(opened, form, header, numbers=_numeric(columns)), form, header, columns)
 
@@ -95,13 +95,13 @@ class Csv:
         was, now = (DELIMITER_NAMES.get(one.delimiter, shown(one.delimiter)) for one in (known, form))
         return form, f"columns are separated by {now}, pinned is {was}" if was != now else "quotes are escaped otherwise than pinned"
 
-    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
+    def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
         """A header in CSV says nothing about types."""
         return None
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
-    ) -> TypeDrift | Unreadable:
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+    ) -> TypeDrift | UnreadableFile:
         """Rows that aren't rows first: only a file that can be split has values."""
         broken = _broken(error, opened)
         if broken:
@@ -112,7 +112,7 @@ class Csv:
             forms = {"DATE": schema.format.date_format, "TIMESTAMP": schema.format.timestamp_format}
             drift = drift_of([msgspec.structs.replace(one, written=forms.get(one.type) or "") for one in found])
             return _cut_in_value(drift, opened, schema.format, header) or drift
-        return Unreadable(f"can't be read: {first_line(error, opened.path)}")
+        return UnreadableFile(f"can't be read: {first_line(error, opened.path)}")
 
 
 def _said(opened: Opened) -> Mapping[str, Any]:
@@ -145,7 +145,7 @@ def _without_header(opened: Opened, pinned: SourceSchema) -> tuple[Format, str] 
     return msgspec.structs.replace(pinned.format, header=pinned.names), detail
 
 
-def _numeric(columns: Sequence[Column]) -> tuple[str, ...]:
+def _numeric(columns: Sequence[LakeColumn]) -> tuple[str, ...]:
     return tuple(one.name for one in columns if one.type.startswith(("DECIMAL", "DOUBLE", "FLOAT")) or one.type.endswith("INT"))
 
 
@@ -183,7 +183,7 @@ def _reader(text: str, form: Format) -> Iterator[list[str]]:
     )  # fmt: skip
 
 
-def _require_header(connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format, learnt: Learnt) -> None:
+def _require_header(connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format, learnt: InferredTypes) -> None:
     """Where each column of numbers, dates or booleans has such a value in the first line too, that line is data."""
     cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), form)
     typed = [cell.strip() for cell, kind in zip(cells, learnt.types, strict=True) if kind != "VARCHAR"]
@@ -220,7 +220,7 @@ def _first_row(text: str, form: Format) -> tuple[list[str], int]:
     return cells, skip
 
 
-def _rows_sql(opened: Opened, form: Format, header: Header, numbers: Sequence[str] = ()) -> str:
+def _rows_sql(opened: Opened, form: Format, header: FileHeader, numbers: Sequence[str] = ()) -> str:
     """The file as text columns `c1 … cn`, split strictly; those in `numbers` as numbers are written everywhere, where the source
     says that they have a decimal comma."""
     names = [f"c{position}" for position in range(1, len(header.names) + 1)]
@@ -246,12 +246,12 @@ def _with_point(column: str) -> str:
     return f"CASE WHEN regexp_full_match({column}, {literal(said)}) THEN {point} WHEN {odd} THEN {column} || ' (a point)' ELSE {column} END"
 
 
-def _with_learnt(form: Format, learnt: Learnt) -> Format:
+def _with_learnt(form: Format, learnt: InferredTypes) -> Format:
     null = tuple(dict.fromkeys((*form.null, *learnt.null)))
     return msgspec.structs.replace(form, null=null, date_format=learnt.date_format, timestamp_format=learnt.timestamp_format)
 
 
-def _lines(opened: Opened, form: Format, header: Header) -> Iterator[tuple[int, Sequence[str | None]]]:
+def _lines(opened: Opened, form: Format, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
     """Each row's cells with the line on which the row ends. Stops where Python's reader finds the file broken."""
     doubled = form.escape == form.quote
     with Path(opened.path).open(encoding="utf-8-sig", newline="") as file:
@@ -269,7 +269,7 @@ def _lines(opened: Opened, form: Format, header: Header) -> Iterator[tuple[int, 
             return
 
 
-def _broken(error: Exception, opened: Opened) -> Unreadable | None:
+def _broken(error: Exception, opened: Opened) -> UnreadableFile | None:
     """What DuckDB's reader says about a row that can't be split, in our words; None if it wasn't about that."""
     message = str(error)
     if "Invalid Input Error" not in message:
@@ -281,22 +281,22 @@ def _broken(error: Exception, opened: Opened) -> Unreadable | None:
         said = f"{_count(widths[2], 'value')} where the header has {_count(widths[1], 'column')}"
         if line and int(widths[2]) < int(widths[1]) and is_cut_in_line(Path(opened.path), line):
             return _cut_off(line, said)
-        return Unreadable(f"{at}{said}", line)
+        return UnreadableFile(f"{at}{said}", line)
     if "unterminated quote" in message:
         if line and is_cut_in_line(Path(opened.path), line):
             return _cut_off(line, "a quote that isn't closed")
-        return Unreadable(f"{at}a quote that is never closed, or text after a closing quote", line)
+        return UnreadableFile(f"{at}a quote that is never closed, or text after a closing quote", line)
     if "Maximum line size" in message:
-        return Unreadable(f"{at}a row of more than {LINE_BYTES_MAX:,} bytes; a quote that is never closed, or not a CSV file", line)
+        return UnreadableFile(f"{at}a row of more than {LINE_BYTES_MAX:,} bytes; a quote that is never closed, or not a CSV file", line)
     if "invalid state" in message:
         mixed = _mixed_line(Path(opened.path))
-        return Unreadable(
+        return UnreadableFile(
             f"line {mixed}: line ends are mixed (LF, CRLF or CR)" if mixed else "not a CSV file by RFC 4180 (quotes or line ends)", mixed
         )
-    return Unreadable(f"{at}can't be read as CSV: {first_line(error, opened.path)}", line) if found else None
+    return UnreadableFile(f"{at}can't be read as CSV: {first_line(error, opened.path)}", line) if found else None
 
 
-def _cut_in_value(drift: TypeDrift, opened: Opened, form: Format, header: Header) -> Unreadable | None:
+def _cut_in_value(drift: TypeDrift, opened: Opened, form: Format, header: FileHeader) -> UnreadableFile | None:
     """Whether all that is no value of its type is the beginning of one, at the very end of the file: `2026-03` for a date,
     in a last line without an end."""
     (bad, *others) = drift.columns
@@ -315,10 +315,10 @@ def _shape(value: str) -> str:
     return "".join("9" if one.isdigit() else "a" if one.isalpha() else one for one in value)
 
 
-def _cut_off(line: int, said: str) -> Unreadable:
+def _cut_off(line: int, said: str) -> UnreadableFile:
     """The file's last line isn't whole."""
     reason = f"the file is cut off: line {line}, its last one, has no line end and {said}"
-    return Unreadable(reason, line, code="delivery_truncated")
+    return UnreadableFile(reason, line, code="delivery_truncated")
 
 
 def _count(number: str, noun: str) -> str:

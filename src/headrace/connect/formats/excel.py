@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, Unreadable
-from headrace.connect.formats.registry import Header, reads
+from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.rows import bad_columns, drift_of, located, selected
-from headrace.connect.formats.sheets import Cells, cells_of, formula_error, suspects
+from headrace.connect.formats.sheets import CellRange, cells_of, formula_error, suspects
 from headrace.connect.names import column_names, doubled_names
 from headrace.connect.shown import first_line, shown
-from headrace.connect.unpack import Bounds, Opened, place_for
-from headrace.lake import Column
+from headrace.connect.unpack import Opened, UnpackLimits, place_for
+from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ DOUBLED = b"doubled"
 KINDS = {"DOUBLE": "number", "VARCHAR": "text", "DATE": "date", "TIMESTAMP": "timestamp", "BOOLEAN": "boolean", "TIME": "time"}
 
 
-class Cut(NamedTuple):
+class SheetSelection(NamedTuple):
     """What is read of a sheet. All from 0; `columns` are the ones that are kept."""
 
-    cells: Cells
+    cells: CellRange
     header: int
     columns: tuple[int, ...]
     names: tuple[str, ...]
@@ -51,7 +51,7 @@ class Excel:
     kind = "excel"
     endings: tuple[str, ...] = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
         """The sheet as a Parquet file: the row's number, then its columns, numbers as doubles and mixed ones as text."""
         said = opened.options.get("excel") or {}
         odd = suspects(Path(opened.path), bounds)
@@ -71,21 +71,21 @@ class Excel:
         """All of it was looked at when the sheet was read."""
         return None
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
         """Names as the header has them, and what its cells hold."""
         import pyarrow.parquet as pq
 
         file = pq.ParquetFile(opened.path)
         described = connection.execute(f"DESCRIBE SELECT * FROM {_source(opened)}").fetchall()
         said = (file.schema_arrow.metadata or {}).get(DOUBLED, b"[]")
-        return Header(
+        return FileHeader(
             tuple(file.schema_arrow.names[1:]),
             types=tuple(KINDS[row[1]] for row in described[1:]),
             rows=file.metadata.num_rows,
             doubled=msgspec.json.decode(said, type=tuple[tuple[str, str], ...]),
         )
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
         """The cells' own types; numbers that are whole throughout become BIGINT."""
         header = self.header(connection, opened, Format(kind=self.kind))
         numbers = [position for position, kind in enumerate(header.types, 1) if kind == "number"]
@@ -94,10 +94,10 @@ class Excel:
         assert found is not None
         whole = dict(zip(numbers, found, strict=False))
         types = [_type(kind, is_whole=bool(whole.get(position))) for position, kind in enumerate(header.types, 1)]
-        columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True))
+        columns = tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True))
         return SourceSchema(columns, Format(kind=self.kind)), header
 
-    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
+    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
         """Each value as the text that means it, then `columns` by name."""
         return selected(_rows_sql(opened, header), form, header, columns)
 
@@ -105,21 +105,21 @@ class Excel:
         """A workbook has one."""
         return
 
-    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
+    def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
         """Types of cells are no promise: a number may be written as text. Values tell."""
         return None
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
-    ) -> TypeDrift | Unreadable:
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+    ) -> TypeDrift | UnreadableFile:
         """Values that aren't of the pinned type, with their row."""
         bad = bad_columns(connection, _rows_sql(opened, header), header, schema)
         if bad:
             return drift_of(located(bad, _lines(connection, opened, header)))
-        return Unreadable(f"the sheet can't be read: {first_line(error, opened.path)}")
+        return UnreadableFile(f"the sheet can't be read: {first_line(error, opened.path)}")
 
 
-def _refuse_errors(path: Path, name: str, cut: Cut, odd: Collection[str]) -> None:
+def _refuse_errors(path: Path, name: str, cut: SheetSelection, odd: Collection[str]) -> None:
     if odd and (error := formula_error(path, name, cut.cells, cut.columns, odd)):
         raise CannotRead(f"sheet {shown(name)}, cell {error.cell}: {error.text}", line=error.row, code="delivery_cell_error")
 
@@ -152,7 +152,7 @@ def _sheet_name(book: CalamineWorkbook, wanted: str | int | None) -> str:
     raise CannotRead(f"there is no sheet {shown(wanted)}; the workbook has {listed}", code="delivery_sheet")
 
 
-def _written(sheet: CalamineSheet, name: str, cells: Cells, header: int | None, made: Opened) -> Cut:
+def _written(sheet: CalamineSheet, name: str, cells: CellRange, header: int | None, made: Opened) -> SheetSelection:
     """Read the sheet in batches of rows, and write those that hold anything."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -181,10 +181,10 @@ def _written(sheet: CalamineSheet, name: str, cells: Cells, header: int | None, 
     made_of = pa.table([table.rows(), *(table.column(at) for at in kept)], names=[ROW, *names])
     said = {DOUBLED: msgspec.json.encode(doubled_names(cells_of_names))}
     pq.write_table(made_of.replace_schema_metadata(said), made.path, compression="none")
-    return Cut(cells._replace(top=first), first, tuple(max(left, cells.left) + at for at in kept), names)
+    return SheetSelection(cells._replace(top=first), first, tuple(max(left, cells.left) + at for at in kept), names)
 
 
-def _rows(sheet: CalamineSheet, cells: Cells) -> Iterator[tuple[int, Sequence[Any]]]:
+def _rows(sheet: CalamineSheet, cells: CellRange) -> Iterator[tuple[int, Sequence[Any]]]:
     """Rows inside the range with their number from 0. The library leaves out empty columns on the left, but no rows."""
     left = (sheet.start or (0, 0))[1]
     begin, end = max(0, cells.left - left), max(0, cells.right - left + 1)
@@ -296,11 +296,11 @@ def _source(opened: Opened) -> str:
     return f"read_parquet({literal(opened.path)}, hive_partitioning=false)"
 
 
-def _columns(opened: Opened, header: Header) -> str:
+def _columns(opened: Opened, header: FileHeader) -> str:
     return f"{_source(opened)} AS rows({', '.join(['n', *(f'c{position}' for position in range(1, len(header.names) + 1))])})"
 
 
-def _rows_sql(opened: Opened, header: Header, *, numbered: bool = False) -> str:
+def _rows_sql(opened: Opened, header: FileHeader, *, numbered: bool = False) -> str:
     """The sheet's values as text columns `c1 … cn`."""
     values = [f"{_as_text(f'c{position}', kind)} AS c{position}" for position, kind in enumerate(header.types, 1)]
     return f"(SELECT {', '.join([*(['n'] if numbered else []), *values])} FROM {_columns(opened, header)})"
@@ -313,7 +313,7 @@ def _as_text(column: str, kind: str) -> str:
     return f"CASE WHEN {_is_whole(column)} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE {plain} END" if kind == "number" else plain
 
 
-def _lines(connection: duckdb.DuckDBPyConnection, opened: Opened, header: Header) -> Iterator[tuple[int, Sequence[str | None]]]:
+def _lines(connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
     found = connection.execute(f"SELECT * FROM {_rows_sql(opened, header, numbered=True)} ORDER BY n")
     while rows := found.fetchmany(BATCH_ROWS):
         yield from ((row[0], row[1:]) for row in rows)

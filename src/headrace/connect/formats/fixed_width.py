@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.encodings import in_utf8
-from headrace.connect.formats.registry import Header, reads
+from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.rows import bad_columns, drift_of, located, selected
 from headrace.connect.learn import almost_typed, learn_types
 from headrace.connect.line_ends import has_both_line_ends, one_line_end
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line
 from headrace.connect.text import require_text
-from headrace.connect.unpack import Bounds, Opened, written
-from headrace.lake import Column
+from headrace.connect.unpack import Opened, UnpackLimits, written
+from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 from headrace.lake.types import parse
 
@@ -38,7 +38,7 @@ _NO_LINE_BREAKS: dict[int, str] = dict.fromkeys((*range(1, 32), *range(127, 160)
 """Of records: bytes that are no text, and may stand where nothing is declared; nul means nothing there."""
 
 
-class Place(NamedTuple):
+class FixedWidthColumn(NamedTuple):
     """Where a column stands in a line (from 0), and how its text is meant."""
 
     name: str
@@ -52,7 +52,7 @@ class Place(NamedTuple):
 class Layout(msgspec.Struct, frozen=True):
     """What `fixed_width:` declares."""
 
-    places: tuple[Place, ...]
+    places: tuple[FixedWidthColumn, ...]
     length: int
     """Characters of each line."""
     skip: int
@@ -71,7 +71,9 @@ def layout(declared: Any) -> Layout:
         length = max(length, end)
         if "name" in column:
             kind = parse(column["type"]).text if "type" in column else None
-            places.append(Place(column["name"], start, column["width"], kind, column.get("scale", 0), column.get("sign") == "overpunch"))
+            places.append(
+                FixedWidthColumn(column["name"], start, column["width"], kind, column.get("scale", 0), column.get("sign") == "overpunch")
+            )
     record = said.get("record")
     return Layout(tuple(places), record or length, said.get("skip", 0), said.get("encoding", "utf-8"), record)
 
@@ -83,7 +85,7 @@ class FixedWidth:
     kind = "fixed_width"
     endings: tuple[str, ...] = ()
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
+    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
         """Lines in UTF-8, whatever the encoding, one a record."""
         how = _layout(opened)
         if how.record is not None:
@@ -102,11 +104,11 @@ class FixedWidth:
             raise CannotRead(f"line {number}: 0 characters where {how.length:,} are declared", line=number)
         return max(0, lines.ends + bool(lines.open_bytes) - _skipped(how))
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
         """The columns as declared."""
-        return Header(column_names([place.name for place in _layout(opened).places]))
+        return FileHeader(column_names([place.name for place in _layout(opened).places]))
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
         """Types as declared; those that aren't, by the values."""
         header = self.header(connection, opened, Format(kind=self.kind))
         places = _layout(opened).places
@@ -117,9 +119,9 @@ class FixedWidth:
         declared = {place.name for place in places if place.type is not None}
         almost = tuple(one for one in almost_typed(connection, rows, header.names, learnt, form) if one.column not in declared)
         header = msgspec.structs.replace(header, almost=almost)
-        return SourceSchema(tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), form), header
+        return SourceSchema(tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), form), header
 
-    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
+    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
         """The lines' pieces as text, then `columns` by name."""
         return selected(_rows_sql(opened, form.null), form, header, columns)
 
@@ -127,13 +129,13 @@ class FixedWidth:
         """The declaration is the format."""
         return
 
-    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
+    def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
         """Nothing in the file says anything about types."""
         return None
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
-    ) -> TypeDrift | Unreadable:
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+    ) -> TypeDrift | UnreadableFile:
         """Lines that are too short or too long first: only a line of the right length has values."""
         how = _layout(opened)
         if broken := _broken_line(Path(opened.path), how):
@@ -141,7 +143,7 @@ class FixedWidth:
         bad = bad_columns(connection, _rows_sql(opened, schema.format.null), header, schema)
         if bad:
             return drift_of(located(bad, _lines(Path(opened.path), how)))
-        return Unreadable(f"can't be read as fixed width: {first_line(error, opened.path)}")
+        return UnreadableFile(f"can't be read as fixed width: {first_line(error, opened.path)}")
 
 
 def _layout(opened: Opened) -> Layout:
@@ -195,12 +197,12 @@ def _rows_sql(opened: Opened, null: Sequence[str] = ("",)) -> str:
     return rows
 
 
-def _cut_out(place: Place, text: str) -> str:  # noqa: ARG001 - the first step makes it
+def _cut_out(place: FixedWidthColumn, text: str) -> str:  # noqa: ARG001 - the first step makes it
     """The piece of the line, blanks around it cut."""
     return f"trim(substring(line, {place.start + 1}, {place.width}))"
 
 
-def _signed(place: Place, text: str) -> str:
+def _signed(place: FixedWidthColumn, text: str) -> str:
     """An overpunched sign written out; text that has none stays, for the cast to refuse."""
     if not place.overpunched:
         return text
@@ -209,7 +211,7 @@ def _signed(place: Place, text: str) -> str:
     return f"CASE WHEN regexp_full_match({text}, '[0-9]*[{{}}A-R]') THEN {signed} ELSE {text} END"
 
 
-def _scaled(place: Place, text: str) -> str:
+def _scaled(place: FixedWidthColumn, text: str) -> str:
     """Implied decimals written out."""
     if not place.scale:
         return text
@@ -220,7 +222,7 @@ def _scaled(place: Place, text: str) -> str:
     return f"CASE WHEN regexp_full_match({text}, '[-+]?[0-9]+') THEN {scaled} ELSE {text} END"
 
 
-def _or_null(place: Place, text: str, null: Sequence[str]) -> str:  # noqa: ARG001
+def _or_null(place: FixedWidthColumn, text: str, null: Sequence[str]) -> str:  # noqa: ARG001
     """NULL where there is nothing, or a word for it."""
     return f"CASE WHEN {text} IN ({', '.join(map(literal, dict.fromkeys(('', *null))))}) THEN NULL ELSE {text} END"
 
@@ -235,7 +237,7 @@ def _blank_line(path: Path, skipped: int) -> int | None:
     return None
 
 
-def _broken_line(path: Path, how: Layout) -> Unreadable | None:
+def _broken_line(path: Path, how: Layout) -> UnreadableFile | None:
     """The first line of another length than declared, or that holds what no line of text does."""
     with path.open(encoding="utf-8", newline="") as file:
         ending = None
@@ -246,15 +248,15 @@ def _broken_line(path: Path, how: Layout) -> Unreadable | None:
             if bare == line and len(bare) < how.length:
                 reason = f"the file is cut off: line {number}, its last one, ends after"
                 reason = f"{reason} {len(bare):,} of {how.length:,} characters"
-                return Unreadable(reason, number, code="delivery_truncated")
+                return UnreadableFile(reason, number, code="delivery_truncated")
             if len(bare) != how.length:
                 said = "1 character" if len(bare) == 1 else f"{len(bare):,} characters"
-                return Unreadable(f"line {number}: {said} where {how.length:,} are declared", number)
+                return UnreadableFile(f"line {number}: {said} where {how.length:,} are declared", number)
             if SEPARATOR in bare:
-                return Unreadable(f"line {number}: a control character (0x01); the file isn't text", number)
+                return UnreadableFile(f"line {number}: a control character (0x01); the file isn't text", number)
             found = line[len(bare) :]
             if ending is not None and found and found != ending:
-                return Unreadable(f"line {number}: line ends are mixed (LF, CRLF or CR)", number)
+                return UnreadableFile(f"line {number}: line ends are mixed (LF, CRLF or CR)", number)
             ending = ending or found
     return None
 

@@ -10,10 +10,10 @@ import msgspec
 
 from headrace.connect.deliveries import SourceSchema
 from headrace.connect.formats.json_records import records, steps_of
-from headrace.connect.formats.records import ONE_LINE, Records
+from headrace.connect.formats.records import ONE_LINE, JsonRecordReader
 from headrace.connect.formats.registry import reads
 from headrace.connect.text import require_text
-from headrace.connect.unpack import Bounds, Opened, written
+from headrace.connect.unpack import Opened, UnpackLimits, written
 
 BATCH = 1_000
 CHUNK_BYTES = 1 << 20
@@ -21,12 +21,12 @@ _LONG_NUMBER = re.compile(rb"[0-9.]{18}")
 
 
 @reads
-class Json(Records):
+class Json(JsonRecordReader):
     """One document a delivery."""
 
     kind = "json"
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
         """One record a line; an array of records is read as it stands, unless it has numbers that need care."""
         path = Path(opened.path)
         require_text(path, line_bytes_max=ONE_LINE)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
-from headrace.connect.deliveries import CannotRead, Unreadable
+from headrace.connect.deliveries import CannotRead, UnreadableFile
 from headrace.connect.shown import shown
 
 OBJECT_BYTES_MAX = 16 << 20
@@ -42,12 +42,12 @@ def records(path: Path, steps: Sequence[str]) -> Iterator[tuple[int, str]]:
             raise CannotRead(f"line {document.line}: nested too deeply", line=document.line) from error
 
 
-def broken_array(path: Path) -> Unreadable | None:
+def broken_array(path: Path) -> UnreadableFile | None:
     """What is wrong with a file that should be one array of objects, and where."""
     try:
         for line, text in records(path, ()):
             if (problem := _repeated(text)) is not None:
-                return Unreadable(f"line {line}: {problem}", line)
+                return UnreadableFile(f"line {line}: {problem}", line)
     except CannotRead as error:
         return error.value
     return None

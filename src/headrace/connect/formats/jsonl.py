@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.connect.deliveries import BadColumn, CannotRead, Format, Inside, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.deliveries import BadColumn, CannotRead, Format, Inside, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.formats.inside import gone, learnt, otherwise, structures
 from headrace.connect.formats.json_records import OBJECT_BYTES_MAX, as_text, broken_array, unique
-from headrace.connect.formats.registry import Header, reads
+from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, selected
 from headrace.connect.learn import INSTANT, learn_types
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line, shown
 from headrace.connect.text import require_text
-from headrace.connect.unpack import Bounds, Opened
-from headrace.lake import Column
+from headrace.connect.unpack import Opened, UnpackLimits
+from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ SHAPES_SQL = """
 SHAPES_MAX = 1_000
 
 
-class Key(msgspec.Struct, frozen=True):
+class JsonKey(msgspec.Struct, frozen=True):
     """A key of the file's objects: how it is written, the JSON types of its values, and in how many objects it is."""
 
     raw: str
@@ -59,7 +59,7 @@ class JsonLines:
     kind = "jsonl"
     endings: tuple[str, ...] = (".jsonl", ".ndjson", ".json")
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
         """It is read as it stands."""
         return opened
 
@@ -68,22 +68,24 @@ class JsonLines:
         require_text(Path(opened.path), line_bytes_max=OBJECT_BYTES_MAX, blank=known)
         return None
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
         """All keys of all objects: a reader that is given names would pass over new ones in silence. One pass over the file, one more
         where something is nested."""
         return _with_structures(connection, opened, *(plain_keys_of(connection, opened) or keys_of(connection, opened)))
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
         """Types as JSON has them; text that is dates throughout becomes dates. Keys that some objects lack are optional."""
         rows, keys = told_keys_of(connection, opened)
         header = _with_structures(connection, opened, rows, keys)
         if not keys:
             raise CannotRead("there is no object to learn the columns from", code="delivery_empty")
-        columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, _types(connection, opened, header, keys), strict=True))
+        columns = tuple(
+            LakeColumn(name, kind, 0) for name, kind in zip(header.names, _types(connection, opened, header, keys), strict=True)
+        )
         form = Format(kind=self.kind, encoding=opened.encoding)
         return SourceSchema(columns, form, optional=header.optional, inside=inside_of(connection, opened, header)), header
 
-    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
+    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
         """`columns` by key; NULL where an object doesn't have it."""
         return selected(rows_sql(opened, header, columns), form, header, columns)
 
@@ -91,7 +93,7 @@ class JsonLines:
         """JSON has one."""
         return
 
-    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:
+    def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
         """Objects or arrays where a plain value is pinned; in those that stay JSON, keys that are gone and values of another kind."""
         nested = dict(zip(header.names, header.types, strict=True))
         found = [(one, "an object or an array") for one in pinned.columns if one.type != "JSON" and nested.get(one.name)]
@@ -105,28 +107,28 @@ class JsonLines:
         return TypeDrift(_bad(changed), "; ".join(shown(said, 200) for _, said in changed[:3])) if changed else None
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
-    ) -> TypeDrift | Unreadable:
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+    ) -> TypeDrift | UnreadableFile:
         """Lines that aren't objects first, then values."""
         if found := broken(opened):
             return found
         bad = bad_columns(connection, rows_sql(opened, header, schema.columns), header, schema)
         if bad:
             return drift_of(located(bad, _rows(Path(opened.path), header)))
-        return Unreadable(f"can't be read as JSON lines: {first_line(error, opened.path)}")
+        return UnreadableFile(f"can't be read as JSON lines: {first_line(error, opened.path)}")
 
 
-def _bad(columns: Sequence[tuple[Column, str]]) -> tuple[BadColumn, ...]:
+def _bad(columns: Sequence[tuple[LakeColumn, str]]) -> tuple[BadColumn, ...]:
     return tuple(BadColumn(one.name, one.type, 1, shown(said)) for one, said in columns)
 
 
-def _with_structures(connection: duckdb.DuckDBPyConnection, opened: Opened, rows: int, keys: Sequence[Key]) -> Header:
+def _with_structures(connection: duckdb.DuckDBPyConnection, opened: Opened, rows: int, keys: Sequence[JsonKey]) -> FileHeader:
     nested = [key.raw for key in keys if key.kinds & NESTED]
     found = dict(zip(nested, structures(connection, objects_sql(opened), nested), strict=True))
     return msgspec.structs.replace(header_of(rows, keys), inside=tuple(found.get(key.raw, "") for key in keys))
 
 
-def inside_of(connection: duckdb.DuckDBPyConnection, opened: Opened, header: Header) -> tuple[Inside, ...]:
+def inside_of(connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader) -> tuple[Inside, ...]:
     """What the objects and arrays of a first file hold."""
     columns = zip(header.names, header.raw, header.inside, strict=bool(header.inside))
     return learnt(connection, objects_sql(opened), [(name, key, structure) for name, key, structure in columns if structure])
@@ -137,7 +139,7 @@ def objects_sql(opened: Opened) -> str:
     return f"read_json_objects({literal(opened.path)}, {_options(opened)}) AS objects(j)"
 
 
-def keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[Key]]:
+def keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[JsonKey]]:
     """How many objects there are, and their keys in the order of appearance. Raises CannotRead for lines that aren't objects."""
     import duckdb
 
@@ -147,15 +149,15 @@ def keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int,
         assert counted is not None
         found = connection.execute(KEYS_SQL.format(objects=objects)).fetchall() if counted[0] and not counted[1] else []
     except duckdb.InvalidInputException as error:
-        told = broken(opened) or Unreadable(f"can't be read as JSON: {first_line(error, opened.path)}")
+        told = broken(opened) or UnreadableFile(f"can't be read as JSON: {first_line(error, opened.path)}")
         raise CannotRead(told.reason, line=told.line) from error
     if counted[1]:
-        told = broken(opened) or Unreadable(f"{counted[1]} values aren't objects")
+        told = broken(opened) or UnreadableFile(f"{counted[1]} values aren't objects")
         raise CannotRead(told.reason, line=told.line)
-    return counted[0], [Key(key, frozenset(kinds) - {"NULL"}, rows) for key, kinds, rows, _ in found]
+    return counted[0], [JsonKey(key, frozenset(kinds) - {"NULL"}, rows) for key, kinds, rows, _ in found]
 
 
-def told_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[Key]]:
+def told_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[JsonKey]]:
     """As `keys_of`, by asking every object for the keys that are known where nothing in them is nested: a tenth of the time, and in
     memory that doesn't grow with the objects."""
     plain = plain_keys_of(connection, opened)
@@ -169,7 +171,7 @@ def told_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple
     return rows, [msgspec.structs.replace(key, kinds=frozenset(one or ()) - {"NULL"}) for key, one in zip(keys, found, strict=True)]
 
 
-def plain_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[Key]] | None:
+def plain_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[JsonKey]] | None:
     """As `keys_of`, without the kinds of values, for files of objects that hold nothing nested, which most are; None for any other."""
     import duckdb
 
@@ -185,10 +187,10 @@ def plain_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tupl
     for _, keys, _, count in shapes:
         for key in keys:
             rows[key] = rows.get(key, 0) + count
-    return sum(count for *_, count in shapes), [Key(key, frozenset(), count) for key, count in rows.items()]
+    return sum(count for *_, count in shapes), [JsonKey(key, frozenset(), count) for key, count in rows.items()]
 
 
-def header_of(rows: int, keys: Sequence[Key]) -> Header:
+def header_of(rows: int, keys: Sequence[JsonKey]) -> FileHeader:
     """Keys as columns. Raises CannotRead for keys that can't be."""
     raw = tuple(key.raw for key in keys)
     if "" in raw:
@@ -200,10 +202,10 @@ def header_of(rows: int, keys: Sequence[Key]) -> Header:
             raise CannotRead(f"the keys `{shown(other)}` and `{shown(key)}` differ in case or blanks only", code="delivery_header")
     names = column_names(raw)
     types = tuple("JSON" if key.kinds & NESTED else "" for key in keys)
-    return Header(names, raw, types, rows=rows, optional=tuple(name for name, key in zip(names, keys, strict=True) if key.rows < rows))
+    return FileHeader(names, raw, types, rows=rows, optional=tuple(name for name, key in zip(names, keys, strict=True) if key.rows < rows))
 
 
-def _types(connection: duckdb.DuckDBPyConnection, opened: Opened, header: Header, keys: Sequence[Key]) -> list[str]:
+def _types(connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader, keys: Sequence[JsonKey]) -> list[str]:
     """A type for each key. Text and whole numbers are looked at: text may be dates, a number may be too large for a BIGINT."""
     rows = rows_sql(opened, header, [])
     shown_as = learn_types(
@@ -225,7 +227,7 @@ def type_of(kinds: frozenset[str], looks: str) -> str:
     return looks if kinds == {"VARCHAR"} and looks != "BIGINT" else "VARCHAR"
 
 
-def rows_sql(opened: Opened, header: Header, columns: Sequence[Column]) -> str:
+def rows_sql(opened: Opened, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
     """The objects' values as `c1 … cn`: text, or JSON where a column is."""
     kinds = {column.name: "JSON" for column in columns if column.type == "JSON"}
     raw = header.raw or ("no key",)
@@ -252,34 +254,34 @@ def _objects(path: Path) -> Iterator[tuple[int, bytes]]:
                 return
 
 
-def broken(opened: Opened) -> Unreadable | None:
+def broken(opened: Opened) -> UnreadableFile | None:
     """What isn't JSON objects in the file, and where; None where everything is."""
     return broken_array(Path(opened.path)) if opened.array else _broken_line(Path(opened.path))
 
 
-def _broken_line(path: Path) -> Unreadable | None:
+def _broken_line(path: Path) -> UnreadableFile | None:
     """The first line that isn't one JSON object with unique keys, by Python's reader."""
     for number, line in _objects(path):
         if len(line) > OBJECT_BYTES_MAX:
-            return Unreadable(f"line {number}: longer than {OBJECT_BYTES_MAX:,} bytes", number)
+            return UnreadableFile(f"line {number}: longer than {OBJECT_BYTES_MAX:,} bytes", number)
         try:
             value = json.loads(line, object_pairs_hook=unique)
         except json.JSONDecodeError as error:
             if not line.endswith((b"\n", b"}")):
                 reason = f"the file is cut off: line {number}, its last one, ends within its object"
-                return Unreadable(reason, number, code="delivery_truncated")
+                return UnreadableFile(reason, number, code="delivery_truncated")
             whole = "; a JSON document over several lines isn't JSON lines" if number == 1 and line.strip() in (b"{", b"[") else ""
-            return Unreadable(f"line {number}, column {error.colno}: {error.msg}{whole}", number)
+            return UnreadableFile(f"line {number}, column {error.colno}: {error.msg}{whole}", number)
         except (ValueError, RecursionError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 120)
-            return Unreadable(f"line {number}: {reason}", number)
+            return UnreadableFile(f"line {number}: {reason}", number)
         if not isinstance(value, dict):
             kind = "an array" if isinstance(value, list) else "a plain value"
-            return Unreadable(f"line {number}: {kind}; each line must be one object", number)
+            return UnreadableFile(f"line {number}: {kind}; each line must be one object", number)
     return None
 
 
-def _rows(path: Path, header: Header) -> Iterator[tuple[int, Sequence[str | None]]]:
+def _rows(path: Path, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
     """Each object's values as text, in the header's order, with its line. Stops at a line that Python can't read."""
     for number, line in _objects(path):
         try:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, Unreadable
-from headrace.connect.formats.registry import Header, reads
+from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.rows import drift_of
 from headrace.connect.names import column_names, doubled_names
 from headrace.connect.shown import first_line, shown
-from headrace.connect.unpack import Bounds, Opened
-from headrace.lake import Column
+from headrace.connect.unpack import Opened, UnpackLimits
+from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import DOUBLE_EXACT_MAX, Type, decimal_of, parse, storable, widens
 from headrace.model.errors import LakeError
@@ -32,7 +32,7 @@ class Parquet:
     kind = "parquet"
     endings: tuple[str, ...] = (".parquet", ".pq")
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
         """It is read as it stands."""
         return opened
 
@@ -53,7 +53,7 @@ class Parquet:
             raise CannotRead("the Parquet file is truncated: its footer is missing", code="delivery_truncated")
         return None
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
         """Names and types out of the footer."""
         import duckdb
 
@@ -65,22 +65,22 @@ class Parquet:
         except (duckdb.Error, UnicodeDecodeError) as error:
             raise CannotRead(f"the Parquet file is damaged: {first_line(error, opened.path)}") from error
         names = [row[0] for row in described]
-        return Header(
+        return FileHeader(
             column_names(names),
             doubled=doubled_names(names),
             types=tuple(_stored(row[1], row[0]) for row in described),
             rows=rows[0] if rows else None,
         )
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
         """The file's own columns; timestamps of any precision become microseconds."""
         header = self.header(connection, opened, Format(kind=self.kind))
         types = ["TIMESTAMP" if kind in TIMESTAMPS else kind for kind in header.types]
         return SourceSchema(
-            tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), Format(kind=self.kind)
+            tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), Format(kind=self.kind)
         ), header
 
-    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:  # noqa: ARG002
+    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:  # noqa: ARG002
         """`columns` by name, cast where the pinned type is wider; NULL where the file doesn't have one."""
         at = {name: (position, kind) for position, (name, kind) in enumerate(zip(header.names, header.types, strict=True), 1)}
         values = []
@@ -94,7 +94,7 @@ class Parquet:
         """Parquet has one."""
         return
 
-    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:
+    def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
         """Types that can't be cast to the pinned ones without loss."""
         states = dict(zip(header.names, header.types, strict=True))
         bad = [one for one in pinned.columns if one.name in states and not holds(parse(states[one.name]), parse(one.type))]
@@ -102,7 +102,7 @@ class Parquet:
             return None
         listed = "; ".join(f"column {shown(one.name)} is {shown(states[one.name])}, {shown(one.type)} is pinned" for one in bad[:5])
         more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
-        columns = tuple(Column(one.name, _of_both(one.type, states.get(one.name, one.type)), one.id) for one in pinned.columns)
+        columns = tuple(LakeColumn(one.name, _of_both(one.type, states.get(one.name, one.type)), one.id) for one in pinned.columns)
         return TypeDrift(
             tuple(BadColumn(one.name, one.type, 0, shown(states[one.name])) for one in bad),
             listed + more,
@@ -110,8 +110,8 @@ class Parquet:
         )
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
-    ) -> TypeDrift | Unreadable:
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+    ) -> TypeDrift | UnreadableFile:
         """Values that are out of the pinned type's range, if that was it; else the file is damaged."""
         import duckdb
 
@@ -136,7 +136,7 @@ class Parquet:
             bad_ones = [BadColumn(name, types[name], count, shown(value)) for (_, name), count, value in counts if count]
             if bad_ones:
                 return drift_of(bad_ones)
-        return Unreadable(f"the Parquet file is damaged: {first_line(error, opened.path)}")
+        return UnreadableFile(f"the Parquet file is damaged: {first_line(error, opened.path)}")
 
 
 def holds(states: Type, pinned: Type) -> bool:
@@ -186,5 +186,5 @@ def _source(opened: Opened) -> str:
     return f"read_parquet({literal(opened.path)}, hive_partitioning=false)"
 
 
-def _rows_sql(opened: Opened, header: Header) -> str:
+def _rows_sql(opened: Opened, header: FileHeader) -> str:
     return f"{_source(opened)} AS rows({', '.join(f'c{position}' for position in range(1, len(header.names) + 1))})"

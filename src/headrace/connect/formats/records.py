@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.connect.deliveries import BadColumn, CannotRead, Format, Inside, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.deliveries import BadColumn, CannotRead, Format, Inside, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.formats.inside import extracted, gone, pointers, require_shallow, structures
 from headrace.connect.formats.json_records import as_text, records
 from headrace.connect.formats.jsonl import NESTED, broken, header_of, inside_of, keys_of, objects_sql, rows_sql, told_keys_of, type_of
 from headrace.connect.formats.nested import leaves, misfit, wanted
 from headrace.connect.formats.nested import type_of as nested_type
-from headrace.connect.formats.registry import Header
+from headrace.connect.formats.registry import FileHeader
 from headrace.connect.formats.rows import bad_columns, drift_of, located, value_sql
 from headrace.connect.learn import INSTANT, learn_types
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line, shown
 from headrace.connect.text import require_text
 from headrace.connect.unpack import Opened
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import parse
 
@@ -36,7 +36,7 @@ VALUE = "value"
 """What the header says of a column without objects and arrays; nested ones have their structure there, columns of nulls nothing."""
 
 
-class Records:
+class JsonRecordReader:
     """Reads a file of JSON objects that `unfold` made, or left as they are. Subclasses say how, and what text may be learnt as."""
 
     kind = ""
@@ -50,11 +50,11 @@ class Records:
         require_text(Path(opened.path), line_bytes_max=ONE_LINE, blank=known)
         return None
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
         """All keys of all records, with the structure of what is nested in them. One pass, two where something is."""
         return self._flat(connection, opened) if self._flattened(opened) else self._top(connection, opened)
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
         """Types as the records have them. Keys that some of them lack are optional."""
         header = self.header(connection, opened, Format(kind=self.kind))
         if not header.names:
@@ -62,11 +62,11 @@ class Records:
         rows = self._rows_sql(opened, header, texts=True)
         looks = learn_types(connection, rows, len(header.names), among=self.among, words=False, formats=False, sampled=opened.large).types
         types = [self._type(header, position, looks[position]) for position in range(len(header.names))]
-        columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True))
+        columns = tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True))
         form = Format(kind=self.kind, encoding=opened.encoding)
         return SourceSchema(columns, form, optional=header.optional, inside=inside_of(connection, opened, header)), header
 
-    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
+    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
         """`columns` by key; NULL where a record doesn't have it."""
         at = {name: position for position, name in enumerate(header.names, 1)}
         values = [f"{_value(at.get(column.name), column, form)} AS {quote(column.name)}" for column in columns]
@@ -76,7 +76,7 @@ class Records:
         """The declaration is the format."""
         return
 
-    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:
+    def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
         """Nested values that the pinned type doesn't hold, plain ones where it is nested, and keys inside that are gone."""
         stated = dict(zip(header.names, header.types, strict=True))
         known = {one.column: one for one in pinned.inside}
@@ -88,20 +88,20 @@ class Records:
         return TypeDrift(columns, "; ".join(shown(found, 200) for _, found in bad[:3]))
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
-    ) -> TypeDrift | Unreadable:
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+    ) -> TypeDrift | UnreadableFile:
         """What isn't an object first, then values."""
         if found := broken(opened):
             return found
         plain = msgspec.structs.replace(schema, columns=tuple(one for one in schema.columns if not _is_nested(one.type)))
         if bad := bad_columns(connection, self._rows_sql(opened, header), header, plain):
             return drift_of(located(bad, _numbered(opened, header)), unit="record")
-        return Unreadable(f"can't be read as {self.kind}: {first_line(error, opened.path)}")
+        return UnreadableFile(f"can't be read as {self.kind}: {first_line(error, opened.path)}")
 
     def _flattened(self, opened: Opened) -> bool:
         return bool((opened.options.get(self.kind) or {}).get("flatten"))
 
-    def _top(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> Header:
+    def _top(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> FileHeader:
         rows, keys = told_keys_of(connection, opened)
         header = header_of(rows, keys)
         nested = [key.raw for key in keys if key.kinds & NESTED]
@@ -111,7 +111,7 @@ class Records:
         kinds = tuple(tuple(sorted(key.kinds)) for key in keys)
         return msgspec.structs.replace(header, types=types, paths=tuple((key.raw,) for key in keys), kinds=kinds, inside=inside)
 
-    def _flat(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> Header:
+    def _flat(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> FileHeader:
         counted, _ = keys_of(connection, opened)  # refuses what isn't objects
         require_shallow(connection, objects_sql(opened))
         row = connection.execute(f"SELECT json_group_structure(j) FROM {objects_sql(opened)}").fetchone()
@@ -127,21 +127,21 @@ class Records:
         types = tuple(json.dumps(kind) if isinstance(kind, list) else "" if kind == "NULL" else VALUE for _, kind in found)
         kinds = tuple(() if isinstance(kind, list) or kind == "NULL" else (kind,) for _, kind in found)
         optional = tuple(name for name, count in zip(names, present, strict=True) if count < counted)
-        return Header(names, raw, types, rows=counted, optional=optional, paths=paths, kinds=kinds)
+        return FileHeader(names, raw, types, rows=counted, optional=optional, paths=paths, kinds=kinds)
 
-    def _rows_sql(self, opened: Opened, header: Header, *, texts: bool = False) -> str:
+    def _rows_sql(self, opened: Opened, header: FileHeader, *, texts: bool = False) -> str:
         """The records' values as text columns `c1 … cn`; what is nested as JSON, or as that text."""
         if not self._flattened(opened):
             if texts:
                 return rows_sql(opened, header, [])
-            nested = [Column(name, "JSON", 0) for name, kind in zip(header.names, header.types, strict=True) if kind not in ("", VALUE)]
+            nested = [LakeColumn(name, "JSON", 0) for name, kind in zip(header.names, header.types, strict=True) if kind not in ("", VALUE)]
             return rows_sql(opened, header, nested)
         if not header.paths:
             return f"(SELECT CAST(NULL AS VARCHAR) AS c1 FROM {objects_sql(opened)})"
         values = ", ".join(f"v[{position}] AS c{position}" for position in range(1, len(header.paths) + 1))
         return f"(SELECT {values} FROM (SELECT json_extract_string(j, {pointers(header.paths)}) AS v FROM {objects_sql(opened)}))"
 
-    def _type(self, header: Header, position: int, looks: str) -> str:
+    def _type(self, header: FileHeader, position: int, looks: str) -> str:
         stated = header.types[position]
         if stated not in ("", VALUE):
             found = nested_type(json.loads(stated))
@@ -166,14 +166,14 @@ def _is_nested(type_name: str) -> bool:
     return type_name == "JSON" or type_name.endswith("]") or type_name.startswith("STRUCT(")
 
 
-def _value(position: int | None, column: Column, form: Format) -> str:
+def _value(position: int | None, column: LakeColumn, form: Format) -> str:
     if position is None or not _is_nested(column.type) or column.type == "JSON":
         return value_sql(position, column, form)
     cast = "TRY_CAST" if column.name in form.lenient else "CAST"
     return f"from_json({cast}(c{position} AS JSON), {literal(json.dumps(wanted(parse(column.type)), ensure_ascii=False))})"
 
 
-def _misfit(stated: str, pinned: Column, known: Inside | None) -> str | None:
+def _misfit(stated: str, pinned: LakeColumn, known: Inside | None) -> str | None:
     name = f"column {pinned.name}"
     if not stated or pinned.type == "JSON":
         return None
@@ -182,7 +182,7 @@ def _misfit(stated: str, pinned: Column, known: Inside | None) -> str | None:
     return (gone(known, stated) if known else None) or misfit(json.loads(stated), parse(pinned.type), name)
 
 
-def _numbered(opened: Opened, header: Header) -> Iterator[tuple[int, Sequence[str | None]]]:
+def _numbered(opened: Opened, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
     """Each record's values as text, in the header's order, with its number."""
     for number, record in enumerate(_texts(opened), 1):
         value = json.loads(record)

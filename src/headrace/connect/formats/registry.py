@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
-from headrace.connect.deliveries import AlmostTyped, Format, SourceSchema, TypeDrift, Unreadable
-from headrace.connect.unpack import Bounds, Opened
-from headrace.lake import Column
+from headrace.connect.deliveries import AlmostTyped, Format, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.unpack import Opened, UnpackLimits
+from headrace.lake import LakeColumn
 
 if TYPE_CHECKING:
     import duckdb
 
 
-class Header(msgspec.Struct, frozen=True):
+class FileHeader(msgspec.Struct, frozen=True):
     """What a file says about its columns before its rows are read."""
 
     names: tuple[str, ...]
@@ -51,44 +51,44 @@ class Header(msgspec.Struct, frozen=True):
     """Text columns that a few values keep from another type, where the types were learnt from text."""
 
 
-class Reader(Protocol):
+class FormatReader(Protocol):
     """One kind of file. All methods raise CannotRead for a file that can't be read."""
 
     kind: str
     endings: tuple[str, ...]
     """Endings of names, lower case, with their dot."""
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
+    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
         """What all other methods are given: `opened` itself, or a temporary file made of it that a table can be read from."""
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:
         """Refuse early what no parser should see. `known`: whether the schema is known without the file. Returns how many rows
         there must be, where that can be told without parsing."""
 
-    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:
         """The file's columns, read with the pinned format; cheap."""
 
-    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
         """The schema by detection over all rows; dear."""
 
-    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
+    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
         """A SELECT that gives `columns`, in that order, from the file, without detecting anything. Its execution raises for
         every row and value that isn't what `form` and the types say."""
 
     def another_format(self, opened: Opened, pinned: SourceSchema) -> tuple[Format, str] | None:
         """How the file shows to be read where that isn't as pinned, and what differs in a clause; None if nothing does."""
 
-    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:
+    def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
         """What the header alone tells about types that don't fit."""
 
     def explain(
-        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
-    ) -> TypeDrift | Unreadable:
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+    ) -> TypeDrift | UnreadableFile:
         """Why the SELECT raised: a second, tolerant pass that finds lines, counts and values."""
 
 
-_READERS: dict[str, Reader] = {}
-_Kind = TypeVar("_Kind", bound=Reader)
+_READERS: dict[str, FormatReader] = {}
+_Kind = TypeVar("_Kind", bound=FormatReader)
 
 
 def reads(kind: type[_Kind]) -> type[_Kind]:
@@ -98,7 +98,7 @@ def reads(kind: type[_Kind]) -> type[_Kind]:
     return kind
 
 
-def readers() -> dict[str, Reader]:
+def readers() -> dict[str, FormatReader]:
     """All kinds, by name."""
     _load_all()
     return _READERS
@@ -112,6 +112,6 @@ def _load_all() -> None:
         importlib.import_module(f"headrace.connect.formats.{module.name}")
 
 
-def reader(kind: str) -> Reader:
+def reader(kind: str) -> FormatReader:
     """The reader of one kind; KeyError for a kind that isn't there."""
     return readers()[kind]

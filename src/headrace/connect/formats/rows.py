@@ -10,9 +10,9 @@ import msgspec
 
 from headrace.connect.casts import checked, strict, wrong
 from headrace.connect.deliveries import BadColumn, Format, SourceSchema, TypeDrift
-from headrace.connect.formats.registry import Header
+from headrace.connect.formats.registry import FileHeader
 from headrace.connect.shown import shown
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ def column_types(names: Sequence[str], types: Sequence[str]) -> str:
     return "{" + ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in zip(names, types, strict=True)) + "}"
 
 
-def selected(rows_sql: str, form: Format, header: Header, columns: Sequence[Column]) -> str:
+def selected(rows_sql: str, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
     """`columns` by name out of the text columns `c1 … cn`; a column that the file doesn't have is NULL."""
     at = {name: position for position, name in enumerate(header.names, 1)}
     values = [f"{value_sql(at.get(column.name), column, form)} AS {quote(column.name)}" for column in columns]
     return f"SELECT {', '.join(values)} FROM {rows_sql}"
 
 
-def value_sql(position: int | None, column: Column, form: Format) -> str:
+def value_sql(position: int | None, column: LakeColumn, form: Format) -> str:
     """The text column at `position` in its type; an error where it isn't a value of that."""
     if position is None:
         return f"CAST(NULL AS {column.type})"
@@ -57,7 +57,7 @@ class Bad(NamedTuple):
     values: frozenset[str]
 
 
-def bad_columns(connection: duckdb.DuckDBPyConnection, rows_sql: str, header: Header, schema: SourceSchema) -> list[Bad]:
+def bad_columns(connection: duckdb.DuckDBPyConnection, rows_sql: str, header: FileHeader, schema: SourceSchema) -> list[Bad]:
     """Each column with values that don't parse in its type; found by a pass that never raises for a value."""
     types = {column.name: column.type for column in schema.columns}
     candidates = [

@@ -18,17 +18,17 @@ TEXT = "text"
 _UNKNOWN: tuple[str, None] = ("", None)
 
 
-class Shape:
+class ElementShape:
     """Of all elements with one name at one place. It only grows: once a list, always a list."""
 
     __slots__ = ("by_tag", "children", "complex", "repeated")
 
     def __init__(self) -> None:
-        self.by_tag: dict[str, tuple[str, Shape]] = {}
+        self.by_tag: dict[str, tuple[str, ElementShape]] = {}
         """The children once more, by their names with namespaces."""
         self.repeated = False
         self.complex = False
-        self.children: dict[str, Shape] = {}
+        self.children: dict[str, ElementShape] = {}
 
     def learn(self, element: Element) -> bool:
         """Take one element in; whether something is known now that changes how earlier ones should have been written."""
@@ -40,7 +40,7 @@ class Shape:
             name = local(child.tag)
             shape = self.children.get(name)
             if shape is None:
-                shape = self.children[name] = Shape()
+                shape = self.children[name] = ElementShape()
                 shape.learn(child)
             elif shape.learn(child):
                 changed = True
@@ -99,25 +99,25 @@ class Shape:
         return found
 
 
-def shape_of(pinned: SourceSchema | None) -> Shape:
+def shape_of(pinned: SourceSchema | None) -> ElementShape:
     """What a pinned schema says of records: its lists are lists, though a delivery has one of each."""
-    shape = Shape()
+    shape = ElementShape()
     for column in pinned.columns if pinned else ():
         try:
-            _pin(shape.children.setdefault(column.name, Shape()), parse(column.type))
+            _pin(shape.children.setdefault(column.name, ElementShape()), parse(column.type))
         except LakeError:
             continue
     return shape
 
 
-def _pin(shape: Shape, kind: Type) -> None:
+def _pin(shape: ElementShape, kind: Type) -> None:
     if kind.name == "LIST":
         shape.repeated = True
         kind = kind.fields[0][1]
     if kind.name == "STRUCT":
         shape.complex = True
         for name, inner in kind.fields:
-            _pin(shape.children.setdefault(name, Shape()), inner)
+            _pin(shape.children.setdefault(name, ElementShape()), inner)
 
 
 def _text(element: Element) -> str | None:

@@ -12,7 +12,7 @@ from xml.sax.saxutils import unescape
 
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.shown import shown
-from headrace.connect.unpack import Bounds
+from headrace.connect.unpack import UnpackLimits
 
 CHUNK_BYTES = 1 << 20
 WORKBOOK_BYTES_MAX = 2 << 30
@@ -34,7 +34,7 @@ _ENTITY = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#[xX][0-9a-fA-F]{
 _PLACE = re.compile(rb"\br=[\"']([A-Z]{1,3})([0-9]{1,7})[\"']")
 
 
-class Cells(NamedTuple):
+class CellRange(NamedTuple):
     """A range of cells, all from 0 and included."""
 
     top: int = 0
@@ -51,14 +51,14 @@ class CellError(NamedTuple):
     text: str
 
 
-def cells_of(text: str | None) -> Cells:
+def cells_of(text: str | None) -> CellRange:
     """`A3:F200`, or `A:F` for all rows."""
     if text is None:
-        return Cells()
+        return CellRange()
     match = re.fullmatch(r"([A-Za-z]+)([0-9]+)?:([A-Za-z]+)([0-9]+)?", text)
     assert match is not None, "validated with the declaration"
     columns = sorted((_column(match[1]), _column(match[3])))
-    return Cells(int(match[2] or 1) - 1, columns[0], int(match[4] or ROWS_MAX) - 1, columns[1])
+    return CellRange(int(match[2] or 1) - 1, columns[0], int(match[4] or ROWS_MAX) - 1, columns[1])
 
 
 def _column(name: str) -> int:
@@ -68,7 +68,7 @@ def _column(name: str) -> int:
     return number - 1
 
 
-def suspects(path: Path, bounds: Bounds) -> frozenset[str]:
+def suspects(path: Path, bounds: UnpackLimits) -> frozenset[str]:
     """The members of a workbook that may hold cells with errors, or formulas without a value. Raises CannotRead for one that unpacks
     to more than it may (what it says of itself isn't believed), and for document types and entities, which no workbook needs and
     which would be read as empty cells."""
@@ -76,7 +76,7 @@ def suspects(path: Path, bounds: Bounds) -> frozenset[str]:
     if not zipfile.is_zipfile(path):
         return frozenset()
     packed, made = path.stat().st_size, 0
-    most = Bounds(min(bounds.bytes_max, WORKBOOK_BYTES_MAX), bounds.ratio_max, bounds.free_bytes)
+    most = UnpackLimits(min(bounds.bytes_max, WORKBOOK_BYTES_MAX), bounds.ratio_max, bounds.free_bytes)
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             rest = b""
@@ -100,7 +100,7 @@ def _refuse_entities(data: bytes, member: str) -> None:
         raise CannotRead(message, code="delivery_doctype")
 
 
-def formula_error(path: Path, sheet: str, cells: Cells, columns: Collection[int], among: Collection[str]) -> CellError | None:
+def formula_error(path: Path, sheet: str, cells: CellRange, columns: Collection[int], among: Collection[str]) -> CellError | None:
     """The first cell of what is read that holds an error such as `#REF!`, or a formula without a saved value; only `.xlsx` and
     `.xlsm` say so. `among` are the members of the zip file where there may be one."""
     with zipfile.ZipFile(path) as archive:
@@ -123,12 +123,12 @@ def formula_error(path: Path, sheet: str, cells: Cells, columns: Collection[int]
     return None
 
 
-def _error(found: re.Match[bytes], cells: Cells, columns: Collection[int]) -> CellError | None:
+def _error(found: re.Match[bytes], cells: CellRange, columns: Collection[int]) -> CellError | None:
     place = _located(found[1], cells, columns)
     return None if place is None else CellError(*place, shown(found[2].decode(errors="replace"), 20))
 
 
-def _located(attributes: bytes, cells: Cells, columns: Collection[int]) -> tuple[str, int] | None:
+def _located(attributes: bytes, cells: CellRange, columns: Collection[int]) -> tuple[str, int] | None:
     """The name and the row of a cell that is read; None for one that isn't."""
     place = _PLACE.search(attributes)
     if place is None:

@@ -12,12 +12,12 @@ from xml.parsers import expat
 import msgspec
 
 from headrace.connect.deliveries import CannotRead, SourceSchema
-from headrace.connect.formats.records import Records
+from headrace.connect.formats.records import JsonRecordReader
 from headrace.connect.formats.registry import reads
-from headrace.connect.formats.shapes import Shape, local, shape_of
+from headrace.connect.formats.shapes import ElementShape, local, shape_of
 from headrace.connect.learn import INSTANT
 from headrace.connect.shown import shown
-from headrace.connect.unpack import Bounds, Opened, written
+from headrace.connect.unpack import Opened, UnpackLimits, written
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -34,7 +34,7 @@ _ENDS_EARLY = (
 
 
 @reads
-class Xml(Records):
+class Xml(JsonRecordReader):
     """`xml: {records: "//row"}` says which elements are records: `//row` at any depth, `/feed/entry` from the root."""
 
     kind = "xml"
@@ -42,7 +42,7 @@ class Xml(Records):
     among: tuple[str, ...] = ("BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP", INSTANT)
     textual = True
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
+    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
         """One record a line, as JSON. An element that comes twice in one record is a list in all of them: where that shows up late,
         the file is read once more."""
         path, said = Path(opened.path), opened.options.get(self.kind) or {}
@@ -65,7 +65,7 @@ class _Reshaped(Exception):
     """A later record has another shape than what is written already."""
 
 
-def _lines(records: Iterator[Element], shape: Shape, *, flat: bool) -> Iterator[bytes]:
+def _lines(records: Iterator[Element], shape: ElementShape, *, flat: bool) -> Iterator[bytes]:
     batch: list[bytes] = []
     written_any = False
     for record in records:

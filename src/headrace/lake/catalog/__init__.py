@@ -1,11 +1,11 @@
 """The lake's catalog: the one place that knows DuckLake's tables. Plain SQL inside a transaction that somebody else commits.
 
-`Change` writes, the functions read. No DuckDB here: the process that holds the state database has only one SQLite library.
+`CatalogChange` writes, the functions read. No DuckDB here: the process that holds the state database has only one SQLite library.
 """
 
 from headrace.lake.catalog.accumulating import seen, state
 from headrace.lake.catalog.admission import next_id
-from headrace.lake.catalog.change import Change, Rewrite
+from headrace.lake.catalog.change import CatalogChange, Rewrite
 from headrace.lake.catalog.ddl import (
     KEYS,
     VERSION,
@@ -34,7 +34,7 @@ from headrace.lake.catalog.reading import (
     tables,
 )
 from headrace.lake.catalog.times import snapshot_time
-from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.catalog.transaction import CatalogTransaction
 from headrace.lake.catalog.watching import (
     CurrentFile,
     count_current,
@@ -49,7 +49,8 @@ from headrace.lake.catalog.watching import (
 __all__ = [
     "KEYS",
     "VERSION",
-    "Change",
+    "CatalogChange",
+    "CatalogTransaction",
     "CurrentFile",
     "FileMoved",
     "FileRow",
@@ -57,7 +58,6 @@ __all__ = [
     "Registered",
     "Rewrite",
     "TableMoved",
-    "Transaction",
     "any_lost",
     "check_version",
     "count_current",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.lake.catalog.reading import FileRow, TableRow, View, snapshot_exists, table_row
-from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.catalog.transaction import CatalogTransaction
 from headrace.lake.folders import file_name
-from headrace.lake.tables import FileRef, Lookup, Replacement, StagedDeletes, StateFile
+from headrace.lake.tables import ColumnLookup, FileRef, Replacement, StagedDeletes, StateFile
 from headrace.model.errors import LakeError
 
 _NEW_DELETES = (
@@ -24,7 +24,7 @@ _END_DELETES = (
 )
 
 
-def state(tx: Transaction, name: str, snapshot: int | None) -> list[StateFile]:
+def state(tx: CatalogTransaction, name: str, snapshot: int | None) -> list[StateFile]:
     """The table's files as of a snapshot (None: now; 0: before its first publication, so none), for a merge to start from.
 
     Raises `LakeError` for a snapshot that has expired, and as `files`."""
@@ -39,7 +39,7 @@ def state(tx: Transaction, name: str, snapshot: int | None) -> list[StateFile]:
     return [StateFile(_kept_lookup(file, now), file.rows, deleted.get(file.id, 0), _stays(file, now)) for file in then]
 
 
-def seen(tx: Transaction, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def seen(tx: CatalogTransaction, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The current files with their delete files, for `Replacement.seen`."""
     row = table_row(tx, name, None)
     return () if row is None else names_of(View(tx, row, None).all())
@@ -63,11 +63,11 @@ def _kept_lookup(file: FileRow, now: dict[str, FileRow]) -> FileRef:
     return FileRef(ref.path, ref.partitions, ref.deletes, ref.snapshot_max, lookup)
 
 
-def _safest(ref: FileRef) -> Lookup:
-    return Lookup.NAME if ref.lookup is Lookup.NAME else Lookup.ID
+def _safest(ref: FileRef) -> ColumnLookup:
+    return ColumnLookup.NAME if ref.lookup is ColumnLookup.NAME else ColumnLookup.ID
 
 
-def _deleted(tx: Transaction, row: TableRow, snapshot: int | None) -> dict[int, int]:
+def _deleted(tx: CatalogTransaction, row: TableRow, snapshot: int | None) -> dict[int, int]:
     """Rows that don't count, by data file."""
     visible = (
         "end_snapshot IS NULL" if snapshot is None else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
@@ -102,7 +102,7 @@ class Deletions:
             }
         )
 
-    def write(self, tx: Transaction, snapshot: int) -> None:
+    def write(self, tx: CatalogTransaction, snapshot: int) -> None:
         """End what was, and insert what is."""
         tx.executemany(_END_DELETES, [{"snapshot": snapshot, "table": self._table.id, "file": file_id} for file_id in sorted(self._ended)])
         tx.executemany(_NEW_DELETES, [{"snapshot": snapshot, **row} for row in self._new])

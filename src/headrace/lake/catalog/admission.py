@@ -6,15 +6,15 @@ from collections.abc import Collection, Iterable, Sequence
 
 from headrace.lake.catalog.columns import ids_of, leaves_of
 from headrace.lake.catalog.errors import TableMoved
-from headrace.lake.tables import PARTITION_COLUMN, Column, StagedFile, Table
+from headrace.lake.tables import PARTITION_COLUMN, LakeColumn, LakeTable, StagedFile
 from headrace.lake.types import parse, storable, widens, widens_where_exact
 from headrace.model.errors import LakeError
 
 
-def check_columns(wanted: Table) -> None:
+def check_columns(wanted: LakeTable) -> None:
     """`_partition` first, with id 1; at least one column more; names that differ by more than case; ids that ascend."""
     columns = wanted.columns
-    if len(columns) < 2 or columns[0] != Column(PARTITION_COLUMN, "VARCHAR", 1):
+    if len(columns) < 2 or columns[0] != LakeColumn(PARTITION_COLUMN, "VARCHAR", 1):
         raise LakeError(f"table `{wanted.name}` must begin with `{PARTITION_COLUMN}` VARCHAR, id 1, and have columns of its own")
     names = [column.name.lower() for column in columns]
     if len(set(names)) < len(names) or "" in names:
@@ -27,12 +27,12 @@ def check_columns(wanted: Table) -> None:
             raise LakeError(f"column `{column.name}` of table `{wanted.name}` is {column.type}, which the lake can't hold")
 
 
-def next_id(columns: Iterable[Column]) -> int:
+def next_id(columns: Iterable[LakeColumn]) -> int:
     """The first id after all that the columns and the fields inside them use."""
     return max(max(ids_of(column)) for column in columns) + 1
 
 
-def difference(now: Table, wanted: Table, exact: Collection[str]) -> tuple[list[Column], list[Column]]:
+def difference(now: LakeTable, wanted: LakeTable, exact: Collection[str]) -> tuple[list[LakeColumn], list[LakeColumn]]:
     """Columns whose rows must end, and columns whose rows must be written, so that `now` becomes `wanted`. A widened
     column (or one whose name changes its case) is in both, with its id. `exact`: columns of whole numbers that a DOUBLE holds.
     Raises `TableMoved` if an id means something else now, and `LakeError` for numbers that the wider type wouldn't hold."""
@@ -57,7 +57,7 @@ def difference(now: Table, wanted: Table, exact: Collection[str]) -> tuple[list[
     return gone, new
 
 
-def _check_type(table_name: str, old: Column, wanted: str, exact: Collection[str]) -> None:
+def _check_type(table_name: str, old: LakeColumn, wanted: str, exact: Collection[str]) -> None:
     was, kind = parse(old.type), parse(wanted)
     if was == kind or widens(was, kind):
         return
@@ -70,7 +70,7 @@ def _check_type(table_name: str, old: Column, wanted: str, exact: Collection[str
         )
 
 
-def check_staged(table: Table, staged: StagedFile) -> None:
+def check_staged(table: LakeTable, staged: StagedFile) -> None:
     """The file was written for these columns, its statistics cover them, and its counts add up: `NOT NULL` and row counts are ours
     to enforce."""
     if staged.columns and staged.columns != table.columns:
@@ -82,7 +82,7 @@ def check_staged(table: Table, staged: StagedFile) -> None:
     _check_statistics(table, staged)
 
 
-def _check_statistics(table: Table, staged: StagedFile) -> None:
+def _check_statistics(table: LakeTable, staged: StagedFile) -> None:
     for column in table.columns:
         if parse(column.type).fields:
             missing = [column.name for leaf, _, _ in leaves_of(column) if leaf not in staged.nested]
@@ -95,7 +95,7 @@ def _check_statistics(table: Table, staged: StagedFile) -> None:
         raise LakeError(f"{staged.path} has rows without a partition")
 
 
-def check_keys(table: Table, keys: frozenset[str], staged: Sequence[StagedFile]) -> None:
+def check_keys(table: LakeTable, keys: frozenset[str], staged: Sequence[StagedFile]) -> None:
     """Staged rows are only of the partitions to be published."""
     others = {part.key for file in staged for part in file.partitions} - keys
     if others:

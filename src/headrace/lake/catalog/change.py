@@ -25,9 +25,9 @@ from headrace.lake.catalog.reading import (
     table_row,
 )
 from headrace.lake.catalog.times import microseconds, snapshot_time
-from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.catalog.transaction import CatalogTransaction
 from headrace.lake.folders import SCHEMA_FOLDER, file_name, folder_of
-from headrace.lake.tables import PARTITION_COLUMN, Column, FileRef, Replacement, StagedFile, Table
+from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable, Replacement, StagedFile
 from headrace.model.errors import LakeError
 
 _NEW_TABLE = "INSERT INTO ducklake_table VALUES (:table, :uuid, :snapshot, NULL, 0, :name, :path, :relative)"
@@ -54,7 +54,7 @@ class _Open(msgspec.Struct):
     """A table while the change is collected."""
 
     row: TableRow
-    table: Table
+    table: LakeTable
     is_new: bool = False
     is_altered: bool = False
     is_renamed: bool = False
@@ -68,13 +68,13 @@ class _Open(msgspec.Struct):
     """What was asked for last: the files that hold, or may hold, some partitions."""
 
 
-class Change:
+class CatalogChange:
     """Everything that one transaction does to the lake; several attempts' publications may be collected in one.
 
     A method that raises leaves the change as it was, so that the other publications in it go on. Nothing is written
     before `finish`."""
 
-    def __init__(self, tx: Transaction, newest: Sequence[Any], at_us: int) -> None:
+    def __init__(self, tx: CatalogTransaction, newest: Sequence[Any], at_us: int) -> None:
         self._tx = tx
         last, self._schema_version, self._next_catalog, self._next_file, last_time = newest
         self.snapshot: int = last + 1
@@ -83,7 +83,7 @@ class Change:
         self._ddl: list[tuple[str, list[dict[str, Any]]]] = []
 
     @classmethod
-    def begin(cls, tx: Transaction, at_us: int) -> Change:
+    def begin(cls, tx: CatalogTransaction, at_us: int) -> CatalogChange:
         """Begin in a transaction that holds the write lock. `at_us` is the snapshot's time (microseconds since 1970 UTC);
         it is never earlier than that of the snapshot before."""
         exclude_others(tx)
@@ -95,12 +95,12 @@ class Change:
             raise LakeError("the lake's catalog has no snapshot")
         return cls(tx, newest, at_us)
 
-    def table(self, name: str) -> Table | None:
+    def table(self, name: str) -> LakeTable | None:
         """The table as this change leaves it."""
         opened = self._find(name)
         return None if opened is None else opened.table
 
-    def create_table(self, wanted: Table) -> None:
+    def create_table(self, wanted: LakeTable) -> None:
         """Create the table; nothing if it exists with these columns. Raises `TableMoved` if it exists with others."""
         check_columns(wanted)
         opened = self._find(wanted.name)
@@ -111,12 +111,14 @@ class Change:
         folder = folder_of(wanted.name)
         row = TableRow(self._next_catalog, wanted.name, SCHEMA_FOLDER + folder)
         self._next_catalog += 1
-        self._tables[wanted.name.lower()] = _Open(row, Table(wanted.name, wanted.columns, next_id(wanted.columns), row.folder), is_new=True)
+        self._tables[wanted.name.lower()] = _Open(
+            row, LakeTable(wanted.name, wanted.columns, next_id(wanted.columns), row.folder), is_new=True
+        )
         new = {"table": row.id, "uuid": str(uuid.uuid4()), "name": wanted.name, "path": folder, "relative": True}
         self._ddl.append((_NEW_TABLE, [new]))
         self._insert_columns(row.id, wanted.columns)
 
-    def evolve_table(self, wanted: Table) -> None:
+    def evolve_table(self, wanted: LakeTable) -> None:
         """Make the table's columns those of `wanted`, which was derived from the columns as they are now: columns with a known id
         stay (or are widened), those missing are dropped, those with a new id are added. Nothing if they are so already.
 
@@ -130,7 +132,7 @@ class Change:
         gone, new = difference(opened.table, wanted, exact_as_double(self._tx, opened.row.name))
         self._end_columns(opened.row.id, gone)
         self._insert_columns(opened.row.id, new)
-        opened.table = Table(opened.table.name, wanted.columns, max(opened.table.next_id, next_id(wanted.columns)), opened.row.folder)
+        opened.table = LakeTable(opened.table.name, wanted.columns, max(opened.table.next_id, next_id(wanted.columns)), opened.row.folder)
         opened.is_altered = True
 
     def rename_table(self, name: str, new_name: str) -> None:
@@ -317,11 +319,11 @@ class Change:
         opened.files[file_name(staged.path, opened.row.folder)] = (file_id, staged)
         return file_id
 
-    def _insert_columns(self, table_id: int, columns: Iterable[Column]) -> None:
+    def _insert_columns(self, table_id: int, columns: Iterable[LakeColumn]) -> None:
         rows = [{"table": table_id, **row} for column in columns for row in rows_of(column, nullable=column.name != PARTITION_COLUMN)]
         self._ddl.append((_NEW_COLUMN, rows))
 
-    def _end_columns(self, table_id: int, columns: Iterable[Column]) -> None:
+    def _end_columns(self, table_id: int, columns: Iterable[LakeColumn]) -> None:
         self._ddl.append((_END_COLUMN, [{"table": table_id, "id": column_id} for column in columns for column_id in ids_of(column)]))
 
     def _changes(self) -> list[str]:

@@ -6,19 +6,19 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from headrace.lake.catalog.transaction import Transaction
-from headrace.lake.tables import Column
+from headrace.lake.catalog.transaction import CatalogTransaction
+from headrace.lake.tables import LakeColumn
 from headrace.lake.types import Type, field_count, from_ducklake, parse, to_ducklake
 
 
-def ids_of(column: Column) -> tuple[int, ...]:
+def ids_of(column: LakeColumn) -> tuple[int, ...]:
     """The column's id and those of the fields inside it, depth first."""
     if column.field_ids:
         return (column.id, *column.field_ids)
     return tuple(range(column.id, column.id + field_count(parse(column.type))))
 
 
-def leaves_of(column: Column) -> Iterator[tuple[int, tuple[str, ...], Type]]:
+def leaves_of(column: LakeColumn) -> Iterator[tuple[int, tuple[str, ...], Type]]:
     """Each scalar of the column: its id, its path from the column's name, its type."""
     ids = iter(ids_of(column))
 
@@ -32,7 +32,7 @@ def leaves_of(column: Column) -> Iterator[tuple[int, tuple[str, ...], Type]]:
     return walk(parse(column.type), (column.name,))
 
 
-def rows_of(column: Column, *, nullable: bool) -> Iterator[dict[str, Any]]:
+def rows_of(column: LakeColumn, *, nullable: bool) -> Iterator[dict[str, Any]]:
     """What `ducklake_column` holds for the column, without the table and the snapshot."""
     ids = iter(ids_of(column))
 
@@ -53,7 +53,7 @@ def rows_of(column: Column, *, nullable: bool) -> Iterator[dict[str, Any]]:
     return walk(column.name, parse(column.type), None)
 
 
-def read_columns(tx: Transaction, table_id: int, snapshot: int) -> tuple[Column, ...]:
+def read_columns(tx: CatalogTransaction, table_id: int, snapshot: int) -> tuple[LakeColumn, ...]:
     """The table's columns at the snapshot, in order."""
     rows = tx.execute(
         "SELECT column_id, column_name, column_type, parent_column, initial_default FROM ducklake_column WHERE table_id = :table "
@@ -66,7 +66,7 @@ def read_columns(tx: Transaction, table_id: int, snapshot: int) -> tuple[Column,
     return tuple(_column(row, children) for row in children[None])
 
 
-def _column(row: Sequence[Any], children: dict[int | None, list[Any]]) -> Column:
+def _column(row: Sequence[Any], children: dict[int | None, list[Any]]) -> LakeColumn:
     ids: list[int] = []
 
     def build(part: Sequence[Any]) -> Type:
@@ -75,4 +75,4 @@ def _column(row: Sequence[Any], children: dict[int | None, list[Any]]) -> Column
 
     wanted = build(row)
     plain = ids == list(range(ids[0], ids[0] + len(ids)))
-    return Column(row[1], wanted.text, row[0], () if plain else tuple(ids[1:]), row[4])
+    return LakeColumn(row[1], wanted.text, row[0], () if plain else tuple(ids[1:]), row[4])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from headrace.lake.catalog.dialects import in_postgresql, index_ddl, own_schema, table_ddl
 from headrace.lake.catalog.times import snapshot_time
-from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.catalog.transaction import CatalogTransaction
 from headrace.model.errors import LakeError
 
 VERSION = "1.0"
@@ -98,7 +98,7 @@ INDEXES = (
 )
 
 
-def create(tx: Transaction, data_path: str, at_us: int = 0) -> None:
+def create(tx: CatalogTransaction, data_path: str, at_us: int = 0) -> None:
     """Make an empty catalog with the schema `main`, as snapshot 0. `data_path` is what DuckLake's readers take relative paths
     from; it ends with `/`. `at_us` is the time of snapshot 0: early, because no later snapshot gets an earlier one."""
     create_tables(tx)
@@ -113,7 +113,7 @@ def create(tx: Transaction, data_path: str, at_us: int = 0) -> None:
     )
 
 
-def create_tables(tx: Transaction) -> None:
+def create_tables(tx: CatalogTransaction) -> None:
     """Make the catalog's tables, without a row: for one that is copied into them."""
     schema = own_schema(tx) if in_postgresql(tx) else None
     for table in TABLES:
@@ -122,12 +122,12 @@ def create_tables(tx: Transaction) -> None:
         tx.execute(index_ddl(tx, index, schema))
 
 
-def move(tx: Transaction, data_path: str) -> None:
+def move(tx: CatalogTransaction, data_path: str) -> None:
     """The lake's folder is another one now; `data_path` ends with `/`."""
     tx.execute('UPDATE ducklake_metadata SET "value" = :path WHERE "key" = \'data_path\'', {"path": data_path})
 
 
-def data_path(tx: Transaction) -> str:
+def data_path(tx: CatalogTransaction) -> str:
     """Where DuckLake's readers look for files, as the catalog says; it ends with `/`."""
     row = tx.execute('SELECT "value" FROM ducklake_metadata WHERE "key" = \'data_path\' AND "scope" IS NULL').fetchone()
     return "" if row is None else str(row[0])
@@ -144,14 +144,14 @@ def names(data_path: str, folder: Path) -> bool:
         return False
 
 
-def missing(tx: Transaction) -> bool:
+def missing(tx: CatalogTransaction) -> bool:
     """Whether the database has no catalog yet."""
     if in_postgresql(tx):
         return tx.execute("SELECT to_regclass('ducklake_metadata')").fetchone()[0] is None
     return tx.execute("SELECT 1 FROM sqlite_master WHERE name = 'ducklake_metadata'").fetchone() is None
 
 
-def check_version(tx: Transaction) -> None:
+def check_version(tx: CatalogTransaction) -> None:
     """Refuse a catalog of another version with `LakeError`: its tables may mean something else."""
     row = tx.execute('SELECT "value" FROM ducklake_metadata WHERE "key" = \'version\' AND "scope" IS NULL').fetchone()
     found = row[0] if row else None

@@ -11,9 +11,9 @@ from headrace.lake.catalog.columns import leaves_of
 from headrace.lake.catalog.dialects import sayable
 from headrace.lake.catalog.reading import keys_text, lost_text
 from headrace.lake.catalog.statistics import TableStatistics
-from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.catalog.transaction import CatalogTransaction
 from headrace.lake.folders import lost_with
-from headrace.lake.tables import ColumnStatistics, StagedFile, Table
+from headrace.lake.tables import ColumnStatistics, LakeTable, StagedFile
 
 _FILE = (
     "INSERT INTO ducklake_data_file(data_file_id, table_id, begin_snapshot, path, path_is_relative, file_format, record_count, "
@@ -26,7 +26,9 @@ _STATISTICS = (
 )
 
 
-def write_files(tx: Transaction, snapshot: int, table_id: int, table: Table, files: Mapping[str, tuple[int, StagedFile]]) -> None:
+def write_files(
+    tx: CatalogTransaction, snapshot: int, table_id: int, table: LakeTable, files: Mapping[str, tuple[int, StagedFile]]
+) -> None:
     """Register staged files (by their name in the table's folder, with their new ids) in a few batches."""
     totals = TableStatistics(tx, table_id)
     leaves = [(leaf, path[0], len(path) == 1, wanted.name) for column in table.columns for leaf, path, wanted in leaves_of(column)]
@@ -72,7 +74,7 @@ def _statistics(file_id: int, table_id: int, found: list[tuple[int, str, ColumnS
         }
 
 
-def _sayable(tx: Transaction, of: ColumnStatistics) -> ColumnStatistics:
+def _sayable(tx: CatalogTransaction, of: ColumnStatistics) -> ColumnStatistics:
     """Without bounds that this catalog can't hold: unknown ones are never wrong."""
     if sayable(tx, of.minimum) and sayable(tx, of.maximum):
         return of

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from headrace.lake.catalog.reading import View, table_row
 from headrace.lake.catalog.times import microseconds
-from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.catalog.transaction import CatalogTransaction
 from headrace.model.errors import LakeError
 
 
@@ -23,7 +23,7 @@ class Registered(NamedTuple):
     key: str | None
 
 
-def registered(tx: Transaction) -> list[Registered]:
+def registered(tx: CatalogTransaction) -> list[Registered]:
     """All data files of our own schema, by table and path."""
     rows = tx.execute(
         "SELECT t.table_name, s.path, t.path, t.path_is_relative, f.path, f.path_is_relative, f.file_size_bytes, f.footer_size, "
@@ -39,7 +39,7 @@ def registered(tx: Transaction) -> list[Registered]:
     return found
 
 
-def held_keys(tx: Transaction, name: str) -> frozenset[str] | None:
+def held_keys(tx: CatalogTransaction, name: str) -> frozenset[str] | None:
     """The partitions of which a table has files now; None where that can't be told by the catalog alone. Empty without the table."""
     row = table_row(tx, name, None)
     if row is None:
@@ -53,7 +53,7 @@ def held_keys(tx: Transaction, name: str) -> frozenset[str] | None:
     return frozenset(key for file in files for key in file.keys or ())
 
 
-def ended_files(tx: Transaction) -> list[tuple[str, int]]:
+def ended_files(tx: CatalogTransaction) -> list[tuple[str, int]]:
     """Data files that readers of the newest snapshot don't see: the path, and the first snapshot that doesn't name it."""
     rows = tx.execute(
         "SELECT s.path, t.path, f.path, f.end_snapshot FROM ducklake_data_file f "
@@ -63,7 +63,7 @@ def ended_files(tx: Transaction) -> list[tuple[str, int]]:
     return [(f"{schema}{folder}{path}", int(end)) for schema, folder, path, end in rows]
 
 
-def snapshot_time_of(tx: Transaction, snapshot: int) -> datetime:
+def snapshot_time_of(tx: CatalogTransaction, snapshot: int) -> datetime:
     """When a snapshot was made; that of the next one where it has expired."""
     row = tx.execute(
         "SELECT snapshot_time FROM ducklake_snapshot WHERE snapshot_id >= :id ORDER BY snapshot_id LIMIT 1", {"id": snapshot}

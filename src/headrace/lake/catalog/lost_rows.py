@@ -12,15 +12,15 @@ from collections.abc import Iterable, Mapping
 from headrace.lake.bounds import lower_bound, upper_bound
 from headrace.lake.catalog.columns import leaves_of
 from headrace.lake.catalog.reading import FileRow
-from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.catalog.transaction import CatalogTransaction
 from headrace.lake.catalog.watching import CurrentFile, current
 from headrace.lake.folders import LOST, lost_path, lost_with
 from headrace.lake.tables import (
     PARTITION_COLUMN,
     ColumnStatistics,
+    LakeTable,
     StagedFile,
     StagedPartition,
-    Table,
 )
 
 _SIZES = "SELECT file_size_bytes, footer_size FROM ducklake_data_file WHERE data_file_id = :file"
@@ -30,7 +30,7 @@ _STATISTICS = (
 )
 
 
-def entry(tx: Transaction, table_id: int, table: Table, file: FileRow, rows: Mapping[str, int]) -> StagedFile:
+def entry(tx: CatalogTransaction, table_id: int, table: LakeTable, file: FileRow, rows: Mapping[str, int]) -> StagedFile:
     """What registers some partitions of a file as lost, with the number of rows of each.
 
     Sizes and bounds of columns are those of the whole file: too wide, so never wrong. How many of
@@ -68,7 +68,7 @@ def _fewer(
     return ColumnStatistics(size_bytes, rows - kept, kept, minimum, maximum, contains_nan)
 
 
-def any_lost(tx: Transaction) -> bool:
+def any_lost(tx: CatalogTransaction) -> bool:
     """Whether the newest snapshot has rows that are registered as lost."""
     row = tx.execute(
         """SELECT 1 FROM ducklake_data_file
@@ -78,7 +78,7 @@ def any_lost(tx: Transaction) -> bool:
     return row is not None
 
 
-def left_of(tx: Transaction, ids: Iterable[int]) -> list[CurrentFile]:
+def left_of(tx: CatalogTransaction, ids: Iterable[int]) -> list[CurrentFile]:
     """Under which names rows are still registered as lost that some files, which aren't current, had."""
     found: dict[int, CurrentFile] = {}
     for one in ids:

@@ -11,8 +11,8 @@ from headrace.lake.catalog.columns import read_columns
 from headrace.lake.catalog.ddl import HOLDS_ONE, HOLDS_SEVERAL
 from headrace.lake.catalog.dialects import sayable
 from headrace.lake.catalog.times import microseconds, snapshot_time
-from headrace.lake.catalog.transaction import Transaction
-from headrace.lake.tables import DeleteRef, FileRef, Lookup, Table
+from headrace.lake.catalog.transaction import CatalogTransaction
+from headrace.lake.tables import ColumnLookup, DeleteRef, FileRef, LakeTable
 from headrace.lake.types import DOUBLE_EXACT_MAX
 from headrace.model.errors import LakeError
 
@@ -55,7 +55,7 @@ class FileRow(NamedTuple):
         return not self.keys.isdisjoint(keys) if self.keys is not None else any(map(self.may_hold, keys))
 
 
-def newest_snapshot(tx: Transaction) -> int:
+def newest_snapshot(tx: CatalogTransaction) -> int:
     """The id of the newest snapshot."""
     found: int = tx.execute("SELECT max(snapshot_id) FROM ducklake_snapshot").fetchone()[0]
     return found
@@ -68,13 +68,13 @@ class OldestSnapshot(NamedTuple):
     at_us: int
 
 
-def oldest_snapshot(tx: Transaction) -> OldestSnapshot:
+def oldest_snapshot(tx: CatalogTransaction) -> OldestSnapshot:
     """What `read --at` can go back to."""
     row = tx.execute("SELECT snapshot_id, snapshot_time FROM ducklake_snapshot ORDER BY snapshot_id LIMIT 1").fetchone()
     return OldestSnapshot(row[0], microseconds(row[1]))
 
 
-def snapshot_at(tx: Transaction, at_us: int) -> int | None:
+def snapshot_at(tx: CatalogTransaction, at_us: int) -> int | None:
     """The newest snapshot made at or before an instant (microseconds since 1970 UTC); None before the first."""
     row = tx.execute(
         "SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_time <= :time", {"time": snapshot_time(at_us)}
@@ -82,12 +82,12 @@ def snapshot_at(tx: Transaction, at_us: int) -> int | None:
     return None if row is None else row[0]
 
 
-def snapshot_exists(tx: Transaction, snapshot: int) -> bool:
+def snapshot_exists(tx: CatalogTransaction, snapshot: int) -> bool:
     """Whether the snapshot is there, that is made and not expired."""
     return tx.execute("SELECT 1 FROM ducklake_snapshot WHERE snapshot_id = :snapshot", {"snapshot": snapshot}).fetchone() is not None
 
 
-def table_row(tx: Transaction, name: str, snapshot: int | None) -> TableRow | None:
+def table_row(tx: CatalogTransaction, name: str, snapshot: int | None) -> TableRow | None:
     """The table of this name in the schema `main` at a snapshot (None: now). Names are compared without regard to case, as DuckDB does."""
     visible = (
         "t.end_snapshot IS NULL"
@@ -106,7 +106,7 @@ def table_row(tx: Transaction, name: str, snapshot: int | None) -> TableRow | No
     return TableRow(row[0], row[1], f"{schema_folder}{row[2]}")
 
 
-def row_at(tx: Transaction, name: str, snapshot: int) -> TableRow | None:
+def row_at(tx: CatalogTransaction, name: str, snapshot: int) -> TableRow | None:
     """The table that is called so at a snapshot, or that was there under another name then and is called so now."""
     found = table_row(tx, name, snapshot)
     if found is not None:
@@ -118,7 +118,7 @@ def row_at(tx: Transaction, name: str, snapshot: int) -> TableRow | None:
     return now
 
 
-def tables(tx: Transaction, snapshot: int | None = None) -> list[str]:
+def tables(tx: CatalogTransaction, snapshot: int | None = None) -> list[str]:
     """The names of all tables of the schema `main`."""
     at = newest_snapshot(tx) if snapshot is None else snapshot
     rows = tx.execute(
@@ -129,19 +129,19 @@ def tables(tx: Transaction, snapshot: int | None = None) -> list[str]:
     return [row[0] for row in rows]
 
 
-def table(tx: Transaction, name: str, snapshot: int | None = None) -> Table | None:
+def table(tx: CatalogTransaction, name: str, snapshot: int | None = None) -> LakeTable | None:
     """The table with its columns as of a snapshot (None: now), or None where it doesn't exist then."""
     at = newest_snapshot(tx) if snapshot is None else snapshot
     row = row_at(tx, name, at)
     return None if row is None else table_of(tx, row, at)
 
 
-def table_of(tx: Transaction, row: TableRow, snapshot: int) -> Table:
+def table_of(tx: CatalogTransaction, row: TableRow, snapshot: int) -> LakeTable:
     """A table with its columns as of a snapshot."""
-    return Table(row.name, read_columns(tx, row.id, snapshot), next_column_id(tx, row.id), row.folder)
+    return LakeTable(row.name, read_columns(tx, row.id, snapshot), next_column_id(tx, row.id), row.folder)
 
 
-def exact_as_double(tx: Transaction, name: str) -> tuple[str, ...]:
+def exact_as_double(tx: CatalogTransaction, name: str) -> tuple[str, ...]:
     """The columns of whole numbers of a table that a DOUBLE holds to the last digit: by the bounds of all files that ever were in it."""
     row = table_row(tx, name, newest_snapshot(tx))
     if row is None:
@@ -155,13 +155,13 @@ def exact_as_double(tx: Transaction, name: str) -> tuple[str, ...]:
     return tuple(column for column, low, high in found if max(-int(low), int(high)) <= DOUBLE_EXACT_MAX)
 
 
-def next_column_id(tx: Transaction, table_id: int) -> int:
+def next_column_id(tx: CatalogTransaction, table_id: int) -> int:
     """The first column id that the table has never used: those of dropped columns are in old files."""
     found: int = tx.execute("SELECT max(column_id) + 1 FROM ducklake_column WHERE table_id = :table", {"table": table_id}).fetchone()[0]
     return found
 
 
-def files(tx: Transaction, name: str, partitions: Sequence[str] | None, snapshot: int | None = None) -> list[FileRef]:
+def files(tx: CatalogTransaction, name: str, partitions: Sequence[str] | None, snapshot: int | None = None) -> list[FileRef]:
     """The files with the rows of some partitions of a table (None: of all), now or as of a snapshot.
 
     They are sorted by their first partition. A file that holds other partitions too has `partitions` set to those to keep.
@@ -179,7 +179,7 @@ def files(tx: Transaction, name: str, partitions: Sequence[str] | None, snapshot
     return [_narrowed(file, wanted) for file in view.holding(wanted)]
 
 
-def shared_files(tx: Transaction, name: str, partitions: Sequence[str]) -> list[FileRef]:
+def shared_files(tx: CatalogTransaction, name: str, partitions: Sequence[str]) -> list[FileRef]:
     """The current files that hold (or may hold) some of these partitions *and* others. Replacing one of the partitions takes a
     rewrite of each without them (`staging.stage_rewrite`), handed to `Change.replace`. Empty for an unknown table. Lost rows are
     in no file: what is left of them `replace` registers itself."""
@@ -206,7 +206,7 @@ class View:
     """A table's files now, or at a snapshot. What is asked of the catalog once for the table is kept, so that a change that
     replaces many partitions pays one indexed lookup for each."""
 
-    def __init__(self, tx: Transaction, table: TableRow, snapshot: int | None) -> None:
+    def __init__(self, tx: CatalogTransaction, table: TableRow, snapshot: int | None) -> None:
         self._tx, self._table, self._snapshot = tx, table, snapshot
         self._visible = _NOW if snapshot is None else _THEN
         self._several: list[FileRow] | None = None
@@ -315,7 +315,7 @@ def _file_row(row: Sequence[Any], table: TableRow, deletes: tuple[DeleteRef, ...
     partial = partial_max if partial_max is not None and snapshot is not None and partial_max > snapshot else None
     # in one foreign transaction rows may be inserted before the columns change; our files are written for the columns as changed
     same = begin > changed or (begin == changed and not path.startswith(FOREIGN_FILES))
-    lookup = Lookup.NAME if mapping is not None else Lookup.SAME if same else Lookup.ID
+    lookup = ColumnLookup.NAME if mapping is not None else ColumnLookup.SAME if same else ColumnLookup.ID
     ref = FileRef(f"{table.folder}{path}" if relative else path, None, deletes, snapshot if partial is not None else None, lookup)
     keys, lost = _noted(extra)
     if keys is None and first is not None and first == last:
@@ -331,7 +331,7 @@ def _narrowed(file: FileRow, wanted: Sequence[str]) -> FileRef:
     return FileRef(ref.path, tuple(key for key in wanted if file.may_hold(key)), ref.deletes, ref.snapshot_max, ref.lookup)
 
 
-def _deletes(tx: Transaction, table: TableRow, snapshot: int | None) -> dict[int, tuple[DeleteRef, ...]]:
+def _deletes(tx: CatalogTransaction, table: TableRow, snapshot: int | None) -> dict[int, tuple[DeleteRef, ...]]:
     """Positional delete files of a foreign writer, by data file."""
     visible = (
         "end_snapshot IS NULL" if snapshot is None else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
@@ -353,7 +353,7 @@ def _deletes(tx: Transaction, table: TableRow, snapshot: int | None) -> dict[int
     return found
 
 
-def named_paths(tx: Transaction) -> set[str]:
+def named_paths(tx: CatalogTransaction) -> set[str]:
     """All files that the catalog names, of whatever snapshot and table, and those that DuckLake will delete itself: paths
     relative to the data folder (absolute where a foreign writer registered them so)."""
     rows = tx.execute(
@@ -390,7 +390,7 @@ def _refuse_unreadable(table: TableRow, *, inlined: bool, hive: bool) -> None:
         )
 
 
-def _snapshot(tx: Transaction, snapshot: int | None) -> int:
+def _snapshot(tx: CatalogTransaction, snapshot: int | None) -> int:
     if snapshot is None:
         return newest_snapshot(tx)
     if not snapshot_exists(tx, snapshot):

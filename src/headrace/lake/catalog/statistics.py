@@ -14,11 +14,11 @@ import msgspec
 from msgspec.structs import astuple
 
 from headrace.lake.bounds import is_text, ordering
-from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.catalog.transaction import CatalogTransaction
 from headrace.lake.tables import ColumnStatistics
 
 
-class Totals(msgspec.Struct):
+class TableTotals(msgspec.Struct):
     """`ducklake_table_stats`: rows, next row id and bytes of all files that were ever added."""
 
     rows: int = 0
@@ -26,7 +26,7 @@ class Totals(msgspec.Struct):
     size_bytes: int = 0
 
 
-class Extent(msgspec.Struct):
+class ColumnBounds(msgspec.Struct):
     """`ducklake_table_column_stats` of one column."""
 
     contains_null: bool | None = False
@@ -63,27 +63,27 @@ class Extent(msgspec.Struct):
 class TableStatistics:
     """The statistics of one table while a change is collected; read once, written once."""
 
-    def __init__(self, tx: Transaction, table_id: int) -> None:
+    def __init__(self, tx: CatalogTransaction, table_id: int) -> None:
         self.table_id = table_id
         row = tx.execute(
             "SELECT record_count, next_row_id, file_size_bytes FROM ducklake_table_stats WHERE table_id = :table", {"table": table_id}
         ).fetchone()
         self.is_new = row is None
-        self.totals = Totals() if row is None else Totals(*row)
+        self.totals = TableTotals() if row is None else TableTotals(*row)
         rows = tx.execute(
             "SELECT column_id, contains_null, contains_nan, min_value, max_value FROM ducklake_table_column_stats WHERE table_id = :table",
             {"table": table_id},
         ).fetchall()
-        self.extents = {row[0]: Extent(_boolean(row[1]), _boolean(row[2]), row[3], row[4]) for row in rows}
+        self.extents = {row[0]: ColumnBounds(_boolean(row[1]), _boolean(row[2]), row[3], row[4]) for row in rows}
         self._touched: set[int] = set()
 
     def add(self, rows: int, size_bytes: int, columns: Iterable[tuple[int, str, ColumnStatistics]]) -> int:
         """Count one more file; returns the id of its first row."""
         first = self.totals.next_row
-        self.totals = Totals(self.totals.rows + rows, first + rows, self.totals.size_bytes + size_bytes)
+        self.totals = TableTotals(self.totals.rows + rows, first + rows, self.totals.size_bytes + size_bytes)
         for column_id, type_name, statistics in columns:
             # a column that was added later has none, as in DuckLake: files from before it have no statistics of it either
-            extent = self.extents.setdefault(column_id, Extent()) if self.is_new else self.extents.get(column_id)
+            extent = self.extents.setdefault(column_id, ColumnBounds()) if self.is_new else self.extents.get(column_id)
             if extent is not None:
                 before = astuple(extent)
                 extent.cover(type_name, statistics)
@@ -91,7 +91,7 @@ class TableStatistics:
                     self._touched.add(column_id)
         return first
 
-    def write(self, tx: Transaction) -> None:
+    def write(self, tx: CatalogTransaction) -> None:
         """Insert or update the rows."""
         totals = {"table": self.table_id, "rows": self.totals.rows, "next": self.totals.next_row, "bytes": self.totals.size_bytes}
         columns = [self._row(column_id) for column_id in sorted(self._touched)]

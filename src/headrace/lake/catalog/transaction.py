@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 
-class Cursor(Protocol):
+class CatalogCursor(Protocol):
     """The part of a DB-API cursor that is used."""
 
     def fetchone(self) -> Any: ...
     def fetchall(self) -> list[Any]: ...
 
 
-class Transaction(Protocol):
+class CatalogTransaction(Protocol):
     """Statements inside the caller's transaction; parameters are written `:name`."""
 
-    def execute(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] = (), /) -> Cursor: ...
+    def execute(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] = (), /) -> CatalogCursor: ...
     def executemany(self, sql: str, rows: Iterable[Mapping[str, Any]], /) -> Any: ...

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from headrace.lake.catalog.reading import FileRow, View, table_row
-from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.catalog.transaction import CatalogTransaction
 from headrace.model.commands import WHOLE
 
 _CURRENT = (
@@ -36,7 +36,7 @@ class CurrentFile(NamedTuple):
     of: int = -1
 
 
-def current_after(tx: Transaction, after: int, limit: int) -> list[CurrentFile]:
+def current_after(tx: CatalogTransaction, after: int, limit: int) -> list[CurrentFile]:
     """The files whose ids follow one, in order."""
     found: list[CurrentFile] = []
     for kind, number in _KINDS:
@@ -45,7 +45,7 @@ def current_after(tx: Transaction, after: int, limit: int) -> list[CurrentFile]:
     return sorted(found, key=lambda one: one.id)[:limit]
 
 
-def current(tx: Transaction, ids: Iterable[int]) -> list[CurrentFile]:
+def current(tx: CatalogTransaction, ids: Iterable[int]) -> list[CurrentFile]:
     """Those of some files that are of the newest snapshot, in the order of their ids."""
     found: list[CurrentFile] = []
     left = sorted(ids)
@@ -59,23 +59,23 @@ def current(tx: Transaction, ids: Iterable[int]) -> list[CurrentFile]:
     return sorted(found, key=lambda one: one.id)
 
 
-def current_deletes(tx: Transaction) -> list[CurrentFile]:
+def current_deletes(tx: CatalogTransaction) -> list[CurrentFile]:
     """The positional delete files of the newest snapshot."""
     kind, number = _KINDS[1]
     return _files(tx.execute(f"{_CURRENT.format(kind=kind, id=number)} ORDER BY f.{number}").fetchall())
 
 
-def count_current(tx: Transaction) -> int:
+def count_current(tx: CatalogTransaction) -> int:
     """How many data files the newest snapshot has."""
     return int(tx.execute("SELECT count(*) FROM ducklake_data_file WHERE end_snapshot IS NULL").fetchone()[0])
 
 
-def count_elsewhere(tx: Transaction) -> int:
+def count_elsewhere(tx: CatalogTransaction) -> int:
     """How many of them another writer registered by a URL."""
     return int(tx.execute("SELECT count(*) FROM ducklake_data_file WHERE end_snapshot IS NULL AND path LIKE '%://%'").fetchone()[0])
 
 
-def ids_holding(tx: Transaction, name: str, keys: Sequence[str]) -> list[int]:
+def ids_holding(tx: CatalogTransaction, name: str, keys: Sequence[str]) -> list[int]:
     """The current files of a table that hold, or may hold, some partitions, with their delete files; all of a merged one; none of a
     table that there isn't."""
     row = table_row(tx, name, None)
@@ -87,7 +87,7 @@ def ids_holding(tx: Transaction, name: str, keys: Sequence[str]) -> list[int]:
     return [*holding, *(deletes[one] for one in holding if one in deletes)]
 
 
-def files_of(tx: Transaction, name: str) -> list[FileRow]:
+def files_of(tx: CatalogTransaction, name: str) -> list[FileRow]:
     """The current files of a table with what is known of their partitions; none of a table that there isn't."""
     row = table_row(tx, name, None)
     return [] if row is None else View(tx, row, None).all()

@@ -4,6 +4,6 @@ Enumerations and bounds are taken from the readers; a test compares what both ac
 """
 
 from headrace.model.described.sections import SECTIONS
-from headrace.model.described.vocabulary import Described, Section
+from headrace.model.described.vocabulary import FieldDescription, Section
 
-__all__ = ["SECTIONS", "Described", "Section"]
+__all__ = ["SECTIONS", "FieldDescription", "Section"]

@@ -13,7 +13,7 @@ from headrace.model.described.vocabulary import (
     TEXT,
     TEXTS,
     ZONE,
-    Described,
+    FieldDescription,
     Schema,
     closed,
     one_of,
@@ -52,43 +52,45 @@ _TRIGGER: Schema = {
 }
 
 COMMAND = (
-    Described("asset", TEXT, "its name", "the file's"),
-    Described(
+    FieldDescription("asset", TEXT, "its name", "the file's"),
+    FieldDescription(
         "command", {"type": "array", "items": {"type": "string"}, "minItems": 1}, "a program and its arguments, never through a shell"
     ),
 )
 ASSET = (
-    Described("name", TEXT, "its name", "the file's, or the function's"),
+    FieldDescription("name", TEXT, "its name", "the file's, or the function's"),
     *COMMON,
-    Described("partition", PARTITION, "how its data is cut, and by which column", "'*'"),
-    Described("start", START, "its first partition", "the latest start of its inputs"),
-    Described("inputs", _INPUTS, "what it reads, and how: `lookback: 7d`, `all`, `previous`, `within`, `optional`", "found in the SQL"),
-    Described("depends", TEXTS, "what comes first, without data"),
-    Described("materialize", one_of(MATERIALIZE), "what becomes of its rows", "table"),
-    Described(
+    FieldDescription("partition", PARTITION, "how its data is cut, and by which column", "'*'"),
+    FieldDescription("start", START, "its first partition", "the latest start of its inputs"),
+    FieldDescription(
+        "inputs", _INPUTS, "what it reads, and how: `lookback: 7d`, `all`, `previous`, `within`, `optional`", "found in the SQL"
+    ),
+    FieldDescription("depends", TEXTS, "what comes first, without data"),
+    FieldDescription("materialize", one_of(MATERIALIZE), "what becomes of its rows", "table"),
+    FieldDescription(
         "merge",
         closed({"keys": TEXTS, "delete": TEXT}, "keys"),
         "of `materialize: merge`: the keys, and the column that says that a row goes",
     ),
-    Described(
+    FieldDescription(
         "snapshot",
         closed({"keys": TEXTS, "columns": TEXTS, "deletes": one_of(DELETES)}, "keys"),
         "of `materialize: snapshot`: the keys, the columns whose change makes a version, what a missing row means",
     ),
-    Described(
+    FieldDescription(
         "columns",
         _COLUMNS,
         "of Python and commands: the columns written, with their types, and those read of each input",
         "all, as they come; decimals and whole numbers widen",
     ),
-    Described("parameters", PARAMETERS, "values bound as `$name` and `ctx.parameters`", "the project's"),
-    Described(
+    FieldDescription("parameters", PARAMETERS, "values bound as `$name` and `ctx.parameters`", "the project's"),
+    FieldDescription(
         "secrets",
         {"anyOf": [{"type": "string"}, {"type": "array", "items": TEXT}, texts_by_name(TEXT)]},
         "of Python and commands: secrets that an attempt gets as environment variables: `[NAME]`, or `{NAME: secret://…}`",
         "none",
     ),
-    Described(
+    FieldDescription(
         "environment",
         texts_by_name({"type": ["string", "integer"]}),
         "of Python and commands: environment variables besides the fixed ones",
@@ -96,21 +98,25 @@ ASSET = (
     ),
     *JUDGED,
     CONTRACT,
-    Described("trigger", _TRIGGER, "what releases it; a person who names it runs it anyway", "its inputs, as soon as they are complete"),
-    Described("timeout", DURATION, "how long one attempt may take", "1h"),
-    Described("attempts_max", whole(1, ATTEMPTS_MAX), "how often a failure that may pass is tried", "5"),
-    Described("memory_max", SIZE, "how much memory one attempt may use", "the worker's"),
-    Described("pool", _POOL, "whose slots its attempts take: a name of [pools], or names with how many of each"),
-    Described("concurrency", whole(1, CONCURRENCY_MAX), "how many of its attempts run at once", "as many as there is room for"),
-    Described("priority", whole(-1000, 1000), "who comes first where room is scarce: the larger", "derived from consumers' deadlines"),
-    Described("batch", {"enum": ["auto", "off", False]}, "whether many partitions may be computed at once", "auto"),
-    Described("on_reference_change", one_of(("ignore", "rebuild")), "what a newer reference does to published partitions", "ignore"),
-    Described("renamed_from", TEXT, "its former name, whose history it keeps"),
-    Described(
+    FieldDescription(
+        "trigger", _TRIGGER, "what releases it; a person who names it runs it anyway", "its inputs, as soon as they are complete"
+    ),
+    FieldDescription("timeout", DURATION, "how long one attempt may take", "1h"),
+    FieldDescription("attempts_max", whole(1, ATTEMPTS_MAX), "how often a failure that may pass is tried", "5"),
+    FieldDescription("memory_max", SIZE, "how much memory one attempt may use", "the worker's"),
+    FieldDescription("pool", _POOL, "whose slots its attempts take: a name of [pools], or names with how many of each"),
+    FieldDescription("concurrency", whole(1, CONCURRENCY_MAX), "how many of its attempts run at once", "as many as there is room for"),
+    FieldDescription(
+        "priority", whole(-1000, 1000), "who comes first where room is scarce: the larger", "derived from consumers' deadlines"
+    ),
+    FieldDescription("batch", {"enum": ["auto", "off", False]}, "whether many partitions may be computed at once", "auto"),
+    FieldDescription("on_reference_change", one_of(("ignore", "rebuild")), "what a newer reference does to published partitions", "ignore"),
+    FieldDescription("renamed_from", TEXT, "its former name, whose history it keeps"),
+    FieldDescription(
         "code_files",
         TEXTS,
         "files of the project that its code uses, as patterns: `models/*.json`; a change of one is a change of the asset",
         "what it imports, and what its command names",
     ),
-    Described("code_packages", TEXTS, "installed packages whose version is part of the asset: a new version is a change of it"),
+    FieldDescription("code_packages", TEXTS, "installed packages whose version is part of the asset: a new version is a change of it"),
 )

@@ -15,7 +15,7 @@ from headrace.model.described.vocabulary import (
     ROWS,
     TEXT,
     TEXTS,
-    Described,
+    FieldDescription,
     Section,
     closed,
     one_of,
@@ -26,14 +26,18 @@ from headrace.model.nodes import Grain
 from headrace.model.scheduling_fields import CONCURRENCY_MAX
 
 _OWNER = (
-    Described("kind", one_of(owners._KINDS), "what it is; a vendor isn't written to unless `tell: true`", "team"),
-    Described("contact", TEXTS, "where messages go: names of [notify.…], or mailto:…"),
-    Described("manager", TEXT, "the owner who is told instead, or as well"),
-    Described("tell", FLAG, "whether messages go to it itself", "true for teams, false for vendors"),
-    Described("concurrency", whole(1, CONCURRENCY_MAX), "how many attempts at what it owns run at once", "as many as there is room for"),
-    Described("quiet", {**TEXT, "examples": ["22:00-07:00"]}, "hours in which only what can't wait is sent, in the project's zone"),
-    Described("escalate", DURATION, "how long an incident may be open before the manager is told as well"),
-    Described("digest", {**TEXT, "examples": ["08:00"]}, "when it is told each day what has changed; on days without a change nothing"),
+    FieldDescription("kind", one_of(owners._KINDS), "what it is; a vendor isn't written to unless `tell: true`", "team"),
+    FieldDescription("contact", TEXTS, "where messages go: names of [notify.…], or mailto:…"),
+    FieldDescription("manager", TEXT, "the owner who is told instead, or as well"),
+    FieldDescription("tell", FLAG, "whether messages go to it itself", "true for teams, false for vendors"),
+    FieldDescription(
+        "concurrency", whole(1, CONCURRENCY_MAX), "how many attempts at what it owns run at once", "as many as there is room for"
+    ),
+    FieldDescription("quiet", {**TEXT, "examples": ["22:00-07:00"]}, "hours in which only what can't wait is sent, in the project's zone"),
+    FieldDescription("escalate", DURATION, "how long an incident may be open before the manager is told as well"),
+    FieldDescription(
+        "digest", {**TEXT, "examples": ["08:00"]}, "when it is told each day what has changed; on days without a change nothing"
+    ),
 )
 _TABLE_FIELDS = {"connection": TEXT, "table": TEXT, "interval_column": {"type": ["string", "null"]}}
 _TABLE = closed(_TABLE_FIELDS, "connection", "table")
@@ -55,38 +59,40 @@ _EXPORT = {
     ]
 }
 _CONSUMER = (
-    Described("consumer", TEXT, "its name", required=True),
+    FieldDescription("consumer", TEXT, "its name", required=True),
     *COMMON,
-    Described("reads", TEXTS, "the assets (or sources) that it needs", required=True),
-    Described("per", one_of(Grain), "how often it is due", "day"),
-    Described("due", MOMENT, "by when after each interval; one of `due` and `max_age`"),
-    Described("max_age", DURATION, "how old its data may be; one of `due` and `max_age`"),
-    Described(
+    FieldDescription("reads", TEXTS, "the assets (or sources) that it needs", required=True),
+    FieldDescription("per", one_of(Grain), "how often it is due", "day"),
+    FieldDescription("due", MOMENT, "by when after each interval; one of `due` and `max_age`"),
+    FieldDescription("max_age", DURATION, "how old its data may be; one of `due` and `max_age`"),
+    FieldDescription(
         "since",
         {**TEXT, "examples": ["2013-02-11"]},
         "a date or a time: what is due from then on is promised; what was due before never was",
         "when it is applied",
     ),
-    Described("export", _EXPORT, "where what it reads is written: a file, a URL, or a table of a connection"),
-    Described("importance", TEXT, "how much depends on it, in your own words"),
+    FieldDescription("export", _EXPORT, "where what it reads is written: a file, a URL, or a table of a connection"),
+    FieldDescription("importance", TEXT, "how much depends on it, in your own words"),
 )
 _TEST = (
-    Described("test", TEXT, "its name", required=True),
-    Described("asset", TEXT, "what is computed", required=True),
-    Described("description", TEXT, "what it is about, for people"),
-    Described("partition", TEXT, "which partition is computed; needed where the asset is cut by time", "*"),
-    Described("given", texts_by_name(ROWS), "rows of what the asset reads: a list, or a CSV, JSON, JSON lines or Parquet file", "no rows"),
-    Described("expect", ROWS, "the rows that must come of it; columns that aren't named are ignored"),
-    Described("ordered", FLAG, "whether the rows must come in this order", "false"),
-    Described("expect_error", TEXT, "text of the error that the body must fail with, instead of `expect`"),
-    Described("checks", texts_by_name(one_of(tests_files.OUTCOMES)), "how the asset's own checks must come out", "only reported"),
-    Described("parameters", PARAMETERS, "other values of the asset's parameters"),
+    FieldDescription("test", TEXT, "its name", required=True),
+    FieldDescription("asset", TEXT, "what is computed", required=True),
+    FieldDescription("description", TEXT, "what it is about, for people"),
+    FieldDescription("partition", TEXT, "which partition is computed; needed where the asset is cut by time", "*"),
+    FieldDescription(
+        "given", texts_by_name(ROWS), "rows of what the asset reads: a list, or a CSV, JSON, JSON lines or Parquet file", "no rows"
+    ),
+    FieldDescription("expect", ROWS, "the rows that must come of it; columns that aren't named are ignored"),
+    FieldDescription("ordered", FLAG, "whether the rows must come in this order", "false"),
+    FieldDescription("expect_error", TEXT, "text of the error that the body must fail with, instead of `expect`"),
+    FieldDescription("checks", texts_by_name(one_of(tests_files.OUTCOMES)), "how the asset's own checks must come out", "only reported"),
+    FieldDescription("parameters", PARAMETERS, "other values of the asset's parameters"),
 )
 _DATES = {"type": "array", "items": TEXT}
 _CALENDAR = (
-    Described("calendar", TEXT, "its name", "the file's"),
-    Described("description", TEXT, "what it is about, for people"),
-    Described("dates", _DATES, "the dates on which nothing is due", required=True),
+    FieldDescription("calendar", TEXT, "its name", "the file's"),
+    FieldDescription("description", TEXT, "what it is about, for people"),
+    FieldDescription("dates", _DATES, "the dates on which nothing is due", required=True),
 )
 
 SECTIONS: tuple[Section, ...] = (
@@ -100,8 +106,8 @@ SECTIONS: tuple[Section, ...] = (
         (
             *SOURCE[:1],
             *COMMON,
-            Described("partition", PARTITION, "how its data is cut", "'*'"),
-            Described(
+            FieldDescription("partition", PARTITION, "how its data is cut", "'*'"),
+            FieldDescription(
                 "start",
                 START,
                 "the first interval that is expected",

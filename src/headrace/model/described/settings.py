@@ -10,7 +10,7 @@ from headrace.model.described.vocabulary import (
     TEXT,
     TEXTS,
     ZONE,
-    Described,
+    FieldDescription,
     Schema,
     closed,
     one_of,
@@ -42,13 +42,13 @@ _OF_AN_ENVIRONMENT: dict[str, Schema] = {
 }
 
 SETTINGS = (
-    Described(
+    FieldDescription(
         "project",
         closed({"name": TEXT, "timezone": ZONE, "description": TEXT}, "name"),
         "its name, and the zone that it lives in",
         required=True,
     ),
-    Described(
+    FieldDescription(
         "run",
         closed(
             {
@@ -66,31 +66,31 @@ SETTINGS = (
         "which a state that nobody observed is `unknown`",
         'workers = 2, look_every = "60s"',
     ),
-    Described("store", _STORE, "where the state is: a SQLite file or a PostgreSQL database", 'url = "sqlite:.headrace/state.db"'),
-    Described("lake", _LAKE, "the folder of published data", 'path = ".headrace/lake"'),
-    Described("pools", _POOLS, "slots that attempts share: a database that takes eight queries at once, say"),
-    Described("parameters", PARAMETERS, "values bound as `$name` in every body"),
-    Described(
+    FieldDescription("store", _STORE, "where the state is: a SQLite file or a PostgreSQL database", 'url = "sqlite:.headrace/state.db"'),
+    FieldDescription("lake", _LAKE, "the folder of published data", 'path = ".headrace/lake"'),
+    FieldDescription("pools", _POOLS, "slots that attempts share: a database that takes eight queries at once, say"),
+    FieldDescription("parameters", PARAMETERS, "values bound as `$name` in every body"),
+    FieldDescription(
         "retention",
         _RETAINED,
         "how long snapshots, history, raw bytes, quarantine and logs are kept",
         'snapshots = "30d", history = "400d"',
     ),
-    Described(
+    FieldDescription(
         "backup",
         closed({"every": TEXT, "keep": whole(1, BACKUPS_KEPT_MAX), "to": TEXT}),
         'how often the leader copies state and catalog, how many copies are kept, and in which folder; `every = "off"` for never',
         'every = "1d", keep = 7, to = ".headrace/backups"',
     ),
-    Described("connections", _TABLES, "databases and remote folders; secrets are references"),
-    Described("notify", _TABLES, "channels for messages, by the names that owners' `contact` uses"),
-    Described(
+    FieldDescription("connections", _TABLES, "databases and remote folders; secrets are references"),
+    FieldDescription("notify", _TABLES, "channels for messages, by the names that owners' `contact` uses"),
+    FieldDescription(
         "environments",
         texts_by_name(closed({name: _OF_AN_ENVIRONMENT.get(name, {}) for name in _ENVIRONMENT})),
         "what is otherwise in `--env NAME`; exports are off there",
     ),
-    Described("policy", _POLICY, "what needs an approval"),
-    Described(
+    FieldDescription("policy", _POLICY, "what needs an approval"),
+    FieldDescription(
         "openlineage",
         closed(dict.fromkeys(OPENLINEAGE, TEXT)),
         "where OpenLineage events of attempts go: a file of the project, or a URL with its token",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.model.checks import COMMON as CHECK_COMMON
 from headrace.model.checks import SHAPES
 from headrace.model.common import ON_ANOMALY, ON_FAIL
-from headrace.model.described.vocabulary import ANYTHING, TEXT, TEXTS, ZONE, Described, Schema, closed, one_of, texts_by_name
+from headrace.model.described.vocabulary import ANYTHING, TEXT, TEXTS, ZONE, FieldDescription, Schema, closed, one_of, texts_by_name
 from headrace.model.nodes import Grain, Severity
 
 _BY = closed({"by": one_of(Grain), "column": TEXT}, "by")
@@ -21,12 +21,12 @@ PARTITION: Schema = {
 START: Schema = {"type": ["string", "integer"]}
 
 COMMON = (
-    Described("owner", TEXT, "who answers for it: a name in owners.yaml", required=True),
-    Described("description", TEXT, "what it is, for people"),
-    Described("tags", TEXTS, "short words; `tag:` selects by them"),
-    Described("domain", TEXT, "the group that it belongs to; `domain:` selects by it"),
-    Described("calendar", TEXT, "dates on which nothing is due: a file in calendars/"),
-    Described("timezone", ZONE, "the zone that cuts its days, an IANA name", "the project's"),
+    FieldDescription("owner", TEXT, "who answers for it: a name in owners.yaml", required=True),
+    FieldDescription("description", TEXT, "what it is, for people"),
+    FieldDescription("tags", TEXTS, "short words; `tag:` selects by them"),
+    FieldDescription("domain", TEXT, "the group that it belongs to; `domain:` selects by it"),
+    FieldDescription("calendar", TEXT, "dates on which nothing is due: a file in calendars/"),
+    FieldDescription("timezone", ZONE, "the zone that cuts its days, an IANA name", "the project's"),
 )
 
 
@@ -45,8 +45,8 @@ CHECKS: Schema = {"type": "array", "items": {"anyOf": [_check(kind) for kind in 
 
 _ANOMALY: Schema = {"anyOf": [one_of(ON_ANOMALY), texts_by_name(one_of(ON_ANOMALY))]}
 JUDGED = (
-    Described("checks", CHECKS, "statements about each partition, made before anybody can read it"),
-    Described("on_fail", one_of(ON_FAIL), "what a blocking check that fails does", "reject"),
-    Described("on_anomaly", _ANOMALY, "what figures unlike the history do; by column, too", "by size"),
+    FieldDescription("checks", CHECKS, "statements about each partition, made before anybody can read it"),
+    FieldDescription("on_fail", one_of(ON_FAIL), "what a blocking check that fails does", "reject"),
+    FieldDescription("on_anomaly", _ANOMALY, "what figures unlike the history do; by column, too", "by size"),
 )
-CONTRACT = Described("contract", TEXT, "the contract in contracts/", "the one of its own name")
+CONTRACT = FieldDescription("contract", TEXT, "the contract in contracts/", "the one of its own name")

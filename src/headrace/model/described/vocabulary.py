@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 Schema = dict[str, Any]
 
 
-class Described(NamedTuple):
+class FieldDescription(NamedTuple):
     """One field: its JSON Schema, what it means, and its default in words where it has one."""
 
     name: str
@@ -25,15 +25,15 @@ class Section(NamedTuple):
     title: str
     files: tuple[str, ...]
     known: Collection[str]
-    fields: tuple[Described, ...]
+    fields: tuple[FieldDescription, ...]
     listed: bool = False
     """Whether a file may hold a list of these."""
     named: bool = False
     """Whether a file is a mapping from names to these."""
 
-    def field(self, name: str) -> Described:
+    def field(self, name: str) -> FieldDescription:
         """The description of a field; one that nobody has described takes anything."""
-        return next((one for one in self.fields if one.name == name), Described(name, {}, ""))
+        return next((one for one in self.fields if one.name == name), FieldDescription(name, {}, ""))
 
 
 ANYTHING: Schema = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headrace.plan import Compiled
-    from headrace.plan.bodies import Lines
+    from headrace.plan.bodies import ColumnLineage
 
 ALL = "*"
 
@@ -16,11 +16,11 @@ ALL = "*"
 class Carrying:
     """A `tainted.Carry` of a project's lineage. `load` gives a function: node → its lines, KeyError for one that has none."""
 
-    def __init__(self, load: Callable[[], Callable[[str], Lines]]) -> None:
+    def __init__(self, load: Callable[[], Callable[[str], ColumnLineage]]) -> None:
         self._load = load
 
     @cached_property
-    def _lines(self) -> Callable[[str], Lines]:
+    def _lines(self) -> Callable[[str], ColumnLineage]:
         return self._load()
 
     def __call__(self, node: str, columns: frozenset[str], below: str) -> frozenset[str] | None:
@@ -45,10 +45,10 @@ class Carrying:
         return frozenset(found) or None
 
 
-def lineage_of(compiled: Compiled) -> Callable[[], Callable[[str], Lines]]:
+def lineage_of(compiled: Compiled) -> Callable[[], Callable[[str], ColumnLineage]]:
     """The lineage of what is applied, when it is first needed."""
 
-    def load() -> Callable[[str], Lines]:
+    def load() -> Callable[[str], ColumnLineage]:
         from headrace.plan.lineage import compile_lineage
 
         return compile_lineage(compiled).of

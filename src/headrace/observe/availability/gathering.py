@@ -12,7 +12,7 @@ from headrace.model.intervals import bounds_us
 from headrace.model.times import Duration
 from headrace.observe.availability.lateness import Duty
 from headrace.observe.availability.spans import EVER, NONE, Moments, common, outside, union
-from headrace.observe.availability.timeline import Past, Term
+from headrace.observe.availability.timeline import ServiceHistory, Term
 from headrace.observe.availability.wrongness import Speaks, Wrongness
 from headrace.observe.declared_promises import WHOLE, Node, Terms, began
 from headrace.observe.obligations import EvaluationContext, Obligation, covered, needed
@@ -38,7 +38,7 @@ class Gathering:
         self._gaps = stored.observation_gaps(tx, from_us)
         self._withdrawn = stored.withdrawals_of(tx, {*context.declared.nodes, *context.declared.exports}, from_us)
 
-    def past(self, terms: Terms, judged: Sequence[Obligation]) -> Past:
+    def past(self, terms: Terms, judged: Sequence[Obligation]) -> ServiceHistory:
         """How a consumer was served. `judged` are its obligations as they stand now."""
         promises = self._promises.get(terms.consumer, [])
         found = self._past(terms, terms, promises, self._duties(terms, judged))
@@ -46,9 +46,9 @@ class Gathering:
         aged = self._aged(terms, terms, promises, found.duties)
         return msgspec.structs.replace(found, excepted=excepted, **aged)
 
-    def _past(self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: tuple[Duty, ...]) -> Past:
+    def _past(self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: tuple[Duty, ...]) -> ServiceHistory:
         """What all have in common: what was promised to a consumer (`terms`), and how it was with what is `read`."""
-        return Past(
+        return ServiceHistory(
             consumer=terms.consumer,
             timezone=terms.timezone,
             terms=_promised(promises),
@@ -68,7 +68,7 @@ class Gathering:
         """When an obligation was first met by what is sound, as known now; None for one that isn't."""
         return None if one.met_at_us is None else self._wrongness.sound_since(terms, self._fresh(terms, one))
 
-    def removed(self) -> list[Past]:
+    def removed(self) -> list[ServiceHistory]:
         """How consumers were served that aren't declared any more, while something was promised to them in the window."""
         declared = {terms.consumer for terms in self._context.declared.consumers}
         gone = [
@@ -76,7 +76,7 @@ class Gathering:
         ]
         return [self._of_removed(promises) for promises in gone]
 
-    def _of_removed(self, promises: Sequence[Promise]) -> Past:
+    def _of_removed(self, promises: Sequence[Promise]) -> ServiceHistory:
         """As far as what it read is still there: what isn't any more can't be looked at."""
         terms = _terms(promises[-1])
         found = self._past(terms, terms, promises, self._duties(terms, ()))
@@ -84,7 +84,7 @@ class Gathering:
         promised = union((one.from_at, one.until_at or EVER) for one in promises)
         return msgspec.structs.replace(found, excepted=excepted, blind=common(found.blind, promised))
 
-    def of_node(self, node: Node, terms: Terms, judged: Sequence[Obligation]) -> Past:
+    def of_node(self, node: Node, terms: Terms, judged: Sequence[Obligation]) -> ServiceHistory:
         """How a node had what a consumer above or below needed of it, by that consumer's deadlines."""
         alone = msgspec.structs.replace(terms, consumer="", reads=(node.name,), named=())
         due = {one.interval: one.due_at_us for one in judged}
@@ -129,7 +129,7 @@ class Gathering:
         ordered = sorted(found, key=lambda one: (one.due_us, one.interval))
         return tuple(self._emptied(terms, self._taken_back(terms, ordered)))
 
-    def _duty(self, terms: Terms, one: kept.Obligation, judged: Obligation | None) -> Duty:
+    def _duty(self, terms: Terms, one: kept.StoredObligation, judged: Obligation | None) -> Duty:
         """One that is written down; that it was met meanwhile may not be."""
         met_us = one.met_at if one.met_at is not None else judged.met_at_us if judged is not None else None
         spans = [(at, EVER) for at in (met_us, one.waived_at) if at is not None]

@@ -9,14 +9,14 @@ from fractions import Fraction
 import msgspec
 
 from headrace.observe.availability.spans import NONE, Moments, common, length, union, without
-from headrace.observe.availability.timeline import Past, counted, moments, timeline
-from headrace.observe.states import State
+from headrace.observe.availability.timeline import ServiceHistory, counted, moments, timeline
+from headrace.observe.states import ConsumerState
 
 MINUTE_US = 60_000_000
-GOOD = (State.SERVED, State.AT_RISK)
+GOOD = (ConsumerState.SERVED, ConsumerState.AT_RISK)
 
 
-class Score(msgspec.Struct, frozen=True):
+class AvailabilityScore(msgspec.Struct, frozen=True):
     """How one consumer was served over a window, in microseconds. `counted_us` 0: nothing was due yet, there is no data."""
 
     consumer: str
@@ -53,14 +53,14 @@ class Score(msgspec.Struct, frozen=True):
         return share(self.claimed_us, self.counted_us)
 
 
-def score(past: Past, from_us: int, until_us: int) -> Score:
+def score(past: ServiceHistory, from_us: int, until_us: int) -> AvailabilityScore:
     """The figures of one consumer over a window."""
     counts = counted(past, from_us, until_us)
     now, then = (moments(timeline(past, from_us, until_us, then=when), lambda state: state in GOOD) for when in (False, True))
     corrected = without(then, now)
     excepted = common(now, past.excepted)
     promised = past.promised(from_us, until_us)
-    return Score(
+    return AvailabilityScore(
         consumer=past.consumer,
         counted_us=length(counts),
         began_us=counts[0][0] if counts else None,
@@ -75,7 +75,7 @@ def score(past: Past, from_us: int, until_us: int) -> Score:
     )
 
 
-def _behind(past: Past, corrected: Moments) -> tuple[int, ...]:
+def _behind(past: ServiceHistory, corrected: Moments) -> tuple[int, ...]:
     named = {
         one.incident for one in past.wrong if one.incident is not None and common(corrected, union([(one.from_us, one.until_us)])) != NONE
     }
@@ -87,19 +87,19 @@ def share(part: int, whole: int) -> Fraction | None:
     return Fraction(part, whole) if whole else None
 
 
-def worst(scores: Sequence[Score]) -> Score | None:
+def worst(scores: Sequence[AvailabilityScore]) -> AvailabilityScore | None:
     """The one that was served least, the one that lost most first; None where nothing counts."""
     known = [one for one in scores if one.counted_us]
     return min(known, key=lambda one: (one.honest, -one.lost_us, one.consumer), default=None)
 
 
-def mean(scores: Sequence[Score]) -> Fraction | None:
+def mean(scores: Sequence[AvailabilityScore]) -> Fraction | None:
     """The mean of those that have data."""
     known = [one.honest for one in scores if one.honest is not None]
     return sum(known, Fraction()) / len(known) if known else None
 
 
-class Figures(msgspec.Struct, frozen=True):
+class AvailabilityFigures(msgspec.Struct, frozen=True):
     """A score as all views say it: the one place where it is rounded, each figure towards the bad side.
 
     Percentages are rounded down to tenths, minutes up; None: nothing was due yet.
@@ -121,7 +121,7 @@ class Figures(msgspec.Struct, frozen=True):
     """What `lost_minutes` is rounded from: in words, less than a minute isn't called one."""
 
 
-class Totals(msgspec.Struct, frozen=True):
+class AvailabilityTotals(msgspec.Struct, frozen=True):
     """The figures of several consumers together; None: nothing was due of any.
 
     Minutes are the sum of the rounded minutes of each, so that the rows add up to it.
@@ -151,9 +151,9 @@ class Totals(msgspec.Struct, frozen=True):
     """How many consumers have data."""
 
 
-def figures(one: Score) -> Figures:
+def figures(one: AvailabilityScore) -> AvailabilityFigures:
     """A score, rounded."""
-    return Figures(
+    return AvailabilityFigures(
         honest=percent(one.honest),
         claimed=percent(one.claimed),
         minutes=minutes(one.counted_us),
@@ -169,14 +169,14 @@ def figures(one: Score) -> Figures:
     )
 
 
-def totals(scores: Sequence[Score]) -> Totals:
+def totals(scores: Sequence[AvailabilityScore]) -> AvailabilityTotals:
     """The figures of several together, made of the rounded figures of each."""
     least = worst(scores)
     if least is None:
-        return Totals()
+        return AvailabilityTotals()
     rounded = [figures(one) for one in scores]
     first = figures(least)
-    return Totals(
+    return AvailabilityTotals(
         honest=first.honest,
         mean=percent(mean(scores)),
         claimed=first.claimed,

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import msgspec
 
 from headrace.model.times import parse_duration
-from headrace.observe.availability.score import MINUTE_US, Figures, Totals
+from headrace.observe.availability.score import MINUTE_US, AvailabilityFigures, AvailabilityTotals
 from headrace.observe.wording import ago, days, moment
 
 NOTHING_DUE = "nothing was due yet"
 
 
-class Window(msgspec.Struct, frozen=True):
+class AvailabilityWindow(msgspec.Struct, frozen=True):
     """A window as it was asked for (`30d`), from when until when it is, and the reader's zone."""
 
     text: str
@@ -34,7 +34,7 @@ class Window(msgspec.Struct, frozen=True):
         return f"the {ago(self.now_us - began_us)} since {since}"
 
 
-def availability(found: Totals, window: Window, *, removed: int = 0) -> str:
+def availability(found: AvailabilityTotals, window: AvailabilityWindow, *, removed: int = 0) -> str:
     """`93.1 % of 30 days, worst of 3 consumers (mean 97.2 %); 2,040 minutes lost`."""
     if found.honest is None or found.began_us is None:
         return NOTHING_DUE
@@ -45,7 +45,7 @@ def availability(found: Totals, window: Window, *, removed: int = 0) -> str:
     return f"{said}{_lost(found.lost_minutes or 0, found.lost_us, found.unobserved_minutes)}"
 
 
-def of_consumer(found: Figures, window: Window) -> str:
+def of_consumer(found: AvailabilityFigures, window: AvailabilityWindow) -> str:
     """`93.1 % of 30 days; 27 of 30 deliveries kept; 2,040 minutes lost`."""
     if found.honest is None or found.began_us is None:
         return NOTHING_DUE
@@ -63,7 +63,7 @@ def _lost(minutes: int, us: int, unobserved: int) -> str:
     return f"; {days(minutes, 'minute')} lost{unseen}"
 
 
-def corrections(name: str, owner: str, found: Figures) -> Iterator[str]:
+def corrections(name: str, owner: str, found: AvailabilityFigures) -> Iterator[str]:
     """What was claimed of a consumer, where that was more, and what stands on others' exceptions."""
     if found.corrected_minutes:
         named = f" ({', '.join(f'INC-{number}' for number in found.incidents)})" if found.incidents else ""

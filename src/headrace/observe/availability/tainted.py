@@ -87,7 +87,7 @@ def _made(tx: Transaction, context: EvaluationContext, node: Node, reached: Sequ
     return _not_the_same_again(found, publications)
 
 
-def _not_the_same_again(found: Sequence[Taint], publications: Iterable[stored.Made]) -> list[Taint]:
+def _not_the_same_again(found: Sequence[Taint], publications: Iterable[stored.PublicationProvenance]) -> list[Taint]:
     """Without those that were replaced by the same, made of nothing that this is the matter with."""
     replaced = {(made.partition, made.snapshot): made for made in publications if made.identical}
     tainted = {(one.partition, one.read_from, one.incident, one.exception, one.withdrawn) for one in found}
@@ -101,7 +101,7 @@ def _not_the_same_again(found: Sequence[Taint], publications: Iterable[stored.Ma
     return [one for one in found if not same_again(one)]
 
 
-def _onwards(one: Taint, made: stored.Made, node: str, columns: frozenset[str]) -> Taint:
+def _onwards(one: Taint, made: stored.PublicationProvenance, node: str, columns: frozenset[str]) -> Taint:
     return Taint(
         node=node,
         partition=made.partition,
@@ -147,7 +147,7 @@ def _named(one: stored.Unsound) -> Taint:
     )  # fmt: skip
 
 
-def accepted(rows: Iterable[stored.Excepted]) -> list[Taint]:
+def accepted(rows: Iterable[stored.AcceptedPublication]) -> list[Taint]:
     """What somebody published as an exception."""
     return [
         Taint(

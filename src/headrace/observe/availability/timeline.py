@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.observe.availability.lateness import Duty, late_by_age, late_by_due, late_by_republishing
 from headrace.observe.availability.spans import EVER, NONE, Moments, common, outside, union
-from headrace.observe.states import State
+from headrace.observe.states import ConsumerState
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -19,7 +19,7 @@ class Term(msgspec.Struct, frozen=True):
     max_age: str | None = None
 
 
-class Wrong(msgspec.Struct, frozen=True):
+class WrongPeriod(msgspec.Struct, frozen=True):
     """While readers got something that isn't sound; `known_us` is since when that is known, `incident` what it is put down to (None:
     an exception that had lapsed)."""
 
@@ -31,7 +31,7 @@ class Wrong(msgspec.Struct, frozen=True):
     """From when on the incident was said not to cover it: then it never was wrong, although it had been said to be."""
 
 
-class Past(msgspec.Struct, frozen=True):
+class ServiceHistory(msgspec.Struct, frozen=True):
     """All that says how a consumer was served. `duties` come in the order of their deadlines; `counted_us` is from when on it counts:
     its first deadline."""
 
@@ -44,7 +44,7 @@ class Past(msgspec.Struct, frozen=True):
     """While nobody looked."""
     never: Moments = NONE
     """While something that it reads had never been published."""
-    wrong: tuple[Wrong, ...] = ()
+    wrong: tuple[WrongPeriod, ...] = ()
     excepted: Moments = NONE
     """While what it got stood on an exception that somebody else than its owner had made."""
     republished: tuple[tuple[int, ...], ...] | None = None
@@ -55,46 +55,46 @@ class Past(msgspec.Struct, frozen=True):
         return [duty for duty in self.duties if self.counted_us <= duty.due_us and from_us < duty.due_us <= until_us]
 
 
-class Span(msgspec.Struct, frozen=True):
+class ServicePeriod(msgspec.Struct, frozen=True):
     """How a consumer was served from one moment to another."""
 
     from_us: int
     until_us: int
-    state: State
+    state: ConsumerState
 
 
-def counted(past: Past, from_us: int, until_us: int) -> Moments:
+def counted(past: ServiceHistory, from_us: int, until_us: int) -> Moments:
     """The moments of a window that count: since the first deadline, while anything was promised."""
     promised = union((term.from_us, term.until_us) for term in past.terms)
     return common(promised, union([(max(from_us, past.counted_us), until_us)]))
 
 
-def timeline(past: Past, from_us: int, until_us: int, *, then: bool = False) -> list[Span]:
+def timeline(past: ServiceHistory, from_us: int, until_us: int, *, then: bool = False) -> list[ServicePeriod]:
     """The states of a consumer over what counts of a window, as known now; with `then`, as known at each moment itself."""
     left = counted(past, from_us, until_us)
-    found: list[Span] = []
+    found: list[ServicePeriod] = []
     for state, moments in _states(past, then=then):
-        found += [Span(began, ended, state) for began, ended in common(left, moments)]
+        found += [ServicePeriod(began, ended, state) for began, ended in common(left, moments)]
         left = common(left, outside(moments))
-    found += [Span(began, ended, State.SERVED) for began, ended in left]
+    found += [ServicePeriod(began, ended, ConsumerState.SERVED) for began, ended in left]
     return sorted(found, key=lambda one: one.from_us)
 
 
-def _states(past: Past, *, then: bool) -> Iterable[tuple[State, Moments]]:
-    yield State.UNKNOWN, past.blind
-    yield State.NEVER, past.never
-    yield State.WRONG, wrong(past, then=then)
-    yield State.LATE, late(past)
+def _states(past: ServiceHistory, *, then: bool) -> Iterable[tuple[ConsumerState, Moments]]:
+    yield ConsumerState.UNKNOWN, past.blind
+    yield ConsumerState.NEVER, past.never
+    yield ConsumerState.WRONG, wrong(past, then=then)
+    yield ConsumerState.LATE, late(past)
 
 
-def wrong(past: Past, *, then: bool = False) -> Moments:
+def wrong(past: ServiceHistory, *, then: bool = False) -> Moments:
     """While what readers got wasn't sound; with `then` only from when that was known."""
     if then:
         return union((max(one.from_us, one.known_us), min(one.until_us, one.withdrawn_us)) for one in past.wrong)
     return union((one.from_us, one.until_us) for one in past.wrong if one.withdrawn_us == EVER)
 
 
-def late(past: Past) -> Moments:
+def late(past: ServiceHistory) -> Moments:
     """While it was late by the promise that was in force."""
     found: list[tuple[int, int]] = []
     known: dict[str | None, Moments] = {}
@@ -105,7 +105,7 @@ def late(past: Past) -> Moments:
     return union(found)
 
 
-def _late_under(past: Past, max_age: str | None) -> Moments:
+def _late_under(past: ServiceHistory, max_age: str | None) -> Moments:
     if max_age is None:
         return late_by_due(past.duties)
     if past.republished is not None:
@@ -113,6 +113,6 @@ def _late_under(past: Past, max_age: str | None) -> Moments:
     return late_by_age(past.duties, max_age, past.timezone)
 
 
-def moments(spans: Iterable[Span], holds: Callable[[State], bool]) -> Moments:
+def moments(spans: Iterable[ServicePeriod], holds: Callable[[ConsumerState], bool]) -> Moments:
     """The moments of those spans whose state is meant."""
     return union((one.from_us, one.until_us) for one in spans if holds(one.state))

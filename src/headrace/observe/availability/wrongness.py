@@ -9,7 +9,7 @@ from headrace.model.commands import command_line, place
 from headrace.observe.availability.lateness import Duty
 from headrace.observe.availability.spans import EVER, Moments, union, without
 from headrace.observe.availability.tainted import Carry, Taint, accepted, all_of_all, spread, unsound, withdrawn
-from headrace.observe.availability.timeline import Wrong
+from headrace.observe.availability.timeline import WrongPeriod
 from headrace.observe.declared_promises import WHOLE, Node, Terms
 from headrace.observe.obligations import EvaluationContext, Obligation, needed
 from headrace.observe.states import Wronged
@@ -17,7 +17,7 @@ from headrace.observe.wording import moment
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents, withdrawals
 from headrace.store.queries import unsound as stored
-from headrace.store.queries.unsound import Excepted
+from headrace.store.queries.unsound import AcceptedPublication
 from headrace.store.queries.withdrawals import Withdrawn
 
 Speaks = Callable[[str, str], bool]
@@ -36,7 +36,7 @@ class Wrongness:
         return spread(self._tx, self._context, unsound(stored.named(self._tx, self._from)), self._carry)
 
     @cached_property
-    def _exceptions(self) -> dict[int, Excepted]:
+    def _exceptions(self) -> dict[int, AcceptedPublication]:
         return {one.id: one for one in stored.excepted(self._tx, self._from)}
 
     @cached_property
@@ -51,17 +51,17 @@ class Wrongness:
     def _made_of_withdrawn(self) -> dict[str, list[Taint]]:
         return spread(self._tx, self._context, withdrawn(self._withdrawn), all_of_all)
 
-    def wrong(self, terms: Terms) -> tuple[Wrong, ...]:
+    def wrong(self, terms: Terms) -> tuple[WrongPeriod, ...]:
         """By incidents, by exceptions that have lapsed, and by what was withdrawn."""
         others = (wrong for found in (self._lapsed(terms), self._of_withdrawn(terms)) for _, wrong in found)
         return (*self._by_incidents(terms), *others)
 
-    def _by_incidents(self, terms: Terms) -> Iterator[Wrong]:
+    def _by_incidents(self, terms: Terms) -> Iterator[WrongPeriod]:
         for one in self._at(terms, self._unsound):
             if one.until_us > self._from:
-                yield Wrong(one.from_us, one.until_us, one.known_us, one.incident, one.withdrawn_us)
+                yield WrongPeriod(one.from_us, one.until_us, one.known_us, one.incident, one.withdrawn_us)
 
-    def _lapsed(self, terms: Terms) -> Iterator[tuple[Taint, Wrong]]:
+    def _lapsed(self, terms: Terms) -> Iterator[tuple[Taint, WrongPeriod]]:
         """An exception whose time is over makes wrong what stands on it, as long as that is what readers see."""
         for one in self._at(terms, self._excepted if self._exceptions else {}):
             exception = self._exceptions[one.exception or 0]
@@ -70,15 +70,15 @@ class Wrongness:
             ends = min(one.until_us, EVER if exception.over_at is None else exception.over_at)
             since = max(one.from_us, exception.until)
             if since < ends and ends > self._from:
-                yield one, Wrong(since, ends, exception.until, exception.incident)
+                yield one, WrongPeriod(since, ends, exception.until, exception.incident)
 
-    def _of_withdrawn(self, terms: Terms) -> Iterator[tuple[Taint, Wrong]]:
+    def _of_withdrawn(self, terms: Terms) -> Iterator[tuple[Taint, WrongPeriod]]:
         """What was withdrawn makes wrong what was made of it, from then on. What was exported before stays where it is: `exported`
         says so."""
         for one in self._at(terms, self._made_of_withdrawn if self._withdrawn else {}):
             since = max(one.from_us, one.known_us)
             if one.node not in self._context.declared.exports and since < one.until_us and one.until_us > self._from:
-                yield one, Wrong(since, one.until_us, one.known_us)
+                yield one, WrongPeriod(since, one.until_us, one.known_us)
 
     def by_others(self, terms: Terms, duties: Sequence[Duty], speaks: Speaks) -> Moments:
         """While the newest interval that was due stood on an exception of somebody else's than the owner's."""
@@ -193,12 +193,12 @@ class Wrongness:
         """(node, partition, when it was published) of all that isn't sound, as known now."""
         return {(one.node, one.partition, one.from_us) for found in self._unsound.values() for one in found if one.withdrawn_us == EVER}
 
-    def _told(self, one: Wrong) -> Wronged:
+    def _told(self, one: WrongPeriod) -> Wronged:
         incident = incidents.get(self._tx, one.incident or 0)
         said = "what can be read is wrong" if incident is None else f"{incident.shown} {incident.node}: {incident.summary}"
         return Wronged(one.from_us, one.incident, said, None if one.incident is None else f"headrace incident INC-{one.incident}")
 
-    def _told_lapse(self, stands_on: Taint, one: Wrong) -> Wronged:
+    def _told_lapse(self, stands_on: Taint, one: WrongPeriod) -> Wronged:
         """The command ends it: the exception is renewed, or, where its data was taken back, so is what was made of it."""
         exception = self._exceptions[stands_on.exception or 0]
         at = place(exception.node, exception.partition)
@@ -216,7 +216,7 @@ class Wrongness:
             command = command_line("withdraw", made, "--reason", "TEXT")
         return Wronged(one.from_us, one.incident, f"{said}, and {made} was computed from it", command)
 
-    def _told_withdrawn(self, made_of: Taint, one: Wrong) -> Wronged:
+    def _told_withdrawn(self, made_of: Taint, one: WrongPeriod) -> Wronged:
         """The command ends it: it is computed again where that can be done without what was withdrawn, else withdrawn as well. Where
         neither can be done, it says what other data is to be asked for."""
         root = [one for one in self._withdrawn if one.rows == made_of.withdrawn][-1]
@@ -236,6 +236,6 @@ def _earliest(one: Wronged) -> tuple[int, int]:
     return one.since_us, one.incident or 0
 
 
-def _ends(exception: Excepted) -> int:
+def _ends(exception: AcceptedPublication) -> int:
     """When an exception was over: its data was replaced, or it was renewed."""
     return min(at for at in (exception.ended_at, exception.over_at, EVER) if at is not None)

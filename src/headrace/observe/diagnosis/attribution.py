@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headrace.model import Grain
-from headrace.observe.diagnosis.candidates import Candidate
+from headrace.observe.diagnosis.candidates import CauseCandidate
 from headrace.observe.diagnosis.carrying import carried
 from headrace.observe.diagnosis.causes import HEADRACE, Cause, CauseKind
 from headrace.observe.diagnosis.details import times_of
@@ -22,9 +22,9 @@ from headrace.observe.diagnosis.graph import CauseGraph
 from headrace.observe.diagnosis.loading import gathered, split
 from headrace.observe.diagnosis.origins import traced
 from headrace.observe.diagnosis.placing import BODIES, causes_at
-from headrace.observe.diagnosis.reaching import Above, Reach, flows, starts
+from headrace.observe.diagnosis.reaching import Above, CauseReach, flows, starts
 from headrace.observe.diagnosis.refining import refined
-from headrace.observe.diagnosis.rules import Place
+from headrace.observe.diagnosis.rules import NodeEvidence
 from headrace.observe.diagnosis.rules.reference_broken import lost_partners
 from headrace.observe.diagnosis.rules.rule import EXACT_NATS
 from headrace.observe.diagnosis.seen_below import SeenBelow
@@ -48,19 +48,19 @@ def diagnose(evidence: Sequence[Evidence], graph: CauseGraph, now_us: int, open_
     return [told(refined(one, graph)) for one in shared(traced(found, graph), graph, open_causes)]
 
 
-def _may_follow_from_a_warning(cause: Candidate, one: Evidence) -> bool:
+def _may_follow_from_a_warning(cause: CauseCandidate, one: Evidence) -> bool:
     """What is held may follow from what was only warned of; where nothing says what it is about, from what is certain only."""
     return one.held and (one.family is not Family.CHECK or bool(one.kind) or cause.own[0].strength >= EXACT_NATS)
 
 
-def _changed_since(cause: Candidate, one: Evidence, place: Place) -> bool:
+def _changed_since(cause: CauseCandidate, one: Evidence, place: NodeEvidence) -> bool:
     """Whether a node's body was changed after a cause above it began, and before this was seen: the change explains it better."""
     if cause.kind is CauseKind.RUNTIME_DOWN or one.id in cause.known or one.family is Family.ARRIVAL:
         return False
     return any(cause.began_us < change.at_us <= one.at_us for change in place.bodies)
 
 
-def _makes_more(cause: Candidate, one: Evidence, place: Place) -> bool:
+def _makes_more(cause: CauseCandidate, one: Evidence, place: NodeEvidence) -> bool:
     """Whether there are more rows since a node's body was changed, which a cause above it doesn't make: values that are missing,
     and keys that find nothing, leave as many rows, or fewer."""
     more = one.family is Family.DUPLICATES or (one.family is Family.VOLUME and times_of([one]) > 1)
@@ -88,14 +88,14 @@ class _Sweep:
                 self._seen.setdefault(one.node, []).append(one)
             elif one.at_us <= now_us:
                 self._changes.setdefault(one.node, []).append(one)
-        self._carried: dict[str, list[Candidate]] = {}
+        self._carried: dict[str, list[CauseCandidate]] = {}
         for known in carried(open_causes, evidence):
             self._carried.setdefault(known.node, []).append(known)
         self._looks = SeenBelow((graph.rank(name), found) for name, found in self._seen.items() if name in graph.nodes)
-        self._everywhere: list[Candidate] = []
+        self._everywhere: list[CauseCandidate] = []
         self._above: dict[str, Above] = {}
 
-    def causes(self) -> list[Candidate]:
+    def causes(self) -> list[CauseCandidate]:
         """All that is worth an incident, the most upstream first."""
         outside = [name for name in (*self._seen, *self._carried) if name not in self._graph.nodes]
         found = [one for name in sorted(set(outside), key=lambda name: (name != HEADRACE, name)) for one in self._at(name, {})]
@@ -108,7 +108,7 @@ class _Sweep:
                 break
         return [one for one in found if one.chosen and (one.own or one.symptoms)]
 
-    def _walk(self, names: Iterable[str]) -> Iterator[Candidate]:
+    def _walk(self, names: Iterable[str]) -> Iterator[CauseCandidate]:
         """The causes at these nodes, what reaches them carried along."""
         for name in names:
             above = flows(self._graph, name, self._above)
@@ -117,7 +117,7 @@ class _Sweep:
             elif above:
                 self._above[name] = above
 
-    def _visit(self, name: str, above: Above) -> list[Candidate]:
+    def _visit(self, name: str, above: Above) -> list[CauseCandidate]:
         """The causes at a node; what of them, and of those above, may explain anything below goes on from there."""
         here, below = self._at(name, above), self._looks.below(self._graph.rank(name))
         above |= {one: starts(self._graph, one) for one in here if may_show(one, below)}
@@ -125,11 +125,11 @@ class _Sweep:
             self._above[name] = above
         return here
 
-    def _at(self, name: str, above: Above) -> list[Candidate]:
+    def _at(self, name: str, above: Above) -> list[CauseCandidate]:
         carried_here = self._carried.get(name, [])
-        offered: dict[Candidate, Reach | None] = {**above, **dict.fromkeys(self._everywhere)}
+        offered: dict[CauseCandidate, CauseReach | None] = {**above, **dict.fromkeys(self._everywhere)}
         offered |= {one: starts(self._graph, one) for one in carried_here}
-        place = Place(name, self._graph.is_source(name), self._seen.get(name, ()), self._graph.joins(name), *self._changed(name))
+        place = NodeEvidence(name, self._graph.is_source(name), self._seen.get(name, ()), self._graph.joins(name), *self._changed(name))
         residual = [one for one in place.evidence if not self._explained(one, offered, place)]
         history, rest = split(residual)
         return [*carried_here, *gathered(causes_at(place, history)), *causes_at(place, rest)]
@@ -145,7 +145,7 @@ class _Sweep:
         bodies = [] if self._graph.is_source(name) else [one for one in recent if one.detail in BODIES]
         return bodies, [one for one in recent if one not in bodies]
 
-    def _explained(self, one: Evidence, offered: Mapping[Candidate, Reach | None], place: Place) -> bool:
+    def _explained(self, one: Evidence, offered: Mapping[CauseCandidate, CauseReach | None], place: NodeEvidence) -> bool:
         """Put evidence down to the cause above that explains it best. What was only warned of counts as one where something is held;
         warnings further down follow from warnings above, so that what does harm in the end is put down to where it began."""
         best, most = None, 0.0

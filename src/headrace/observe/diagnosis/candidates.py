@@ -12,7 +12,7 @@ from headrace.observe.diagnosis.rules import Rule
 
 
 @dataclass(eq=False)
-class Candidate:
+class CauseCandidate:
     """`rule` None: nothing says what kind it is. It is `chosen` once it is worth an incident; until then it may still explain what is
     found further down.
     One with `said` is an incident that is open already, whose own evidence is gone."""
@@ -37,7 +37,7 @@ class Candidate:
     """The number of the version that changed it, where that is known."""
     said: Cause | None = None
     """Of one that is carried: the cause as it was told."""
-    history: tuple[Candidate, ...] = ()
+    history: tuple[CauseCandidate, ...] = ()
     """Of what is held of a history that was loaded at once: the causes that it gathers."""
 
     @property
@@ -57,11 +57,11 @@ class Candidate:
         return any(one.held for one in self.own)
 
 
-def candidate(rule: Rule | None, node: str, own: Iterable[Evidence], *, chosen: bool) -> Candidate:
+def candidate(rule: Rule | None, node: str, own: Iterable[Evidence], *, chosen: bool) -> CauseCandidate:
     """A cause made of its own evidence, the strongest first."""
     ordered = sorted(own, key=lambda one: (-one.strength, one.partition, one.at_us, one.id))
     at = frozenset(one.partition for one in ordered)
-    return Candidate(
+    return CauseCandidate(
         rule, node, ordered, chosen,
         columns=frozenset(one.column for one in ordered if one.column),
         partitions=at if "" not in at and "*" not in at else frozenset(),

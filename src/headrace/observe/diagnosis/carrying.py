@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from headrace.observe.diagnosis.candidates import Candidate
+from headrace.observe.diagnosis.candidates import CauseCandidate
 from headrace.observe.diagnosis.causes import Cause
 from headrace.observe.diagnosis.evidence import Evidence
 from headrace.observe.diagnosis.rules import BY_KIND
 
 
-def carried(open_causes: Iterable[Cause], evidence: Sequence[Evidence]) -> list[Candidate]:
+def carried(open_causes: Iterable[Cause], evidence: Sequence[Evidence]) -> list[CauseCandidate]:
     """The open causes of whose own evidence nothing stands, while something that they explained does."""
     standing = {one.id for one in evidence}
     found = (one for one in open_causes if standing.isdisjoint(one.own) and not standing.isdisjoint(one.explains))
     return [_known(one, frozenset(one.explains)) for one in found]
 
 
-def _known(cause: Cause, known: frozenset[str]) -> Candidate:
-    return Candidate(
+def _known(cause: Cause, known: frozenset[str]) -> CauseCandidate:
+    return CauseCandidate(
         BY_KIND.get(cause.kind), cause.node, [], chosen=True, columns=frozenset(cause.columns), partitions=frozenset(cause.partitions),
         began_us=cause.began_us, known=known, said=cause,
     )  # fmt: skip

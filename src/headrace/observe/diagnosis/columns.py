@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from headrace.plan.bodies import Lines
+from headrace.plan.bodies import ColumnLineage
 from headrace.sql.values import Edge
 
 ALL = -1
@@ -48,7 +48,7 @@ class Flow:
         return {name for name, found in self.inputs.items() if found.any & own or any(reached & own for reached in found.reaches.values())}
 
 
-def flow_of(lines: Lines | None, reads: Sequence[str], bit: Bit, node: str) -> Flow:
+def flow_of(lines: ColumnLineage | None, reads: Sequence[str], bit: Bit, node: str) -> Flow:
     """The flow of a node by its lines; of one without any, everything reaches everything."""
     if lines is None:
         return Flow({})

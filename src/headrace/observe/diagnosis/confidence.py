@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.observe.diagnosis.candidates import Candidate
+from headrace.observe.diagnosis.candidates import CauseCandidate
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.rules.rule import EXACT_NATS
 
@@ -18,7 +18,7 @@ LATENT = 0.6
 UNKNOWN = 0.3
 
 
-def confidence(one: Candidate) -> float:
+def confidence(one: CauseCandidate) -> float:
     """From 0 to 1."""
     if one.rule is None:
         return UNKNOWN

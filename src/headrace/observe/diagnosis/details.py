@@ -28,7 +28,7 @@ FAILURES_KEPT = 4_096
 """Each rule asks what a failure is: so many are remembered."""
 
 
-class Failure(enum.StrEnum):
+class FailureCategory(enum.StrEnum):
     """What kind of thing failed, as far as the error says it."""
 
     DENIED = "denied"
@@ -48,12 +48,19 @@ class Failure(enum.StrEnum):
 
 
 _CODES = {
-    "access_denied": Failure.DENIED, "source_unavailable": Failure.UNREACHABLE,
-    "throttled_too_long": Failure.UNREACHABLE, "destination_unavailable": Failure.UNREACHABLE,
-    "configuration_error": Failure.CONFIGURED, "out_of_memory": Failure.MEMORY, "unknown_connection": Failure.CONFIGURED,
-    "unknown_column": Failure.NAMES, "unknown_input": Failure.NAMES, "not_utf8": Failure.UNREADABLE,
-    "unreadable_delivery": Failure.UNREADABLE, "file_unreadable": Failure.UNREADABLE,
-}  # fmt: skip
+    "access_denied": FailureCategory.DENIED,
+    "source_unavailable": FailureCategory.UNREACHABLE,
+    "throttled_too_long": FailureCategory.UNREACHABLE,
+    "destination_unavailable": FailureCategory.UNREACHABLE,
+    "configuration_error": FailureCategory.CONFIGURED,
+    "out_of_memory": FailureCategory.MEMORY,
+    "unknown_connection": FailureCategory.CONFIGURED,
+    "unknown_column": FailureCategory.NAMES,
+    "unknown_input": FailureCategory.NAMES,
+    "not_utf8": FailureCategory.UNREADABLE,
+    "unreadable_delivery": FailureCategory.UNREADABLE,
+    "file_unreadable": FailureCategory.UNREADABLE,
+}
 _PLACE = re.compile(r"not a directory|no such file or directory|is a directory|read-only file system", re.IGNORECASE)
 """Whatever code is given for it: whether the place or its declaration is to blame is told by whether the declaration was changed."""
 _LACKS = re.compile(r"No module named|\b(ModuleNotFound|Import)Error\b|cannot open shared object file|DLL load failed", re.IGNORECASE)
@@ -64,48 +71,52 @@ _DISK = re.compile(
     re.IGNORECASE,
 )
 _SAID = (
-    (Failure.SPACE, re.compile(r"no space left|ENOSPC|disk (is )?full|disk quota", re.IGNORECASE)),
+    (FailureCategory.SPACE, re.compile(r"no space left|ENOSPC|disk (is )?full|disk quota", re.IGNORECASE)),
     (
-        Failure.MEMORY,
+        FailureCategory.MEMORY,
         re.compile(
             r"out of memory|MemoryError|oom[-_ ]?kill|cannot allocate memory|memory limit|std::bad_alloc",
             re.IGNORECASE,
         ),
     ),
     (
-        Failure.LIMIT,
+        FailureCategory.LIMIT,
         re.compile(
             r"can't start new thread|resource temporarily unavailable|too many open files|(file size|process|processor time) limit"
             r"|file too large$|errno 27\b|SIGXFSZ|SIGXCPU",
             re.IGNORECASE,
         ),
     ),
-    (Failure.DENIED, re.compile(r"\b40[13]\b|permission denied|access denied|forbidden|unauthori[sz]ed|expired token", re.IGNORECASE)),
     (
-        Failure.UNREACHABLE,
+        FailureCategory.DENIED,
+        re.compile(r"\b40[13]\b|permission denied|access denied|forbidden|unauthori[sz]ed|expired token", re.IGNORECASE),
+    ),
+    (
+        FailureCategory.UNREACHABLE,
         re.compile(
             r"connection (refused|reset|aborted)|timed? ?out|name or service not known|could not resolve|unreachable|\b50[0234]\b|"
-            r"temporary failure in name resolution|no route to host", re.IGNORECASE,
+            r"temporary failure in name resolution|no route to host",
+            re.IGNORECASE,
         ),
     ),
-    (Failure.VALUES, re.compile(r"conversion error|could not convert|invalid literal for|out of range|cannot cast", re.IGNORECASE)),
-    (Failure.NAMES, re.compile(r"referenced column|column .* (not found|does not exist)|KeyError|binder error", re.IGNORECASE)),
-)  # fmt: skip
+    (FailureCategory.VALUES, re.compile(r"conversion error|could not convert|invalid literal for|out of range|cannot cast", re.IGNORECASE)),
+    (FailureCategory.NAMES, re.compile(r"referenced column|column .* (not found|does not exist)|KeyError|binder error", re.IGNORECASE)),
+)
 
 
-def failure_of(one: Evidence) -> Failure:
+def failure_of(one: Evidence) -> FailureCategory:
     """What kind of failure a piece of evidence tells of: by its code, else by what it says."""
     return failure_said(one.detail, one.observed)
 
 
 def says_no_space(said: str) -> bool:
     """Whether an error's words tell of a full disk."""
-    return failure_said("", said) is Failure.SPACE
+    return failure_said("", said) is FailureCategory.SPACE
 
 
 def says_denied(said: str) -> bool:
     """Whether an error's words tell of rights that are missing."""
-    return failure_said("", said) is Failure.DENIED
+    return failure_said("", said) is FailureCategory.DENIED
 
 
 def says_disk(said: str) -> bool:
@@ -122,19 +133,19 @@ def needed(said: str) -> str:
 
 
 @lru_cache(FAILURES_KEPT)
-def failure_said(code: str, said: str) -> Failure:
+def failure_said(code: str, said: str) -> FailureCategory:
     """What kind of failure an error's code and words tell of."""
     if said.startswith(UNRESOLVED):  # before places: a secret's file that isn't there is told as one
-        return Failure.CONFIGURED
+        return FailureCategory.CONFIGURED
     if _LACKS.search(said):
-        return Failure.ENVIRONMENT
+        return FailureCategory.ENVIRONMENT
     if _PLACE.search(said):
-        return Failure.PLACE
+        return FailureCategory.PLACE
     if code in _CODES:
         return _CODES[code]
     if code.startswith("delivery_"):
-        return Failure.UNREADABLE
-    return next((failure for failure, like in _SAID if like.search(said)), Failure.OTHER)
+        return FailureCategory.UNREADABLE
+    return next((failure for failure, like in _SAID if like.search(said)), FailureCategory.OTHER)
 
 
 def detail_of(kind: CauseKind, own: Sequence[Evidence]) -> str:
@@ -179,10 +190,10 @@ def _error(one: Evidence) -> str:
     if one.family is Family.CHECK:
         return one.detail
     failure = failure_of(one)
-    if one.error_kind == ENVIRONMENT and failure is not Failure.SPACE:
+    if one.error_kind == ENVIRONMENT and failure is not FailureCategory.SPACE:
         return DISK
     named = _ERROR.search(one.observed)
-    if failure is not Failure.OTHER:
+    if failure is not FailureCategory.OTHER:
         return failure.value
     return str(named.group(1)) if named else one.detail or one.error_kind
 

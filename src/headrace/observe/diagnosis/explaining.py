@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headrace.observe.diagnosis.candidates import Candidate, began
+from headrace.observe.diagnosis.candidates import CauseCandidate, began
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.columns import ALL
 from headrace.observe.diagnosis.details import NO_WORKER, times_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.graph import CauseGraph
-from headrace.observe.diagnosis.reaching import OF_ROWS, Reach
+from headrace.observe.diagnosis.reaching import OF_ROWS, CauseReach
 from headrace.observe.diagnosis.rules import BY_KIND
 from headrace.observe.diagnosis.rules.rule import ABSENT, CLOCK_US
 
@@ -29,7 +29,7 @@ _ABOUT = {
 """What a check that failed is about; one of values may be about anything."""
 
 
-def score(graph: CauseGraph, cause: Candidate, reach: Reach | None, one: Evidence) -> float:
+def score(graph: CauseGraph, cause: CauseCandidate, reach: CauseReach | None, one: Evidence) -> float:
     """How well a cause that lies above it explains evidence: 0, not at all, to 1. Without `reach` it reaches everything."""
     if one.id in cause.known:
         return 1.0
@@ -47,7 +47,7 @@ def score(graph: CauseGraph, cause: Candidate, reach: Reach | None, one: Evidenc
     return float(alike * named * FADES ** min(reach.hops, 4))
 
 
-def may_show(cause: Candidate, seen: Iterable[Evidence]) -> bool:
+def may_show(cause: CauseCandidate, seen: Iterable[Evidence]) -> bool:
     """Whether a cause could explain anything that looks like this, wherever and whenever it is seen."""
     return bool(cause.known) or (cause.rule is not None and any(_shows(cause, one) for one in seen))
 
@@ -56,13 +56,13 @@ _SEEN_BY_READERS = (CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
 """What is wrong with what was published, although nothing of it was published with a warning."""
 
 
-def _in_columns(graph: CauseGraph, reach: Reach, one: Evidence) -> bool:
+def _in_columns(graph: CauseGraph, reach: CauseReach, one: Evidence) -> bool:
     if not one.column or reach.columns == ALL:
         return bool(reach.columns)
     return bool(reach.columns & graph.bits(one.node, (one.column,)))
 
 
-def _shows(cause: Candidate, one: Evidence) -> bool:
+def _shows(cause: CauseCandidate, one: Evidence) -> bool:
     """Whether a cause shows itself in what a piece of evidence is about."""
     if cause.kind is CauseKind.RUNTIME_DOWN:
         return one.family in BY_KIND[cause.kind].shows_in and _meanwhile(cause, one)
@@ -80,7 +80,7 @@ def _shows(cause: Candidate, one: Evidence) -> bool:
     return one.family in shows_in and _about(one) in shows_in
 
 
-def _same_way(cause: Candidate, one: Evidence) -> bool:
+def _same_way(cause: CauseCandidate, one: Evidence) -> bool:
     """More rows make no fewer, and lose no keys; fewer don't make more."""
     more = times_of(cause.own) > 1
     if _about(one) is Family.VOLUME and (times := times_of([one])) != 1:
@@ -88,7 +88,7 @@ def _same_way(cause: Candidate, one: Evidence) -> bool:
     return not more or _about(one) not in (Family.REFERENCE, Family.NULLS)
 
 
-def _is_missed(cause: Candidate, one: Evidence) -> bool:
+def _is_missed(cause: CauseCandidate, one: Evidence) -> bool:
     """Whether what is seen is that the rows aren't there that a cause keeps from readers."""
     return cause.is_held and _about(one) in (Family.ARRIVAL, Family.STALE) and one.family in ABSENT
 
@@ -98,7 +98,7 @@ def _about(one: Evidence) -> Family:
     return _ABOUT.get(one.kind, one.family) if one.family is Family.CHECK else one.family
 
 
-def _meanwhile(cause: Candidate, one: Evidence) -> bool:
+def _meanwhile(cause: CauseCandidate, one: Evidence) -> bool:
     """What was due while nobody was there; what a source doesn't have when it is looked at again is missing all the same. As long as
     no worker starts that isn't over. A run that only began when somebody was there again has its own cause."""
     lasting = any(each.detail == NO_WORKER for each in cause.own)

@@ -11,7 +11,7 @@ from headrace.model import InputMode, InputSpec, PartitionSpec, Place, UsageErro
 from headrace.model.required import dependents
 from headrace.observe.declared_promises import DeclaredPromises, Node, Terms
 from headrace.observe.diagnosis.columns import Flow, flow_of
-from headrace.plan.bodies import Lines
+from headrace.plan.bodies import ColumnLineage
 from headrace.plan.joining import joined_by
 
 KEYS_MAX = 400
@@ -29,7 +29,7 @@ class CauseNode(msgspec.Struct, frozen=True, gc=False):
     owner: str = ""
 
 
-def lines_unknown(_: str) -> Lines | None:
+def lines_unknown(_: str) -> ColumnLineage | None:
     """Of a graph whose columns aren't known: everything of an input reaches everything."""
     return None
 
@@ -38,7 +38,7 @@ class CauseGraph:
     """Nodes in topological order. `lines` gives what the columns of one node come from, and is asked only for nodes that lie between
     a cause and a symptom, once; None where that isn't known. Keep a graph as long as the project that it is of is applied."""
 
-    def __init__(self, nodes: Iterable[CauseNode], lines: Callable[[str], Lines | None] = lines_unknown) -> None:
+    def __init__(self, nodes: Iterable[CauseNode], lines: Callable[[str], ColumnLineage | None] = lines_unknown) -> None:
         self.nodes: dict[str, CauseNode] = {one.name: one for one in nodes}
         self._names = list(self.nodes)
         self._rank = {name: number for number, name in enumerate(self._names)}
@@ -158,7 +158,7 @@ class CauseGraph:
 
 
 def graph_of(
-    declared_promises: DeclaredPromises, owners: Mapping[str, str], lines: Callable[[str], Lines | None] = lines_unknown
+    declared_promises: DeclaredPromises, owners: Mapping[str, str], lines: Callable[[str], ColumnLineage | None] = lines_unknown
 ) -> CauseGraph:
     """The graph of an applied project: its nodes, then its consumers, which read at their own pace."""
     nodes = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from headrace.observe.diagnosis.candidates import Candidate, candidate
+from headrace.observe.diagnosis.candidates import CauseCandidate, candidate
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence
 
@@ -29,7 +29,7 @@ def split(evidence: Sequence[Evidence]) -> tuple[list[Evidence], list[Evidence]]
     )
 
 
-def gathered(found: Sequence[Candidate]) -> list[Candidate]:
+def gathered(found: Sequence[CauseCandidate]) -> list[CauseCandidate]:
     """The causes that were found in a history, those of held data gathered into one of the kind of
     the strongest evidence."""
     parts = tuple(one for one in found if one.chosen and one.is_held and one.kind in _KINDS)
@@ -43,7 +43,7 @@ def gathered(found: Sequence[Candidate]) -> list[Candidate]:
     return [one, *(other for other in found if other not in parts)]
 
 
-def summary(one: Candidate) -> str:
+def summary(one: CauseCandidate) -> str:
     """`4 of 40 intervals of history held: null_spike in amount (3), volume_anomaly (1)`."""
     held = {each.partition for each in one.own if each.history}
     of = max(each.history for each in one.own)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from headrace.observe.diagnosis.candidates import Candidate
+from headrace.observe.diagnosis.candidates import CauseCandidate
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
-from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.details import FailureCategory, failure_of
 from headrace.observe.diagnosis.graph import CauseGraph
 from headrace.observe.diagnosis.rules import BY_KIND
 from headrace.observe.diagnosis.rules.rule import CLOCK_US
@@ -26,17 +26,17 @@ ORPHANS_MAX = 300
 _ORDER = {kind: number for number, kind in enumerate(BY_KIND)}
 _AT_ITS_PLACE = (CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
 """What is known to be wrong with the rows of the node itself: somebody says so, or a file of the lake shows it."""
-_OF_INPUTS = {Failure.VALUES: CauseKind.TYPE_CHANGE, Failure.NAMES: CauseKind.SCHEMA_CHANGE}
+_OF_INPUTS = {FailureCategory.VALUES: CauseKind.TYPE_CHANGE, FailureCategory.NAMES: CauseKind.SCHEMA_CHANGE}
 
 
-def traced(causes: Sequence[Candidate], graph: CauseGraph) -> list[Candidate]:
+def traced(causes: Sequence[CauseCandidate], graph: CauseGraph) -> list[CauseCandidate]:
     """The causes, those that come from what goes in put down to the source that it comes from."""
     orphans = [one for one in causes if _is_orphan(one, graph)]
     elsewhere = in_unrelated([one for one in orphans if not _fails_over_inputs(one)], graph)
     orphans = [one for one in orphans if one not in elsewhere]
     if not orphans or len(orphans) > ORPHANS_MAX:
         return list(causes)
-    found: dict[Candidate, Candidate | None] = {}
+    found: dict[CauseCandidate, CauseCandidate | None] = {}
     for group in (part for each in _groups(orphans, graph) for part in _by_error(each)):
         common, kind = graph.common_sources(one.node for one in group), _kind(group)
         if len(group) == 1 and kind is CauseKind.REFERENCE_BROKEN and len(common) > 1:
@@ -48,7 +48,7 @@ def traced(causes: Sequence[Candidate], graph: CauseGraph) -> list[Candidate]:
     return [one for each in causes if (one := found.get(each, each)) is not None]
 
 
-def _is_orphan(one: Candidate, graph: CauseGraph) -> bool:
+def _is_orphan(one: CauseCandidate, graph: CauseGraph) -> bool:
     if one.said is not None or one.node not in graph.nodes or graph.is_source(one.node) or one.rewritten:
         return False
     if one.kind in _AT_ITS_PLACE or all(each.unproven for each in one.own):
@@ -56,9 +56,9 @@ def _is_orphan(one: Candidate, graph: CauseGraph) -> bool:
     return one.kind in DATA_CAUSES or one.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN)
 
 
-def _groups(orphans: Iterable[Candidate], graph: CauseGraph) -> list[list[Candidate]]:
+def _groups(orphans: Iterable[CauseCandidate], graph: CauseGraph) -> list[list[CauseCandidate]]:
     """Those of the same partitions, or at about the same time, that have a source in common."""
-    groups: list[list[Candidate]] = []
+    groups: list[list[CauseCandidate]] = []
     for one in sorted(orphans, key=lambda one: one.began_us):
         home = next((group for group in groups if _goes_with(one, group, graph)), None)
         if home is None:
@@ -68,31 +68,31 @@ def _groups(orphans: Iterable[Candidate], graph: CauseGraph) -> list[list[Candid
     return groups
 
 
-def _by_error(group: list[Candidate]) -> list[list[Candidate]]:
+def _by_error(group: list[CauseCandidate]) -> list[list[CauseCandidate]]:
     """A group as it is where one of it says that its inputs are other than expected. Where code only fails, in two ways,
     these are two mistakes: each way by itself."""
     if any(one.kind is not CauseKind.CODE_ERROR or _fails_over_inputs(one) for one in group):
         return [group]
-    parts: dict[str, list[Candidate]] = {}
+    parts: dict[str, list[CauseCandidate]] = {}
     for one in group:
         parts.setdefault(error_without_figures(one.own[0].observed), []).append(one)
     return list(parts.values())
 
 
-def _goes_with(one: Candidate, group: Sequence[Candidate], graph: CauseGraph) -> bool:
+def _goes_with(one: CauseCandidate, group: Sequence[CauseCandidate], graph: CauseGraph) -> bool:
     return all(_together(one, other) for other in group) and bool(graph.common_sources(each.node for each in (*group, one)))
 
 
-def _together(one: Candidate, other: Candidate) -> bool:
+def _together(one: CauseCandidate, other: CauseCandidate) -> bool:
     near = abs(one.began_us - other.began_us) <= TOGETHER_US
     return bool(one.partitions & other.partitions) or (near and not (one.partitions and other.partitions))
 
 
-def _fails_over_inputs(one: Candidate) -> bool:
+def _fails_over_inputs(one: CauseCandidate) -> bool:
     return one.kind is CauseKind.CODE_ERROR and failure_of(one.own[0]) in _OF_INPUTS
 
 
-def _with_other_keys(one: Candidate, graph: CauseGraph) -> list[str]:
+def _with_other_keys(one: CauseCandidate, graph: CauseGraph) -> list[str]:
     """The sources of what names the keys that find nothing; none where what is referred to may as well have lost them."""
     inputs = [spec.node for spec in graph.nodes[one.node].inputs]
     origins = [graph.flow(one.node).origins(graph.bits(one.node, (column,))) for column in one.columns]
@@ -102,16 +102,16 @@ def _with_other_keys(one: Candidate, graph: CauseGraph) -> list[str]:
     return graph.common_sources(naming) if referred and naming and others else []
 
 
-def _kind(group: Sequence[Candidate]) -> CauseKind:
+def _kind(group: Sequence[CauseCandidate]) -> CauseKind:
     """The first in the rules' order that one of them speaks for: what comes after it may follow from it."""
     kinds = {_OF_INPUTS.get(failure_of(one.own[0]), CauseKind.UNKNOWN) if one.kind is CauseKind.CODE_ERROR else one.kind for one in group}
     return min(kinds, key=lambda kind: _ORDER.get(kind, len(_ORDER)))
 
 
-def _at(source: str, kind: CauseKind, group: Sequence[Candidate]) -> Candidate:
+def _at(source: str, kind: CauseKind, group: Sequence[CauseCandidate]) -> CauseCandidate:
     own = [each for one in group for each in one.own]
     partitions = [one.partitions for one in group]
-    return Candidate(
+    return CauseCandidate(
         BY_KIND.get(kind), source, own, chosen=True, began_us=min(one.began_us for one in group), latent=True,
         partitions=frozenset().union(*partitions) if all(partitions) else frozenset(),
         symptoms=[each for one in group for each in one.symptoms],

@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from headrace.model.clauses import BESIDES
-from headrace.observe.diagnosis.candidates import Candidate, candidate
+from headrace.observe.diagnosis.candidates import CauseCandidate, candidate
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
-from headrace.observe.diagnosis.details import OF_FILES, Failure, failure_of, form_of, times_of
+from headrace.observe.diagnosis.details import OF_FILES, FailureCategory, failure_of, form_of, times_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.rules import RULES, Covers, Place, Rule
+from headrace.observe.diagnosis.rules import RULES, Covers, NodeEvidence, Rule
 from headrace.observe.diagnosis.rules.rule import BROKEN, CLOCK_US
 
 UNKNOWN_NATS = 2.5
@@ -37,9 +37,9 @@ _MORE: frozenset[Hashable] = frozenset({"more"})
 _FEWER: frozenset[Hashable] = frozenset({"fewer"})
 
 
-def causes_at(place: Place, residual: Sequence[Evidence]) -> list[Candidate]:
+def causes_at(place: NodeEvidence, residual: Sequence[Evidence]) -> list[CauseCandidate]:
     """The causes at a place: each takes what it explains, in the rules' order; what is left and held is put down to something unknown."""
-    found: list[Candidate] = []
+    found: list[CauseCandidate] = []
     left = list(residual)
     speaks = {one.id: _spoken_for(one, place) for one in left}
     for number in sorted({number for numbers in speaks.values() for number in numbers}):
@@ -61,7 +61,7 @@ def causes_at(place: Place, residual: Sequence[Evidence]) -> list[Candidate]:
     return found
 
 
-def _made(rule: Rule, place: Place, own: Sequence[Evidence]) -> Candidate:
+def _made(rule: Rule, place: NodeEvidence, own: Sequence[Evidence]) -> CauseCandidate:
     one = candidate(rule, place.node, own, chosen=any(each.corrected or rule.opens(each, place) for each in own))
     one.rewritten = any(place.rewritten(each) for each in own)
     if rule.kind in (CauseKind.SLOW_RUN, CauseKind.CODE_ERROR) and one.rewritten:
@@ -87,7 +87,7 @@ def _moves(change: Evidence) -> bool:
     return not change.same_place and not change.added
 
 
-def _spoken_for(one: Evidence, place: Place) -> tuple[int, ...]:
+def _spoken_for(one: Evidence, place: NodeEvidence) -> tuple[int, ...]:
     """The rules that a piece of evidence speaks for, by their numbers. Where nothing else is known of a place, the same says the same at
     any other."""
     if place.bodies or place.declarations or len(place.evidence) > 1:
@@ -116,11 +116,11 @@ class _Alone(NamedTuple):
 def _said_alone(alone: _Alone) -> tuple[int, ...]:
     given = {name: value for name, value in alone._asdict().items() if name not in ("is_source", "joins")}
     seen = Evidence(id="", node="", at_us=0, **given)
-    place = Place("", alone.is_source, (seen,), alone.joins)
+    place = NodeEvidence("", alone.is_source, (seen,), alone.joins)
     return tuple(number for number, rule in enumerate(RULES) if rule.own(seen, place) > 0)
 
 
-def _clusters(rule: Rule, place: Place, own: Sequence[Evidence]) -> list[list[Evidence]]:
+def _clusters(rule: Rule, place: NodeEvidence, own: Sequence[Evidence]) -> list[list[Evidence]]:
     """What speaks for a kind, apart where it has nothing in common. Of what is no data there is one at a node."""
     if rule.kind not in DATA_CAUSES or len(own) < 2:
         return [list(own)] if own else []
@@ -199,16 +199,16 @@ def _about(one: Evidence) -> frozenset[Hashable]:
 
 def _is_of_form(one: Evidence) -> bool:
     """Whether it says how a file, or a column of it, is written."""
-    return one.family is Family.FORMAT or (not one.kind and failure_of(one) is Failure.UNREADABLE)
+    return one.family is Family.FORMAT or (not one.kind and failure_of(one) is FailureCategory.UNREADABLE)
 
 
-def _warned_of(found: Iterable[Candidate], own: Sequence[Evidence]) -> Candidate | None:
+def _warned_of(found: Iterable[CauseCandidate], own: Sequence[Evidence]) -> CauseCandidate | None:
     """A cause of more precedence at the same place that wasn't worth an incident, and that explains this."""
     latent = [one for one in found if not one.chosen and one.rule is not None]
     return next((one for one in latent if all(_covers(one, each) for each in own)), None) if any(each.held for each in own) else None
 
 
-def _covered(found: Sequence[Candidate], left: Iterable[Evidence]) -> set[str]:
+def _covered(found: Sequence[CauseCandidate], left: Iterable[Evidence]) -> set[str]:
     """What needs no explanation any more once these are known; it becomes theirs."""
     taken: set[str] = set()
     for cause in found:
@@ -220,7 +220,7 @@ def _covered(found: Sequence[Candidate], left: Iterable[Evidence]) -> set[str]:
     return taken
 
 
-def _covers(cause: Candidate, one: Evidence) -> bool:
+def _covers(cause: CauseCandidate, one: Evidence) -> bool:
     if cause.rule is None or cause.rule.covers is Covers.ITSELF:
         return False
     if cause.rule.covers is Covers.NODE:
@@ -236,7 +236,7 @@ def _covers(cause: Candidate, one: Evidence) -> bool:
     return not _outweighs(one, cause)
 
 
-def _remains(cause: Candidate, one: Evidence) -> bool:
+def _remains(cause: CauseCandidate, one: Evidence) -> bool:
     """Whether a delivery is held for what is odd about a column after that was read under its other name."""
     renamed = [each for each in cause.own if (each.column, each.partition) == (one.column, one.partition) and _is_renamed(each)]
     return one.held and bool(renamed) and not any(each.held for each in renamed)
@@ -246,12 +246,12 @@ def _is_renamed(one: Evidence) -> bool:
     return one.family is Family.SCHEMA and one.detail.partition(";")[0] == _RENAMED
 
 
-def _came_before(cause: Candidate, one: Evidence) -> bool:
+def _came_before(cause: CauseCandidate, one: Evidence) -> bool:
     """Whether it is about data that was there before a cause began: what keeps data away later says nothing of that."""
     return one.family in OF_DATA and one.at_us + CLOCK_US < cause.began_us
 
 
-def _outweighs(one: Evidence, cause: Candidate) -> bool:
+def _outweighs(one: Evidence, cause: CauseCandidate) -> bool:
     """Whether a delivery was held for how many rows it has, or rewrites the past, while what is told of its form was let through: names
     that are gone and dates that are written otherwise make no rows, and no other ones."""
     rows = one.family is Family.RESTATED or (one.held and one.family is Family.VOLUME)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
-from headrace.observe.diagnosis.candidates import Candidate
+from headrace.observe.diagnosis.candidates import CauseCandidate
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.columns import ALL
 from headrace.observe.diagnosis.graph import CauseGraph
@@ -21,7 +21,7 @@ OF_ROWS = frozenset(
 """Rows that are missing, repeated, stale or read otherwise are so in all columns."""
 
 
-class Reach(NamedTuple):
+class CauseReach(NamedTuple):
     """How a cause reaches a node: its columns as bits (none where only rows may be missing), its partitions (None: all)."""
 
     columns: int
@@ -33,13 +33,13 @@ class Reach(NamedTuple):
         return self.partitions is None or partition in ("", "*") or partition in self.partitions
 
 
-Above = dict[Candidate, Reach]
+Above = dict[CauseCandidate, CauseReach]
 
 
-def starts(graph: CauseGraph, cause: Candidate) -> Reach:
+def starts(graph: CauseGraph, cause: CauseCandidate) -> CauseReach:
     """What a cause reaches at its own node."""
     whole = cause.kind in OF_ROWS or not cause.columns
-    return Reach(ALL if whole else graph.bits(cause.node, cause.columns), cause.partitions or None, 0)
+    return CauseReach(ALL if whole else graph.bits(cause.node, cause.columns), cause.partitions or None, 0)
 
 
 def flows(graph: CauseGraph, node: str, above: Mapping[str, Above]) -> Above:
@@ -57,15 +57,15 @@ def flows(graph: CauseGraph, node: str, above: Mapping[str, Above]) -> Above:
             if known is not None:
                 found[cause] = _both(known, columns, keys, reach.hops + 1)
             elif len(found) < ABOVE_MAX:
-                found[cause] = Reach(columns, keys, reach.hops + 1)
+                found[cause] = CauseReach(columns, keys, reach.hops + 1)
     return found
 
 
-def _both(known: Reach, columns: int, keys: frozenset[str] | None, hops: int) -> Reach:
+def _both(known: CauseReach, columns: int, keys: frozenset[str] | None, hops: int) -> CauseReach:
     """Over several inputs: what is reached over any of them."""
     if keys is not known.partitions:
         keys = None if keys is None or known.partitions is None else keys | known.partitions
-    return Reach(columns | known.columns, keys, min(hops, known.hops))
+    return CauseReach(columns | known.columns, keys, min(hops, known.hops))
 
 
 def made_of(graph: CauseGraph, node: str, columns: Iterable[str]) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.observe.diagnosis.candidates import Candidate
+from headrace.observe.diagnosis.candidates import CauseCandidate
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.details import detail_of
 from headrace.observe.diagnosis.evidence import Family
@@ -14,7 +14,7 @@ OTHER_NAMES = "other names"
 _PARTNERS = (Family.NULLS, Family.REFERENCE)
 
 
-def refined(one: Candidate, graph: CauseGraph) -> Candidate:
+def refined(one: CauseCandidate, graph: CauseGraph) -> CauseCandidate:
     """Where joins further down lost their partners over it, or would have if it weren't held, it has
     other keys than before."""
     if one.said is None and _has_other_keys(one) and (_lost_partners(one) or _would_lose_them(one, graph)):
@@ -22,17 +22,17 @@ def refined(one: Candidate, graph: CauseGraph) -> Candidate:
     return one
 
 
-def _lost_partners(one: Candidate) -> bool:
+def _lost_partners(one: CauseCandidate) -> bool:
     return any(each.family in _PARTNERS for each in one.symptoms)
 
 
-def _would_lose_them(one: Candidate, graph: CauseGraph) -> bool:
+def _would_lose_them(one: CauseCandidate, graph: CauseGraph) -> bool:
     """Whether a delivery is held for other names in a column that something is joined by."""
     keys = {each.column for each in one.own if each.held and detail_of(one.kind, [each]) == OTHER_NAMES}
     return graph.joined_by(one.node, keys)
 
 
-def _has_other_keys(one: Candidate) -> bool:
+def _has_other_keys(one: CauseCandidate) -> bool:
     """Reference data written over, or other names than there ever were in one column."""
     if one.kind is CauseKind.RESTATEMENT:
         return not one.partitions

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-from headrace.observe.diagnosis.candidates import Candidate
+from headrace.observe.diagnosis.candidates import CauseCandidate
 from headrace.observe.diagnosis.causes import Cause, CauseKind
-from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.details import FailureCategory, failure_of
 from headrace.observe.diagnosis.evidence import Family
 from headrace.observe.diagnosis.graph import CauseGraph
 from headrace.observe.diagnosis.rules.rule import CLOCK_US
@@ -30,10 +30,10 @@ _PAUSED = ("source_throttled", "throttled_too_long")
 _MACHINE = (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED)
 
 
-def shared(causes: Sequence[Candidate], graph: CauseGraph, open_causes: Iterable[Cause] = ()) -> list[Candidate]:
+def shared(causes: Sequence[CauseCandidate], graph: CauseGraph, open_causes: Iterable[Cause] = ()) -> list[CauseCandidate]:
     """The causes, those that are the same thing merged, in their order. What was one incident stays one, however few are left of it."""
     known = {evidence: number for number, one in enumerate(open_causes) for evidence in one.own}
-    merged: dict[Candidate, Candidate | None] = {}
+    merged: dict[CauseCandidate, CauseCandidate | None] = {}
     for group in alike(causes, graph):
         of = {known.get(one.own[0].id) for one in group}
         if len({one.node for one in group}) >= _least(group[0]) or (len(group) > 1 and of != {None} and len(of) == 1):
@@ -41,9 +41,9 @@ def shared(causes: Sequence[Candidate], graph: CauseGraph, open_causes: Iterable
     return [found for one in causes if (found := merged.get(one, one)) is not None]
 
 
-def alike(causes: Sequence[Candidate], graph: CauseGraph) -> Iterator[list[Candidate]]:
+def alike(causes: Sequence[CauseCandidate], graph: CauseGraph) -> Iterator[list[CauseCandidate]]:
     """Causes that show the same at one time, together."""
-    groups: dict[Hashable, list[Candidate]] = {}
+    groups: dict[Hashable, list[CauseCandidate]] = {}
     many = Counter(one.kind for one in causes)
     for one in causes:
         mark = one.kind if many[one.kind] > FLOOD and one.said is None else _shares(one, graph)
@@ -54,10 +54,10 @@ def alike(causes: Sequence[Candidate], graph: CauseGraph) -> Iterator[list[Candi
         yield from [group] if together else _at_one_time(group)
 
 
-def in_unrelated(causes: Sequence[Candidate], graph: CauseGraph) -> set[Candidate]:
+def in_unrelated(causes: Sequence[CauseCandidate], graph: CauseGraph) -> set[CauseCandidate]:
     """Those that fail alike, at one time, in so many nodes that nothing that goes into all of them can be why; and what lacks something
     that it runs in."""
-    found: set[Candidate] = {one for one in causes if _lacks(one)}
+    found: set[CauseCandidate] = {one for one in causes if _lacks(one)}
     for group in alike(causes, graph):
         nodes = {one.node for one in group}
         if len(nodes) >= NODES_MIN and nodes <= graph.nodes.keys() and not graph.common_sources(nodes):
@@ -65,17 +65,17 @@ def in_unrelated(causes: Sequence[Candidate], graph: CauseGraph) -> set[Candidat
     return found
 
 
-def _least(one: Candidate) -> int:
+def _least(one: CauseCandidate) -> int:
     """How many nodes it takes that show the same."""
     return MACHINE_MIN if one.kind in _MACHINE or _lacks(one) or _of_host(one) else NODES_MIN
 
 
-def _of_host(one: Candidate) -> bool:
+def _of_host(one: CauseCandidate) -> bool:
     """Whether it is seen in looks at a host: what two sources of it show at one time is the host's."""
     return one.kind in _OUTSIDE and any(each.host for each in one.own)
 
 
-def _no_connection(one: Candidate) -> bool:
+def _no_connection(one: CauseCandidate) -> bool:
     """Whether a host doesn't answer at all, or asked to be left alone: then it is so for all that is there, whenever each is
     looked at."""
     if one.kind is not CauseKind.SOURCE_UNAVAILABLE or not one.own:
@@ -84,17 +84,17 @@ def _no_connection(one: Candidate) -> bool:
     return _of_host(one) and (first.detail in _PAUSED or _UNANSWERED.search(first.observed) is not None)
 
 
-def _lacks(one: Candidate) -> bool:
+def _lacks(one: CauseCandidate) -> bool:
     """Whether what it runs in lacks something: that is so for all that run there, whenever their turn comes."""
-    return one.kind is CauseKind.CODE_ERROR and bool(one.own) and failure_of(one.own[0]) is Failure.ENVIRONMENT
+    return one.kind is CauseKind.CODE_ERROR and bool(one.own) and failure_of(one.own[0]) is FailureCategory.ENVIRONMENT
 
 
-def _shares(one: Candidate, graph: CauseGraph) -> Hashable:
+def _shares(one: CauseCandidate, graph: CauseGraph) -> Hashable:
     """What a cause may have in common with others; None for nothing."""
     host = next((each.host for each in one.own if each.host), "")
     if one.said is not None or not one.own:
         return None
-    if one.kind is CauseKind.RESOURCE_EXHAUSTED and failure_of(one.own[0]) is Failure.SPACE:
+    if one.kind is CauseKind.RESOURCE_EXHAUSTED and failure_of(one.own[0]) is FailureCategory.SPACE:
         return (one.kind, host)
     if (one.kind in _OUTSIDE or one.kind in _MACHINE) and host:
         return (one.kind, host)
@@ -111,9 +111,9 @@ def error_without_figures(text: str) -> str:
     return "".join(letter for letter in text if not letter.isdigit())[:80]
 
 
-def _at_one_time(group: Iterable[Candidate]) -> list[list[Candidate]]:
+def _at_one_time(group: Iterable[CauseCandidate]) -> list[list[CauseCandidate]]:
     """Apart where more time lies between one and the next than clocks disagree by."""
-    found: list[list[Candidate]] = []
+    found: list[list[CauseCandidate]] = []
     for one in sorted(group, key=lambda one: one.began_us):
         if found and one.began_us - found[-1][-1].began_us <= CLOCK_US:
             found[-1].append(one)
@@ -122,7 +122,7 @@ def _at_one_time(group: Iterable[Candidate]) -> list[list[Candidate]]:
     return found
 
 
-def _merged(near: Sequence[Candidate]) -> Candidate:
+def _merged(near: Sequence[CauseCandidate]) -> CauseCandidate:
     first = near[0]
     names = sorted({one.node for one in near} - {first.node})
     first.nodes = tuple(names)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from headrace.model.clauses import DELIVERED_AS, OUTSIZED, SIZE
-from headrace.observe.diagnosis.candidates import Candidate
+from headrace.observe.diagnosis.candidates import CauseCandidate
 from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.confidence import confidence
 from headrace.observe.diagnosis.details import ENVIRONMENT, OF_FILES, detail_of, says_denied, says_no_space
@@ -45,7 +45,7 @@ WITHDRAWN = "withdrawn: "
 NAMES_TOLD = 3
 
 
-def told(one: Candidate) -> Cause:
+def told(one: CauseCandidate) -> Cause:
     """A candidate as the cause that it is."""
     ids = tuple(each.id for each in one.own)
     explains = tuple(dict.fromkeys((*ids, *(each.id for each in one.symptoms))))
@@ -60,7 +60,7 @@ def told(one: Candidate) -> Cause:
     )  # fmt: skip
 
 
-def _summary(one: Candidate, columns: Sequence[str]) -> str:
+def _summary(one: CauseCandidate, columns: Sequence[str]) -> str:
     if one.history:
         return summary(one)[: 2 * CLAUSE_MAX]  # of several kinds
     said = _of_partitions(one, columns)
@@ -77,7 +77,7 @@ def _summary(one: Candidate, columns: Sequence[str]) -> str:
     return f"{said}; {lapsed}" if lapsed else said
 
 
-def _of_partitions(one: Candidate, columns: Sequence[str]) -> str:
+def _of_partitions(one: CauseCandidate, columns: Sequence[str]) -> str:
     """What was seen at all partitions; where that is something else at each, at the first of them."""
     clause = _CLAUSES.get(one.kind, _observed)
     said, keys = clause(one.own, columns), sorted(one.partitions)

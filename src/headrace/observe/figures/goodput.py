@@ -24,7 +24,7 @@ _OF_DECISION = {"superseded": SUPERSEDED, "dropped": REJECTED, "released": RETRY
 _OF_STATE = {"held": HELD, "rejected": REJECTED, "staged": WAITING, "queued": WAITING, "running": WAITING}
 
 
-class Made(msgspec.Struct, frozen=True):
+class GoodputPublication(msgspec.Struct, frozen=True):
     """A publication of an attempt, and how it stood when the window ended."""
 
     partition: str
@@ -46,7 +46,7 @@ class Made(msgspec.Struct, frozen=True):
         return GOOD if self.ended_us is None else SUPERSEDED
 
 
-class Staged(msgspec.Struct, frozen=True):
+class GoodputAttempt(msgspec.Struct, frozen=True):
     """An attempt that ended in the window: its state, the rows that it was about, and what of them was published.
 
     `delivery` is that of a source, `work_us` how long it took by segment. `decided` is what became
@@ -58,7 +58,7 @@ class Staged(msgspec.Struct, frozen=True):
     state: str
     at_us: int
     rows: int
-    made: tuple[Made, ...] = ()
+    made: tuple[GoodputPublication, ...] = ()
     delivery: int | None = None
     work_us: Mapping[str, int] = {}
     decided: str = ""
@@ -113,7 +113,7 @@ class Goodput(msgspec.Struct, frozen=True):
         return amount / self.seconds if self.seconds else None
 
 
-def places(one: Staged) -> dict[str, int]:
+def places(one: GoodputAttempt) -> dict[str, int]:
     """Where the rows of one attempt went. What was held and accepted is published by the attempt that was held."""
     found = dict.fromkeys(PLACES, 0)
     for made in one.made:
@@ -124,16 +124,16 @@ def places(one: Staged) -> dict[str, int]:
     return found
 
 
-def by_node(rows: Iterable[Staged]) -> list[Goodput]:
+def by_node(rows: Iterable[GoodputAttempt]) -> list[Goodput]:
     """Per node, in the order in which they come first."""
-    found: dict[str, list[Staged]] = {}
+    found: dict[str, list[GoodputAttempt]] = {}
     for one in rows:
         found.setdefault(one.node, []).append(one)
     return [_sum(node, attempts) for node, attempts in found.items()]
 
 
-def _sum(node: str, attempts: Sequence[Staged]) -> Goodput:
-    deliveries: dict[int, list[Staged]] = {}
+def _sum(node: str, attempts: Sequence[GoodputAttempt]) -> Goodput:
+    deliveries: dict[int, list[GoodputAttempt]] = {}
     for one in attempts:
         if one.delivery is not None:
             deliveries.setdefault(one.delivery, []).append(one)
@@ -161,7 +161,7 @@ def _anew(found: Mapping[str, int]) -> int:
     return sum(rows for place, rows in found.items() if place not in (IDENTICAL, RETRY, WAITING))
 
 
-def _of_delivery(attempts: Sequence[Staged]) -> Iterator[tuple[Staged, dict[str, int]]]:
+def _of_delivery(attempts: Sequence[GoodputAttempt]) -> Iterator[tuple[GoodputAttempt, dict[str, int]]]:
     """The attempts at one delivery, and where their rows went: what was decided of it before the
     last that decided was ingested again. One that failed decided nothing."""
     last = max((n for n, one in enumerate(attempts) if one.state in _SETTLED), default=0)
@@ -172,12 +172,12 @@ def _of_delivery(attempts: Sequence[Staged]) -> Iterator[tuple[Staged, dict[str,
             yield one, places(one)
 
 
-def _kept(attempts: Sequence[Staged]) -> list[Staged]:
+def _kept(attempts: Sequence[GoodputAttempt]) -> list[GoodputAttempt]:
     """The same attempts at one delivery; what an identical publication of it replaced stands for as
     long as that one."""
     every = [(made.at_us, n, made) for n, one in enumerate(attempts) for made in one.made]
-    following: dict[str, Made] = {}
-    found: list[list[Made]] = [[] for _ in attempts]
+    following: dict[str, GoodputPublication] = {}
+    found: list[list[GoodputPublication]] = [[] for _ in attempts]
     for _, n, made in sorted(every, key=lambda one: one[:2], reverse=True):
         after, kept = following.get(made.partition), made
         same = after if after is not None and after.identical and not after.wrong else None

@@ -15,7 +15,7 @@ WINDOW = "90d"
 _Z = 1.959963984540054
 
 
-class Delivered(msgspec.Struct, frozen=True):
+class SourceDeliveries(msgspec.Struct, frozen=True):
     """What a source delivered over a window. `expected` counts the intervals that were due, `on_time` those of them whose first delivery
     came by when it was promised, `changed` the deliveries whose schema or format was another, or that restated what was sound."""
 
@@ -34,22 +34,22 @@ class Delivered(msgspec.Struct, frozen=True):
     reads: int
 
 
-class Score(msgspec.Struct, frozen=True):
+class SourceScore(msgspec.Struct, frozen=True):
     """Between 0 and 1; None with fewer than DELIVERIES_LEAST deliveries."""
 
     stability: float | None
     quality: float | None
 
 
-def score(one: Delivered) -> Score:
+def score(one: SourceDeliveries) -> SourceScore:
     """Stability: on time, and without a change. Quality: rows accepted of those that were or should have been delivered."""
     if one.deliveries < DELIVERIES_LEAST:
-        return Score(None, None)
+        return SourceScore(None, None)
     punctual = lower_bound(one.on_time / one.expected, one.expected) if one.expected else 1.0
     steady = lower_bound((one.deliveries - one.changed) / one.deliveries, one.deliveries)
     rows = one.rows_accepted + one.rows_refused + one.rows_missing
     accepted = lower_bound(one.rows_accepted / rows, one.deliveries + one.missing) if rows else 0.0
-    return Score(punctual * steady, accepted)
+    return SourceScore(punctual * steady, accepted)
 
 
 def lower_bound(share: float, n: int) -> float:

@@ -12,12 +12,12 @@ from itertools import groupby, pairwise
 import msgspec
 
 from headrace.model.intervals import bounds_us
-from headrace.observe.blockage import Block, Blockage
+from headrace.observe.blockage import Blockage, BlockReason
 from headrace.observe.declared_promises import Node, Terms
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.diagnosis.details import ENVIRONMENT, NO_WORKER, needed
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.incidents.reach import Reach
+from headrace.observe.incidents.reach import DownstreamIndex
 from headrace.observe.obligations import EvaluationContext
 from headrace.observe.observed import TOLERANCE_US, next_observation, usual_break
 from headrace.observe.wording import dated
@@ -34,7 +34,9 @@ LAKE = "closed"
 """What the id of evidence begins with that the lake can't be written."""
 
 
-def gather(tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: Reach, after: int) -> tuple[list[Evidence], int]:
+def gather(
+    tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, after: int
+) -> tuple[list[Evidence], int]:
     """The outages that made somebody wait, of deliveries found after a time; and when the last of those was found."""
     found: dict[str, tuple[int, Evidence]] = {}
     last = after
@@ -75,7 +77,13 @@ def known(tx: Transaction) -> list[Evidence]:
 
 
 def _outages(
-    tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: Reach, source: Node, waited: list[Waited], seen_us: int
+    tx: Transaction,
+    context: EvaluationContext,
+    blockage: Blockage,
+    reach: DownstreamIndex,
+    source: Node,
+    waited: list[Waited],
+    seen_us: int,
 ) -> Iterator[tuple[int, Evidence]]:
     """The outage that ended with a look at a source, with the first deadline of each consumer that
     was missed through it."""
@@ -88,7 +96,7 @@ def _outages(
         terms = next(one for one in context.declared.consumers if one.consumer == consumer)
         for due in absences.missed(tx, consumer, observations[0].at, seen_us):
             arrived = min((one.arrived_at for one in waited if _is_of(source, one.partition, terms, due.interval)), default=due.due_at)
-            if arrived >= due.due_at or any(one.block is not Block.WAITING for one in blockage.of(terms, due.interval)):
+            if arrived >= due.due_at or any(one.block is not BlockReason.WAITING for one in blockage.of(terms, due.interval)):
                 continue  # it would have been missed all the same
             last = _away_since(tx, sources, due.due_at, arrived, pace, seen_us)
             if last is not None:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headrace.observe.blockage import Block
+from headrace.observe.blockage import BlockReason
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.wording import WITHDRAWN
-from headrace.observe.incidents.blocked import Waiting
+from headrace.observe.incidents.blocked import BlockedInterval
 from headrace.store.database import Transaction
 from headrace.store.queries import pauses
 
 EXACT_NATS = 12.0
 
 
-def gather(tx: Transaction, found: list[Waiting], now: int) -> Iterator[Evidence]:
+def gather(tx: Transaction, found: list[BlockedInterval], now: int) -> Iterator[Evidence]:
     """What people did that intervals wait for: paused nodes, publications taken back."""
-    blocks = {(b.block, b.node, b.partition): b for one in found for b in one.by if b.block in (Block.PAUSED, Block.WITHDRAWN)}
+    blocks = {(b.block, b.node, b.partition): b for one in found for b in one.by if b.block in (BlockReason.PAUSED, BlockReason.WITHDRAWN)}
     held = {one.node: one for one in pauses.in_force(tx, now)} if blocks else {}
     told: set[str] = set()
     for (block, node, partition), blocked in blocks.items():
-        if block is Block.WITHDRAWN:
+        if block is BlockReason.WITHDRAWN:
             yield Evidence(
                 id=f"act:withdrawn:{node}@{partition}", node=node, partition=partition, family=Family.ACT, kind=CauseKind.REPORTED.value,
                 observed=f"{WITHDRAWN}{blocked.reason}", strength=EXACT_NATS, at_us=blocked.since_us or now, detail="withdrawn",

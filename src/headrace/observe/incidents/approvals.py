@@ -9,7 +9,7 @@ import msgspec
 from headrace.model.policy import Approval
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.incidents.blocked import Waiting
+from headrace.observe.incidents.blocked import BlockedInterval
 from headrace.plan.backfills import Backfill
 from headrace.store.database import Transaction
 from headrace.store.queries import plans
@@ -19,7 +19,7 @@ PATIENCE_US = 3_600_000_000
 """Who is to approve something that no consumer waits for may take so long before it is forgotten rather than being looked at."""
 
 
-def gather(tx: Transaction, found: list[Waiting], now: int) -> Iterator[Evidence]:
+def gather(tx: Transaction, found: list[BlockedInterval], now: int) -> Iterator[Evidence]:
     """The plans that wait for an approval: those that would compute what a consumer waits for at once, others after a while."""
     wanted = {blocked.node for one in found for blocked in one.by}
     for plan in plans.awaiting(tx):

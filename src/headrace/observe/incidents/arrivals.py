@@ -15,7 +15,7 @@ from headrace.observe.blockage import Blockage, promised_by
 from headrace.observe.declared_promises import Node, began
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.incidents.reach import Reach
+from headrace.observe.incidents.reach import DownstreamIndex
 from headrace.observe.obligations import EvaluationContext
 from headrace.observe.obligations import obligations as promises
 from headrace.observe.wording import dated
@@ -42,7 +42,9 @@ EXACT_NATS = 12.0
 HISTORY_NATS = 5.0
 
 
-def gather(tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: Reach, missed: Missed, now: int) -> Iterator[Evidence]:
+def gather(
+    tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, missed: Missed, now: int
+) -> Iterator[Evidence]:
     """The intervals of sources that should be there. `missed` are those that a consumer's due has passed without."""
     known: dict[str, dict[str, Evidence]] = {}
     for name, content in stored.standing_of(tx, KIND).values():
@@ -57,7 +59,7 @@ def _of_source(
     tx: Transaction,
     context: EvaluationContext,
     blockage: Blockage,
-    reach: Reach,
+    reach: DownstreamIndex,
     node: Node,
     missed: Missed,
     known: Mapping[str, Evidence],
@@ -100,7 +102,7 @@ def _of_source(
         )  # fmt: skip
 
 
-def _awaited(context: EvaluationContext, blockage: Blockage, reach: Reach, node: Node, key: str, now: int) -> bool:
+def _awaited(context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, node: Node, key: str, now: int) -> bool:
     """Whether a promise that is neither met nor waived, due or not, waits for an interval of a source: one of the same time, or of one
     that is over. What has only begun since may look back at it, and is asked when it is over."""
     assert node.partition.grain is not None
@@ -157,7 +159,7 @@ def usual_delay(tx: Transaction, node: Node) -> int | None:
     return late + max(MARGIN_LEAST_US, int(3 * spread))
 
 
-class Came(NamedTuple):
+class TimedArrival(NamedTuple):
     """A delivery: when its interval ended, when it arrived, and when somebody looked. Microseconds."""
 
     ended_us: int
@@ -175,7 +177,7 @@ class Came(NamedTuple):
         return self.observed_us - self.arrived_us
 
 
-def came(tx: Transaction, node: Node) -> list[Came]:
+def came(tx: Transaction, node: Node) -> list[TimedArrival]:
     """The newest deliveries that say when a source usually delivers.
 
     History that is loaded says nothing of that: neither what lay there when the source was declared, nor all but
@@ -194,5 +196,5 @@ def came(tx: Transaction, node: Node) -> list[Came]:
         lay_there = ended < declared <= at + FIRST_OBSERVATION_US
         loaded = at_once[at] > AT_ONCE_MAX and newest[at] != key
         if not lay_there and not loaded and at not in unseen_until:
-            found.append(Came(ended, at, observed))
+            found.append(TimedArrival(ended, at, observed))
     return found

@@ -11,14 +11,14 @@ from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
 from headrace.observe.diagnosis.details import ENVIRONMENT, needed, says_disk
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.gathered import Gathered
-from headrace.observe.incidents.history import History
+from headrace.observe.incidents.history import ObservationHistory
 from headrace.observe.incidents.rewritten import rewritten
 from headrace.observe.incidents.working import WORKERS
 from headrace.store.database import Transaction
 from headrace.store.queries import attempts, incidents, news, publications
 from headrace.store.queries import evidence as stored
 from headrace.store.queries.attempts import Attempt
-from headrace.store.queries.news import Changed, FactNews
+from headrace.store.queries.news import ChangedPartition, FactNews
 
 BACKFILLS = "backfills"
 """What the ids of evidence begin with that is of a backfill's attempt."""
@@ -56,7 +56,7 @@ HostOf: TypeAlias = Callable[[str], str]
 
 def gather(tx: Transaction, host_of: HostOf, found: Gathered, after_fact: int, after_revision: int) -> tuple[int, int]:
     """Take up facts and partitions after these numbers; the last numbers that were taken up."""
-    facts, history = news.facts(tx, after_fact, NEWS_MAX), History(tx)
+    facts, history = news.facts(tx, after_fact, NEWS_MAX), ObservationHistory(tx)
     for fact in facts:
         cured = _cured(tx, fact)
         for was in cured:
@@ -112,7 +112,7 @@ def _echoes(tx: Transaction, fact: FactNews) -> bool:
     return corrects or same
 
 
-def _of_fact(tx: Transaction, fact: FactNews, history: History) -> Evidence:
+def _of_fact(tx: Transaction, fact: FactNews, history: ObservationHistory) -> Evidence:
     held = fact.severity == "hold"
     check = fact.detail.removeprefix(_CHECK) if fact.detail.startswith(_CHECK) else None
     family = Family.CHECK if check is not None else FAMILIES.get(CauseKind(fact.kind), Family.CHECK)
@@ -132,7 +132,7 @@ def _repeats(tx: Transaction, fact: FactNews) -> bool:
     return not open_there and news.repeated(tx, fact)
 
 
-def _of_partition(tx: Transaction, host_of: HostOf, found: Gathered, one: Changed, history: History) -> None:
+def _of_partition(tx: Transaction, host_of: HostOf, found: Gathered, one: ChangedPartition, history: ObservationHistory) -> None:
     """What a partition's state says, and which evidence is over with it."""
     if one.state in ("held", "rejected"):
         _of_withheld(tx, found, one, history)
@@ -146,7 +146,7 @@ def _of_partition(tx: Transaction, host_of: HostOf, found: Gathered, one: Change
         _over(tx, found, one, one.shown, seen=True)
 
 
-def _of_withheld(tx: Transaction, found: Gathered, one: Changed, history: History) -> None:
+def _of_withheld(tx: Transaction, found: Gathered, one: ChangedPartition, history: ObservationHistory) -> None:
     waits = news.newest_withheld(tx, one.node, one.partition)
     if waits is None:
         _decided(tx, found, one)
@@ -166,7 +166,7 @@ def _of_withheld(tx: Transaction, found: Gathered, one: Changed, history: Histor
     )  # fmt: skip
 
 
-def _decided(tx: Transaction, found: Gathered, one: Changed) -> None:
+def _decided(tx: Transaction, found: Gathered, one: ChangedPartition) -> None:
     """Somebody dropped what was held. Of a history that is the end of it: nobody waits for such an
     interval, unless a promise does, and then the incident isn't over. Of other deliveries the
     interval is still missing."""
@@ -175,7 +175,7 @@ def _decided(tx: Transaction, found: Gathered, one: Changed) -> None:
     found.end(one.node, history)
 
 
-def _of_failure(tx: Transaction, host_of: HostOf, found: Gathered, one: Changed) -> None:
+def _of_failure(tx: Transaction, host_of: HostOf, found: Gathered, one: ChangedPartition) -> None:
     ended = news.newest_ended(tx, one.node, one.partition)
     if ended is None or ended.state not in ("failed", "lost"):
         return
@@ -192,7 +192,7 @@ def of_backfills(tx: Transaction, host_of: HostOf) -> list[tuple[Evidence, str]]
     ]
 
 
-def _failure(tx: Transaction, host_of: HostOf, node: str, partition: str, ended: news.Ended, id_: str) -> Evidence:
+def _failure(tx: Transaction, host_of: HostOf, node: str, partition: str, ended: news.NewestAttempt, id_: str) -> Evidence:
     """What an attempt failed with."""
     error = msgspec.json.decode(ended.error) if ended.error else {}
     kind = str(error.get("kind") or ("lost_worker" if ended.state == "lost" else "deterministic"))
@@ -207,7 +207,7 @@ def _failure(tx: Transaction, host_of: HostOf, node: str, partition: str, ended:
     )  # fmt: skip
 
 
-def _of_no_space(tx: Transaction, found: Gathered, one: Changed) -> None:
+def _of_no_space(tx: Transaction, found: Gathered, one: ChangedPartition) -> None:
     """Two tries in a row that found the disk full or out of order: nobody's failure, but somebody has
     to mend that. It is one piece of evidence, however often it is tried."""
     newest = attempts.of_partition(tx, one.node, one.partition, limit=FULL_TIMES)
@@ -232,7 +232,7 @@ def _found_full(attempt: Attempt) -> bool:
     return attempt.state == "skipped" and error.get("kind") == ENVIRONMENT
 
 
-def _over(tx: Transaction, found: Gathered, one: Changed, attempt: str | None, *, seen: bool = False) -> None:
+def _over(tx: Transaction, found: Gathered, one: ChangedPartition, attempt: str | None, *, seen: bool = False) -> None:
     """What earlier attempts at a partition showed is over with this one, but for that which made what readers still see. `seen`: it
     is what readers see, so nothing that it showed keeps it from them; only what people say of it goes on."""
     standing = stored.standing_at(tx, one.node, _partition(one.partition))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.observe.blockage import Block, Blockage, Blocked
+from headrace.observe.blockage import Blockage, Blocked, BlockReason
 from headrace.observe.obligations import EvaluationContext
 from headrace.store.database import Transaction
 from headrace.store.queries import obligations
@@ -13,7 +13,7 @@ ASKED_MAX = 5
 """So many of a consumer's newest unmet intervals are asked what they wait for."""
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class BlockedInterval(msgspec.Struct, frozen=True):
     """An interval of a consumer that is due and isn't there, and what holds it back."""
 
     consumer: str
@@ -22,22 +22,22 @@ class Waiting(msgspec.Struct, frozen=True):
     by: tuple[Blocked, ...]
 
 
-def waiting(tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int) -> list[Waiting]:
+def waiting(tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int) -> list[BlockedInterval]:
     """Of each consumer the newest intervals that are due and aren't there."""
     terms = {one.consumer: one for one in context.declared.consumers}
     return [
-        Waiting(consumer, one.interval, one.due_at, tuple(blockage.of(terms[consumer], one.interval)))
+        BlockedInterval(consumer, one.interval, one.due_at, tuple(blockage.of(terms[consumer], one.interval)))
         for consumer, unmet in obligations.all_unmet(tx, now, ASKED_MAX).items()
         for one in (unmet if consumer in terms else ())
     ]
 
 
-def missed(found: list[Waiting]) -> dict[tuple[str, str], int]:
+def missed(found: list[BlockedInterval]) -> dict[tuple[str, str], int]:
     """What isn't there although an interval that needs it is due: node and partition → since when it is due."""
     dues: dict[tuple[str, str], int] = {}
     for one in found:
         for blocked in one.by:
-            if blocked.block is Block.MISSING:
+            if blocked.block is BlockReason.MISSING:
                 place = blocked.node, blocked.partition
                 dues[place] = min(dues.get(place, one.due_at), one.due_at)
     return dues

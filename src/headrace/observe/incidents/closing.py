@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 import msgspec
 
 from headrace.model.required import SEPARATOR
-from headrace.observe.blockage import Block, Blockage, Blocked
+from headrace.observe.blockage import Blockage, Blocked, BlockReason
 from headrace.observe.declared_promises import WHOLE, Terms
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.evaluation import Evaluation
@@ -131,7 +131,7 @@ def _waits(tx: Transaction, blockage: Blockage, terms: Terms, places: Collection
 
 def _held_elsewhere(found: Iterable[Blocked], places: Collection[tuple[str, str]]) -> bool:
     """Whether something holds an interval back that doesn't go on by itself, elsewhere than where this incident, and no other, was seen."""
-    return any(one.block is not Block.WAITING and (one.node, one.partition) not in places for one in found)
+    return any(one.block is not BlockReason.WAITING and (one.node, one.partition) not in places for one in found)
 
 
 def _restored_at(tx: Transaction, context: EvaluationContext, one: Incident, evaluation: Evaluation, now: int) -> int:

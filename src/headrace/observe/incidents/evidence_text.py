@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.store.queries.incidents import Said
+from headrace.store.queries.incidents import IncidentEvidence
 
 RENAMED = "column renamed"
 _SCHEMA = {"renamed": RENAMED, "dropped": "column gone", "added": "column new", "nullability": "column nullable now"}
 TEXT_MAX = 300
 
 
-def said(one: Evidence) -> Said:
+def said(one: Evidence) -> IncidentEvidence:
     """A piece of evidence as people read it."""
     restated = one.family is Family.RESTATED and one.detail
     observed = f"{one.observed}: {one.detail}" if restated else one.observed
-    return Said(
+    return IncidentEvidence(
         what=what(one),
         expected=one.expected[:TEXT_MAX],
         observed=observed[:TEXT_MAX],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.observe.diagnosis.causes import HEADRACE, Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.gathered import Gathered
-from headrace.observe.incidents.keeping import Keeping
+from headrace.observe.incidents.keeping import IncidentUpdates
 from headrace.store.database import Transaction
 
 KIND = "judging"
@@ -13,7 +13,7 @@ EXACT_NATS = 12.0
 SAID_MAX = 300
 
 
-def keep(tx: Transaction, keeping: Keeping, error: Exception, now: int) -> None:
+def keep(tx: Transaction, keeping: IncidentUpdates, error: Exception, now: int) -> None:
     """Keep it that causes couldn't be judged. It is over with the next judgement that can be made."""
     what = type(error).__name__
     seen = Evidence(

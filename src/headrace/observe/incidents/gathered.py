@@ -10,7 +10,7 @@ import msgspec
 from headrace.observe.diagnosis.evidence import Evidence
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored
-from headrace.store.queries.evidence import Kept
+from headrace.store.queries.evidence import StoredEvidence
 
 NO_ATTEMPTS: Mapping[str, str | None] = MappingProxyType({})
 
@@ -22,7 +22,7 @@ class Gathered:
         self.touched: set[str] = set()
         self.seen: dict[str, Evidence] = {}
         """What is new, by its id; what is over already included."""
-        self._new: dict[str, Kept] = {}
+        self._new: dict[str, StoredEvidence] = {}
         self._at: dict[tuple[str, str], list[str]] = {}
         self._ended: set[str] = set()
 
@@ -30,7 +30,7 @@ class Gathered:
         """Something was seen; `over`: it isn't so any more since then."""
         self.touched.add(one.node)
         content = msgspec.msgpack.encode(one)
-        self._new[one.id] = Kept(one.id, one.node, one.partition, None, attempt, one.held, content, one.at_us, over)
+        self._new[one.id] = StoredEvidence(one.id, one.node, one.partition, None, attempt, one.held, content, one.at_us, over)
         self._at.setdefault((one.node, one.partition), []).append(one.id)
         self.seen[one.id] = one
 

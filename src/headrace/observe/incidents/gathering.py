@@ -29,7 +29,7 @@ from headrace.observe.incidents import (
     working,
 )
 from headrace.observe.incidents.gathered import Gathered
-from headrace.observe.incidents.reach import Reach
+from headrace.observe.incidents.reach import DownstreamIndex
 from headrace.observe.obligations import EvaluationContext
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored
@@ -56,7 +56,7 @@ class Cursors(msgspec.Struct, frozen=True, omit_defaults=True):
     trail: int = -1
 
 
-def gather(tx: Transaction, project: Project, context: EvaluationContext, blockage: Blockage, reach: Reach, now: int) -> Gathered:
+def gather(tx: Transaction, project: Project, context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, now: int) -> Gathered:
     """Take up what is new, and keep it; what was found."""
     kept = stored.cursors(tx)
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
@@ -89,7 +89,7 @@ def _news(
     project: Project,
     context: EvaluationContext,
     blockage: Blockage,
-    reach: Reach,
+    reach: DownstreamIndex,
     cursors: Cursors,
     now: int,
 ) -> tuple[Cursors, list[Evidence]]:
@@ -146,7 +146,7 @@ def _present(
     project: Project,
     context: EvaluationContext,
     blockage: Blockage,
-    reach: Reach,
+    reach: DownstreamIndex,
     outages: list[Evidence],
     now: int,
 ) -> None:

@@ -12,7 +12,7 @@ LEAST = 14
 """A first observation of at least this many intervals is a history that is loaded at once."""
 
 
-class History:
+class ObservationHistory:
     """The first observations of sources, each looked up at most once."""
 
     def __init__(self, tx: Transaction) -> None:

@@ -17,12 +17,12 @@ import msgspec
 
 from headrace.model.intervals import bounds_us
 from headrace.model.zones import from_us
-from headrace.observe.blockage import Block, promised_by
+from headrace.observe.blockage import BlockReason, promised_by
 from headrace.observe.declared_promises import Terms
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.incidents.arrivals import Came, came, expected_since
-from headrace.observe.incidents.blocked import Waiting
+from headrace.observe.incidents.arrivals import TimedArrival, came, expected_since
+from headrace.observe.incidents.blocked import BlockedInterval
 from headrace.observe.obligations import EvaluationContext, due_us
 from headrace.observe.observed import TOLERANCE_US
 from headrace.observe.wording import ago
@@ -30,7 +30,7 @@ from headrace.store.database import Transaction
 from headrace.store.queries import durations, incidents, obligations
 from headrace.store.queries import evidence as stored
 from headrace.store.queries.arrivals import observed_between
-from headrace.store.queries.obligations import Obligation
+from headrace.store.queries.obligations import StoredObligation
 
 KIND = "deadline"
 LOOKED = "if looked at "
@@ -43,7 +43,7 @@ MISSED_LEAST = 5
 ASKED_MAX = 12
 """At most so many of a consumer's newest deadlines are looked at."""
 _MINUTE_US = 60_000_000
-_HOLDS = (Block.MISSING, Block.WAITING)
+_HOLDS = (BlockReason.MISSING, BlockReason.WAITING)
 
 
 class _Ends(NamedTuple):
@@ -66,7 +66,7 @@ class _Ends(NamedTuple):
 def gather(
     tx: Transaction,
     context: EvaluationContext,
-    found: list[Waiting],
+    found: list[BlockedInterval],
     late: Collection[tuple[str, str]],
     outages: Sequence[Evidence],
     now: int,
@@ -104,11 +104,13 @@ def gather(
             yield _evidence(terms, last, due, kept_by, started, context.declared.timezone, now)
 
 
-def _is_held_elsewhere(one: Waiting, late: Collection[tuple[str, str]]) -> bool:
+def _is_held_elsewhere(one: BlockedInterval, late: Collection[tuple[str, str]]) -> bool:
     return not one.by or any(b.block not in _HOLDS or (b.node, b.partition) in late for b in one.by)
 
 
-def _usual_end(context: EvaluationContext, usual: _Usual, terms: Terms, last: Obligation, one: Waiting | None) -> _Ends | None:
+def _usual_end(
+    context: EvaluationContext, usual: _Usual, terms: Terms, last: StoredObligation, one: BlockedInterval | None
+) -> _Ends | None:
     """When an interval is there by usual arrivals and durations; None where nothing says that."""
     places = [(source, last.interval) for source in _sources(context, terms)]
     if one is not None and one.interval == last.interval:
@@ -118,7 +120,7 @@ def _usual_end(context: EvaluationContext, usual: _Usual, terms: Terms, last: Ob
 
 
 def _always(
-    tx: Transaction, context: EvaluationContext, usual: _Usual, terms: Terms, newest: list[Obligation], outages: Sequence[Evidence]
+    tx: Transaction, context: EvaluationContext, usual: _Usual, terms: Terms, newest: list[StoredObligation], outages: Sequence[Evidence]
 ) -> _Ends | None:
     """When an interval was there at the latest, where the newest deadlines were all missed and no other
     incident was open about that. What one look found late together says nothing of what is usual."""
@@ -139,7 +141,7 @@ def _always(
     return ends._replace(because=because, unseen_us=seen.unseen_us, source=name)
 
 
-def _lately(tx: Transaction, terms: Terms, newest: list[Obligation], outages: Sequence[Evidence]) -> dict[str, int]:
+def _lately(tx: Transaction, terms: Terms, newest: list[StoredObligation], outages: Sequence[Evidence]) -> dict[str, int]:
     """Interval → when the newest interval would have been there, had it come as this one: those that were missed lately without
     another cause, the newest among them."""
     ended = bounds_us(newest[0].interval, terms.per, terms.timezone)[1]
@@ -185,7 +187,7 @@ def _kept_by(usual: _Usual, ends: _Ends, recent: dict[str, int], due: int, terms
     return ends._replace(at_us=max(latest, ends.at_us), because=because, promised=promised, usual=always)
 
 
-def _seen_late(what: str, seen: Came, terms: Terms) -> str:
+def _seen_late(what: str, seen: TimedArrival, terms: Terms) -> str:
     """That a delivery lay there until somebody looked."""
     arrived, looked = (f"{from_us(at, terms.timezone):%H:%M}" for at in (seen.arrived_us, seen.observed_us))
     return f"{what} came at {arrived}, but nobody looked before {looked}"
@@ -201,7 +203,7 @@ def _away(outages: Sequence[Evidence], from_us: int, until_us: int) -> bool:
     return any((one.began_us or one.at_us) <= until_us and one.at_us >= from_us for one in outages)
 
 
-def _had_another_cause(tx: Transaction, terms: Terms, late: list[Obligation], outages: Sequence[Evidence]) -> bool:
+def _had_another_cause(tx: Transaction, terms: Terms, late: list[StoredObligation], outages: Sequence[Evidence]) -> bool:
     if any(_away(outages, missed.due_at, missed.met_at or missed.due_at) for missed in late):
         return True
     return any(
@@ -213,7 +215,7 @@ def _had_another_cause(tx: Transaction, terms: Terms, late: list[Obligation], ou
 
 
 def _evidence(
-    terms: Terms, last: Obligation, due: int, ends: _Ends, started: Evidence | None, project_zone: str, now: int
+    terms: Terms, last: StoredObligation, due: int, ends: _Ends, started: Evidence | None, project_zone: str, now: int
 ) -> Evidence:  # fmt: skip
     """Times are the consumer's, as its `due` is written, and name its zone where the project has another."""
     zone = terms.timezone
@@ -283,7 +285,7 @@ class _Usual:
         comes = f"if {name} comes by {clock} as promised" if delay is None else f"{name} at {clock}"
         return _Ends(arrives + work, f"{comes}, then {ago(work)}", promised=delay is None, usual=delay is not None, source=name)
 
-    def delivery(self, source: str, interval: str) -> Came | None:
+    def delivery(self, source: str, interval: str) -> TimedArrival | None:
         """When an interval's delivery arrived, and was seen; None where that isn't known."""
         ended = self._ended(source, interval)
         return next((one for one in came(self._tx, self._context.node(source)) if one.ended_us == ended), None)

@@ -19,13 +19,13 @@ from headrace.observe.incidents import mappings
 from headrace.observe.incidents.attempts import BACKFILLS
 from headrace.observe.incidents.commands import MERGED
 from headrace.observe.incidents.evidence_text import said, turned, what
-from headrace.observe.incidents.reach import Reach
+from headrace.observe.incidents.reach import DownstreamIndex
 from headrace.observe.ledger.declared import decider
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import exceptions
 from headrace.store.queries import incidents as stored
-from headrace.store.queries.incidents import EVIDENCE_MAX, Affected, Happened, Incident, Said, Symptom
+from headrace.store.queries.incidents import EVIDENCE_MAX, Affected, Happened, Incident, IncidentEvidence, Symptom
 
 REOPENS_US = 7 * 86_400_000_000
 """The same again within this time of an incident's end is the same incident; later it is a recurrence."""
@@ -54,14 +54,14 @@ SYMPTOMS_MAX = 200
 """So many symptoms of one judgement are attached one by one."""
 
 
-class Keeping:
+class IncidentUpdates:
     """The incidents of one judgement. `run` is the run at whose end it is."""
 
     def __init__(
         self,
         tx: Transaction,
         project: Project,
-        reach: Reach,
+        reach: DownstreamIndex,
         now: int,
         run: int | None,
         graph: CauseGraph | None = None,
@@ -299,7 +299,9 @@ def owner_of(project: Project, node: str, kind: CauseKind) -> str:
     return (decider(project, found.owner) or HEADRACE) if kind in _INSIDE else found.owner
 
 
-def _said(before: Sequence[Said], cause: Cause, evidence: Mapping[str, Evidence], *, again: bool) -> tuple[Said, ...]:
+def _said(
+    before: Sequence[IncidentEvidence], cause: Cause, evidence: Mapping[str, Evidence], *, again: bool
+) -> tuple[IncidentEvidence, ...]:
     """The evidence of an incident in words, each piece as it was seen first. `again`: it is opened
     again, and what is seen once more is told as it is seen now, not as it was the time before."""
     if cause.kind is CauseKind.DEADLINE_INFEASIBLE:

@@ -13,7 +13,7 @@ from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored
 from headrace.store.queries import exceptions, quarantine
 from headrace.store.queries.evidence import LAPSED
-from headrace.store.queries.exceptions import Accepted
+from headrace.store.queries.exceptions import ExceptionRecord
 
 NATS = 12.0
 
@@ -29,7 +29,7 @@ def gather(tx: Transaction, context: EvaluationContext, now: int) -> Iterator[Ev
                 )  # fmt: skip
 
 
-def _before(tx: Transaction, one: Accepted) -> list[Evidence]:
+def _before(tx: Transaction, one: ExceptionRecord) -> list[Evidence]:
     """Why it waited, as it was seen then. That may be forgotten; then, as quarantine says it."""
     row = quarantine.get(tx, one.quarantine_id)
     key = "" if one.partition == WHOLE else one.partition

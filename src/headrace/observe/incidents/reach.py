@@ -23,7 +23,7 @@ def still_declared(one: Incident, project: Project) -> Incident:
     return msgspec.structs.replace(one, affected=affected)
 
 
-class Reach:
+class DownstreamIndex:
     """Downstream of nodes, as applied. Keep it as long as that is."""
 
     def __init__(self, declared_promises: DeclaredPromises) -> None:

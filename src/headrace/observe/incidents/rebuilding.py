@@ -13,7 +13,7 @@ from headrace.model.ordering import end_of, order_of
 from headrace.observe.availability.tainted import needed
 from headrace.observe.declared_promises import WHOLE, Node, began
 from headrace.observe.obligations import EvaluationContext
-from headrace.plan.backfills import Backfill, Span
+from headrace.plan.backfills import Backfill, BackfillSpan
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents, plans, publications
 from headrace.store.queries.incidents import Incident
@@ -36,7 +36,9 @@ def rebuilding(tx: Transaction, context: EvaluationContext, one: Incident) -> st
     return ""
 
 
-def _computed(tx: Transaction, context: EvaluationContext, one: Incident, spans: dict[str, tuple[Span, ...]]) -> Iterator[tuple[str, str]]:
+def _computed(
+    tx: Transaction, context: EvaluationContext, one: Incident, spans: dict[str, tuple[BackfillSpan, ...]]
+) -> Iterator[tuple[str, str]]:
     """(node, partition) in these ranges where the incident was seen, and of what is made of it over
     the same time."""
     own = [(name, key or WHOLE) for name, key in incidents.partitions_of(tx, one.id)]
@@ -67,7 +69,7 @@ def _same_time(context: EvaluationContext, node: Node, places: Iterable[tuple[st
                 yield key_at_us(start, grain, node.timezone)
 
 
-def _within(node: Node, key: str, spans: Iterable[Span]) -> bool:
+def _within(node: Node, key: str, spans: Iterable[BackfillSpan]) -> bool:
     """Whether a partition lies in one of these ranges."""
     spec, zone = node.partition, node.timezone
     at = order_of(key, spec, zone)

@@ -10,7 +10,7 @@ from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored
-from headrace.store.queries.evidence import Kept
+from headrace.store.queries.evidence import StoredEvidence
 from headrace.store.queries.publications import Publication
 
 KIND = "report"
@@ -27,6 +27,6 @@ def reported(tx: Transaction, node: str, found: Sequence[Publication], actor: st
             expected="right data", observed=f"{reason} (reported by {actor})", strength=NATS, at_us=now, began_us=one.published_at,
         )  # fmt: skip
         content = msgspec.msgpack.encode(evidence)
-        kept.append(Kept(evidence.id, node, partition, None, f"{one.epoch}.{one.n}", held=True, content=content, at=now))
+        kept.append(StoredEvidence(evidence.id, node, partition, None, f"{one.epoch}.{one.n}", held=True, content=content, at=now))
     stored.keep(tx, kept)
     return [one.id for one in kept]

@@ -15,7 +15,7 @@ ALIKE = 2.0
 _COUNT = re.compile(r"[\d,]+")
 
 
-class Rewritten(NamedTuple):
+class RestatedShares(NamedTuple):
     """The parts of an interval's rows that were added, removed and changed, by these words, and those that have another value in a
     column, by its name."""
 
@@ -26,12 +26,12 @@ class Rewritten(NamedTuple):
         """Whether a column is known to have the same values as before."""
         return 0 < len(self.columns) < COLUMNS_TOLD_MAX and column not in self.columns
 
-    def is_like(self, other: Rewritten) -> bool:
+    def is_like(self, other: RestatedShares) -> bool:
         """Whether another interval was changed in the same way: by the same words, in the same columns, in about as many rows."""
         return _alike(self.rows, other.rows) and _alike(self.columns, other.columns)
 
 
-def rewritten(fact: FactNews) -> Rewritten:
+def rewritten(fact: FactNews) -> RestatedShares:
     """What the fact of a restatement says: `62 rows changed; amount: 62 rows, 60 values became 59`."""
     total = max(_count(fact.expected), _count(fact.observed), 1)
     first, *clauses = fact.detail.split("; ")
@@ -40,7 +40,7 @@ def rewritten(fact: FactNews) -> Rewritten:
     for clause in clauses:
         name, _, said = clause.partition(": ")
         columns[name] = _count(said) / total
-    return Rewritten(rows, columns)
+    return RestatedShares(rows, columns)
 
 
 def _count(text: str) -> int:

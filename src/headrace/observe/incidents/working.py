@@ -90,7 +90,7 @@ def _times_as_much(tx: Transaction, one: Working) -> float:
     known = workings.inputs_of(tx, one.node)
     if not known:
         return 1.0
-    own = one.took_in or workings.Inputs(len(one.partitions), 0, 0)
+    own = one.took_in or workings.InputTotals(len(one.partitions), 0, 0)
     pairs = (
         (own.partitions, [each.partitions for each in known]),
         (own.rows, [each.rows for each in known]),

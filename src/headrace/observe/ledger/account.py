@@ -17,12 +17,12 @@ from headrace.model.required import SEPARATOR
 from headrace.observe.declared_promises import WHOLE, Terms
 from headrace.observe.declared_promises import began as began_us
 from headrace.observe.ledger.causes import settled
-from headrace.observe.ledger.declared import Traits
-from headrace.observe.ledger.inputs import Inputs, Place, Reading
+from headrace.observe.ledger.declared import NodeTraits
+from headrace.observe.ledger.inputs import LedgerInputs, PartitionRef, ReadScope
 from headrace.observe.ledger.path import Path
 from headrace.observe.ledger.rebuilds import cause_us
-from headrace.observe.ledger.records import Records, Shown
-from headrace.observe.ledger.segments import OVERHEAD, PEOPLE, WORK, Kind, Segment
+from headrace.observe.ledger.records import LedgerPublication, LedgerRecords
+from headrace.observe.ledger.segments import OVERHEAD, PEOPLE, WORK, Segment, SegmentKind
 from headrace.observe.ledger.shortest import Shortest
 from headrace.observe.obligations import EvaluationContext, covered, needed
 
@@ -35,7 +35,7 @@ class Share(NamedTuple):
     queue while no slot was free, which isn't its overhead."""
 
     owner: str
-    kind: Kind | None = None
+    kind: SegmentKind | None = None
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,19 +66,19 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         """What bodies and exports took of it."""
         return sum(one.us for one in self.segments if one.kind in WORK)
 
-    def by_kind(self) -> dict[Kind, int]:
+    def by_kind(self) -> dict[SegmentKind, int]:
         """Microseconds of each kind that there is."""
         return _counted((one.kind, one.us) for one in self.segments)
 
     def overhead_parts(self) -> dict[str, int]:
         """Each part of the overhead alone; of the queue what passed while a slot was free."""
-        found = {str(kind): 0 for kind in Kind if kind in OVERHEAD or kind is Kind.QUEUE}
+        found = {str(kind): 0 for kind in SegmentKind if kind in OVERHEAD or kind is SegmentKind.QUEUE}
         for one in self.segments:
             if one.overhead:
                 found[one.kind] += one.us
         return found
 
-    def shares(self, declared: Mapping[str, Traits], incidents: Mapping[int, str]) -> dict[Share, int]:
+    def shares(self, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]) -> dict[Share, int]:
         """Microseconds of each owner, the largest first. What Headrace took and its queue are its own; what waited because of an
         incident is the owner's of that, but for the time in which somebody could have ended the wait with one command: that is the
         person's."""
@@ -89,7 +89,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 class Books:
     """Ledgers as of one moment."""
 
-    def __init__(self, traits: Mapping[str, Traits], context: EvaluationContext, records: Records) -> None:
+    def __init__(self, traits: Mapping[str, NodeTraits], context: EvaluationContext, records: LedgerRecords) -> None:
         self.traits, self._context, self._records = traits, context, records
 
     def of_consumer(self, terms: Terms, interval: str, *, met_us: int | None, over_us: int | None = None) -> Ledger | None:
@@ -101,7 +101,7 @@ class Books:
         ended = met_us if met_us is not None else over_us if over_us is not None else self._records.now_us
         if ended < began and met_us is None:
             return None
-        reading = Reading(terms, interval)
+        reading = ReadScope(terms, interval)
         inputs = self._inputs(reading)
         required = self._required(reading)
         times = {place: self._there(reading, place) for place in required}
@@ -110,7 +110,7 @@ class Books:
             ended = max([began, *(at for at in times.values() if at is not None)])
         elif met_us is not None and not there:
             ended = self._records.now_us
-        place = (self._last(times) if there else self._missing(times, inputs)) or Place(terms.consumer, interval)
+        place = (self._last(times) if there else self._missing(times, inputs)) or PartitionRef(terms.consumer, interval)
         shortest = Shortest(inputs, self._records)
         shortest_us = shortest.of(required, began, max(began, ended))
         path = Path(inputs, self._records, self.traits)
@@ -125,12 +125,12 @@ class Books:
     def of_partition(self, name: str, key: str) -> Ledger | None:
         """A partition's newest wait: for its first publication from the interval's end on, for a later one from what caused it on.
         None where nothing of it was waited for."""
-        place, inputs = Place(name, key), self._inputs(None)
+        place, inputs = PartitionRef(name, key), self._inputs(None)
         shown, standing = self._records.shown(name, key), self._context.facts.standing(name, key)
         unread = standing is not None and (standing.stale or not standing.published) and standing.state != "waived"
         is_open = not shown or unread
         ended = self._records.now_us if is_open else shown[-1].at_us
-        before: Shown | None = shown[-1] if is_open and shown else shown[-2] if len(shown) > 1 else None
+        before: LedgerPublication | None = shown[-1] if is_open and shown else shown[-2] if len(shown) > 1 else None
         began = self._end_of(name, key) if before is None else cause_us(inputs, self._records, place, before, ended)
         if began is None or ended < began:
             return None
@@ -142,8 +142,8 @@ class Books:
             segments=tuple(segments), shortest_us=shortest, rebuild=before is not None,
         )  # fmt: skip
 
-    def _inputs(self, reading: Reading | None) -> Inputs:
-        return Inputs(self._context, self._records, self.traits, reading)
+    def _inputs(self, reading: ReadScope | None) -> LedgerInputs:
+        return LedgerInputs(self._context, self._records, self.traits, reading)
 
     def _end_of(self, name: str, key: str) -> int | None:
         """When an interval ended; of what isn't cut by time when it was asked for first."""
@@ -156,16 +156,16 @@ class Books:
 
     # What a consumer's interval waited for
 
-    def _last(self, times: Mapping[Place, int | None]) -> Place | None:
+    def _last(self, times: Mapping[PartitionRef, int | None]) -> PartitionRef | None:
         """What was there last of what it reads."""
         return max(((at_us, place) for place, at_us in times.items() if at_us is not None), default=(0, None))[1]
 
-    def _missing(self, times: Mapping[Place, int | None], inputs: Inputs) -> Place | None:
+    def _missing(self, times: Mapping[PartitionRef, int | None], inputs: LedgerInputs) -> PartitionRef | None:
         """What it still waits for, the one first that surely keeps it waiting."""
         missing = [place for place, at_us in times.items() if at_us is None]
         return min(missing or times, key=inputs.root_rank, default=None)
 
-    def _there(self, reading: Reading, place: Place) -> int | None:
+    def _there(self, reading: ReadScope, place: PartitionRef) -> int | None:
         """Since when a partition could be read soundly; None if it can't."""
         whole = place.partition == WHOLE
         seen = covered(self._context.node(place.node), *reading, self._context) if whole else self._context.facts.first(*place)
@@ -177,7 +177,7 @@ class Books:
         since = max([seen.at_us, *(one.ended_us for one in shown if one.ended_us is not None and _taken_back(one, shown))])
         return next((one.at_us for one in shown if one.at_us >= since and not one.unsound), None)
 
-    def _there_by(self, reading: Reading, ended_us: int | None, place: Place) -> int | None:
+    def _there_by(self, reading: ReadScope, ended_us: int | None, place: PartitionRef) -> int | None:
         """The same for a wait that was over at a time: what was taken back since was there then."""
         there = self._there(reading, place)
         if there is not None or ended_us is None:
@@ -185,44 +185,44 @@ class Books:
         shown = [one.at_us for one in self._records.shown(*place) if one.at_us <= ended_us]
         return shown[-1] if shown else None
 
-    def _was_wrong(self, place: Place) -> bool:
+    def _was_wrong(self, place: PartitionRef) -> bool:
         """Whether readers had to wait for it once more: what they could read was unsound, or was taken back."""
         shown = self._records.shown(*place)
         return any(one.unsound or _taken_back(one, shown) for one in shown)
 
-    def _gone(self, place: Place) -> bool:
+    def _gone(self, place: PartitionRef) -> bool:
         """Whether what was there of it turned out wrong, or was taken back."""
         return self._was_wrong(place) or place in self._context.facts.withdrawn()
 
-    def _required(self, reading: Reading) -> list[Place]:
+    def _required(self, reading: ReadScope) -> list[PartitionRef]:
         """The partitions of what a consumer reads, and of its export, that an interval requires."""
         found = []
         for node in self._context.awaited(reading.terms):
             keys = needed(node, *reading, self._context)
-            found += [Place(node.name, key) for key in ((WHOLE,) if keys is None else keys)]
+            found += [PartitionRef(node.name, key) for key in ((WHOLE,) if keys is None else keys)]
         return found
 
 
-def _taken_back(one: Shown, shown: Sequence[Shown]) -> bool:
+def _taken_back(one: LedgerPublication, shown: Sequence[LedgerPublication]) -> bool:
     """Whether nothing was in the place of a publication when it ended."""
     return one.ended_us is not None and not any(each.at_us <= one.ended_us and each.at_us > one.at_us for each in shown)
 
 
-def _share(one: Segment, declared: Mapping[str, Traits], incidents: Mapping[int, str]) -> Share:
+def _share(one: Segment, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]) -> Share:
     if one.overhead:
         return Share(HEADRACE)
-    if one.kind is Kind.QUEUE:
+    if one.kind is SegmentKind.QUEUE:
         return Share(HEADRACE, one.kind)
     if one.decider:
         return Share(one.decider, one.kind)
     if one.lacking:
         return Share(_owner(one.lacking, declared))
-    if one.incident in incidents and (one.kind in PEOPLE or one.kind in (Kind.SOURCE, Kind.RETRY)):
+    if one.incident in incidents and (one.kind in PEOPLE or one.kind in (SegmentKind.SOURCE, SegmentKind.RETRY)):
         return Share(incidents[one.incident])
     return Share(_owner(one.node, declared))
 
 
-def _owner(node: str, declared: Mapping[str, Traits]) -> str:
+def _owner(node: str, declared: Mapping[str, NodeTraits]) -> str:
     traits = declared.get(node)
     return traits.owner if traits is not None else ""
 

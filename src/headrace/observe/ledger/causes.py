@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.observe.ledger.inputs import Place
+from headrace.observe.ledger.inputs import PartitionRef
 from headrace.observe.ledger.path import Path
-from headrace.observe.ledger.segments import Kind, Segment, clipped, merged
+from headrace.observe.ledger.segments import Segment, SegmentKind, clipped, merged
 
-_RANK = {Kind.HOLD: 0, Kind.APPROVAL: 1, Kind.PAUSED: 2, Kind.SOURCE: 3}
+_RANK = {SegmentKind.HOLD: 0, SegmentKind.APPROVAL: 1, SegmentKind.PAUSED: 2, SegmentKind.SOURCE: 3}
 """Kinds that no attempt of Headrace's ends, what tells most of them first."""
 
 
@@ -30,11 +30,11 @@ def nothing_reads(_node: str, _other: str) -> bool:
     return False
 
 
-class Evidence(NamedTuple):
+class DelayCause(NamedTuple):
     """What kept one partition from being there until `to_us`; `there_us` is when it was there, None while it isn't."""
 
-    place: Place
-    kind: Kind
+    place: PartitionRef
+    kind: SegmentKind
     incident: int
     from_us: int
     to_us: int
@@ -49,8 +49,8 @@ class Evidence(NamedTuple):
 def settled(
     segments: Sequence[Segment],
     path: Path,
-    places: Sequence[Place],
-    there: Callable[[Place], int | None],
+    places: Sequence[PartitionRef],
+    there: Callable[[PartitionRef], int | None],
     from_us: int,
     to_us: int,
     *,
@@ -98,8 +98,8 @@ def _told(
     segments: Sequence[Segment],
     last: Segment,
     path: Path,
-    alone: Mapping[Place, Sequence[Segment]],
-    there: Callable[[Place], int | None],
+    alone: Mapping[PartitionRef, Sequence[Segment]],
+    there: Callable[[PartitionRef], int | None],
     from_us: int,
     to_us: int,
     reads: Reads,
@@ -109,7 +109,7 @@ def _told(
     found = []
     for place, own in alone.items():
         if (each := _last(own)) is not None:
-            evidence = Evidence(place, each.kind, each.incident, each.from_us, each.to_us, there(place))
+            evidence = DelayCause(place, each.kind, each.incident, each.from_us, each.to_us, there(place))
             found.append(evidence)
     same = [one for one in found if _same(one, last, reads)]
     lasting = [one for one in same if one.there_us is None]
@@ -121,7 +121,7 @@ def _told(
     return merged([*clipped(before, from_us, until), *clipped(segments, until, to_us)])
 
 
-def _telling(found: Sequence[Evidence]) -> Evidence | None:
+def _telling(found: Sequence[DelayCause]) -> DelayCause | None:
     """Where it began, and of that node the partition that was kept last: before that, something
     else kept it from being there."""
     root = min(found, key=lambda one: one.order, default=None)
@@ -129,7 +129,7 @@ def _telling(found: Sequence[Evidence]) -> Evidence | None:
     return max(own, key=lambda one: (one.from_us, one.place), default=None)
 
 
-def _same(one: Evidence, last: Segment, reads: Reads) -> bool:
+def _same(one: DelayCause, last: Segment, reads: Reads) -> bool:
     """Whether it is of one cause with the path's last obstacle, or was over at once with it: what was
     taken back after something that it reads was taken back, and made again after that."""
     if one.incident and one.incident == last.incident:
@@ -139,7 +139,7 @@ def _same(one: Evidence, last: Segment, reads: Reads) -> bool:
     return one.to_us == last.to_us
 
 
-def _alone(path: Path, place: Place, there_us: int | None, from_us: int, to_us: int) -> list[Segment]:
+def _alone(path: Path, place: PartitionRef, there_us: int | None, from_us: int, to_us: int) -> list[Segment]:
     """What a partition's own rows say of the wait."""
     if there_us is not None and there_us <= from_us:
         return []

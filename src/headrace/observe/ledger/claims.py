@@ -9,9 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.observe.blockage import short_reason
-from headrace.observe.ledger.declared import Traits
-from headrace.observe.ledger.records import Arrival, Named, Records, Try
-from headrace.observe.ledger.segments import Kind, Segment
+from headrace.observe.ledger.declared import NodeTraits
+from headrace.observe.ledger.records import LedgerDelivery, LedgerIncident, LedgerRecords, Try
+from headrace.observe.ledger.segments import Segment, SegmentKind
 from headrace.observe.wording import ago
 
 LOSSES_MAX = 3
@@ -48,7 +48,7 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     to_us: int
     is_source: bool = False
     final: tuple[int, int] | None = None
-    traits: Traits = Traits()
+    traits: NodeTraits = NodeTraits()
     promised_us: int | None = None
     """Of a source's interval: by when its delivery was promised."""
     triggered: str = ""
@@ -65,10 +65,10 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
         return self.final is None
 
 
-class Claims:
+class DelayClaims:
     """Of one stay."""
 
-    def __init__(self, stay: Stay, records: Records) -> None:
+    def __init__(self, stay: Stay, records: LedgerRecords) -> None:
         self._stay, self._records = stay, records
         tries, arrivals = records.tries(stay.node, stay.partition), records.arrivals(stay.node, stay.partition) if stay.is_source else ()
         self._tries = [one for one in tries if stay.tried_from_us <= one.queued_us < stay.to_us or one.id == stay.final]
@@ -87,7 +87,15 @@ class Claims:
         yield from self._of_the_schedule()
 
     def _claim(
-        self, kind: Kind, from_us: int, to_us: int, note: str = "", incident: Named | None = None, *, free: bool = False, decider: str = ""
+        self,
+        kind: SegmentKind,
+        from_us: int,
+        to_us: int,
+        note: str = "",
+        incident: LedgerIncident | None = None,
+        *,
+        free: bool = False,
+        decider: str = "",
     ) -> Segment:
         return Segment(
             kind=kind, node=self._stay.node, partition=self._stay.partition, from_us=from_us, to_us=to_us, note=note,
@@ -102,13 +110,13 @@ class Claims:
         observed_us = self._records.observed_us(self._stay.node)
         if not self._arrivals and not self._tries and observed_us is None:
             note = "nobody has looked at it yet"
-            yield self._claim(Kind.DETECTION, self._stay.from_us, self._stay.to_us, note)
+            yield self._claim(SegmentKind.DETECTION, self._stay.from_us, self._stay.to_us, note)
             return
         until = self._arrivals[0].arrived_us if self._arrivals else self._stay.to_us
         for each in self._records.unread(self._stay.node) if self._arrivals or not self._tries else ():
             end = until if each.to_us is None else min(each.to_us, until)
             incident = self._incident(each.from_us, end, *_ABSENT)
-            yield self._claim(Kind.SOURCE, each.from_us, end, f"couldn't be read: {each.reason}"[:200], incident)
+            yield self._claim(SegmentKind.SOURCE, each.from_us, end, f"couldn't be read: {each.reason}"[:200], incident)
         if not self._arrivals and not self._tries:
             incident = self._incident(self._stay.from_us, self._stay.to_us, *_ABSENT)
             note = "not delivered yet" if self._stay.open else DELIVERY_GONE
@@ -116,26 +124,26 @@ class Claims:
             expected_us = max(self._stay.from_us, self._stay.promised_us or 0)
             if self._stay.open and observed_us is not None and observed_us < expected_us < self._stay.to_us:
                 known_until_us = expected_us
-                yield self._claim(Kind.DETECTION, expected_us, self._stay.to_us, NOBODY_OBSERVED)
-            yield self._claim(Kind.SOURCE, self._stay.from_us, known_until_us, note, incident)
+                yield self._claim(SegmentKind.DETECTION, expected_us, self._stay.to_us, NOBODY_OBSERVED)
+            yield self._claim(SegmentKind.SOURCE, self._stay.from_us, known_until_us, note, incident)
         for place, one in enumerate(self._arrivals):
             if place == 0:
                 incident = self._incident(self._stay.from_us, one.arrived_us, *_ABSENT)
-                yield self._claim(Kind.SOURCE, self._stay.from_us, one.arrived_us, self._delivered(one), incident)
+                yield self._claim(SegmentKind.SOURCE, self._stay.from_us, one.arrived_us, self._delivered(one), incident)
             seen_from = min(max(one.arrived_us, one.placed_us or 0), one.observed_us)
             if seen_from > one.arrived_us:
                 yield self._elsewhere(one.arrived_us, seen_from)
             note = BETWEEN if one.between else "not observed yet"
-            yield self._claim(Kind.DETECTION, seen_from, one.observed_us, note)
+            yield self._claim(SegmentKind.DETECTION, seen_from, one.observed_us, note)
 
     def _elsewhere(self, from_us: int, to_us: int) -> Segment:
         """A delivery was there, and the project's declaration said to look in another place: that isn't
         the vendor's, nor Headrace's."""
         incident = self._incident(from_us, to_us, "configuration_error")
         decider = self._stay.traits.decider if incident is None else ""
-        return self._claim(Kind.HOLD, from_us, to_us, ELSEWHERE, incident, decider=decider)
+        return self._claim(SegmentKind.HOLD, from_us, to_us, ELSEWHERE, incident, decider=decider)
 
-    def _delivered(self, one: Arrival) -> str:
+    def _delivered(self, one: LedgerDelivery) -> str:
         promised = self._stay.promised_us
         if promised is None:
             return "delivered"
@@ -150,14 +158,14 @@ class Claims:
     def _of_what_is_done_without(self) -> Iterator[Segment]:
         """An optional input is waited for until it was promised."""
         for node, partition, until in self._stay.missed:
-            wait = self._claim(Kind.SOURCE, self._stay.from_us, until, "optional, waited for until it was promised")
+            wait = self._claim(SegmentKind.SOURCE, self._stay.from_us, until, "optional, waited for until it was promised")
             yield msgspec.structs.replace(wait, node=node, partition=partition)
 
     def _could_begin_us(self) -> int:
         """From when on nothing that it reads was in its way, optional inputs included."""
         return max([self._stay.from_us, *(until for _, _, until in self._stay.missed)])
 
-    def _is_unread_until(self, one: Arrival) -> bool:
+    def _is_unread_until(self, one: LedgerDelivery) -> bool:
         """Whether the source couldn't be read just before a delivery was seen that doesn't say itself when it came."""
         spans = self._records.unread(self._stay.node) if one.arrived_us == one.observed_us else ()
         return any(each.from_us < one.observed_us and (each.to_us is None or each.to_us >= one.observed_us) for each in spans)
@@ -180,17 +188,21 @@ class Claims:
         """For a slot, and then for a worker."""
         begun = one.began_us
         if begun > one.dispatched_us:
-            yield self._claim(Kind.QUEUE, one.dispatched_us, begun, "given out behind another")
+            yield self._claim(SegmentKind.QUEUE, one.dispatched_us, begun, "given out behind another")
         for start, end in () if self._stay.traits.pooled else self._records.free(one, one.queued_us, one.dispatched_us, begun=False):
-            yield self._claim(Kind.QUEUE, start, end, "a slot was free", free=True)
+            yield self._claim(SegmentKind.QUEUE, start, end, "a slot was free", free=True)
         note = "waited for a slot or a pool" if self._stay.traits.pooled else "waited for a slot"
-        yield self._claim(Kind.QUEUE, one.queued_us, one.dispatched_us, note)
+        yield self._claim(SegmentKind.QUEUE, one.queued_us, one.dispatched_us, note)
         for start, end in self._records.free(one, one.dispatched_us, begun, begun=True):
-            yield self._claim(Kind.DISPATCH, start, end, "given to a worker")
+            yield self._claim(SegmentKind.DISPATCH, start, end, "given to a worker")
 
     def _working(self, one: Try, end: int) -> Iterator[Segment]:
         """An attempt from when it began until the turn of the leader that took its answer."""
-        kind, note = (Kind.EXPORT, "exported") if one.kind == "export" else (Kind.RUN, "ingested" if one.kind == "take_in" else "computed")
+        kind, note = (
+            (SegmentKind.EXPORT, "exported")
+            if one.kind == "export"
+            else (SegmentKind.RUN, "ingested" if one.kind == "take_in" else "computed")
+        )
         if one.is_open:
             yield self._claim(kind, one.dispatched_us, end, f"{one.label} runs")
             return
@@ -199,8 +211,8 @@ class Claims:
             yield self._claim(kind, begun, end, f"{note} ({one.label})")
             return
         yield self._claim(kind, begun, one.audited_from_us, f"{note} ({one.label})")
-        yield self._claim(Kind.AUDIT, one.audited_from_us, one.published_from_us, "checked")
-        yield self._claim(Kind.PUBLISH, one.published_from_us, end, "published" if one.state == "published" else "written down")
+        yield self._claim(SegmentKind.AUDIT, one.audited_from_us, one.published_from_us, "checked")
+        yield self._claim(SegmentKind.PUBLISH, one.published_from_us, end, "published" if one.state == "published" else "written down")
 
     def _done(self, one: Try) -> Iterator[Segment]:
         """The attempt that made it; it may have waited after that, for a person or for what belongs to it."""
@@ -209,7 +221,7 @@ class Claims:
         if one.state in ("held", "rejected"):
             yield from self._held_or_dropped(one, end, self._stay.to_us)
         elif one.plan is not None:
-            yield self._claim(Kind.PUBLISH, end, self._stay.to_us, f"waited for the rest of backfill {one.plan.id}")
+            yield self._claim(SegmentKind.PUBLISH, end, self._stay.to_us, f"waited for the rest of backfill {one.plan.id}")
 
     def _in_vain(self, one: Try, until: int) -> Iterator[Segment]:
         """An attempt that didn't come to what is read; until something was tried again."""
@@ -221,18 +233,18 @@ class Claims:
         said = one.reason or one.state
         if one.state == "staged" and one.plan is not None:
             yield from self._working(one, end)
-            yield self._claim(Kind.PUBLISH, end, until, f"waited for the rest of backfill {one.plan.id}")
+            yield self._claim(SegmentKind.PUBLISH, end, until, f"waited for the rest of backfill {one.plan.id}")
             return
         if one.state == "published":
             yield from self._working(one, end)
             incident = self._naming(one) or self._incident(end, until)
             said = incident.summary if incident else "what was published could not stay"
-            yield self._claim(Kind.HOLD, end, self._redelivered(one, until), said, incident)
+            yield self._claim(SegmentKind.HOLD, end, self._redelivered(one, until), said, incident)
             return
         lasts = self._lasting(one)
         over = end if lasts else until
         behind = self._behind(one, end, over)
-        yield self._claim(Kind.RETRY, one.dispatched_us, over, f"{one.label} {one.state}: {said}"[:200], behind)
+        yield self._claim(SegmentKind.RETRY, one.dispatched_us, over, f"{one.label} {one.state}: {said}"[:200], behind)
         if lasts and one.state != "cancelled":
             yield self._held(one, end, self._redelivered(one, until))
 
@@ -246,9 +258,9 @@ class Claims:
         yield self._held(one, from_us, at_us)
         note = one.dropped.said[:200]
         if self._stay.is_source:
-            yield self._claim(Kind.SOURCE, at_us, to_us, note, self._incident(at_us, to_us, *_ABSENT))
+            yield self._claim(SegmentKind.SOURCE, at_us, to_us, note, self._incident(at_us, to_us, *_ABSENT))
         else:
-            yield self._claim(Kind.HOLD, at_us, to_us, note)
+            yield self._claim(SegmentKind.HOLD, at_us, to_us, note)
 
     def _held(self, one: Try, from_us: int, to_us: int) -> Segment:
         incident = self._behind(one, from_us, to_us)
@@ -256,9 +268,9 @@ class Claims:
         # No check failed for held data: accepting it is one command. What was rejected, or failed, has to be mended first.
         decider = self._stay.traits.decider if one.state == "held" else ""
         note = said if incident is None else self._because(one, incident)
-        return self._claim(Kind.HOLD, from_us, to_us, note[:200], incident, decider=decider)
+        return self._claim(SegmentKind.HOLD, from_us, to_us, note[:200], incident, decider=decider)
 
-    def _because(self, one: Try, incident: Named) -> str:
+    def _because(self, one: Try, incident: LedgerIncident) -> str:
         """What an incident is about; of one that is seen at other partitions as well, what it is at this one."""
         if incident.places > 1 and incident.node == self._stay.node and one.reason:
             return short_reason(one.reason)
@@ -295,16 +307,16 @@ class Claims:
                 continue
             again = [each.queued_us for each in self._tries if each.queued_us >= one.ended_us]
             end = min([*again, self._stay.to_us if following is None else following.at_us])
-            yield self._claim(Kind.HOLD, one.ended_us, end, "unpublished", decider=decider)
+            yield self._claim(SegmentKind.HOLD, one.ended_us, end, "unpublished", decider=decider)
 
     def _of_pauses(self) -> Iterator[Segment]:
         for pause in self._records.pauses(self._stay.node):
             end = self._stay.to_us if pause.to_us is None else pause.to_us
-            incident = self._incident(pause.from_us, end, Kind.PAUSED)
+            incident = self._incident(pause.from_us, end, SegmentKind.PAUSED)
             note = f"{pause.reason} (by {pause.by})"[:200]
             seen = min(max(pause.from_us, self._came_us()), end)
-            yield self._claim(Kind.PAUSED, pause.from_us, seen, note, incident)
-            yield self._claim(Kind.PAUSED, seen, end, note, incident, decider=self._stay.traits.decider)
+            yield self._claim(SegmentKind.PAUSED, pause.from_us, seen, note, incident)
+            yield self._claim(SegmentKind.PAUSED, seen, end, note, incident, decider=self._stay.traits.decider)
 
     def _came_us(self) -> int:
         """Since when there is something that a command could have gone on with."""
@@ -318,7 +330,7 @@ class Claims:
         for plan in (*mine.values(), *waiting):
             end = self._stay.to_us if plan.started_us is None else plan.started_us
             note = f"backfill {plan.id} waited for an approval: {plan.needs}"[:200]
-            yield self._claim(Kind.APPROVAL, plan.created_us, end, note, decider=self._stay.traits.decider)
+            yield self._claim(SegmentKind.APPROVAL, plan.created_us, end, note, decider=self._stay.traits.decider)
 
     # What is left
 
@@ -330,7 +342,7 @@ class Claims:
         if self._tries and (self._tries[-1].is_open or self._lasting(self._tries[-1])):
             return
         ready = [one.finished_us or 0 for one in self._tries[-1:]] + [one.observed_us for one in self._arrivals[-1:]]
-        yield self._claim(Kind.QUEUE, max([queues.since_us, self._could_begin_us(), *ready]), self._stay.to_us, queues.note[:200])
+        yield self._claim(SegmentKind.QUEUE, max([queues.since_us, self._could_begin_us(), *ready]), self._stay.to_us, queues.note[:200])
 
     def _of_the_schedule(self) -> Iterator[Segment]:
         """From when it could have begun until it was queued: nothing had asked for it."""
@@ -342,9 +354,9 @@ class Claims:
         note = f"waited for its trigger: {self._stay.triggered}" if self._stay.triggered else NOT_BEGUN
         for begins, ends in self._unseen():
             if asked is not None and begins < asked < ends:
-                yield self._claim(Kind.SCHEDULE, begins, asked, "nothing ran")
+                yield self._claim(SegmentKind.SCHEDULE, begins, asked, "nothing ran")
                 begins = asked  # noqa: PLW2901 - what is left of it
-            yield self._claim(Kind.SCHEDULE, begins, ends, note)
+            yield self._claim(SegmentKind.SCHEDULE, begins, ends, note)
 
     def _unseen(self) -> Iterator[tuple[int, int]]:
         """The stay without what passed before a delivery that was there was seen: that is detection's."""
@@ -365,19 +377,19 @@ class Claims:
         found = [one.dropped.at_us for one in self._tries if one.dropped is not None]
         return min((at for at in found if at >= after_us), default=self._stay.to_us)
 
-    def _naming(self, one: Try) -> Named | None:
+    def _naming(self, one: Try) -> LedgerIncident | None:
         """The incident that names what an attempt published as wrong."""
         shown = self._records.shown(self._stay.node, self._stay.partition)
         number = next((each.because for each in shown if each.id == one.id), 0)
         return next((each for each in self._named if each.id == number), None)
 
-    def _behind(self, one: Try, from_us: int, to_us: int) -> Named | None:
+    def _behind(self, one: Try, from_us: int, to_us: int) -> LedgerIncident | None:
         """The incident that an attempt's failure, hold or rejection was put down to, whatever its kind;
         else one of that time."""
         found = [each for each in self._named if one.id in each.attempts]
         return min(found, key=self._nearness, default=None) or self._incident(from_us, to_us)
 
-    def _incident(self, from_us: int, to_us: int, *kinds: str) -> Named | None:
+    def _incident(self, from_us: int, to_us: int, *kinds: str) -> LedgerIncident | None:
         """The incident that explains a time: one of the partition's own node first, and of those
         one that was seen at the partition. Of some kinds where those are given, else of those that
         are about what was delivered or computed."""
@@ -385,11 +397,11 @@ class Claims:
         found = [one for one in found if (one.kind in kinds if kinds else one.kind not in _ELSEWHERE)]
         return min(found, key=self._nearness, default=None)
 
-    def _nearness(self, one: Named) -> tuple[bool, bool, int]:
+    def _nearness(self, one: LedgerIncident) -> tuple[bool, bool, int]:
         return one.node != self._stay.node, one.of_node, one.id
 
 
-def first_arrival(arrivals: Sequence[Arrival], one: Try | None) -> Arrival | None:
+def first_arrival(arrivals: Sequence[LedgerDelivery], one: Try | None) -> LedgerDelivery | None:
     """The delivery that an attempt ingested, else the first."""
     if one is not None and one.delivery is not None:
         found = next((arrival for arrival in arrivals if arrival.id == one.delivery), None)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from headrace.observe.ledger.declared import Traits
+from headrace.observe.ledger.declared import NodeTraits
 
 NAMES_MAX = 3
 
 
-class Led(NamedTuple):
+class CurrentLeader(NamedTuple):
     """The leader that there is: since when it leads, how many attempts it runs at once, and the nodes of those under way, the
     oldest first."""
 
@@ -19,9 +19,9 @@ class Led(NamedTuple):
     under_way: Sequence[str]
 
 
-def crowded(name: str, traits: Mapping[str, Traits], led: Led) -> str | None:
+def crowded(name: str, traits: Mapping[str, NodeTraits], led: CurrentLeader) -> str | None:
     """What an attempt at a node waits for, and who holds it; None where there is room."""
-    for pool, slots, size in traits.get(name, Traits()).takes:
+    for pool, slots, size in traits.get(name, NodeTraits()).takes:
         holders = [other for other in led.under_way if _taken(other, pool, traits)]
         used = sum(_taken(other, pool, traits) for other in holders)
         if holders and used + slots > size:
@@ -31,8 +31,8 @@ def crowded(name: str, traits: Mapping[str, Traits], led: Led) -> str | None:
     return None
 
 
-def _taken(name: str, pool: str, traits: Mapping[str, Traits]) -> int:
-    return sum(slots for taken, slots, _ in traits.get(name, Traits()).takes if taken == pool)
+def _taken(name: str, pool: str, traits: Mapping[str, NodeTraits]) -> int:
+    return sum(slots for taken, slots, _ in traits.get(name, NodeTraits()).takes if taken == pool)
 
 
 def _names(nodes: Sequence[str]) -> str:

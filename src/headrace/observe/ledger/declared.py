@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headrace.plan import Compiled
 
 
-class Traits(msgspec.Struct, frozen=True, gc=False):
+class NodeTraits(msgspec.Struct, frozen=True, gc=False):
     """Of one node. `chained`: each partition builds on the one before it; `pooled`: it needs more than a worker; `late`: of a source,
     an interval is complete only after something else has happened than its delivery."""
 
@@ -30,7 +30,7 @@ class Traits(msgspec.Struct, frozen=True, gc=False):
     """The concurrency pools that it needs: name, slots that it takes, slots that there are."""
 
 
-def traits(compiled: Compiled) -> dict[str, Traits]:
+def traits(compiled: Compiled) -> dict[str, NodeTraits]:
     """Of each source, asset and consumer (as the name of its export)."""
     project, found = compiled.project, {}
     sizes = pools_of(project)
@@ -39,16 +39,16 @@ def traits(compiled: Compiled) -> dict[str, Traits]:
         late = f"after {complete.after}" if complete.after else "with a later delivery" if complete.watermark else ""
         takes = _takes(project, source, sizes)
         who = decider(project, source.owner)
-        found[name] = Traits(source.owner, who, pooled=bool(takes), late=late, takes=takes)
+        found[name] = NodeTraits(source.owner, who, pooled=bool(takes), late=late, takes=takes)
     for name, asset in project.assets.items():
         if is_view(project, name) or name not in compiled.nodes:
             continue
         chained = (compiled.nodes[name].uses_self or asset.accumulates) and not asset.partition.whole
         takes = _takes(project, asset, sizes)
         who = decider(project, asset.owner)
-        found[name] = Traits(asset.owner, who, asset.attempts_max, chained, pooled=bool(takes), takes=takes)
+        found[name] = NodeTraits(asset.owner, who, asset.attempts_max, chained, pooled=bool(takes), takes=takes)
     for name, consumer in project.consumers.items():
-        found[name] = Traits(consumer.owner)
+        found[name] = NodeTraits(consumer.owner)
     return found
 
 

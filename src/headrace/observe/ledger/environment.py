@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.observe.borrowed import EnvironmentFacts
-from headrace.observe.ledger.crowd import Led
-from headrace.observe.ledger.records import Arrival, Named, Planned, Records, Shown, Standstill, Try, Unread
+from headrace.observe.ledger.crowd import CurrentLeader
+from headrace.observe.ledger.records import (
+    LedgerBackfill,
+    LedgerDelivery,
+    LedgerIncident,
+    LedgerPublication,
+    LedgerRecords,
+    Standstill,
+    Try,
+    Unread,
+)
 from headrace.observe.ledger.soundness import Wrongs
 from headrace.observe.ledger.stored import StoreRecords
 from headrace.observe.state_facts import StateFacts
@@ -36,11 +45,11 @@ class EnvironmentRecords:
         """The attempts at a partition."""
         return self._of(node).tries(node, partition)
 
-    def shown(self, node: str, partition: str) -> Sequence[Shown]:
+    def shown(self, node: str, partition: str) -> Sequence[LedgerPublication]:
         """The publications of a partition."""
         return self._of(node).shown(node, partition)
 
-    def arrivals(self, source: str, partition: str) -> Sequence[Arrival]:
+    def arrivals(self, source: str, partition: str) -> Sequence[LedgerDelivery]:
         """The deliveries of an interval."""
         return self._of(source).arrivals(source, partition)
 
@@ -48,11 +57,11 @@ class EnvironmentRecords:
         """When nothing of a node was started."""
         return self._of(node).pauses(node)
 
-    def incidents(self, node: str, partition: str) -> Sequence[Named]:
+    def incidents(self, node: str, partition: str) -> Sequence[LedgerIncident]:
         """What is known to be wrong with a partition, or holds it."""
         return self._of(node).incidents(node, partition)
 
-    def awaiting(self, node: str, partition: str) -> Sequence[Planned]:
+    def awaiting(self, node: str, partition: str) -> Sequence[LedgerBackfill]:
         """Backfills that would make a partition and wait for an approval."""
         return self._of(node).awaiting(node, partition)
 
@@ -81,12 +90,12 @@ class EnvironmentRecords:
         """How long such an attempt usually takes."""
         return self._of(node).typical_us(node)
 
-    def led(self) -> Led | None:
+    def led(self) -> CurrentLeader | None:
         """The leader of this environment."""
         return self._own.led()
 
 
-def records_of(tx: Transaction, facts: StateFacts, now_us: int, wrongs: Wrongs | None = None) -> Records:
+def records_of(tx: Transaction, facts: StateFacts, now_us: int, wrongs: Wrongs | None = None) -> LedgerRecords:
     """The rows that the facts are made of."""
     if isinstance(facts, EnvironmentFacts):
         return EnvironmentRecords(StoreRecords(tx, now_us, wrongs), StoreRecords(facts.production, now_us), facts.borrowed)

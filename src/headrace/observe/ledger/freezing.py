@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
+from headrace.govern.audit import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.govern.canonical import canonical
 from headrace.model import StoreError
 from headrace.observe.declared_promises import declared_promises
@@ -43,7 +43,7 @@ def freeze(tx: Transaction, compiled: Compiled, before_us: int, now_us: int) -> 
     if rows:
         ledger.freeze(tx, rows)
         told = {"ledgers": len(rows), "sha256": _digest("".join(row[3] for row in rows))}
-        append(tx, now_us, Event(action=Action.LEDGERS_FROZEN, actor=_HEADRACE, object=Object("history", "ledgers"), after=told))
+        append(tx, now_us, AuditEvent(action=Action.LEDGERS_FROZEN, actor=_HEADRACE, object=Object("history", "ledgers"), after=told))
     return len(rows)
 
 

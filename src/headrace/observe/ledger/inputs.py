@@ -11,8 +11,8 @@ from headrace.model.intervals import previous_key
 from headrace.model.required import required
 from headrace.observe.blockage import promised_by
 from headrace.observe.declared_promises import WHOLE, Node, Terms
-from headrace.observe.ledger.declared import Traits
-from headrace.observe.ledger.records import Records, Try
+from headrace.observe.ledger.declared import NodeTraits
+from headrace.observe.ledger.records import LedgerRecords, Try
 from headrace.observe.obligations import EvaluationContext, counts_as_empty, covered, needed
 
 _TOP = 9
@@ -21,7 +21,7 @@ DEPTH_MAX = 200
 """Of what isn't there so much is looked at, and so far up, to find what keeps the rest waiting."""
 
 
-class Place(NamedTuple):
+class PartitionRef(NamedTuple):
     """A partition of a node."""
 
     node: str
@@ -32,29 +32,31 @@ Rank: TypeAlias = tuple[int, int, str, str]
 """How surely something keeps others waiting (the lowest first), since when, its node and partition."""
 
 
-class Ready(NamedTuple):
+class ReadyInput(NamedTuple):
     """An input, and when it was there; None: it isn't."""
 
-    place: Place
+    place: PartitionRef
     at_us: int | None
     staged: tuple[int, int] | None = None
     """The attempt of the same plan that had staged it, where what reads it was staged as well: both
     are published in one lake snapshot, so a publication doesn't say when the input was there."""
 
 
-class Reading(NamedTuple):
+class ReadScope(NamedTuple):
     """For whom it is asked: what a consumer's interval needs of data that isn't cut is what that interval needs of its inputs."""
 
     terms: Terms
     interval: str
 
 
-class Inputs:
+class LedgerInputs:
     """Answers for one consumer's interval, or for no consumer."""
 
-    def __init__(self, context: EvaluationContext, records: Records, traits: Mapping[str, Traits], reading: Reading | None) -> None:
+    def __init__(
+        self, context: EvaluationContext, records: LedgerRecords, traits: Mapping[str, NodeTraits], reading: ReadScope | None
+    ) -> None:
         self._context, self._records, self._traits, self._reading = context, records, traits, reading
-        self._ranks: dict[Place, Rank] = {}
+        self._ranks: dict[PartitionRef, Rank] = {}
         self._above: dict[str, frozenset[str]] = {}
         """Node → what it is made of, itself or through others."""
         self._depth = 0
@@ -75,7 +77,7 @@ class Inputs:
             self._above[name] = frozenset(seen - {name})
         return other in self._above[name]
 
-    def of(self, place: Place, at_us: int, before: Try | None = None, reader: Try | None = None) -> list[Ready]:
+    def of(self, place: PartitionRef, at_us: int, before: Try | None = None, reader: Try | None = None) -> list[ReadyInput]:
         """What a partition reads, as it stood at a time; what is optional and wasn't there, and what an attempt didn't wait for, isn't in
         it. `before` is the attempt that made the partition, `reader` the first one that read these inputs."""
         node = self.known(place.node)
@@ -85,21 +87,21 @@ class Inputs:
         found += self._own(node, place.partition, at_us)
         return [self._as_read(one, reader, at_us) for one in found] if reader is not None and reader.staged else found
 
-    def missed(self, place: Place, at_us: int) -> list[tuple[Place, int]]:
+    def missed(self, place: PartitionRef, at_us: int) -> list[tuple[PartitionRef, int]]:
         """The optional inputs that weren't there at a time, each with until when it was promised: a partition waits that long for it."""
         node = self.known(place.node)
         if node is None or node.is_source:
             return []
         found = [
-            Place(source.name, key)
+            PartitionRef(source.name, key)
             for spec in node.inputs
             if spec.optional and (source := self.known(spec.node)) is not None
             for key in self._keys(node, place.partition, source, spec) or ()
-            if self.there(Place(source.name, key), at_us) is None and not counts_as_empty(source, key, self._context)
+            if self.there(PartitionRef(source.name, key), at_us) is None and not counts_as_empty(source, key, self._context)
         ]
         return [(one, until) for one in found if (until := self._promised_us(one)) is not None]
 
-    def _promised_us(self, place: Place) -> int | None:
+    def _promised_us(self, place: PartitionRef) -> int | None:
         """Until when a partition was promised: the last of the deliveries that it is made of; None where none of them was."""
         last: int | None = None
         waiting, seen = [place], {place}  # two ways often lead to the same partition
@@ -112,20 +114,20 @@ class Inputs:
                 last = max((at for at in (last, promised_by(node, key)) if at is not None), default=None)
                 continue
             others = [(source, spec) for spec in node.inputs if (source := self.known(spec.node)) not in (None, node)]
-            above = {Place(source.name, one) for source, spec in others for one in self._keys(node, key, source, spec) or ()} - seen
+            above = {PartitionRef(source.name, one) for source, spec in others for one in self._keys(node, key, source, spec) or ()} - seen
             seen |= above
             waiting += above
         return last
 
-    def _as_read(self, one: Ready, reader: Try, at_us: int) -> Ready:
+    def _as_read(self, one: ReadyInput, reader: Try, at_us: int) -> ReadyInput:
         """An input of a staged attempt: what its plan had staged of it, else what was published."""
         for made in reversed(self._records.tries(*one.place)):
             done = made.staged and made.plan == reader.plan and made.state in ("staged", "published")
             if done and made.finished_us is not None and made.finished_us <= at_us:
-                return Ready(one.place, made.finished_us, made.id)
+                return ReadyInput(one.place, made.finished_us, made.id)
         return one
 
-    def _of_spec(self, node: Node, key: str, spec: InputSpec, at_us: int, before: Try | None) -> Iterator[Ready]:
+    def _of_spec(self, node: Node, key: str, spec: InputSpec, at_us: int, before: Try | None) -> Iterator[ReadyInput]:
         source = self.known(spec.node)
         if source is None or spec.node == node.name:
             return
@@ -134,10 +136,10 @@ class Inputs:
             yield from self._as_a_whole(node, source, spec, at_us, before)
             return
         for one in keys:
-            there = self.there(Place(source.name, one), at_us)
+            there = self.there(PartitionRef(source.name, one), at_us)
             if there is None and (spec.optional or counts_as_empty(source, one, self._context)):
                 continue
-            yield Ready(Place(source.name, one), there)
+            yield ReadyInput(PartitionRef(source.name, one), there)
 
     def _keys(self, node: Node, key: str, source: Node, spec: InputSpec) -> tuple[str, ...] | None:
         if node.partition.whole and self._reading is not None and spec.mode is not InputMode.ALL:
@@ -150,19 +152,19 @@ class Inputs:
         seen = partial(self._context.facts.keys, source.name)
         return required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
 
-    def _as_a_whole(self, node: Node, source: Node, spec: InputSpec, at_us: int, before: Try | None) -> Iterator[Ready]:
+    def _as_a_whole(self, node: Node, source: Node, spec: InputSpec, at_us: int, before: Try | None) -> Iterator[ReadyInput]:
         """What is read as it is: a reference keeps nothing waiting once it is there."""
         if source.partition.whole:
-            there = self._whole(source, at_us) if spec.mode is not InputMode.ALL else self.there(Place(source.name, WHOLE), at_us)
+            there = self._whole(source, at_us) if spec.mode is not InputMode.ALL else self.there(PartitionRef(source.name, WHOLE), at_us)
             if there is not None or not spec.optional:
-                yield Ready(Place(source.name, WHOLE), there)
+                yield ReadyInput(PartitionRef(source.name, WHOLE), there)
         elif node.partition.whole and spec.mode is not InputMode.ALL:
             epoch, n = before.id if before is not None else (None, None)
             newest = self._records.newest_before(source.name, at_us, epoch, n)
             if newest is not None:
-                yield Ready(Place(source.name, newest[0]), newest[1])
+                yield ReadyInput(PartitionRef(source.name, newest[0]), newest[1])
 
-    def enough(self, place: Place, at_us: int) -> int | None:
+    def enough(self, place: PartitionRef, at_us: int) -> int | None:
         """Since when a partition held all that is asked of it, at a time: what isn't cut was there before, for other intervals."""
         node = self.known(place.node)
         whole = node is not None and place.partition == WHOLE and place.node in self._context.rhythms
@@ -171,21 +173,21 @@ class Inputs:
     def _whole(self, source: Node, at_us: int) -> int | None:
         """Of data that isn't cut: since when it holds what the interval needs."""
         if self._reading is None or not self._context.rhythms[source.name].has:
-            return self.there(Place(source.name, WHOLE), at_us)
+            return self.there(PartitionRef(source.name, WHOLE), at_us)
         seen = covered(source, *self._reading, self._context)
         return None if seen is None or seen.at_us > at_us else seen.at_us
 
-    def _own(self, node: Node, key: str, at_us: int) -> Iterator[Ready]:
+    def _own(self, node: Node, key: str, at_us: int) -> Iterator[ReadyInput]:
         """Of what builds on its own past: the partition before."""
         traits, grain = self._traits.get(node.name), node.partition.grain
         if traits is None or not traits.chained or grain is None or node.partition.key is not None:
             return
-        before = Place(node.name, previous_key(key, grain, node.timezone))
+        before = PartitionRef(node.name, previous_key(key, grain, node.timezone))
         there = self.there(before, at_us)
         if there is not None or not counts_as_empty(node, before.partition, self._context):
-            yield Ready(before, there)
+            yield ReadyInput(before, there)
 
-    def there(self, place: Place, at_us: int) -> int | None:
+    def there(self, place: PartitionRef, at_us: int) -> int | None:
         """Since when readers could read a partition, at a time: from the first of the publications that followed each other without a
         gap; None if they couldn't."""
         since: int | None = None
@@ -198,7 +200,7 @@ class Inputs:
             ended = one.ended_us
         return since
 
-    def root_rank(self, place: Place) -> Rank:
+    def root_rank(self, place: PartitionRef) -> Rank:
         """Of what isn't there: how surely it is that which keeps others waiting, the lowest first: what somebody has to mend, what is
         paused, what wasn't delivered, what runs. Of what has to be mended that first which began first, as `blockage.in_order` has it."""
         if place not in self._ranks:
@@ -210,7 +212,7 @@ class Inputs:
             self._depth -= 1
         return self._ranks[place]
 
-    def _rank(self, place: Place) -> Rank:
+    def _rank(self, place: PartitionRef) -> Rank:
         node, standing = self.known(place.node), self._context.facts.standing(*place)
         state = standing.state if standing is not None else "missing"
         if standing is not None and state in ("held", "rejected", "failed", "withdrawn"):

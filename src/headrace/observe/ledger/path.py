@@ -10,13 +10,13 @@ from collections.abc import Mapping
 
 from headrace.observe.blockage import promised_by
 from headrace.observe.declared_promises import WHOLE, Node
-from headrace.observe.ledger.claims import Claims, Queues, Stay
+from headrace.observe.ledger.claims import DelayClaims, Queues, Stay
 from headrace.observe.ledger.crowd import crowded
-from headrace.observe.ledger.declared import Traits
-from headrace.observe.ledger.inputs import Inputs, Place, Ready
+from headrace.observe.ledger.declared import NodeTraits
+from headrace.observe.ledger.inputs import LedgerInputs, PartitionRef, ReadyInput
 from headrace.observe.ledger.rebuilds import cause_us
-from headrace.observe.ledger.records import Records, Shown, Try
-from headrace.observe.ledger.segments import UNKNOWN, Kind, Segment, clipped, divided, merged
+from headrace.observe.ledger.records import LedgerPublication, LedgerRecords, Try
+from headrace.observe.ledger.segments import UNKNOWN, Segment, SegmentKind, clipped, divided, merged
 
 STEPS_MAX = 1_000
 """So many partitions a path has at most; what is before them is unattributed."""
@@ -25,29 +25,31 @@ STEPS_MAX = 1_000
 class Path:
     """Walks back from one partition: `again` where it, and what it reads, was there before and is made once more."""
 
-    def __init__(self, inputs: Inputs, records: Records, traits: Mapping[str, Traits], *, again: bool = False) -> None:
+    def __init__(self, inputs: LedgerInputs, records: LedgerRecords, traits: Mapping[str, NodeTraits], *, again: bool = False) -> None:
         self._inputs, self._records, self._traits, self._again = inputs, records, traits, again
 
-    def back(self, place: Place, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
+    def back(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
         """Contiguous segments from `from_us` to `to_us`; `there`: it was there at `to_us`, else it is waited for."""
         found: list[list[Segment]] = []
-        above: Ready | None = Ready(place, to_us if there else None)
+        above: ReadyInput | None = ReadyInput(place, to_us if there else None)
         end, steps = to_us, 0
         while above is not None and end > from_us and steps < STEPS_MAX:
             stay, above = self._stay(above, from_us, end)
             found.append(self._divided(stay))
             end, steps = stay.from_us, steps + 1
         if end > from_us:
-            rest = Segment(kind=Kind.UNATTRIBUTED, node=place.node, partition=place.partition, from_us=from_us, to_us=end, note=UNKNOWN)
+            rest = Segment(
+                kind=SegmentKind.UNATTRIBUTED, node=place.node, partition=place.partition, from_us=from_us, to_us=end, note=UNKNOWN
+            )
             found.append([rest])
         return merged([one for segments in reversed(found) for one in segments])
 
-    def alone(self, place: Place, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
+    def alone(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
         """The same of what a partition's own rows say, whatever it waited for."""
         final = self._shown(place, to_us) if there else None
         return self._own(self._as_stay(place, self._inputs.known(place.node), from_us, to_us, final, to_us))
 
-    def _stay(self, one: Ready, from_us: int, to_us: int) -> tuple[Stay, Ready | None]:
+    def _stay(self, one: ReadyInput, from_us: int, to_us: int) -> tuple[Stay, ReadyInput | None]:
         """The part of one partition, which was there at `to_us` or isn't there yet, and what is above it."""
         place, node = one.place, self._inputs.known(one.place.node)
         final = None if one.at_us is None else self._made_by(one, to_us)
@@ -74,41 +76,43 @@ class Path:
             return self._as_stay(place, node, from_us, to_us, final, begun), None
         return self._as_stay(place, node, min(last.at_us, to_us), to_us, final, begun), last
 
-    def _made_by(self, one: Ready, to_us: int) -> Shown:
+    def _made_by(self, one: ReadyInput, to_us: int) -> LedgerPublication:
         """With what a partition was there: what its plan had staged, else a publication."""
-        return self._shown(one.place, to_us) if one.staged is None else Shown(to_us, None, *one.staged)
+        return self._shown(one.place, to_us) if one.staged is None else LedgerPublication(to_us, None, *one.staged)
 
-    def _renewed(self, one: Ready, until_us: int) -> Ready:
+    def _renewed(self, one: ReadyInput, until_us: int) -> ReadyInput:
         """When it was published last, or staged for what reads it."""
         if one.staged is not None:
             return one
         shown = [each.at_us for each in self._records.shown(*one.place) if each.at_us <= until_us]
-        return Ready(one.place, shown[-1]) if shown else one
+        return ReadyInput(one.place, shown[-1]) if shown else one
 
-    def _as_stay(self, place: Place, node: Node | None, from_us: int, to_us: int, final: Shown | None, begun_us: int) -> Stay:
+    def _as_stay(
+        self, place: PartitionRef, node: Node | None, from_us: int, to_us: int, final: LedgerPublication | None, begun_us: int
+    ) -> Stay:
         trigger = node.trigger if node is not None else None
         said = "" if trigger is None else trigger.cron or trigger.upstream or trigger.arrival or "its time"
         return Stay(
             node=place.node, partition=place.partition, from_us=from_us, to_us=to_us, is_source=_is_source(node),
-            final=None if final is None else final.id, traits=self._traits.get(place.node, Traits()), triggered=said,
+            final=None if final is None else final.id, traits=self._traits.get(place.node, NodeTraits()), triggered=said,
             promised_us=None if node is None else promised_by(node, place.partition),
             queues=self._queues(place, from_us) if final is None else None,
             missed=tuple((*one, until) for one, until in self._inputs.missed(place, begun_us)) if not self._again else (),
             tried_from_us=from_us if self._again or (place.partition == WHOLE and not _is_source(node)) else 0,
         )  # fmt: skip
 
-    def _queues(self, place: Place, from_us: int) -> Queues | None:
+    def _queues(self, place: PartitionRef, from_us: int) -> Queues | None:
         """For what it waits now although it could begin."""
         led = self._records.led()
         said = None if led is None else crowded(place.node, self._traits, led)
         return None if led is None or said is None else Queues(max(from_us, led.since_us), said)
 
-    def _shown(self, place: Place, at_us: int) -> Shown:
+    def _shown(self, place: PartitionRef, at_us: int) -> LedgerPublication:
         """The publication with which it was there; one that nothing is known of any more, where its rows have gone."""
         shown = [one for one in self._records.shown(*place) if one.at_us <= at_us]
-        return next((one for one in shown if one.at_us == at_us), shown[-1] if shown else Shown(at_us, None, 0, 0))
+        return next((one for one in shown if one.at_us == at_us), shown[-1] if shown else LedgerPublication(at_us, None, 0, 0))
 
-    def _made(self, tries: list[Try], final: Shown | None) -> Try | None:
+    def _made(self, tries: list[Try], final: LedgerPublication | None) -> Try | None:
         return None if final is None else next((one for one in tries if one.id == final.id), None)
 
     def _divided(self, stay: Stay) -> list[Segment]:
@@ -118,17 +122,17 @@ class Path:
         return self._explained(stay, own)
 
     def _own(self, stay: Stay) -> list[Segment]:
-        return divided(Claims(stay, self._records).all(), stay.from_us, stay.to_us, stay.node, stay.partition)
+        return divided(DelayClaims(stay, self._records).all(), stay.from_us, stay.to_us, stay.node, stay.partition)
 
     def _explained(self, stay: Stay, own: list[Segment]) -> list[Segment]:
         """While nothing had asked for it, or what was there of it was wrong, something that it reads may have been made once more: it
         waited for that."""
         wrong = any(one.unsound for one in self._records.shown(stay.node, stay.partition))
-        kinds = (Kind.SCHEDULE, Kind.HOLD) if wrong else (Kind.SCHEDULE,)
+        kinds = (SegmentKind.SCHEDULE, SegmentKind.HOLD) if wrong else (SegmentKind.SCHEDULE,)
         idle = [one for one in own if one.kind in kinds]
         if not idle:
             return own
-        again = self._made_again(Place(stay.node, stay.partition), idle[0].from_us, idle[-1].to_us)
+        again = self._made_again(PartitionRef(stay.node, stay.partition), idle[0].from_us, idle[-1].to_us)
         if again is None:
             return own
         at_us, above, before = again
@@ -136,7 +140,7 @@ class Path:
         inner = Path(self._inputs, self._records, self._traits, again=True).back(above, since, at_us, there=True)
         return [part for one in own for part in (_filled(one, inner) if one.kind in kinds else [one])]
 
-    def _made_again(self, place: Place, from_us: int, to_us: int) -> tuple[int, Place, Shown] | None:
+    def _made_again(self, place: PartitionRef, from_us: int, to_us: int) -> tuple[int, PartitionRef, LedgerPublication] | None:
         """The input that was published again last between two times: when, and in the place of what."""
         found = []
         for one in self._inputs.of(place, to_us):
@@ -159,5 +163,5 @@ def _is_source(node: Node | None) -> bool:
     return node is not None and node.is_source
 
 
-def _when(one: Ready) -> tuple[int, Place]:
+def _when(one: ReadyInput) -> tuple[int, PartitionRef]:
     return one.at_us or 0, one.place

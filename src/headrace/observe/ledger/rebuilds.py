@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from headrace.observe.ledger.inputs import Inputs, Place
-from headrace.observe.ledger.records import Records, Shown, Try
+from headrace.observe.ledger.inputs import LedgerInputs, PartitionRef
+from headrace.observe.ledger.records import LedgerPublication, LedgerRecords, Try
 
 STEPS_MAX = 200
 
 
-def cause_us(inputs: Inputs, records: Records, place: Place, before: Shown, to_us: int) -> int:
+def cause_us(inputs: LedgerInputs, records: LedgerRecords, place: PartitionRef, before: LedgerPublication, to_us: int) -> int:
     """Of what replaces the publication `before`, and was there (or isn't yet) at `to_us`: when the delivery arrived that caused it, else
     when code was applied, a backfill was asked for, or a run."""
     for _ in range(STEPS_MAX):
@@ -27,12 +27,12 @@ def cause_us(inputs: Inputs, records: Records, place: Place, before: Shown, to_u
     return to_us
 
 
-def _arrived(records: Records, place: Place, before: Shown, to_us: int, first: Try | None) -> int:
+def _arrived(records: LedgerRecords, place: PartitionRef, before: LedgerPublication, to_us: int, first: Try | None) -> int:
     later = [one.arrived_us for one in records.arrivals(*place) if one.observed_us > before.at_us - 1 and one.arrived_us <= to_us]
     return max(later) if later else _asked(records, before, first, to_us)
 
 
-def _asked(records: Records, before: Shown, first: Try | None, to_us: int) -> int:
+def _asked(records: LedgerRecords, before: LedgerPublication, first: Try | None, to_us: int) -> int:
     """When somebody asked for it, or took back what was there."""
     if before.ended_us is not None and first is not None and before.at_us < before.ended_us <= first.queued_us:
         return before.ended_us
@@ -45,10 +45,12 @@ def _asked(records: Records, before: Shown, first: Try | None, to_us: int) -> in
     return max(asked, default=first.queued_us)
 
 
-def _renewed(inputs: Inputs, records: Records, place: Place, before: Shown, until_us: int) -> tuple[Place, Shown | None, int] | None:
+def _renewed(
+    inputs: LedgerInputs, records: LedgerRecords, place: PartitionRef, before: LedgerPublication, until_us: int
+) -> tuple[PartitionRef, LedgerPublication | None, int] | None:
     """The input that was published last since then, what it replaced, and when; None where none was."""
     read_us = next((one.dispatched_us for one in records.tries(*place) if one.id == before.id), before.at_us)
-    found: list[tuple[int, Place, Shown | None]] = []
+    found: list[tuple[int, PartitionRef, LedgerPublication | None]] = []
     for one in inputs.of(place, until_us):
         shown = [each for each in records.shown(*one.place) if each.at_us <= until_us]
         if shown and shown[-1].at_us > read_us:

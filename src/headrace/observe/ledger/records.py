@@ -7,12 +7,12 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from headrace.observe.ledger.crowd import Led
+from headrace.observe.ledger.crowd import CurrentLeader
 
 OPEN = ("queued", "running")
 
 
-class Planned(msgspec.Struct, frozen=True, gc=False):
+class LedgerBackfill(msgspec.Struct, frozen=True, gc=False):
     """The backfill that something belongs to. `needs` is the line of policy that asked for an approval; empty: none did."""
 
     id: int
@@ -48,7 +48,7 @@ class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     reason: str = ""
     delivery: int | None = None
     version: int | None = None
-    plan: Planned | None = None
+    plan: LedgerBackfill | None = None
     asked_us: int | None = None
     """When its run was asked for."""
     run: int = 0
@@ -90,7 +90,7 @@ class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return self.began_us if self.finished_us is None else max(self.began_us, self.finished_us - self.publish_us)
 
 
-class Shown(msgspec.Struct, frozen=True, gc=False):
+class LedgerPublication(msgspec.Struct, frozen=True, gc=False):
     """A publication: from when until when readers saw it, and whose it is. `unsound` while an incident names it as wrong."""
 
     at_us: int
@@ -107,7 +107,7 @@ class Shown(msgspec.Struct, frozen=True, gc=False):
         return self.epoch, self.n
 
 
-class Arrival(msgspec.Struct, frozen=True, gc=False):
+class LedgerDelivery(msgspec.Struct, frozen=True, gc=False):
     """A delivery: when it was there, and when that was seen."""
 
     id: int
@@ -141,7 +141,7 @@ class Unread(NamedTuple):
     reason: str
 
 
-class Named(msgspec.Struct, frozen=True, gc=False):
+class LedgerIncident(msgspec.Struct, frozen=True, gc=False):
     """An incident that a partition is part of."""
 
     id: int
@@ -159,7 +159,7 @@ class Named(msgspec.Struct, frozen=True, gc=False):
     """The attempts at the partition whose failure, hold or rejection was put down to it."""
 
 
-class Records(Protocol):
+class LedgerRecords(Protocol):
     """Rows, by node and partition; each list is in the order of time."""
 
     @property
@@ -173,19 +173,19 @@ class Records(Protocol):
     def tries(self, node: str, partition: str) -> Sequence[Try]:
         """The attempts at a partition."""
 
-    def shown(self, node: str, partition: str) -> Sequence[Shown]:
+    def shown(self, node: str, partition: str) -> Sequence[LedgerPublication]:
         """The publications of a partition."""
 
-    def arrivals(self, source: str, partition: str) -> Sequence[Arrival]:
+    def arrivals(self, source: str, partition: str) -> Sequence[LedgerDelivery]:
         """The deliveries of an interval."""
 
     def pauses(self, node: str) -> Sequence[Standstill]:
         """When nothing of a node was started."""
 
-    def incidents(self, node: str, partition: str) -> Sequence[Named]:
+    def incidents(self, node: str, partition: str) -> Sequence[LedgerIncident]:
         """What is known to be wrong with a partition, or holds it."""
 
-    def awaiting(self, node: str, partition: str) -> Sequence[Planned]:
+    def awaiting(self, node: str, partition: str) -> Sequence[LedgerBackfill]:
         """Backfills that would make a partition and wait for an approval."""
 
     def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
@@ -207,5 +207,5 @@ class Records(Protocol):
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""
 
-    def led(self) -> Led | None:
+    def led(self) -> CurrentLeader | None:
         """The leader that there is now, and what is under way; None where nothing runs."""

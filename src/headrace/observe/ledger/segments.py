@@ -10,7 +10,7 @@ from itertools import pairwise
 import msgspec
 
 
-class Kind(enum.StrEnum):
+class SegmentKind(enum.StrEnum):
     """What an instant was spent on (SEMANTICS §7); where several are claimed at once, the first of these has it."""
 
     HOLD = "hold"
@@ -36,11 +36,13 @@ class Kind(enum.StrEnum):
     """What nobody claims."""
 
 
-_RANK = {kind: rank for rank, kind in enumerate(Kind)}
-OVERHEAD = frozenset({Kind.DETECTION, Kind.SCHEDULE, Kind.DISPATCH, Kind.AUDIT, Kind.PUBLISH, Kind.UNATTRIBUTED})
+_RANK = {kind: rank for rank, kind in enumerate(SegmentKind)}
+OVERHEAD = frozenset(
+    {SegmentKind.DETECTION, SegmentKind.SCHEDULE, SegmentKind.DISPATCH, SegmentKind.AUDIT, SegmentKind.PUBLISH, SegmentKind.UNATTRIBUTED}
+)
 """What Headrace itself takes; of the queue only while a slot was free."""
-WORK = frozenset({Kind.RUN, Kind.EXPORT})
-PEOPLE = frozenset({Kind.HOLD, Kind.APPROVAL, Kind.PAUSED})
+WORK = frozenset({SegmentKind.RUN, SegmentKind.EXPORT})
+PEOPLE = frozenset({SegmentKind.HOLD, SegmentKind.APPROVAL, SegmentKind.PAUSED})
 """What waits for somebody."""
 
 
@@ -51,7 +53,7 @@ UNKNOWN = "nothing is known of this time"
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """Time from `from_us` until before `to_us`, in microseconds of the store's clock. As a claim it may overlap others."""
 
-    kind: Kind
+    kind: SegmentKind
     node: str
     partition: str
     from_us: int
@@ -74,7 +76,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def overhead(self) -> bool:
         """Whether Headrace itself took it."""
-        return self.kind in OVERHEAD or (self.kind is Kind.QUEUE and self.free)
+        return self.kind in OVERHEAD or (self.kind is SegmentKind.QUEUE and self.free)
 
 
 def divided(claims: Iterable[Segment], from_us: int, to_us: int, node: str, partition: str) -> list[Segment]:
@@ -96,7 +98,7 @@ def divided(claims: Iterable[Segment], from_us: int, to_us: int, node: str, part
         if live:
             found.append(_cut(live[0][3], start, end))
         else:
-            found.append(Segment(kind=Kind.UNATTRIBUTED, node=node, partition=partition, from_us=start, to_us=end, note=UNKNOWN))
+            found.append(Segment(kind=SegmentKind.UNATTRIBUTED, node=node, partition=partition, from_us=start, to_us=end, note=UNKNOWN))
     return merged(found)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.observe.ledger.claims import first_arrival
-from headrace.observe.ledger.inputs import Inputs, Place
-from headrace.observe.ledger.records import Records, Try
+from headrace.observe.ledger.inputs import LedgerInputs, PartitionRef
+from headrace.observe.ledger.records import LedgerRecords, Try
 
 PLACES_MAX = 1_000
 DEPTH_MAX = 200
@@ -20,16 +20,16 @@ class _Endless(Exception):
 class Shortest:
     """Of one wait."""
 
-    def __init__(self, inputs: Inputs, records: Records) -> None:
+    def __init__(self, inputs: LedgerInputs, records: LedgerRecords) -> None:
         self._inputs, self._records = inputs, records
-        self._known: dict[Place, int] = {}
+        self._known: dict[PartitionRef, int] = {}
 
     @property
-    def places(self) -> list[Place]:
+    def places(self) -> list[PartitionRef]:
         """The partitions that were looked at: all that the wait needed and that weren't there when it began."""
         return list(self._known)
 
-    def of(self, places: Sequence[Place], from_us: int, to_us: int) -> int | None:
+    def of(self, places: Sequence[PartitionRef], from_us: int, to_us: int) -> int | None:
         """Microseconds from `from_us`, never more than it took; None where that can't be told."""
         try:
             ends = [self._earliest(place, from_us, to_us, 0) for place in places]
@@ -37,7 +37,7 @@ class Shortest:
             return None
         return min(max(ends), to_us) - from_us if ends else None
 
-    def _earliest(self, place: Place, from_us: int, to_us: int, depth: int) -> int:
+    def _earliest(self, place: PartitionRef, from_us: int, to_us: int, depth: int) -> int:
         """When a partition could have been there at the earliest."""
         if place in self._known:
             return self._known[place]
@@ -61,12 +61,12 @@ class Shortest:
         self._known[place] = ends if there is None else min(ends, max(there, from_us))
         return self._known[place]
 
-    def _made(self, place: Place, there_us: int | None, to_us: int) -> Try | None:
+    def _made(self, place: PartitionRef, there_us: int | None, to_us: int) -> Try | None:
         """The attempt that made what was there first."""
         shown = {one.id for one in self._records.shown(*place) if (there_us or 0) <= one.at_us <= to_us}
         return next((one for one in self._records.tries(*place) if one.id in shown), None)
 
-    def _arrived(self, place: Place, made: Try | None) -> int | None:
+    def _arrived(self, place: PartitionRef, made: Try | None) -> int | None:
         """When the first delivery arrived that could be published: one that was held waited for a decision only."""
         arrivals = self._records.arrivals(*place)
         held = {one.delivery for one in self._records.tries(*place) if one.state == "held"}
@@ -74,7 +74,7 @@ class Shortest:
         found = [one.arrived_us for one in arrivals if one is first or one.id in held]
         return min(found, default=None)
 
-    def _work_us(self, place: Place, made: Try | None) -> int:
+    def _work_us(self, place: PartitionRef, made: Try | None) -> int:
         if made is not None:
             return made.run_us
         return self._records.typical_us(place.node) or 0

@@ -9,8 +9,18 @@ from typing import Any
 
 import msgspec
 
-from headrace.observe.ledger.crowd import Led
-from headrace.observe.ledger.records import OPEN, Arrival, Dropped, Named, Planned, Shown, Standstill, Try, Unread
+from headrace.observe.ledger.crowd import CurrentLeader
+from headrace.observe.ledger.records import (
+    OPEN,
+    Dropped,
+    LedgerBackfill,
+    LedgerDelivery,
+    LedgerIncident,
+    LedgerPublication,
+    Standstill,
+    Try,
+    Unread,
+)
 from headrace.observe.ledger.soundness import Wrongs
 from headrace.plan.attempt_numbers import plan_of
 from headrace.plan.backfills import Backfill
@@ -19,7 +29,7 @@ from headrace.store.database import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import durations, ledger, pauses
 from headrace.store.queries.arriving import OBSERVATIONS_MAX
-from headrace.store.queries.ledger import AttemptRow
+from headrace.store.queries.ledger import AttemptRecord
 
 _EVER = 1 << 62
 OLDER_UNKNOWN = "older outages aren't kept"
@@ -31,11 +41,11 @@ class StoreRecords:
     def __init__(self, tx: Transaction, now_us: int, wrongs: Wrongs | None = None) -> None:
         self._tx, self._now, self._wrongs = tx, now_us, wrongs or {}
         self._tries: dict[tuple[str, str], list[Try]] = {}
-        self._shown: dict[tuple[str, str], list[Shown]] = {}
-        self._arrivals: dict[tuple[str, str], list[Arrival]] = {}
+        self._shown: dict[tuple[str, str], list[LedgerPublication]] = {}
+        self._arrivals: dict[tuple[str, str], list[LedgerDelivery]] = {}
         self._pauses: dict[str, list[Standstill]] = {}
         self._unread: dict[str, list[Unread]] = {}
-        self._named: dict[tuple[str, str], list[Named]] = {}
+        self._named: dict[tuple[str, str], list[LedgerIncident]] = {}
         self._slots: dict[int, int | None] = {}
         self.owners: dict[int, str] = {}
         """Of the incidents that were named."""
@@ -61,22 +71,22 @@ class StoreRecords:
         leader = holder(self._tx)
         return None if leader is None else leader.epoch
 
-    def shown(self, node: str, partition: str) -> Sequence[Shown]:
+    def shown(self, node: str, partition: str) -> Sequence[LedgerPublication]:
         """The publications of a partition."""
         if (node, partition) not in self._shown:
             rows = ledger.publications(self._tx, node, partition)
             wrong = self._wrongs.get((node, partition), {})
             self._shown[node, partition] = [
-                Shown(*row, unsound=row[0] in wrong, because=wrong.get(row[0], 0)) for row in rows if row[0] <= self._now
+                LedgerPublication(*row, unsound=row[0] in wrong, because=wrong.get(row[0], 0)) for row in rows if row[0] <= self._now
             ]
         return self._shown[node, partition]
 
-    def arrivals(self, source: str, partition: str) -> Sequence[Arrival]:
+    def arrivals(self, source: str, partition: str) -> Sequence[LedgerDelivery]:
         """The deliveries of an interval."""
         if (source, partition) not in self._arrivals:
             rows = ledger.arrivals(self._tx, source, partition)
             self._arrivals[source, partition] = [
-                Arrival(*row, placed_us=ledger.placed_at(self._tx, source, row[2])) for row in rows if row[2] <= self._now
+                LedgerDelivery(*row, placed_us=ledger.placed_at(self._tx, source, row[2])) for row in rows if row[2] <= self._now
             ]
         return self._arrivals[source, partition]
 
@@ -88,7 +98,7 @@ class StoreRecords:
             self._pauses[node] = [one._replace(to_us=None) if one.to_us is not None and one.to_us > self._now else one for one in said]
         return self._pauses[node]
 
-    def incidents(self, node: str, partition: str) -> Sequence[Named]:
+    def incidents(self, node: str, partition: str) -> Sequence[LedgerIncident]:
         """What is known to be wrong with a partition, or holds it."""
         if (node, partition) not in self._named:
             rows = {row.id: row for row in ledger.incidents(self._tx, node, partition)}
@@ -96,19 +106,19 @@ class StoreRecords:
                 if number not in rows and (row := ledger.incident(self._tx, number)) is not None:
                     rows[number] = row
             explained = ledger.explained(self._tx, node, partition, rows)
-            found = [Named(*row, attempts=frozenset(explained.get(number, ()))) for number, row in sorted(rows.items())]
+            found = [LedgerIncident(*row, attempts=frozenset(explained.get(number, ()))) for number, row in sorted(rows.items())]
             self._named[node, partition] = found
             self.owners |= {one.id: one.owner for one in found}
         return self._named[node, partition]
 
     @cached_property
-    def _awaiting(self) -> list[tuple[Planned, Backfill]]:
+    def _awaiting(self) -> list[tuple[LedgerBackfill, Backfill]]:
         return [
-            (Planned(number, created, None, needs), msgspec.msgpack.decode(content, type=Backfill))
+            (LedgerBackfill(number, created, None, needs), msgspec.msgpack.decode(content, type=Backfill))
             for number, created, needs, content in ledger.awaiting(self._tx)
         ]
 
-    def awaiting(self, node: str, partition: str) -> Sequence[Planned]:
+    def awaiting(self, node: str, partition: str) -> Sequence[LedgerBackfill]:
         """Backfills that would make a partition and wait for an approval."""
         found = []
         for plan, content in self._awaiting:
@@ -165,15 +175,15 @@ class StoreRecords:
         found = durations.of_node(self._tx, node)
         return None if found is None else int(found.p50 * 1_000_000)
 
-    def led(self) -> Led | None:
+    def led(self) -> CurrentLeader | None:
         """The leader that there is now, and what is under way; None where nothing runs."""
         return self._led
 
     @cached_property
-    def _led(self) -> Led | None:
+    def _led(self) -> CurrentLeader | None:
         if self._leader is None or (known := ledger.leads(self._tx, self._leader)) is None:
             return None
-        return Led(known[1], known[0], ledger.under_way(self._tx, self._leader, self._now))
+        return CurrentLeader(known[1], known[0], ledger.under_way(self._tx, self._leader, self._now))
 
 
 def idle(busy: Sequence[tuple[int, int]], slots: int, from_us: int, to_us: int) -> list[tuple[int, int]]:
@@ -189,7 +199,7 @@ def idle(busy: Sequence[tuple[int, int]], slots: int, from_us: int, to_us: int) 
     return found
 
 
-def try_of(node: str, row: AttemptRow, now_us: int, leader: int | None) -> Try:
+def try_of(node: str, row: AttemptRecord, now_us: int, leader: int | None) -> Try:
     """An attempt as a reader at `now_us` knows it, while `leader` (its epoch) leads."""
     measures: dict[str, Any] = msgspec.json.decode(row.measures) if row.measures else {}
     error: dict[str, Any] = msgspec.json.decode(row.error) if row.error else {}
@@ -200,7 +210,7 @@ def try_of(node: str, row: AttemptRow, now_us: int, leader: int | None) -> Try:
         state = "running"
     plan = None
     if row.plan_id is not None:
-        plan = Planned(row.plan_id, row.planned_at or row.queued_at, row.begun_at, row.needs or "")
+        plan = LedgerBackfill(row.plan_id, row.planned_at or row.queued_at, row.begun_at, row.needs or "")
     return Try(
         epoch=row.epoch, n=row.n, node=node, kind=row.kind, state=state, queued_us=row.queued_at,
         dispatched_us=max(row.queued_at, row.dispatched_at), finished_us=None if open_ else row.finished_at,

@@ -12,10 +12,10 @@ from headrace.model.zones import HOUR_US
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.incidents.endings import NOTHING_LEFT
 from headrace.observe.notifications.recipients import Recipient, Recipients
-from headrace.observe.notifications.wording import Page, RepairOf, Words
+from headrace.observe.notifications.wording import MessageText, RepairOf, Words
 from headrace.observe.states import AtRisk
 from headrace.store.queries.incidents import Incident
-from headrace.store.queries.notifications import Queued, Told
+from headrace.store.queries.notifications import PriorNotification, Queued
 
 FLOOD_MAX = 20
 """So many messages an hour somebody gets; what is beyond is told of as one."""
@@ -25,13 +25,13 @@ OVER = "it was over before this was sent"
 TOGETHER = "more than are told one by one"
 
 
-class Matters(msgspec.Struct, frozen=True, kw_only=True):
+class NotificationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to tell at one time. `told` is what was queued about each incident before, `counts` how many messages each
     recipient was sent in the hour before, `late` the consumers that are late without a known cause, and since when."""
 
     now: int
     incidents: Sequence[Incident]
-    told: Mapping[int, Sequence[Told]]
+    told: Mapping[int, Sequence[PriorNotification]]
     risks: Mapping[str, AtRisk]
     late: Mapping[str, int]
     withdrawn: Mapping[str, str] = {}
@@ -52,30 +52,30 @@ class Matters(msgspec.Struct, frozen=True, kw_only=True):
     """Of a resolved incident: what ended it, and how those are served whom it affected."""
 
 
-class Decided(msgspec.Struct):
+class NotificationChanges(msgspec.Struct):
     """What is to be written: new messages, words of those that still wait, and those that aren't sent any more."""
 
     queued: list[Queued] = []
-    reworded: list[tuple[int, Page, str]] = []
+    reworded: list[tuple[int, MessageText, str]] = []
     hastened: list[int] = []
     dropped: list[int] = []
 
 
-def decide(project: Project, matters: Matters) -> Decided:
+def decide(project: Project, matters: NotificationFacts) -> NotificationChanges:
     """What is to be told, and to whom."""
     return _Deciding(project, matters).decided()
 
 
 class _Deciding:
-    def __init__(self, project: Project, matters: Matters) -> None:
+    def __init__(self, project: Project, matters: NotificationFacts) -> None:
         self._project, self._matters, self._now = project, matters, matters.now
         self._people = Recipients(project)
         self._words = Words(project, matters.now, matters.repair, matters.late_known, matters.warnings, matters.wrong_known)
         self._zone = project.settings.timezone
         self._counts = dict(matters.counts)
-        self._found = Decided()
+        self._found = NotificationChanges()
 
-    def decided(self) -> Decided:
+    def decided(self) -> NotificationChanges:
         for one in self._matters.incidents:
             if one.state == "resolved":
                 self._over(one)
@@ -182,7 +182,7 @@ class _Deciding:
         for channel, to in by_channel.items():
             self._put(one, "resolved", _subject(one, self._told(one, channel)), to, channel, page, "")
 
-    def _told(self, one: Incident, channel: str) -> list[Told]:
+    def _told(self, one: Incident, channel: str) -> list[PriorNotification]:
         return [t for t in self._matters.told.get(one.id, ()) if t.channel == channel]
 
     def _owners(self, one: Incident) -> Iterator[str]:
@@ -208,7 +208,7 @@ class _Deciding:
             for channel in to.owner.contact:
                 self._put(None, "at_risk", f"{name}@{risk.interval}", to, channel, self._words.at_risk(name, risk), "")
 
-    def _unexplained(self, name: str, kind: str, since: int, page: Page) -> None:
+    def _unexplained(self, name: str, kind: str, since: int, page: MessageText) -> None:
         """A consumer that is late or wrong, for which no incident accounts."""
         for to in self._people.concerned([self._project.consumers[name].owner]):
             for channel in to.owner.contact:
@@ -217,7 +217,15 @@ class _Deciding:
     # Messages
 
     def _put(
-        self, one: Incident | None, kind: str, subject: str, to: Recipient, channel: str, page: Page, said: str, why: str | None = None
+        self,
+        one: Incident | None,
+        kind: str,
+        subject: str,
+        to: Recipient,
+        channel: str,
+        page: MessageText,
+        said: str,
+        why: str | None = None,
     ) -> None:
         why = why or self._people.wrong(channel, cause=one is not None)
         if why is None and kind != "resolved" and self._counts.get(to.name, 0) >= FLOOD_MAX:
@@ -245,7 +253,7 @@ class _Deciding:
         )  # fmt: skip
 
 
-def came_and_went(one: Incident, told: Sequence[Told]) -> bool:
+def came_and_went(one: Incident, told: Sequence[PriorNotification]) -> bool:
     """Whether nobody looked, and the look that found that out ended it as well: it was never open
     for anybody to be told of, and deadlines were missed all the same."""
     if one.kind != CauseKind.RUNTIME_DOWN or one.resolved_at is None:
@@ -253,12 +261,12 @@ def came_and_went(one: Incident, told: Sequence[Told]) -> bool:
     return all(t.created_at < one.resolved_at for t in told) and not still_told(told)
 
 
-def still_told(told: Sequence[Told]) -> bool:
+def still_told(told: Sequence[PriorNotification]) -> bool:
     """Whether people who were told that it is open weren't told that it is over."""
     return bool(told) and told[-1].kind != "resolved"
 
 
-def _subject(one: Incident, mine: Sequence[Told]) -> str:
+def _subject(one: Incident, mine: Sequence[PriorNotification]) -> str:
     """`INC-1`; `INC-1.2` where it was told to be over before."""
     times = sum(t.kind == "resolved" for t in mine)
     return one.shown if not times else f"{one.shown}.{times}"

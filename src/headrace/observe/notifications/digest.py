@@ -56,7 +56,7 @@ def digests(tx: Transaction, project: Project, declared: DeclaredPromises, unser
         last = notifications.newest_subject(tx, "digest", name, before=subject)
         since = _boundary(owner.digest, at - 1, timezone) if last is None else _due(owner.digest, last, timezone)
         owners = frozenset(one for one in project.owners if (who := people.of(one)) is not None and who.name == name)
-        lines = list(_lines(tx, project, declared, Reader(owners, _consumers(project, name)), unserved, Window(since, at)))
+        lines = list(_lines(tx, project, declared, DigestAudience(owners, _consumers(project, name)), unserved, DigestWindow(since, at)))
         page = words.page(f"what has changed until {from_us(at, timezone):%A %H:%M}", lines)
         for channel in owner.contact:
             why = people.wrong(channel, cause=False) if lines else _nothing(since, applied, timezone)
@@ -73,7 +73,7 @@ def _nothing(since: int, applied: int, timezone: str) -> str:
     return f"nothing to report since the project was applied, {dated(applied, timezone)}"
 
 
-class Reader(NamedTuple):
+class DigestAudience(NamedTuple):
     """Whom a digest is for: the owners for whom it is told (itself, and vendors that aren't written
     to), and its own consumers."""
 
@@ -85,7 +85,7 @@ class Reader(NamedTuple):
         return one.owner in self.owners or not self.consumers.isdisjoint(one.affected.consumers)
 
 
-class Window(NamedTuple):
+class DigestWindow(NamedTuple):
     """The time that a digest is about: after the one before was due, until it was due itself. In microseconds."""
 
     after: int
@@ -112,7 +112,9 @@ def _boundary(clock: str, now: int, timezone: str) -> int:
     return at if at <= now else local_us(today - timedelta(days=1), time_of_day(clock), timezone)
 
 
-def _lines(tx: Transaction, project: Project, declared: DeclaredPromises, to: Reader, unserved: Unserved, window: Window) -> Iterator[str]:
+def _lines(
+    tx: Transaction, project: Project, declared: DeclaredPromises, to: DigestAudience, unserved: Unserved, window: DigestWindow
+) -> Iterator[str]:
     """What happened within the window: later news are the next digest's, however late this one is made. Each line names what it
     rests on: an incident, a command, attempts."""
     told = list(_told(tx, to, window))
@@ -135,7 +137,7 @@ def _lines(tx: Transaction, project: Project, declared: DeclaredPromises, to: Re
         yield f"open still: {listed(older)}"
 
 
-def _told(tx: Transaction, to: Reader, window: Window) -> Iterator[tuple[Incident, endings.Period]]:
+def _told(tx: Transaction, to: DigestAudience, window: DigestWindow) -> Iterator[tuple[Incident, endings.Period]]:
     """The incidents of theirs that were open within the window, each as it was said to be at its end,
     with the last time that it was open until then. An end after the window is the next digest's."""
     known = [*incidents.open_ones(tx), *incidents.resolved_since(tx, window.after)]
@@ -150,7 +152,7 @@ def _told(tx: Transaction, to: Reader, window: Window) -> Iterator[tuple[Inciden
             yield incidents.as_said(tx, one, window.until), last
 
 
-def _throughput(tx: Transaction, project: Project, declared: DeclaredPromises, to: Reader, window: Window) -> Iterator[str]:
+def _throughput(tx: Transaction, project: Project, declared: DeclaredPromises, to: DigestAudience, window: DigestWindow) -> Iterator[str]:
     """Sources of theirs whose newest day, published within the window, has much more or less than the day before, and whether its
     weekday explains that."""
     read = {name for consumer in to.consumers for name in _sources(declared, project.consumers[consumer].reads)}
@@ -172,7 +174,7 @@ def _sources(declared: DeclaredPromises, names: Sequence[str]) -> set[str]:
     return {name for name in seen if declared.nodes[name].is_source}
 
 
-def _compared(tx: Transaction, name: str, timezone: str, window: Window) -> str | None:
+def _compared(tx: Transaction, name: str, timezone: str, window: DigestWindow) -> str | None:
     newest = publications.newest(tx, name)
     if newest is None or not window.holds(newest.published_at):
         return None

@@ -13,8 +13,8 @@ from headrace.observe.evaluation import Evaluation
 from headrace.observe.incidents import endings
 from headrace.observe.notifications.deciding import (
     OVER,
-    Decided,
-    Matters,
+    NotificationChanges,
+    NotificationFacts,
     came_and_went,
     decide,
     still_told,
@@ -23,12 +23,12 @@ from headrace.observe.notifications.digest import Unserved, digests
 from headrace.observe.notifications.recipients import Recipients
 from headrace.observe.notifications.wording import RepairOf
 from headrace.observe.obligations import EvaluationContext
-from headrace.observe.states import AtRisk, ConsumerStatus, State
+from headrace.observe.states import AtRisk, ConsumerState, ConsumerStatus
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents, notifications
 from headrace.store.queries.incidents import Incident
-from headrace.store.queries.notifications import Told
+from headrace.store.queries.notifications import PriorNotification
 
 _OF_ROWS = DATA_CAUSES | {CauseKind.CODE_ERROR}
 """Causes that are seen in what was delivered or computed: as a warning they hold nothing up."""
@@ -77,7 +77,7 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
     known = {name for one in open_ones if one.id not in warnings for name in one.affected.consumers}
     about = notifications.about(tx, [one.id for one in found])
     whole = {one.id: one for one in found}
-    matters = Matters(
+    matters = NotificationFacts(
         now=now, incidents=[endings.as_opened_last(tx, one) for one in found], told=about, risks=deadlines.risks,
         repair=lambda one: repair(whole[one.id]),
         ended={one.id: endings.of(tx, one) for one in found if _untold(one, about[one.id])},
@@ -91,7 +91,7 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
     _write(tx, decide(project, matters), now)
 
 
-def _untold(one: Incident, known: Sequence[Told]) -> bool:
+def _untold(one: Incident, known: Sequence[PriorNotification]) -> bool:
     """Whether people are still to be told that it is over."""
     return one.state == "resolved" and (still_told(known) or came_and_went(one, known))
 
@@ -114,12 +114,12 @@ def _due_next(one: ConsumerStatus) -> int | None:
     """The nearest deadline of a consumer, which may have passed, in microseconds. None where nothing is due, where readers see wrong
     data already, and where the deadline will be missed by usual durations, however far away it is."""
     missed = one.deadline is not None and one.deadline.predicted_us is not None
-    if State.WRONG in one.states or missed:
+    if ConsumerState.WRONG in one.states or missed:
         return None
     return min((each.due_at_us for each in one.obligations if not each.settled), default=None)
 
 
-def _write(tx: Transaction, decided: Decided, now: int) -> None:
+def _write(tx: Transaction, decided: NotificationChanges, now: int) -> None:
     for number, page, said in decided.reworded:
         notifications.reword(tx, number, page.title, page.body, said)
     for number in decided.hastened:

@@ -52,7 +52,7 @@ class Typed(str):
     __slots__ = ()
 
 
-class Page(msgspec.Struct, frozen=True):
+class MessageText(msgspec.Struct, frozen=True):
     """What a message consists of."""
 
     title: str
@@ -76,12 +76,12 @@ class Words:
         self._repair, self._late, self._warnings, self._wrong = repair, late, warnings, wrong
         self._project, self._now, self._zone = project, now, project.settings.timezone
 
-    def opened(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> Page:
+    def opened(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> MessageText:
         """There is a cause. `risks` are the consumers that it will make late."""
         title = f"{one.shown} {subject(one)}{' (again)' if again else ''}"
         return self._page(title, [*self._cause(one, to), *self._reach(one, to, risks), *self._next(one)])
 
-    def changed(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], was: str) -> Page:
+    def changed(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], was: str) -> MessageText:
         """It is something else than was said."""
         kind, _, node = was.partition("@")
         says = turned((kind, node), (one.kind, one.node))
@@ -93,12 +93,12 @@ class Words:
         ]
         return self._page(f"{one.shown} {subject(one)}", lines)
 
-    def escalated(self, one: Incident, to: Recipient, told: Recipient, risks: Mapping[str, AtRisk]) -> Page:
+    def escalated(self, one: Incident, to: Recipient, told: Recipient, risks: Mapping[str, AtRisk]) -> MessageText:
         """It is open, and somebody else was told of it: long before, or just now where it makes a consumer late."""
         lines = [f"It is open since {self._at(one.opened_at)}; {told.name} was told.", *self._cause(one, to)]
         return self._page(f"{one.shown} is open: {subject(one)}", [*lines, *self._reach(one, to, risks), *self._next(one)])
 
-    def resolved(self, one: Incident, ended: str) -> Page:
+    def resolved(self, one: Incident, ended: str) -> MessageText:
         """It is over; `ended` says by what, and how those are served whom it affected."""
         over = one.resolved_at or self._now
         restored = one.restored_at or over
@@ -111,7 +111,7 @@ class Words:
         ]
         return self._page(f"{one.shown} resolved: {subject(one)}", lines)
 
-    def at_risk(self, consumer: str, risk: AtRisk) -> Page:
+    def at_risk(self, consumer: str, risk: AtRisk) -> MessageText:
         """A deadline will be missed."""
         place = risk.node if risk.partition == "*" else f"{risk.node}@{risk.partition}"
         when = "nothing says when it will be there" if risk.predicted_us is None else (
@@ -121,29 +121,29 @@ class Words:
         lines = [f"{risk.interval} is due at {self._at(risk.due_us)}; {when}.", *waits, f"Why: headrace why {consumer}"]
         return self._page(f"{consumer} will be late, due {self._at(risk.due_us)}", lines)
 
-    def late(self, consumer: str, since: int, withdrawn: str) -> Page:
+    def late(self, consumer: str, since: int, withdrawn: str) -> MessageText:
         """A deadline was missed, and no incident is the cause. `withdrawn` is what it waits for, and why and by whom that was withdrawn;
         empty where no cause is known."""
         waits = wrapped(f"It is late since {self._at(since)}; {f'it waits for {withdrawn}' if withdrawn else 'no cause is known yet'}.")
         lines = [*waits, f"Why: headrace why {consumer}"]
         return self._page(f"{consumer} is late since {self._at(since)}", lines)
 
-    def wrong(self, consumer: str, since: int, said: str) -> Page:
+    def wrong(self, consumer: str, since: int, said: str) -> MessageText:
         """What a consumer can read isn't right, and no incident is the cause."""
         lines = [*wrapped(f"It is wrong since {self._at(since)}: {said}."), f"Why: headrace why {consumer}"]
         return self._page(f"{consumer} is wrong since {self._at(since)}", lines)
 
-    def more(self, count: int) -> Page:
+    def more(self, count: int) -> MessageText:
         """So many more that aren't told one by one."""
         return self._page("more incidents are open", [f"More than {count} messages in an hour: the rest isn't told one by one.",
                                                       "All of them: headrace incidents"])  # fmt: skip
 
-    def page(self, title: str, lines: Sequence[str]) -> Page:
+    def page(self, title: str, lines: Sequence[str]) -> MessageText:
         """Any other message."""
         return self._page(title, lines)
 
-    def _page(self, title: str, lines: Sequence[str]) -> Page:
-        return Page(plain(f"[{self._project.settings.name}] {title}"), "\n".join(_line(line) for line in lines))
+    def _page(self, title: str, lines: Sequence[str]) -> MessageText:
+        return MessageText(plain(f"[{self._project.settings.name}] {title}"), "\n".join(_line(line) for line in lines))
 
     def _cause(self, one: Incident, to: Recipient) -> Iterator[str]:
         where = "source " if one.node in self._project.sources else "asset " if one.node in self._project.assets else ""

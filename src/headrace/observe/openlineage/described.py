@@ -10,7 +10,7 @@ import msgspec
 from headrace.model import SqlBody
 from headrace.observe.openlineage.naming import facet, namespace_of
 from headrace.plan import Compiled
-from headrace.plan.bodies import Lines
+from headrace.plan.bodies import ColumnLineage
 from headrace.sql.values import Edge, Transformation
 
 _DIRECT = {
@@ -24,10 +24,10 @@ _INDIRECT = {Transformation.WINDOW: "WINDOW", Transformation.JOIN_KEY: "JOIN", T
 ALL = "*"
 
 
-class Described:
+class OpenLineageNodes:
     """The nodes of an applied version. `lines` says what a node's columns come from."""
 
-    def __init__(self, version: int, compiled: Compiled, lines: Callable[[str], Lines]) -> None:
+    def __init__(self, version: int, compiled: Compiled, lines: Callable[[str], ColumnLineage]) -> None:
         self.version, self.compiled, self.namespace = version, compiled, namespace_of(compiled.project.settings)
         self._lines = lines
         self._names = {name.lower(): name for name in compiled.nodes}

@@ -15,9 +15,9 @@ from headrace import __version__
 from headrace.model import UsageError
 from headrace.model.export_links import exported
 from headrace.model.intervals import bounds_us
-from headrace.observe.openlineage.described import Described
+from headrace.observe.openlineage.described import OpenLineageNodes
 from headrace.observe.openlineage.naming import EVENT, PRODUCER, attempt_id, facet, moment, run_id
-from headrace.store.queries.openlineage import Checked, Made, Told
+from headrace.store.queries.openlineage import AttemptSummary, Checked, LineageAttempt
 
 ENDS = {
     "published": "COMPLETE", "staged": "COMPLETE", "held": "FAIL", "rejected": "FAIL", "failed": "FAIL",
@@ -28,12 +28,12 @@ PARTITIONS_MAX = 100
 """So many partitions are named in an event's tags; how many there are is said beside them."""
 
 
-def start(described: Described, one: Told) -> bytes:
+def start(described: OpenLineageNodes, one: LineageAttempt) -> bytes:
     """It was given to a worker."""
     return _attempted(described, one, "START", one.begun_at, {}, {"name": _made(one)})
 
 
-def end(described: Described, one: Told, made: Made) -> list[bytes]:
+def end(described: OpenLineageNodes, one: LineageAttempt, made: AttemptSummary) -> list[bytes]:
     """It has ended; and its audit, where checks looked at what it made."""
     assert one.finished_at is not None
     kind = ENDS[one.state]
@@ -42,7 +42,7 @@ def end(described: Described, one: Told, made: Made) -> list[bytes]:
     return [_attempted(described, one, kind, one.finished_at, run, _output(described, one, made)), *audit]
 
 
-def _attempted(described: Described, one: Told, kind: str, at: int, run: dict[str, Any], output: dict[str, Any]) -> bytes:
+def _attempted(described: OpenLineageNodes, one: LineageAttempt, kind: str, at: int, run: dict[str, Any], output: dict[str, Any]) -> bytes:
     same, space = described.version == one.version, described.namespace
     facets = {"tags": facet("TagsRunFacet", "1-0-0", tags=_tags(one, ended=kind != "START")), **_nominal(described, one), **run}
     return _event(
@@ -53,7 +53,7 @@ def _attempted(described: Described, one: Told, kind: str, at: int, run: dict[st
     )  # fmt: skip
 
 
-def _audited(described: Described, one: Told, kind: str, made: Made) -> bytes:
+def _audited(described: OpenLineageNodes, one: LineageAttempt, kind: str, made: AttemptSummary) -> bytes:
     """What checks found in what was made: the spec knows assertions of inputs only."""
     assert one.finished_at is not None
     space, facets = described.namespace, {}
@@ -73,9 +73,14 @@ def _audited(described: Described, one: Told, kind: str, made: Made) -> bytes:
 
 
 def _event(
-    described: Described, one: Told, what: tuple[str, int], run: tuple[str, dict[str, Any]], job: tuple[str, dict[str, Any]],
-    inputs: list[dict[str, Any]], outputs: list[dict[str, Any]],
-) -> bytes:  # fmt: skip
+    described: OpenLineageNodes,
+    one: LineageAttempt,
+    what: tuple[str, int],
+    run: tuple[str, dict[str, Any]],
+    job: tuple[str, dict[str, Any]],
+    inputs: list[dict[str, Any]],
+    outputs: list[dict[str, Any]],
+) -> bytes:
     space = described.namespace
     parent = {"run": {"runId": run_id(space, one)}, "job": {"namespace": space, "name": f"run/{one.run_kind}"}}
     facets = {
@@ -95,12 +100,12 @@ def _event(
     })  # fmt: skip
 
 
-def _made(one: Told) -> str:
+def _made(one: LineageAttempt) -> str:
     """The data set that an attempt makes."""
     return f"export/{one.node}" if one.kind == "export" else one.node
 
 
-def _tags(one: Told, *, ended: bool) -> list[dict[str, str]]:
+def _tags(one: LineageAttempt, *, ended: bool) -> list[dict[str, str]]:
     said = {"attempt": f"{one.epoch}.{one.n}", "partitions": str(len(one.partitions))}
     if ended:
         said["state"] = one.state
@@ -110,7 +115,7 @@ def _tags(one: Told, *, ended: bool) -> list[dict[str, str]]:
     return [{"key": key, "value": value, "source": "HEADRACE"} for key, value in pairs]
 
 
-def _nominal(described: Described, one: Told) -> dict[str, Any]:
+def _nominal(described: OpenLineageNodes, one: LineageAttempt) -> dict[str, Any]:
     """The time that its partitions are of."""
     project = described.compiled.project
     node = project.source_or_asset(one.node) or exported(project, one.node)
@@ -125,7 +130,7 @@ def _nominal(described: Described, one: Told) -> dict[str, Any]:
     return {"nominalTime": facet("NominalTimeRunFacet", "1-0-1", nominalStartTime=moment(first), nominalEndTime=moment(last))}
 
 
-def _error(one: Told, checks: Sequence[Checked]) -> dict[str, Any]:
+def _error(one: LineageAttempt, checks: Sequence[Checked]) -> dict[str, Any]:
     number = f"{one.epoch}.{one.n}"
     broken = [check.name for check in checks if check.failed]
     said = [one.state]
@@ -139,7 +144,7 @@ def _error(one: Told, checks: Sequence[Checked]) -> dict[str, Any]:
     return facet("ErrorMessageRunFacet", "1-0-1", message="; ".join(said), programmingLanguage="SQL")
 
 
-def _output(described: Described, one: Told, made: Made) -> dict[str, Any]:
+def _output(described: OpenLineageNodes, one: LineageAttempt, made: AttemptSummary) -> dict[str, Any]:
     facets: dict[str, Any] = dict(described.output(one.node)) if described.version == one.version and one.kind != "export" else {}
     found: dict[str, Any] = {"name": _made(one), "facets": facets}
     if made.snapshot is not None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from headrace import __version__
 from headrace.model import Settings
-from headrace.store.queries.openlineage import Told
+from headrace.store.queries.openlineage import LineageAttempt
 
 PRODUCER = f"urn:headrace:{quote(__version__)}"
 EVENT = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
@@ -33,11 +33,11 @@ def moment(at_us: int) -> str:
     return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def attempt_id(namespace: str, one: Told, what: str = "attempt") -> str:
+def attempt_id(namespace: str, one: LineageAttempt, what: str = "attempt") -> str:
     """The run id of an attempt, or of its audit. Numbers begin anew in a new store, so that its time belongs to it."""
     return str(uuid.uuid5(_RUNS, f"{namespace}\n{what}\n{one.epoch}.{one.n}\n{one.queued_at}"))
 
 
-def run_id(namespace: str, one: Told) -> str:
+def run_id(namespace: str, one: LineageAttempt) -> str:
     """The id of the run that an attempt belongs to."""
     return str(uuid.uuid5(_RUNS, f"{namespace}\nrun\n{one.run_id}\n{one.run_started_at}"))

@@ -13,17 +13,17 @@ from typing import Any, Self
 import msgspec
 
 from headrace.engine import InputData, logs
-from headrace.lake import FileRef, Table
-from headrace.lake.session import Session as DuckDB
+from headrace.lake import FileRef, LakeTable
+from headrace.lake.session import DuckDBSession as DuckDB
 from headrace.model import CheckSpec, CommandBody, PythonBody
 from headrace.model.required import WHOLE
-from headrace.operations.bench.given import BadRows, Desk
+from headrace.operations.bench.given import BadRows, TypedTableBuilder
 from headrace.plan import Compiled
-from headrace.run.executors import Finished, Lost
+from headrace.run.executors import LostWorker, TaskFinished
 from headrace.run.executors.choosing import worker_settings
 from headrace.run.executors.pool import Pool
 from headrace.run.folders import Folders
-from headrace.run.messages import ComputeTask, Outcome
+from headrace.run.messages import ComputeTask, TaskOutcome
 from headrace.run.tasks.compute import scope_of
 from headrace.schedule import AttemptId
 
@@ -31,7 +31,7 @@ EPOCH = 0
 """No leader ever has it."""
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class ComputeRequest(msgspec.Struct, frozen=True):
     """What is to be computed: one partition of one asset, of these rows. `given` is as `Desk.input` takes it."""
 
     asset: str
@@ -39,10 +39,10 @@ class Wanted(msgspec.Struct, frozen=True):
     given: dict[str, Any] = {}
 
 
-class Computed(msgspec.Struct, frozen=True):
+class ComputeResult(msgspec.Struct, frozen=True):
     """What came of it. `data` is None where there are no rows: the body failed, or its worker ended (`lost`)."""
 
-    outcome: Outcome | None
+    outcome: TaskOutcome | None
     data: InputData | None
     lost: str | None
     log: tuple[str, ...]
@@ -70,13 +70,13 @@ class Bench:
         self._duckdb = self._stack.enter_context(
             DuckDB(self._folders.lake, readable=readable, timezone=self._timezone, threads=1, ordered=True)
         )
-        self.desk = Desk(self._duckdb, self._folders.temporary)
+        self.desk = TypedTableBuilder(self._duckdb, self._folders.temporary)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def compute(self, wanted: Sequence[Wanted]) -> Iterator[tuple[int, Computed | BadRows]]:
+    def compute(self, wanted: Sequence[ComputeRequest]) -> Iterator[tuple[int, ComputeResult | BadRows]]:
         """All of them, each with its place in `wanted`, as they are done."""
         waiting: dict[AttemptId, tuple[int, ComputeTask]] = {}
         unread: dict[int, tuple[str, ...]] = {}
@@ -91,10 +91,10 @@ class Bench:
             self._pool.submit(attempt, task)
         while waiting:
             for news in self._pool.wait(None):
-                if isinstance(news, Finished):
+                if isinstance(news, TaskFinished):
                     index, _ = waiting.pop(news.attempt)
                     yield index, self._computed(news.attempt, news.outcome, None, unread[index])
-                elif isinstance(news, Lost):
+                elif isinstance(news, LostWorker):
                     if news.running is not None:
                         index, _ = waiting.pop(news.running)
                         yield index, self._computed(news.running, None, news.reason, unread[index])
@@ -105,7 +105,7 @@ class Bench:
         """Rows as values that JSON holds, in their order."""
         from headrace.lake.reading import read
 
-        table = Table(data.name, data.columns)
+        table = LakeTable(data.name, data.columns)
         return read(
             self._folders.lake, _absolute(data, self._folders.lake), table, columns=columns, limit=limit, timezone=self._timezone
         ).rows
@@ -120,23 +120,23 @@ class Bench:
         self._numbers += 1
         return AttemptId(EPOCH, self._numbers)
 
-    def _computed(self, attempt: AttemptId, outcome: Outcome | None, lost: str | None, unread: tuple[str, ...]) -> Computed:
+    def _computed(self, attempt: AttemptId, outcome: TaskOutcome | None, lost: str | None, unread: tuple[str, ...]) -> ComputeResult:
         path = self._folders.log(*attempt)
         log = tuple(line.text for line in logs.read(path)) if path.exists() else ()
-        return Computed(outcome, self._result(outcome), lost, log, unread)
+        return ComputeResult(outcome, self._result(outcome), lost, log, unread)
 
-    def _result(self, outcome: Outcome | None) -> InputData | None:
+    def _result(self, outcome: TaskOutcome | None) -> InputData | None:
         """The staged file, or the one that the audit put into quarantine."""
         if outcome is None or outcome.staged is None:
             return None
-        table = outcome.table or Table("result", outcome.staged.columns)
+        table = outcome.table or LakeTable("result", outcome.staged.columns)
         path = outcome.staged.path
         if outcome.quarantined is not None:
             path = f"{outcome.staged.path}.rejected"
             shutil.move(Path(self._folders.data, outcome.quarantined), self._folders.lake / path)
         return InputData("result", (FileRef(path),), tuple(c for c in table.columns if c.name != "_partition"), outcome.staged.rows)
 
-    def _task(self, wanted: Wanted, attempt: AttemptId) -> tuple[ComputeTask, tuple[str, ...]]:
+    def _task(self, wanted: ComputeRequest, attempt: AttemptId) -> tuple[ComputeTask, tuple[str, ...]]:
         asset, node = self._compiled.project.assets[wanted.asset], self._compiled.nodes[wanted.asset]
         given = {name.lower(): rows for name, rows in wanted.given.items()}
         reads = [spec.node for spec in node.inputs] + ([asset.name] if node.uses_self else [])

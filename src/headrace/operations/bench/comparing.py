@@ -18,7 +18,7 @@ TOLERANCE = 1e-9
 """Relative: floats that differ by less are equal."""
 
 
-class Cell(NamedTuple):
+class CellDifference(NamedTuple):
     """One cell that differs."""
 
     column: str
@@ -26,11 +26,11 @@ class Cell(NamedTuple):
     got: Any
 
 
-class Changed(NamedTuple):
+class RowDifference(NamedTuple):
     """A row as it was got, and the cells in which it isn't the one that was expected."""
 
     row: Row
-    cells: tuple[Cell, ...]
+    cells: tuple[CellDifference, ...]
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     missing: tuple[Row, ...] = ()
     unexpected: tuple[Row, ...] = ()
-    changed: tuple[Changed, ...] = ()
+    changed: tuple[RowDifference, ...] = ()
     out_of_order: int | None = None
     """The first place (from 1) where an ordered result has another row, though all rows are there."""
 
@@ -58,7 +58,7 @@ def compare(expected: Sequence[Row], got: Sequence[Row], *, keys: Sequence[str] 
     missing, unexpected = _unmatched(expected, got)
     missing, unexpected = _without_close(missing, unexpected)
     pairs, missing, unexpected = _paired(missing, unexpected, keys)
-    changed = tuple(Changed(mine, _cells(wanted, mine)) for wanted, mine in pairs)
+    changed = tuple(RowDifference(mine, _cells(wanted, mine)) for wanted, mine in pairs)
     out_of_order = None
     if ordered and not (missing or unexpected or changed):
         out_of_order = next((n for n, (a, b) in enumerate(zip(expected, got, strict=True), 1) if not _equal(a, b)), None)
@@ -111,8 +111,8 @@ def _equal(one: Row, other: Row) -> bool:
     return not _cells(one, other)
 
 
-def _cells(expected: Row, got: Row) -> tuple[Cell, ...]:
-    return tuple(Cell(name, expected[name], got.get(name)) for name in expected if not _alike(expected[name], got.get(name)))
+def _cells(expected: Row, got: Row) -> tuple[CellDifference, ...]:
+    return tuple(CellDifference(name, expected[name], got.get(name)) for name in expected if not _alike(expected[name], got.get(name)))
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from headrace.engine import InputData
-from headrace.lake import PARTITION_COLUMN, Column, FileRef
-from headrace.lake.session import Session, literal, quote
+from headrace.lake import PARTITION_COLUMN, FileRef, LakeColumn
+from headrace.lake.session import DuckDBSession, literal, quote
 from headrace.lake.staging import stage
-from headrace.lake.tables import Lookup
+from headrace.lake.tables import ColumnLookup
 from headrace.model import HeadraceError, UsageError
 from headrace.model.errors import first_line
 from headrace.model.reporting import did_you_mean
@@ -42,17 +42,17 @@ class BadRows(HeadraceError):
     """Rows that can't be read as what they are given for."""
 
 
-class Relation(msgspec.Struct, frozen=True):
+class InputRelation(msgspec.Struct, frozen=True):
     """A SELECT over rows, and its columns."""
 
     sql: str
     columns: tuple[tuple[str, str], ...]
 
 
-class Desk:
+class TypedTableBuilder:
     """Turns rows into typed tables. `session` computes, `temporary` is a folder that it may read."""
 
-    def __init__(self, session: Session, temporary: Path) -> None:
+    def __init__(self, session: DuckDBSession, temporary: Path) -> None:
         self._session, self._temporary = session, temporary
 
     def input(self, name: str, rows: object, known: Known | None) -> InputData:
@@ -63,13 +63,13 @@ class Desk:
         if known is None and isinstance(rows, list) and not rows:
             raise BadRows(f"the columns of `{name}` aren't known", hint=f"give at least one row of `{name}`, or write a contract")
         if known is not None and isinstance(rows, list) and not rows:
-            columns = tuple(Column(column, kind or ANY_TYPE, number) for number, (column, kind) in enumerate(known, 2))
+            columns = tuple(LakeColumn(column, kind or ANY_TYPE, number) for number, (column, kind) in enumerate(known, 2))
             return InputData(name=name, files=(), columns=columns, rows=0)
         relation = self.relation(name, rows, known or ())
         selected = relation.sql if known is None else _complete(relation, known)
         return self._kept(name, selected)
 
-    def relation(self, name: str, rows: object, known: Known) -> Relation:
+    def relation(self, name: str, rows: object, known: Known) -> InputRelation:
         """Rows with the columns that they name, typed as the known ones of those names."""
         if isinstance(rows, Path):
             return self._file(name, rows, known)
@@ -77,11 +77,11 @@ class Desk:
             return self._written(name, rows, known)
         return self._scanned(name, rows, known)
 
-    def kept(self, name: str, relation: Relation) -> InputData:
+    def kept(self, name: str, relation: InputRelation) -> InputData:
         """The rows of a relation, to be read back."""
         return self._kept(name, relation.sql)
 
-    def _written(self, name: str, rows: Sequence[Mapping[str, Any]], known: Known) -> Relation:
+    def _written(self, name: str, rows: Sequence[Mapping[str, Any]], known: Known) -> InputRelation:
         if not all(isinstance(row, Mapping) for row in rows):
             raise BadRows(f"the rows of `{name}` aren't mappings of column to value", hint="write [{column: value}, …]")
         if len(rows) > ROWS_MAX:
@@ -92,7 +92,7 @@ class Desk:
         path.write_text("".join(json.dumps(dict(row), default=str) + "\n" for row in rows), encoding="utf-8")
         return self._file(name, path, known)
 
-    def _file(self, name: str, path: Path, known: Known) -> Relation:
+    def _file(self, name: str, path: Path, known: Known) -> InputRelation:
         ending = path.suffix.lower()
         reader = _READERS.get(ending)
         if reader is None:
@@ -104,13 +104,13 @@ class Desk:
         wanted = _types(name, found, known)
         typed = _TYPED.get(ending)
         if typed is None:
-            return Relation(_cast(plain, found, wanted), tuple(wanted))
+            return InputRelation(_cast(plain, found, wanted), tuple(wanted))
         as_wanted = [(column, kind) for (column, _), (_, kind) in zip(found, wanted, strict=True)]
         types = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in as_wanted)
         read = f"SELECT * FROM {reader.format(path=literal(str(path)), columns=f'{typed}{{{types}}}')}"
-        return Relation(_cast(read, as_wanted, wanted), tuple(wanted))
+        return InputRelation(_cast(read, as_wanted, wanted), tuple(wanted))
 
-    def _scanned(self, name: str, rows: object, known: Known) -> Relation:
+    def _scanned(self, name: str, rows: object, known: Known) -> InputRelation:
         view = f"__given_{uuid.uuid4().hex}__"
         try:
             self._session.connection.register(view, rows)
@@ -121,7 +121,7 @@ class Desk:
         plain = f"SELECT * FROM {quote(view)}"
         found = self._described(name, plain)
         wanted = _types(name, found, known)
-        return Relation(_cast(plain, found, wanted), tuple(wanted))
+        return InputRelation(_cast(plain, found, wanted), tuple(wanted))
 
     def _described(self, name: str, sql: str) -> list[tuple[str, str]]:
         import duckdb
@@ -139,7 +139,7 @@ class Desk:
         except duckdb.Error as error:
             raise BadRows(f"the rows of `{name}` don't fit their types: {_first_line(error)}") from error
         columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
-        return InputData(name=name, files=(FileRef(staged.path, lookup=Lookup.SAME),), columns=columns, rows=staged.rows)
+        return InputData(name=name, files=(FileRef(staged.path, lookup=ColumnLookup.SAME),), columns=columns, rows=staged.rows)
 
 
 def _types(name: str, found: Types, known: Known) -> list[tuple[str, str]]:
@@ -160,15 +160,15 @@ def _cast(sql: str, found: Types, wanted: Types) -> str:
     return f"SELECT {', '.join(casts)} FROM ({sql}) AS given"
 
 
-def _complete(relation: Relation, known: Known) -> str:
+def _complete(relation: InputRelation, known: Known) -> str:
     there = {column.lower() for column, _ in relation.columns}
     every = [quote(column) if column.lower() in there else _null(column, kind) for column, kind in known]
     return f"SELECT {', '.join(every)} FROM ({relation.sql}) AS given"
 
 
-def _empty(known: Known) -> Relation:
+def _empty(known: Known) -> InputRelation:
     nulls = ", ".join(_null(column, kind) for column, kind in known) or "NULL AS nothing"
-    return Relation(f"SELECT {nulls} WHERE false", tuple((column, kind or UNTYPED) for column, kind in known))
+    return InputRelation(f"SELECT {nulls} WHERE false", tuple((column, kind or UNTYPED) for column, kind in known))
 
 
 def _null(column: str, kind: str | None) -> str:

@@ -8,14 +8,14 @@ import msgspec
 
 from headrace.model import Asset, HeadraceError
 from headrace.operations import targets
-from headrace.operations.bench.bench import Bench, Wanted
+from headrace.operations.bench.bench import Bench, ComputeRequest
 from headrace.operations.bench.given import BadRows
 from headrace.operations.responses import ErrorRow
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 from headrace.operations.try_asset import error_row
 
 
-class Once(msgspec.Struct, frozen=True):
+class TableResult(msgspec.Struct, frozen=True):
     """An Arrow table, or why there is none."""
 
     table: Any
@@ -23,7 +23,7 @@ class Once(msgspec.Struct, frozen=True):
     log: tuple[str, ...]
 
 
-def one(session: Session, asset: str, partition: str | None, given: dict[str, Any], parameters: dict[str, Any]) -> Once:
+def one(session: ProjectSession, asset: str, partition: str | None, given: dict[str, Any], parameters: dict[str, Any]) -> TableResult:
     """Computes it. Raises InvalidProject, UsageError, and BadRows for rows that can't be used."""
     compiled = usable(session.declared())
     name, key = targets.target(asset, compiled.project, kinds=(Asset,))
@@ -38,10 +38,10 @@ def one(session: Session, asset: str, partition: str | None, given: dict[str, An
         compiled = msgspec.structs.replace(compiled, project=project)
     session.close()
     with Bench(compiled, session.root, timezone=session.timezone) as bench:
-        _, computed = next(bench.compute([Wanted(name, key or "*", given)]))
+        _, computed = next(bench.compute([ComputeRequest(name, key or "*", given)]))
         if isinstance(computed, BadRows):
             raise computed
         if computed.outcome is None:
-            return Once(None, ErrorRow(kind="lost_worker", message=f"the worker {computed.lost}"), computed.log)
+            return TableResult(None, ErrorRow(kind="lost_worker", message=f"the worker {computed.lost}"), computed.log)
         table = bench.arrow(computed.data) if computed.data is not None else None
-        return Once(table, error_row(computed.outcome), computed.log)
+        return TableResult(table, error_row(computed.outcome), computed.log)

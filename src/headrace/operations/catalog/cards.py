@@ -10,7 +10,7 @@ from headrace.model import Asset, Project, Source
 from headrace.operations.catalog.responses import CardRow
 from headrace.operations.ls import row
 from headrace.operations.remembering import remembered
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.standing import standing
 from headrace.store import Transaction
 from headrace.store.queries import incidents, partitions, pauses, quarantine
@@ -30,7 +30,7 @@ class _Standing(msgspec.Struct, frozen=True):
 class Cards:
     """How the nodes of a project stand at one moment; what one card needs is looked up when it is asked for."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ProjectSession) -> None:
         self.project: Project = session.project()
         self._session = session
         self._standing = remembered(session, "standing", lambda: _standing(session))
@@ -115,7 +115,7 @@ class Cards:
         )
 
 
-def _standing(session: Session) -> _Standing:
+def _standing(session: ProjectSession) -> _Standing:
     if session.store is None or session.compiled is None:
         return _Standing()
     now_us, held = session.clock.now_us(), dict[str, str]()
@@ -131,7 +131,7 @@ def _standing(session: Session) -> _Standing:
         )
 
 
-def _consumers(session: Session) -> dict[str, str]:
+def _consumers(session: ProjectSession) -> dict[str, str]:
     if session.store is None or session.compiled is None:
         return {}
     now_us = session.clock.now_us()
@@ -140,7 +140,7 @@ def _consumers(session: Session) -> dict[str, str]:
     return {one.name: one.state.value for one in consumers}
 
 
-def _published(session: Session) -> dict[str, int]:
+def _published(session: ProjectSession) -> dict[str, int]:
     if session.store is None or session.compiled is None:
         return {}
     with standing(session, session.clock.now_us()) as found:

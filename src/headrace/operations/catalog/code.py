@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from headrace.model import UsageError
 from headrace.operations import targets
 from headrace.operations.catalog.responses import CodeResponse, CodeVersionRow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.queries import applied_files
 
 _LANGUAGES = {".sql": "sql", ".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
@@ -16,7 +16,7 @@ VERSIONS_MAX = 200
 """So many of the newest versions are looked through."""
 
 
-def code(session: Session, name: str, version: int | None) -> CodeResponse:
+def code(session: ProjectSession, name: str, version: int | None) -> CodeResponse:
     """The newest text, or that of a version. UsageError for a node or a version that there isn't."""
     project = session.project()
     node, _ = targets.target(name, project)

@@ -12,10 +12,10 @@ import msgspec
 from headrace.model import Source, UsageError
 from headrace.operations.catalog.cards import Cards
 from headrace.operations.catalog.responses import CardRow, CatalogResponse, CountedRow
-from headrace.operations.catalog.use import Used, use
+from headrace.operations.catalog.use import NodeUsage, use
 from headrace.operations.cursors import cursor, place
 from headrace.operations.remembering import of_version
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 
 FACETS_MAX = 200
 SORTS = ("name", "state", "owner", "domain", "published", "use", "cost")
@@ -23,7 +23,7 @@ SORTS = ("name", "state", "owner", "domain", "published", "use", "cost")
 _WORST_FIRST = ("never", "behind", "stale", "fresh")
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CatalogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is searched for; all of it has to hold. `search` are words that the name, the description or the tags contain; `sort` is one
     of SORTS."""
 
@@ -38,7 +38,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
 
-def catalog(session: Session, wanted: Wanted) -> CatalogResponse:
+def catalog(session: ProjectSession, wanted: CatalogQuery) -> CatalogResponse:
     """One page of what matches. UsageError for an order or a cursor that there isn't."""
     if wanted.sort not in SORTS:
         raise UsageError(f"{wanted.sort[:40]!r} is no order", hint=f"one of {', '.join(SORTS)}")
@@ -52,7 +52,7 @@ def catalog(session: Session, wanted: Wanted) -> CatalogResponse:
     first = 0 if wanted.cursor is None else bisect_right(ordered, place(wanted.cursor, tuple[str, str]), key=key)
     page, more = ordered[first : first + wanted.limit], len(ordered) > first + wanted.limit
 
-    def others(facet: str) -> Sequence[Entry]:
+    def others(facet: str) -> Sequence[CatalogEntry]:
         return _holding(worded, [holds for name, holds in facets.items() if name != facet]) if facet in facets else found
 
     return CatalogResponse(
@@ -68,7 +68,7 @@ def catalog(session: Session, wanted: Wanted) -> CatalogResponse:
     )
 
 
-class Entry(NamedTuple):
+class CatalogEntry(NamedTuple):
     """A source or an asset, as it is searched; `text` is what words are searched in."""
 
     name: str
@@ -79,8 +79,8 @@ class Entry(NamedTuple):
     text: str
 
 
-def _facets(cards: Cards, wanted: Wanted) -> dict[str, Callable[[Entry], bool]]:
-    asked: dict[str, tuple[str | None, Callable[[Entry], bool]]] = {
+def _facets(cards: Cards, wanted: CatalogQuery) -> dict[str, Callable[[CatalogEntry], bool]]:
+    asked: dict[str, tuple[str | None, Callable[[CatalogEntry], bool]]] = {
         "kind": (wanted.kind, lambda one: one.kind == wanted.kind),
         "state": (wanted.state, lambda one: cards.state_of(one.name) == wanted.state),
         "domain": (wanted.domain, lambda one: one.domain == wanted.domain),
@@ -90,13 +90,13 @@ def _facets(cards: Cards, wanted: Wanted) -> dict[str, Callable[[Entry], bool]]:
     return {name: holds for name, (value, holds) in asked.items() if value is not None}
 
 
-def _holding(entries: Sequence[Entry], facets: Iterable[Callable[[Entry], bool]]) -> Sequence[Entry]:
+def _holding(entries: Sequence[CatalogEntry], facets: Iterable[Callable[[CatalogEntry], bool]]) -> Sequence[CatalogEntry]:
     for holds in facets:
         entries = [one for one in entries if holds(one)]
     return entries
 
 
-def _worded(session: Session, cards: Cards, search: str) -> Sequence[Entry]:
+def _worded(session: ProjectSession, cards: Cards, search: str) -> Sequence[CatalogEntry]:
     """Those that all words are in, by name."""
     entries = _entries(cards) if session.version is None else of_version(session, "entries", lambda: _entries(cards))
     for word in search.lower().split():
@@ -104,9 +104,9 @@ def _worded(session: Session, cards: Cards, search: str) -> Sequence[Entry]:
     return entries
 
 
-def _entries(cards: Cards) -> list[Entry]:
+def _entries(cards: Cards) -> list[CatalogEntry]:
     found = (
-        Entry(
+        CatalogEntry(
             node.name, "source" if isinstance(node, Source) else "asset", node.domain or "", node.owner, node.tags,
             " ".join((node.name, node.description, *node.tags)).lower(),
         )
@@ -115,14 +115,14 @@ def _entries(cards: Cards) -> list[Entry]:
     return sorted(found)
 
 
-def _with(card: CardRow, used: Mapping[str, Used]) -> CardRow:
+def _with(card: CardRow, used: Mapping[str, NodeUsage]) -> CardRow:
     if not used:
         return card
-    found = used.get(card.name, Used())
+    found = used.get(card.name, NodeUsage())
     return msgspec.structs.replace(card, reads=found.reads, seconds=found.seconds)
 
 
-def _order(cards: Cards, sort: str, used: Mapping[str, Used]) -> Callable[[Entry], tuple[str, str]]:
+def _order(cards: Cards, sort: str, used: Mapping[str, NodeUsage]) -> Callable[[CatalogEntry], tuple[str, str]]:
     match sort:
         case "state":
             return lambda one: (str(_WORST_FIRST.index(cards.state(one.name))), one.name)
@@ -134,9 +134,9 @@ def _order(cards: Cards, sort: str, used: Mapping[str, Used]) -> Callable[[Entry
             published = cards.published()
             return lambda one: (f"{published.get(one.name, 0):020}", one.name)
         case "use":
-            return lambda one: (_most_first(used.get(one.name, Used()).reads), one.name)
+            return lambda one: (_most_first(used.get(one.name, NodeUsage()).reads), one.name)
         case "cost":
-            return lambda one: (_most_first(used.get(one.name, Used()).seconds * 1e6), one.name)
+            return lambda one: (_most_first(used.get(one.name, NodeUsage()).seconds * 1e6), one.name)
         case _:
             return lambda one: (one.name, one.name)
 

@@ -7,16 +7,16 @@ from headrace.lake import catalog as lake
 from headrace.model import Asset, Consumer, Source
 from headrace.operations import lessons, targets
 from headrace.operations.catalog.cards import Cards
-from headrace.operations.catalog.partitions import Wanted, counted
+from headrace.operations.catalog.partitions import PartitionListQuery, counted
 from headrace.operations.catalog.reach import reach_of
 from headrace.operations.catalog.responses import EdgeRow, NodeColumnRow, NodeResponse
 from headrace.operations.responses import LearntRow
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 from headrace.store.queries import partitions
 
 
-def node(session: Session, name: str) -> NodeResponse:
+def node(session: ProjectSession, name: str) -> NodeResponse:
     """A node as it stands. UsageError for one that there isn't."""
     cards = Cards(session)
     project = cards.project
@@ -37,21 +37,21 @@ def node(session: Session, name: str) -> NodeResponse:
         reads=_reads(cards, compiled, name),
         read_by=_read_by(session, cards, compiled, name),
         consumers=reach_of(session, compiled).consumers(name) if compiled is not None else [],
-        partitions=counted(session, name, Wanted()),
+        partitions=counted(session, name, PartitionListQuery()),
         oldest=oldest,
         fingerprint=above.fingerprint if above is not None else None,
         learnt=_learnt(session, name) if isinstance(declared, Source) else None,
     )
 
 
-def _learnt(session: Session, source: str) -> LearntRow | None:
+def _learnt(session: ProjectSession, source: str) -> LearntRow | None:
     if session.store is None:
         return None
     with session.store.read() as tx:
         return lessons.of_source(tx, source)
 
 
-def _oldest(session: Session, name: str) -> str | None:
+def _oldest(session: ProjectSession, name: str) -> str | None:
     if session.store is None:
         return None
     with session.store.read() as tx:
@@ -59,7 +59,7 @@ def _oldest(session: Session, name: str) -> str | None:
     return extent.oldest if extent else None
 
 
-def _columns(session: Session, declared: Source | Asset, compiled: Compiled | None) -> list[NodeColumnRow]:
+def _columns(session: ProjectSession, declared: Source | Asset, compiled: Compiled | None) -> list[NodeColumnRow]:
     table = None
     if session.store is not None:
         with session.store.read() as tx:
@@ -82,7 +82,7 @@ def _reads(cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
     return [_edge(cards, other, mode) for other, mode in (*inputs, *((other, "depends") for other in found.depends))]
 
 
-def _read_by(session: Session, cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
+def _read_by(session: ProjectSession, cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
     if compiled is None:
         return []
     found = []

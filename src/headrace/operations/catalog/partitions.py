@@ -16,13 +16,13 @@ from headrace.operations import targets
 from headrace.operations.catalog.expected import absent, expected, within
 from headrace.operations.catalog.responses import CountedRow, PartitionRow, PartitionsResponse
 from headrace.operations.cursors import cursor, place
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import arrivals, calendar
 from headrace.store.queries.calendar import Day
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class PartitionListQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which partitions: from one key to another, both included."""
 
     first: str | None = None
@@ -31,7 +31,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 400
 
 
-def partitions(session: Session, name: str, wanted: Wanted) -> PartitionsResponse:
+def partitions(session: ProjectSession, name: str, wanted: PartitionListQuery) -> PartitionsResponse:
     """Those that anything was ever heard of, and those that there should be, newest first. UsageError for a node or a cursor that there
     isn't."""
     node, _ = targets.target(name, session.project())
@@ -47,7 +47,7 @@ def partitions(session: Session, name: str, wanted: Wanted) -> PartitionsRespons
     )
 
 
-def counted(session: Session, name: str, wanted: Wanted) -> list[CountedRow]:
+def counted(session: ProjectSession, name: str, wanted: PartitionListQuery) -> list[CountedRow]:
     """How many partitions are in each state, most first: all of those that are wanted, not of one
     page of them."""
     if session.store is None or session.compiled is None:
@@ -67,7 +67,7 @@ def counted(session: Session, name: str, wanted: Wanted) -> list[CountedRow]:
     return [CountedRow(value=state, count=n) for state, n in counts.most_common() if n]
 
 
-def _found(session: Session, name: str, wanted: Wanted, before: str | None) -> list[Day]:
+def _found(session: ProjectSession, name: str, wanted: PartitionListQuery, before: str | None) -> list[Day]:
     """A page of them, and one more where there is one."""
     first, last, now_us = wanted.first or "", _end(wanted.last), session.clock.now_us()
     with session.facts() as (tx, facts):
@@ -104,7 +104,7 @@ def _end(last: str | None) -> str | None:
     return None if last is None else f"{last}\U0010ffff"
 
 
-def _row(session: Session, one: Day) -> PartitionRow:
+def _row(session: ProjectSession, one: Day) -> PartitionRow:
     return PartitionRow(
         partition=one.partition, state=one.state, seen=one.seen, stale=one.stale, reason=one.reason, since=session.instant(one.since),
         failures=one.failures, rows=one.rows, bytes=one.bytes, verdict=one.verdict,

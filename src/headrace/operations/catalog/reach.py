@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from headrace.model import Project
 from headrace.operations.remembering import of_version
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.plan import Compiled
 
 
-class Reach:
+class EdgeIndex:
     """Edges by name, in both directions; consumers are below what they read."""
 
     def __init__(self, project: Project, compiled: Compiled) -> None:
@@ -45,8 +45,8 @@ class Reach:
         return found
 
 
-def reach_of(session: Session, compiled: Compiled) -> Reach:
+def reach_of(session: ProjectSession, compiled: Compiled) -> EdgeIndex:
     """That of what is applied, kept as long as it is; before that, of what the files say now."""
     if session.version is None:
-        return Reach(compiled.project, compiled)
-    return of_version(session, "reach", lambda: Reach(compiled.project, compiled))
+        return EdgeIndex(compiled.project, compiled)
+    return of_version(session, "reach", lambda: EdgeIndex(compiled.project, compiled))

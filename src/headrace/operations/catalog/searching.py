@@ -9,14 +9,14 @@ from itertools import islice
 from headrace.model import Asset, Consumer, Project, Source
 from headrace.operations.catalog.responses import FoundRow, SearchResponse
 from headrace.operations.remembering import of_version
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.queries import incidents, plans, runs
 
 COLUMNS_MAX = 200
 """So many columns are found, of projects that have tens of thousands."""
 
 
-def search(session: Session, query: str, limit: int) -> SearchResponse:
+def search(session: ProjectSession, query: str, limit: int) -> SearchResponse:
     """What has all words of the query in its name, those that begin with it first; nothing for an empty query."""
     words = query.lower().split()
     if not words:
@@ -32,7 +32,7 @@ def search(session: Session, query: str, limit: int) -> SearchResponse:
 _Texts = list[tuple[str, FoundRow]]
 
 
-def _texts(session: Session) -> tuple[_Texts, _Texts]:
+def _texts(session: ProjectSession) -> tuple[_Texts, _Texts]:
     """Names and columns, each with the text that is searched; kept as long as nothing else is applied."""
 
     def made() -> tuple[_Texts, _Texts]:
@@ -65,7 +65,7 @@ def _named(project: Project) -> Iterator[FoundRow]:
             yield FoundRow(kind=kind, name=value, of=None, said="")
 
 
-def _columns(session: Session) -> Iterator[FoundRow]:
+def _columns(session: ProjectSession) -> Iterator[FoundRow]:
     for node in session.compiled.nodes.values() if session.compiled is not None else ():
         for name in node.column_names or ():
             yield FoundRow(kind="column", name=name, of=node.name, said=f"column of {node.name}")
@@ -74,7 +74,7 @@ def _columns(session: Session) -> Iterator[FoundRow]:
 _ID = re.compile(r"(inc-|run |backfill )?(\d{1,15})", re.IGNORECASE)
 
 
-def _kept(session: Session, query: str) -> Iterator[FoundRow]:
+def _kept(session: ProjectSession, query: str) -> Iterator[FoundRow]:
     """What has a number."""
     asked = _ID.fullmatch(query)
     if asked is None or session.store is None:

@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from headrace.observe.availability.sentences import Window
+from headrace.observe.availability.sentences import AvailabilityWindow
 from headrace.operations.availability import WINDOW, window_began
 from headrace.operations.cost import took
 from headrace.operations.figuring import Figuring
 from headrace.operations.remembering import remembered
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.standing import standing
 from headrace.store.queries import usage
 
 
-class Used(NamedTuple):
+class NodeUsage(NamedTuple):
     """In the figure's window: reads that were seen, and seconds that attempts took."""
 
     reads: int = 0
     seconds: float = 0.0
 
 
-def use(session: Session) -> dict[str, Used]:
+def use(session: ProjectSession) -> dict[str, NodeUsage]:
     """Node → how it is used."""
     return remembered(session, "use", lambda: _used(session))
 
 
-def _used(session: Session) -> dict[str, Used]:
+def _used(session: ProjectSession) -> dict[str, NodeUsage]:
     if session.store is None or session.compiled is None:
         return {}
     now_us = session.clock.now_us()
     began_us = window_began(WINDOW, now_us, session.timezone)
-    window = Window(WINDOW, began_us, now_us, session.timezone)
+    window = AvailabilityWindow(WINDOW, began_us, now_us, session.timezone)
     with standing(session, now_us) as found:
         figuring, reads = Figuring(session, found, session.compiled, window, None), Counter[str]()
         for one in figuring.reads:
@@ -40,4 +40,4 @@ def _used(session: Session) -> dict[str, Used]:
         for exported in usage.exports(found.tx, found.context.declared.exports, began_us, now_us):
             reads.update(dict.fromkeys(session.compiled.project.consumers[exported.consumer].reads, exported.exports))
         seconds = took(session, session.compiled, found.tx, (began_us, now_us))
-    return {name: Used(reads[name], seconds.get(name, 0) / 1e6) for name in {*reads, *seconds}}
+    return {name: NodeUsage(reads[name], seconds.get(name, 0) / 1e6) for name in {*reads, *seconds}}

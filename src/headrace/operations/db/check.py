@@ -28,10 +28,10 @@ from headrace.operations.db.differences import (
     repairable,
     unchecked,
 )
-from headrace.operations.db.responses import CheckResponse, Difference, Finding, Source, Unchecked
+from headrace.operations.db.responses import CheckResponse, Difference, DifferenceSource, Finding, Unchecked
 from headrace.operations.moved import CORRECT, moved
 from headrace.operations.reconciling import unknown_before
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.run.checkpoints import differing
 from headrace.run.event_log import compared
 from headrace.run.folders import Folders
@@ -54,7 +54,7 @@ _MAGIC = b"PAR1"
 SHA256_DIGITS = 64
 
 
-def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckResponse:
+def check(session: ProjectSession, *, deep: bool, repaired: int = 0) -> CheckResponse:
     """Look at everything; with `deep` into every file too. UsageError where there is no state, StoreError for one that can't be read."""
     session.lake_may_be_empty = True
     if session.store is None:
@@ -117,11 +117,11 @@ def _unread(*, deep: bool) -> list[Unchecked]:
     return [Unchecked(what="files", why=why)]
 
 
-class Wrong(NamedTuple):
+class LocatedFinding(NamedTuple):
     """Something that is wrong outside of the tables themselves."""
 
     finding: Finding
-    source: Source
+    source: DifferenceSource
     node: str | None = None
     key: Mapping[str, str] = MappingProxyType({})
 
@@ -130,7 +130,7 @@ def _error(about: str, message: str, todo: str) -> Finding:
     return Finding(severity="error", about=about, message=message, todo=todo)
 
 
-def _difference(one: Wrong, readers: Readers) -> Difference:
+def _difference(one: LocatedFinding, readers: Readers) -> Difference:
     message = one.finding.message
     return Difference(
         table=one.finding.about, key=dict(one.key), field=None, stored=message, expected=None,
@@ -138,11 +138,11 @@ def _difference(one: Wrong, readers: Readers) -> Difference:
     )  # fmt: skip
 
 
-def _some(found: list[Wrong]) -> Iterator[Finding]:
+def _some(found: list[LocatedFinding]) -> Iterator[Finding]:
     """The first findings of each kind, and how many more there are."""
     counts: Counter[tuple[str, str]] = Counter()
     for one in found:
-        kind = (one.source, one.finding.about if one.source is Source.AUDIT else "")
+        kind = (one.source, one.finding.about if one.source is DifferenceSource.AUDIT else "")
         counts[kind] += 1
         if counts[kind] <= SHOWN_MAX:
             yield one.finding
@@ -151,35 +151,35 @@ def _some(found: list[Wrong]) -> Iterator[Finding]:
             yield _error("check", f"and {count - SHOWN_MAX} more like these", RESTORE)
 
 
-def _integrity(tx: Transaction) -> Iterator[Wrong]:
+def _integrity(tx: Transaction) -> Iterator[LocatedFinding]:
     for said in checking.damage(tx):
-        yield Wrong(_error("database", said, RESTORE), Source.EVENT_LOG)
+        yield LocatedFinding(_error("database", said, RESTORE), DifferenceSource.EVENT_LOG)
     try:
         catalog.check_version(tx)
     except LakeError as error:
-        yield Wrong(_error("catalog", str(error), error.hint), Source.CATALOG)
+        yield LocatedFinding(_error("catalog", str(error), error.hint), DifferenceSource.CATALOG)
 
 
-def _audit(trail: Verification, dropped: list[str]) -> Iterator[Wrong]:
+def _audit(trail: Verification, dropped: list[str]) -> Iterator[LocatedFinding]:
     for name in dropped:
         todo = "somebody dropped it: look who may write the database, then restore the state from a backup"
         message = f"the trigger {name}, which refuses changes of the trail, isn't there"
-        yield Wrong(_error("audit", message, todo), Source.AUDIT, key={"trigger": name})
+        yield LocatedFinding(_error("audit", message, todo), DifferenceSource.AUDIT, key={"trigger": name})
     if not trail.ok:
         todo = "somebody changed the trail: compare it with a backup's before you trust what came after"
         error = _error("audit", f"entry {trail.broken_at} doesn't fit: {trail.reason}", todo)
-        yield Wrong(error, Source.AUDIT, key={"seq": str(trail.broken_at)})
+        yield LocatedFinding(error, DifferenceSource.AUDIT, key={"seq": str(trail.broken_at)})
 
 
-def _place(tx: Transaction, session: Session) -> Iterator[Wrong]:
+def _place(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFinding]:
     assert session.store is not None
     if message := emptiness(tx, session.folders.lake, session.store.engine.where):
-        yield Wrong(_error("lake", message, MOUNT), Source.FILE)
+        yield LocatedFinding(_error("lake", message, MOUNT), DifferenceSource.FILE)
     if said := moved(session, tx):
-        yield Wrong(_error("lake", said, CORRECT), Source.CATALOG)
+        yield LocatedFinding(_error("lake", said, CORRECT), DifferenceSource.CATALOG)
 
 
-def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *, deep: bool) -> Iterator[Wrong]:
+def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *, deep: bool) -> Iterator[LocatedFinding]:
     for one in files:
         path = folders.lake / one.path
         lost_file = lost_with(path.name)
@@ -192,16 +192,16 @@ def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *
         if reason:
             lost = "; it is of earlier snapshots only" if one.ended else ""
             error = _error(one.table, f"the file {one.path} {reason}{lost}", _todo(tx, one))
-            yield Wrong(error, Source.FILE, one.table, {"path": one.path})
+            yield LocatedFinding(error, DifferenceSource.FILE, one.table, {"path": one.path})
 
 
-def _deletes(tx: Transaction, folders: Folders) -> Iterator[Wrong]:
+def _deletes(tx: Transaction, folders: Folders) -> Iterator[LocatedFinding]:
     """Positional delete files that readers need: a merge writes them, and other DuckLake writers do."""
     for one in catalog.current_deletes(tx):
         reason = look(folders.lake / one.path, one.size_bytes, one.footer_bytes).wrong
         if reason:
             error = _error(one.table, f"the delete file {one.path} {reason}", RESTORE)
-            yield Wrong(error, Source.FILE, one.table, {"path": one.path})
+            yield LocatedFinding(error, DifferenceSource.FILE, one.table, {"path": one.path})
 
 
 def _todo(tx: Transaction, one: catalog.Registered) -> str:
@@ -240,28 +240,28 @@ def _damaged(path: Path, one: catalog.Registered) -> str:
     return "" if rows == one.rows else f"has {rows:,} rows and not {one.rows:,}"
 
 
-def _kept(tx: Transaction, folders: Folders, *, deep: bool) -> Iterator[Wrong]:
+def _kept(tx: Transaction, folders: Folders, *, deep: bool) -> Iterator[LocatedFinding]:
     for path in sorted(keeping.quarantined_paths(tx)):
         if not Path(folders.data, path).is_file():
             todo = "restore it, or have it delivered again"
             error = _error("quarantine", f"{path} waits there and can't be found", todo)
-            yield Wrong(error, Source.FILE, key={"path": path})
+            yield LocatedFinding(error, DifferenceSource.FILE, key={"path": path})
     for path, entry in keeping.published_files(tx, time.time_ns() // 1000).items():
         reason = _wrong(Path(folders.data, path), entry["size"])
         if not reason and deep and _digest(Path(folders.data, path)) != entry["sha256"]:
             reason = "isn't what was published"
         if reason:
             error = _error("files", f"{path} {reason}", RESTORE)
-            yield Wrong(error, Source.FILE, key={"path": path})
+            yield LocatedFinding(error, DifferenceSource.FILE, key={"path": path})
 
 
-def _raw(folders: Folders) -> Iterator[Wrong]:
+def _raw(folders: Folders) -> Iterator[LocatedFinding]:
     """Raw bytes of deliveries, each against the SHA-256 that is its name."""
     for path in sorted(folders.raw.glob("*/*")):
         if len(path.name) == SHA256_DIGITS and _digest(path) != path.name:
             inside = path.relative_to(folders.data_path).as_posix()
             error = _error("raw", f"{inside} isn't what was delivered", RESTORE)
-            yield Wrong(error, Source.FILE, key={"path": inside})
+            yield LocatedFinding(error, DifferenceSource.FILE, key={"path": inside})
 
 
 def _digest(path: Path) -> str:
@@ -269,14 +269,14 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _accumulating(session: Session) -> frozenset[str]:
+def _accumulating(session: ProjectSession) -> frozenset[str]:
     """Assets whose rows aren't of one partition: what a key has in the lake says nothing of what was published under it."""
     compiled = session.compiled
     assets = compiled.project.assets if compiled is not None else {}
     return frozenset(name for name, asset in assets.items() if asset.accumulates)
 
 
-def _agreement(tx: Transaction, accumulating: frozenset[str]) -> Iterator[Wrong]:
+def _agreement(tx: Transaction, accumulating: frozenset[str]) -> Iterator[LocatedFinding]:
     """What the state says is published, the catalog has; what the catalog has, is published."""
     newest = catalog.newest_snapshot(tx)
     for node, partitions in checking.published(tx).items():
@@ -285,10 +285,10 @@ def _agreement(tx: Transaction, accumulating: frozenset[str]) -> Iterator[Wrong]
             key = {"node": node, "partition": partition}
             if snapshot > newest:
                 message = f"{node}@{partition} was published in snapshot {snapshot}, and the lake ends at {newest}"
-                yield Wrong(_error(node, message, RESTORE), Source.CATALOG, node, key)
+                yield LocatedFinding(_error(node, message, RESTORE), DifferenceSource.CATALOG, node, key)
             elif rows and node not in accumulating and not holds(partition):
                 message = f"{node}@{partition} is published with {rows:,} rows, and the lake has none of it"
-                yield Wrong(_error(node, message, RESTORE), Source.CATALOG, node, key)
+                yield LocatedFinding(_error(node, message, RESTORE), DifferenceSource.CATALOG, node, key)
 
 
 def _holder(tx: Transaction, node: str) -> Callable[[str], bool]:
@@ -297,7 +297,7 @@ def _holder(tx: Transaction, node: str) -> Callable[[str], bool]:
     return lambda partition: known_keys is None or partition in known_keys
 
 
-def _checkpoint(tx: Transaction, session: Session) -> Iterator[Wrong]:
+def _checkpoint(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFinding]:
     """What the next leader starts from, against where partitions stand."""
     if session.compiled is None or session.version is None:
         return
@@ -307,7 +307,7 @@ def _checkpoint(tx: Transaction, session: Session) -> Iterator[Wrong]:
         message = f"the checkpoint says of {len(found):,} partitions otherwise than the state does, such as {node}@{key}"
         todo = "stop headrace serve, headrace db gc (the next leader reads the state itself), start it again"
         where = {"node": node, "partition": key}
-        yield Wrong(_error("checkpoint", message, todo), Source.EVENT_LOG, node, where)
+        yield LocatedFinding(_error("checkpoint", message, todo), DifferenceSource.EVENT_LOG, node, where)
 
 
 def _leftovers(tx: Transaction, folders: Folders) -> Iterator[Finding]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from headrace.observe.declared_promises import declared_promises
-from headrace.observe.incidents.reach import Reach
-from headrace.operations.db.responses import Difference, Finding, Source, Unchecked
-from headrace.operations.session import Session
-from headrace.run.event_log import DIFFERENCES_MAX, Compared
+from headrace.observe.incidents.reach import DownstreamIndex
+from headrace.operations.db.responses import Difference, DifferenceSource, Finding, Unchecked
+from headrace.operations.session import ProjectSession
+from headrace.run.event_log import DIFFERENCES_MAX, EventLogComparison
 from headrace.store import Transaction
 from headrace.store.event_log import comparing
 from headrace.store.event_log.guards import UNRECORDED
@@ -25,8 +25,8 @@ _NODE_COLUMNS = ("node", "source", "consumer")
 class Readers:
     """Which consumers read what depends on a row."""
 
-    def __init__(self, session: Session, tx: Transaction) -> None:
-        self._reach = Reach(declared_promises(session.compiled)) if session.compiled is not None else None
+    def __init__(self, session: ProjectSession, tx: Transaction) -> None:
+        self._reach = DownstreamIndex(declared_promises(session.compiled)) if session.compiled is not None else None
         self._tx = tx
         self._tables: dict[int, str] | None = None
 
@@ -52,7 +52,7 @@ class Readers:
         return self._tables
 
 
-def listed(found: Compared, readers: Readers) -> Iterator[Difference]:
+def listed(found: EventLogComparison, readers: Readers) -> Iterator[Difference]:
     """Everything that differs, as the document has it."""
     for misfit in found.misfits:
         yield _misfit(misfit)
@@ -73,7 +73,7 @@ def listed(found: Compared, readers: Readers) -> Iterator[Difference]:
         )
 
 
-def unchecked(found: Compared) -> Iterator[Unchecked]:
+def unchecked(found: EventLogComparison) -> Iterator[Unchecked]:
     """What wasn't compared, and why."""
     for table, why in UNRECORDED.items():
         yield Unchecked(what=table, why=why)
@@ -97,7 +97,7 @@ def unchecked(found: Compared) -> Iterator[Unchecked]:
             yield Unchecked(what=table, why=f"only its first {DIFFERENCES_MAX:,} differences are listed")
 
 
-def repairable(found: Compared) -> bool:
+def repairable(found: EventLogComparison) -> bool:
     """Whether the log has all that is needed to put the rows right that differ."""
     return bool(found.differences) and not found.misfits and not found.unreadable and all(
         one.repairable and one.table != "audit" for one in found.differences
@@ -135,14 +135,14 @@ def _short(value: object) -> str:
 def _misfit(one: Misfit) -> Difference:
     return Difference(
         table="event_log", key={"seq": one.seq}, field=one.field, stored=one.stored, expected=one.expected,
-        source=Source.EVENT_LOG, consumers=[],
+        source=DifferenceSource.EVENT_LOG, consumers=[],
     )  # fmt: skip
 
 
-def _source(table: str) -> Source:
+def _source(table: str) -> DifferenceSource:
     if table == "audit":
-        return Source.AUDIT
-    return Source.CATALOG if table.startswith(CATALOG) else Source.EVENT_LOG
+        return DifferenceSource.AUDIT
+    return DifferenceSource.CATALOG if table.startswith(CATALOG) else DifferenceSource.EVENT_LOG
 
 
 def _shown(value: object) -> object:

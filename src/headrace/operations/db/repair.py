@@ -7,15 +7,15 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
+from headrace.govern.audit import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.govern.state import open_state
 from headrace.model import Refused, UsageError
 from headrace.operations.db.differences import RESTORE, repairable
-from headrace.operations.session import Session
-from headrace.run.event_log import Compared, compared
+from headrace.operations.session import ProjectSession
+from headrace.run.event_log import EventLogComparison, compared
 from headrace.store import Lease, Transaction
 from headrace.store.clock import last_written
-from headrace.store.event_log.comparing import Difference
+from headrace.store.event_log.comparing import LogDifference
 from headrace.store.portable import columns_by_table, copy_order
 from headrace.store.queries import standings
 from headrace.store.transaction import insertion, quoted
@@ -24,7 +24,7 @@ Change = tuple[str, list[Any]]
 """A statement and its values."""
 
 
-def repair(session: Session, reason: str) -> int:
+def repair(session: ProjectSession, reason: str) -> int:
     """Put right all rows that differ; how many differences there were.
 
     Refused while a leader runs, and where the log doesn't have what is missing."""
@@ -53,7 +53,7 @@ def repair(session: Session, reason: str) -> int:
             lease.release()
 
 
-def _refuse(found: Compared) -> None:
+def _refuse(found: EventLogComparison) -> None:
     if not repairable(found):
         raise Refused(
             "the event log doesn't have all that is needed to repair what differs",
@@ -61,16 +61,16 @@ def _refuse(found: Compared) -> None:
         )
 
 
-def _event(session: Session, differences: list[Difference], reason: str) -> Event:
+def _event(session: ProjectSession, differences: list[LogDifference], reason: str) -> AuditEvent:
     counts: dict[str, int] = {}
     for one in differences:
         counts[one.table] = counts.get(one.table, 0) + 1
     thing = Object("state", "event_log")
     actor = Actor(ActorType.PERSON, session.actor)
-    return Event(action=Action.STATE_REPAIRED, actor=actor, object=thing, reason=reason, after=counts)
+    return AuditEvent(action=Action.STATE_REPAIRED, actor=actor, object=thing, reason=reason, after=counts)
 
 
-def _changes(tx: Transaction, found: Compared) -> tuple[list[Change], list[Change]]:
+def _changes(tx: Transaction, found: EventLogComparison) -> tuple[list[Change], list[Change]]:
     """What is deleted, children before their parents, and what is written, the other way round."""
     assert found.replay is not None
     types = columns_by_table(tx)

@@ -28,7 +28,7 @@ class Finding(Response, frozen=True, kw_only=True):
     todo: str
 
 
-class Source(enum.StrEnum):
+class DifferenceSource(enum.StrEnum):
     """What a difference was found by."""
 
     EVENT_LOG = "event_log"
@@ -46,7 +46,7 @@ class Difference(Response, frozen=True, kw_only=True):
     field: str | None
     stored: Any
     expected: Any
-    source: Source
+    source: DifferenceSource
     consumers: list[str]
 
 

@@ -6,11 +6,11 @@ from headrace.govern.secrets import Secrets
 from headrace.govern.state import check_identity
 from headrace.model import UsageError
 from headrace.operations.db.responses import UpgradeResponse
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.upgrading import upgrade as upgrade_state
 
 
-def upgrade(session: Session) -> UpgradeResponse:
+def upgrade(session: ProjectSession) -> UpgradeResponse:
     """Apply what is missing. UsageError where there is no state; StoreError for one of a newer Headrace, which stays as it is."""
     check_identity(session.root, session.settings)
     done = upgrade_state(session.root, session.settings, Secrets(session.root).resolved)

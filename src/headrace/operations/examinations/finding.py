@@ -6,7 +6,7 @@ import enum
 from typing import NamedTuple
 
 
-class State(enum.StrEnum):
+class ExaminationState(enum.StrEnum):
     """How bad it is: `fail` keeps something from running, `warn` may one night."""
 
     OK = "ok"
@@ -15,30 +15,30 @@ class State(enum.StrEnum):
     SKIPPED = "skipped"
 
 
-class Finding(NamedTuple):
+class ExaminationFinding(NamedTuple):
     """A finding: what was looked at, how it stands, what to do where it isn't ok."""
 
     name: str
-    state: State
+    state: ExaminationState
     detail: str
     todo: str = ""
 
 
-def ok(name: str, detail: str) -> Finding:
+def ok(name: str, detail: str) -> ExaminationFinding:
     """Nothing to do."""
-    return Finding(name, State.OK, detail)
+    return ExaminationFinding(name, ExaminationState.OK, detail)
 
 
-def warn(name: str, detail: str, todo: str) -> Finding:
+def warn(name: str, detail: str, todo: str) -> ExaminationFinding:
     """Works now, and may not one night."""
-    return Finding(name, State.WARN, detail, todo)
+    return ExaminationFinding(name, ExaminationState.WARN, detail, todo)
 
 
-def fail(name: str, detail: str, todo: str) -> Finding:
+def fail(name: str, detail: str, todo: str) -> ExaminationFinding:
     """Keeps something from running."""
-    return Finding(name, State.FAIL, detail, todo)
+    return ExaminationFinding(name, ExaminationState.FAIL, detail, todo)
 
 
-def skipped(name: str, detail: str) -> Finding:
+def skipped(name: str, detail: str) -> ExaminationFinding:
     """Couldn't be looked at from here."""
-    return Finding(name, State.SKIPPED, detail)
+    return ExaminationFinding(name, ExaminationState.SKIPPED, detail)

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headrace.model import HeadraceError, Project, SqlBody
 from headrace.model.errors import first_line
-from headrace.operations.examinations.finding import Finding, fail, ok, warn
-from headrace.operations.session import Session
+from headrace.operations.examinations.finding import ExaminationFinding, fail, ok, warn
+from headrace.operations.session import ProjectSession
 
 FILES_LEAST = 1024
 """Open files that a leader with its workers may need."""
@@ -23,7 +23,7 @@ WORKER_SECONDS_MAX = 10.0
 EXTENSIONS = ("ducklake", "sqlite_scanner")
 
 
-def machine(session: Session) -> Iterator[Finding]:
+def machine(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """Everything that doesn't depend on the project's state."""
     yield _python()
     yield from _duckdb()
@@ -32,12 +32,12 @@ def machine(session: Session) -> Iterator[Finding]:
     yield _worker(session)
 
 
-def _python() -> Finding:
+def _python() -> ExaminationFinding:
     version = ".".join(map(str, sys.version_info[:3]))
     return ok("Python", f"{version} at {sys.executable}")  # an older one can't even load this
 
 
-def _duckdb() -> Iterator[Finding]:
+def _duckdb() -> Iterator[ExaminationFinding]:
     import duckdb
 
     from headrace.lake.extensions import load
@@ -58,14 +58,14 @@ def _duckdb() -> Iterator[Finding]:
     connection.close()
 
 
-def _open_files() -> Finding:
+def _open_files() -> ExaminationFinding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < FILES_LEAST:
         return warn("open files", f"at most {soft:,}", f"ulimit -n {min(hard, 4096) if hard > 0 else 4096} where Headrace is started")
     return ok("open files", f"at most {soft:,}")
 
 
-def _zones(session: Session) -> Iterator[Finding]:
+def _zones(session: ProjectSession) -> Iterator[ExaminationFinding]:
     names = {session.timezone}
     with contextlib.suppress(HeadraceError):  # said by another area
         names |= _zones_of(session.declared().project)
@@ -87,17 +87,17 @@ def _zones_of(project: Project | None) -> set[str]:
     return {node.timezone for group in (project.sources, project.assets, project.consumers) for node in group.values() if node.timezone}
 
 
-def _worker(session: Session) -> Finding:
+def _worker(session: ProjectSession) -> ExaminationFinding:
     """One real task in one real worker, in a folder of its own."""
-    from headrace.engine import Scope
-    from headrace.run.executors import Finished
+    from headrace.engine import AttemptScope
+    from headrace.run.executors import TaskFinished
     from headrace.run.executors.choosing import worker_settings
     from headrace.run.executors.pool import Pool
     from headrace.run.folders import Folders
     from headrace.run.messages import ComputeTask
     from headrace.schedule import AttemptId
 
-    scope = Scope("doctor", ("*",), None, None, None, session.timezone, "0.1")
+    scope = AttemptScope("doctor", ("*",), None, None, None, session.timezone, "0.1")
     task = ComputeTask(
         scope, SqlBody(text="select 1 as one", file="doctor"), "select 1 as one", None, (), "table", None, None, False, (), "reject"
     )
@@ -113,7 +113,7 @@ def _worker(session: Session) -> Finding:
     except (HeadraceError, OSError) as error:
         return fail("workers", str(error), getattr(error, "hint", "") or "python -m headrace.run.fork_server must be able to start")
     took = time.perf_counter() - started
-    if isinstance(answer, Finished) and answer.outcome.state == "staged":
+    if isinstance(answer, TaskFinished) and answer.outcome.state == "staged":
         return ok("workers", f"one started and computed a row in {took:.1f} s")
-    said = answer.outcome.error.message if isinstance(answer, Finished) and answer.outcome.error else f"no answer in {took:.0f} s"
+    said = answer.outcome.error.message if isinstance(answer, TaskFinished) and answer.outcome.error else f"no answer in {took:.0f} s"
     return fail("workers", said, "look at memory limits and at the temporary folder (TMPDIR)")

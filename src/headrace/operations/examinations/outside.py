@@ -8,11 +8,11 @@ from pathlib import Path
 
 from headrace.connect.files import observe
 from headrace.model import Consumer, HeadraceError, Source
-from headrace.operations.examinations.finding import Finding, fail, ok, skipped, warn
-from headrace.operations.session import Session
+from headrace.operations.examinations.finding import ExaminationFinding, fail, ok, skipped, warn
+from headrace.operations.session import ProjectSession
 
 
-def outside(session: Session) -> Iterator[Finding]:
+def outside(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """Each source and each export that is on this machine."""
     project = session.declared().project
     if project is None:
@@ -24,7 +24,7 @@ def outside(session: Session) -> Iterator[Finding]:
             yield _export(session.root, consumer)
 
 
-def _source(root: Path, source: Source) -> Finding:
+def _source(root: Path, source: Source) -> ExaminationFinding:
     name = f"source {source.name}"
     if source.files is None or "://" in source.files:
         return skipped(name, "is looked at by a worker; headrace connections test asks its connection")
@@ -44,7 +44,7 @@ def _source(root: Path, source: Source) -> Finding:
     return ok(name, f"{seen.seen:,} files match {source.files}")
 
 
-def _export(root: Path, consumer: Consumer) -> Finding:
+def _export(root: Path, consumer: Consumer) -> ExaminationFinding:
     name = f"export {consumer.name}"
     target = (consumer.export or {}).get("to")
     if not isinstance(target, str) or "://" in target:

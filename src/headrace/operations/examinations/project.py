@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from headrace.govern.secrets import SecretMissing, Secrets
-from headrace.model import Level, Settings
+from headrace.model import ProblemLevel, Settings
 from headrace.model.environments import PRODUCTION
 from headrace.observe.notifications.recipients import Recipients
-from headrace.operations.examinations.finding import Finding, fail, ok, skipped, warn
-from headrace.operations.session import Session
+from headrace.operations.examinations.finding import ExaminationFinding, fail, ok, skipped, warn
+from headrace.operations.session import ProjectSession
 from headrace.store.queries import openlineage
 
 
-def project(session: Session) -> Iterator[Finding]:
+def project(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """What the files say."""
     compilation = session.declared()
     problems = compilation.problems
-    errors = [problem for problem in problems if problem.level is Level.ERROR]
+    errors = [problem for problem in problems if problem.level is ProblemLevel.ERROR]
     if errors:
         first = errors[0]
         yield fail("declarations", f"{len(errors)} errors, the first in {first.place.file}:{first.place.line}", "headrace validate")
@@ -32,7 +32,7 @@ def project(session: Session) -> Iterator[Finding]:
     yield from _contacts(session)
 
 
-def _contacts(session: Session) -> Iterator[Finding]:
+def _contacts(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """Whether those who own something can be told of it; whether it arrives only `notify test` says."""
     found = session.declared().project
     if found is None or not found.owners:
@@ -53,7 +53,7 @@ def _contacts(session: Session) -> Iterator[Finding]:
         yield ok("contacts", f"{len(found.owners)} owners; headrace notify test --all sends each a message")
 
 
-def _applied(session: Session) -> Iterator[Finding]:
+def _applied(session: ProjectSession) -> Iterator[ExaminationFinding]:
     compiled = session.declared().compiled
     if compiled is None:
         return
@@ -69,7 +69,7 @@ def _applied(session: Session) -> Iterator[Finding]:
         yield ok("applied", f"version {session.version} is what the files say")
 
 
-def _secrets(session: Session) -> Iterator[Finding]:
+def _secrets(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """Each place that refers to secrets; values are never shown."""
     secrets = Secrets(session.root)
     for where, value in _referring(session.settings, session):
@@ -81,7 +81,7 @@ def _secrets(session: Session) -> Iterator[Finding]:
             yield ok(where, "its secrets are there")
 
 
-def _referring(settings: Settings, session: Session) -> Iterator[tuple[str, Any]]:
+def _referring(settings: Settings, session: ProjectSession) -> Iterator[tuple[str, Any]]:
     for kind, tables in (("connections", settings.connections), ("notify", settings.notify)):
         for name, table in tables.items():
             if _refers(table):
@@ -102,7 +102,7 @@ def _referring(settings: Settings, session: Session) -> Iterator[tuple[str, Any]
             yield f"consumer {name}", consumer.export
 
 
-def _lineage(session: Session) -> Iterator[Finding]:
+def _lineage(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """Whether those who collect lineage events take them."""
     if not session.settings.openlineage or session.store is None or session.env != PRODUCTION:
         return

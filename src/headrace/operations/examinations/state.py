@@ -16,9 +16,9 @@ from headrace.model.times import parse_duration
 from headrace.observe.damaged import damaged_files
 from headrace.operations import automatic_backup
 from headrace.operations.damaged_files import again
-from headrace.operations.examinations.finding import Finding, fail, ok, warn
+from headrace.operations.examinations.finding import ExaminationFinding, fail, ok, warn
 from headrace.operations.moved import CORRECT, moved
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.store.lease import holder
 from headrace.store.queries import checking
 
@@ -32,7 +32,7 @@ NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "c
 """File systems whose locks SQLite can't rely on."""
 
 
-def state(session: Session) -> Iterator[Finding]:
+def state(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """Where everything is kept."""
     yield from _store(session)
     folder = _there(session.data_folder)
@@ -51,7 +51,7 @@ def _there(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
-def _store(session: Session) -> Iterator[Finding]:
+def _store(session: ProjectSession) -> Iterator[ExaminationFinding]:
     try:
         if not state_exists(session.root, session.settings):
             yield warn("store", "there is none yet", "the first headrace tick makes it")
@@ -83,7 +83,7 @@ def _store(session: Session) -> Iterator[Finding]:
         yield ok("checksums", "PostgreSQL checks its pages (data_checksums is on)")
 
 
-def _disk(folder: Path) -> Finding:
+def _disk(folder: Path) -> ExaminationFinding:
     free = shutil.disk_usage(folder).free
     said = f"{free / 2**30:,.1f} GiB free at {folder}"
     if free < FREE_BYTES_LEAST:
@@ -93,7 +93,7 @@ def _disk(folder: Path) -> Finding:
     return ok("disk", said)
 
 
-def _file_system(folder: Path) -> Finding:
+def _file_system(folder: Path) -> ExaminationFinding:
     kind = _kind_of(folder)
     if kind in NETWORK:
         return warn("file system", f"{folder} is on {kind}", "SQLite needs a local disk: keep the state in PostgreSQL, or move the project")
@@ -111,7 +111,7 @@ def _kind_of(folder: Path) -> str:
     return max(above, key=lambda mount: len(mount[0]), default=("", ""))[1]
 
 
-def _clock(folder: Path) -> Finding:
+def _clock(folder: Path) -> ExaminationFinding:
     """The machine's clock against that of the file system, which deliveries' times come from."""
     try:
         before = time.time()
@@ -126,7 +126,7 @@ def _clock(folder: Path) -> Finding:
     return ok("clock", "agrees with the file system's")
 
 
-def _private(folder: Path) -> Finding:
+def _private(folder: Path) -> ExaminationFinding:
     """What others on the machine can read: the catalog holds values of the data."""
     open_to = [path for path in (*folder.glob("state.db*"), *folder.glob("*.sock")) if stat.S_IMODE(path.stat().st_mode) & 0o077]
     if open_to:
@@ -134,7 +134,7 @@ def _private(folder: Path) -> Finding:
     return ok("permissions", "the state is its owner's alone")
 
 
-def _writable(name: str, folder: Path) -> Finding:
+def _writable(name: str, folder: Path) -> ExaminationFinding:
     there = _there(folder)
     try:
         with tempfile.NamedTemporaryFile(dir=there, prefix=".doctor-"):
@@ -143,7 +143,7 @@ def _writable(name: str, folder: Path) -> Finding:
         return fail(name, f"{there} can't be written: {error.strerror}", "look at its owner and permissions")
 
 
-def _damaged(session: Session) -> Iterator[Finding]:
+def _damaged(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """What looks at the lake's files have found; nothing where all that were looked at are as they were published."""
     try:
         if session.store is None:
@@ -162,7 +162,7 @@ def _damaged(session: Session) -> Iterator[Finding]:
         yield fail("lake's files", f"{one.path} of {one.node}{more}: {one.wrong}", then)
 
 
-def _backups(session: Session) -> Iterator[Finding]:
+def _backups(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """When the last one was made by itself."""
     if session.store is None:
         return

@@ -11,16 +11,16 @@ from headrace.operations.catalog.reach import reach_of
 from headrace.operations.catalog.responses import CountedRow
 from headrace.operations.graph.responses import CardView
 from headrace.operations.remembering import of_version
-from headrace.operations.session import Session, usable
+from headrace.operations.session import ProjectSession, usable
 
 WORST_FIRST = ("wrong", "late", "stale", "behind", "at_risk", "never", "unknown", "fresh", "served")
 """States of nodes and consumers, those that need somebody first."""
 
 
-class Whole:
+class GraphOverview:
     """The whole graph of what is applied (or declared, before that) and its cards."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ProjectSession) -> None:
         compiled = session.compiled if session.compiled is not None else usable(session.declared())
         self.session, self.project = session, compiled.project
         self.reach = reach_of(session, compiled)
@@ -84,7 +84,7 @@ class Whole:
 class Domains:
     """The nodes of each domain, and how many edges go from one domain to another."""
 
-    def __init__(self, whole: Whole) -> None:
+    def __init__(self, whole: GraphOverview) -> None:
         domain_of = {name: whole.domain(name) for name in whole.names}
         self.names: dict[str, list[str]] = {}
         self.edges: Counter[tuple[str, str]] = Counter()
@@ -93,7 +93,7 @@ class Domains:
             self.edges.update((domain_of[parent], domain) for parent in whole.reach.above.get(name, ()) if parent in domain_of)
 
 
-def domains_of(whole: Whole) -> Domains:
+def domains_of(whole: GraphOverview) -> Domains:
     """Those of what is applied, kept as long as it is."""
     session = whole.session
     return Domains(whole) if session.version is None else of_version(session, "domains", lambda: Domains(whole))

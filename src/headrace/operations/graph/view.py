@@ -9,9 +9,9 @@ import msgspec
 
 from headrace.model import UsageError
 from headrace.operations.graph.responses import CardView, EdgeView, GraphView
-from headrace.operations.graph.standing import Whole, domains_of
+from headrace.operations.graph.standing import GraphOverview, domains_of
 from headrace.operations.incidents import ID, incident
-from headrace.operations.session import Session
+from headrace.operations.session import ProjectSession
 from headrace.operations.targets import unknown
 
 MODES = ("domains", "focus", "blast")
@@ -22,7 +22,7 @@ ROLLED_MAX = 12
 """So many cards stand for the rest on one side; the smallest domains share the last."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A view: `focus` is `hops` both ways around `root`, `blast` all below `root` or below an incident's cause."""
 
     mode: str = "domains"
@@ -31,11 +31,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     budget: int = 48
 
 
-def view(session: Session, wanted: Wanted) -> GraphView:
+def view(session: ProjectSession, wanted: GraphViewQuery) -> GraphView:
     """At most `budget` nodes in cards of their own, the nearest to the root first. UsageError for a mode or a root that there isn't."""
     if wanted.mode not in MODES:
         raise UsageError(f"{wanted.mode[:40]!r} is no view", hint=f"one of {', '.join(MODES)}")
-    whole = Whole(session)
+    whole = GraphOverview(session)
     if wanted.mode == "domains":
         return _domains(session, whole, wanted)
     root = _root(session, whole, wanted.root)
@@ -48,7 +48,7 @@ def view(session: Session, wanted: Wanted) -> GraphView:
     return _drawn(session, whole, wanted, root, shown, rolled)
 
 
-def _root(session: Session, whole: Whole, root: str | None) -> str:
+def _root(session: ProjectSession, whole: GraphOverview, root: str | None) -> str:
     if root is None:
         raise UsageError("what is looked at?", hint="root=NODE, or root=INC-1 with mode=blast")
     found = incident(session, root).cause.node if ID.fullmatch(root) else root
@@ -57,7 +57,7 @@ def _root(session: Session, whole: Whole, root: str | None) -> str:
     return found
 
 
-def _rolled(whole: Whole, steps: Mapping[str, int], shown: Mapping[str, int]) -> dict[str, str]:
+def _rolled(whole: GraphOverview, steps: Mapping[str, int], shown: Mapping[str, int]) -> dict[str, str]:
     """Of what has no card of its own: the card that stands for it."""
     found: dict[str, str] = {}
     for side, names in (
@@ -71,7 +71,9 @@ def _rolled(whole: Whole, steps: Mapping[str, int], shown: Mapping[str, int]) ->
     return found
 
 
-def _drawn(session: Session, whole: Whole, wanted: Wanted, root: str, shown: Mapping[str, int], rolled: Mapping[str, str]) -> GraphView:
+def _drawn(
+    session: ProjectSession, whole: GraphOverview, wanted: GraphViewQuery, root: str, shown: Mapping[str, int], rolled: Mapping[str, str]
+) -> GraphView:
     groups: dict[str, list[str]] = {}
     for name, card in rolled.items():
         groups.setdefault(card, []).append(name)
@@ -87,13 +89,13 @@ def _drawn(session: Session, whole: Whole, wanted: Wanted, root: str, shown: Map
     )  # fmt: skip
 
 
-def _with_hidden(whole: Whole, card: CardView, card_of: Mapping[str, str]) -> CardView:
+def _with_hidden(whole: GraphOverview, card: CardView, card_of: Mapping[str, str]) -> CardView:
     above = sum(other not in card_of for other in whole.reach.above.get(card.name, ()))
     below = sum(other not in card_of for other in whole.reach.below.get(card.name, ()))
     return msgspec.structs.replace(card, hidden_above=above, hidden_below=below) if above or below else card
 
 
-def _domains(session: Session, whole: Whole, wanted: Wanted) -> GraphView:
+def _domains(session: ProjectSession, whole: GraphOverview, wanted: GraphViewQuery) -> GraphView:
     """A card for each domain; where there are more than the budget, the smallest share one."""
     domains = domains_of(whole)
     largest = sorted(domains.names, key=lambda domain: len(domains.names[domain]), reverse=True)[: wanted.budget]
@@ -111,7 +113,7 @@ def _domains(session: Session, whole: Whole, wanted: Wanted) -> GraphView:
     )  # fmt: skip
 
 
-def _edges(whole: Whole, card_of: Mapping[str, str]) -> list[EdgeView]:
+def _edges(whole: GraphOverview, card_of: Mapping[str, str]) -> list[EdgeView]:
     """Between the cards that are there."""
     weights: Counter[tuple[str, str]] = Counter()
     for name, card in card_of.items():

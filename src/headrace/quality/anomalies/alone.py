@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.metrics import Metrics
 
 LESS_MIN = 0.02
@@ -24,7 +24,7 @@ OFTEN = 3
 KNOWN_MIN = 14
 
 
-class Alone(NamedTuple):
+class UnsharedNulls(NamedTuple):
     """A column with more nulls than the one that it shares them with; by how much, and by how much at most before."""
 
     column: str
@@ -34,7 +34,7 @@ class Alone(NamedTuple):
     most: float
 
 
-def alone(today: Metrics, history: History) -> list[Alone]:
+def alone(today: Metrics, history: MetricHistory) -> list[UnsharedNulls]:
     """The columns that are null where the column nearest to them isn't, each once."""
     worse = [name for name, column in today.columns.items() if column.nulls >= LESS_MIN]
     if not worse:
@@ -44,7 +44,7 @@ def alone(today: Metrics, history: History) -> list[Alone]:
     return [one for one in found if one is not None]
 
 
-def _of(name: str, today: Metrics, past: Sequence[Metrics]) -> Alone | None:
+def _of(name: str, today: Metrics, past: Sequence[Metrics]) -> UnsharedNulls | None:
     own = _nulls(name, past)
     if len(own) < KNOWN_MIN or sum(share > 0 for share in own) * OFTEN < len(own):
         return None
@@ -53,7 +53,7 @@ def _of(name: str, today: Metrics, past: Sequence[Metrics]) -> Alone | None:
     if most > TWINS * max(own):
         return None
     nulls, expected = today.columns[name].nulls, today.columns[twin].nulls
-    return Alone(name, twin, nulls, expected, most) if nulls - expected >= max(LESS_MIN, TIMES_EVER * most) else None
+    return UnsharedNulls(name, twin, nulls, expected, most) if nulls - expected >= max(LESS_MIN, TIMES_EVER * most) else None
 
 
 def _nulls(name: str, past: Sequence[Metrics]) -> list[float]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from headrace.quality.anomalies.history import History
-from headrace.quality.facts import Severity
+from headrace.quality.anomalies.history import MetricHistory
+from headrace.quality.facts import FactSeverity
 from headrace.quality.metrics import Metrics
 
 MORE = 1.3
@@ -21,15 +21,15 @@ WEEK = 7
 KNOWN_MIN = 3
 
 
-class Copied(NamedTuple):
+class DuplicateRows(NamedTuple):
     """How often each row is there, and the columns in which its copies differ."""
 
     times: int
     apart: tuple[str, ...]
-    severity: Severity
+    severity: FactSeverity
 
 
-def copied(today: Metrics, history: History) -> Copied | None:
+def copied(today: Metrics, history: MetricHistory) -> DuplicateRows | None:
     """Whether all rows are there several times but for their keys; None where they aren't, or
     always were."""
     times = today.copies or 1
@@ -40,10 +40,10 @@ def copied(today: Metrics, history: History) -> Copied | None:
     keyed = all(_numbers_rows(today, name) for name in today.apart)
     if not keyed and not more:  # what is other in each pair may be what the pair is there for
         return None
-    return Copied(times, today.apart, Severity.HOLD if known or more else Severity.WARN)
+    return DuplicateRows(times, today.apart, FactSeverity.HOLD if known or more else FactSeverity.WARN)
 
 
-def _more(today: Metrics, history: History) -> bool:
+def _more(today: Metrics, history: MetricHistory) -> bool:
     """Whether there are more rows than on any of the last days."""
     rows = [found.rows for _, found in history.newest(WEEK)]
     return len(rows) >= KNOWN_MIN and today.rows > MORE * max(rows)

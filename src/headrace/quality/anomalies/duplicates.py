@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headrace.quality.anomalies.history import History
-from headrace.quality.facts import Severity
+from headrace.quality.anomalies.history import MetricHistory
+from headrace.quality.facts import FactSeverity
 from headrace.quality.metrics import Metrics
 
 HELD = 0.02
@@ -12,7 +12,7 @@ KNOWN_MIN = 3
 """After so many partitions it is known whether a source repeats rows."""
 
 
-def repeated(today: Metrics, history: History) -> tuple[Severity, float] | None:
+def repeated(today: Metrics, history: MetricHistory) -> tuple[FactSeverity, float] | None:
     """How bad it is that rows are identical to others, and the greatest share that ever was; None where it is as ever."""
     if not today.repeated or not today.rows:
         return None
@@ -22,4 +22,4 @@ def repeated(today: Metrics, history: History) -> tuple[Severity, float] | None:
     if share <= max(2 * most, most + WARNED) or today.repeated < 2:
         return None
     held = share >= HELD + 2 * most and len(shares) >= KNOWN_MIN
-    return Severity.HOLD if held else Severity.WARN, most
+    return FactSeverity.HOLD if held else FactSeverity.WARN, most

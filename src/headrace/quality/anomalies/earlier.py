@@ -13,7 +13,7 @@ from typing import NamedTuple
 from headrace.model import Grain
 from headrace.model.required import SEPARATOR
 from headrace.model.zones import EPOCH
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.anomalies.young import HOLD_MIN, WARN_MIN
 from headrace.quality.metrics import ColumnMetrics
 
@@ -24,7 +24,7 @@ NEIGHBOURS = 1
 """Times that lie in more than an interval and its neighbour aren't those of the interval."""
 
 
-class Earlier(NamedTuple):
+class UnexpectedTimeRange(NamedTuple):
     """A column of times, from when on they were expected, and between which nearly all lie. `sure`: at least a week is known, with a
     day like this one."""
 
@@ -35,7 +35,7 @@ class Earlier(NamedTuple):
     sure: bool
 
 
-def earlier(partition: str, columns: dict[str, ColumnMetrics], history: History) -> Iterator[Earlier]:
+def earlier(partition: str, columns: dict[str, ColumnMetrics], history: MetricHistory) -> Iterator[UnexpectedTimeRange]:
     """The columns whose times all lie before their interval, and before those of all partitions so far."""
     minutes, begins = _MINUTES.get(history.grain) if history.grain else None, _begins(partition)
     if minutes is None or begins is None:
@@ -50,10 +50,10 @@ def earlier(partition: str, columns: dict[str, ColumnMetrics], history: History)
         last = column.between[1] - begins
         if last < lowest - CLOCKS_DIFFER and last // minutes < lowest // minutes:
             sure = len(known) >= HOLD_MIN and bool(history.like(partition))
-            yield Earlier(name, _shown(begins + lowest), _shown(column.between[0]), _shown(column.between[1]), sure)
+            yield UnexpectedTimeRange(name, _shown(begins + lowest), _shown(column.between[0]), _shown(column.between[1]), sure)
 
 
-def _known(column: str, history: History) -> list[tuple[int, int]]:
+def _known(column: str, history: MetricHistory) -> list[tuple[int, int]]:
     """Between which minutes of each partition so far the times of a column lay, counted from where it begins."""
     found = []
     for key, one in history.newest(len(history)):

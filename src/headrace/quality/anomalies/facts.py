@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from headrace.model.clauses import SIZE
-from headrace.quality.anomalies.odd import Odd
+from headrace.quality.anomalies.odd import MetricAnomaly
 
 EXACT = 30.0
 """What it costs, in nats, to explain by chance what was compared exactly."""
@@ -29,7 +29,7 @@ _WORDS = {
 }  # fmt: skip
 
 
-def told(one: Odd, *, of_rows: bool = False) -> tuple[str, str, str, str]:
+def told(one: MetricAnomaly, *, of_rows: bool = False) -> tuple[str, str, str, str]:
     """The kind of cause, what was expected, what was observed, and what it may be. `of_rows`: rows moved by the same factor, which is
     no unit then."""
     family = one.metric.family
@@ -53,7 +53,7 @@ def number(value: float) -> float:
     return round(min(value, 700.0), 3)
 
 
-def _said(one: Odd, value: float) -> str:
+def _said(one: MetricAnomaly, value: float) -> str:
     family = one.metric.family
     match family:
         case "rows":
@@ -76,7 +76,7 @@ def _said(one: Odd, value: float) -> str:
             return f"{'on average' if family == 'hour_mean' else 'nearly all before'} {value:.1f} h"
 
 
-def _detail(one: Odd, units: Mapping[float, str]) -> str:
+def _detail(one: MetricAnomaly, units: Mapping[float, str]) -> str:
     match one.metric.family:
         case "location":
             return f"{SIZE}{_ratio(one.off, units)}"

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from headrace.model import Severity as CheckSeverity
 from headrace.quality import partitioning
 from headrace.quality.anomalies.facts import EXACT
-from headrace.quality.facts import Fact, Severity
-from headrace.quality.results import CheckResult, Outcome
+from headrace.quality.facts import Fact, FactSeverity
+from headrace.quality.results import CheckResult, CheckState
 
 _KINDS = {
     "unique": "duplicate_rows", "not_null": "null_spike", "references": "reference_broken", "row_count": "volume_anomaly",
@@ -20,13 +20,13 @@ def of_checks(results: Iterable[CheckResult], partition: str, *, holds: bool) ->
     """A fact for each failed check. Rows that all lie outside their partition are another interval's, delivered again. `holds`:
     whether a blocking check that fails keeps the rows from readers."""
     for one in results:
-        if one.outcome is not Outcome.FAILED:
+        if one.outcome is not CheckState.FAILED:
             continue
         outside = one.kind == partitioning.NAME
         kind = "stale_data" if outside and one.failing == one.rows > 0 else _KINDS.get(one.kind, "distribution_shift")
         yield Fact(
             kind=kind,
-            severity=Severity.HOLD if holds and one.severity is CheckSeverity.BLOCKING else Severity.WARN,
+            severity=FactSeverity.HOLD if holds and one.severity is CheckSeverity.BLOCKING else FactSeverity.WARN,
             expected=f"{one.name} holds",
             observed=_observed(one),
             strength=EXACT,

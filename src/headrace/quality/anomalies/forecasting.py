@@ -41,7 +41,7 @@ class Seasonal(NamedTuple):
     """Of which interval each is, counted from a common beginning; empty where that isn't known."""
 
 
-class Forecast(NamedTuple):
+class MetricForecast(NamedTuple):
     """What the speaking forecaster said: the number, how far such forecasts are off, and how far it was at most."""
 
     expected: float
@@ -49,7 +49,7 @@ class Forecast(NamedTuple):
     record: float
 
 
-def forecast(past: Seasonal, season: int, observed: float, prior: float) -> Forecast:
+def forecast(past: Seasonal, season: int, observed: float, prior: float) -> MetricForecast:
     """What was expected of the partition after `past`. `prior` is how far forecasts of this kind of metric are off usually."""
     places = _places(past)
     errors = _errors(past, places)
@@ -62,7 +62,7 @@ def forecast(past: Seasonal, season: int, observed: float, prior: float) -> Fore
     lasting = [error for at, error in zip(places, errors[chosen], strict=True) if at - 1 not in past.excepted] or errors[chosen]
     count, spread = len(lasting), max(spreads[chosen] * _SIGMAS, _TAILS * _root_mean_square(lasting))
     scale = ((PRIOR_WEIGHT * prior**2 + count * spread**2) / (PRIOR_WEIGHT + count)) ** 0.5
-    return Forecast(said[chosen], scale, max(abs(error) for error in lasting))
+    return MetricForecast(said[chosen], scale, max(abs(error) for error in lasting))
 
 
 def _refuted(past: Seasonal, errors: Sequence[float], prior: float) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.metrics import ColumnMetrics, Metrics
 
 ROWS_MIN = 20
@@ -19,7 +19,7 @@ _SCARCE = 1e-6
 _OTHERS_LEAST = 0.1
 
 
-class Missing(NamedTuple):
+class MissingCategory(NamedTuple):
     """A category without rows, the share that it had at least, and under which name its rows are now; empty where they are gone."""
 
     column: str
@@ -36,7 +36,7 @@ class New(NamedTuple):
     share: float
 
 
-def missing(today: Metrics, history: History) -> list[Missing]:
+def missing(today: Metrics, history: MetricHistory) -> list[MissingCategory]:
     """The categories that every partition so far had, and this one hasn't."""
     newest = history.metrics(len(history) - 1) if len(history) else None
     if newest is None:
@@ -48,7 +48,7 @@ def missing(today: Metrics, history: History) -> list[Missing]:
         for value, share in newest.columns[name].shares.items()
         if value not in column.shares and _due(share, today.rows) >= ROWS_MIN
     ]
-    found = [Missing(name, value, _least(name, value, history)) for name, value in gone]
+    found = [MissingCategory(name, value, _least(name, value, history)) for name, value in gone]
     found = [one for one in found if _due(one.share, today.rows) >= ROWS_MIN]
     columns = dict.fromkeys(one.column for one in found)
     return [one for name in columns for one in _with_names([each for each in found if each.column == name], today, history)]
@@ -59,7 +59,7 @@ def _due(share: float, rows: int) -> float:
     return rows * share / max(1 - share, _OTHERS_LEAST)
 
 
-def new(today: Metrics, history: History) -> list[New]:
+def new(today: Metrics, history: MetricHistory) -> list[New]:
     """The categories that no partition so far had, in columns whose values come again, where they are worth a word."""
     found = [
         New(name, value, share)
@@ -76,7 +76,7 @@ def _is_code(column: ColumnMetrics) -> bool:
     return column.negative is None
 
 
-def _with_names(gone: Sequence[Missing], today: Metrics, history: History) -> list[Missing]:
+def _with_names(gone: Sequence[MissingCategory], today: Metrics, history: MetricHistory) -> list[MissingCategory]:
     """The missing categories of one column, each with its new name, where it has one. Of several that may have a name, the one that
     fits best has it, and the others are looked at as if that had been its name ever since."""
     column = gone[0].column
@@ -124,10 +124,10 @@ def _distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     return sum(abs(one.get(value, 0.0) - other.get(value, 0.0)) for value in one.keys() | other.keys())
 
 
-def _least(column: str, value: str, history: History) -> float:
+def _least(column: str, value: str, history: MetricHistory) -> float:
     """The smallest share that a category ever had; 0 where it wasn't always there."""
     return min((found.columns[column].shares.get(value, 0.0) for found in _having(column, history)), default=0.0)
 
 
-def _having(column: str, history: History) -> list[Metrics]:
+def _having(column: str, history: MetricHistory) -> list[Metrics]:
     return [found for found in history.all() if column in found.columns]

@@ -13,7 +13,7 @@ from headrace.model import Grain
 from headrace.quality.anomalies.forecasting import SAME_SEASON, Seasonal
 from headrace.quality.anomalies.occasions import edge
 from headrace.quality.anomalies.rhythm import place, season
-from headrace.quality.metrics import MetricId, Metrics, Past, decoded
+from headrace.quality.metrics import MetricId, Metrics, StoredMetrics, decoded
 
 RECURRING = 14
 """In so many partitions …"""
@@ -36,10 +36,10 @@ class _Read(msgspec.Struct):
     levels: int = 0
 
 
-class History:
+class MetricHistory:
     """What sound partitions measured, oldest first. What can't be read (another version wrote it) isn't there."""
 
-    def __init__(self, past: Sequence[Past], grain: Grain | None) -> None:
+    def __init__(self, past: Sequence[StoredMetrics], grain: Grain | None) -> None:
         self._past, self._grain = [one for one in past if not one.excepted], grain
         self._levels = list(past)
         """With those that somebody accepted."""
@@ -148,7 +148,7 @@ class History:
             )
         return self._recurring[column]
 
-    def add(self, one: Past) -> None:
+    def add(self, one: StoredMetrics) -> None:
         """One more, after all others."""
         self._past.append(one)
         self._levels.append(one)
@@ -177,7 +177,7 @@ def _recur(shares: Sequence[Mapping[str, float]]) -> bool:
     return bool(masses) and min(masses) >= 0.5 and sum(masses) >= MASS * len(masses)
 
 
-def _value(one: Past, metric: MetricId) -> float | None:
+def _value(one: StoredMetrics, metric: MetricId) -> float | None:
     found = _read(one.vector)
     if found is None:
         return None

@@ -10,27 +10,27 @@ import msgspec
 
 from headrace.quality.anomalies import duplicates, groups, truncation
 from headrace.quality.anomalies.alone import HELD as HELD_ALONE
-from headrace.quality.anomalies.alone import Alone, alone
-from headrace.quality.anomalies.copies import Copied, copied
+from headrace.quality.anomalies.alone import UnsharedNulls, alone
+from headrace.quality.anomalies.copies import DuplicateRows, copied
 from headrace.quality.anomalies.earlier import earlier
 from headrace.quality.anomalies.facts import EXACT, NEVER, kind_of, number, percent, told
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.anomalies.limits import HISTORY_HOLD_MIN, HISTORY_WARN_MIN, limits, nats
 from headrace.quality.anomalies.names import Unfamiliar, unfamiliar
 from headrace.quality.anomalies.occasions import beside_holiday
-from headrace.quality.anomalies.odd import Odd, odd
+from headrace.quality.anomalies.odd import MetricAnomaly, odd
 from headrace.quality.anomalies.peers import Peer, shared_move
 from headrace.quality.anomalies.recoded import Recoded, recoded
 from headrace.quality.anomalies.regrained import NEW_MIN, Regrained, regrained
-from headrace.quality.anomalies.remaining import ONE_EACH, Moved, emptied, moved, remains, weighed
+from headrace.quality.anomalies.remaining import ONE_EACH, MovedRows, emptied, moved, remains, weighed
 from headrace.quality.anomalies.shapes import faulty
-from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
+from headrace.quality.anomalies.stale import ROWS_MIN, PublishedContent, same_as
 from headrace.quality.anomalies.tied import Tied, tied
 from headrace.quality.anomalies.together import together
 from headrace.quality.anomalies.turned import Turned, turned
 from headrace.quality.anomalies.unknown_keys import UnknownKeys, unknown_keys
 from headrace.quality.anomalies.young import fewer, multiplied, settled, young
-from headrace.quality.facts import Fact, Severity
+from headrace.quality.facts import Fact, FactSeverity
 from headrace.quality.metrics import MetricId, Metrics
 
 ONE_FACTOR = 0.2
@@ -63,13 +63,13 @@ HALF = 0.5
 """Where half of the rows are too many, other names may be theirs."""
 
 
-class Partition(msgspec.Struct, frozen=True):
+class EvaluatedPartition(msgspec.Struct, frozen=True):
     """What is judged: a partition, what it measured, and what its content is known by."""
 
     key: str
     metrics: Metrics
     content_hash: str | None = None
-    versions: Sequence[Version] = ()
+    versions: Sequence[PublishedContent] = ()
     """What was published of all partitions so far, newest first."""
     sources: int = 20
     """Of the project: the more there are, the more improbable a false alarm has to be."""
@@ -81,7 +81,7 @@ class Partition(msgspec.Struct, frozen=True):
     """Whether all that it was computed from has rows."""
 
 
-def judge(one: Partition, history: History) -> tuple[Fact, ...]:
+def judge(one: EvaluatedPartition, history: MetricHistory) -> tuple[Fact, ...]:
     """What is odd about a partition, the worst first. One without rows is odd only where as many rows were computed each time, and
     there is what to compute them from."""
     if not one.metrics.rows:
@@ -102,16 +102,16 @@ def judge(one: Partition, history: History) -> tuple[Fact, ...]:
     numbers = _numbers(one, history)
     of_rows = [*cut, *twice, *(fact for fact, _ in numbers)]
     found = [*([stale] if stale else []), *cut, *twice, *weighed(of_rows, numbers)]
-    return tuple(sorted(found, key=lambda fact: (fact.severity is not Severity.HOLD, -fact.strength)))
+    return tuple(sorted(found, key=lambda fact: (fact.severity is not FactSeverity.HOLD, -fact.strength)))
 
 
-def _stale(one: Partition) -> Fact | None:
+def _stale(one: EvaluatedPartition) -> Fact | None:
     same = same_as(one.key, one.content_hash, one.versions)
     if same is None:
         return None
     return Fact(
         kind="stale_data",
-        severity=Severity.HOLD if one.metrics.rows >= ROWS_MIN else Severity.WARN,
+        severity=FactSeverity.HOLD if one.metrics.rows >= ROWS_MIN else FactSeverity.WARN,
         expected=f"rows of {one.key}",
         observed=f"exactly the rows of {same}",
         strength=_sure(one),
@@ -120,7 +120,7 @@ def _stale(one: Partition) -> Fact | None:
     )
 
 
-def _of_another(one: Partition, bound: Tied) -> Fact | None:
+def _of_another(one: EvaluatedPartition, bound: Tied) -> Fact | None:
     """A column that always said which interval its rows are of, and says another one."""
     if not bound.wrong:
         return None
@@ -129,7 +129,7 @@ def _of_another(one: Partition, bound: Tied) -> Fact | None:
     return Fact(
         kind="stale_data",
         column=column,
-        severity=Severity.HOLD if held else Severity.WARN,
+        severity=FactSeverity.HOLD if held else FactSeverity.WARN,
         expected=wrong.expected,
         observed=wrong.observed,
         strength=_sure(one) if wrong.sure else UNSURE,
@@ -138,7 +138,7 @@ def _of_another(one: Partition, bound: Tied) -> Fact | None:
     )
 
 
-def _of_other_times(one: Partition, history: History) -> Fact | None:
+def _of_other_times(one: EvaluatedPartition, history: MetricHistory) -> Fact | None:
     """A column of times that were of their interval, all of which lie in an earlier one."""
     found = next(earlier(one.key, one.metrics.columns, history), None)
     if found is None:
@@ -147,7 +147,7 @@ def _of_other_times(one: Partition, history: History) -> Fact | None:
     return Fact(
         kind="stale_data",
         column=found.column,
-        severity=Severity.HOLD if sure and one.metrics.rows >= ROWS_MIN else Severity.WARN,
+        severity=FactSeverity.HOLD if sure and one.metrics.rows >= ROWS_MIN else FactSeverity.WARN,
         expected=f"times from {found.expected} on",
         observed=f"{found.first} to {found.last}",
         strength=_sure(one) if sure else UNSURE,
@@ -156,12 +156,12 @@ def _of_other_times(one: Partition, history: History) -> Fact | None:
     )
 
 
-def _sure(one: Partition) -> float:
+def _sure(one: EvaluatedPartition) -> float:
     """Few rows may be the same again, or name another interval, by chance."""
     return EXACT * min(1.0, one.metrics.rows / ROWS_MIN)
 
 
-def _cut_off(one: Partition, history: History) -> list[Fact]:
+def _cut_off(one: EvaluatedPartition, history: MetricHistory) -> list[Fact]:
     """A file whose last line has no end, where the last line of all before it had one: it may be cut
     off. It is held where it has fewer rows than any of the last few as well: who edits a file by hand
     leaves out a line end, too."""
@@ -174,7 +174,7 @@ def _cut_off(one: Partition, history: History) -> list[Fact]:
     return [
         Fact(
             kind="volume_anomaly",
-            severity=Severity.HOLD if fewer else Severity.WARN,
+            severity=FactSeverity.HOLD if fewer else FactSeverity.WARN,
             expected=f"a line end after the last row, as {len(known)} files before had",
             observed=cut if fewer else "none: the last value may be cut off",
             strength=EXACT if fewer else UNSURE,
@@ -189,7 +189,7 @@ def _without(metrics: Metrics, columns: frozenset[str]) -> Metrics:
     return msgspec.structs.replace(metrics, columns={name: own for name, own in metrics.columns.items() if name not in columns})
 
 
-def _repeated(one: Partition, history: History) -> list[Fact]:
+def _repeated(one: EvaluatedPartition, history: MetricHistory) -> list[Fact]:
     found = duplicates.repeated(one.metrics, history)
     if found is None or one.metrics.repeated is None or emptied(one.metrics, history):
         return []
@@ -207,7 +207,7 @@ def _repeated(one: Partition, history: History) -> list[Fact]:
     ]
 
 
-def _several_times(one: Partition, found: Copied) -> Fact:
+def _several_times(one: EvaluatedPartition, found: DuplicateRows) -> Fact:
     rows = one.metrics.rows // found.times
     others = f" and {len(found.apart) - NAMES_TOLD} more" if len(found.apart) > NAMES_TOLD else ""
     keys = ", ".join(found.apart[:NAMES_TOLD]) + others
@@ -222,7 +222,7 @@ def _several_times(one: Partition, found: Copied) -> Fact:
     )
 
 
-def _numbers(one: Partition, history: History) -> list[tuple[Fact, bool]]:
+def _numbers(one: EvaluatedPartition, history: MetricHistory) -> list[tuple[Fact, bool]]:
     """What is odd in numbers, once repeated rows are taken out, and without what a cut or a missing group explains; each with whether
     rows that are missing or too many leave it odd."""
     repeated = 0 if emptied(one.metrics, history) else one.metrics.repeated or 0
@@ -231,14 +231,14 @@ def _numbers(one: Partition, history: History) -> list[tuple[Fact, bool]]:
     found = young(one.key, values, rows, history)
     found += odd(one.key, values, rows, history, one.sources)
     steady = multiplied(rows, history) or fewer(rows, history)
-    if steady is not None and not any(each.metric == steady.metric and each.severity is Severity.HOLD for each in found):
+    if steady is not None and not any(each.metric == steady.metric and each.severity is FactSeverity.HOLD for each in found):
         found = [each for each in found if each.metric != steady.metric] + [steady]
     renamed = recoded(one.key, one.metrics, history)
     known = len(history) >= HISTORY_WARN_MIN or settled(one.key, history)
     facts, explained, lost = _shapes(one, history, renamed) if known else ([], set(), 0.0)
     if not known and (other := regrained(one.metrics, history)) is not None:
         explained |= {(family, other.column) for family in _OF_NAMES}
-        facts.append(_of_another_grain(one.key, other, Severity.HOLD))
+        facts.append(_of_another_grain(one.key, other, FactSeverity.HOLD))
     grained = {fact.column for fact in facts if fact.detail in (OTHER_NAMES, ANOTHER_GRAIN)}
     for names in renamed:
         if names.column not in grained:
@@ -253,19 +253,19 @@ def _numbers(one: Partition, history: History) -> list[tuple[Fact, bool]]:
     return [(fact, _is_of_names(fact, by)) for fact in facts] + numbers
 
 
-def _is_of_names(fact: Fact, by: Moved) -> bool:
+def _is_of_names(fact: Fact, by: MovedRows) -> bool:
     """Whether a shape is one that no choice of rows makes: other names, other hours."""
     if fact.detail.startswith("category mix"):
         return fact.observed.startswith("none") or by.more < HALF
     return fact.detail.startswith(("hours of the day:", "other names: ", NOTATION)) or fact.detail == UNKNOWN_KEYS
 
 
-def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tuple[list[Fact], set[object], float]:
+def _shapes(one: EvaluatedPartition, history: MetricHistory, renamed: Sequence[Recoded]) -> tuple[list[Fact], set[object], float]:
     """What is missing as a whole, the families of numbers (of a column, or all) that this
     explains, and which share of the rows is missing. `renamed`: columns whose categories only have
     other names."""
     known = len(history) >= HISTORY_HOLD_MIN or settled(one.key, history)
-    severity = Severity.HOLD if known else Severity.WARN
+    severity = FactSeverity.HOLD if known else FactSeverity.WARN
     cut = truncation.cut(one.key, one.metrics, history)
     facts, explained, lost = [], set[object](), 0.0
     if cut is not None:
@@ -298,7 +298,7 @@ def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tup
     for keys in unknown:
         explained |= {(family, keys.column) for family in ("distinct", "length")}
         facts.append(_of_unknown_keys(one, keys))
-    held = any(fact.severity is Severity.HOLD for fact in facts)
+    held = any(fact.severity is FactSeverity.HOLD for fact in facts)
     for names in unfamiliar(one.metrics, history) if other is None else ():
         # Rows that are missing, or have other codes, bring no names.
         if names.column not in other_names | {keys.column for keys in unknown} and (not explained or names.new):
@@ -310,7 +310,7 @@ def _shapes(one: Partition, history: History, renamed: Sequence[Recoded]) -> tup
     return facts, explained, lost
 
 
-def _of_groups(one: Partition, history: History, severity: Severity) -> Iterator[tuple[Fact, float]]:
+def _of_groups(one: EvaluatedPartition, history: MetricHistory, severity: FactSeverity) -> Iterator[tuple[Fact, float]]:
     """Groups that are gone, that have another name now, and that never were; each with the share of the rows that is missing."""
     renamed = set[tuple[str, str]]()
     for gone in groups.missing(one.metrics, history):
@@ -320,7 +320,7 @@ def _of_groups(one: Partition, history: History, severity: Severity) -> Iterator
         renamed.add((gone.column, gone.now))
         fact = Fact(
             kind="distribution_shift", column=gone.column, partition=one.key,
-            severity=severity if gone.share >= groups.HELD_SHARE else Severity.WARN, strength=_by_rows(gone.share, one),
+            severity=severity if gone.share >= groups.HELD_SHARE else FactSeverity.WARN, strength=_by_rows(gone.share, one),
             expected=f"at least {percent(gone.share)} of the rows with {gone.value!r}",
             observed=f"none, and so many more with {gone.now!r}", detail=f"category mix: {gone.value!r} is {gone.now!r}",
         )  # fmt: skip
@@ -335,18 +335,18 @@ def _of_groups(one: Partition, history: History, severity: Severity) -> Iterator
             yield fact, 0.0
 
 
-def _of_missing(one: Partition, column: str, values: Sequence[str], share: float, severity: Severity) -> Fact:
+def _of_missing(one: EvaluatedPartition, column: str, values: Sequence[str], share: float, severity: FactSeverity) -> Fact:
     """A group without rows; `values`: which it is, or which it may be."""
     names = " or ".join(repr(value) for value in values[:NAMES_TOLD])
     names += " or another one" if len(values) > NAMES_TOLD else ""
     return Fact(
         kind="volume_anomaly", column=column, partition=one.key, strength=_by_rows(share, one),
-        severity=severity if share >= groups.HELD_SHARE else Severity.WARN,
+        severity=severity if share >= groups.HELD_SHARE else FactSeverity.WARN,
         expected=f"at least {percent(share)} of the rows with {names}", observed="none", detail=f"group missing: {names}",
     )  # fmt: skip
 
 
-def _of_other_codes(one: Partition, found: Recoded) -> Fact:
+def _of_other_codes(one: EvaluatedPartition, found: Recoded) -> Fact:
     if all(_is_same_number(was, now) for was, now in found.names):
         return _of_other_notation(one, found)
     (was, now), more = found.names[0], len(found.names) - NAMES_TOLD
@@ -359,15 +359,20 @@ def _of_other_codes(one: Partition, found: Recoded) -> Fact:
     )  # fmt: skip
 
 
-def _of_other_notation(one: Partition, found: Recoded) -> Fact:
+def _of_other_notation(one: EvaluatedPartition, found: Recoded) -> Fact:
     """Of texts that are numbers, written otherwise."""
     (was, now), more = found.names[0], len(found.names) - NAMES_TOLD
     names = ", ".join(f"{old!r} is {new!r}" for old, new in found.names[:NAMES_TOLD])
     return Fact(
-        kind="format_change", column=found.column, severity=found.severity, partition=one.key,
-        strength=EXACT if found.severity is Severity.HOLD else UNSURE, expected=f"numbers written as {was!r}, as in all deliveries so far",
-        observed=f"the same numbers written as {now!r}", detail=f"{NOTATION}{names}{f' and {more} more' if more > 0 else ''}",
-    )  # fmt: skip
+        kind="format_change",
+        column=found.column,
+        severity=found.severity,
+        partition=one.key,
+        strength=EXACT if found.severity is FactSeverity.HOLD else UNSURE,
+        expected=f"numbers written as {was!r}, as in all deliveries so far",
+        observed=f"the same numbers written as {now!r}",
+        detail=f"{NOTATION}{names}{f' and {more} more' if more > 0 else ''}",
+    )
 
 
 def _is_same_number(was: str, now: str) -> bool:
@@ -377,7 +382,7 @@ def _is_same_number(was: str, now: str) -> bool:
         return False
 
 
-def _of_other_list(one: Partition, found: Recoded) -> Fact:
+def _of_other_list(one: EvaluatedPartition, found: Recoded) -> Fact:
     """Of a list in which each name is there once, which of several is which can't be told."""
     gone, came = _some([was for was, _ in found.names]), _some([now for _, now in found.names])
     return Fact(
@@ -391,7 +396,7 @@ def _some(values: Sequence[str]) -> str:
     return ", ".join(map(repr, values[:NAMES_TOLD])) + (f" and {more} more" if more > 0 else "")
 
 
-def _of_turned(key: str, found: Turned, severity: Severity) -> Fact:
+def _of_turned(key: str, found: Turned, severity: FactSeverity) -> Fact:
     off = f"{abs(found.hours)} hours {'late' if found.hours > 0 else 'early'}"
     return Fact(
         kind="distribution_shift",
@@ -410,27 +415,27 @@ def _of_other_names(key: str, found: Unfamiliar, *, beside: bool) -> Fact:
     said = "that the interval before hadn't" if found.new else "of the interval before are gone"
     held = beside and found.new and found.share - found.most >= NEW_MIN
     return Fact(
-        kind="distribution_shift", column=found.column, partition=key, severity=Severity.HOLD if held else Severity.WARN,
+        kind="distribution_shift", column=found.column, partition=key, severity=FactSeverity.HOLD if held else FactSeverity.WARN,
         strength=EXACT if held else number(nats(found.sigmas)), expected=f"at most {percent(found.most)} names {said}",
         observed=f"{percent(found.share)}", detail=NEW_NAMES if held else "other names",
     )  # fmt: skip
 
 
-def _emptied_alone(one: Partition, found: Alone, severity: Severity) -> Fact:
+def _emptied_alone(one: EvaluatedPartition, found: UnsharedNulls, severity: FactSeverity) -> Fact:
     apart = found.nulls - found.expected
     return Fact(
-        kind="null_spike", column=found.column, severity=severity if apart >= HELD_ALONE else Severity.WARN,
+        kind="null_spike", column=found.column, severity=severity if apart >= HELD_ALONE else FactSeverity.WARN,
         strength=_by_rows(apart, one), expected=f"{percent(found.expected)} nulls, as many as {found.other} has, as ever",
         observed=f"{percent(found.nulls)} nulls", detail=f"without {found.other}", partition=one.key,
     )  # fmt: skip
 
 
-def _by_rows(share: float, one: Partition) -> float:
+def _by_rows(share: float, one: EvaluatedPartition) -> float:
     """In nats: each row of what never came so by chance counts."""
     return min(share * one.metrics.rows, 100.0)
 
 
-def _of_another_grain(key: str, other: Regrained, severity: Severity, lost: float = 0.0) -> Fact:
+def _of_another_grain(key: str, other: Regrained, severity: FactSeverity, lost: float = 0.0) -> Fact:
     """`lost`: which share of the rows is missing, which may have had names of their own."""
     return Fact(
         kind="distribution_shift", column=other.column, severity=severity, strength=EXACT, partition=key,
@@ -440,29 +445,29 @@ def _of_another_grain(key: str, other: Regrained, severity: Severity, lost: floa
     )  # fmt: skip
 
 
-def _of_unknown_keys(one: Partition, found: UnknownKeys) -> Fact:
+def _of_unknown_keys(one: EvaluatedPartition, found: UnknownKeys) -> Fact:
     return Fact(
-        kind="reference_broken", column=found.column, severity=Severity.HOLD, strength=_by_rows(found.share, one), partition=one.key,
+        kind="reference_broken", column=found.column, severity=FactSeverity.HOLD, strength=_by_rows(found.share, one), partition=one.key,
         expected=f"at most {percent(found.most)} of the rows with keys that the intervals before hadn't",
         observed=f"{percent(found.share)} of the rows", detail=UNKNOWN_KEYS,
     )  # fmt: skip
 
 
-def _sized(one: Odd, partition: Partition, history: History) -> Odd:
+def _sized(one: MetricAnomaly, partition: EvaluatedPartition, history: MetricHistory) -> MetricAnomaly:
     """As severe as its shape says."""
-    if one.severity is not Severity.HOLD:
+    if one.severity is not FactSeverity.HOLD:
         return one
     moves_on_holidays = one.metric.family in _OF_RHYTHM and abs(one.off) < ON_HOLIDAYS * limits(one.metric.family).hold
     if moves_on_holidays and not _is_steady(one) and beside_holiday(partition.key, history.grain, partition.calendar):
-        return one._replace(severity=Severity.WARN)
+        return one._replace(severity=FactSeverity.WARN)
     about = [MetricId(family, one.metric.column) for family in ("spread", "location", "negative", "zero")]
     usual = {metric: value for metric in about if (value := history.usual(metric)) is not None}
     highest = max(history.series(one.metric).values, default=one.expected)
     is_fault = faulty(one, partition.metrics.columns.get(one.metric.column), usual, highest)
-    return one if is_fault else one._replace(severity=Severity.WARN)
+    return one if is_fault else one._replace(severity=FactSeverity.WARN)
 
 
-def _counts_rows(one: Odd, found: Sequence[Odd], partition: Partition) -> bool:
+def _counts_rows(one: MetricAnomaly, found: Sequence[MetricAnomaly], partition: EvaluatedPartition) -> bool:
     """Whether it is of the sizes of numbers that begin anew in each partition, as many as there are rows: fewer rows, smaller numbers."""
     if one.metric.family != "location":
         return False
@@ -471,7 +476,7 @@ def _counts_rows(one: Odd, found: Sequence[Odd], partition: Partition) -> bool:
     return bool(rows) and abs(one.off - rows) < ONE_FACTOR and math.exp(different) >= ONE_EACH * partition.metrics.rows
 
 
-def _of_the_world(found: Sequence[Odd]) -> list[Odd]:
+def _of_the_world(found: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
     """Sizes that move by different factors, and zeros in several columns, are of the world: another unit is one factor, a fault one
     column; sizes that never move nearly so far aren't moved by it either. Fewer rows have fewer distinct values, which is no news."""
     moves = [one.off for one in found if one.metric.family == "location"]
@@ -479,21 +484,21 @@ def _of_the_world(found: Sequence[Odd]) -> list[Odd]:
     gradual |= {"zero"} if sum(one.metric.family == "zero" for one in found) > 1 else set()
     rows = next((one.off for one in found if one.metric.family == "rows"), 0.0)
     return [
-        one._replace(severity=Severity.WARN) if one.metric.family in gradual and not _is_steady(one) else one
+        one._replace(severity=FactSeverity.WARN) if one.metric.family in gradual and not _is_steady(one) else one
         for one in found
         if not (one.metric.family == "distinct" and rows * one.off > 0)
     ]
 
 
-def _is_steady(one: Odd) -> bool:
+def _is_steady(one: MetricAnomaly) -> bool:
     """Whether it is of sizes that no storm and no holiday moved nearly so far, and much at that."""
     return one.metric.family == "location" and abs(one.off) >= max(STEADY * one.record, limits("location").hold)
 
 
-def _leading(found: Sequence[Odd]) -> list[Odd]:
+def _leading(found: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
     """Of each column, and of each kind of cause, one: the worst. Sizes of values of which none are left say nothing."""
     emptied = {one.metric.column for one in found if one.metric.family == "nulls" and one.off > 0}
-    best: dict[tuple[str, str], Odd] = {}
+    best: dict[tuple[str, str], MetricAnomaly] = {}
     for one in found:
         if one.metric.column in emptied and one.metric.family not in ("nulls", *_OF_TIME, "location"):
             continue
@@ -503,11 +508,11 @@ def _leading(found: Sequence[Odd]) -> list[Odd]:
     return list(best.values())
 
 
-def _rank(one: Odd) -> tuple[bool, float]:
-    return one.severity is Severity.HOLD, one.strength
+def _rank(one: MetricAnomaly) -> tuple[bool, float]:
+    return one.severity is FactSeverity.HOLD, one.strength
 
 
-def _moved_as_rows(one: Odd, today: Metrics, history: History) -> bool:
+def _moved_as_rows(one: MetricAnomaly, today: Metrics, history: MetricHistory) -> bool:
     """Whether rows explain by which factor a column's sizes moved: there are as many times as many, or they are in the totals, of which
     another column, as a count is, moved by the same small factor."""
     usual = history.usual(MetricId("rows"))
@@ -519,7 +524,7 @@ def _moved_as_rows(one: Odd, today: Metrics, history: History) -> bool:
     return any(abs(move - one.off) <= ONE_FACTOR / 2 for move in moves)
 
 
-def _fact(one: Odd, partition: Partition, events: frozenset[str], peers: str, history: History) -> Fact:
+def _fact(one: MetricAnomaly, partition: EvaluatedPartition, events: frozenset[str], peers: str, history: MetricHistory) -> Fact:
     """As a fact; what an event in the world explains, or other sources saw too, is no reason to hold."""
     kind, expected, observed, detail = told(
         one, of_rows=one.metric.family == "location" and _moved_as_rows(one, partition.metrics, history)
@@ -530,7 +535,7 @@ def _fact(one: Odd, partition: Partition, events: frozenset[str], peers: str, hi
     return Fact(
         kind=kind,
         column=one.metric.column,
-        severity=Severity.WARN if explained else one.severity,
+        severity=FactSeverity.WARN if explained else one.severity,
         expected=expected,
         observed=observed,
         strength=number(one.strength),

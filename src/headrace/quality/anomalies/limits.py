@@ -31,7 +31,7 @@ COUNTS = frozenset({"rows", "distinct"})
 SHARES = frozenset({"nulls", "empty", "negative", "zero", "share"})
 
 
-class Limits(NamedTuple):
+class AnomalyLimits(NamedTuple):
     """Of one family of metrics: from which distance on it is held or warned of, and how far forecasts are off before anything is known."""
 
     hold: float
@@ -45,23 +45,23 @@ class Limits(NamedTuple):
 
 
 _LIMITS = {
-    "rows": Limits(math.log(1.4), math.log(1.15), 0.06),
-    "nulls": Limits(0.10, 0.02, 0.01),
-    "empty": Limits(0.10, 0.02, 0.01),
-    "location": Limits(math.log(1.35), math.log(1.1), 0.03),
-    "spread": Limits(math.log(2), math.log(1.4), 0.08),
-    "distinct": Limits(math.log(2), math.log(1.4), 0.06),
-    "length": Limits(math.log(1.35), math.log(1.15), 0.03),
-    "share": Limits(0.12, 0.05, 0.01),
-    "negative": Limits(0.10, 0.03, 0.01),
-    "zero": Limits(0.10, 0.03, 0.01),
-    "hour_mean": Limits(2.0, 1.0, 0.2),
-    "hour_q95": Limits(2.0, 1.0, 0.4),
+    "rows": AnomalyLimits(math.log(1.4), math.log(1.15), 0.06),
+    "nulls": AnomalyLimits(0.10, 0.02, 0.01),
+    "empty": AnomalyLimits(0.10, 0.02, 0.01),
+    "location": AnomalyLimits(math.log(1.35), math.log(1.1), 0.03),
+    "spread": AnomalyLimits(math.log(2), math.log(1.4), 0.08),
+    "distinct": AnomalyLimits(math.log(2), math.log(1.4), 0.06),
+    "length": AnomalyLimits(math.log(1.35), math.log(1.15), 0.03),
+    "share": AnomalyLimits(0.12, 0.05, 0.01),
+    "negative": AnomalyLimits(0.10, 0.03, 0.01),
+    "zero": AnomalyLimits(0.10, 0.03, 0.01),
+    "hour_mean": AnomalyLimits(2.0, 1.0, 0.2),
+    "hour_q95": AnomalyLimits(2.0, 1.0, 0.4),
 }
 FAMILIES = frozenset(_LIMITS)
 
 
-def limits(family: str) -> Limits:
+def limits(family: str) -> AnomalyLimits:
     """What is held or warned of in one family. KeyError for a family that isn't judged."""
     return _LIMITS[family]
 

@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.metrics import ColumnMetrics, Metrics
 
 LEAST = 0.05
@@ -35,7 +35,7 @@ class Unfamiliar(NamedTuple):
     sigmas: float
 
 
-def unfamiliar(today: Metrics, history: History) -> list[Unfamiliar]:
+def unfamiliar(today: Metrics, history: MetricHistory) -> list[Unfamiliar]:
     """The columns with more new names than ever, or more that are gone; of each the one that is further off."""
     if not any(column.kept is not None for column in today.columns.values()):
         return []

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.quality.anomalies import limits
-from headrace.quality.anomalies.forecasting import Forecast, forecast
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.forecasting import MetricForecast, forecast
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.anomalies.trending import goes_on
-from headrace.quality.facts import Severity
+from headrace.quality.facts import FactSeverity
 from headrace.quality.metrics import MetricId
 
 JUDGED_MAX = 400
@@ -25,11 +25,11 @@ NEWS = 0.5
 """So much of what is worth a word a number has to lie outside of all that was."""
 
 
-class Odd(NamedTuple):
+class MetricAnomaly(NamedTuple):
     """A number that is off. `off` is observed less expected."""
 
     metric: MetricId
-    severity: Severity
+    severity: FactSeverity
     expected: float
     observed: float
     z: float
@@ -46,7 +46,7 @@ class Odd(NamedTuple):
         return limits.nats(self.z)
 
 
-def odd(partition: str, values: Mapping[MetricId, float], rows: int, history: History, sources: int) -> list[Odd]:
+def odd(partition: str, values: Mapping[MetricId, float], rows: int, history: MetricHistory, sources: int) -> list[MetricAnomaly]:
     """What is odd about a partition's numbers in a project of so many sources; nothing where too little is known."""
     if len(history) < limits.HISTORY_WARN_MIN or not rows:
         return []
@@ -62,7 +62,7 @@ def odd(partition: str, values: Mapping[MetricId, float], rows: int, history: Hi
     return [one for one in found if one is not None]
 
 
-def _with_lost(values: Mapping[MetricId, float], like: list[int], history: History) -> dict[MetricId, float]:
+def _with_lost(values: Mapping[MetricId, float], like: list[int], history: MetricHistory) -> dict[MetricId, float]:
     """With the categories that aren't there any more: their share is none."""
     found = dict(values)
     sharing = {metric.column for metric in values if metric.family == "share"}
@@ -89,7 +89,9 @@ def _suspect(metric: MetricId, value: float, seen: Sequence[Mapping[MetricId, fl
     return not low - reach < value < high + reach
 
 
-def _judged(metric: MetricId, value: float, partition: str, rows: int, history: History, many: tuple[int, int]) -> Odd | None:
+def _judged(
+    metric: MetricId, value: float, partition: str, rows: int, history: MetricHistory, many: tuple[int, int]
+) -> MetricAnomaly | None:
     past = history.series(metric)
     count = len(past.values)
     if count < limits.HISTORY_WARN_MIN or not math.isfinite(value):
@@ -108,13 +110,13 @@ def _judged(metric: MetricId, value: float, partition: str, rows: int, history: 
     z = off / max(said.scale, chance, 1e-9)
     far = count >= limits.HISTORY_HOLD_MIN and near >= known.hold and _is_far(metric.family, value, rows, said)
     if far and z >= limits.threshold(limits.HOLDS_A_MONTH, *many):
-        return Odd(metric, Severity.HOLD, said.expected, value, z, said.record)
+        return MetricAnomaly(metric, FactSeverity.HOLD, said.expected, value, z, said.record)
     if off >= known.warn and off >= said.record and z >= limits.threshold(limits.WARNINGS_A_MONTH, *many):
-        return Odd(metric, Severity.WARN, said.expected, value, z, said.record)
+        return MetricAnomaly(metric, FactSeverity.WARN, said.expected, value, z, said.record)
     return None
 
 
-def rises(column: str, partition: str, values: Mapping[MetricId, float], history: History) -> bool:
+def rises(column: str, partition: str, values: Mapping[MetricId, float], history: MetricHistory) -> bool:
     """Whether a column's numbers count on, as ids do."""
     sizes = MetricId("location", column)
     past, today, place = history.series(sizes), values.get(sizes), history.place(partition)
@@ -130,7 +132,7 @@ def _scattered(logs: Sequence[float]) -> float:
     return min(statistics.pstdev(counts) / math.sqrt(statistics.fmean(counts)), 1.0)
 
 
-def _is_far(family: str, value: float, rows: int, said: Forecast) -> bool:
+def _is_far(family: str, value: float, rows: int, said: MetricForecast) -> bool:
     """Whether a number is off by what is held anywhere, or by what is much in a series that never moved nearly as far: by more than a
     few rows."""
     known, off = limits.limits(family), abs(value - said.expected)

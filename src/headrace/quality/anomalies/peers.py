@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headrace.quality.anomalies.odd import Odd
+from headrace.quality.anomalies.odd import MetricAnomaly
 
 PEERS_MIN = 2
 BEFORE_MIN = 4
@@ -24,7 +24,7 @@ class Peer(msgspec.Struct, frozen=True, array_like=True):
     before: tuple[int, ...]
 
 
-def shared_move(one: Odd, peers: Sequence[Peer]) -> str:
+def shared_move(one: MetricAnomaly, peers: Sequence[Peer]) -> str:
     """In words, that peers moved as rows did; empty where they didn't, or too few are known."""
     return alike(one.off, peers) if one.metric.family == "rows" else ""
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import msgspec
 
 from headrace.quality.anomalies.facts import NEVER
-from headrace.quality.facts import Fact, Severity
+from headrace.quality.facts import Fact, FactSeverity
 
 IGNORE = "ignore"
 _TIMES = re.compile(r"× (\d[\d,]*(?:\.\d+)?)")
@@ -24,7 +24,7 @@ def decided(facts: Iterable[Fact], on_anomaly: str | None, of_columns: Mapping[s
         policy = columns.get(fact.column.lower(), on_anomaly) if fact.column else on_anomaly
         if policy == IGNORE:
             continue
-        yield fact if policy is None else msgspec.structs.replace(fact, severity=Severity(policy))
+        yield fact if policy is None else msgspec.structs.replace(fact, severity=FactSeverity(policy))
 
 
 def milder(
@@ -39,8 +39,8 @@ def milder(
         follows = any(_within(key, fact.partition) for key in above)
         if fact.detail.startswith(NEVER):
             follows = any(column == fact.column and _within(key, fact.partition) for key, column in emptied)
-        held = fact.severity is Severity.HOLD and (follows or fact.kind not in _HOLDING)
-        yield msgspec.structs.replace(fact, severity=Severity.WARN) if held else fact
+        held = fact.severity is FactSeverity.HOLD and (follows or fact.kind not in _HOLDING)
+        yield msgspec.structs.replace(fact, severity=FactSeverity.WARN) if held else fact
 
 
 def _is_more(fact: Fact) -> bool:
@@ -57,7 +57,7 @@ def unread(facts: Iterable[Fact], used: Collection[str] | None) -> Iterator[Fact
     `used` are the columns in use, in lower case; None where all may be."""
     for fact in facts:
         idle = used is not None and fact.kind in _OF_VALUES and fact.column.lower() not in used
-        yield msgspec.structs.replace(fact, severity=Severity.WARN) if idle and fact.severity is Severity.HOLD else fact
+        yield msgspec.structs.replace(fact, severity=FactSeverity.WARN) if idle and fact.severity is FactSeverity.HOLD else fact
 
 
 def _within(key: str, other: str) -> bool:
@@ -65,7 +65,7 @@ def _within(key: str, other: str) -> bool:
     return key.startswith(other) or other.startswith(key)
 
 
-def summed_up(facts: Iterable[Fact], severity: Severity, *, named: bool) -> str:
+def summed_up(facts: Iterable[Fact], severity: FactSeverity, *, named: bool) -> str:
     """One clause for people: the worst of that severity, and how many more there are. `named`: with the partition of each."""
     of_kind = [fact for fact in facts if fact.severity is severity]
     said = []

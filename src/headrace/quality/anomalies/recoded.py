@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.quality.anomalies.groups import ROWS_MIN
-from headrace.quality.anomalies.history import History
-from headrace.quality.facts import Severity
+from headrace.quality.anomalies.history import MetricHistory
+from headrace.quality.facts import FactSeverity
 from headrace.quality.metrics import ColumnMetrics, Metrics
 
 WARN_MIN = 3
@@ -50,7 +50,7 @@ class Recoded(NamedTuple):
     column: str
     names: tuple[tuple[str, str], ...]
     share: float
-    severity: Severity
+    severity: FactSeverity
     gone: tuple[str, ...] = ()
     missing: float = 0.0
     listed: bool = False
@@ -78,7 +78,7 @@ class _Usual(NamedTuple):
         return self.low - self.slack(rows) <= share <= self.high + self.slack(rows)
 
 
-def recoded(partition: str, today: Metrics, history: History) -> list[Recoded]:
+def recoded(partition: str, today: Metrics, history: MetricHistory) -> list[Recoded]:
     """The columns some of whose categories have another name than ever."""
     if len(history) < WARN_MIN or not today.rows:
         return []
@@ -93,7 +93,7 @@ def _shares(column: ColumnMetrics) -> Mapping[str, float]:
     return column.shares or dict.fromkeys(column.names, 1 / max(len(column.names), 1))
 
 
-def _of(name: str, column: ColumnMetrics, counted: tuple[int, float], history: History) -> Recoded | None:
+def _of(name: str, column: ColumnMetrics, counted: tuple[int, float], history: MetricHistory) -> Recoded | None:
     """`counted`: how many rows there are, and are usual."""
     (rows, usual_rows), today = counted, _shares(column)
     past = [own for found in history.all() if (own := found.columns.get(name)) is not None]
@@ -122,7 +122,7 @@ def _of(name: str, column: ColumnMetrics, counted: tuple[int, float], history: H
     olds = [was for was, _ in pairs if was] or list(gone)
     held = sure and not _count_on(olds, [now for _, now in pairs], today)
     missing = min((core[value].low for value in gone), default=0.0)
-    severity = Severity.HOLD if held else Severity.WARN
+    severity = FactSeverity.HOLD if held else FactSeverity.WARN
     return Recoded(name, pairs, share, severity, gone, missing, listed)
 
 
@@ -202,7 +202,7 @@ def _is_set(pairs: Sequence[tuple[str, str]], core: Mapping[str, _Usual], known:
     return known == set(core) and not any(now in known for _, now in pairs) and len(today) == len(core)
 
 
-def _closed(shares: Sequence[Mapping[str, float]], history: History) -> bool:
+def _closed(shares: Sequence[Mapping[str, float]], history: MetricHistory) -> bool:
     """Whether the last week brought no category that never was, in more than a few rows."""
     rows = [found.rows for found in history.all()]
     first = len(shares) - HOLD_MIN

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.metrics import Metrics
 
 LASTING = 0.6
@@ -44,13 +44,13 @@ class Regrained(NamedTuple):
         return math.log(max(1 - lost, SCARCE)) - SAME_NUMBER <= self.more <= SAME_NUMBER
 
 
-def regrained(today: Metrics, history: History) -> Regrained | None:
+def regrained(today: Metrics, history: MetricHistory) -> Regrained | None:
     """The column that lost most of its values, if one did."""
     found = [one for name in today.columns if (one := _of(name, today, history)) is not None]
     return min(found, key=lambda one: one.kept / one.least, default=None)
 
 
-def _of(name: str, today: Metrics, history: History) -> Regrained | None:
+def _of(name: str, today: Metrics, history: MetricHistory) -> Regrained | None:
     column = today.columns[name]
     newest = history.metrics(len(history) - 1) if len(history) else None
     if column.kept is None or column.distinct is None or newest is None or name not in newest.columns:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.anomalies.limits import QUIET_ROWS, SHARES, limits
-from headrace.quality.anomalies.odd import Odd
-from headrace.quality.facts import Fact, Severity
+from headrace.quality.anomalies.odd import MetricAnomaly
+from headrace.quality.facts import Fact, FactSeverity
 from headrace.quality.metrics import Metrics
 
 TWICE = math.log(2)
@@ -28,7 +28,7 @@ MOSTLY = 0.9
 """Of the repeated rows so many have an empty value."""
 
 
-def emptied(today: Metrics, history: History) -> bool:
+def emptied(today: Metrics, history: MetricHistory) -> bool:
     """Whether rows are alike because what told them apart is empty: as many values of a column are
     gone as rows are repeated, there are no more rows than there were before, and no other column had
     a value of its own in each row."""
@@ -41,13 +41,13 @@ def emptied(today: Metrics, history: History) -> bool:
     return max(gone.values(), default=0.0) * today.rows >= MOSTLY * today.repeated
 
 
-def _numbers_rows(name: str, history: History) -> bool:
+def _numbers_rows(name: str, history: MetricHistory) -> bool:
     """Whether a column has had as many different values as rows, as far as they are counted."""
     past = [(one.rows, one.columns.get(name)) for one in history.all()]
     return all(own is not None and math.exp(own.distinct or 0.0) >= ONE_EACH * rows for rows, own in past)
 
 
-class Moved(NamedTuple):
+class MovedRows(NamedTuple):
     """Which share of a partition's rows is too many, which share of the usual rows is missing, and how many rows there would be."""
 
     more: float
@@ -63,16 +63,16 @@ class Moved(NamedTuple):
         return min(share / (1 - self.more), 1.0) * (1 - self.fewer) + self.fewer
 
 
-def moved(rows: int, repeated: int, found: Sequence[Odd], missing: float) -> Moved:
+def moved(rows: int, repeated: int, found: Sequence[MetricAnomaly], missing: float) -> MovedRows:
     """By how much rows differ: repeated ones, what forecasts say of their number, and what a cut or missing groups leave out."""
     off = next((one.off for one in found if one.metric.family == "rows"), 0.0)
     more = max(repeated / rows, 1 - math.exp(-off) if off > 0 else 0.0)
     fewer = max(missing, 1 - math.exp(off) if off < 0 else 0.0)
     more, fewer = min(more, _ALL), min(fewer, _ALL)
-    return Moved(more, fewer, rows * (1 - more) / (1 - fewer))
+    return MovedRows(more, fewer, rows * (1 - more) / (1 - fewer))
 
 
-def remains(one: Odd, by: Moved, history: History) -> bool:
+def remains(one: MetricAnomaly, by: MovedRows, history: MetricHistory) -> bool:
     """Whether a number is odd whatever the surplus or missing rows were."""
     if one.metric.family == "location":
         return abs(one.off) >= TWICE
@@ -85,7 +85,7 @@ def remains(one: Odd, by: Moved, history: History) -> bool:
 
 def weighed(of_rows: Sequence[Fact], values: Sequence[tuple[Fact, bool]]) -> list[Fact]:
     """The facts about values, beside those about rows: what remains without these weighs more than they do, all else no more."""
-    top = max((one.strength for one in of_rows if one.severity is Severity.HOLD and one.kind in _OF_ROWS), default=None)
+    top = max((one.strength for one in of_rows if one.severity is FactSeverity.HOLD and one.kind in _OF_ROWS), default=None)
     return [fact if top is None or fact.kind in _OF_ROWS else _weighing(fact, top, beyond=beyond) for fact, beyond in values]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from headrace.quality.anomalies.odd import Odd
+from headrace.quality.anomalies.odd import MetricAnomaly
 from headrace.quality.metrics import ColumnMetrics, MetricId
 
 SAME_SPREAD = 0.3
@@ -30,7 +30,7 @@ ALL_ZERO = 0.5
 """A column that is mostly zero may be zero."""
 
 
-def faulty(one: Odd, column: ColumnMetrics | None, usual: Mapping[MetricId, float], highest: float) -> bool:
+def faulty(one: MetricAnomaly, column: ColumnMetrics | None, usual: Mapping[MetricId, float], highest: float) -> bool:
     """Whether something odd is the kind of thing that only a fault does. `usual` is what each number is in the middle of the history,
     `highest` the greatest that the odd one was."""
     match one.metric.family:
@@ -52,7 +52,7 @@ def faulty(one: Odd, column: ColumnMetrics | None, usual: Mapping[MetricId, floa
             return False
 
 
-def _scaled(one: Odd, column: ColumnMetrics | None, usual: Mapping[MetricId, float]) -> bool:
+def _scaled(one: MetricAnomaly, column: ColumnMetrics | None, usual: Mapping[MetricId, float]) -> bool:
     """Whether all values were multiplied by one number."""
     if column is not None and any(
         abs((getattr(column, family) or 0.0) - usual.get(MetricId(family, one.metric.column), 0.0)) > SAME_SIGNS

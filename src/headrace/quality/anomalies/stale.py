@@ -11,14 +11,14 @@ CONSTANT = 0.1
 """A node of whose versions more than this part were equal to another partition's is one whose data stays the same."""
 
 
-class Version(NamedTuple):
+class PublishedContent(NamedTuple):
     """What was published of a partition, at any time."""
 
     partition: str
     content_hash: str
 
 
-def same_as(partition: str, content_hash: str | None, versions: Sequence[Version]) -> str | None:
+def same_as(partition: str, content_hash: str | None, versions: Sequence[PublishedContent]) -> str | None:
     """The partition whose rows these are (newest first in `versions`); None where they are news, or the data never changes much."""
     others = [one for one in versions if one.partition != partition]
     found = next((one.partition for one in others if one.content_hash == content_hash), None)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from headrace.model import Grain
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.metrics import Metrics
 
 LOOKED_AT = 14
@@ -33,7 +33,7 @@ CHANGING = 0.5
 _DIGITS = re.compile(r"\d+")
 
 
-class Wrong(NamedTuple):
+class TiedValueMismatch(NamedTuple):
     """What a column should have said, and what it says. `sure`: it named several intervals before."""
 
     expected: str
@@ -45,14 +45,14 @@ class Tied(NamedTuple):
     """The columns that are tied to the interval, and those that now say another one."""
 
     columns: frozenset[str]
-    wrong: Mapping[str, Wrong]
+    wrong: Mapping[str, TiedValueMismatch]
 
 
-def tied(partition: str, today: Metrics, history: History, grain: Grain | None) -> Tied:
+def tied(partition: str, today: Metrics, history: MetricHistory, grain: Grain | None) -> Tied:
     """Which columns say the interval, and which say a wrong one."""
     past = history.newest(LOOKED_AT)
     alone = all(found.rows == 1 for _, found in past)
-    columns, wrong = set[str](), dict[str, Wrong]()
+    columns, wrong = set[str](), dict[str, TiedValueMismatch]()
     for name in today.columns:
         known = _known(past, name)
         if len(known) < 2:
@@ -75,7 +75,7 @@ def tied(partition: str, today: Metrics, history: History, grain: Grain | None) 
             columns.add(name)
         if varied > 1 and value is not None:
             sure = varied >= SEVERAL or SURE_PART in told
-            wrong[name] = Wrong(min(expected, default=partition), value, sure)
+            wrong[name] = TiedValueMismatch(min(expected, default=partition), value, sure)
     return Tied(frozenset(columns), wrong)
 
 
@@ -88,7 +88,7 @@ def _known(past: list[tuple[str, Metrics]], name: str) -> list[tuple[str, str]]:
     return known if len(known) == len(past) else []
 
 
-def _named(name: str, told: frozenset[str], history: History, grain: Grain | None) -> list[str]:
+def _named(name: str, told: frozenset[str], history: MetricHistory, grain: Grain | None) -> list[str]:
     """What a column named each interval by, newest first, back to where it last didn't."""
     values = list[str]()
     for key, found in reversed(history.newest(len(history))):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.quality.anomalies.history import History
-from headrace.quality.anomalies.odd import Odd
+from headrace.quality.anomalies.history import MetricHistory
+from headrace.quality.anomalies.odd import MetricAnomaly
 from headrace.quality.metrics import Metrics
 
 ALL = 0.9
@@ -22,7 +22,7 @@ OTHERS_MIN = 2
 """Where so many other columns are odd in what they hold, it is the world that has moved."""
 
 
-def together(odd: Sequence[Odd], today: Metrics, history: History) -> frozenset[str]:
+def together(odd: Sequence[MetricAnomaly], today: Metrics, history: MetricHistory) -> frozenset[str]:
     """The columns that an event has emptied: more nulls than ever, in columns that were null before, together with others."""
     shares = {one.metric.column: one.observed for one in odd if one.metric.family == "nulls" and one.off > 0 and one.observed < ALL}
     if not shares:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.metrics import Metrics
 
 MISSING_MIN = 0.05
@@ -23,7 +23,7 @@ THERE = 0.25
 HOURS_OF_DAY = 24
 
 
-class Cut(NamedTuple):
+class RowTruncation(NamedTuple):
     """Rows stop before this hour of a column of instants; the share that is missing; how much likelier than thinning, in nats."""
 
     column: str
@@ -32,7 +32,7 @@ class Cut(NamedTuple):
     strength: float
 
 
-def cut(partition: str, today: Metrics, history: History) -> Cut | None:
+def cut(partition: str, today: Metrics, history: MetricHistory) -> RowTruncation | None:
     """The cut that explains most, if there is one. Columns with nulls tell nothing: what was cancelled has no hour."""
     like = [past for at in history.like(partition) if (past := history.metrics(at)) is not None]
     cuts = [
@@ -46,7 +46,7 @@ def cut(partition: str, today: Metrics, history: History) -> Cut | None:
     return best if _by_all_days(best, today, history) else None
 
 
-def _by_all_days(one: Cut, today: Metrics, history: History) -> bool:
+def _by_all_days(one: RowTruncation, today: Metrics, history: MetricHistory) -> bool:
     """Whether the end is missing by what all days have there, too: two Mondays may have had much of it by chance."""
     usual = _usual(_hours(one.column, history.all()))
     found = _at(one.column, one.hour, today.columns[one.column].hours, usual)
@@ -57,7 +57,7 @@ def _hours(column: str, past: Sequence[Metrics]) -> list[tuple[int, ...]]:
     return [found.columns[column].hours for found in past if column in found.columns and len(found.columns[column].hours) == HOURS_OF_DAY]
 
 
-def _of(column: str, counts: Sequence[int], past: Sequence[Sequence[int]]) -> Cut | None:
+def _of(column: str, counts: Sequence[int], past: Sequence[Sequence[int]]) -> RowTruncation | None:
     usual = _usual(past)
     if not usual or max(usual) > ONE_HOUR * sum(usual) or max(counts) > ONE_HOUR * sum(counts):
         return None
@@ -71,7 +71,7 @@ def _usual(past: Sequence[Sequence[int]]) -> list[float]:
     return [statistics.fmean(bins) for bins in zip(*past, strict=True)]
 
 
-def _at(column: str, hour: int, counts: Sequence[int], usual: Sequence[float]) -> Cut | None:
+def _at(column: str, hour: int, counts: Sequence[int], usual: Sequence[float]) -> RowTruncation | None:
     """The rows as if they stopped before an hour, against as if they were fewer (or more) all day."""
     came, due = (sum(counts[:hour]), sum(counts[hour:])), (sum(usual[:hour]), sum(usual[hour:]))
     if not due[0] or not due[1] or not came[0]:
@@ -82,10 +82,10 @@ def _at(column: str, hour: int, counts: Sequence[int], usual: Sequence[float]) -
         return None
     even = sum(came) / sum(due)
     strength = came[0] * math.log(before / even) + (came[1] * math.log(after / even) if came[1] else 0.0)
-    return Cut(column, hour, missing, strength) if strength >= NATS_MIN else None
+    return RowTruncation(column, hour, missing, strength) if strength >= NATS_MIN else None
 
 
-def _earlier_than_ever(column: str, today: Metrics, history: History) -> bool:
+def _earlier_than_ever(column: str, today: Metrics, history: MetricHistory) -> bool:
     past = [_end(hours) for hours in _hours(column, history.all()) if sum(hours)]
     return bool(past) and _end(today.columns[column].hours) < min(past)
 

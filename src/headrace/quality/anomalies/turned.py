@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.metrics import Metrics
 
 HOURS_OF_DAY = 24
@@ -36,7 +36,7 @@ class Turned(NamedTuple):
     share: float
 
 
-def turned(today: Metrics, history: History) -> list[Turned]:
+def turned(today: Metrics, history: MetricHistory) -> list[Turned]:
     """The columns whose times are off as a whole."""
     past = history.all()
     found = (

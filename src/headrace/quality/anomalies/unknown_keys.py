@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.metrics import ColumnMetrics, MetricId, Metrics
 
 KNOWN_MIN = 14
@@ -32,7 +32,7 @@ class UnknownKeys(NamedTuple):
     most: float
 
 
-def unknown_keys(today: Metrics, history: History) -> Iterator[UnknownKeys]:
+def unknown_keys(today: Metrics, history: MetricHistory) -> Iterator[UnknownKeys]:
     """The columns with far more unknown keys than ever."""
     for name, column in today.columns.items():
         if column.unknown is None or column.unknown < LEAST:
@@ -46,7 +46,7 @@ def unknown_keys(today: Metrics, history: History) -> Iterator[UnknownKeys]:
             yield UnknownKeys(name, column.unknown, most)
 
 
-def _only_added(rows: int, column: ColumnMetrics, history: History) -> bool:
+def _only_added(rows: int, column: ColumnMetrics, history: MetricHistory) -> bool:
     """Whether a column is a list that has nearly as many of the known keys as the interval before had rows."""
     filled = round(rows * (1 - column.nulls))
     if column.unknown is None or column.distinct is None or round(math.exp(column.distinct)) < filled:

@@ -15,10 +15,10 @@ from typing import NamedTuple
 from headrace.model import Grain
 from headrace.quality.anomalies import limits
 from headrace.quality.anomalies.forecasting import Seasonal
-from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.history import MetricHistory
 from headrace.quality.anomalies.occasions import edge
-from headrace.quality.anomalies.odd import Odd, rises
-from headrace.quality.facts import Severity
+from headrace.quality.anomalies.odd import MetricAnomaly, rises
+from headrace.quality.facts import FactSeverity
 from headrace.quality.metrics import MetricId
 
 WARN_MIN = 3
@@ -87,7 +87,7 @@ TIMES_FEWER = 2.0
 all of them lie apart."""
 
 
-def young(partition: str, values: Mapping[MetricId, float], rows: int, history: History) -> list[Odd]:
+def young(partition: str, values: Mapping[MetricId, float], rows: int, history: MetricHistory) -> list[MetricAnomaly]:
     """What is beyond every neighbour, while there are fewer of them than forecasts take."""
     if not WARN_MIN <= len(history) < limits.HISTORY_HOLD_MIN:
         return []
@@ -98,14 +98,14 @@ def young(partition: str, values: Mapping[MetricId, float], rows: int, history: 
     return [one for one in found if one is not None]
 
 
-def _are_missing(partition: str, rows: int, history: History) -> bool:
+def _are_missing(partition: str, rows: int, history: MetricHistory) -> bool:
     """Whether there are so many rows fewer than on any day of its kind so far that it is no chance."""
     past = _of_its_kind(partition, history.series(MetricId("rows")), history)
     least = math.exp(min(past)) - 1 if past else 0.0
     return least - rows >= min(ROWS_MIN, FEWER * math.sqrt(least)) > 0
 
 
-def _of_its_kind(partition: str, past: Seasonal, history: History) -> Sequence[float]:
+def _of_its_kind(partition: str, past: Seasonal, history: MetricHistory) -> Sequence[float]:
     """The values of working days for a working day, those of weekends for a weekend, where enough
     of them are known; else all."""
     if history.grain is not Grain.DAY:
@@ -116,7 +116,7 @@ def _of_its_kind(partition: str, past: Seasonal, history: History) -> Sequence[f
     return alike if len(alike) >= ALIKE_MIN else past.values
 
 
-def multiplied(rows: int, history: History) -> Odd | None:
+def multiplied(rows: int, history: MetricHistory) -> MetricAnomaly | None:
     """Several times as many rows as each partition has had so far, where all have had the same."""
     metric = MetricId("rows")
     past = history.series(metric).values
@@ -126,10 +126,10 @@ def multiplied(rows: int, history: History) -> Odd | None:
     if usual < SAME_ROWS_MIN or rows <= usual or rows % usual:
         return None
     now = math.log(rows + 1)
-    return Odd(metric, Severity.HOLD, past[0], now, 12.0, 0.0)
+    return MetricAnomaly(metric, FactSeverity.HOLD, past[0], now, 12.0, 0.0)
 
 
-def fewer(rows: int, history: History) -> Odd | None:
+def fewer(rows: int, history: MetricHistory) -> MetricAnomaly | None:
     """Fewer rows than each partition has had so far, where all have had the same; of a small table,
     where all have had about the same."""
     metric = MetricId("rows")
@@ -141,11 +141,11 @@ def fewer(rows: int, history: History) -> Odd | None:
     if (apart and least >= ROWS_MIN) or lost <= TIMES_FEWER * apart or lost < FEWER_WARNED * least:
         return None
     sure = least >= SAME_ROWS_MIN or not rows
-    severity = Severity.HOLD if sure and rows * 2 <= least else Severity.WARN
-    return Odd(metric, severity, min(past), math.log(rows + 1), 12.0, 0.0)
+    severity = FactSeverity.HOLD if sure and rows * 2 <= least else FactSeverity.WARN
+    return MetricAnomaly(metric, severity, min(past), math.log(rows + 1), 12.0, 0.0)
 
 
-def settled(partition: str, history: History) -> bool:
+def settled(partition: str, history: MetricHistory) -> bool:
     """Whether there were days like this one, so that what each of them had and it hasn't holds it: a
     group, the end of the day."""
     return len(history) >= HOLD_MIN and bool(history.like(partition)) and not edge(partition, history.grain)
@@ -156,8 +156,8 @@ def _judged(
     value: float,
     partition: str,
     today: tuple[Mapping[MetricId, float], int],
-    history: History,
-) -> Odd | None:
+    history: MetricHistory,
+) -> MetricAnomaly | None:
     """`today`: all numbers of the partition, and its rows."""
     values, rows = today
     past, reach = history.series(metric), _REACH[metric.family]
@@ -194,18 +194,18 @@ def _judged(
     if len(past.values) >= HOLD_MIN and beyond >= least and not (few and metric.family == "negative"):
         # A weekday, or an end of a month, that wasn't there yet may be another kind of day.
         held = held or settled(partition, history)
-    severity = Severity.HOLD if held else Severity.WARN
-    return Odd(metric, severity, middle, value, z, apart)
+    severity = FactSeverity.HOLD if held else FactSeverity.WARN
+    return MetricAnomaly(metric, severity, middle, value, z, apart)
 
 
-def _is_steady(past: Seasonal, history: History) -> bool:
+def _is_steady(past: Seasonal, history: MetricHistory) -> bool:
     """Whether there were about as many rows each time, on weekends as on working days."""
     weekends = {season >= SATURDAY for season in past.seasons}
     together = max(past.values) - min(past.values) <= STEADY
     return together and len(past.values) >= limits.HISTORY_WARN_MIN and (history.grain is not Grain.DAY or len(weekends) > 1)
 
 
-def _kind_seen(partition: str, history: History) -> bool:
+def _kind_seen(partition: str, history: MetricHistory) -> bool:
     """Whether there was a day like this one: the first weekend may have half the rows."""
     own = history.season(partition)
     if history.grain is not Grain.DAY:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 AGAIN_S = 0.05
 """So often it is ended once more: one statement may follow the other."""
@@ -17,7 +17,7 @@ AGAIN_S = 0.05
 class Deadline:
     """Within, statements of the session are interrupted from so many seconds on. What was computed is good while it isn't `over`."""
 
-    def __init__(self, session: Session, seconds: float) -> None:
+    def __init__(self, session: DuckDBSession, seconds: float) -> None:
         self._session, self._until = session, time.monotonic() + seconds
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)

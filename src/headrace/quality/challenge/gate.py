@@ -12,29 +12,29 @@ from headrace.lake.content import hash_aggregate, hash_text
 from headrace.lake.session import quote
 from headrace.model import CheckSpec, Grain
 from headrace.quality import metrics, profiles
-from headrace.quality.anomalies.history import History
-from headrace.quality.anomalies.judge import Partition, judge
+from headrace.quality.anomalies.history import MetricHistory
+from headrace.quality.anomalies.judge import EvaluatedPartition, judge
 from headrace.quality.anomalies.peers import Peer
 from headrace.quality.anomalies.policy import IGNORE, decided, milder, unread
-from headrace.quality.anomalies.stale import Version
+from headrace.quality.anomalies.stale import PublishedContent
 from headrace.quality.challenge.asking import About, given
 from headrace.quality.challenge.mutations import Mutation
 from headrace.quality.challenge.sample import TABLE
-from headrace.quality.facts import Fact, Severity
-from headrace.quality.metrics import REPEATED_ROWS_MAX, Metrics, Past
+from headrace.quality.facts import Fact, FactSeverity
+from headrace.quality.metrics import REPEATED_ROWS_MAX, Metrics, StoredMetrics
 from headrace.quality.scanning import ONLY
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 
 class Usual(msgspec.Struct, frozen=True):
     """What a node's rows are judged beside, as an audit of the partition would be given it."""
 
     grain: Grain | None = None
-    past: tuple[Past, ...] = ()
+    past: tuple[StoredMetrics, ...] = ()
     """The partitions before, oldest first."""
-    versions: tuple[Version, ...] = ()
+    versions: tuple[PublishedContent, ...] = ()
     peers: tuple[Peer, ...] = ()
     calendar: str = ""
     sources: int = 20
@@ -50,15 +50,15 @@ class Usual(msgspec.Struct, frozen=True):
     """It is a source: without rows a delivery is held where others had some, and rows are compared with one another."""
 
 
-class Gate:
+class ChallengeGate:
     """The gate before one partition: what it would say of mutated rows that it doesn't say of them as they are."""
 
-    def __init__(self, session: Session, about: About, usual: Usual) -> None:
+    def __init__(self, session: DuckDBSession, about: About, usual: Usual) -> None:
         self._session, self._about, self._usual = session, about, usual
-        self._history = History(usual.past, usual.grain)
+        self._history = MetricHistory(usual.past, usual.grain)
         self._judges = usual.grain is not None and (usual.on_anomaly != IGNORE or bool(usual.of_columns))
         self._as_is: Metrics | None = None
-        self._known: dict[tuple[str, str], Severity] = {}
+        self._known: dict[tuple[str, str], FactSeverity] = {}
 
     def measure(self, select: str, rows: int) -> None:
         """Measure the rows as they are. Raises `duckdb.Error`."""
@@ -86,12 +86,12 @@ class Gate:
         whole = msgspec.structs.replace(found, columns={**self._as_is.columns, **found.columns})
         for fact in self._facts(whole, content):
             before = self._known.get((fact.kind, fact.column))
-            if before is None or (before is not Severity.HOLD and fact.severity is Severity.HOLD):
+            if before is None or (before is not FactSeverity.HOLD and fact.severity is FactSeverity.HOLD):
                 yield fact.kind
 
     def _facts(self, measured: Metrics, content: str | None) -> Sequence[Fact]:
         usual = self._usual
-        own = Partition(
+        own = EvaluatedPartition(
             key=self._about.key, metrics=measured, content_hash=content, versions=usual.versions, sources=usual.sources,
             peers=usual.peers, calendar=usual.calendar,
         )  # fmt: skip

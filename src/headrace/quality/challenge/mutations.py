@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from headrace.lake.session import literal, quote
-from headrace.quality.challenge.sample import BEFORE, POSITION, TABLE, ColumnFacts, Kind
+from headrace.quality.challenge.sample import BEFORE, POSITION, TABLE, ColumnFacts, SampleColumnKind
 
 EVERY = 10
 KEPT_PERCENT = 60
@@ -22,7 +22,7 @@ UNSEEN = "\ufffd"
 """What stands where a character couldn't be decoded."""
 
 
-class Fault(enum.StrEnum):
+class MutationKind(enum.StrEnum):
     """The kinds of mutations, in the order in which they are tried."""
 
     NULLS = "nulls"
@@ -42,7 +42,7 @@ class Fault(enum.StrEnum):
 class Mutation(msgspec.Struct, frozen=True):
     """One fault. `values` maps a column's place to the SQL of its new value; `source` gives the rows, in the table's columns."""
 
-    fault: Fault
+    fault: MutationKind
     says: str
     columns: tuple[str, ...] = ()
     """Those whose values change; none: rows are lost, doubled or others."""
@@ -81,11 +81,11 @@ def of_rows(rows: int) -> Iterator[Mutation]:
         return
     kept = max(1, rows * KEPT_PERCENT // 100)
     if kept < rows:
-        yield Mutation(Fault.TRUNCATION, f"the last {100 - KEPT_PERCENT} % of the rows missing", where=f"{POSITION} < {kept}")
-    yield Mutation(Fault.TRUNCATION, "no rows at all", where="false")
+        yield Mutation(MutationKind.TRUNCATION, f"the last {100 - KEPT_PERCENT} % of the rows missing", where=f"{POSITION} < {kept}")
+    yield Mutation(MutationKind.TRUNCATION, "no rows at all", where="false")
     again = f"(SELECT * FROM {quote(TABLE)} UNION ALL SELECT * FROM {quote(TABLE)}"
-    yield Mutation(Fault.DUPLICATES, "every tenth row twice", source=f"{again} WHERE {POSITION} % {EVERY} = 0)")
-    yield Mutation(Fault.DUPLICATES, "all rows twice", source=f"{again})")
+    yield Mutation(MutationKind.DUPLICATES, "every tenth row twice", source=f"{again} WHERE {POSITION} % {EVERY} = 0)")
+    yield Mutation(MutationKind.DUPLICATES, "all rows twice", source=f"{again})")
 
 
 def stale(partition: ColumnFacts | None, intervals: str) -> Mutation:
@@ -93,7 +93,7 @@ def stale(partition: ColumnFacts | None, intervals: str) -> Mutation:
     lies between the two, as an SQL interval."""
     moved = {} if partition is None else {partition.at: _cast(partition, f"{partition.own} + {intervals}")}
     said = "the rows of the partition before" + (f", `{partition.name}` moved on" if partition else "")
-    return Mutation(Fault.STALE, said, values=moved, source=BEFORE)
+    return Mutation(MutationKind.STALE, said, values=moved, source=BEFORE)
 
 
 def of_columns(columns: Sequence[ColumnFacts], referring: frozenset[str]) -> list[Mutation]:
@@ -101,53 +101,55 @@ def of_columns(columns: Sequence[ColumnFacts], referring: frozenset[str]) -> lis
     `referring` names, in lower case, columns that refer to another node."""
     found = [mutation for column in columns for mutation in _of(column, column.name.lower() in referring)]
     found += _swapped(columns)
-    order = list(Fault)
+    order = list(MutationKind)
     return sorted(found, key=lambda mutation: order.index(mutation.fault))
 
 
 def _of(column: ColumnFacts, refers: bool) -> Iterator[Mutation]:
-    yield _some(column, Fault.NULLS, "is null", "NULL")
-    yield _all(column, Fault.NULLS, "is null", f"CAST(NULL AS {column.type})")
-    if column.unique and (column.whole or column.kind == Kind.TEXT):
+    yield _some(column, MutationKind.NULLS, "is null", "NULL")
+    yield _all(column, MutationKind.NULLS, "is null", f"CAST(NULL AS {column.type})")
+    if column.unique and (column.whole or column.kind == SampleColumnKind.TEXT):
         first = f"(SELECT first FROM (SELECT c{column.at} AS first FROM {quote(TABLE)} WHERE {column.own} IS NOT NULL "
-        yield _some(column, Fault.DUPLICATES, "repeats the first", f"{first}ORDER BY {POSITION} LIMIT 1))", offset=1)
-    if refers or (column.distinct * 2 >= column.present and (column.whole or column.kind == Kind.TEXT)):
-        yield _some(column, Fault.REFERENCE, "is a value that is nowhere else", _nowhere(column))
+        yield _some(column, MutationKind.DUPLICATES, "repeats the first", f"{first}ORDER BY {POSITION} LIMIT 1))", offset=1)
+    if refers or (column.distinct * 2 >= column.present and (column.whole or column.kind == SampleColumnKind.TEXT)):
+        yield _some(column, MutationKind.REFERENCE, "is a value that is nowhere else", _nowhere(column))
     yield from _KINDS[column.kind](column)
 
 
 def _numbers(column: ColumnFacts) -> Iterator[Mutation]:
     own = f"CAST({column.own} AS DOUBLE)"
-    yield _all(column, Fault.SCALE, "× 100", _cast(column, f"{own} * 100"))
-    yield _all(column, Fault.SCALE, "÷ 100", _cast(column, f"{own} / 100"))
-    yield _all(column, Fault.SIGN, "has the other sign", _cast(column, f"-{own}"))
-    yield _some(column, Fault.DEFAULT, "is 0", _cast(column, "0"))
+    yield _all(column, MutationKind.SCALE, "× 100", _cast(column, f"{own} * 100"))
+    yield _all(column, MutationKind.SCALE, "÷ 100", _cast(column, f"{own} / 100"))
+    yield _all(column, MutationKind.SIGN, "has the other sign", _cast(column, f"-{own}"))
+    yield _some(column, MutationKind.DEFAULT, "is 0", _cast(column, "0"))
     if column.categorical:
         top = f"(SELECT mode({column.own}) FROM {quote(TABLE)})"
         unseen = _beyond(column, "1")
-        yield _all(column, Fault.CATEGORY, "has a new value for the most frequent", _if(column, f"{column.own} = {top}", unseen))
+        yield _all(column, MutationKind.CATEGORY, "has a new value for the most frequent", _if(column, f"{column.own} = {top}", unseen))
 
 
 def _texts(column: ColumnFacts) -> Iterator[Mutation]:
     own = column.own
-    yield _some(column, Fault.ENCODING, "has a broken character", f"{literal(UNSEEN)} || substr({own}, 2)")
-    yield _some(column, Fault.DEFAULT, "is empty", "''")
+    yield _some(column, MutationKind.ENCODING, "has a broken character", f"{literal(UNSEEN)} || substr({own}, 2)")
+    yield _some(column, MutationKind.DEFAULT, "is empty", "''")
     if column.categorical:
         top = f"(SELECT mode({own}) FROM {quote(TABLE)})"
         unseen = f"repeat('Q', greatest(1, length({own})))"
-        yield _all(column, Fault.CATEGORY, "has a new value for the most frequent", _if(column, f"{own} = {top}", unseen))
-        yield _all(column, Fault.CATEGORY, "in the other case", f"CASE WHEN {own} = upper({own}) THEN lower({own}) ELSE upper({own}) END")
+        yield _all(column, MutationKind.CATEGORY, "has a new value for the most frequent", _if(column, f"{own} = {top}", unseen))
+        yield _all(
+            column, MutationKind.CATEGORY, "in the other case", f"CASE WHEN {own} = upper({own}) THEN lower({own}) ELSE upper({own}) END"
+        )
 
 
 def _dates(column: ColumnFacts) -> Iterator[Mutation]:
-    yield _all(column, Fault.DAY, "a day later", _cast(column, f"{column.own} + INTERVAL 1 DAY"))
-    yield _all(column, Fault.DAY, "a day earlier", _cast(column, f"{column.own} - INTERVAL 1 DAY"))
-    yield _all(column, Fault.STALE, f"{OLD_DAYS} days earlier", _cast(column, f"{column.own} - INTERVAL {OLD_DAYS} DAY"))
-    yield _some(column, Fault.DEFAULT, "is 1970-01-01", _cast(column, "DATE '1970-01-01'"))
+    yield _all(column, MutationKind.DAY, "a day later", _cast(column, f"{column.own} + INTERVAL 1 DAY"))
+    yield _all(column, MutationKind.DAY, "a day earlier", _cast(column, f"{column.own} - INTERVAL 1 DAY"))
+    yield _all(column, MutationKind.STALE, f"{OLD_DAYS} days earlier", _cast(column, f"{column.own} - INTERVAL {OLD_DAYS} DAY"))
+    yield _some(column, MutationKind.DEFAULT, "is 1970-01-01", _cast(column, "DATE '1970-01-01'"))
 
 
 def _truths(column: ColumnFacts) -> Iterator[Mutation]:
-    yield _all(column, Fault.CATEGORY, "has the other value", f"NOT {column.own}")
+    yield _all(column, MutationKind.CATEGORY, "has the other value", f"NOT {column.own}")
 
 
 def _others(column: ColumnFacts) -> Iterator[Mutation]:
@@ -155,7 +157,13 @@ def _others(column: ColumnFacts) -> Iterator[Mutation]:
     return iter(())
 
 
-_KINDS = {Kind.NUMBER: _numbers, Kind.TEXT: _texts, Kind.DATE: _dates, Kind.TRUTH: _truths, Kind.OTHER: _others}
+_KINDS = {
+    SampleColumnKind.NUMBER: _numbers,
+    SampleColumnKind.TEXT: _texts,
+    SampleColumnKind.DATE: _dates,
+    SampleColumnKind.TRUTH: _truths,
+    SampleColumnKind.OTHER: _others,
+}
 
 
 def _swapped(columns: Sequence[ColumnFacts]) -> Iterator[Mutation]:
@@ -166,15 +174,15 @@ def _swapped(columns: Sequence[ColumnFacts]) -> Iterator[Mutation]:
         if before is not None:
             said = f"`{before.name}` and `{column.name}` swapped"
             values = {before.at: column.own, column.at: before.own}
-            yield Mutation(Fault.SWAPPED, said, (before.name, column.name), values)
+            yield Mutation(MutationKind.SWAPPED, said, (before.name, column.name), values)
         alike[column.type] = column
 
 
-def _all(column: ColumnFacts, fault: Fault, what: str, value: str) -> Mutation:
+def _all(column: ColumnFacts, fault: MutationKind, what: str, value: str) -> Mutation:
     return Mutation(fault, f"`{column.name}` {what}", (column.name,), {column.at: f"({value})"})
 
 
-def _some(column: ColumnFacts, fault: Fault, what: str, value: str, *, offset: int = 0) -> Mutation:
+def _some(column: ColumnFacts, fault: MutationKind, what: str, value: str, *, offset: int = 0) -> Mutation:
     return Mutation(
         fault, f"every tenth `{column.name}` {what}", (column.name,), {column.at: _if(column, f"{POSITION} % {EVERY} = {offset}", value)}
     )
@@ -191,7 +199,7 @@ def _cast(column: ColumnFacts, value: str) -> str:
 
 
 def _nowhere(column: ColumnFacts) -> str:
-    if column.kind == Kind.TEXT:
+    if column.kind == SampleColumnKind.TEXT:
         return f"{column.own} || '?'"
     return _beyond(column, f"1 + {POSITION}")
 

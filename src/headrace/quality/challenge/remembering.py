@@ -10,10 +10,10 @@ import msgspec
 
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake.session import quote
-from headrace.quality.challenge.sample import CATEGORIES_MAX, Kind, kind_of
+from headrace.quality.challenge.sample import CATEGORIES_MAX, SampleColumnKind, kind_of
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 HISTORY = "__history__"
 KEYED_ROWS_MIN = 20
@@ -54,7 +54,7 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
-def remember(session: Session, select: str, columns: Mapping[str, str], secret: frozenset[str]) -> Memory | None:
+def remember(session: DuckDBSession, select: str, columns: Mapping[str, str], secret: frozenset[str]) -> Memory | None:
     """What the rows of a SELECT, which has the partition's column too, have in common; None where that was interrupted. Of `secret`
     columns (in lower case) no values are read. Raises `duckdb.Error`."""
     import duckdb
@@ -65,7 +65,7 @@ def remember(session: Session, select: str, columns: Mapping[str, str], secret: 
         return None
 
 
-def _remembered(session: Session, select: str, columns: Mapping[str, str], secret: frozenset[str]) -> Memory:
+def _remembered(session: DuckDBSession, select: str, columns: Mapping[str, str], secret: frozenset[str]) -> Memory:
     own = ", ".join(f"{quote(name)} AS c{at}" for at, name in enumerate(columns))
     session.connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {quote(HISTORY)} AS SELECT {quote(PARTITION_COLUMN)} AS part{', ' if own else ''}{own} "
@@ -78,9 +78,9 @@ def _remembered(session: Session, select: str, columns: Mapping[str, str], secre
     return Memory(len(counts), sum(counts), min(counts, default=0), found, key)
 
 
-def _column(session: Session, at: int, column_type: str, secret: bool) -> Remembered:
+def _column(session: DuckDBSession, at: int, column_type: str, secret: bool) -> Remembered:
     kind, own = kind_of(column_type), f"c{at}"
-    few = kind in (Kind.NUMBER, Kind.TEXT)
+    few = kind in (SampleColumnKind.NUMBER, SampleColumnKind.TEXT)
     bounds = f"min({own}), max({own})" if few and not secret else "NULL, NULL"
     values = f"list_sort(list(DISTINCT {own}))[:{CATEGORIES_MAX + 1}]" if few and not secret else "[]"
     row = session.connection.execute(f"SELECT count(*) - count({own}), {bounds}, {values} FROM {quote(HISTORY)}").fetchone()
@@ -91,18 +91,18 @@ def _column(session: Session, at: int, column_type: str, secret: bool) -> Rememb
     )
 
 
-def _says_the_partition(session: Session, own: str) -> bool:
+def _says_the_partition(session: DuckDBSession, own: str) -> bool:
     each = f"SELECT count(DISTINCT {own}) AS values FROM {quote(HISTORY)} GROUP BY part"
     row = session.connection.execute(f"SELECT count(*), max(values) FROM ({each})").fetchone()
     return row is not None and row[0] > 1 and row[1] == 1
 
 
-def _key(session: Session, columns: Mapping[str, str], found: Mapping[str, Remembered]) -> tuple[str, ...]:
+def _key(session: DuckDBSession, columns: Mapping[str, str], found: Mapping[str, Remembered]) -> tuple[str, ...]:
     """The first column, else the first pair, that no two rows of a partition share. Only texts and whole numbers are keys."""
     able = [
         (at, name)
         for at, (name, kind) in enumerate(columns.items())
-        if not found[name].nulls and (kind_of(kind) == Kind.TEXT or kind.endswith("INT") or kind == "INTEGER")
+        if not found[name].nulls and (kind_of(kind) == SampleColumnKind.TEXT or kind.endswith("INT") or kind == "INTEGER")
     ]
     for at, name in able:
         if _is_key(session, f"c{at}"):
@@ -113,12 +113,12 @@ def _key(session: Session, columns: Mapping[str, str], found: Mapping[str, Remem
     return ()
 
 
-def _is_key(session: Session, key: str) -> bool:
+def _is_key(session: DuckDBSession, key: str) -> bool:
     repeated = f"SELECT 1 FROM {quote(HISTORY)} GROUP BY part HAVING count(DISTINCT {key}) < count(*) LIMIT 1"
     return session.connection.execute(repeated).fetchone() is None
 
 
-def _richest(session: Session, able: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+def _richest(session: DuckDBSession, able: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
     """The columns with the most different values, in their order."""
     if not able:
         return []

@@ -10,7 +10,7 @@ import msgspec
 from headrace.lake.session import quote
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 TABLE = "__challenged__"
 BEFORE = "__before__"
@@ -25,7 +25,7 @@ ROWS_A_CATEGORY = 5
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
 
 
-class Kind:
+class SampleColumnKind:
     """What a column's type lets one do with its values."""
 
     NUMBER = "number"
@@ -71,17 +71,17 @@ class ColumnFacts(msgspec.Struct, frozen=True):
 def kind_of(column_type: str) -> str:
     """What can be done with values of a type of DuckDB's."""
     if column_type.endswith("]") or column_type.startswith(("STRUCT", "MAP", "UNION")):
-        return Kind.OTHER
+        return SampleColumnKind.OTHER
     if column_type in _WHOLE or column_type in ("FLOAT", "DOUBLE") or column_type.startswith("DECIMAL"):
-        return Kind.NUMBER
+        return SampleColumnKind.NUMBER
     if column_type == "VARCHAR":
-        return Kind.TEXT
+        return SampleColumnKind.TEXT
     if column_type == "DATE" or column_type.startswith("TIMESTAMP"):
-        return Kind.DATE
-    return Kind.TRUTH if column_type == "BOOLEAN" else Kind.OTHER
+        return SampleColumnKind.DATE
+    return SampleColumnKind.TRUTH if column_type == "BOOLEAN" else SampleColumnKind.OTHER
 
 
-def load(session: Session, name: str, rows_sql: str, columns: Sequence[str]) -> int:
+def load(session: DuckDBSession, name: str, rows_sql: str, columns: Sequence[str]) -> int:
     """Keep the rows of a SELECT as a table of the session; how many there are. Raises `duckdb.Error`."""
     own = ", ".join(f"{quote(column)} AS c{at}" for at, column in enumerate(columns))
     session.connection.execute(
@@ -90,13 +90,13 @@ def load(session: Session, name: str, rows_sql: str, columns: Sequence[str]) -> 
     return count(session, name)
 
 
-def count(session: Session, name: str) -> int:
+def count(session: DuckDBSession, name: str) -> int:
     """How many rows one of these tables has."""
     found = session.connection.execute(f"SELECT count(*) FROM {quote(name)}").fetchone()
     return int(found[0]) if found else 0
 
 
-def facts(session: Session, columns: Mapping[str, str], rows: int) -> tuple[ColumnFacts, ...]:
+def facts(session: DuckDBSession, columns: Mapping[str, str], rows: int) -> tuple[ColumnFacts, ...]:
     """What is in each column of the table; some columns a scan, since different values take memory."""
     listed = list(enumerate(columns.items()))
     found: list[ColumnFacts] = []
@@ -110,10 +110,10 @@ def facts(session: Session, columns: Mapping[str, str], rows: int) -> tuple[Colu
 
 
 def _distinct(at: int, column_type: str) -> str:
-    return "0" if kind_of(column_type) == Kind.OTHER else f"count(DISTINCT c{at})"
+    return "0" if kind_of(column_type) == SampleColumnKind.OTHER else f"count(DISTINCT c{at})"
 
 
 def _facts(at: int, name: str, column_type: str, rows: int, present: int, distinct: int) -> ColumnFacts:
     few = 0 < distinct <= CATEGORIES_MAX and distinct * ROWS_A_CATEGORY <= present
-    categorical = few and (column_type in _WHOLE or kind_of(column_type) == Kind.TEXT)
+    categorical = few and (column_type in _WHOLE or kind_of(column_type) == SampleColumnKind.TEXT)
     return ColumnFacts(at, name, column_type, rows, present, distinct, categorical)

@@ -14,14 +14,14 @@ from headrace.lake.session import quote
 from headrace.model import CheckSpec, Place
 from headrace.quality.challenge.asking import ask
 from headrace.quality.challenge.deadline import Deadline
-from headrace.quality.challenge.mutations import Fault
+from headrace.quality.challenge.mutations import MutationKind
 from headrace.quality.challenge.remembering import Memory, Remembered, counted
 from headrace.quality.challenge.sample import TABLE, count
-from headrace.quality.challenge.trying import Subject, Tried, as_is
-from headrace.quality.results import Outcome
+from headrace.quality.challenge.trying import ChallengeSubject, MutationTrial, as_is
+from headrace.quality.results import CheckState
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 MARGIN = 10
 """A range is so many times as wide as what was seen: it is there for wrong units, not for records."""
@@ -40,11 +40,16 @@ class Suggested(msgspec.Struct, frozen=True):
 
     check: CheckSpec
     evidence: str
-    catches: tuple[Tried, ...]
+    catches: tuple[MutationTrial, ...]
 
 
 def suggest(
-    session: Session, subject: Subject, unnoticed: Sequence[Tried], memory: Memory, deadline: Deadline, everything: str = ""
+    session: DuckDBSession,
+    subject: ChallengeSubject,
+    unnoticed: Sequence[MutationTrial],
+    memory: Memory,
+    deadline: Deadline,
+    everything: str = "",
 ) -> list[Suggested]:
     """The checks that notice most, in the order of `unnoticed`; none that notices nothing that one before it doesn't, and
     none that a published partition breaks. `everything` selects the rows of all of them, with their partitions' column
@@ -68,7 +73,9 @@ def suggest(
     return _together(kept)
 
 
-def _holding(session: Session, subject: Subject, checks: Sequence[CheckSpec], everything: str, deadline: Deadline) -> set[str]:
+def _holding(
+    session: DuckDBSession, subject: ChallengeSubject, checks: Sequence[CheckSpec], everything: str, deadline: Deadline
+) -> set[str]:
     """The names of those that all published rows pass, each partition by itself; none where the time is over first."""
     import duckdb
 
@@ -82,7 +89,7 @@ def _holding(session: Session, subject: Subject, checks: Sequence[CheckSpec], ev
         return set()
     if deadline.over:
         return set()
-    found = {result.name for result in results if result.outcome is Outcome.PASSED}
+    found = {result.name for result in results if result.outcome is CheckState.PASSED}
     return found | {check.name for check in checks if check.kind == "row_count" and least >= check.arguments["min"]}
 
 
@@ -94,7 +101,7 @@ def _by_partition(check: CheckSpec) -> CheckSpec:
     return msgspec.structs.replace(check, arguments=arguments)
 
 
-def _passing(session: Session, subject: Subject, checks: Sequence[CheckSpec], deadline: Deadline) -> list[CheckSpec]:
+def _passing(session: DuckDBSession, subject: ChallengeSubject, checks: Sequence[CheckSpec], deadline: Deadline) -> list[CheckSpec]:
     """Those that the rows as they are pass; none where the time is over before that is known."""
     import duckdb
 
@@ -104,11 +111,11 @@ def _passing(session: Session, subject: Subject, checks: Sequence[CheckSpec], de
         return []
     if deadline.over:
         return []
-    return [check for check, result in zip(checks, results, strict=True) if result.outcome is Outcome.PASSED]
+    return [check for check, result in zip(checks, results, strict=True) if result.outcome is CheckState.PASSED]
 
 
 def _caught(
-    session: Session, subject: Subject, checks: Sequence[CheckSpec], unnoticed: Sequence[Tried], deadline: Deadline
+    session: DuckDBSession, subject: ChallengeSubject, checks: Sequence[CheckSpec], unnoticed: Sequence[MutationTrial], deadline: Deadline
 ) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {check.name: [] for check in checks}
     columns = list(subject.about.columns)
@@ -117,7 +124,7 @@ def _caught(
         if deadline.over:
             break  # they may have been ended before they were done
         for result in results:
-            if result.outcome is Outcome.FAILED:
+            if result.outcome is CheckState.FAILED:
                 found[result.name].append(number)
     return found
 
@@ -147,7 +154,7 @@ def _merged(group: Sequence[Suggested]) -> Suggested:
     return Suggested(_check(first.check.kind, arguments), first.evidence, catches)
 
 
-def _proposals(unnoticed: Iterable[Tried], memory: Memory) -> Iterable[tuple[CheckSpec, str]]:
+def _proposals(unnoticed: Iterable[MutationTrial], memory: Memory) -> Iterable[tuple[CheckSpec, str]]:
     for one in unnoticed:
         for make in _BY_FAULT.get(one.mutation.fault, ()):
             if one.mutation.columns:
@@ -236,14 +243,14 @@ def _wide(value: float) -> int | float:
 _ONCE = frozenset({"unique", "row_count"})
 """Where somebody has said what a row's key is, and how many rows there are, nothing is known better."""
 _Maker = Callable[[str, Memory], tuple[CheckSpec, str] | None]
-_BY_FAULT: dict[Fault, tuple[_Maker, ...]] = {
-    Fault.NULLS: (_not_null,),
-    Fault.DUPLICATES: (_unique,),
-    Fault.TRUNCATION: (_row_count,),
-    Fault.DEFAULT: (_accepted,),
-    Fault.ENCODING: (_accepted,),
-    Fault.CATEGORY: (_accepted,),
-    Fault.SWAPPED: (_accepted,),
+_BY_FAULT: dict[MutationKind, tuple[_Maker, ...]] = {
+    MutationKind.NULLS: (_not_null,),
+    MutationKind.DUPLICATES: (_unique,),
+    MutationKind.TRUNCATION: (_row_count,),
+    MutationKind.DEFAULT: (_accepted,),
+    MutationKind.ENCODING: (_accepted,),
+    MutationKind.CATEGORY: (_accepted,),
+    MutationKind.SWAPPED: (_accepted,),
 }
-_BOUNDED = (Fault.SCALE, Fault.SIGN, Fault.SWAPPED)
+_BOUNDED = (MutationKind.SCALE, MutationKind.SIGN, MutationKind.SWAPPED)
 """Faults that a range notices."""

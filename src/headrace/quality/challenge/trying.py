@@ -14,13 +14,13 @@ from headrace.model import CheckSpec
 from headrace.quality.challenge import mutations, sample
 from headrace.quality.challenge.asking import About, ask, is_routed
 from headrace.quality.challenge.deadline import Deadline
-from headrace.quality.challenge.gate import Gate, Usual
+from headrace.quality.challenge.gate import ChallengeGate, Usual
 from headrace.quality.challenge.mutations import Mutation
 from headrace.quality.challenge.sample import BEFORE, TABLE, ColumnFacts
-from headrace.quality.results import CheckResult, Outcome
+from headrace.quality.results import CheckResult, CheckState
 
 if TYPE_CHECKING:
-    from headrace.lake.session import Session
+    from headrace.lake.session import DuckDBSession
 
 REPEATED = 5
 """How often each check is asked about the same rows: one that changes its mind is flaky. The median is its cost."""
@@ -29,7 +29,7 @@ REPEATED_SHARE = 0.2
 COUNTED_AT_ONCE = 50
 
 
-class Subject(msgspec.Struct, frozen=True):
+class ChallengeSubject(msgspec.Struct, frozen=True):
     """Published rows, as SELECTs over their files, and the checks on them."""
 
     about: About
@@ -43,7 +43,7 @@ class Subject(msgspec.Struct, frozen=True):
     """What the rows are judged beside."""
 
 
-class Asked(msgspec.Struct, frozen=True):
+class CheckTrial(msgspec.Struct, frozen=True):
     """One check on the rows as they are: what it came to each time, and the median of how long it took, in milliseconds. Of one that
     took longer than there was time for, there is neither."""
 
@@ -61,7 +61,7 @@ class Asked(msgspec.Struct, frozen=True):
         return self.results[0] if self.results else None
 
 
-class Tried(msgspec.Struct, frozen=True):
+class MutationTrial(msgspec.Struct, frozen=True):
     """One mutation, in how many rows it changes something, how many there are then, and what each check said, by name.
     `routed`: each row still says that it is of its partition. `gate`: what else the gate says of it (`contract`, or a
     kind of cause), which it doesn't say of the rows as they are."""
@@ -85,30 +85,30 @@ class Challenged(msgspec.Struct, frozen=True, dict=True):
 
     rows: int
     facts: tuple[ColumnFacts, ...]
-    asked: dict[str, Asked]
-    tried: tuple[Tried, ...]
+    asked: dict[str, CheckTrial]
+    tried: tuple[MutationTrial, ...]
     finished: bool
 
-    def caught(self, check: str) -> list[Tried]:
+    def caught(self, check: str) -> list[MutationTrial]:
         """The mutations that a check notices: it fails, and in more rows than it does without."""
         before = self.asked[check].first
         if before is None:
             return []
-        already = before.failing if before.outcome is Outcome.FAILED else -1
-        return [one for one in self.tried if (got := one.results[check]).outcome is Outcome.FAILED and got.failing > already]
+        already = before.failing if before.outcome is CheckState.FAILED else -1
+        return [one for one in self.tried if (got := one.results[check]).outcome is CheckState.FAILED and got.failing > already]
 
     @property
-    def noticed(self) -> list[Tried]:
+    def noticed(self) -> list[MutationTrial]:
         """The mutations that a check notices, or the audit itself."""
         unnoticed = {id(one) for one in self.unnoticed}
         return [one for one in self.tried if id(one) not in unnoticed]
 
     @property
-    def unnoticed(self) -> list[Tried]:
+    def unnoticed(self) -> list[MutationTrial]:
         """The mutations that nothing of the gate notices."""
         return [one for one in self.tried if self.noticed_by(one) is None]
 
-    def noticed_by(self, one: Tried) -> str | None:
+    def noticed_by(self, one: MutationTrial) -> str | None:
         """What notices a mutation first: `check`, `partition` (rows of another one), `contract`, or a kind of cause; None: nothing."""
         if id(one) in self._noticed_by_checks:
             return "check"
@@ -122,7 +122,7 @@ class Challenged(msgspec.Struct, frozen=True, dict=True):
         return {id(one) for check in steady for one in self.caught(check)}
 
 
-def challenge(session: Session, subject: Subject, seconds: float, advance: Callable[[], None]) -> Challenged:
+def challenge(session: DuckDBSession, subject: ChallengeSubject, seconds: float, advance: Callable[[], None]) -> Challenged:
     """What the checks of one partition notice, within so many seconds. `advance` is called after each mutation.
 
     Raises `duckdb.Error` for files that can't be read.
@@ -137,7 +137,9 @@ def challenge(session: Session, subject: Subject, seconds: float, advance: Calla
     return Challenged(rows, facts, asked, tried, finished)
 
 
-def _asked(session: Session, subject: Subject, check: CheckSpec, rows: int, deadline: Deadline, allowed: float) -> Asked:
+def _asked(
+    session: DuckDBSession, subject: ChallengeSubject, check: CheckSpec, rows: int, deadline: Deadline, allowed: float
+) -> CheckTrial:
     """Twice in any case, and more often while that takes no longer than `allowed` seconds."""
     results: list[CheckResult] = []
     took: list[float] = []
@@ -148,15 +150,15 @@ def _asked(session: Session, subject: Subject, check: CheckSpec, rows: int, dead
         if not deadline.over:  # else it may have been ended before it was done
             results.append(result)
             took.append(time.monotonic() - started)
-    return Asked(tuple(results), sorted(took)[len(took) // 2] * 1000 if took else None)
+    return CheckTrial(tuple(results), sorted(took)[len(took) // 2] * 1000 if took else None)
 
 
 def as_is(about: About) -> str:
     """The rows as they are published."""
-    return Mutation(mutations.Fault.NULLS, "").select(list(about.columns))
+    return Mutation(mutations.MutationKind.NULLS, "").select(list(about.columns))
 
 
-def _planned(session: Session, subject: Subject, facts: Sequence[ColumnFacts], rows: int) -> Iterator[_Plan]:
+def _planned(session: DuckDBSession, subject: ChallengeSubject, facts: Sequence[ColumnFacts], rows: int) -> Iterator[_Plan]:
     """The mutations that change something; of columns, some are looked at at once."""
     yield from (_of_rows(session, one, rows) for one in mutations.of_rows(rows))
     if subject.before_sql and rows and sample.load(session, BEFORE, subject.before_sql, list(subject.about.columns)):
@@ -173,13 +175,13 @@ def _referring(checks: Sequence[CheckSpec]) -> frozenset[str]:
     return frozenset(str(check.arguments["column"]).lower() for check in checks if check.kind == "references")
 
 
-def _of_rows(session: Session, mutation: Mutation, rows: int) -> _Plan:
+def _of_rows(session: DuckDBSession, mutation: Mutation, rows: int) -> _Plan:
     found = session.connection.execute(f"SELECT count(*) {mutation.rows}").fetchone()
     left = int(found[0]) if found else 0
     return _Plan(mutation, abs(rows - left), left)
 
 
-def _again(session: Session, again: Mutation, subject: Subject) -> list[_Plan]:
+def _again(session: DuckDBSession, again: Mutation, subject: ChallengeSubject) -> list[_Plan]:
     """The rows that are there once more; none where they are those that are there anyway."""
     given = again.select(list(subject.about.columns))
     counted = f"SELECT (SELECT count(*) FROM ({given})), count(*) FROM ({given} EXCEPT ALL {as_is(subject.about)})"
@@ -187,7 +189,7 @@ def _again(session: Session, again: Mutation, subject: Subject) -> list[_Plan]:
     return [_Plan(again, left, left)] if others else []
 
 
-def _changing(session: Session, found: Sequence[Mutation], rows: int) -> Iterator[_Plan]:
+def _changing(session: DuckDBSession, found: Sequence[Mutation], rows: int) -> Iterator[_Plan]:
     for at in range(0, len(found), COUNTED_AT_ONCE):
         some = found[at : at + COUNTED_AT_ONCE]
         wanted = ", ".join(f"count(*) FILTER (WHERE {one.differs})" for one in some)
@@ -203,15 +205,15 @@ def _moves(mutation: Mutation, about: About) -> bool:
 
 
 def _tried(
-    session: Session, subject: Subject, facts: Sequence[ColumnFacts], deadline: Deadline, advance: Callable[[], None]
-) -> tuple[tuple[Tried, ...], bool]:
+    session: DuckDBSession, subject: ChallengeSubject, facts: Sequence[ColumnFacts], deadline: Deadline, advance: Callable[[], None]
+) -> tuple[tuple[MutationTrial, ...], bool]:
     """What was tried, and whether that is everything."""
     import duckdb
 
-    found: list[Tried] = []
+    found: list[MutationTrial] = []
     try:
         rows = sample.count(session, TABLE)
-        gate = Gate(session, subject.about, subject.usual)
+        gate = ChallengeGate(session, subject.about, subject.usual)
         gate.measure(as_is(subject.about), rows)
         promised = _promised(session, subject, rows)
         for plan in _planned(session, subject, facts, rows):
@@ -225,18 +227,18 @@ def _tried(
     return tuple(found), True
 
 
-def _promised(session: Session, subject: Subject, rows: int) -> dict[str, int]:
+def _promised(session: DuckDBSession, subject: ChallengeSubject, rows: int) -> dict[str, int]:
     """What the contract promises, each with how many rows break it as they are."""
     results = ask(session, subject.about, subject.usual.promised, as_is(subject.about), rows)
     return {one.name: one.failing for one in results}
 
 
-def _try(session: Session, subject: Subject, plan: _Plan, gate: Gate, promised: Mapping[str, int]) -> Tried:
+def _try(session: DuckDBSession, subject: ChallengeSubject, plan: _Plan, gate: ChallengeGate, promised: Mapping[str, int]) -> MutationTrial:
     mutation, changed, left = plan
     select = mutation.select(list(subject.about.columns))
     results = ask(session, subject.about, (*subject.checks, *subject.usual.promised), select, left)
     own, by_contract = results[: len(subject.checks)], results[len(subject.checks) :]
-    broken = [one for one in by_contract if one.outcome is Outcome.FAILED and one.failing > promised[one.name]]
+    broken = [one for one in by_contract if one.outcome is CheckState.FAILED and one.failing > promised[one.name]]
     says = (*(("contract",) if broken else ()), *gate.says(mutation, select, left))
     routed = not _moves(mutation, subject.about) or is_routed(session, subject.about, select, left)
-    return Tried(mutation, changed, left, {one.name: one for one in own}, routed, says)
+    return MutationTrial(mutation, changed, left, {one.name: one for one in own}, routed, says)

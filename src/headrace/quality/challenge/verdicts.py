@@ -10,14 +10,14 @@ import msgspec
 
 from headrace.model import CheckSpec, Severity
 from headrace.quality.challenge.trying import Challenged
-from headrace.quality.results import Outcome
+from headrace.quality.results import CheckState
 
 SHOWN_MAX = 3
 ALIKE_MIN = 2
 """Two checks of different kinds have to notice so many mutations, and the same, before one is called the other's duplicate."""
 
 
-class Verdict(enum.StrEnum):
+class ChallengeVerdict(enum.StrEnum):
     """INTERFACE §3."""
 
     EFFECTIVE = "effective"
@@ -27,7 +27,7 @@ class Verdict(enum.StrEnum):
     NEVER_RAN = "never_ran"
 
 
-class Past(msgspec.Struct, frozen=True):
+class CheckHistory(msgspec.Struct, frozen=True):
     """What a check came to before: in how many attempts it looked at rows, and where it changed its mind about the same data."""
 
     ran: int = 0
@@ -35,50 +35,54 @@ class Past(msgspec.Struct, frozen=True):
     """Partitions."""
 
 
-class Judged(msgspec.Struct, frozen=True):
+class CheckAssessment(msgspec.Struct, frozen=True):
     """The verdict (None where the time was over before any could be found) and what it rests on, in one sentence."""
 
-    verdict: Verdict | None
+    verdict: ChallengeVerdict | None
     evidence: str
     caught: tuple[str, ...] = ()
     """What it noticed, in words."""
 
 
-def judge(check: CheckSpec, others: Sequence[CheckSpec], found: Challenged | None, past: Past) -> Judged:
+def judge(check: CheckSpec, others: Sequence[CheckSpec], found: Challenged | None, past: CheckHistory) -> CheckAssessment:
     """What is to be said of one check among the `others` of its node (itself included). `found` is None without published rows."""
     if past.flips:
-        return Judged(Verdict.FLAKY, f"it changed its mind about the same data: {_listed(past.flips)}")
+        return CheckAssessment(ChallengeVerdict.FLAKY, f"it changed its mind about the same data: {_listed(past.flips)}")
     if found is None:
-        return Judged(Verdict.NEVER_RAN, "nothing is published that it could look at" if not past.ran else "no rows are published now")
+        return CheckAssessment(
+            ChallengeVerdict.NEVER_RAN, "nothing is published that it could look at" if not past.ran else "no rows are published now"
+        )
     asked, caught = found.asked[check.name], found.caught(check.name)
     said = tuple(one.mutation.says for one in caught)
     if asked.first is None:
-        return Judged(None, "the time was over before it had an answer")
+        return CheckAssessment(None, "the time was over before it had an answer")
     if asked.flaky:
-        return Judged(Verdict.FLAKY, f"asked {len(asked.results)} times about the same rows, it gave different answers", said)
+        return CheckAssessment(
+            ChallengeVerdict.FLAKY, f"asked {len(asked.results)} times about the same rows, it gave different answers", said
+        )
     if asked.first.detail.startswith("can't be checked"):
-        return Judged(Verdict.NEVER_RAN, asked.first.detail)
+        return CheckAssessment(ChallengeVerdict.NEVER_RAN, asked.first.detail)
     if not caught:
         return _uncaught(check, found)
     twin = duplicate(check, others, found)
     if twin is not None:
-        return Judged(Verdict.DUPLICATE, twin, said)
+        return CheckAssessment(ChallengeVerdict.DUPLICATE, twin, said)
     if not past.ran:
-        return Judged(Verdict.NEVER_RAN, f"no attempt has asked it yet; it would notice {_listed(said)}", said)
-    return Judged(Verdict.EFFECTIVE, f"it notices {_listed(said)}", said)
+        return CheckAssessment(ChallengeVerdict.NEVER_RAN, f"no attempt has asked it yet; it would notice {_listed(said)}", said)
+    return CheckAssessment(ChallengeVerdict.EFFECTIVE, f"it notices {_listed(said)}", said)
 
 
-def _uncaught(check: CheckSpec, found: Challenged) -> Judged:
+def _uncaught(check: CheckSpec, found: Challenged) -> CheckAssessment:
     first, tried = found.asked[check.name].first, len(found.tried)
-    if first is not None and first.outcome is Outcome.FAILED:
-        return Judged(Verdict.EFFECTIVE, f"it fails on the rows as they are, in {first.failing:,} of {first.rows:,}")
+    if first is not None and first.outcome is CheckState.FAILED:
+        return CheckAssessment(ChallengeVerdict.EFFECTIVE, f"it fails on the rows as they are, in {first.failing:,} of {first.rows:,}")
     if not found.rows:
-        return Judged(Verdict.NEVER_RAN, "there are no rows to change")
+        return CheckAssessment(ChallengeVerdict.NEVER_RAN, "there are no rows to change")
     if not found.finished:
-        return Judged(None, f"the time was over: it noticed none of the {tried} mutations until then")
+        return CheckAssessment(None, f"the time was over: it noticed none of the {tried} mutations until then")
     if check.where is not None and first is not None and first.rows == 0:
-        return Judged(Verdict.CANNOT_FAIL, f"its `where` is true of none of {found.rows:,} rows")
-    return Judged(Verdict.CANNOT_FAIL, f"it noticed none of {tried} mutations of {found.rows:,} rows")
+        return CheckAssessment(ChallengeVerdict.CANNOT_FAIL, f"its `where` is true of none of {found.rows:,} rows")
+    return CheckAssessment(ChallengeVerdict.CANNOT_FAIL, f"it noticed none of {tried} mutations of {found.rows:,} rows")
 
 
 def duplicate(check: CheckSpec, others: Sequence[CheckSpec], found: Challenged) -> str | None:

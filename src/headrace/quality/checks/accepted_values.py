@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from headrace.lake.session import quote
 from headrace.model import CheckSpec
-from headrace.quality.kinds import Measured, Subject, check_kind, listed, rows, rows_breaking, value
+from headrace.quality.kinds import AggregateCheck, CheckSubject, check_kind, listed, rows, rows_breaking, value
 
 
 @check_kind("accepted_values")
-def accepted_values(check: CheckSpec, subject: Subject) -> Measured:
+def accepted_values(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
     """Counted in the scan."""
     column = subject.column(check.arguments["column"])
     values = [each for each in check.arguments["values"] if each is not None]

@@ -13,26 +13,26 @@ from headrace.lake.session import quote
 from headrace.model import CheckSpec
 from headrace.model.times import parse_duration
 from headrace.model.zones import EPOCH, from_us, local_us, to_us
-from headrace.quality.kinds import CheckUnusable, Finding, Measured, Part, Subject, check_kind, scope
+from headrace.quality.kinds import AggregateCheck, CheckedPartition, CheckFinding, CheckSubject, CheckUnusable, check_kind, scope
 
 
 @check_kind("freshness")
-def freshness(check: CheckSpec, subject: Subject) -> Measured:
+def freshness(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
     """The newest value is found in the scan."""
     column = subject.column(check.arguments["column"])
     max_age = parse_duration(check.arguments["max_age"])
     zoned = _zoned(column, subject.columns[column])
     newest = f"max({quote(column)}) FILTER (WHERE isfinite({quote(column)}) AND {scope(check)})"
 
-    def judge(part: Part, values: tuple[Any, ...]) -> Finding:
+    def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         looked_at, newest_us = int(values[0]), values[1]
         if newest_us is None:
-            return Finding(looked_at, looked_at, f"{column}: no value, so its age is unknown" if looked_at else "")
+            return CheckFinding(looked_at, looked_at, f"{column}: no value, so its age is unknown" if looked_at else "")
         at = _instant(int(newest_us), zoned, subject.timezone)
         age = timedelta(microseconds=part.as_of_us - to_us(at))
-        return Finding(looked_at) if age <= max_age else Finding(looked_at, 1, _too_old(column, at, age, max_age))
+        return CheckFinding(looked_at) if age <= max_age else CheckFinding(looked_at, 1, _too_old(column, at, age, max_age))
 
-    return Measured(judge, (f"count(*) FILTER (WHERE {scope(check)})", f"epoch_us({newest}{'' if zoned else '::TIMESTAMP'})"))
+    return AggregateCheck(judge, (f"count(*) FILTER (WHERE {scope(check)})", f"epoch_us({newest}{'' if zoned else '::TIMESTAMP'})"))
 
 
 def _too_old(column: str, at: datetime, age: timedelta, max_age: timedelta) -> str:

@@ -9,27 +9,37 @@ import msgspec
 
 from headrace.lake.session import quote
 from headrace.model import CheckSpec
-from headrace.quality.kinds import LISTED_VALUES_MAX, Finding, Measured, Part, Subject, check_kind, condition, rows, rows_breaking
+from headrace.quality.kinds import (
+    LISTED_VALUES_MAX,
+    AggregateCheck,
+    CheckedPartition,
+    CheckFinding,
+    CheckSubject,
+    check_kind,
+    condition,
+    rows,
+    rows_breaking,
+)
 
 
 @check_kind("not_null")
-def not_null(check: CheckSpec, subject: Subject) -> Measured:
+def not_null(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
     """Known from the file's statistics where these say that there are none, else counted in the scan."""
     declared = [subject.column(name) for name in check.arguments["columns"]]
     columns = [column for column in declared if subject.nulls(column) != 0]
     if not columns and check.where is None:
-        return Measured(_none)
+        return AggregateCheck(_none)
     columns = columns or declared
     any_null = " OR ".join(f"{quote(column)} IS NULL" for column in columns)
     counted = rows_breaking(check, any_null, lambda count: f"{columns[0]}: {rows(count)} with null")
     return counted if len(columns) == 1 else _by_column(check, columns, counted)
 
 
-def _by_column(check: CheckSpec, columns: Sequence[str], counted: Measured) -> Measured:
+def _by_column(check: CheckSpec, columns: Sequence[str], counted: AggregateCheck) -> AggregateCheck:
     """The same with how many nulls each column has: a check of thirteen columns names the one that has any."""
     own = tuple(f"count(*) FILTER (WHERE {condition(check, f'{quote(column)} IS NULL')})" for column in columns)
 
-    def judge(part: Part, values: tuple[Any, ...]) -> Finding:
+    def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         finding = counted.judge(part, values[: len(counted.aggregates)])
         if not finding.failing:
             return finding
@@ -46,5 +56,5 @@ def _detail(nulls: Sequence[tuple[str, int]]) -> str:
     return shown if len(worst) <= LISTED_VALUES_MAX else f"{shown}, … ({len(worst)} columns in all)"
 
 
-def _none(part: Part, _: tuple[Any, ...]) -> Finding:
-    return Finding(part.rows)
+def _none(part: CheckedPartition, _: tuple[Any, ...]) -> CheckFinding:
+    return CheckFinding(part.rows)

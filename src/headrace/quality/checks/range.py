@@ -7,13 +7,13 @@ from decimal import Decimal, InvalidOperation
 from headrace.lake import ColumnStatistics
 from headrace.lake.session import quote
 from headrace.model import CheckSpec
-from headrace.quality.kinds import FLOATS, CheckUnusable, Finding, Measured, Subject, check_kind, rows, rows_breaking, value
+from headrace.quality.kinds import FLOATS, AggregateCheck, CheckFinding, CheckSubject, CheckUnusable, check_kind, rows, rows_breaking, value
 
 _EXACT = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "DECIMAL")
 
 
 @check_kind("range")
-def range_(check: CheckSpec, subject: Subject) -> Measured:
+def range_(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
     """Known from the file's statistics where its least and greatest value lie between, else counted in the scan."""
     column = subject.column(check.arguments["column"])
     least, most = check.arguments.get("min"), check.arguments.get("max")
@@ -23,7 +23,7 @@ def range_(check: CheckSpec, subject: Subject) -> Measured:
             f"column `{column}` is text, which numbers don't bound", hint="cast it in the body, or write the bounds as text"
         )
     if check.where is None and _is_proved(subject.statistics.get(column), column_type, least, most):
-        return Measured(lambda part, _: Finding(part.rows))
+        return AggregateCheck(lambda part, _: CheckFinding(part.rows))
     bad = [f"{name} < {value(least, column_type)}"] if least is not None else []
     bad += [f"{name} > {value(most, column_type)}"] if most is not None else []
     bad += [f"isnan({name})"] if column_type in FLOATS else []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from headrace.lake.session import quote
 from headrace.model import CheckSpec
-from headrace.quality.kinds import SELF, Selected, Subject, check_kind, rows, scope
+from headrace.quality.kinds import SELF, CheckSubject, QueryCheck, check_kind, rows, scope
 
 
 @check_kind("references")
-def references(check: CheckSpec, subject: Subject) -> Selected:
+def references(check: CheckSpec, subject: CheckSubject) -> QueryCheck:
     """An anti-join with the distinct values of the other side."""
     column, to = subject.column(check.arguments["column"]), str(check.arguments["to"])
     node, _, target = to.partition(".")
@@ -16,5 +16,5 @@ def references(check: CheckSpec, subject: Subject) -> Selected:
         f"SELECT mine.* FROM (SELECT * FROM {quote(SELF)} WHERE {quote(column)} IS NOT NULL AND {scope(check)}) AS mine "
         f"ANTI JOIN (SELECT DISTINCT {quote(target)} AS target FROM {quote(node)}) AS theirs ON mine.{quote(column)} = theirs.target"
     )
-    return Selected(query, lambda count: f"{column}: {rows(count)} without {to}", examples=column, staged_rows=True, row_by_row=True,
+    return QueryCheck(query, lambda count: f"{column}: {rows(count)} without {to}", examples=column, staged_rows=True, row_by_row=True,
                     reads=(node,))  # fmt: skip

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from headrace.lake.session import literal, quote
 from headrace.model import CheckSpec
-from headrace.quality.kinds import Measured, Subject, check_kind, rows, rows_breaking
+from headrace.quality.kinds import AggregateCheck, CheckSubject, check_kind, rows, rows_breaking
 
 
 @check_kind("regex")
-def regex(check: CheckSpec, subject: Subject) -> Measured:
+def regex(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
     """Counted in the scan."""
     column, pattern = subject.column(check.arguments["column"]), str(check.arguments["pattern"])
     bad = f"NOT regexp_full_match(CAST({quote(column)} AS VARCHAR), {literal(pattern)})"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from headrace.lake.session import quote
 from headrace.lake.statements import without_semicolons
 from headrace.model import CheckSpec
-from headrace.quality.kinds import SELF, Selected, Subject, check_kind, rows
+from headrace.quality.kinds import SELF, CheckSubject, QueryCheck, check_kind, rows
 from headrace.quality.placeholders import with_self
 
 
 @check_kind("sql")
-def sql(check: CheckSpec, _: Subject) -> Selected:
+def sql(check: CheckSpec, _: CheckSubject) -> QueryCheck:
     """The query as declared; `where` restricts what it returns."""
     query = without_semicolons(with_self(str(check.arguments["query"]), quote(SELF)))
-    return Selected(query, lambda count: f"{rows(count)} returned", where=check.where)
+    return QueryCheck(query, lambda count: f"{rows(count)} returned", where=check.where)

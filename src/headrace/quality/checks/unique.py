@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from headrace.lake.session import quote
 from headrace.model import CheckSpec
 from headrace.quality import density, ordering
-from headrace.quality.kinds import SELF, Finding, Measured, Part, Subject, check_kind, rows, scope
+from headrace.quality.kinds import SELF, AggregateCheck, CheckedPartition, CheckFinding, CheckSubject, check_kind, rows, scope
 
 if TYPE_CHECKING:
-    from headrace.quality.scanning import Staged
+    from headrace.quality.scanning import StagedScanner
 
 
 @check_kind("unique")
-def unique(check: CheckSpec, subject: Subject) -> Measured:
+def unique(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
     """Keys and distinct keys are counted in the scan, unless those of a large file are proved unique (`density`, `ordering`)."""
     columns = [subject.column(name) for name in check.arguments["columns"]]
     names = [quote(column) for column in columns]
@@ -23,12 +23,12 @@ def unique(check: CheckSpec, subject: Subject) -> Measured:
     known = " AND ".join([*(f"{quote(column)} IS NOT NULL" for column in columns if subject.nulls(column) != 0), scope(check)])
     filtered = f" FILTER (WHERE {known})" if known != "(true)" else ""
 
-    def judge(_: Part, values: tuple[Any, ...]) -> Finding:
+    def judge(_: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         keys, distinct = int(values[0]), int(values[1])
         repeated = keys - distinct
-        return Finding(keys, repeated, f"{', '.join(columns)}: {rows(repeated)} repeating a key" if repeated else "")
+        return CheckFinding(keys, repeated, f"{', '.join(columns)}: {rows(repeated)} repeating a key" if repeated else "")
 
-    return Measured(
+    return AggregateCheck(
         judge,
         aggregates=(f"count(*){filtered}", f"count(DISTINCT {key}){filtered}"),
         failing=f"SELECT {', '.join(names)}, count(*) AS rows FROM {quote(SELF)} WHERE {known} "
@@ -39,7 +39,7 @@ def unique(check: CheckSpec, subject: Subject) -> Measured:
     )
 
 
-def _proof(check: CheckSpec, subject: Subject, columns: list[str]) -> Callable[[Staged], bool] | None:
+def _proof(check: CheckSpec, subject: CheckSubject, columns: list[str]) -> Callable[[StagedScanner], bool] | None:
     leading, leading_type = columns[0], subject.columns[columns[0]]
     if check.where is not None or any(subject.nulls(column) != 0 for column in columns):
         return None

@@ -7,28 +7,28 @@ from typing import Protocol
 import msgspec
 
 from headrace.model import HeadraceError
-from headrace.run.messages import Outcome, SourceObserved, Task
+from headrace.run.messages import SourceObserved, Task, TaskOutcome
 from headrace.schedule import AttemptId
-from headrace.store.wake import Listener
+from headrace.store.wake import WakeListener
 
-__all__ = ["Executor", "Finished", "Lost", "News", "Saw", "WorkersBroken"]
+__all__ = ["Executor", "LostWorker", "News", "ObservationFinished", "TaskFinished", "WorkersBroken"]
 
 
-class Finished(msgspec.Struct, frozen=True, gc=False):
+class TaskFinished(msgspec.Struct, frozen=True, gc=False):
     """The answer to one task."""
 
     attempt: AttemptId
-    outcome: Outcome
+    outcome: TaskOutcome
 
 
-class Saw(msgspec.Struct, frozen=True, gc=False):
+class ObservationFinished(msgspec.Struct, frozen=True, gc=False):
     """The answer to a look."""
 
     attempt: AttemptId
     looked: SourceObserved
 
 
-class Lost(msgspec.Struct, frozen=True, gc=False):
+class LostWorker(msgspec.Struct, frozen=True, gc=False):
     """A worker is gone: `running` is what it was at, `queued` what it hadn't begun, `reason` how it ended."""
 
     running: AttemptId | None
@@ -36,7 +36,7 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-News = Finished | Saw | Lost
+News = TaskFinished | ObservationFinished | LostWorker
 
 
 class WorkersBroken(HeadraceError):
@@ -60,7 +60,7 @@ class Executor(Protocol):
     def background_slots(self) -> int:
         """How many attempts of the background it works at at once, beside those."""
 
-    def watch(self, listener: Listener) -> None:
+    def watch(self, listener: WakeListener) -> None:
         """Let `wait` return early when somebody wakes the leader."""
 
     def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:

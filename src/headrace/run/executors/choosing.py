@@ -11,7 +11,7 @@ from headrace.model import Settings as ProjectSettings
 from headrace.model.sizes import memory_in_bytes
 from headrace.run.executors import Executor
 from headrace.run.executors.pool import Pool
-from headrace.run.executors.settings import Settings
+from headrace.run.executors.settings import WorkerSettings
 from headrace.run.folders import Folders
 
 MEMORY_SHARE = 0.7
@@ -29,12 +29,12 @@ def executor_of(settings: ProjectSettings, folders: Folders) -> AbstractContextM
         from headrace.run.executors.dask import Dask  # a second of imports that nobody else pays
 
         memory_max = memory_in_bytes(settings.memory_max) if settings.memory_max else None
-        there = Settings(folders, threads=1, share=1, memory_max_bytes=memory_max)
+        there = WorkerSettings(folders, threads=1, share=1, memory_max_bytes=memory_max)
         return Dask(settings.dask, there, worker_settings(folders, 1, settings.memory_max), settings.workers)
     return Pool(worker_settings(folders, settings.workers, settings.memory_max), settings.workers)
 
 
-def worker_settings(folders: Folders, workers: int, memory_max: str | None = None) -> Settings:
+def worker_settings(folders: Folders, workers: int, memory_max: str | None = None) -> WorkerSettings:
     """What each of so many workers of this machine is started with; `memory_max` is what one attempt may use."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     threads = os.cpu_count() or 1
@@ -42,7 +42,7 @@ def worker_settings(folders: Folders, workers: int, memory_max: str | None = Non
     said = memory_in_bytes(memory_max) if memory_max else None
     allowed, behind = (said or int(memory * part / workers) for part in (MEMORY_SHARE, BACKGROUND_MEMORY_SHARE))
     files = list(folders.project.glob("assets/**/*.py"))
-    return Settings(
+    return WorkerSettings(
         folders, threads, share, memory_max_bytes=allowed, background_memory_max_bytes=behind, python=bool(files),
         arrow=any(_has_rows(path) for path in files),
     )  # fmt: skip

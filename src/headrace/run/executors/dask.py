@@ -25,14 +25,14 @@ import msgspec
 
 import headrace
 from headrace.model import HeadraceError
-from headrace.run.executors import Finished, Lost, News, Saw
-from headrace.run.executors.dask_workers import TAKEN_BACK, Gone, Seen, _python, do, folder_of, see, told_by
+from headrace.run.executors import LostWorker, News, ObservationFinished, TaskFinished
+from headrace.run.executors.dask_workers import TAKEN_BACK, Gone, WorkerEnvironment, _python, do, folder_of, see, told_by
 from headrace.run.executors.pool import Pool
-from headrace.run.executors.settings import Settings
+from headrace.run.executors.settings import WorkerSettings
 from headrace.run.executors.wake_up_pipes import WakeUpPipe
-from headrace.run.messages import Export, ObserveTask, SourceObserved, Task
+from headrace.run.messages import ExportTask, ObserveTask, SourceObserved, Task
 from headrace.schedule import AttemptId
-from headrace.store.wake import Listener
+from headrace.store.wake import WakeListener
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -53,7 +53,7 @@ class DaskError(HeadraceError):
 class Dask:
     """A connection to a Dask scheduler. Use it as a context manager. Raises DaskError when it is entered and the cluster can't be used."""
 
-    def __init__(self, address: str, settings: Settings, here: Settings, count: int) -> None:
+    def __init__(self, address: str, settings: WorkerSettings, here: WorkerSettings, count: int) -> None:
         """At most `count` attempts at once, and no more than the cluster has threads. `here` is what a worker beside the leader has."""
         self._address, self._settings, self._count = address, settings, count
         self._packed = msgspec.msgpack.encode(settings)
@@ -94,7 +94,7 @@ class Dask:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def watch(self, listener: Listener) -> None:
+    def watch(self, listener: WakeListener) -> None:
         """Let `wait` return early when somebody wakes the leader."""
         self._here.watch(listener)
 
@@ -102,7 +102,7 @@ class Dask:
 
     def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
         """Hand a task to the scheduler, or hold it until there is one."""
-        if isinstance(task, ObserveTask | Export):
+        if isinstance(task, ObserveTask | ExportTask):
             self._here.submit(attempt, task, background=background)
         else:
             self._held[attempt] = (task, BACKGROUND if background else 0)
@@ -119,7 +119,7 @@ class Dask:
             return
         self._held.pop(attempt, None)
         self._take_back(attempt)
-        self._news.append(Lost(attempt, (), reason))
+        self._news.append(LostWorker(attempt, (), reason))
 
     def wait(self, seconds: float | None) -> list[News]:
         """What happened, waiting up to `seconds` (None: until something does) for the first of it."""
@@ -205,7 +205,7 @@ class Dask:
                 self._take_back(attempt)
             threading.Thread(target=_close, args=(gone,), daemon=True).start()
             if under_way:
-                self._news.append(Lost(None, under_way, f"was lost with the Dask scheduler at {self._address}, which is gone"))
+                self._news.append(LostWorker(None, under_way, f"was lost with the Dask scheduler at {self._address}, which is gone"))
         if self._client is None and self._connecting is None:
             self._connecting = threading.Thread(target=self._reconnect, daemon=True)
             self._connecting.start()
@@ -248,7 +248,7 @@ class Dask:
             hint = f"headrace {headrace.__version__} must be installed in the workers' environment, as headrace[dask]"
             raise DaskError(f"the Dask worker {worker} can't run Headrace: {type(seen).__name__}: {seen}", hint=hint)
         assert isinstance(seen, bytes)
-        one = msgspec.msgpack.decode(seen, type=Seen)
+        one = msgspec.msgpack.decode(seen, type=WorkerEnvironment)
         if (one.version, one.python) != (headrace.__version__, _python()):
             ours = f"headrace {headrace.__version__} on Python {_python()}"
             raise DaskError(f"the Dask worker {worker} has headrace {one.version} on Python {one.python}", hint=f"install {ours} there")
@@ -276,14 +276,18 @@ def _close(client: Client) -> None:
 
 def _news(attempt: AttemptId, told: object) -> News:
     if told is None:
-        return Lost(None, (attempt,), "was dropped by the Dask scheduler")
+        return LostWorker(None, (attempt,), "was dropped by the Dask scheduler")
     if isinstance(told, BaseException):
-        return Lost(attempt, (), f"couldn't be used: {type(told).__name__}: {str(told)[:500]}")
+        return LostWorker(attempt, (), f"couldn't be used: {type(told).__name__}: {str(told)[:500]}")
     assert isinstance(told, bytes)
     try:
         answer = told_by(told)
     except msgspec.DecodeError as error:
-        return Lost(attempt, (), f"answered something that is no answer: {error}")
+        return LostWorker(attempt, (), f"answered something that is no answer: {error}")
     if isinstance(answer, Gone):
-        return Lost(attempt, (), answer.reason) if answer.begun or answer.reason != TAKEN_BACK else Lost(None, (attempt,), answer.reason)
-    return Saw(attempt, answer) if isinstance(answer, SourceObserved) else Finished(attempt, answer)
+        return (
+            LostWorker(attempt, (), answer.reason)
+            if answer.begun or answer.reason != TAKEN_BACK
+            else LostWorker(None, (attempt,), answer.reason)
+        )
+    return ObservationFinished(attempt, answer) if isinstance(answer, SourceObserved) else TaskFinished(attempt, answer)

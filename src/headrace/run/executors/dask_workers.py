@@ -18,9 +18,9 @@ from pathlib import Path
 import msgspec
 
 import headrace
-from headrace.run.executors import Finished, Lost, News, Saw
+from headrace.run.executors import LostWorker, News, ObservationFinished, TaskFinished
 from headrace.run.executors.pool import Pool
-from headrace.run.executors.settings import Settings
+from headrace.run.executors.settings import WorkerSettings
 from headrace.run.messages import Answer, Task
 from headrace.schedule import AttemptId
 
@@ -43,7 +43,7 @@ class Gone(msgspec.Struct, frozen=True, tag="gone"):
     begun: bool
 
 
-class Seen(msgspec.Struct, frozen=True):
+class WorkerEnvironment(msgspec.Struct, frozen=True):
     """What a Dask worker is and sees, to be compared with what the leader is and wrote."""
 
     version: str
@@ -52,7 +52,7 @@ class Seen(msgspec.Struct, frozen=True):
     project: bool
 
 
-_settings = msgspec.msgpack.Decoder(Settings)
+_settings = msgspec.msgpack.Decoder(WorkerSettings)
 _task: msgspec.msgpack.Decoder[Task] = msgspec.msgpack.Decoder(Task)
 _told: msgspec.msgpack.Decoder[Answer | Gone] = msgspec.msgpack.Decoder(Answer | Gone)
 _encoder = msgspec.msgpack.Encoder()
@@ -61,7 +61,7 @@ _idle: list[tuple[bytes, Pool, float]] = []
 _lock = threading.Lock()
 
 
-def folder_of(settings: Settings) -> Path:
+def folder_of(settings: WorkerSettings) -> Path:
     """Where the files are that say what may begin."""
     return settings.folders.temporary / "dask"
 
@@ -78,7 +78,7 @@ def see(settings: bytes, name: str) -> bytes:
         text = (folder_of(_settings.decode(settings)) / name).read_text()
     except OSError:
         text = None
-    seen = Seen(headrace.__version__, _python(), text, (folders.project / "headrace.toml").exists())
+    seen = WorkerEnvironment(headrace.__version__, _python(), text, (folders.project / "headrace.toml").exists())
     return msgspec.msgpack.encode(seen)
 
 
@@ -113,11 +113,11 @@ def _done(pool: Pool, attempt: AttemptId, task: Task, begun: Path) -> Answer | G
 
 def _as_answer(attempt: AttemptId, news: News) -> Answer | Gone:
     match news:
-        case Finished():
+        case TaskFinished():
             return news.outcome
-        case Saw():
+        case ObservationFinished():
             return news.looked
-        case Lost():
+        case LostWorker():
             return Gone(str(attempt), f"{news.reason} ({_where()})", begun=news.running is not None)
 
 
@@ -157,7 +157,7 @@ def _tidy() -> None:
             pool.stop()
 
 
-def _with_limits(settings: Settings) -> Settings:
+def _with_limits(settings: WorkerSettings) -> WorkerSettings:
     """What this Dask worker's thread may use."""
     from distributed import get_worker
 

@@ -19,7 +19,7 @@ import msgspec
 
 from headrace.engine.environment import clean as clean_environment
 from headrace.govern.canonical import clean
-from headrace.run.executors.settings import Settings
+from headrace.run.executors.settings import WorkerSettings
 from headrace.run.executors.wire import BACKGROUND, FORK, REAP, REPLY, REQUEST
 
 STOP_SECONDS = 2.0
@@ -38,7 +38,7 @@ def strike(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
-def spawn(descriptor: int, settings: Settings, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+def spawn(descriptor: int, settings: WorkerSettings, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start the process; it serves the socket of that descriptor, and writes why it can't to `complaints`."""
     return subprocess.Popen(
         [sys.executable, "-m", "headrace.run.fork_server", str(descriptor), msgspec.json.encode(settings).decode()],
@@ -63,7 +63,7 @@ def _file() -> IO[bytes]:
 class ForkServer:
     """One such process. It starts when this is made, and works when it has imported all; nothing waits for it until then."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         self.control, theirs = socket.socketpair()
         self._complaints = _file()
         self._said = ""

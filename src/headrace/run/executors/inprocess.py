@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self
 
-from headrace.run.executors import Finished, Lost, News, Saw
+from headrace.run.executors import LostWorker, News, ObservationFinished, TaskFinished
 from headrace.run.messages import Answer, SourceObserved, Task
 from headrace.schedule import AttemptId
-from headrace.store.wake import Listener
+from headrace.store.wake import WakeListener
 
 Perform = Callable[[Task], Answer]
 
@@ -46,7 +46,7 @@ class InProcess:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def watch(self, listener: Listener) -> None:
+    def watch(self, listener: WakeListener) -> None:
         """Let `wait` return early when somebody wakes the leader."""
         self._selector.register(listener, selectors.EVENT_READ, listener.drain)
 
@@ -62,14 +62,14 @@ class InProcess:
         for queue in (self._queue, self._background):
             for one in [one for one in queue if one[0] == attempt]:
                 queue.remove(one)
-                self._news.append(Lost(attempt, (), reason))
+                self._news.append(LostWorker(attempt, (), reason))
 
     def wait(self, seconds: float | None) -> list[News]:
         """Do the next task. Where there is none, and no news, wait up to `seconds` to be woken."""
         if not self._news and (queue := self._queue or self._background):
             attempt, task = queue.popleft()
             answer = self._perform(task)
-            self._news.append(Saw(attempt, answer) if isinstance(answer, SourceObserved) else Finished(attempt, answer))
+            self._news.append(ObservationFinished(attempt, answer) if isinstance(answer, SourceObserved) else TaskFinished(attempt, answer))
         for key, _ in self._selector.select(0 if self._news else seconds):
             key.data()
         news, self._news = self._news, []

@@ -5,16 +5,16 @@ from __future__ import annotations
 from headrace.run.executors import News
 from headrace.run.messages import Task
 from headrace.schedule import AttemptId
-from headrace.store.wake import Listener
+from headrace.store.wake import WakeListener
 
 
-class Nobody:
+class NullExecutor:
     """Has no slots, so it is given no attempt."""
 
     slots = 0
     background_slots = 0
 
-    def watch(self, listener: Listener) -> None:
+    def watch(self, listener: WakeListener) -> None:
         """Nothing wakes it."""
 
     def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:  # noqa: ARG002

@@ -18,19 +18,19 @@ import msgspec
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.engine.limits import MEMORY_HINT
 from headrace.govern.secrets import Secrets
-from headrace.run.executors import Finished, Lost, News, Saw, WorkersBroken
+from headrace.run.executors import LostWorker, News, ObservationFinished, TaskFinished, WorkersBroken
 from headrace.run.executors.fork_servers import ForkServer
-from headrace.run.executors.settings import Settings
+from headrace.run.executors.settings import WorkerSettings
 from headrace.run.executors.wake_up_pipes import WakeUpPipe
-from headrace.run.executors.watching import Watch
-from headrace.run.executors.worker_handles import Worker
+from headrace.run.executors.watching import MemoryMonitor
+from headrace.run.executors.worker_handles import WorkerHandle
 from headrace.run.executors.worker_pools import STUCK_SECONDS, WorkerPool, fits, suits
-from headrace.run.messages import ComputeTask, ObserveTask, Outcome, Ready, Returned, SourceObserved, Task
+from headrace.run.messages import ComputeTask, ObserveTask, Returned, SourceObserved, Task, TaskOutcome, WorkerReady
 from headrace.run.scrubbing import scrub_log, scrubbed
 from headrace.schedule import AttemptId
-from headrace.store.wake import Listener
+from headrace.store.wake import WakeListener
 
-__all__ = ["Pool", "Settings", "WorkersBroken"]
+__all__ = ["Pool", "WorkerSettings", "WorkersBroken"]
 
 STARTS_MAX = 5
 """A worker that dies this often before it is ready isn't started again: its environment is broken."""
@@ -45,17 +45,17 @@ PYTHON_TASKS_MAX = 5_000
 class Pool:
     """`count` workers. Use it as a context manager."""
 
-    def __init__(self, settings: Settings, count: int) -> None:
+    def __init__(self, settings: WorkerSettings, count: int) -> None:
         self._settings = settings
         self._secrets = Secrets(settings.folders.project)
         """Those that were handed over, or looked up only to be taken out of what comes back."""
         self._front, self._background = self._pools = (WorkerPool(count), WorkerPool(count, background=True))
-        self._lookouts: list[Worker] = []
-        self._leaving: list[Worker] = []
+        self._lookouts: list[WorkerHandle] = []
+        self._leaving: list[WorkerHandle] = []
         """They finish what they have, and get nothing more."""
-        self._outgoing: set[Worker] = set()
+        self._outgoing: set[WorkerHandle] = set()
         self._selector = selectors.DefaultSelector()
-        self._watch = Watch()
+        self._watch = MemoryMonitor()
         self._fork_server: ForkServer | None = None
         self._news: list[News] = []
         self._failed_starts = 0
@@ -81,7 +81,7 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def watch(self, listener: Listener | WakeUpPipe) -> None:
+    def watch(self, listener: WakeListener | WakeUpPipe) -> None:
         """Let `wait` return early when somebody wakes the leader."""
         self._selector.register(listener, selectors.EVENT_READ, partial(self._wake, listener))
 
@@ -100,7 +100,7 @@ class Pool:
     def kill(self, attempt: AttemptId, reason: str) -> None:
         """End the worker that is at this attempt, or will be as soon as it begins it; `wait` tells of the loss."""
         if any(pool.drop(attempt) for pool in self._pools):
-            self._news.append(Lost(None, (attempt,), reason))
+            self._news.append(LostWorker(None, (attempt,), reason))
         for worker in self._all:
             if any(one.attempt == attempt for one in worker.given):
                 worker.condemn(attempt, reason)
@@ -151,7 +151,7 @@ class Pool:
                     if fits(worker, pool.waiting[0][1]):
                         self._give(worker, *pool.waiting.popleft())
 
-    def _give(self, worker: Worker, attempt: AttemptId, task: Task) -> None:
+    def _give(self, worker: WorkerHandle, attempt: AttemptId, task: Task) -> None:
         worker.give(attempt, task)
         self._outgoing.add(worker)
 
@@ -162,10 +162,10 @@ class Pool:
         return STUCK_SECONDS if left is None else min(left, STUCK_SECONDS)
 
     @property
-    def _all(self) -> tuple[Worker, ...]:
+    def _all(self) -> tuple[WorkerHandle, ...]:
         return (*self._front.workers, *self._background.workers, *self._lookouts, *self._leaving)
 
-    def _worker(self, pool: WorkerPool) -> Worker | None:
+    def _worker(self, pool: WorkerPool) -> WorkerHandle | None:
         """The one with the least to do. It never has modules of another applied version than what waits longest, nor was it handed what
         that must not see: then a new one takes its place, as soon as it has done what it has."""
         worker, task = pool.least(), pool.waiting[0][1]
@@ -175,11 +175,11 @@ class Pool:
             return other
         return None if worker.given and not suits(worker, task) else self._retire(worker, pool)
 
-    def _pool_of(self, worker: Worker) -> WorkerPool | None:
+    def _pool_of(self, worker: WorkerHandle) -> WorkerPool | None:
         """Whose place it has; None for one that looks, or leaves."""
         return next((pool for pool in self._pools if worker in pool.workers), None)
 
-    def _lookout(self) -> Worker:
+    def _lookout(self) -> WorkerHandle:
         self._looked_at = time.monotonic()
         worker = min(self._lookouts, key=lambda one: len(one.given), default=None)
         if worker is None or (worker.given and len(self._lookouts) < LOOKOUTS_MAX):
@@ -187,14 +187,14 @@ class Pool:
             self._lookouts.append(worker)
         return worker
 
-    def _retire(self, worker: Worker, pool: WorkerPool) -> Worker:
+    def _retire(self, worker: WorkerHandle, pool: WorkerPool) -> WorkerHandle:
         """Let one go as soon as it has done what it has; the new one in its place."""
         place = pool.workers.index(worker)
         pool.workers[place] = self._start(background=pool.background)
         self._leave(worker)
         return pool.workers[place]
 
-    def _leave(self, worker: Worker) -> None:
+    def _leave(self, worker: WorkerHandle) -> None:
         if worker.given:
             self._leaving.append(worker)
         else:
@@ -202,7 +202,7 @@ class Pool:
 
     # What happens
 
-    def _wake(self, listener: Listener | WakeUpPipe) -> None:
+    def _wake(self, listener: WakeListener | WakeUpPipe) -> None:
         listener.drain()
         self.woken += 1
 
@@ -215,11 +215,11 @@ class Pool:
                 self._selector.register(worker.task_write, selectors.EVENT_WRITE, partial(self._go_on_sending, worker))
         self._outgoing.clear()
 
-    def _go_on_sending(self, worker: Worker) -> None:
+    def _go_on_sending(self, worker: WorkerHandle) -> None:
         if worker.flush():
             self._selector.unregister(worker.task_write)
 
-    def _receive(self, worker: Worker) -> bool:
+    def _receive(self, worker: WorkerHandle) -> bool:
         """Record answers that have come; whether there may be more."""
         try:
             answers, more = worker.read()
@@ -234,8 +234,8 @@ class Pool:
             self._done(worker)
         return bool(more)
 
-    def _take(self, worker: Worker, answer: Outcome | SourceObserved | Ready | Returned) -> None:
-        if isinstance(answer, Ready):
+    def _take(self, worker: WorkerHandle, answer: TaskOutcome | SourceObserved | WorkerReady | Returned) -> None:
+        if isinstance(answer, WorkerReady):
             worker.ready, self._failed_starts = True, 0
             return
         if isinstance(answer, Returned):
@@ -243,17 +243,17 @@ class Pool:
             return
         attempt = worker.answered(answer)
         answer = self._redacted(attempt, answer)
-        self._news.append(Saw(attempt, answer) if isinstance(answer, SourceObserved) else Finished(attempt, answer))
+        self._news.append(ObservationFinished(attempt, answer) if isinstance(answer, SourceObserved) else TaskFinished(attempt, answer))
 
-    def _redacted(self, attempt: AttemptId, answer: Outcome | SourceObserved) -> Outcome | SourceObserved:
+    def _redacted(self, attempt: AttemptId, answer: TaskOutcome | SourceObserved) -> TaskOutcome | SourceObserved:
         """The answer, and the attempt's log, without secrets that the worker itself doesn't know."""
         if (redactor := self._secrets.redactor) is None:
             return answer
-        if isinstance(answer, Outcome) and answer.log_lines:
+        if isinstance(answer, TaskOutcome) and answer.log_lines:
             scrub_log(self._settings.folders.log(*attempt), redactor)
         return scrubbed(answer, self._secrets)
 
-    def _done(self, worker: Worker) -> None:
+    def _done(self, worker: WorkerHandle) -> None:
         """A worker has nothing to do any more."""
         if worker in self._leaving:
             self._leaving.remove(worker)
@@ -261,22 +261,22 @@ class Pool:
         elif worker.python_tasks >= PYTHON_TASKS_MAX and (pool := self._pool_of(worker)) is not None:
             self._retire(worker, pool)
 
-    def _died(self, worker: Worker) -> None:
+    def _died(self, worker: WorkerHandle) -> None:
         """The process has ended, which the pipe doesn't say where a child that it left behind holds it open."""
         while self._receive(worker):
             pass
         if worker in self._all:
             self._end(worker)
 
-    def _end(self, worker: Worker) -> None:
+    def _end(self, worker: WorkerHandle) -> None:
         """A worker is gone: what it was at is lost. One that attempts wait for is replaced."""
         how = self._bury(worker)
         running, queued = worker.lost()
         if worker.over is not None and running is not None:
-            self._news.append(Finished(running, _used_up(running, worker.given[0].task, *worker.over)))
+            self._news.append(TaskFinished(running, _used_up(running, worker.given[0].task, *worker.over)))
             running = None
         if running is not None or queued:
-            self._news.append(Lost(running, queued, how))
+            self._news.append(LostWorker(running, queued, how))
         for workers in (self._lookouts, self._leaving):
             if worker in workers:
                 workers.remove(worker)
@@ -314,30 +314,30 @@ class Pool:
         if now - self._looked_at > IDLE_SECONDS_MAX:
             self._dismiss(self._lookouts)
 
-    def _dismiss(self, workers: list[Worker]) -> None:
+    def _dismiss(self, workers: list[WorkerHandle]) -> None:
         for worker in [one for one in workers if not one.given]:
             workers.remove(worker)
             self._bury(worker)
 
     # Processes
 
-    def _start(self, *, background: bool = False) -> Worker:
+    def _start(self, *, background: bool = False) -> WorkerHandle:
         if self._fork_server is None or not self._fork_server.alive:
             self._forget_fork_server()
             self._fork_server = ForkServer(self._settings)
             self._selector.register(self._fork_server.control, selectors.EVENT_READ, self._fork_server.listen)
-        worker = Worker(self._fork_server, self._settings, self._secrets, self._arrived, background=background)
+        worker = WorkerHandle(self._fork_server, self._settings, self._secrets, self._arrived, background=background)
         self._selector.register(worker.answer_read, selectors.EVENT_READ, partial(self._receive, worker))
         self._watch.busy()
         if not self._fork_server.alive:
             self._forget_fork_server()  # its descriptor is free already, and the next that is opened may get that number
         return worker
 
-    def _arrived(self, worker: Worker) -> None:
+    def _arrived(self, worker: WorkerHandle) -> None:
         if worker.pidfd >= 0:
             self._selector.register(worker.pidfd, selectors.EVENT_READ, partial(self._died, worker))
 
-    def _bury(self, worker: Worker) -> str:
+    def _bury(self, worker: WorkerHandle) -> str:
         worker.await_birth()
         for descriptor in (worker.answer_read, worker.task_write, worker.pidfd):
             if descriptor >= 0 and descriptor in self._selector.get_map():
@@ -356,13 +356,13 @@ class Pool:
             fork_server.stop()
 
 
-def _used_up(attempt: AttemptId, task: Task, used: int, limit: int) -> Outcome:
+def _used_up(attempt: AttemptId, task: Task, used: int, limit: int) -> TaskOutcome:
     """The answer for an attempt that was ended because of its memory: it failed, for want of resources."""
     message = f"it used {used / 2**20:,.0f} MiB of memory, and may use {limit / 2**20:,.0f} MiB"
     hint = MEMORY_HINT
     if isinstance(task, ComputeTask):
         hint = "yield batches instead of one table, make partitions smaller, or set `memory_max` higher (an asset's, or that of [run])"
-    return Outcome(
+    return TaskOutcome(
         attempt=str(attempt),
         state="failed",
         measures=Measures(),

@@ -7,7 +7,7 @@ import msgspec
 from headrace.run.folders import Folders
 
 
-class Settings(msgspec.Struct, frozen=True):
+class WorkerSettings(msgspec.Struct, frozen=True):
     """The same for all workers of one executor."""
 
     folders: Folders

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from headrace.run.executors import memory
-from headrace.run.executors.worker_handles import Worker
+from headrace.run.executors.worker_handles import WorkerHandle
 
 LOOK_SECONDS = 0.25
 NEAR_SECONDS = 0.02
@@ -23,7 +23,7 @@ IDLE_BYTES_MAX = 40 * 2**20
 START_SECONDS_MAX = 60.0
 
 
-class Watch:
+class MemoryMonitor:
     """When to look next, and what is found."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Watch:
         """Whether it is time to look."""
         return now >= self._next
 
-    def look(self, workers: Sequence[Worker], now: float) -> list[Worker]:
+    def look(self, workers: Sequence[WorkerHandle], now: float) -> list[WorkerHandle]:
         """End those that use more than they may. The idle ones that use more than they should are told."""
         working = [worker for worker in workers if worker.given and worker.pid]
         near = [worker.limit(worker.used()) for worker in working]
@@ -56,26 +56,26 @@ class Watch:
         self._next = self._when(workers, now, near=any(near))
         return fat
 
-    def _when(self, workers: Sequence[Worker], now: float, *, near: bool) -> float:
+    def _when(self, workers: Sequence[WorkerHandle], now: float, *, near: bool) -> float:
         if any(worker.given or not worker.ready for worker in workers):
             return now + (NEAR_SECONDS if near else LOOK_SECONDS)
         return min((worker.idle_since + IDLE_SECONDS for worker in workers if not worker.rested), default=math.inf)
 
-    def late(self, workers: Sequence[Worker], now: float) -> list[Worker]:
+    def late(self, workers: Sequence[WorkerHandle], now: float) -> list[WorkerHandle]:
         """Those that have been starting for too long; they are ended, if there is anything to end."""
         late = [worker for worker in workers if not worker.ready and now - worker.started > START_SECONDS_MAX]
         for worker in late:
             worker.doom(f"wasn't ready after {START_SECONDS_MAX:.0f} s")
         return late
 
-    def _scan(self, working: Sequence[Worker], now: float) -> None:
+    def _scan(self, working: Sequence[WorkerHandle], now: float) -> None:
         by_pid = {worker.pid: worker for worker in working}
         for pid, used in memory.of_sessions(set(by_pid)).items():
             by_pid[pid].limit(used)
         self._next_scan = now + max(SCAN_SECONDS, (time.monotonic() - now) / SCAN_SHARE)
 
 
-def _keeps_too_much(worker: Worker, now: float) -> bool:
+def _keeps_too_much(worker: WorkerHandle, now: float) -> bool:
     long = now >= worker.idle_since + IDLE_SECONDS
     worker.rested = long
     return worker.used() > (IDLE_BYTES_MAX if long else RESTING_BYTES_MAX)

@@ -10,16 +10,16 @@ from collections import deque
 from collections.abc import Callable, Collection, Hashable
 from typing import NamedTuple
 
-from headrace.engine.logs import Channel
+from headrace.engine.logs import OutputPipes
 from headrace.govern.secrets import Secrets
 from headrace.model import PythonBody
 from headrace.run.executors import memory
 from headrace.run.executors.fork_servers import ForkServer, strike
-from headrace.run.executors.settings import Settings
+from headrace.run.executors.settings import WorkerSettings
 from headrace.run.folders import Folders
 from headrace.run.frames import answers_inbox, encode
 from headrace.run.handing import kind_of, with_handed
-from headrace.run.messages import Answer, ComputeTask, Ready, Returned, Task
+from headrace.run.messages import Answer, ComputeTask, Returned, Task, WorkerReady
 from headrace.schedule import AttemptId
 
 READ_BYTES = 1 << 16
@@ -31,7 +31,7 @@ WEIGHT = 0.3
 """Of the newest task in the running mean."""
 
 
-class Given(NamedTuple):
+class AssignedTask(NamedTuple):
     """A task that a worker has, or will have as soon as it reads."""
 
     attempt: AttemptId
@@ -39,7 +39,7 @@ class Given(NamedTuple):
     memory_max_bytes: int | None
 
 
-class Worker:
+class WorkerHandle:
     """A process that is starting, works, or has ended. Nothing here waits for it but `bury`."""
 
     unwanted = False
@@ -48,7 +48,13 @@ class Worker:
     """What it was handed besides tasks (`run.handing.kind_of`); None for nothing that matters."""
 
     def __init__(
-        self, fork_server: ForkServer, settings: Settings, secrets: Secrets, arrived: Callable[[Worker], None], *, background: bool = False
+        self,
+        fork_server: ForkServer,
+        settings: WorkerSettings,
+        secrets: Secrets,
+        arrived: Callable[[WorkerHandle], None],
+        *,
+        background: bool = False,
     ) -> None:
         """`secrets` resolves what its tasks are handed. `arrived` is told when the process exists. One of the background gives way to all
         others."""
@@ -57,7 +63,7 @@ class Worker:
         recall_read, self._recall_write = os.pipe()
         for descriptor in (self.task_write, self.answer_read, self._recall_write):
             os.set_blocking(descriptor, False)
-        self._channel = Channel.open()
+        self._channel = OutputPipes.open()
         self._fork_server, self._secrets, self._arrived, self.background = fork_server, secrets, arrived, background
         self._memory_max_bytes = settings.memory_of(background=background)
         self.started = time.monotonic()
@@ -65,7 +71,7 @@ class Worker:
         """0 until the process exists."""
         self.pidfd = -1
         """Readable when the process has ended, where the system has that."""
-        self.given: deque[Given] = deque()
+        self.given: deque[AssignedTask] = deque()
         self._condemned: dict[AttemptId, str] = {}
         self._doomed = ""
         """Why it was ended, where it was."""
@@ -113,7 +119,7 @@ class Worker:
                 self.code, self.python_tasks = task.code, self.python_tasks + 1
         if not self.given:
             self.began = time.monotonic()
-        self.given.append(Given(attempt, task, limit))
+        self.given.append(AssignedTask(attempt, task, limit))
         self.rested = False
         self.kind = kind_of(task) if self.kind is None else self.kind
         self._outbox += encode(with_handed(task, os.environ, self._secrets))
@@ -130,7 +136,7 @@ class Worker:
             self._outbox.clear()
         return True
 
-    def read(self) -> tuple[list[Answer | Ready | Returned], bool | None]:
+    def read(self) -> tuple[list[Answer | WorkerReady | Returned], bool | None]:
         """Answers that have come in, and whether there may be more at once; None if there never will be. Raises ValueError or
         msgspec.DecodeError for what is no answer."""
         try:
@@ -164,7 +170,7 @@ class Worker:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):  # it was asked already; it is dead, which is noticed elsewhere
             os.write(self._recall_write, b".")
 
-    def returned(self, attempts: Collection[str]) -> list[Given]:
+    def returned(self, attempts: Collection[str]) -> list[AssignedTask]:
         """Tasks that it gives back, in the order in which it was given them."""
         back = [one for one in self.given if str(one.attempt) in attempts]
         for one in back:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from headrace.run.executors.worker_handles import Given, Worker
+from headrace.run.executors.worker_handles import AssignedTask, WorkerHandle
 from headrace.run.handing import kind_of
 from headrace.run.messages import ComputeTask, Task
 from headrace.schedule import AttemptId
@@ -19,7 +19,7 @@ class WorkerPool:
 
     def __init__(self, count: int, *, background: bool = False) -> None:
         self.count, self.background = count, background
-        self.workers: list[Worker] = []
+        self.workers: list[WorkerHandle] = []
         self.waiting: deque[tuple[AttemptId, Task]] = deque()
         """What no worker has been given yet."""
         self.busy_at = 0.0
@@ -41,19 +41,19 @@ class WorkerPool:
         self.waiting = deque(one for one in self.waiting if one[0] != attempt)
         return len(self.waiting) < before
 
-    def take_back(self, given: list[Given]) -> None:
+    def take_back(self, given: list[AssignedTask]) -> None:
         """Tasks that a worker gave back are the next ones again."""
         self.waiting.extendleft((one.attempt, one.task) for one in reversed(given))
 
-    def least(self) -> Worker:
+    def least(self) -> WorkerHandle:
         """The worker with the least to do."""
         return min(self.workers, key=lambda one: len(one.given))
 
-    def idle_one(self, task: Task) -> Worker | None:
+    def idle_one(self, task: Task) -> WorkerHandle | None:
         """A worker that has nothing to do, and may be given the task as it is."""
         return next((one for one in self.workers if not one.given and fits(one, task)), None)
 
-    def share(self, worker: Worker) -> int:
+    def share(self, worker: WorkerHandle) -> int:
         """How many tasks a worker gets now: as much as keeps it busy until its next answers have come back, and many at a time: what
         costs is to send anything, and to wake who reads it."""
         room = worker.window - len(worker.given)
@@ -73,14 +73,14 @@ class WorkerPool:
                 worker.recall()
 
 
-def fits(worker: Worker, task: Task) -> bool:
+def fits(worker: WorkerHandle, task: Task) -> bool:
     """Whether a worker has no modules of another applied version than a task's (those can't be taken out of a process), and was never
     handed what a task must not see."""
     code = task.code if isinstance(task, ComputeTask) else None
     return (code is None or worker.code in (None, code)) and suits(worker, task)
 
 
-def suits(worker: Worker, task: Task) -> bool:
+def suits(worker: WorkerHandle, task: Task) -> bool:
     """Whether a worker was handed nothing that a task must not see."""
     kind = kind_of(task)
     return kind is None or worker.kind is None or worker.kind == kind

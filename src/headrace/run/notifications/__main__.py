@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 
 from headrace.govern.state import open_state
-from headrace.run.notifications.process import Errand
+from headrace.run.notifications.process import NotifierConfig
 from headrace.run.notifications.sending import Sending
 
 
 def main() -> None:
     """Send, then leave at once: a thread that hangs is nobody's to wait for."""
-    errand = msgspec.json.decode(sys.stdin.buffer.read(), type=Errand)
+    errand = msgspec.json.decode(sys.stdin.buffer.read(), type=NotifierConfig)
     try:
         with open_state(Path(errand.root), errand.settings) as store:
             Sending(store, Path(errand.root), errand.settings).all()

@@ -10,7 +10,7 @@ from headrace.model.errors import told_by
 from headrace.model.nodes import Settings
 from headrace.observe.notifications.recipients import MAIL, MAILTO
 from headrace.run.notifications import files, mail, services, webhook
-from headrace.run.notifications.message import Channel, Message, Unsent
+from headrace.run.notifications.message import Message, NotificationChannel, Unsent
 
 ERROR_MAX = 300
 
@@ -28,11 +28,11 @@ def send(root: Path, settings: Settings, contact: str, message: Message) -> str 
         raise Unsent(secrets.scrubbed(told_by(error))[:ERROR_MAX]) from None
 
 
-def _channel(root: Path, settings: Settings, contact: str, secrets: Secrets) -> Channel:
+def _channel(root: Path, settings: Settings, contact: str, secrets: Secrets) -> NotificationChannel:
     table, to = _table(settings, contact)
     resolved = secrets.resolved(table)
     secrets.hide(str(resolved.get("url", "")) if resolved.get("url") != table.get("url") else "")
-    return Channel(resolved, root, to)
+    return NotificationChannel(resolved, root, to)
 
 
 def _table(settings: Settings, contact: str) -> tuple[dict[str, Any], str | None]:
@@ -44,7 +44,7 @@ def _table(settings: Settings, contact: str) -> tuple[dict[str, Any], str | None
     raise Unsent(f"there is no [notify.{name}] in headrace.toml")
 
 
-def _sent(channel: Channel, message: Message) -> str | None:
+def _sent(channel: NotificationChannel, message: Message) -> str | None:
     scheme = channel.url.partition(":")[0].lower()
     if scheme == "file":
         return files.send(channel, message)

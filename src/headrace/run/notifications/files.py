@@ -7,13 +7,13 @@ import re
 from urllib.parse import unquote, urlsplit
 
 from headrace.model.errors import words_of
-from headrace.run.notifications.message import Channel, Message, Unsent
+from headrace.run.notifications.message import Message, NotificationChannel, Unsent
 from headrace.store.clock import instant
 
 _ODD = re.compile(r"[^A-Za-z0-9._@+-]+")
 
 
-def send(channel: Channel, message: Message) -> str:
+def send(channel: NotificationChannel, message: Message) -> str:
     """Add it to the file of what it is about; the file's name. Raises Unsent."""
     folder = channel.root / unquote(urlsplit(channel.url).path)
     name = f"{_part(message.incident or message.subject)}.{_part(message.recipient)}.txt"

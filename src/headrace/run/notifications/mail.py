@@ -13,7 +13,7 @@ from email.utils import format_datetime, make_msgid
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from headrace.model.errors import told_by
-from headrace.run.notifications.message import Channel, Message, Unsent
+from headrace.run.notifications.message import Message, NotificationChannel, Unsent
 from headrace.store.clock import instant
 
 TIMEOUT_SECONDS = 10.0
@@ -21,7 +21,7 @@ SCHEMES = ("smtp", "smtps")
 _TLS = 465
 
 
-def send(channel: Channel, message: Message) -> str:
+def send(channel: NotificationChannel, message: Message) -> str:
     """Hand it to the server; the thread's id. Raises Unsent."""
     try:
         url = urlsplit(channel.url)

@@ -34,7 +34,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         }  # fmt: skip
 
 
-class Channel(msgspec.Struct, frozen=True):
+class NotificationChannel(msgspec.Struct, frozen=True):
     """Where it goes: the table of [notify], its secrets resolved, the project's folder, and the address where the contact is one."""
 
     table: Mapping[str, Any]

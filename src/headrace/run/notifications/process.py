@@ -22,7 +22,7 @@ WAIT_SECONDS = 3.0
 LIFE_SECONDS = 600.0
 
 
-class Errand(msgspec.Struct, frozen=True):
+class NotifierConfig(msgspec.Struct, frozen=True):
     """What the process has to know. Settings hold references to secrets, never secrets."""
 
     root: str
@@ -33,7 +33,7 @@ class NotificationSender:
     """Sends what waits in a project's state, from another process."""
 
     def __init__(self, store: Store, clock: Clock, root: Path, settings: Settings) -> None:
-        self._store, self._clock, self._errand = store, clock, Errand(str(root), settings)
+        self._store, self._clock, self._errand = store, clock, NotifierConfig(str(root), settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._looked = self._begun = 0.0
 
@@ -72,7 +72,7 @@ class NotificationSender:
         self._process = None
 
 
-def _spawned(errand: Errand) -> subprocess.Popen[bytes] | None:
+def _spawned(errand: NotifierConfig) -> subprocess.Popen[bytes] | None:
     """The process, with its errand; None where the machine has no room for it: it is tried again."""
     try:
         process = subprocess.Popen(

@@ -18,7 +18,7 @@ from headrace.run.notifications.message import Message, Unsent
 from headrace.store import Clock, Store, Transaction
 from headrace.store.queries import incidents, notifications
 from headrace.store.queries.incidents import Happened
-from headrace.store.queries.notifications import Taken
+from headrace.store.queries.notifications import DueNotification
 
 BATCH = 50
 SEND_SECONDS = 20.0
@@ -33,7 +33,7 @@ _SECOND_US = 1_000_000
 class Sent(msgspec.Struct, frozen=True):
     """What came of one message."""
 
-    notice: Taken
+    notice: DueNotification
     reference: str | None
     error: str | None
 
@@ -51,13 +51,13 @@ class Sending:
             done += self._batch(batch)
         return done
 
-    def _taken(self) -> list[Taken]:
+    def _taken(self) -> list[DueNotification]:
         with self._store.write(None) as tx:
             return notifications.take(tx, _now(tx), BATCH)
 
-    def _batch(self, batch: Sequence[Taken]) -> int:
+    def _batch(self, batch: Sequence[DueNotification]) -> int:
         """Send these, beside each other by channel."""
-        by_channel = defaultdict[str, list[Taken]](list)
+        by_channel = defaultdict[str, list[DueNotification]](list)
         for one in batch:
             by_channel[one.channel].append(one)
         results: queue.SimpleQueue[Sent] = queue.SimpleQueue()
@@ -66,7 +66,7 @@ class Sending:
             threading.Thread(target=self._over, args=(channel, waiting, results, begun), daemon=True).start()
         return self._kept({one.id: one for one in batch}, results, begun)
 
-    def _over(self, channel: str, waiting: Sequence[Taken], results: queue.SimpleQueue[Sent], begun: dict[str, float]) -> None:
+    def _over(self, channel: str, waiting: Sequence[DueNotification], results: queue.SimpleQueue[Sent], begun: dict[str, float]) -> None:
         for one in waiting:
             begun[channel] = time.monotonic()
             try:
@@ -74,7 +74,7 @@ class Sending:
             except Unsent as error:
                 results.put(Sent(one, None, str(error)))
 
-    def _kept(self, left: dict[int, Taken], results: queue.SimpleQueue[Sent], begun: dict[str, float]) -> int:
+    def _kept(self, left: dict[int, DueNotification], results: queue.SimpleQueue[Sent], begun: dict[str, float]) -> int:
         """Write down what came of each; who doesn't answer in time is given up."""
         done, until = 0, time.monotonic() + BATCH_SECONDS
         while left and (patience := self._patience_left(left, begun, until)) > 0:
@@ -89,7 +89,7 @@ class Sending:
             self._write(Sent(notice, None, f"no answer within {self._patience:g} s"))
         return done
 
-    def _patience_left(self, left: dict[int, Taken], begun: dict[str, float], until: float) -> float:
+    def _patience_left(self, left: dict[int, DueNotification], begun: dict[str, float], until: float) -> float:
         """Seconds until the last channel that isn't done is given up."""
         last = max(begun[one.channel] for one in left.values()) + self._patience
         return min(last, until) - time.monotonic()
@@ -110,12 +110,12 @@ class Sending:
 _SAID = {"opened": "it is open", "changed": "it has changed", "resolved": "it is over", "escalated": "it is open (as the manager)"}
 
 
-def _note(tx: Transaction, notice: Taken, now: int, what: str) -> None:
+def _note(tx: Transaction, notice: DueNotification, now: int, what: str) -> None:
     if notice.incident is not None:
         incidents.happened(tx, notice.incident, [Happened(now, what, HEADRACE)])
 
 
-def _message(settings: Settings, one: Taken) -> Message:
+def _message(settings: Settings, one: DueNotification) -> Message:
     return Message(
         project=settings.name, kind=one.kind, subject=one.subject, incident=None if one.incident is None else incidents.shown(one.incident),
         recipient=one.recipient, title=one.title, body=one.body, at=one.created_at, reference=one.reference,

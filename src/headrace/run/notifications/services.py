@@ -7,13 +7,13 @@ import warnings
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from headrace.run.notifications.message import Channel, Message, Unsent
+from headrace.run.notifications.message import Message, NotificationChannel, Unsent
 
 _MAIL = ("mailto", "mailtos")
 _HOOKS = ("hooks.slack.com", "discord.com", "discordapp.com", "webhook.office.com", "outlook.office.com", "chat.googleapis.com")
 
 
-def send(channel: Channel, message: Message) -> None:
+def send(channel: NotificationChannel, message: Message) -> None:
     """Send it. Raises Unsent."""
     apprise = _apprise()
     asset = apprise.AppriseAsset(app_id="Headrace", app_desc="Headrace", plugin_paths=[], secure_logging=True)
@@ -43,7 +43,7 @@ def _apprise() -> Any:
     return apprise
 
 
-def _address(channel: Channel) -> str:
+def _address(channel: NotificationChannel) -> str:
     url = channel.url
     if channel.to is None or url.partition(":")[0] not in _MAIL:
         return url

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from headrace.model.errors import told_by
-from headrace.run.notifications.message import Channel, Message, Unsent
+from headrace.run.notifications.message import Message, NotificationChannel, Unsent
 
 TIMEOUT_SECONDS = 10.0
 SCHEMES = ("http", "https")
@@ -25,7 +25,7 @@ REFERENCE_MAX = 200
 _NAMED = re.compile(r"\{([a-z]+)\}")
 
 
-def send(channel: Channel, message: Message) -> str | None:
+def send(channel: NotificationChannel, message: Message) -> str | None:
     """Send it; what the answer calls the ticket, where that is asked for. Raises Unsent."""
     table, update = channel.table, channel.table.get("update")
     if message.reference is not None and isinstance(update, Mapping):

@@ -14,14 +14,14 @@ import msgspec
 from headrace.govern.state import open_state
 from headrace.model import HeadraceError, Settings
 from headrace.model.environments import PRODUCTION
-from headrace.observe.openlineage.described import Described
+from headrace.observe.openlineage.described import OpenLineageNodes
 from headrace.observe.openlineage.events import end, start
 from headrace.plan import compile_lineage
-from headrace.run.applying import Applied
+from headrace.run.applying import AppliedVersion
 from headrace.run.openlineage.sinks import NotSent, Sink, sink_of
 from headrace.store import Store
 from headrace.store.queries import openlineage
-from headrace.store.queries.openlineage import Cursor, Told
+from headrace.store.queries.openlineage import LineageAttempt, LineageCursor
 
 ROUND_SECONDS = 1.0
 """How often the store is looked at."""
@@ -36,7 +36,7 @@ LAST_SECONDS = 3.0
 class Leads(Protocol):
     """Who leads, as far as it concerns this."""
 
-    applied: Applied
+    applied: AppliedVersion
 
 
 def emitter_of(settings: Settings, root: Path, store: Store, epoch: int, leads: Leads, cache: Path) -> Emitter | None:
@@ -55,7 +55,7 @@ class Emitter:
         self._settings, self._root, self._epoch, self._leads, self._cache = settings, root, epoch, leads, cache
         self._last = threading.Event()
         self._until = float("inf")
-        self._described: Described | None = None
+        self._described: OpenLineageNodes | None = None
         self._thread = threading.Thread(target=self._run, name="headrace openlineage", daemon=True)
         self._thread.start()
 
@@ -80,7 +80,7 @@ class Emitter:
             return sink_of(self._settings, self._root)
         except HeadraceError as error:
             with store.read() as tx:
-                before = openlineage.cursor(tx) or Cursor(0)
+                before = openlineage.cursor(tx) or LineageCursor(0)
             self._keep(store, before, before, str(error))
             return None
 
@@ -99,7 +99,7 @@ class Emitter:
     def _round(self, store: Store, sink: Sink) -> tuple[int, str]:
         """How many events were told, and what kept the rest from it."""
         with store.read() as tx:
-            before = openlineage.cursor(tx) or Cursor(0)
+            before = openlineage.cursor(tx) or LineageCursor(0)
             ended = openlineage.ended(tx, before, AT_ONCE)
             running = openlineage.under_way(tx, RUNNING_MAX) if len(ended) < AT_ONCE else []
             made = {one.id: openlineage.made(tx, one) for one in ended}
@@ -124,13 +124,13 @@ class Emitter:
         self._keep(store, before, now, sending.error)
         return sending.sent + sending.refused, sending.error
 
-    def _describe(self) -> Described:
+    def _describe(self) -> OpenLineageNodes:
         applied = self._leads.applied
         if self._described is None or self._described.version != applied.id:
-            self._described = Described(applied.id, applied.compiled, compile_lineage(applied.compiled, self._cache).of)
+            self._described = OpenLineageNodes(applied.id, applied.compiled, compile_lineage(applied.compiled, self._cache).of)
         return self._described
 
-    def _keep(self, store: Store, before: Cursor, now: Cursor, error: str) -> None:
+    def _keep(self, store: Store, before: LineageCursor, now: LineageCursor, error: str) -> None:
         since = (before.failing_since or time.time_ns() // 1000) if error else None
         now = msgspec.structs.replace(now, error=error, failing_since=since)
         if now != before:
@@ -161,6 +161,6 @@ class _Sending:
                 self.refused += 1
 
 
-def _ended(now: Cursor, one: Told) -> Cursor:
+def _ended(now: LineageCursor, one: LineageAttempt) -> LineageCursor:
     assert one.finished_at is not None
     return msgspec.structs.replace(now, at=one.finished_at, epoch=one.epoch, n=one.n, begun=now.begun - {one.id})

@@ -36,14 +36,14 @@ def sink_of(settings: Settings, root: Path) -> Sink:
     """Where the settings say. Raises SecretMissing, and NotSent for a URL that is none."""
     said = Secrets(root).resolved(settings.openlineage)
     if "file" in said:
-        return Lines(root / said["file"])
+        return JsonLinesSink(root / said["file"])
     try:
-        return Endpoint(said["url"], said.get("token", ""))
+        return HttpSink(said["url"], said.get("token", ""))
     except ValueError:
         raise NotSent("the URL of [openlineage] can't be used", hint="write it like https://lineage.example.com/api/v1/lineage") from None
 
 
-class Lines:
+class JsonLinesSink:
     """A file of one event a line. It is opened for each event, so that it may be moved away at any time."""
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +63,7 @@ class Lines:
         """Nothing is open."""
 
 
-class Endpoint:
+class HttpSink:
     """A URL that takes events, such as `https://lineage.example.com/api/v1/lineage`. It isn't left by redirects, with a token."""
 
     def __init__(self, url: str, token: str) -> None:

@@ -7,27 +7,27 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from headrace.lake import Table
-from headrace.lake.catalog import Change
+from headrace.lake import LakeTable
+from headrace.lake.catalog import CatalogChange
 from headrace.model import LakeError
 from headrace.plan.attempt_numbers import ERRANDS, first_of
-from headrace.plan.backfills import Backfill, Mode, Step
-from headrace.run.executors import Finished
-from headrace.run.messages import Prune, Rewritten
+from headrace.plan.backfills import Backfill, BackfillStep, Mode
+from headrace.run.executors import TaskFinished
+from headrace.run.messages import Prune, RewrittenFile
 from headrace.run.overlays import room
-from headrace.run.overlays.beginning import Ended
+from headrace.run.overlays.beginning import UnsuccessfulPartition
 from headrace.run.overlays.changed_code import drop_outdated
 from headrace.run.overlays.missed import missed
 from headrace.run.overlays.outcome import PlanOutcome
-from headrace.run.overlays.overlay import Lent, Overlay, Told, ended_rows
-from headrace.run.overlays.promoting import Promoting, Promotion
+from headrace.run.overlays.overlay import Lent, Overlay, PostCommitActions, ended_rows
+from headrace.run.overlays.promoting import Promoting, PromotionResult
 from headrace.run.overlays.room import Copy
-from headrace.run.overlays.staged import Staged
-from headrace.run.tasks import Tasks
-from headrace.schedule import AttemptId, Checkpoint, Overtaken, Paused, Target
+from headrace.run.overlays.staged import OverlayPartitions
+from headrace.run.tasks import TaskBuilder
+from headrace.schedule import AttemptId, PartitionOvertaken, Paused, SchedulerCheckpoint, Target
 from headrace.store import Transaction
 from headrace.store.queries import plans
-from headrace.store.queries.plans import PlanRow
+from headrace.store.queries.plans import PlanRecord
 
 STAGED, INGESTED, AFTERWARDS = "staged", "taken_in", "afterwards"
 ERRANDS_LOST_MAX = 3
@@ -50,7 +50,7 @@ class Phase(enum.Enum):
 class Backfilling:
     """Made of a plan's row. `run` is the run that works at it, None while nobody does."""
 
-    def __init__(self, row: PlanRow) -> None:
+    def __init__(self, row: PlanRecord) -> None:
         self.id, self.actor, self.reason, self.version = row.id, row.actor, row.reason, row.version
         self.backfill = msgspec.msgpack.decode(row.content, type=Backfill)
         self.outcome = PlanOutcome.read(row.outcome)
@@ -66,9 +66,9 @@ class Backfilling:
         self.after = first_of(row.id)
         """The last number that an attempt of this leader had."""
         self._how = {one.node: one.how for one in self.backfill.chosen}
-        self._steps = [Step(spans={node: spans for node, spans in step.spans.items() if self._how.get(node) == STAGED})
+        self._steps = [BackfillStep(spans={node: spans for node, spans in step.spans.items() if self._how.get(node) == STAGED})
                        for step in self.backfill.steps]  # fmt: skip
-        self._copies: dict[Copy, Rewritten] = {}
+        self._copies: dict[Copy, RewrittenFile] = {}
         self._errands: dict[AttemptId, tuple[Prune, list[Copy]]] = {}
         self._errands_lost = self._last_errand = self._refused = 0
 
@@ -91,7 +91,7 @@ class Backfilling:
         return self.nodes(AFTERWARDS) if self.backfill.mode is Mode.ALL else frozenset()
 
     @property
-    def step(self) -> Step | None:
+    def step(self) -> BackfillStep | None:
         """The step that comes next; None when all are done."""
         return self._steps[self.steps_done] if self.steps_done < len(self._steps) else None
 
@@ -105,10 +105,10 @@ class Backfilling:
 
     # Its core
 
-    def load(self, tx: Transaction, lent: Lent, production: Checkpoint, now: int) -> Told:
+    def load(self, tx: Transaction, lent: Lent, production: SchedulerCheckpoint, now: int) -> PostCommitActions:
         """Have a core for the step, that starts from where production stands. It begins nothing before somebody asks for the step."""
         assert self.step is not None
-        staged = Staged.read(tx, self.id)
+        staged = OverlayPartitions.read(tx, self.id)
         drop_outdated(tx, staged, lent.applied)
         plans.forget_unneeded(tx, self.id)
         ended = ended_rows(plans.staged(tx, self.id))
@@ -117,7 +117,7 @@ class Backfilling:
         told.add(self.overlay.hear(tx, missed(tx, self.id), now))
         return told
 
-    def request(self, tx: Transaction, pauses: Sequence[Paused], now: int) -> Told:
+    def request(self, tx: Transaction, pauses: Sequence[Paused], now: int) -> PostCommitActions:
         """Somebody works at the step, from now on or again."""
         assert self.overlay is not None
         retry, self._retry, self.overlay.run = self._retry, False, self.run or 0
@@ -140,7 +140,7 @@ class Backfilling:
 
     # Publication
 
-    def lacking(self, tx: Transaction, change: Change, tasks: Tasks) -> list[tuple[AttemptId, Prune]]:
+    def lacking(self, tx: Transaction, change: CatalogChange, tasks: TaskBuilder) -> list[tuple[AttemptId, Prune]]:
         """The errands that have to be run before the step can be published; they count as sent."""
         assert self.overlay is not None
         found = []
@@ -152,7 +152,7 @@ class Backfilling:
                 found.append(self._errand(table, copies))
         return found
 
-    def _errand(self, table: Table, copies: list[Copy]) -> tuple[AttemptId, Prune]:
+    def _errand(self, table: LakeTable, copies: list[Copy]) -> tuple[AttemptId, Prune]:
         assert self.overlay is not None
         self._last_errand += 1
         number = AttemptId(self.overlay.epoch, first_of(self.id) + ERRANDS + self._last_errand)
@@ -160,7 +160,7 @@ class Backfilling:
         self._errands[number] = (task, copies)
         return number, task
 
-    def run_errand(self, finished: Finished) -> str:
+    def run_errand(self, finished: TaskFinished) -> str:
         """An errand is done; what went wrong, if something did."""
         _, copies = self._errands.pop(finished.attempt, (None, []))
         if finished.outcome.state != "staged":
@@ -175,8 +175,15 @@ class Backfilling:
         return self._errands_lost >= ERRANDS_LOST_MAX
 
     def promote(
-        self, tx: Transaction, change: Change, lent: Lent, tasks: Tasks, unmade: Sequence[Ended], publication_id: int, now: int
-    ) -> Promotion:
+        self,
+        tx: Transaction,
+        change: CatalogChange,
+        lent: Lent,
+        tasks: TaskBuilder,
+        unmade: Sequence[UnsuccessfulPartition],
+        publication_id: int,
+        now: int,
+    ) -> PromotionResult:
         """Publish what the step has made, and move on to the next. Raises LakeError where something has moved; nothing has been written
         then, and `make_again` says what follows."""
         assert self.overlay is not None
@@ -191,17 +198,17 @@ class Backfilling:
         plans.told(tx, self.id, self.outcome.kept(), self.steps_done)
         return found
 
-    def make_again(self, tx: Transaction, error: LakeError, now: int) -> Told:
+    def make_again(self, tx: Transaction, error: LakeError, now: int) -> PostCommitActions:
         """What was staged doesn't fit production's tables any more: it is made again. Raises the error where that doesn't end."""
         assert self.overlay is not None
         self._refused += 1
         if self._refused > ERRANDS_LOST_MAX:
             raise error
         self._copies.clear()
-        told = Told()
+        told = PostCommitActions()
         for node, keys in self._made():
             self.overlay.staged.forget_node(tx, node)
-            told.add(self.overlay.again(tx, [Overtaken(node, key) for key in keys], now))
+            told.add(self.overlay.again(tx, [PartitionOvertaken(node, key) for key in keys], now))
         return told
 
     def _made(self, order: Sequence[str] | None = None) -> Iterator[tuple[str, list[str]]]:

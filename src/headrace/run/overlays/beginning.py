@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from headrace.schedule import AttemptId, Checkpoint, Graph, GraphNode, Loaded, PartitionState
+from headrace.schedule import AttemptId, Graph, GraphNode, Loaded, PartitionState, SchedulerCheckpoint
 from headrace.schedule.events import KeptNode, SavedPartition
-from headrace.schedule.ranges import Resting, Runs
+from headrace.schedule.ranges import IntegerSet, TerminalPartitions
 
 
-class Ended(NamedTuple):
+class UnsuccessfulPartition(NamedTuple):
     """A partition that the plan tried to make, and how that ended: `held`, `rejected` or `failed`. `sample` is JSON of some rows that
     broke a check; `attempt` is None where none was made."""
 
@@ -42,15 +42,15 @@ def graph_below(graph: Graph, wanted: Collection[str]) -> Graph:
     )
 
 
-def known_keys(kept: Checkpoint, node: GraphNode) -> Iterator[str]:
+def known_keys(kept: SchedulerCheckpoint, node: GraphNode) -> Iterator[str]:
     """All partitions of a node that production has heard of: costs as much as there are."""
     if node.name in kept.nodes:
         yield from _resting(node, kept.nodes[node.name])
     yield from (tracked.key for tracked in kept.tracked_partitions if tracked.node == node.name)
 
 
-def loaded(graph: Graph, kept: Checkpoint, wanted: Mapping[str, Collection[str]], staged: Mapping[str, Collection[str]],
-           ended: Iterable[Ended]) -> Loaded:  # fmt: skip
+def loaded(graph: Graph, kept: SchedulerCheckpoint, wanted: Mapping[str, Collection[str]], staged: Mapping[str, Collection[str]],
+           ended: Iterable[UnsuccessfulPartition]) -> Loaded:  # fmt: skip
     """The event that a plan's core starts from. Of the partitions that are `wanted`, those that are `staged` are at rest, those that
     `ended` stand as they ended, and the others wait; whatever else production knows is as it is there."""
     nodes = {node.name: node for node in graph.nodes}
@@ -72,7 +72,7 @@ def _sound(tracked: SavedPartition) -> SavedPartition:
     return replace(tracked, failures=0, not_before=None)
 
 
-def _tracked(name: str, key: str, ended: Ended | None) -> SavedPartition:
+def _tracked(name: str, key: str, ended: UnsuccessfulPartition | None) -> SavedPartition:
     state, reason = (ended.state, ended.reason) if ended is not None else (PartitionState.WAITING, "")
     return SavedPartition(name, key, state, False, False, False, False, 0, None, reason, 0)
 
@@ -87,8 +87,8 @@ def _without(node: GraphNode, kept: KeptNode | None, keys: Iterable[str], staged
     return replace(kept, runs={data: tuple(runs.edges) for data, runs in resting.runs.items()}, named=tuple(resting.named))
 
 
-def _resting(node: GraphNode, kept: KeptNode) -> Resting:
-    resting = Resting(node.partition, node.timezone)
-    resting.runs = {data: Runs(edges) for data, edges in kept.runs.items()}
+def _resting(node: GraphNode, kept: KeptNode) -> TerminalPartitions:
+    resting = TerminalPartitions(node.partition, node.timezone)
+    resting.runs = {data: IntegerSet(edges) for data, edges in kept.runs.items()}
     resting.named = dict.fromkeys(kept.named)
     return resting

@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from headrace.plan import Compiled
-from headrace.run.applying import Applied
-from headrace.run.overlays.staged import Staged
+from headrace.run.applying import AppliedVersion
+from headrace.run.overlays.staged import OverlayPartitions
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
 from headrace.store.queries import plans, versions
 
 
-def drop_outdated(tx: Transaction, staged: Staged, applied: Applied) -> set[str]:
+def drop_outdated(tx: Transaction, staged: OverlayPartitions, applied: AppliedVersion) -> set[str]:
     """Drop it; the nodes that it was of."""
     made_by = {AttemptId(one.epoch, one.n): one.version for one in plans.outcomes(tx, staged.plan)}
     others = {version for version in made_by.values() if version != applied.id}
@@ -26,7 +26,7 @@ def drop_outdated(tx: Transaction, staged: Staged, applied: Applied) -> set[str]
     return gone
 
 
-def recut(tx: Transaction, version: int, applied: Applied, nodes: list[str]) -> list[str]:
+def recut(tx: Transaction, version: int, applied: AppliedVersion, nodes: list[str]) -> list[str]:
     """Of the nodes of a plan that was made when `version` was applied, those that aren't there any more or are cut otherwise: what was
     planned means nothing to them."""
     if version == applied.id:

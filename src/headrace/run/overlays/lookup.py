@@ -8,27 +8,29 @@ from pathlib import Path
 import msgspec
 
 from headrace.engine import InputData
-from headrace.lake import PARTITION_COLUMN, Table
+from headrace.lake import PARTITION_COLUMN, LakeTable
 from headrace.lake.catalog import table
-from headrace.run.applying import Applied
+from headrace.run.applying import AppliedVersion
 from headrace.run.borrowing import Production
 from headrace.run.messages import ComputeTask
-from headrace.run.overlays.staged import Staged
-from headrace.run.tasks import Prepared, Tasks
-from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.run.overlays.staged import OverlayPartitions
+from headrace.run.tasks import PreparedTask, TaskBuilder
+from headrace.run.tasks.lookup import TaskLookup, Undeliverable
 from headrace.schedule import Dispatch
 from headrace.store import Transaction
 from headrace.store.queries import leading
 
 
-class OverlaidLookup(Lookup):
+class OverlaidLookup(TaskLookup):
     """Look-ups for one applied version, as a plan sees it."""
 
-    def __init__(self, applied: Applied, code: str, staged: Staged, production: Production | None, cache: Path | None) -> None:
+    def __init__(
+        self, applied: AppliedVersion, code: str, staged: OverlayPartitions, production: Production | None, cache: Path | None
+    ) -> None:
         super().__init__(applied, code, production, cache)
         self._staged = staged
 
-    def table(self, tx: Transaction, name: str) -> Table | None:
+    def table(self, tx: Transaction, name: str) -> LakeTable | None:
         """The columns that the plan's files have; else the lake's table. It is asked for anew: production may change it meanwhile."""
         self.forget(name)
         found, known = self._staged.tables.get(name), super().table(tx, name)
@@ -41,7 +43,7 @@ class OverlaidLookup(Lookup):
         own = self._staged.keys(name)
         return sorted({*super().published_keys(tx, name, moment), *(key for key in own if not moment or key.startswith(f"{moment}/"))})
 
-    def _stored(self, tx: Transaction, known: Table | None, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
+    def _stored(self, tx: Transaction, known: LakeTable | None, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
         own = self._staged.keys(name)
         mine = [key for key in (own if keys is None else keys) if key in own]
         if not mine:
@@ -58,15 +60,17 @@ class OverlaidLookup(Lookup):
         return InputData(name=name, files=files, columns=columns, rows=rows)
 
 
-class OverlaidTasks(Tasks):
+class OverlaidTasks(TaskBuilder):
     """Makes tasks of a plan: they read what it has made, and are compared with what readers see. Files that hold other partitions
     too are left alone: that is dealt with once, when all is made."""
 
-    def __init__(self, applied: Applied, code: str, staged: Staged, production: Production | None, cache: Path | None) -> None:
+    def __init__(
+        self, applied: AppliedVersion, code: str, staged: OverlayPartitions, production: Production | None, cache: Path | None
+    ) -> None:
         super().__init__(applied, code, lookup=OverlaidLookup(applied, code, staged, production, cache))
-        self._production = Lookup(applied, code)
+        self._production = TaskLookup(applied, code)
 
-    def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> Prepared:
+    def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> PreparedTask:
         """The task for a dispatch. Raises Undeliverable."""
         prepared = super().prepare(tx, dispatch, now, snapshot)
         task = prepared.task

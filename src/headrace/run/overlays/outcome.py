@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from headrace.run.messages import Changed
-from headrace.run.overlays.beginning import Ended
+from headrace.run.messages import RowChangeCounts
+from headrace.run.overlays.beginning import UnsuccessfulPartition
 from headrace.schedule import AttemptId, PartitionState
 from headrace.store.queries.plans import OverlayRow
 
@@ -17,7 +17,7 @@ FAILURES_TOLD_MAX = 20
 ROWS_TOLD_MAX = 5
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class FailingSample(msgspec.Struct, frozen=True):
     """The attempt that found something wrong, and some rows that are."""
 
     attempt: AttemptId
@@ -32,7 +32,7 @@ class PlanOutcome(msgspec.Struct, frozen=True):
     failed: int = 0
     failures: tuple[tuple[str, str, str, str], ...] = ()
     changed: dict[str, tuple[int, int, int, int]] = {}
-    evidence: dict[str, Evidence] = {}
+    evidence: dict[str, FailingSample] = {}
     """`node@key` of a failure → what there is to be looked at of it."""
     redone: int = 0
     """Partitions that had been made and were made again, because something that they read was published meanwhile."""
@@ -52,13 +52,13 @@ class PlanOutcome(msgspec.Struct, frozen=True):
         count = 0
         for row in rows:
             count += 1
-            one = msgspec.json.decode(row.changed, type=Changed) if row.changed is not None else Changed()
-            if one != Changed():
+            one = msgspec.json.decode(row.changed, type=RowChangeCounts) if row.changed is not None else RowChangeCounts()
+            if one != RowChangeCounts():
                 changed.setdefault(row.node, Counter()).update({0: 1, 1: one.added, 2: one.removed, 3: one.changed})
         told = {node: (figures[0], figures[1], figures[2], figures[3]) for node, figures in changed.items()}
         return msgspec.structs.replace(self, published=self.published + count, changed=told)
 
-    def with_failures(self, ended: Iterable[Ended]) -> PlanOutcome:
+    def with_failures(self, ended: Iterable[UnsuccessfulPartition]) -> PlanOutcome:
         """These couldn't be made as well."""
         found = sorted(ended, key=lambda one: (one.state is PartitionState.WAITING, one.node, one.key))  # causes first
         told = (*self.failures, *((one.node, one.key, one.state.value, one.reason) for one in found))
@@ -76,6 +76,6 @@ class PlanOutcome(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, redone=self.redone + count)
 
 
-def _evidence(one: Ended) -> Evidence:
+def _evidence(one: UnsuccessfulPartition) -> FailingSample:
     assert one.attempt is not None
-    return Evidence(one.attempt, msgspec.json.decode(one.sample)[:ROWS_TOLD_MAX] if one.sample else [])
+    return FailingSample(one.attempt, msgspec.json.decode(one.sample)[:ROWS_TOLD_MAX] if one.sample else [])

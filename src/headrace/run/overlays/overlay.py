@@ -9,39 +9,39 @@ from pathlib import Path
 import msgspec
 
 from headrace.plan.attempt_numbers import first_of, plan_of
-from headrace.plan.backfills import Step
-from headrace.run.applying import Applied
+from headrace.plan.backfills import BackfillStep
+from headrace.run.applying import AppliedVersion
 from headrace.run.borrowing import Production
-from headrace.run.claims import Claims
+from headrace.run.claims import LeaderClaims
 from headrace.run.deciding import Decisions
-from headrace.run.executors import Finished, Lost
+from headrace.run.executors import LostWorker, TaskFinished
 from headrace.run.news import News
-from headrace.run.overlays.beginning import Ended, graph_below, known_keys, loaded
+from headrace.run.overlays.beginning import UnsuccessfulPartition, graph_below, known_keys, loaded
 from headrace.run.overlays.lookup import OverlaidTasks
-from headrace.run.overlays.spans import Held, keys_of
-from headrace.run.overlays.staged import STAGED, Staged
+from headrace.run.overlays.spans import PlannedPartitions, keys_of
+from headrace.run.overlays.staged import STAGED, OverlayPartitions
 from headrace.run.overlays.staging import Staging
-from headrace.run.runs import Runs
-from headrace.run.steps.outcomes import Attempt
+from headrace.run.runs import RunRegistry
+from headrace.run.steps.outcomes import RunningAttempt
 from headrace.schedule import (
     CANCELLED,
     AttemptId,
-    Checkpoint,
-    Clock,
+    ClockAdvanced,
     Core,
     Elsewhere,
     Event,
     GivenUp,
     Graph,
     Kill,
-    Mark,
-    Overtaken,
+    PartitionOvertaken,
     PartitionState,
+    PartitionUpdate,
     Paused,
     Promoted,
     Refreshed,
     Requested,
     Resumed,
+    SchedulerCheckpoint,
     TakenBack,
     Target,
     WorkerLost,
@@ -56,14 +56,14 @@ PATIENCE_SECONDS = 1.0
 STOPPED = (PartitionState.FAILED, PartitionState.HELD, PartitionState.REJECTED)
 
 
-class Told(msgspec.Struct):
+class PostCommitActions(msgspec.Struct):
     """What is to be done once a transaction is committed."""
 
-    starts: list[Attempt] = []
+    starts: list[RunningAttempt] = []
     kills: list[Kill] = []
     news: list[News] = []
 
-    def add(self, other: Told) -> None:
+    def add(self, other: PostCommitActions) -> None:
         """All of that as well."""
         self.starts += other.starts
         self.kills += other.kills
@@ -73,10 +73,10 @@ class Told(msgspec.Struct):
 class Lent(msgspec.Struct, frozen=True):
     """What a leader lends to its plans: what is applied, its graph, its runs, its epoch, how many attempts run at once."""
 
-    applied: Applied
+    applied: AppliedVersion
     code: str
     graph: Graph
-    runs: Runs
+    runs: RunRegistry
     epoch: int
     slots: int
     production: Production | None = None
@@ -88,10 +88,20 @@ class Lent(msgspec.Struct, frozen=True):
 class Overlay:
     """Of one step: `staged` is what was made of it already, `ended` what couldn't be. `after` is the last number that was used."""
 
-    def __init__(self, plan: int, step: Step, staged: Staged, ended: Iterable[Ended], lent: Lent, *, run: int, after: int) -> None:
+    def __init__(
+        self,
+        plan: int,
+        step: BackfillStep,
+        staged: OverlayPartitions,
+        ended: Iterable[UnsuccessfulPartition],
+        lent: Lent,
+        *,
+        run: int,
+        after: int,
+    ) -> None:
         self.plan, self.staged, self.run = plan, staged, run
         self.ended = {(one.node, one.key): one for one in ended}
-        self.attempts: dict[AttemptId, Attempt] = {}
+        self.attempts: dict[AttemptId, RunningAttempt] = {}
         self.redone = 0
         self.requested = False
         """Whether somebody wants it made now."""
@@ -105,10 +115,10 @@ class Overlay:
         """What wasn't staged when this began: something else may have been made of it before, while it was."""
         self._elsewhere: tuple[tuple[str, int], ...] = ()
         self._spans, self._lent = step.spans, lent
-        self._claims = Claims()
+        self._claims = LeaderClaims()
         self._graph = graph_below(lent.graph, step.spans.keys())
         self._nodes = {node.name: node for node in self._graph.nodes}
-        self._held = {name: Held(self._nodes[name], spans) for name, spans in step.spans.items() if name in self._nodes}
+        self._held = {name: PlannedPartitions(self._nodes[name], spans) for name, spans in step.spans.items() if name in self._nodes}
         self._tasks = OverlaidTasks(lent.applied, lent.code, staged, lent.production, lent.cache)
         self.core = Core(epoch=lent.epoch, slots=lent.slots, after=max(after, first_of(plan)))
         self._decisions = Decisions(
@@ -135,7 +145,7 @@ class Overlay:
 
     # Being told
 
-    def begin(self, tx: Transaction, production: Checkpoint, now: int) -> Told:
+    def begin(self, tx: Transaction, production: SchedulerCheckpoint, now: int) -> PostCommitActions:
         """Start from where production stands."""
         wanted = {
             name: set(keys_of(self._nodes[name], spans, known_keys(production, self._nodes[name])))
@@ -147,37 +157,37 @@ class Overlay:
             self._unsure = [(name, key) for name, keys in wanted.items() for key in sorted(keys - made[name])]
         return self._decide(tx, [loaded(self._graph, production, wanted, made, self.ended.values())], now)
 
-    def request(self, tx: Transaction, pauses: Sequence[Paused], now: int, *, again: bool = False) -> Told:
+    def request(self, tx: Transaction, pauses: Sequence[Paused], now: int, *, again: bool = False) -> PostCommitActions:
         """Have the step made, but for what is paused; with `again` what couldn't be made is tried once more."""
         self.requested, self._patient_until = True, None
         told = self._decide(tx, [Resumed(tuple(self._nodes)), *pauses], now)
         told.add(self._asked(tx, now, again=again))
         return told
 
-    def _asked(self, tx: Transaction, now: int, *, again: bool) -> Told:
+    def _asked(self, tx: Transaction, now: int, *, again: bool) -> PostCommitActions:
         if again:
             self._forget_ended(tx, list(self.ended))
         targets = tuple(Target(name, span.first, span.last) for name, spans in self._spans.items() if name in self._nodes for span in spans)
         retry = frozenset(self._spans.keys() & self._nodes.keys())
         return self._decide(tx, [Requested(targets, retry=retry if again else frozenset(), run=self.run, standing=True)], now)
 
-    def hear(self, tx: Transaction, events: Iterable[Event], now: int) -> Told:
+    def hear(self, tx: Transaction, events: Iterable[Event], now: int) -> PostCommitActions:
         """Production's core has been told this."""
         told = [one for event in events for one in self._translated(event)]
-        return self._decide(tx, told, now) if told else Told()
+        return self._decide(tx, told, now) if told else PostCommitActions()
 
-    def again(self, tx: Transaction, events: Sequence[Overtaken], now: int) -> Told:
+    def again(self, tx: Transaction, events: Sequence[PartitionOvertaken], now: int) -> PostCommitActions:
         """Make these again."""
         return self._decide(tx, events, now)
 
-    def give_up(self, tx: Transaction, now: int) -> Told | None:
+    def give_up(self, tx: Transaction, now: int) -> PostCommitActions | None:
         """It is at rest: of what was staged once and couldn't be made again, nobody will see anything. So what was made of that is made
         again, or is gone as well. None where there is no such thing."""
         once, self._unsure = dict.fromkeys((*self._unsure, *self.core.outdated())), []
         gone = tuple((node, key) for node, key in once if self.holds(node, key) and key not in self.staged.keys(node))
         return self._decide(tx, [GivenUp(gone)], now) if gone else None
 
-    def pause(self, tx: Transaction, now: int, reason: str) -> Told:
+    def pause(self, tx: Transaction, now: int, reason: str) -> PostCommitActions:
         """Begin nothing more. What has run for a while is put back; the rest may come to its end, if that doesn't take long."""
         told = self._decide(tx, [Paused(tuple(self._nodes), reason)], now)
         self._patient_until = time.monotonic() + PATIENCE_SECONDS
@@ -190,10 +200,12 @@ class Overlay:
         """For how many seconds a pause waits yet for attempts that run; None where it doesn't."""
         return self._patient_until - time.monotonic() if self._patient_until is not None and self.attempts else None
 
-    def record(self, tx: Transaction, finished: Sequence[Finished], lost: Sequence[Lost], wrong: dict[AttemptId, str], now: int) -> Told:
+    def record(
+        self, tx: Transaction, finished: Sequence[TaskFinished], lost: Sequence[LostWorker], wrong: dict[AttemptId, str], now: int
+    ) -> PostCommitActions:
         """Attempts of the plan have ended."""
         if not finished and not lost:
-            return Told()
+            return PostCommitActions()
         staging = Staging(tx, self._tasks, self._claims, self.staged, now=now, version=self._lent.applied.id)
         for one in finished:
             if one.attempt in self.attempts:
@@ -203,28 +215,28 @@ class Overlay:
         self._stopped = staging.stopped
         events: list[Event] = [*staging.events, *gone]
         if not events:
-            return Told()
+            return PostCommitActions()
         told = self._decide(tx, events, now)
         told.news += staging.news
         return told
 
-    def wake(self, tx: Transaction, now: int) -> Told:
+    def wake(self, tx: Transaction, now: int) -> PostCommitActions:
         """Time has passed."""
-        at, told = self.core.next_event(), Told()
+        at, told = self.core.next_event(), PostCommitActions()
         if self.patience is not None and self.patience <= 0:
             told.add(self._put_back(tx, list(self.attempts.values()), "its backfill is paused", now))
         if at is not None and at <= now:
-            told.add(self._decide(tx, [Clock()], now))
+            told.add(self._decide(tx, [ClockAdvanced()], now))
         return told
 
-    def share(self, tx: Transaction, taken: tuple[tuple[str, int], ...], now: int) -> Told:
+    def share(self, tx: Transaction, taken: tuple[tuple[str, int], ...], now: int) -> PostCommitActions:
         """So much of pools is taken by others."""
         if taken == self._elsewhere:
-            return Told()
+            return PostCommitActions()
         self._elsewhere = taken
         return self._decide(tx, [Elsewhere(taken)], now)
 
-    def give_way(self, tx: Transaction, pools: Collection[str], now: int) -> Told:
+    def give_way(self, tx: Transaction, pools: Collection[str], now: int) -> PostCommitActions:
         """Production needs what attempts hold of these pools: they are ended, and begun again later, which is no failure of theirs."""
         holding = {name for name, node in self._nodes.items() if any(take.pool in pools for take in node.takes)}
         gone = [one for one in self.attempts.values() if one.node in holding]
@@ -237,20 +249,20 @@ class Overlay:
         """Whether nothing of the step runs, nor will by itself."""
         return not self.attempts and self.core.idle() and self.core.next_try() is None
 
-    def unmade(self, now: int) -> list[Ended]:
+    def unmade(self, now: int) -> list[UnsuccessfulPartition]:
         """What of the step couldn't be made, once it is at rest: what failed, and what waits for that or something else."""
         waiting = []
         for name, key in self.core.waiting(now, self.run):
             reasons = self.core.why(name, key)
-            waiting.append(Ended(name, key, PartitionState.WAITING, reasons[0].text if reasons else ""))
+            waiting.append(UnsuccessfulPartition(name, key, PartitionState.WAITING, reasons[0].text if reasons else ""))
         return [*self.ended.values(), *waiting]
 
     # Inside
 
-    def _put_back(self, tx: Transaction, gone: Sequence[Attempt], reason: str, now: int) -> Told:
+    def _put_back(self, tx: Transaction, gone: Sequence[RunningAttempt], reason: str, now: int) -> PostCommitActions:
         """End attempts that run: their partitions are as if these had never begun."""
         if not gone:
-            return Told()
+            return PostCommitActions()
         for one in gone:
             del self.attempts[one.id]
             self._claims.release(one.id, one.node, one.keys)
@@ -266,7 +278,7 @@ class Overlay:
                 if not self.holds(node, key):
                     yield event
                 elif changed:
-                    yield Overtaken(node, key)
+                    yield PartitionOvertaken(node, key)
             case Promoted(contents=contents):
                 for node, key, changed in contents:
                     yield from self._translated(Refreshed(node, key, changed))
@@ -275,7 +287,7 @@ class Overlay:
             case Paused() | Resumed():
                 yield event
 
-    def _lose(self, gone: Lost, staging: Staging) -> WorkerLost | None:
+    def _lose(self, gone: LostWorker, staging: Staging) -> WorkerLost | None:
         """A worker that had attempts of the plan ended."""
         mine = [one for one in (gone.running, *gone.queued) if one is not None and plan_of(one) == self.plan]
         lost = [self.attempts.pop(one) for one in mine if one in self.attempts]
@@ -286,16 +298,16 @@ class Overlay:
         running = next((one.id for one in lost if one.id == gone.running), None)
         return WorkerLost(running, tuple(one.id for one in lost if one.id != gone.running), f"its worker {gone.reason}")
 
-    def _decide(self, tx: Transaction, events: Sequence[Event], now: int) -> Told:
+    def _decide(self, tx: Transaction, events: Sequence[Event], now: int) -> PostCommitActions:
         decided = self._decisions.decide(tx, events, now)
         self.attempts |= {attempt.id: attempt for attempt in decided.starts}
         sent = time.monotonic()
         self._sent = {number: self._sent.get(number, sent) for number in self.attempts}
-        self._note(tx, [one for one in decided.commands if isinstance(one, Mark)])
+        self._note(tx, [one for one in decided.commands if isinstance(one, PartitionUpdate)])
         kills = [one for one in decided.commands if isinstance(one, Kill)]
-        return Told(decided.starts, kills, decided.news)
+        return PostCommitActions(decided.starts, kills, decided.news)
 
-    def _note(self, tx: Transaction, marks: Sequence[Mark]) -> None:
+    def _note(self, tx: Transaction, marks: Sequence[PartitionUpdate]) -> None:
         """Keep what couldn't be made, and forget what has to be made again."""
         mine = [mark for mark in marks if self.holds(mark.node, mark.key)]
         stale = [(one.node, one.key) for one in mine if one.state is PartitionState.WAITING]
@@ -303,7 +315,7 @@ class Overlay:
         self.staged.drop(tx, stale)
         self._forget_ended(tx, [one for one in stale if one in self.ended])
         stopped = [
-            Ended(one.node, one.key, one.state, one.reason, *self._stopped.get((one.node, one.key), ()))
+            UnsuccessfulPartition(one.node, one.key, one.state, one.reason, *self._stopped.get((one.node, one.key), ()))
             for one in mine
             if one.state in STOPPED
         ]
@@ -316,17 +328,17 @@ class Overlay:
         plans.unstage(tx, self.plan, partitions)
 
 
-def ended_rows(rows: Iterable[OverlayRow]) -> list[Ended]:
+def ended_rows(rows: Iterable[OverlayRow]) -> list[UnsuccessfulPartition]:
     """Of what the store has of a plan, what couldn't be made."""
     return [_ended(row) for row in rows if row.state != STAGED]
 
 
-def _ended(row: OverlayRow) -> Ended:
+def _ended(row: OverlayRow) -> UnsuccessfulPartition:
     attempt = AttemptId(row.epoch, row.n) if row.n else None
-    return Ended(row.node, row.partition, PartitionState(row.state), row.reason or "", attempt, row.changed)
+    return UnsuccessfulPartition(row.node, row.partition, PartitionState(row.state), row.reason or "", attempt, row.changed)
 
 
-def _kept(plan: int, ended: Ended) -> OverlayRow:
+def _kept(plan: int, ended: UnsuccessfulPartition) -> OverlayRow:
     """What couldn't be made, as the store has it."""
     epoch, n = ended.attempt or (0, 0)
     return OverlayRow(plan, ended.node, ended.key, epoch, n, ended.state.value, reason=ended.reason, changed=ended.sample)

@@ -7,31 +7,31 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from headrace.govern.audit import Action, Actor
-from headrace.lake.catalog import Change
+from headrace.lake.catalog import CatalogChange
 from headrace.model import LakeError, Refused, UnknownName, UsageError
 from headrace.plan.attempt_numbers import is_errand, plan_of
 from headrace.plan.backfills import Backfill
-from headrace.run.executors import Executor, Finished, Lost
+from headrace.run.executors import Executor, LostWorker, TaskFinished
 from headrace.run.executors import News as Answered
 from headrace.run.messages import Task
 from headrace.run.news import News
-from headrace.run.orders import STANDING, Order, Run, RunResult, cancelled_by
+from headrace.run.orders import STANDING, ActiveRun, RunRequest, RunResult, cancelled_by
 from headrace.run.overlays import reporting
 from headrace.run.overlays.backfilling import AFTERWARDS, INGESTED, Backfilling, Phase
-from headrace.run.overlays.beginning import Ended
+from headrace.run.overlays.beginning import UnsuccessfulPartition
 from headrace.run.overlays.changed_code import recut
-from headrace.run.overlays.overlay import Lent, Overlay, Told
+from headrace.run.overlays.overlay import Lent, Overlay, PostCommitActions
 from headrace.run.overlays.sharing import Sharing
 from headrace.run.overlays.spans import shared
 from headrace.run.pausing import paused
-from headrace.run.runs import Runs
-from headrace.run.tasks import Tasks
+from headrace.run.runs import RunRegistry
+from headrace.run.tasks import TaskBuilder
 from headrace.schedule import AttemptId, Cancelled, Core, Elsewhere, Event, PartitionState, Requested
 from headrace.schedule.commands import WAITING_SHOWN_MAX
 from headrace.store import Store, Transaction
 from headrace.store.queries import leading, plans
 from headrace.store.queries.leading import AttemptEnd
-from headrace.store.queries.plans import PlanRow
+from headrace.store.queries.plans import PlanRecord
 
 Write = Callable[[Transaction, int], Sequence[Event] | None]
 PUBLISHED = "published"
@@ -43,18 +43,18 @@ class Lender(msgspec.Struct, frozen=True):
     """A leader's side: its core, and the tasks of production, as they are now."""
 
     core: Core
-    tasks: Tasks
+    tasks: TaskBuilder
     lent: Lent
 
 
 class Plans:
     """Of one leader. `turn` hands events to production's core in a transaction, with what is written in it."""
 
-    def __init__(self, store: Store, executor: Executor, runs: Runs, turn: Callable[[Write], None]) -> None:
+    def __init__(self, store: Store, executor: Executor, runs: RunRegistry, turn: Callable[[Write], None]) -> None:
         self._store, self._executor, self._runs, self._turn = store, executor, runs, turn
         self._open: dict[int, Backfilling] = {}
         self._lender: Lender | None = None
-        self._told = Told()
+        self._told = PostCommitActions()
         self._sharing = Sharing({})
         self._sending: list[tuple[AttemptId, Task]] = []
         self._killing: list[AttemptId] = []
@@ -78,7 +78,7 @@ class Plans:
             self._stop(tx, one, now, "another version was applied")
             one.asked_afterwards = False
 
-    def check(self, tx: Transaction, number: int) -> PlanRow:
+    def check(self, tx: Transaction, number: int) -> PlanRecord:
         """A plan that is to be begun. Raises UsageError where there is none, or it has ended, and Refused where it may not run."""
         row = plans.get(tx, number)
         if row is None:
@@ -90,7 +90,7 @@ class Plans:
         self._check_claims(tx, row)
         return row
 
-    def _check_claims(self, tx: Transaction, row: PlanRow) -> None:
+    def _check_claims(self, tx: Transaction, row: PlanRecord) -> None:
         lent = self._lent.lent
         mine = msgspec.msgpack.decode(row.content, type=Backfill)
         nodes = {node.name: node for node in lent.graph.nodes}
@@ -106,14 +106,14 @@ class Plans:
                     hint=f"wait for it, or take it back: headrace backfills cancel {other.id} --reason TEXT",
                 )
 
-    def begin(self, tx: Transaction, row: PlanRow, run: int, now: int, order: Order) -> None:
+    def begin(self, tx: Transaction, row: PlanRecord, run: int, now: int, order: RunRequest) -> None:
         """A run works at a plan: first production ingests what has arrived."""
         one = self._open.setdefault(row.id, Backfilling(row))
         one.go_on(run)
         plans.move(tx, row.id, "running", now)
         reporting.said(tx, one, now, Action.PLAN_STARTED if row.started_at is None else Action.PLAN_RESUMED, order.actor, order.reason)
 
-    def unattended(self) -> list[Order]:
+    def unattended(self) -> list[RunRequest]:
         """Orders for the plans that nobody works at though they run."""
         with self._store.read() as tx:
             rows = {row.id: row for row in plans.opened(tx)}
@@ -142,7 +142,7 @@ class Plans:
         reporting.said(tx, one, now, Action.PLAN_PAUSED, actor, reason)
         return self._let_go(tx, one, now, "paused", (f"paused by {actor.id}: {reason}",))
 
-    def resume(self, tx: Transaction, number: int) -> Order:
+    def resume(self, tx: Transaction, number: int) -> RunRequest:
         """What goes on with a plan. UsageError for one that can't be gone on with."""
         row = self.check(tx, number)
         if row.state in ("planned", "running"):
@@ -184,8 +184,8 @@ class Plans:
         for one in self._open.values():
             if one.overlay is None:
                 continue
-            finished = [n for n in news if isinstance(n, Finished) and plan_of(n.attempt) == one.id]
-            lost = [n for n in news if isinstance(n, Lost)]
+            finished = [n for n in news if isinstance(n, TaskFinished) and plan_of(n.attempt) == one.id]
+            lost = [n for n in news if isinstance(n, LostWorker)]
             self._errands(tx, one, finished, lost, now)
             if one.overlay is not None:
                 self._tell(tx, one.overlay, now)
@@ -211,7 +211,7 @@ class Plans:
     def _overlays(self) -> list[Overlay]:
         return [one.overlay for one in self._open.values() if one.overlay is not None]
 
-    def _errands(self, tx: Transaction, one: Backfilling, finished: Sequence[Finished], lost: Sequence[Lost], now: int) -> None:
+    def _errands(self, tx: Transaction, one: Backfilling, finished: Sequence[TaskFinished], lost: Sequence[LostWorker], now: int) -> None:
         wrong = ""
         for answer in finished:
             if is_errand(answer.attempt):
@@ -221,9 +221,9 @@ class Plans:
                 if attempt is not None and one.lose_errand(attempt):
                     wrong = f"a worker {gone.reason} while it copied what other partitions share"
         if wrong:
-            self._finish(tx, one, [Ended("", "", PartitionState.FAILED, wrong)], now)
+            self._finish(tx, one, [UnsuccessfulPartition("", "", PartitionState.FAILED, wrong)], now)
 
-    def settled(self, tx: Transaction, run: Run, now: int) -> None:
+    def settled(self, tx: Transaction, run: ActiveRun, now: int) -> None:
         """Production has done what a run asked it for: sources are ingested, or all is done."""
         one = self._open[run.order.plan or 0]
         if one.phase is Phase.TAKING_IN and one.step is None and not one.targets(AFTERWARDS):
@@ -233,7 +233,7 @@ class Plans:
         elif one.phase is Phase.AFTERWARDS:
             self._finish(tx, one, reporting.failed(tx, run, one.nodes(AFTERWARDS)), now)
 
-    def beyond(self, run: Run) -> bool:
+    def beyond(self, run: ActiveRun) -> bool:
         """Whether a run works at a plan whose sources are ingested: production's core needn't be asked for them again."""
         one = self._open.get(run.order.plan or 0)
         return one is not None and one.phase is not Phase.TAKING_IN
@@ -292,7 +292,7 @@ class Plans:
         if (told := one.overlay.give_up(tx, now)) is not None:
             self._told.add(told)
             return ()
-        change = Change.begin(tx, now)
+        change = CatalogChange.begin(tx, now)
         if errands := one.lacking(tx, change, lender.tasks):
             self._sending += errands
             return ()
@@ -312,7 +312,7 @@ class Plans:
         try:
             self._told.add(one.make_again(tx, error, now))
         except LakeError:
-            self._finish(tx, one, [Ended("", "", PartitionState.FAILED, str(error))], now)
+            self._finish(tx, one, [UnsuccessfulPartition("", "", PartitionState.FAILED, str(error))], now)
 
     def _afterwards(self, tx: Transaction, one: Backfilling, now: int) -> Sequence[Event]:
         """What builds on what is published before is production's to make, in order."""
@@ -323,7 +323,7 @@ class Plans:
         one.asked_afterwards = True
         return (Requested(targets, retry=one.nodes(AFTERWARDS), again=one.again, run=one.run or 0),)
 
-    def _finish(self, tx: Transaction, one: Backfilling, unmade: Sequence[Ended], now: int) -> None:
+    def _finish(self, tx: Transaction, one: Backfilling, unmade: Sequence[UnsuccessfulPartition], now: int) -> None:
         """A plan has ended. What it staged and couldn't publish stays for a while, for whoever goes on with it."""
         run = self._runs.going_on.get(one.run) if one.run is not None else None
         self._stop(tx, one, now, "its backfill has ended")
@@ -368,7 +368,7 @@ class Plans:
 
     def send(self) -> None:
         """Have done what was decided: it is committed."""
-        told, self._told = self._told, Told()
+        told, self._told = self._told, PostCommitActions()
         sending, self._sending = self._sending, []
         killing, self._killing = self._killing, []
         for number in killing:

@@ -6,20 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from headrace.faults import Point, reached
-from headrace.lake.catalog import Change, Rewrite
+from headrace.faults import FaultPoint, reached
+from headrace.lake.catalog import CatalogChange, Rewrite
 from headrace.run.news import News
 from headrace.run.overlays.room import Copies, own_files, production_files
-from headrace.run.overlays.staged import Staged
-from headrace.run.tasks import Tasks
+from headrace.run.overlays.staged import OverlayPartitions
+from headrace.run.tasks import TaskBuilder
 from headrace.schedule import AttemptId, Promoted
 from headrace.store import Transaction
 from headrace.store.queries import applying, leading, plans
-from headrace.store.queries.leading import PublicationRow, QuarantineRow
+from headrace.store.queries.leading import PublicationRecord, QuarantineRecord
 from headrace.store.queries.plans import OverlayRow
 
 
-class Promotion(msgspec.Struct, frozen=True):
+class PromotionResult(msgspec.Struct, frozen=True):
     """What has become visible, and how production's core is told."""
 
     event: Promoted
@@ -31,12 +31,21 @@ class Promoting:
     """One promotion, in a `change` that nothing else is in. `tasks` are production's, `made` the copies of files that it needs."""
 
     def __init__(
-        self, tx: Transaction, change: Change, staged: Staged, tasks: Tasks, made: Copies, *, now: int, version: int, runs: tuple[int, ...]
+        self,
+        tx: Transaction,
+        change: CatalogChange,
+        staged: OverlayPartitions,
+        tasks: TaskBuilder,
+        made: Copies,
+        *,
+        now: int,
+        version: int,
+        runs: tuple[int, ...],
     ) -> None:
         self._tx, self._change, self._staged, self._tasks, self._made = tx, change, staged, tasks, made
         self._now, self._version, self._runs = now, version, runs
 
-    def promote(self, partitions: Mapping[str, Sequence[str]], publication_id: int) -> Promotion:
+    def promote(self, partitions: Mapping[str, Sequence[str]], publication_id: int) -> PromotionResult:
         """Publish these partitions of each node, inputs first. Raises LakeError where tables or files have moved so that it can't be:
         nothing has been written then."""
         for node, keys in partitions.items():
@@ -49,11 +58,11 @@ class Promoting:
         leading.quarantine(self._tx, list(self._taken_out(rows)))
         plans.published(self._tx, {(row.epoch, row.n) for row in rows}, self._now)
         applying.reshaped(self._tx, [node for node in partitions if self._tasks.reshaped(self._tx, node)])
-        reached(Point.OVERLAY_PROMOTED)
+        reached(FaultPoint.OVERLAY_PROMOTED)
         contents = tuple((one.node, one.partition, not one.identical) for one in publications)
         event = Promoted(contents, tuple(one.id for one in publications))
         news = [News(row.node, row.partition, "published", row.verdict, "", row.rows, self._runs) for row in rows]
-        return Promotion(event, news, rows)
+        return PromotionResult(event, news, rows)
 
     def _register(self, node: str, keys: frozenset[str]) -> None:
         table = self._staged.tables.get(node)
@@ -68,20 +77,20 @@ class Promoting:
         rewrites = [Rewrite(copy.file.path, self._made[copy].staged) for copy in production_files(self._change, node, keys)]
         self._change.replace(node, keys, list(own_files(self._staged, node, keys, self._made)), rewrites=rewrites)
 
-    def _taken_out(self, rows: Sequence[OverlayRow]) -> Iterator[QuarantineRow]:
+    def _taken_out(self, rows: Sequence[OverlayRow]) -> Iterator[QuarantineRecord]:
         """Rows that broke a check, while all others of their partitions become visible."""
         for row in rows:
             made = self._staged.outcomes.get(AttemptId(row.epoch, row.n))
             if made is not None and made.quarantined is not None:
                 sample = [one for result in made.audit.results for one in result.sample] if made.audit else []
-                yield QuarantineRow(
+                yield QuarantineRecord(
                     node=row.node, partition=row.partition, epoch=row.epoch, n=row.n, state="rejected", reason=made.reason,
                     path=made.quarantined, rows=made.quarantined_rows, sample=msgspec.json.encode(sample).decode() if sample else None,
                     delivery_id=None, at=self._now,
                 )  # fmt: skip
 
-    def _publication(self, row: OverlayRow, number: int, snapshot: int, before: Mapping[str, str | None]) -> PublicationRow:
-        return PublicationRow(
+    def _publication(self, row: OverlayRow, number: int, snapshot: int, before: Mapping[str, str | None]) -> PublicationRecord:
+        return PublicationRecord(
             id=number, node=row.node, partition=row.partition, epoch=row.epoch, n=row.n, snapshot=snapshot, published_at=self._now,
             rows=row.rows, size_bytes=row.bytes, verdict=row.verdict or "unchecked", content_hash=row.content_hash,
             identical=row.content_hash is not None and before.get(row.partition) == row.content_hash,

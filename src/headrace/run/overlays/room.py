@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from headrace.lake import FileRef, StagedFile, Table
-from headrace.lake.catalog import Change
-from headrace.run.messages import Prune, Rewritten
-from headrace.run.overlays.staged import Staged
+from headrace.lake import FileRef, LakeTable, StagedFile
+from headrace.lake.catalog import CatalogChange
+from headrace.run.messages import Prune, RewrittenFile
+from headrace.run.overlays.staged import OverlayPartitions
 from headrace.schedule import AttemptId
 
 
@@ -22,17 +22,17 @@ class Copy(NamedTuple):
     without: tuple[str, ...]
 
 
-Copies = Mapping[Copy, Rewritten]
+Copies = Mapping[Copy, RewrittenFile]
 
 
-def wanted(change: Change, staged: Staged, node: str, keys: Iterable[str]) -> list[Copy]:
+def wanted(change: CatalogChange, staged: OverlayPartitions, node: str, keys: Iterable[str]) -> list[Copy]:
     """What has to be copied before these partitions of a node can be published by a change."""
     replaced = frozenset(keys)
     own = (Copy(FileRef(file.path), gone) for file, gone in _files(staged, node, replaced) if gone)
     return [*production_files(change, node, replaced), *own]
 
 
-def production_files(change: Change, node: str, keys: frozenset[str]) -> list[Copy]:
+def production_files(change: CatalogChange, node: str, keys: frozenset[str]) -> list[Copy]:
     """Files that readers see and that hold other partitions as well."""
     without = tuple(sorted(keys))
     return [Copy(file, without) for file in change.shared_files(node, without)]
@@ -43,13 +43,13 @@ def lacking(copies: Iterable[Copy], made: Copies) -> list[Copy]:
     return [copy for copy in copies if copy not in made]
 
 
-def errand(attempt: AttemptId, table: Table, copies: Iterable[Copy]) -> Prune:
+def errand(attempt: AttemptId, table: LakeTable, copies: Iterable[Copy]) -> Prune:
     """The task that makes them."""
     files = tuple(copies)
     return Prune(str(attempt), table, tuple(one.file for one in files), tuple(one.without for one in files), "UTC")
 
 
-def own_files(staged: Staged, node: str, keys: frozenset[str], made: Copies) -> Iterator[StagedFile]:
+def own_files(staged: OverlayPartitions, node: str, keys: frozenset[str], made: Copies) -> Iterator[StagedFile]:
     """The files to be registered: as they were staged, or copied without what doesn't count any more."""
     for file, gone in _files(staged, node, keys):
         left = made[Copy(FileRef(file.path), gone)].staged if gone else file
@@ -57,7 +57,7 @@ def own_files(staged: Staged, node: str, keys: frozenset[str], made: Copies) -> 
             yield left
 
 
-def _files(staged: Staged, node: str, keys: frozenset[str]) -> Iterator[tuple[StagedFile, tuple[str, ...]]]:
+def _files(staged: OverlayPartitions, node: str, keys: frozenset[str]) -> Iterator[tuple[StagedFile, tuple[str, ...]]]:
     """The files that these partitions are in, each with what in it counts no more as it was made then."""
     counts: dict[AttemptId, set[str]] = {}
     for key in keys:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from headrace.run.overlays.overlay import Overlay, Told
+from headrace.run.overlays.overlay import Overlay, PostCommitActions
 from headrace.schedule import Core, Elsewhere
 from headrace.store import Transaction
 
@@ -18,9 +18,9 @@ class Sharing:
         self._known = Elsewhere()
         """What production's core was told last."""
 
-    def settle(self, tx: Transaction, production: Core, overlays: Sequence[Overlay], now: int) -> Told:
+    def settle(self, tx: Transaction, production: Core, overlays: Sequence[Overlay], now: int) -> PostCommitActions:
         """Have plans give way where production is short, and tell each what the others hold."""
-        told, short = Told(), frozenset(production.short())
+        told, short = PostCommitActions(), frozenset(production.short())
         for one in overlays:
             told.add(one.share(tx, self.taken(production, overlays, one), now))
         for one in overlays if short else ():  # they know by now that there is no room for what they give up

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from headrace.model.intervals import keys_between
 from headrace.model.ordering import end_of, order_of
 from headrace.model.required import SEPARATOR, WHOLE, join
-from headrace.plan.backfills import Backfill, Span
+from headrace.plan.backfills import Backfill, BackfillSpan
 from headrace.schedule import GraphNode
 from headrace.schedule.covering import Covering
-from headrace.schedule.partition_states import Span as Ordered
+from headrace.schedule.partition_states import PartitionRange as Ordered
 
 
-class Held:
+class PlannedPartitions:
     """The partitions of one node that lie in the ranges of a plan."""
 
-    def __init__(self, node: GraphNode, spans: Iterable[Span]) -> None:
+    def __init__(self, node: GraphNode, spans: Iterable[BackfillSpan]) -> None:
         self._node = node
         self._covering = Covering(Ordered(*_ends(node, span)) for span in spans)
 
@@ -24,13 +24,13 @@ class Held:
         return self._covering.covers(order_of(key, self._node.partition, self._node.timezone))
 
 
-def keys_of(node: GraphNode, spans: Sequence[Span], known: Iterable[str]) -> Iterator[str]:
+def keys_of(node: GraphNode, spans: Sequence[BackfillSpan], known: Iterable[str]) -> Iterator[str]:
     """The partitions in the spans. Where only data says which there are, those that are `known`."""
     spec = node.partition
     if spec.whole:
         yield WHOLE
     elif spec.grain is None or (spec.key is not None and spec.values is None) or any(SEPARATOR in span.first for span in spans):
-        held = Held(node, spans)
+        held = PlannedPartitions(node, spans)
         named = [span.first for span in spans if span.first == span.last and (spec.grain is None or SEPARATOR in span.first)]
         yield from dict.fromkeys([*named, *(key for key in known if key in held)])
     else:
@@ -50,7 +50,7 @@ def shared(nodes: Mapping[str, GraphNode], one: Backfill, other: Backfill) -> tu
     return None
 
 
-def _first_shared(node: GraphNode, mine: Iterable[Span], theirs: Iterable[Span]) -> str | None:
+def _first_shared(node: GraphNode, mine: Iterable[BackfillSpan], theirs: Iterable[BackfillSpan]) -> str | None:
     """Where the first ranges begin to meet; each is looked at once."""
     one, other = (sorted((*_ends(node, span), span.first) for span in spans) for spans in (mine, theirs))
     here = there = 0
@@ -62,5 +62,5 @@ def _first_shared(node: GraphNode, mine: Iterable[Span], theirs: Iterable[Span])
     return None
 
 
-def _ends(node: GraphNode, span: Span) -> tuple[str, str]:
+def _ends(node: GraphNode, span: BackfillSpan) -> tuple[str, str]:
     return order_of(span.first, node.partition, node.timezone), end_of(span.last, node.partition, node.timezone)

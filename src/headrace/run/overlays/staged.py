@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
-from headrace.lake import FileRef, StagedFile, Table
-from headrace.lake.tables import Lookup
-from headrace.run.messages import Outcome
+from headrace.lake import FileRef, LakeTable, StagedFile
+from headrace.lake.tables import ColumnLookup
+from headrace.run.messages import TaskOutcome
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
 from headrace.store.queries import plans
@@ -17,28 +17,28 @@ from headrace.store.queries.plans import OverlayAttempt, OverlayRow
 STAGED = "staged"
 
 
-class Staged:
+class OverlayPartitions:
     """Of one plan. What is in memory is what is in the store, but for the content hashes of what doesn't count any more."""
 
     def __init__(self, plan: int) -> None:
         self.plan = plan
         self.rows: dict[str, dict[str, OverlayRow]] = {}
         """Node → partition → what was made of it."""
-        self.outcomes: dict[AttemptId, Outcome] = {}
-        self.tables: dict[str, Table] = {}
+        self.outcomes: dict[AttemptId, TaskOutcome] = {}
+        self.tables: dict[str, LakeTable] = {}
         """Node → its table's columns as the staged files have them, where they aren't production's."""
         self._hashes: dict[tuple[str, str], str | None] = {}
         """What partitions contained when they were made last."""
 
     @classmethod
-    def read(cls, tx: Transaction, plan: int) -> Staged:
+    def read(cls, tx: Transaction, plan: int) -> OverlayPartitions:
         """What the store has of a plan."""
         found = cls(plan)
         for row in plans.staged(tx, plan):
             if row.state == STAGED:
                 found._keep(row)
         for one in plans.outcomes(tx, plan):
-            found._remember(AttemptId(one.epoch, one.n), one.node, msgspec.msgpack.decode(one.outcome, type=Outcome))
+            found._remember(AttemptId(one.epoch, one.n), one.node, msgspec.msgpack.decode(one.outcome, type=TaskOutcome))
         return found
 
     # What there is
@@ -66,7 +66,9 @@ class Staged:
 
     # What changes
 
-    def add(self, tx: Transaction, attempt: AttemptId, node: str, outcome: Outcome, rows: list[OverlayRow], table: Table | None) -> None:
+    def add(
+        self, tx: Transaction, attempt: AttemptId, node: str, outcome: TaskOutcome, rows: list[OverlayRow], table: LakeTable | None
+    ) -> None:
         """An attempt has staged partitions; they take the place of what was made of them before."""
         plans.stage(tx, rows)
         plans.keep_outcomes(tx, [OverlayAttempt(self.plan, *attempt, node, msgspec.msgpack.encode(outcome))])
@@ -94,23 +96,23 @@ class Staged:
         self.rows.setdefault(row.node, {})[row.partition] = row
         self._hashes[row.node, row.partition] = row.content_hash
 
-    def _remember(self, attempt: AttemptId, node: str, outcome: Outcome) -> None:
+    def _remember(self, attempt: AttemptId, node: str, outcome: TaskOutcome) -> None:
         self.outcomes[attempt] = outcome
         if outcome.table is not None:
             self.tables[node] = outcome.table
         elif outcome.staged is not None and outcome.staged.columns:
-            self.tables.setdefault(node, Table(node, outcome.staged.columns))
+            self.tables.setdefault(node, LakeTable(node, outcome.staged.columns))
 
 
 def staged_paths(tx: Transaction) -> frozenset[str]:
     """The files that plans have staged and that may be published yet, relative to the lake's folder."""
-    found = (msgspec.msgpack.decode(one.outcome, type=Outcome).staged for one in plans.outcomes(tx))
+    found = (msgspec.msgpack.decode(one.outcome, type=TaskOutcome).staged for one in plans.outcomes(tx))
     return frozenset(file.path for file in found if file is not None)
 
 
-def file_ref(file: StagedFile, keys: Collection[str], table: Table | None) -> FileRef:
+def file_ref(file: StagedFile, keys: Collection[str], table: LakeTable | None) -> FileRef:
     """A staged file as it is read, narrowed to some of its partitions."""
     held = [part.key for part in file.partitions if part.rows]
     narrowed = None if set(held) <= set(keys) else tuple(sorted(keys))
     alike = table is not None and file.columns == table.columns
-    return FileRef(file.path, narrowed, lookup=Lookup.SAME if alike else Lookup.ID)
+    return FileRef(file.path, narrowed, lookup=ColumnLookup.SAME if alike else ColumnLookup.ID)

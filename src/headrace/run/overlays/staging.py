@@ -7,16 +7,16 @@ from collections.abc import Mapping
 import msgspec
 
 from headrace.engine import ErrorKind
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.quality import Verdict
-from headrace.run.claims import Claims
-from headrace.run.messages import Changed, ComputeTask, Outcome
+from headrace.run.claims import LeaderClaims
+from headrace.run.messages import ComputeTask, RowChangeCounts, TaskOutcome
 from headrace.run.news import News
-from headrace.run.overlays.staged import STAGED, Staged
-from headrace.run.steps.outcomes import Attempt, contents, failed, size_bytes_of, verdict_of
+from headrace.run.overlays.staged import STAGED, OverlayPartitions
+from headrace.run.steps.outcomes import RunningAttempt, contents, failed, size_bytes_of, verdict_of
 from headrace.run.steps.publish import Batch
-from headrace.run.tasks import Tasks
-from headrace.schedule import AttemptId, Published
+from headrace.run.tasks import TaskBuilder
+from headrace.schedule import AttemptId, AttemptPublished
 from headrace.store import Transaction
 from headrace.store.queries import leading, metrics
 from headrace.store.queries.plans import OverlayRow
@@ -25,7 +25,9 @@ from headrace.store.queries.plans import OverlayRow
 class Staging(Batch):
     """One commit's worth of a plan's attempts that have ended. Nothing of it is quarantined, published or audited: the plan tells."""
 
-    def __init__(self, tx: Transaction, tasks: Tasks, claims: Claims, staged: Staged, *, now: int, version: int) -> None:
+    def __init__(
+        self, tx: Transaction, tasks: TaskBuilder, claims: LeaderClaims, staged: OverlayPartitions, *, now: int, version: int
+    ) -> None:
         super().__init__(tx, tasks, claims, now=now, version=version, publication_id=0)
         self._staged = staged
         self.stopped: dict[tuple[str, str], tuple[AttemptId, str | None]] = {}
@@ -38,9 +40,9 @@ class Staging(Batch):
         leading.write_profiles(self._tx, self._profiles)
         metrics.write(self._tx, self._metrics)
         leading.end_attempts(self._tx, self._ends)
-        reached(Point.OVERLAY_STAGED)
+        reached(FaultPoint.OVERLAY_STAGED)
 
-    def _publish(self, attempt: Attempt, outcome: Outcome) -> Outcome:
+    def _publish(self, attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
         """Keep what was staged; gives back a failed outcome where its columns don't fit what the plan has."""
         file, task = outcome.staged, attempt.prepared.task
         if file is None or outcome.replacement is not None or not isinstance(task, ComputeTask):
@@ -54,32 +56,34 @@ class Staging(Batch):
         rows = [self._row(attempt, outcome, key, hashes[key], counts[key], changed[key]) for key in attempt.keys]
         told = tuple((row.partition, self._staged.other(row.node, row.partition, row.content_hash)) for row in rows)
         self._staged.add(self._tx, attempt.id, attempt.node, outcome, rows, table if known is None else None)
-        self.events.append(Published(attempt.id, told, outcome.measures.seconds + outcome.measures.audit_seconds))
+        self.events.append(AttemptPublished(attempt.id, told, outcome.measures.seconds + outcome.measures.audit_seconds))
         self._end(attempt, outcome, STAGED, outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED)
         self.news += [News(row.node, row.partition, STAGED, row.verdict, "", row.rows, attempt.runs) for row in rows]
         return outcome
 
-    def _stop(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _stop(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
         """What came to nothing is looked at where its plan is."""
         super()._stop(attempt, outcome)
         for key in attempt.keys:
             self.stopped[attempt.node, key] = attempt.id, self._sample(outcome)
 
-    def _sample(self, outcome: Outcome) -> str | None:
+    def _sample(self, outcome: TaskOutcome) -> str | None:
         rows = [row for result in outcome.audit.results for row in result.sample] if outcome.audit is not None else []
         return msgspec.json.encode(rows).decode() if rows else None
 
-    def _row(self, attempt: Attempt, outcome: Outcome, key: str, content_hash: str | None, rows: int, changed: Changed) -> OverlayRow:
+    def _row(
+        self, attempt: RunningAttempt, outcome: TaskOutcome, key: str, content_hash: str | None, rows: int, changed: RowChangeCounts
+    ) -> OverlayRow:
         return OverlayRow(
             self._staged.plan, attempt.node, key, *attempt.id, STAGED, rows, size_bytes_of(outcome, rows), content_hash,
-            verdict_of(outcome, key), None, None if changed == Changed() else msgspec.json.encode(changed).decode(),
+            verdict_of(outcome, key), None, None if changed == RowChangeCounts() else msgspec.json.encode(changed).decode(),
         )  # fmt: skip
 
 
-def _difference(outcome: Outcome, key: str, before: Mapping[str, str | None], content_hash: str | None, rows: int) -> Changed:
+def _difference(outcome: TaskOutcome, key: str, before: Mapping[str, str | None], content_hash: str | None, rows: int) -> RowChangeCounts:
     """How a partition differs from what readers see, whose content hashes are `before`."""
     if key not in before:
-        return Changed(added=rows)
+        return RowChangeCounts(added=rows)
     if content_hash is not None and before[key] == content_hash:
-        return Changed()
-    return outcome.changed.get(key, Changed())
+        return RowChangeCounts()
+    return outcome.changed.get(key, RowChangeCounts())

@@ -1,6 +1,6 @@
 """Brings rows of an environment's lake into production's, in a process of its own: `python -m headrace.run.promotion.copying`.
 
-Reads one `Order` from standard input and answers with `Copied` on standard output. What doesn't have the content that was audited
+Reads one `CopyRequest` from standard input and answers with `CopyResult` on standard output. What doesn't have the content that was audited
 isn't copied. The files lie in production's lake as staged ones do: until somebody publishes them, nothing names them.
 """
 
@@ -12,16 +12,16 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.lake import Column, FileRef, Lookup, StagedFile, Table
+from headrace.lake import ColumnLookup, FileRef, LakeColumn, LakeTable, StagedFile
 from headrace.lake.content import count_partitions, hash_partitions
 from headrace.lake.relation import relation_sql
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage, stage_rewrite
 from headrace.model import HeadraceError, LakeError
-from headrace.run.messages import Rewritten
+from headrace.run.messages import RewrittenFile
 
 
-class Part(msgspec.Struct, frozen=True):
+class PartitionCopy(msgspec.Struct, frozen=True):
     """A partition to be copied: the environment's publication, and the files that hold its rows (absolute paths)."""
 
     key: str
@@ -36,13 +36,13 @@ class Job(msgspec.Struct, frozen=True):
     files that hold some of the partitions and others."""
 
     node: str
-    columns: tuple[Column, ...]
-    table: Table | None
-    parts: tuple[Part, ...]
+    columns: tuple[LakeColumn, ...]
+    table: LakeTable | None
+    parts: tuple[PartitionCopy, ...]
     shared: tuple[FileRef, ...] = ()
 
 
-class Order(msgspec.Struct, frozen=True):
+class CopyRequest(msgspec.Struct, frozen=True):
     """Folders of both lakes, and the jobs."""
 
     lake: str
@@ -63,27 +63,27 @@ class CopiedJob(msgspec.Struct, frozen=True):
     """What of a table was copied. `table` is the one that it was written for. `refused` are keys whose rows aren't what was audited."""
 
     node: str
-    table: Table
+    table: LakeTable
     parts: tuple[CopiedPart, ...]
-    rewritten: tuple[Rewritten, ...]
+    rewritten: tuple[RewrittenFile, ...]
     refused: tuple[str, ...]
 
 
-class Copied(msgspec.Struct, frozen=True):
+class CopyResult(msgspec.Struct, frozen=True):
     """The answer. `error` says what went wrong, if something did; then nothing is to be used."""
 
     jobs: tuple[CopiedJob, ...] = ()
     error: str = ""
 
 
-def copied(order: Order) -> Copied:
+def copied(order: CopyRequest) -> CopyResult:
     """Have it done by another process: this one may be the leader, which never loads what computes. Raises LakeError."""
     command = [sys.executable, "-m", "headrace.run.promotion.copying"]
     done = subprocess.run(command, input=msgspec.msgpack.encode(order), capture_output=True, check=False)
     if done.returncode != 0:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise LakeError(f"what the environment has built can't be copied: {last or f'exit {done.returncode}'}")
-    answer = msgspec.msgpack.decode(done.stdout, type=Copied)
+    answer = msgspec.msgpack.decode(done.stdout, type=CopyResult)
     if answer.error:
         raise LakeError(f"what the environment has built can't be copied: {answer.error}")
     return answer
@@ -91,21 +91,21 @@ def copied(order: Order) -> Copied:
 
 def main() -> None:
     """Do what standard input says."""
-    order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Order)
+    order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=CopyRequest)
     sys.stdout.buffer.write(msgspec.msgpack.encode(_done(order)))
 
 
-def _done(order: Order) -> Copied:
+def _done(order: CopyRequest) -> CopyResult:
     import duckdb
 
     try:
-        with Session(Path(order.lake), readable=[Path(order.from_lake)]) as session:
-            return Copied(tuple(job for one in order.jobs if (job := _copy(session, one)) is not None))
+        with DuckDBSession(Path(order.lake), readable=[Path(order.from_lake)]) as session:
+            return CopyResult(tuple(job for one in order.jobs if (job := _copy(session, one)) is not None))
     except (HeadraceError, OSError, duckdb.Error) as error:
-        return Copied(error=str(error))
+        return CopyResult(error=str(error))
 
 
-def _copy(session: Session, job: Job) -> CopiedJob | None:
+def _copy(session: DuckDBSession, job: Job) -> CopiedJob | None:
     table = job.table
     parts: list[CopiedPart] = []
     refused: list[str] = []
@@ -120,7 +120,7 @@ def _copy(session: Session, job: Job) -> CopiedJob | None:
     return CopiedJob(job.node, table, tuple(parts), _rewritten(session, job, table, tuple(one.key for one in parts)), tuple(refused))
 
 
-def _as_audited(session: Session, job: Job, part: Part) -> bool:
+def _as_audited(session: DuckDBSession, job: Job, part: PartitionCopy) -> bool:
     """Whether the files hold the rows that the publication says."""
     if not part.files:
         return part.rows == 0
@@ -129,7 +129,9 @@ def _as_audited(session: Session, job: Job, part: Part) -> bool:
     return rows == part.rows and (part.rows == 0 or part.content_hash is None or content == part.content_hash)
 
 
-def _copy_part(session: Session, job: Job, part: Part, table: Table | None, *, first: bool) -> tuple[CopiedPart, Table]:
+def _copy_part(
+    session: DuckDBSession, job: Job, part: PartitionCopy, table: LakeTable | None, *, first: bool
+) -> tuple[CopiedPart, LakeTable]:
     """The rows by production's columns: field ids and the order of columns are a table's own."""
     rows = relation_sql(part.files, job.columns)
     staged, target = stage(
@@ -137,15 +139,15 @@ def _copy_part(session: Session, job: Job, part: Part, table: Table | None, *, f
     )
     content = staged.partitions[0].content_hash
     if staged.rows and part.content_hash is not None:
-        (found,) = hash_partitions(session, [FileRef(staged.path, lookup=Lookup.SAME)], target.columns)
+        (found,) = hash_partitions(session, [FileRef(staged.path, lookup=ColumnLookup.SAME)], target.columns)
         content = found.content_hash
     return CopiedPart(part.key, part.publication, staged.hashed(content), content), target
 
 
-def _rewritten(session: Session, job: Job, table: Table, keys: tuple[str, ...]) -> tuple[Rewritten, ...]:
+def _rewritten(session: DuckDBSession, job: Job, table: LakeTable, keys: tuple[str, ...]) -> tuple[RewrittenFile, ...]:
     """Production's files that hold these partitions and others, without them."""
 
-    return tuple(Rewritten(file.path, stage_rewrite(session, file, table, keys)) for file in job.shared)
+    return tuple(RewrittenFile(file.path, stage_rewrite(session, file, table, keys)) for file in job.shared)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ from headrace.plan import Compiled
 from headrace.plan.attempt_numbers import plan_of
 from headrace.plan.borrowing import borrowed
 from headrace.plan.views import expanded, expanded_names
-from headrace.run.applying import Applied
+from headrace.run.applying import AppliedVersion
 from headrace.run.tasks.inputs import wanted_of
-from headrace.run.tasks.lookup import Lookup
+from headrace.run.tasks.lookup import TaskLookup
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
 from headrace.store.queries import borrowing, publications, standings, versions
-from headrace.store.queries.publications import Published
+from headrace.store.queries.publications import ComparedPublication
 
 PROMOTED = ("table", "append")
 """Materialisations whose partitions stand by themselves: a merge builds on what production has published before."""
@@ -36,7 +36,7 @@ class Offer(msgspec.Struct, frozen=True):
 
     node: str
     key: str
-    publication: Published
+    publication: ComparedPublication
 
 
 class Histories:
@@ -44,9 +44,9 @@ class Histories:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._found: dict[str, dict[str, list[Published]]] = {}
+        self._found: dict[str, dict[str, list[ComparedPublication]]] = {}
 
-    def of(self, node: str) -> Mapping[str, list[Published]]:
+    def of(self, node: str) -> Mapping[str, list[ComparedPublication]]:
         """Partition → its publications, oldest first."""
         known = self._found.get(node)
         if known is None:
@@ -55,14 +55,14 @@ class Histories:
                 known.setdefault(one.partition, []).append(one)
         return known
 
-    def at(self, node: str, key: str, snapshot: int) -> Published | None:
+    def at(self, node: str, key: str, snapshot: int) -> ComparedPublication | None:
         """What a reader of a snapshot sees of a partition."""
         for one in reversed(self.of(node).get(key, ())):
             if one.snapshot <= snapshot:
                 return one if one.ended_snapshot is None or one.ended_snapshot > snapshot else None
         return None
 
-    def current(self, node: str, key: str) -> Published | None:
+    def current(self, node: str, key: str) -> ComparedPublication | None:
         """What readers see of a partition."""
         newest = self.of(node).get(key)
         return newest[-1] if newest and newest[-1].ended_snapshot is None else None
@@ -76,9 +76,9 @@ class Offers:
         self.name, self._tx, self._theirs, self._compiled, self._changed = name, tx, theirs, compiled, frozenset(changed)
         self._production, self._own = Histories(tx), Histories(theirs)
         self._borrowed = borrowing.nodes(theirs)
-        self._lookup = Lookup(Applied(0, "", compiled), "")
+        self._lookup = TaskLookup(AppliedVersion(0, "", compiled), "")
         self._only: Collection[tuple[str, str, int]] | None = None
-        self._taken: dict[str, dict[str, Published]] = {}
+        self._taken: dict[str, dict[str, ComparedPublication]] = {}
         self._alike: dict[int, frozenset[str]] = {}
         self._whole: dict[tuple[str, int, int, int, int], bool] = {}
 
@@ -124,7 +124,7 @@ class Offers:
         return any(self._taken.get(spec.node) for spec in expanded(self._compiled, self._compiled.nodes[node].inputs))
 
     @cached_property
-    def _standing(self) -> dict[str, dict[str, standings.Standing]]:
+    def _standing(self) -> dict[str, dict[str, standings.StoredPartitionState]]:
         return _by_node(self._tx)
 
     @cached_property
@@ -141,7 +141,7 @@ class Offers:
             known = self._alike[version] = borrowed(there, self._compiled)
         return known
 
-    def _reads_the_same(self, asset: Asset, one: Published, own: int, production: int) -> bool:
+    def _reads_the_same(self, asset: Asset, one: ComparedPublication, own: int, production: int) -> bool:
         node = self._compiled.nodes[asset.name]
         place = asset.place
         checks = [InputSpec(node=name, mode=InputMode.ALL, place=place) for name in node.check_references]
@@ -152,17 +152,17 @@ class Offers:
                 return False
         return True
 
-    def _whole_same(self, node: str, snapshot: int, by: Published) -> bool:
+    def _whole_same(self, node: str, snapshot: int, by: ComparedPublication) -> bool:
         done = node, snapshot, len(self._taken.get(node, ())), plan_of(AttemptId(by.epoch, by.n)), by.snapshot
         if done not in self._whole:
             self._whole[done] = self._same(node, {*self._production.of(node), *self._read(node).of(node)}, snapshot, by)
         return self._whole[done]
 
-    def _same(self, node: str, keys: Iterable[str], snapshot: int, by: Published) -> bool:
+    def _same(self, node: str, keys: Iterable[str], snapshot: int, by: ComparedPublication) -> bool:
         """Whether what `by` read of a node in a snapshot is what readers of production see afterwards."""
         return all(_alike(self._seen(node, key, snapshot, by), self._after(node, key), self._is_open(node, key)) for key in keys)
 
-    def _seen(self, node: str, key: str, snapshot: int, by: Published) -> Published | None:
+    def _seen(self, node: str, key: str, snapshot: int, by: ComparedPublication) -> ComparedPublication | None:
         """What `by` was made of: a plan's attempts read what the plan had staged, which became visible together with what they made."""
         read = self._read(node)
         current, plan = read.current(node, key), plan_of(AttemptId(by.epoch, by.n))
@@ -175,7 +175,7 @@ class Offers:
         """Where the environment reads a node."""
         return self._production if node in self._borrowed else self._own
 
-    def _after(self, node: str, key: str) -> Published | None:
+    def _after(self, node: str, key: str) -> ComparedPublication | None:
         """What readers of production see once this is promoted."""
         return self._taken.get(node, {}).get(key) or self._production.current(node, key)
 
@@ -187,15 +187,15 @@ class Offers:
         return node in self._changed or (standing is not None and standing.stale)
 
 
-def _alike(read: Published | None, after: Published | None, is_open: bool) -> bool:
+def _alike(read: ComparedPublication | None, after: ComparedPublication | None, is_open: bool) -> bool:
     if read is None or after is None:
         return read is after
     same = read is after or (read.content_hash is not None and read.content_hash == after.content_hash)
     return same and not is_open
 
 
-def _by_node(tx: Transaction) -> dict[str, dict[str, standings.Standing]]:
-    found: dict[str, dict[str, standings.Standing]] = {}
+def _by_node(tx: Transaction) -> dict[str, dict[str, standings.StoredPartitionState]]:
+    found: dict[str, dict[str, standings.StoredPartitionState]] = {}
     for one in standings.standings(tx):
         found.setdefault(one.node, {})[one.partition] = one
     return found

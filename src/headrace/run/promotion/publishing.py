@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headrace.faults import Point, reached
-from headrace.govern.audit import Action, Actor, Event, Object, append_all
-from headrace.lake.catalog import Change, Rewrite
+from headrace.faults import FaultPoint, reached
+from headrace.govern.audit import Action, Actor, AuditEvent, Object, append_all
+from headrace.lake.catalog import CatalogChange, Rewrite
 from headrace.lake.syncing import sync, verify
 from headrace.model import LakeError
 from headrace.run.folders import Folders
@@ -18,11 +18,11 @@ from headrace.run.steps.publish import HEADRACE
 from headrace.schedule import Promoted
 from headrace.store import Transaction
 from headrace.store.queries import applying, leading, metrics, promoting
-from headrace.store.queries.leading import PublicationRow
-from headrace.store.queries.publications import Published
+from headrace.store.queries.leading import PublicationRecord
+from headrace.store.queries.publications import ComparedPublication
 
 
-class Promotion(msgspec.Struct, frozen=True):
+class PendingPromotion(msgspec.Struct, frozen=True):
     """What of an environment lies in production's lake, and waits to be published."""
 
     environment: str
@@ -33,7 +33,7 @@ class Promotion(msgspec.Struct, frozen=True):
         """(node, partition, the environment's publication) of all of it."""
         return frozenset((job.node, part.key, part.publication) for job in self.jobs for part in job.parts)
 
-    def offered(self, offers: Sequence[Offer]) -> Promotion:
+    def offered(self, offers: Sequence[Offer]) -> PendingPromotion:
         """What of it is still offered. Raises LakeError where a table can't be published in parts."""
         left = {(one.node, one.key) for one in offers}
         jobs = []
@@ -46,7 +46,7 @@ class Promotion(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, jobs=tuple(jobs))
 
 
-def told(tx: Transaction, promotion: Promotion) -> Promoted:
+def told(tx: Transaction, promotion: PendingPromotion) -> Promoted:
     """What the core is told of a promotion that is about to be published: the same numbers that `Publisher` gives."""
     contents = tuple(
         (job.node, part.key, not _identical(leading.published_of(tx, job.node, part.key), part))
@@ -66,15 +66,15 @@ class Publisher:
 
     def __init__(self, tx: Transaction, theirs: Transaction, *, epoch: int, version: int, actor: Actor, now: int) -> None:
         self._tx, self._theirs, self._epoch, self._version, self._actor, self._now = tx, theirs, epoch, version, actor, now
-        self._rows: list[PublicationRow] = []
-        self._events: list[Event] = []
+        self._rows: list[PublicationRecord] = []
+        self._events: list[AuditEvent] = []
         self._next = leading.last_publication_id(tx)
 
-    def publish(self, promotion: Promotion, offers: Sequence[Offer]) -> dict[str, int]:
+    def publish(self, promotion: PendingPromotion, offers: Sequence[Offer]) -> dict[str, int]:
         """How many partitions of each node that is. Raises TableMoved, FileMoved, NeedsRewrite or LakeError where production's tables
         aren't as they were when the rows were copied; then nothing of it may be committed."""
         offered = {(one.node, one.key): one.publication for one in offers}
-        change = Change.begin(self._tx, self._now)
+        change = CatalogChange.begin(self._tx, self._now)
         request = msgspec.json.encode({"environment": promotion.environment}).decode()
         run = leading.start_run(self._tx, kind="promotion", request=request, actor=self._actor.id, now=self._now)
         counts = {}
@@ -83,14 +83,14 @@ class Publisher:
             self._register(change, job)
             self._job(promotion.environment, run, job, offered)
         snapshot = change.finish(author=self._actor.id, message=f"promote from {promotion.environment}")
-        reached(Point.ENVIRONMENT_PROMOTED)
+        reached(FaultPoint.ENVIRONMENT_PROMOTED)
         leading.publish(self._tx, [msgspec.structs.replace(row, snapshot=snapshot) for row in self._rows])
         applying.reshaped(self._tx, counts)
         leading.finish_run(self._tx, run, "succeeded", self._now)
         append_all(self._tx, self._now, [self._event(promotion.environment, run, counts), *self._events])
         return counts
 
-    def _register(self, change: Change, job: CopiedJob) -> None:
+    def _register(self, change: CatalogChange, job: CopiedJob) -> None:
         if change.table(job.node) is None:
             change.create_table(job.table)
         else:
@@ -98,7 +98,7 @@ class Publisher:
         rewrites = [Rewrite(one.path, one.staged) for one in job.rewritten]
         change.replace(job.node, [part.key for part in job.parts], [part.staged for part in job.parts], rewrites=rewrites)
 
-    def _job(self, environment: str, run: int, job: CopiedJob, offered: dict[tuple[str, str], Published]) -> None:
+    def _job(self, environment: str, run: int, job: CopiedJob, offered: dict[tuple[str, str], ComparedPublication]) -> None:
         node, parts = job.node, job.parts
         keys, reason = [part.key for part in parts], f"built in {environment}, published as it was audited there"
         n = promoting.add_attempt(
@@ -109,7 +109,7 @@ class Publisher:
         verdicts = {offered[node, key].verdict for key in keys}
         promoting.mark_verdicts(self._tx, [(verdicts.pop() if len(verdicts) == 1 else "warned", self._epoch, n)])
         self._events.append(
-            Event(
+            AuditEvent(
                 action=Action.PARTITION_PUBLISHED,
                 actor=HEADRACE,
                 object=Object("partition", f"{node}@{keys[0]}" if len(keys) == 1 else node, f"{self._epoch}.{n}"),
@@ -118,11 +118,11 @@ class Publisher:
             )
         )
 
-    def _publication(self, node: str, n: int, part: CopiedPart, theirs: Published) -> None:
+    def _publication(self, node: str, n: int, part: CopiedPart, theirs: ComparedPublication) -> None:
         before = leading.published_of(self._tx, node, part.key)
         self._next += 1
         self._rows.append(
-            PublicationRow(
+            PublicationRecord(
                 id=self._next, node=node, partition=part.key, epoch=self._epoch, n=n, snapshot=0, published_at=self._now,
                 rows=part.staged.rows, size_bytes=part.staged.size_bytes, verdict=theirs.verdict, content_hash=part.content_hash,
                 identical=_identical(before, part), version=self._version, delivery_id=None, manifest=None,
@@ -138,8 +138,8 @@ class Publisher:
         if vector is not None:
             metrics.write(self._tx, [(*head, vector)])
 
-    def _event(self, environment: str, run: int, counts: dict[str, int]) -> Event:
-        return Event(
+    def _event(self, environment: str, run: int, counts: dict[str, int]) -> AuditEvent:
+        return AuditEvent(
             action=Action.ENVIRONMENT_PROMOTED,
             actor=self._actor,
             object=Object("environment", environment),
@@ -148,7 +148,7 @@ class Publisher:
         )
 
 
-def make_durable(folders: Folders, promotion: Promotion) -> None:
+def make_durable(folders: Folders, promotion: PendingPromotion) -> None:
     """What was copied is on the disk, and is what was copied. Raises LakeError."""
     files = [part.staged for job in promotion.jobs for part in job.parts]
     files += [one.staged for job in promotion.jobs for one in job.rewritten if one.staged is not None]

@@ -9,18 +9,18 @@ from __future__ import annotations
 import msgspec
 
 from headrace.connect.deliveries import CannotRead
-from headrace.connect.ingest import Prepared
-from headrace.connect.keep import Kept
+from headrace.connect.ingest import PreparedDelivery
+from headrace.connect.keep import RawCopy
 from headrace.connect.kinds import routed
 from headrace.connect.routed import key_of_rows
-from headrace.lake import StagedFile, Table
-from headrace.lake.session import Session
+from headrace.lake import LakeTable, StagedFile
+from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage
 from headrace.model import LakeError
 from headrace.model.clauses import BESIDES, DELIVERED_AS, SIZE
 from headrace.quality.audit import audit
-from headrace.quality.facts import DriftChange, Fact, Severity
-from headrace.quality.value_changes import Difference
+from headrace.quality.facts import DriftChange, Fact, FactSeverity
+from headrace.quality.value_changes import ValueDifferenceKind
 from headrace.run.messages import IngestTask
 from headrace.run.steps.drifting import Drifting, needs_room
 from headrace.run.steps.lasting import with_lasting
@@ -29,14 +29,16 @@ from headrace.run.steps.reading import read_as
 from headrace.run.steps.worker_context import WorkerContext
 
 
-def besides(task: IngestTask, context: WorkerContext, session: Session, drifting: Drifting, kept: Kept, name: str) -> tuple[Fact, ...]:
+def besides(
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, kept: RawCopy, name: str
+) -> tuple[Fact, ...]:
     """What would hold the delivery if its names were decided; nothing where it can't be read like that either."""
     import duckdb
 
     if drifting.pinned is None or task.source.partition.grain is None or not task.history:
         return ()
     prepared = read_as(task, context, session, kept, name, pinned=drifting.pinned, adapt=drifting.as_if_decided)
-    if not isinstance(prepared, Prepared):
+    if not isinstance(prepared, PreparedDelivery):
         return ()
     try:
         staged, table = stage(
@@ -55,7 +57,7 @@ def besides(task: IngestTask, context: WorkerContext, session: Session, drifting
         facts = _judged(task, session, prepared, staged, table)
     finally:
         (context.folders.lake / staged.path).unlink()
-    found = [fact for fact in facts if fact.severity is Severity.HOLD and fact.column not in drifting.gone]
+    found = [fact for fact in facts if fact.severity is FactSeverity.HOLD and fact.column not in drifting.gone]
     renamed = drifting.renamed
     return tuple(_told_beside(fact, renamed.get(fact.column)) for fact in found)
 
@@ -66,13 +68,13 @@ def _told_beside(fact: Fact, renamed: DriftChange | None) -> Fact:
     if renamed is None:
         return msgspec.structs.replace(fact, detail=f"{fact.detail}; {BESIDES}")
     detail = fact.detail
-    scale = next((one for one in renamed.differs if one.kind is Difference.SCALE), None)
+    scale = next((one for one in renamed.differs if one.kind is ValueDifferenceKind.SCALE), None)
     if scale is not None and detail.startswith(SIZE) and "?" not in detail:
         detail = f"{SIZE}{scale.times}"
     return msgspec.structs.replace(fact, detail=f"{detail}; {DELIVERED_AS}{renamed.to}; {BESIDES}")
 
 
-def _judged(task: IngestTask, session: Session, prepared: Prepared, staged: StagedFile, table: Table) -> tuple[Fact, ...]:
+def _judged(task: IngestTask, session: DuckDBSession, prepared: PreparedDelivery, staged: StagedFile, table: LakeTable) -> tuple[Fact, ...]:
     source = task.source
     found = audit(
         session,

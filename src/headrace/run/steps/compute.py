@@ -14,27 +14,27 @@ from headrace.engine.compute import AssetOutput
 from headrace.engine.compute import compute as run_body
 from headrace.engine.failures import BodyFailed, failed
 from headrace.engine.limits import as_said
-from headrace.engine.logs import Clock, LogFile, read
+from headrace.engine.logs import LogFile, WorkerClock, read
 from headrace.engine.macros import lent
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.lake import StagedFile
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 from headrace.model import CommandBody, Grain, PythonBody, SqlBody
 from headrace.model.clauses import UNRESOLVED
 from headrace.plan.packages import environment
 from headrace.quality import Audit, Verdict
-from headrace.quality.audit import PartitionCheck, Whole, audit
-from headrace.run.messages import ComputeTask, Outcome
+from headrace.quality.audit import PartitionCheck, TableContents, audit
+from headrace.run.messages import ComputeTask, TaskOutcome
 from headrace.run.steps.comparing import compared
-from headrace.run.steps.oddities import Found, oddities
-from headrace.run.steps.own_checks import Declared, Earlier, with_own_checks
+from headrace.run.steps.oddities import EvaluatedAudit, oddities
+from headrace.run.steps.own_checks import DeclaredChecks, EarlierPartition, with_own_checks
 from headrace.run.steps.proving import prove
 from headrace.run.steps.row_quarantine import blocking, without_faulty_rows
 from headrace.run.steps.views import with_views
 from headrace.run.steps.worker_context import LARGE_ROWS, WorkerContext
 
 
-def compute(task: ComputeTask, context: WorkerContext) -> Outcome:
+def compute(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
     """One attempt at partitions of an asset, as far as it gets: staged, held, rejected or failed."""
     if isinstance(task.body, CommandBody):
         ran = _programs(task, task.body, context)  # before it runs: it may replace them
@@ -59,8 +59,8 @@ def _environment(imported: tuple[str, ...], named: tuple[str, ...]) -> bytes:
     return msgspec.json.encode(environment(imported, named))
 
 
-def _attempted(task: ComputeTask, context: WorkerContext) -> Outcome:
-    log = LogFile(context.folders.log(*_attempt(task)), Clock(task.now_us), context.secrets.redactor)
+def _attempted(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
+    log = LogFile(context.folders.log(*_attempt(task)), WorkerClock(task.now_us), context.secrets.redactor)
     try:
         if task.handed is not None and task.handed.missing:
             raise failed(f"{UNRESOLVED}: {task.handed.missing}", code="configuration_error")
@@ -68,12 +68,12 @@ def _attempted(task: ComputeTask, context: WorkerContext) -> Outcome:
         _prove(task, context, produced)
     except BodyFailed as failure:
         error = as_said(failure.error, (line.text for line in read(log.path)))
-        return Outcome(attempt=task.scope.attempt, state="failed", measures=failure.measures, error=error, log_lines=log.lines)
-    reached(Point.FILE_STAGED)
+        return TaskOutcome(attempt=task.scope.attempt, state="failed", measures=failure.measures, error=error, log_lines=log.lines)
+    reached(FaultPoint.FILE_STAGED)
     return _finished(task, context, _outcome(task, produced, log), produced)
 
 
-def _finished(task: ComputeTask, context: WorkerContext, outcome: Outcome, produced: AssetOutput) -> Outcome:
+def _finished(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput) -> TaskOutcome:
     if produced.staged is None:
         return outcome
     outcome = _audited(task, context, outcome, produced)
@@ -83,11 +83,11 @@ def _finished(task: ComputeTask, context: WorkerContext, outcome: Outcome, produ
         return msgspec.structs.replace(outcome, changed=compared(task, outcome.staged, _session(task, context)))
     except BodyFailed as failure:
         (context.folders.lake / outcome.staged.path).unlink(missing_ok=True)
-        return Outcome(outcome.attempt, "failed", outcome.measures, error=failure.error, log_lines=outcome.log_lines)
+        return TaskOutcome(outcome.attempt, "failed", outcome.measures, error=failure.error, log_lines=outcome.log_lines)
 
 
-def _outcome(task: ComputeTask, produced: AssetOutput, log: LogFile) -> Outcome:
-    return Outcome(
+def _outcome(task: ComputeTask, produced: AssetOutput, log: LogFile) -> TaskOutcome:
+    return TaskOutcome(
         attempt=task.scope.attempt,
         state="staged",
         measures=produced.measures,
@@ -119,7 +119,7 @@ def _prove(task: ComputeTask, context: WorkerContext, produced: AssetOutput) -> 
         raise
 
 
-def _session(task: ComputeTask, context: WorkerContext) -> Session:
+def _session(task: ComputeTask, context: WorkerContext) -> DuckDBSession:
     return context.session(task.scope.timezone, large=sum(data.rows or 0 for data in task.inputs) >= LARGE_ROWS)
 
 
@@ -136,12 +136,12 @@ def _hash_of(produced: AssetOutput) -> str | None:
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
 
 
-def _audited(task: ComputeTask, context: WorkerContext, outcome: Outcome, produced: AssetOutput) -> Outcome:
+def _audited(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput) -> TaskOutcome:
     with lent(_session(task, context), task.macros if any(check.kind == "sql" for check in task.checks) else {}):
         return _judged(task, context, outcome, produced)
 
 
-def _judged(task: ComputeTask, context: WorkerContext, outcome: Outcome, produced: AssetOutput) -> Outcome:
+def _judged(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput) -> TaskOutcome:
     assert produced.staged is not None
     assert produced.table is not None
     whole = _whole(task, produced)
@@ -165,7 +165,7 @@ def _judged(task: ComputeTask, context: WorkerContext, outcome: Outcome, produce
     return row_split.settle(_concluded(task, context, outcome, produced, row_split.audit), context)
 
 
-def _concluded(task: ComputeTask, context: WorkerContext, outcome: Outcome, produced: AssetOutput, found: Audit) -> Outcome:
+def _concluded(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput, found: Audit) -> TaskOutcome:
     assert produced.staged is not None
     assert produced.table is not None
     if task.without:
@@ -176,8 +176,10 @@ def _concluded(task: ComputeTask, context: WorkerContext, outcome: Outcome, prod
     found = strange.audit
     facts = strange.facts
     if found.verdict in (Verdict.HELD, Verdict.REJECTED):
-        earlier = Earlier(task.earlier, task.earlier_failed, task.scope.partitions, task.scope.timezone, task.earlier_as_of_us)
-        facts = with_own_checks(facts, found, Declared(task.checks), earlier, _session(task, context), produced.staged, produced.table)
+        earlier = EarlierPartition(task.earlier, task.earlier_failed, task.scope.partitions, task.scope.timezone, task.earlier_as_of_us)
+        facts = with_own_checks(
+            facts, found, DeclaredChecks(task.checks), earlier, _session(task, context), produced.staged, produced.table
+        )
     outcome = msgspec.structs.replace(outcome, audit=found, measures=measures, staged=_hashed(produced.staged, found), facts=facts)
     if found.verdict not in (Verdict.HELD, Verdict.REJECTED):
         rewritten = context.rewrite(task.shared, produced.table, task.scope.partitions, task.scope.timezone)
@@ -193,7 +195,7 @@ def _concluded(task: ComputeTask, context: WorkerContext, outcome: Outcome, prod
     return msgspec.structs.replace(outcome, state=found.verdict.value, reason=reason, quarantined=quarantined)
 
 
-def _strange(task: ComputeTask, staged: StagedFile, found: Audit) -> Found:
+def _strange(task: ComputeTask, staged: StagedFile, found: Audit) -> EvaluatedAudit:
     """What is odd about the partitions. Rows that only change a table aren't a partition of it, so that they are like no other."""
     grain = Grain(task.scope.grain) if task.scope.grain is not None and task.merge is None else None
     return oddities(found, staged, task.scope.partitions, task.around, task.history, grain, inputs=task.inputs)
@@ -204,11 +206,11 @@ def _hashed(staged: StagedFile, found: Audit) -> StagedFile:
     return staged.hashed(found.content_hash).hashed_each(found.hashes())
 
 
-def _whole(task: ComputeTask, produced: AssetOutput) -> Whole | None:
+def _whole(task: ComputeTask, produced: AssetOutput) -> TableContents | None:
     """What checks are about: of a merge the table as it will be, not only what changes in it. Without checks it isn't read."""
     if produced.replacement is None or not task.checks:
         return None
-    return Whole(produced.files, produced.replacement.rows, task.scope.partitions[0])
+    return TableContents(produced.files, produced.replacement.rows, task.scope.partitions[0])
 
 
 def _routing(task: ComputeTask) -> PartitionCheck | None:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headrace.lake import FileRef, StagedFile, Table
+from headrace.lake import FileRef, LakeTable, StagedFile
 from headrace.lake.relation import relation_sql
-from headrace.lake.session import Session, quote
+from headrace.lake.session import DuckDBSession, quote
 from headrace.lake.tables import PARTITION_COLUMN
-from headrace.lake.tables import Lookup as FileLookup
+from headrace.lake.tables import ColumnLookup as FileLookup
 from headrace.quality import Audit, metrics
 from headrace.quality.results import ColumnProfile
 
@@ -22,7 +22,7 @@ CONTENTS_MIN = 20
 """So many different rows that are each there an even number of times are that by no chance."""
 
 
-def with_copies(found: Audit, session: Session, staged: StagedFile, table: Table) -> Audit:
+def with_copies(found: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Audit:
     """The metrics of a delivery of one partition, with how many times each of its rows is there
     under other keys."""
     names = [column.name for column in table.columns if column.name != PARTITION_COLUMN]
@@ -48,7 +48,7 @@ def _may_be_even(profile: ColumnProfile | None, rows: int) -> bool:
     return not (profile.categorical and math.gcd(*(count for _, count in profile.top)) == 1)
 
 
-def _times(session: Session, rows: str, names: Sequence[str]) -> list[int]:
+def _times(session: DuckDBSession, rows: str, names: Sequence[str]) -> list[int]:
     """Of each column, by which number all counts of its values can be divided."""
     if not names:
         return []
@@ -58,7 +58,7 @@ def _times(session: Session, rows: str, names: Sequence[str]) -> list[int]:
     return [math.gcd(*counts[at]) for at in range(len(names))]
 
 
-def _copies(session: Session, rows: str, names: Sequence[str]) -> int:
+def _copies(session: DuckDBSession, rows: str, names: Sequence[str]) -> int:
     """How many times each row is there, as far as these columns tell; 1 where they tell too few
     rows apart."""
     listed = ", ".join(map(quote, names))

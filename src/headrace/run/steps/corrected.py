@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from headrace.engine import InputData
-from headrace.lake import PARTITION_COLUMN, Column, StagedFile
-from headrace.lake.session import Session, quote
+from headrace.lake import PARTITION_COLUMN, LakeColumn, StagedFile
+from headrace.lake.session import DuckDBSession, quote
 from headrace.quality.facts import Fact
-from headrace.quality.metrics import CATEGORIES_MAX, Past, decoded
-from headrace.quality.restating import Before, copied, renamed
+from headrace.quality.metrics import CATEGORIES_MAX, StoredMetrics, decoded
+from headrace.quality.restating import PreviousPublication, copied, renamed
 from headrace.run.steps.comparing import after_sql, before_sql
 from headrace.run.steps.copies import CONTENTS_MIN, ROWS_MAX
 
@@ -26,7 +26,11 @@ PARTITIONS_MAX = 31
 
 
 def corrected(
-    before: Mapping[str, Before], previous: InputData, staged: StagedFile, past: Sequence[Past], session: Session
+    before: Mapping[str, PreviousPublication],
+    previous: InputData,
+    staged: StagedFile,
+    past: Sequence[StoredMetrics],
+    session: DuckDBSession,
 ) -> tuple[Fact, ...]:
     """A fact about what readers saw of each partition, where the new rows show what was wrong with
     it."""
@@ -45,7 +49,13 @@ def corrected(
 
 
 def _of(
-    key: str, rows: int, known: Before, previous: InputData, staged: StagedFile, past: Sequence[Past], session: Session
+    key: str,
+    rows: int,
+    known: PreviousPublication,
+    previous: InputData,
+    staged: StagedFile,
+    past: Sequence[StoredMetrics],
+    session: DuckDBSession,
 ) -> Iterator[Fact]:
     old = {one.name.lower(): one for one in previous.columns if one.name != PARTITION_COLUMN}
     both = [one for one in staged.columns if _same_type(one, old)][:COLUMNS_MAX]
@@ -62,12 +72,12 @@ def _of(
                 yield from _renamed(key, known, column.name, was, now, past, session)
 
 
-def _same_type(column: Column, old: Mapping[str, Column]) -> bool:
+def _same_type(column: LakeColumn, old: Mapping[str, LakeColumn]) -> bool:
     was = old.get(column.name.lower())
     return was is not None and was.type == column.type
 
 
-def _apart(session: Session, was: str, now: str, names: Sequence[str], times: int) -> list[str] | None:
+def _apart(session: DuckDBSession, was: str, now: str, names: Sequence[str], times: int) -> list[str] | None:
     """The columns in which the copies of a row differ; None where rows aren't there so many times."""
     same = [name for name in names if _is_multiple(session, was, now, [name], times)]
     if not same or not _is_multiple(session, was, now, same, times):
@@ -77,7 +87,7 @@ def _apart(session: Session, was: str, now: str, names: Sequence[str], times: in
     return [name for name in names if name not in same] if row is not None and row[0] >= CONTENTS_MIN else None
 
 
-def _is_multiple(session: Session, was: str, now: str, names: Sequence[str], times: int) -> bool:
+def _is_multiple(session: DuckDBSession, was: str, now: str, names: Sequence[str], times: int) -> bool:
     """Whether one side has each content so many times as often as the other; it has so many times
     as many rows."""
     listed = ", ".join(map(quote, names))
@@ -85,7 +95,9 @@ def _is_multiple(session: Session, was: str, now: str, names: Sequence[str], tim
     return session.connection.execute(f"SELECT 1 FROM ({' EXCEPT '.join(sides)}) LIMIT 1").fetchone() is None
 
 
-def _renamed(key: str, known: Before, name: str, was: str, now: str, past: Sequence[Past], session: Session) -> Iterator[Fact]:
+def _renamed(
+    key: str, known: PreviousPublication, name: str, was: str, now: str, past: Sequence[StoredMetrics], session: DuckDBSession
+) -> Iterator[Fact]:
     sides = [_counted(session, rows, name) for rows in (was, now)]
     if sides[0] == sides[1] or not all(2 <= len(one) <= CATEGORIES_MAX for one in sides):
         return
@@ -95,7 +107,7 @@ def _renamed(key: str, known: Before, name: str, was: str, now: str, past: Seque
         yield fact
 
 
-def _counted(session: Session, rows: str, name: str) -> dict[str, int]:
+def _counted(session: DuckDBSession, rows: str, name: str) -> dict[str, int]:
     """How often each value of a column is there; no more of them than a column of categories has."""
     column = quote(name)
     counted = f"SELECT {column}, count(*) FROM ({rows}) WHERE {column} IS NOT NULL GROUP BY 1 LIMIT {CATEGORIES_MAX + 1}"

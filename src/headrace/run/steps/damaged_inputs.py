@@ -15,14 +15,14 @@ from headrace.lake.folders import lost_with
 from headrace.lake.intact import look
 from headrace.lake.tables import FileRef
 from headrace.model.clauses import LAKE_FILE
-from headrace.run.messages import Outcome, Task
+from headrace.run.messages import Task, TaskOutcome
 
 _PUT_DOWN = (ErrorKind.DETERMINISTIC, ErrorKind.TRANSIENT)
 _OF_FILES = re.compile(r"parquet|magic bytes|decompress|no such file|cannot open|no files found", re.IGNORECASE)
 """What DuckDB and Arrow say of a file that can't be read, some of it without its name."""
 
 
-def put_down_to_files(answer: Outcome, task: Task, lake: Path) -> Outcome:
+def put_down_to_files(answer: TaskOutcome, task: Task, lake: Path) -> TaskOutcome:
     """The answer of a task that failed; its error is that of a damaged file where it was given one."""
     error = answer.error
     if error is None or error.kind not in _PUT_DOWN or not _OF_FILES.search(error.message):

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect import Drift, SourceSchema, TypeDrift, Unreadable
+from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.adapting import Adapted
 from headrace.connect.deliveries import BadColumn, Format, Inside
 from headrace.connect.encodings import IN_ANY, expected_encoding, legacy_encoding
 from headrace.connect.formats.inside import now_known
-from headrace.connect.formats.registry import Header
-from headrace.connect.ingest import Prepared
-from headrace.lake import Column, Table
+from headrace.connect.formats.registry import FileHeader
+from headrace.connect.ingest import PreparedDelivery
+from headrace.lake import LakeColumn, LakeTable
 from headrace.lake.types import parse, widens, widens_where_exact
 from headrace.model import ContractColumn
 from headrace.quality.drift import (
+    ColumnRename,
+    DriftRules,
     Expected,
-    Rename,
-    Rules,
     blocks,
     changes_of,
     compare,
@@ -34,13 +34,13 @@ from headrace.quality.drift import (
 )
 from headrace.quality.facts import DriftChange, DriftKind, Policy
 from headrace.run.messages import IngestTask
-from headrace.sql.parsing import Unreadable as NotAnExpression
+from headrace.sql.parsing import InvalidSelect as NotAnExpression
 
 READINGS_MAX = 5
 """So often a delivery is read in another way, before it is held."""
 NESTED = ("STRUCT", "LIST", "MAP", "JSON")
 
-Proposing = Callable[[Sequence[str], Sequence[str], Sequence[str]], Sequence[Rename]]
+Proposing = Callable[[Sequence[str], Sequence[str], Sequence[str]], Sequence[ColumnRename]]
 """Columns that are gone, new ones, the whole header → which probably is which."""
 
 
@@ -50,7 +50,7 @@ class Drifting:
     def __init__(self, task: IngestTask, propose: Proposing) -> None:
         self._task, self._propose = task, propose
         self._interval = task.found.partition
-        self._rules = Rules(
+        self._rules = DriftRules(
             policies=task.source.on_drift,
             used=task.used,
             required=frozenset(column.name for column in task.promised or () if column.required or column.primary_key),
@@ -71,7 +71,7 @@ class Drifting:
         """The delivery is read from its beginning."""
         self._of_names.clear()
 
-    def adapt(self, header: Header) -> Adapted | Drift:
+    def adapt(self, header: FileHeader) -> Adapted | Drift:
         """What the names of a file of the delivery mean; a Drift where that must be decided first."""
         compared = compare(self._expected(), header.names, header.doubled)
         unclear = dict(compared.doubled)
@@ -93,7 +93,7 @@ class Drifting:
         added = tuple(name for name in compared.added if name not in names)
         return Adapted(names, added, computed)
 
-    def as_if_decided(self, header: Header) -> Adapted | Drift:
+    def as_if_decided(self, header: FileHeader) -> Adapted | Drift:
         """As `adapt`, with names that must be decided first taken as what they probably are: columns are renamed as proposed, and
         those that are gone stay away. A Drift where nothing is known of most of the header."""
         told = self.adapt(header)
@@ -108,7 +108,7 @@ class Drifting:
         names |= self._own_names(header, names)
         return Adapted(names, tuple(name for name in compared.added if name not in names))
 
-    def _own_names(self, header: Header, names: Mapping[str, str]) -> dict[str, str]:
+    def _own_names(self, header: FileHeader, names: Mapping[str, str]) -> dict[str, str]:
         """What the file has of the columns that only the table has, where it isn't read as another one."""
         return {name: name for name in header.names if name in self._unagreed and name not in names}
 
@@ -178,19 +178,19 @@ class Drifting:
 
     # -- values and formats
 
-    def reread(self, why: Drift | TypeDrift | Unreadable, path: Path) -> SourceSchema | None:
+    def reread(self, why: Drift | TypeDrift | UnreadableFile, path: Path) -> SourceSchema | None:
         """The schema to read the delivery with instead, where it may be; None where it must be held or rejected."""
         if isinstance(why, TypeDrift):
             return self._other_values(why, self.pinned)
         if self.pinned is None:
             return None
-        if isinstance(why, Unreadable):
+        if isinstance(why, UnreadableFile):
             return self._recoded(why, path)
         if why.reads_as is None:
             return None
         return self._accepted(DriftKind.FORMAT, "", why.detail, why.reads_as)
 
-    def _recoded(self, why: Unreadable, path: Path) -> SourceSchema | None:
+    def _recoded(self, why: UnreadableFile, path: Path) -> SourceSchema | None:
         assert self.pinned is not None
         if why.code != "delivery_encoding" or self.pinned.format.kind not in IN_ANY:
             return None
@@ -262,7 +262,7 @@ class Drifting:
         bad = {one.column: one.type for one in why.columns}
         if not all(name in self.declared_at and before.get(name, is_) != is_ for name, is_ in bad.items()):
             return None
-        columns = tuple(Column(one.name, before[one.name] if one.name in bad else one.type, one.id) for one in self.pinned.columns)
+        columns = tuple(LakeColumn(one.name, before[one.name] if one.name in bad else one.type, one.id) for one in self.pinned.columns)
         return msgspec.structs.replace(self.pinned, columns=columns)
 
     def declared_otherwise(self, why: TypeDrift, before: SourceSchema) -> TypeDrift:
@@ -312,7 +312,7 @@ class Drifting:
         """The wider types where there are; values that fit no wider type are left out."""
         types = {one.name: now[one.name] for one in pinned.columns if now.get(one.name)}
         wider = {one.name for one in pinned.columns if one.name in types and self._widens(one.name, one.type, types[one.name])}
-        columns = tuple(Column(one.name, types[one.name] if one.name in wider else one.type, one.id) for one in pinned.columns)
+        columns = tuple(LakeColumn(one.name, types[one.name] if one.name in wider else one.type, one.id) for one in pinned.columns)
         left_out = [one.name for one in pinned.columns if one.name in now and one.name not in wider]
         form = msgspec.structs.replace(pinned.format, lenient=(*pinned.format.lenient, *left_out))
         return msgspec.structs.replace(pinned, columns=columns, format=form)
@@ -326,25 +326,25 @@ class Drifting:
 
     # -- what came of it
 
-    def changes(self, result: Prepared | Drift | TypeDrift | Unreadable) -> tuple[DriftChange, ...]:
+    def changes(self, result: PreparedDelivery | Drift | TypeDrift | UnreadableFile) -> tuple[DriftChange, ...]:
         """Every change of every file of the delivery, each once: of what could be read, or of what first stood in the way."""
-        if isinstance(result, Prepared):
+        if isinstance(result, PreparedDelivery):
             parts = result.parts or (result,)
             read = [self._of_names.get(part.found, self._at_first(part.header)) for part in parts]
-        elif isinstance(result, Unreadable):  # what can't be read has no names
+        elif isinstance(result, UnreadableFile):  # what can't be read has no names
             read = []
         else:
             read = [next((one for one in self._of_names.values() if blocks(one)), ())]
         found = {(one.kind, one.column, one.to): one for changes in read for one in changes}
         return (*found.values(), *self._of_values.values())
 
-    def _at_first(self, header: Header) -> tuple[DriftChange, ...]:
+    def _at_first(self, header: FileHeader) -> tuple[DriftChange, ...]:
         """Of a header that was compared with nothing, because nothing is expected yet: names that it gives twice."""
         if self._task.pinned is not None or self._task.promised:
             return ()
         return tuple(doubled(name, why, Policy.WARN, self._rules) for name, why in header.doubled)
 
-    def to_pin(self, prepared: Prepared) -> SourceSchema | None:
+    def to_pin(self, prepared: PreparedDelivery) -> SourceSchema | None:
         """What the source is held to once the delivery is published: columns that came, and since when; those that went; None where
         it stays as it is."""
         if self._task.pinned is None:
@@ -377,7 +377,7 @@ class Drifting:
         lesson = msgspec.structs.replace(schema.lesson, attempt=self._task.attempt)
         return msgspec.structs.replace(schema, lesson=lesson)
 
-    def _inside_to_pin(self, prepared: Prepared) -> tuple[Inside, ...]:
+    def _inside_to_pin(self, prepared: PreparedDelivery) -> tuple[Inside, ...]:
         """What columns hold: of those whose change was published, what they hold now."""
         changed = {one.column for one in self._of_values.values() if one.kind is DriftKind.NESTED}
         found = {one.column: one for one in prepared.schema.inside}
@@ -387,26 +387,26 @@ class Drifting:
         return tuple(found.values())
 
 
-def with_contract(pinned: SourceSchema, promised: Sequence[ContractColumn], table: Table | None) -> SourceSchema:
+def with_contract(pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None) -> SourceSchema:
     """What is pinned, as the contract says it now: its types, and its columns that no delivery had yet. Columns that only the table
     has are kept, and needn't come."""
     types = {column.name: parse(column.type).text for column in promised if column.type}
-    columns = [Column(one.name, types.get(one.name, one.type), one.id) for one in pinned.columns]
+    columns = [LakeColumn(one.name, types.get(one.name, one.type), one.id) for one in pinned.columns]
     have = {one.name.lower() for one in columns}
-    columns += [Column(one.name, types.get(one.name, "VARCHAR"), 0) for one in promised if one.name.lower() not in have]
+    columns += [LakeColumn(one.name, types.get(one.name, "VARCHAR"), 0) for one in promised if one.name.lower() not in have]
     names = _unagreed(pinned, promised, table)
-    columns += [Column(one.name, one.type, 0) for one in (table.columns if table is not None else ()) if one.name in names]
+    columns += [LakeColumn(one.name, one.type, 0) for one in (table.columns if table is not None else ()) if one.name in names]
     optional = [one.name for one in columns if one.name in names]
     return msgspec.structs.replace(pinned, columns=tuple(columns), optional=(*pinned.optional, *optional))
 
 
-def _unagreed(pinned: SourceSchema, promised: Sequence[ContractColumn], table: Table | None) -> frozenset[str]:
+def _unagreed(pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None) -> frozenset[str]:
     """The columns that only the table has: of deliveries that somebody accepted, and of contracts that say no more of them."""
     have = {name.lower() for name in (*pinned.names, *(one.name for one in promised))}
     return frozenset(one.name for one in (table.columns[1:] if table is not None else ()) if one.name.lower() not in have)
 
 
-def needs_room(schema: SourceSchema, table: Table | None) -> bool:
+def needs_room(schema: SourceSchema, table: LakeTable | None) -> bool:
     """Whether a table must change to hold what is read: columns that it hasn't, or wider types."""
     if table is None:
         return False
@@ -414,10 +414,10 @@ def needs_room(schema: SourceSchema, table: Table | None) -> bool:
     return any(one.name.lower() not in has or _wants_room(has[one.name.lower()], one.type) for one in schema.columns)
 
 
-def of_file(prepared: Prepared) -> SourceSchema:
+def of_file(prepared: PreparedDelivery) -> SourceSchema:
     """How a delivery was read, as far as it depends on the delivery itself: columns that only others have don't make it another one."""
     there = {name for part in (prepared.parts or (prepared,)) for name in part.header.names}
-    columns = tuple(Column(one.name, one.type, 0) for one in prepared.schema.columns if one.name in there)
+    columns = tuple(LakeColumn(one.name, one.type, 0) for one in prepared.schema.columns if one.name in there)
     return msgspec.structs.replace(prepared.schema, columns=columns)
 
 

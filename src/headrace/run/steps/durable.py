@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from headrace.lake.syncing import sync, verify
 from headrace.model import LakeError
 from headrace.plan.attempt_numbers import plan_of
-from headrace.run.executors import Finished
+from headrace.run.executors import TaskFinished
 from headrace.run.folders import Folders
 from headrace.run.steps.keeping import files_of, written_by
 from headrace.schedule import AttemptId
 
 
-def make_durable(folders: Folders, finished: Sequence[Finished]) -> dict[AttemptId, str]:
+def make_durable(folders: Folders, finished: Sequence[TaskFinished]) -> dict[AttemptId, str]:
     """Sync what workers wrote, and look whether what was staged is as they said; what is wrong with which attempt's file. Of plans the
     workers have synced it themselves (`keeping`): production doesn't wait for that.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.connect.engines.address import address_of
-from headrace.connect.exports.fence import Overtaken
+from headrace.connect.exports.fence import WriterFenced
 from headrace.connect.exports.files import export_files
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, table_writer
 from headrace.connect.kinds import Unavailable
@@ -18,13 +18,13 @@ from headrace.engine import BodyError, ErrorKind, InputData, Measures
 from headrace.engine.failures import kind_of, shortened
 from headrace.engine.measure import Meter
 from headrace.govern.secrets import SecretMissing
-from headrace.lake import PARTITION_COLUMN, Column
+from headrace.lake import PARTITION_COLUMN, LakeColumn
 from headrace.lake.inlining import source_sql
-from headrace.lake.session import Session, quote, relation_sql
+from headrace.lake.session import DuckDBSession, quote, relation_sql
 from headrace.model import Consumer, Place
 from headrace.model.errors import first_line
 from headrace.model.exports import export_of
-from headrace.run.messages import Export, Outcome
+from headrace.run.messages import ExportTask, TaskOutcome
 from headrace.run.steps.worker_context import LARGE_ROWS, WorkerContext
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ SORTED_ROWS_MAX = 10_000_000
 written in the order of the lake's files."""
 
 
-def export(task: Export, context: WorkerContext) -> Outcome:
+def export(task: ExportTask, context: WorkerContext) -> TaskOutcome:
     """One interval of a consumer: written, or failed with nothing of it visible."""
     with Meter() as meter:
         outcome = _attempted(task, context)
@@ -44,16 +44,16 @@ def export(task: Export, context: WorkerContext) -> Outcome:
     return msgspec.structs.replace(outcome, measures=meter.measures(rows_in=rows, bytes_in=0, rows_out=_rows(outcome), bytes_out=size))
 
 
-def _rows(outcome: Outcome) -> int:
+def _rows(outcome: TaskOutcome) -> int:
     return sum(int(one["rows"]) for one in outcome.manifest or ())
 
 
-def _attempted(task: Export, context: WorkerContext) -> Outcome:
+def _attempted(task: ExportTask, context: WorkerContext) -> TaskOutcome:
     import duckdb
 
     try:
         written = _written(task, context)
-    except Overtaken as error:
+    except WriterFenced as error:
         return _failed(task, ErrorKind.CANCELLED, str(error))
     except ExportFailed as error:
         kind = ErrorKind.TRANSIENT if error.code == "destination_unavailable" else ErrorKind.DETERMINISTIC
@@ -67,7 +67,7 @@ def _attempted(task: Export, context: WorkerContext) -> Outcome:
         code = "configuration_error" if kind is ErrorKind.DETERMINISTIC else ""
         return _failed(task, kind, first_line(error), code=code)
     told = sorted((one.asset, one.target, one.sha256) for one in written)
-    return Outcome(
+    return TaskOutcome(
         attempt=task.attempt,
         state="staged",
         measures=Measures(),
@@ -76,12 +76,12 @@ def _attempted(task: Export, context: WorkerContext) -> Outcome:
     )
 
 
-def _failed(task: Export, kind: ErrorKind, message: str, hint: str = "", code: str = "") -> Outcome:
+def _failed(task: ExportTask, kind: ErrorKind, message: str, hint: str = "", code: str = "") -> TaskOutcome:
     error = BodyError(kind=kind, message=shortened(message), hint=hint, code=code)
-    return Outcome(attempt=task.attempt, state="failed", measures=Measures(), error=error)
+    return TaskOutcome(attempt=task.attempt, state="failed", measures=Measures(), error=error)
 
 
-def _written(task: Export, context: WorkerContext) -> tuple[Written, ...]:
+def _written(task: ExportTask, context: WorkerContext) -> tuple[Written, ...]:
     declared = _declared(task)
     resolved = msgspec.structs.replace(declared, path=context.secrets.resolved(declared.path)) if declared.path else declared
     epoch, _, n = task.attempt.partition(".")
@@ -113,14 +113,14 @@ def _written(task: Export, context: WorkerContext) -> tuple[Written, ...]:
     return export_files(assignment, portions, around)
 
 
-def _declared(task: Export) -> Declared:
+def _declared(task: ExportTask) -> Declared:
     consumer = Consumer(name=task.consumer, owner="", reads=(), export=task.target, place=Place(file=""))
     found = export_of(consumer)
     assert found is not None
     return found
 
 
-def _portion(data: InputData, session: Session) -> Portion:
+def _portion(data: InputData, session: DuckDBSession) -> Portion:
     """What is written of one read. Of a view nothing is known before it is asked: columns, rows, and an order of its partitions."""
     if not data.sql:
         return _ordered(data.name, data.columns, data.rows or 0, relation_sql(data.files, data.columns, with_partition=True))
@@ -128,11 +128,11 @@ def _portion(data: InputData, session: Session) -> Portion:
     described = session.connection.execute(f"DESCRIBE SELECT * FROM ({view})").fetchall()
     counted = session.connection.execute(f"SELECT count(*) FROM ({view})").fetchone()
     assert counted is not None
-    columns = tuple(Column(name, kind, place) for place, (name, kind, *_) in enumerate(described, 1))
+    columns = tuple(LakeColumn(name, kind, place) for place, (name, kind, *_) in enumerate(described, 1))
     return _ordered(data.name, columns, counted[0], f"SELECT CAST('*' AS VARCHAR) AS {quote(PARTITION_COLUMN)}, * FROM ({view}) AS view")
 
 
-def _ordered(name: str, columns: Sequence[Column], rows: int, source: str) -> Portion:
+def _ordered(name: str, columns: Sequence[LakeColumn], rows: int, source: str) -> Portion:
     own = tuple(column for column in columns if column.name != PARTITION_COLUMN)
     by = ", ".join(f"rows.{quote(one)}" for one in (PARTITION_COLUMN, *(column.name for column in own)))
     return Portion(asset=name, columns=own, rows=rows, source=source, order="" if rows > SORTED_ROWS_MAX else f" ORDER BY {by}")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect import Drift, Found, SourceSchema, TypeDrift, Unreadable
+from headrace.connect import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.apart import POISON
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.http_rate import AWAY_SECONDS_MAX
-from headrace.connect.ingest import Prepared, explain_error, fingerprint, miscounted, prepare
-from headrace.connect.keep import ChangedWhileRead, Kept, keep, keep_fetched, keep_parts, kept_as
+from headrace.connect.ingest import PreparedDelivery, explain_error, fingerprint, miscounted, prepare
+from headrace.connect.keep import ChangedWhileRead, RawCopy, keep, keep_fetched, keep_parts, kept_as
 from headrace.connect.kinds import Access, Unavailable, name_of, routed
 from headrace.connect.kinds import kind_of as source_kind
 from headrace.connect.routed import key_of_rows
@@ -20,13 +20,13 @@ from headrace.engine.failures import kind_of
 from headrace.engine.macros import lent
 from headrace.engine.measure import Meter
 from headrace.govern.secrets import SecretMissing
-from headrace.lake import FileRef, StagedFile, Table
+from headrace.lake import FileRef, LakeTable, StagedFile
 from headrace.lake.routing import NOWHERE
 from headrace.lake.schema import ValueMismatch
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.staging import hash_partitions, stage
-from headrace.lake.tables import Lookup as FileLookup
+from headrace.lake.tables import ColumnLookup as FileLookup
 from headrace.model import HeadraceError, LakeError, Source
 from headrace.model.required import split
 from headrace.quality import Audit, Verdict
@@ -34,15 +34,15 @@ from headrace.quality.anomalies.policy import IGNORE, summed_up
 from headrace.quality.audit import PartitionCheck, audit
 from headrace.quality.contracts import promised_checks
 from headrace.quality.drift import facts_of, told
-from headrace.quality.facts import Fact, Policy, Severity
+from headrace.quality.facts import Fact, FactSeverity, Policy
 from headrace.quality.restating import twin
-from headrace.run.messages import IngestTask, Outcome
+from headrace.run.messages import IngestTask, TaskOutcome
 from headrace.run.steps.besides import besides
 from headrace.run.steps.copies import with_copies
 from headrace.run.steps.drifting import READINGS_MAX, Drifting, needs_room, of_file
 from headrace.run.steps.lasting import with_lasting
 from headrace.run.steps.oddities import hash_of, oddities, with_end, with_repeated
-from headrace.run.steps.own_checks import Declared, Earlier, with_own_checks
+from headrace.run.steps.own_checks import DeclaredChecks, EarlierPartition, with_own_checks
 from headrace.run.steps.reading import Unread, read_as
 from headrace.run.steps.rename_evidence import RenameEvidence
 from headrace.run.steps.restated import cut_off, restatements
@@ -55,7 +55,7 @@ FAR_SAMPLES = 2
 """Deliveries that are fetched to learn types from: they are fetched again when their turn comes."""
 
 
-def ingest(task: IngestTask, context: WorkerContext) -> Outcome:
+def ingest(task: IngestTask, context: WorkerContext) -> TaskOutcome:
     """One delivery, as far as it gets: staged, held, rejected or failed."""
     with Meter() as meter:
         outcome, bytes_in = _kept(task, context)
@@ -66,7 +66,7 @@ def ingest(task: IngestTask, context: WorkerContext) -> Outcome:
     return msgspec.structs.replace(outcome, measures=msgspec.structs.replace(measures, audit_seconds=audited))
 
 
-def _kept(task: IngestTask, context: WorkerContext) -> tuple[Outcome, int]:
+def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
     """What became of the delivery, and how many bytes it has."""
     try:
         kept, name = _bytes(task, context)
@@ -80,7 +80,7 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[Outcome, int]:
         if error.throttled and error.retry_after is not None:
             after = min(max(error.retry_after, 1.0), AWAY_SECONDS_MAX)
             told = BodyError(ErrorKind.THROTTLED, str(error), code="source_throttled", after_seconds=after)
-            return Outcome(attempt=task.attempt, state="failed", measures=Measures(), error=told), 0
+            return TaskOutcome(attempt=task.attempt, state="failed", measures=Measures(), error=told), 0
         return _failed(task, str(error), ErrorKind.TRANSIENT if error.transient else ErrorKind.DETERMINISTIC, error.code), 0
     except SecretMissing as error:
         return _failed(task, f"{error}; {error.hint}", ErrorKind.DETERMINISTIC, "configuration_error"), 0
@@ -96,7 +96,7 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[Outcome, int]:
     return msgspec.structs.replace(outcome, sha256=kept.sha256, facts=(*outcome.facts, *twins)), kept.size_bytes
 
 
-def _given_up(task: IngestTask, kept: Kept) -> Fact | None:
+def _given_up(task: IngestTask, kept: RawCopy) -> Fact | None:
     """Why a delivery isn't read any more; None while it is."""
     if task.deaths:
         return poison(task.deaths)
@@ -105,7 +105,7 @@ def _given_up(task: IngestTask, kept: Kept) -> Fact | None:
     return None
 
 
-def _bytes(task: IngestTask, context: WorkerContext) -> tuple[Kept, str]:
+def _bytes(task: IngestTask, context: WorkerContext) -> tuple[RawCopy, str]:
     """The delivery's bytes, kept, and the name whose ending tells the format where the bytes leave it open."""
     if (handed_in := _handed_in(task, context)) is not None:
         return keep(Path(context.folders.data), handed_in, context.folders.raw), task.found.path
@@ -122,7 +122,7 @@ def _bytes(task: IngestTask, context: WorkerContext) -> tuple[Kept, str]:
         return kept, task.found.path
 
 
-def _handed_in(task: IngestTask, context: WorkerContext) -> Found | None:
+def _handed_in(task: IngestTask, context: WorkerContext) -> DetectedDelivery | None:
     """A delivery by hand, whose copy lies in the data folder; None for all others."""
     path = context.folders.project / task.found.path
     if not path.is_relative_to(context.folders.received):
@@ -130,7 +130,7 @@ def _handed_in(task: IngestTask, context: WorkerContext) -> Found | None:
     return msgspec.structs.replace(task.found, path=path.relative_to(context.folders.data).as_posix())
 
 
-def _one(task: IngestTask, context: WorkerContext, found: Found) -> tuple[Kept, str]:
+def _one(task: IngestTask, context: WorkerContext, found: DetectedDelivery) -> tuple[RawCopy, str]:
     """One file, copied or fetched. Raises as `keep` and a kind's `fetch` do."""
     if name_of(task.source) is None:
         return keep(context.folders.project, found, context.folders.raw), found.path
@@ -145,14 +145,14 @@ def _one(task: IngestTask, context: WorkerContext, found: Found) -> tuple[Kept, 
     return keep_fetched(fetched.path, context.folders.raw), fetched.name
 
 
-def _read(task: IngestTask, context: WorkerContext, kept: Kept, name: str) -> Outcome:
+def _read(task: IngestTask, context: WorkerContext, kept: RawCopy, name: str) -> TaskOutcome:
     large = kept.size_bytes >= LARGE_BYTES
     session = context.session(task.source.timezone, large=large, bounded=large)
     drifting = Drifting(task, RenameEvidence(task, context, kept, name).propose)
-    why: Unread = Unreadable("it can't be read")
+    why: Unread = UnreadableFile("it can't be read")
     for _ in range(READINGS_MAX):
         made = _read_once(task, context, session, drifting, kept, name)
-        if isinstance(made, Outcome):
+        if isinstance(made, TaskOutcome):
             return made
         if isinstance(made, TypeDrift):
             made = made.without_values({column.lower() for column in _classified(task)})
@@ -167,20 +167,22 @@ def _read(task: IngestTask, context: WorkerContext, kept: Kept, name: str) -> Ou
     if isinstance(why, TypeDrift) and before is not None:
         why = drifting.declared_otherwise(why, before)
     if _no_records_yet(task, kept, name, why):
-        return Outcome(attempt=task.attempt, state="staged", measures=Measures())
+        return TaskOutcome(attempt=task.attempt, state="staged", measures=Measures())
     refused = _refused(task, why, kept, name, context, drifting)
     if not isinstance(why, Drift):
         return refused
     return msgspec.structs.replace(refused, facts=(*refused.facts, *besides(task, context, session, drifting, kept, name)))
 
 
-def _read_once(task: IngestTask, context: WorkerContext, session: Session, drifting: Drifting, kept: Kept, name: str) -> Outcome | Unread:
+def _read_once(
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, kept: RawCopy, name: str
+) -> TaskOutcome | Unread:
     """One way to read the delivery: what came of it, or what stands in its way."""
     drifting.begin()
     adapt = drifting.adapt if drifting.pinned or task.promised else None
     samples = _samples(task, context, name)
     prepared = read_as(task, context, session, kept, name, pinned=drifting.pinned, adapt=adapt, samples=samples)
-    if not isinstance(prepared, Prepared):
+    if not isinstance(prepared, PreparedDelivery):
         return prepared
     try:
         return _staged(task, context, session, prepared, drifting, kept)
@@ -189,7 +191,7 @@ def _read_once(task: IngestTask, context: WorkerContext, session: Session, drift
 
 
 def _as_before(
-    task: IngestTask, context: WorkerContext, session: Session, drifting: Drifting, kept: Kept, name: str, why: Unread
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, kept: RawCopy, name: str, why: Unread
 ) -> SourceSchema | None:
     """The schema of before the contract declared other types, if all values of the columns in question
     are of those; None otherwise."""
@@ -199,7 +201,7 @@ def _as_before(
     if schema is None or not isinstance(why, TypeDrift):
         return None
     prepared = read_as(task, context, session, kept, name, pinned=schema, adapt=drifting.adapt)
-    if not isinstance(prepared, Prepared):
+    if not isinstance(prepared, PreparedDelivery):
         return None
     try:
         counts = ", ".join(f"count({quote(one.column)})" for one in why.columns)
@@ -211,9 +213,9 @@ def _as_before(
     return schema
 
 
-def _no_records_yet(task: IngestTask, kept: Kept, name: str, why: Unread) -> bool:
+def _no_records_yet(task: IngestTask, kept: RawCopy, name: str, why: Unread) -> bool:
     """Whether a source of records was asked before it ever had any: complete with 0 rows, like a file that is a header alone."""
-    nothing = isinstance(why, Unreadable) and why.code == "delivery_empty" and kept.size_bytes <= 1
+    nothing = isinstance(why, UnreadableFile) and why.code == "delivery_empty" and kept.size_bytes <= 1
     return nothing and name_of(task.source) is not None and name.endswith(".jsonl")
 
 
@@ -233,8 +235,8 @@ def _samples(task: IngestTask, context: WorkerContext, name: str) -> list[tuple[
 
 
 def _staged(
-    task: IngestTask, context: WorkerContext, session: Session, prepared: Prepared, drifting: Drifting, kept: Kept
-) -> Outcome | Unread:
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, prepared: PreparedDelivery, drifting: Drifting, kept: RawCopy
+) -> TaskOutcome | Unread:
     import duckdb
 
     try:
@@ -297,8 +299,8 @@ def _staged(
     found = with_views(found, task.views, session, staged, table, task.now_us)
     judged = _judged(task, context, prepared, staged, table, found, kept, drifting)
     if judged.state != "staged":
-        declared = Declared(source.checks, promised, task.promised or ())
-        earlier = Earlier(task.earlier, task.earlier_failed, task.keys, source.timezone, task.earlier_as_of_us)
+        declared = DeclaredChecks(source.checks, promised, task.promised or ())
+        earlier = EarlierPartition(task.earlier, task.earlier_failed, task.keys, source.timezone, task.earlier_as_of_us)
         facts = with_own_checks(judged.facts, found, declared, earlier, session, row_split.staged, table)
         judged = msgspec.structs.replace(judged, facts=facts)
     return row_split.settle(judged, context)
@@ -309,7 +311,7 @@ def _classified(task: IngestTask) -> list[str]:
     return [column.name for column in task.promised or () if column.classification]
 
 
-def _without_replaced(task: IngestTask, session: Session, prepared: Prepared) -> tuple[str, int]:
+def _without_replaced(task: IngestTask, session: DuckDBSession, prepared: PreparedDelivery) -> tuple[str, int]:
     """The rows but for those of partitions that another file has brought since, and how many these are."""
     if not task.replaced or not routed(task.source):
         return prepared.select_sql, 0
@@ -334,7 +336,7 @@ def _key(task: IngestTask) -> tuple[str, str] | None:
     return None if spec.key is None or routed(task.source) else (spec.key, split(task.keys[0], spec)[1])
 
 
-def _hashed(session: Session, staged: StagedFile, table: Table) -> StagedFile:
+def _hashed(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> StagedFile:
     """With the hash of each partition, however large the file: a file that comes again is mostly what it was, and only what isn't
     is news."""
     if all(part.content_hash is not None for part in staged.partitions):
@@ -351,13 +353,13 @@ def _withdrawn(task: IngestTask, staged: StagedFile, found: Audit) -> list[Fact]
 def _judged(
     task: IngestTask,
     context: WorkerContext,
-    prepared: Prepared,
+    prepared: PreparedDelivery,
     staged: StagedFile,
-    table: Table,
+    table: LakeTable,
     found: Audit,
-    kept: Kept,
+    kept: RawCopy,
     drifting: Drifting,
-) -> Outcome:
+) -> TaskOutcome:
     around = msgspec.structs.replace(task.around, of_columns=_decided(task, drifting))
     strange = oddities(found, staged, task.keys, around, task.history, task.source.partition.grain)
     found, odd = strange.audit, _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
@@ -373,7 +375,7 @@ def _judged(
         verdict = Verdict.HELD
         facts = (*facts, unexpected_rows(odd, staged.rows))
     if shorter and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
-        held = shorter[0].severity is Severity.HOLD
+        held = shorter[0].severity is FactSeverity.HOLD
         verdict, facts = Verdict.HELD if held else Verdict.WARNED, (*facts, *shorter)
         short = summed_up(shorter, shorter[0].severity, named=False)
     changes = drifting.changes(prepared)
@@ -384,7 +386,7 @@ def _judged(
     lessons = first.warnings if first is not None else ()
     if warned or lessons:
         found = found.with_warning()
-    outcome = Outcome(
+    outcome = TaskOutcome(
         attempt=task.attempt,
         state="staged",
         measures=Measures(),
@@ -418,7 +420,7 @@ def _decided(task: IngestTask, drifting: Drifting) -> dict[str, str]:
     return decided | declared
 
 
-def _without_columns(outcome: Outcome, context: WorkerContext) -> Outcome:
+def _without_columns(outcome: TaskOutcome, context: WorkerContext) -> TaskOutcome:
     """A first delivery of a header alone is complete with 0 rows, but says nothing of types: it makes no table."""
     assert outcome.staged is not None
     (context.folders.lake / outcome.staged.path).unlink()
@@ -439,11 +441,11 @@ def _failures(found: Audit) -> str:
     return "; ".join(r.said for r in found.results if r.outcome == "failed" and r.severity == "blocking")
 
 
-def _refused(task: IngestTask, why: Unread, kept: Kept, name: str, context: WorkerContext, drifting: Drifting) -> Outcome:
+def _refused(task: IngestTask, why: Unread, kept: RawCopy, name: str, context: WorkerContext, drifting: Drifting) -> TaskOutcome:
     """Drift is held, what can't be read is rejected; both wait as the bytes that came."""
     raw = str(Path(kept.path).relative_to(context.folders.data))
     changes = drifting.changes(why)
-    if isinstance(why, Unreadable):
+    if isinstance(why, UnreadableFile):
         ended = _ended(task, "rejected", reason=why.reason, quarantined=raw)
         facts = facts_of_unreadable(why)
         if why.code == POISON:
@@ -456,7 +458,7 @@ def _refused(task: IngestTask, why: Unread, kept: Kept, name: str, context: Work
     return msgspec.structs.replace(ended, drift=changes, facts=(*facts, *facts_of(changes)))
 
 
-def _rows(task: IngestTask, kept: Kept, name: str, context: WorkerContext) -> int | None:
+def _rows(task: IngestTask, kept: RawCopy, name: str, context: WorkerContext) -> int | None:
     """How many rows a held delivery has, read as it is and not as it was promised; None where that can't be told."""
     import duckdb
 
@@ -464,7 +466,7 @@ def _rows(task: IngestTask, kept: Kept, name: str, context: WorkerContext) -> in
     found = prepare(
         Path(kept.path), name, connection=connection, temporary=context.folders.temporary, pinned=None, options=task.source.connector
     )
-    if not isinstance(found, Prepared):
+    if not isinstance(found, PreparedDelivery):
         return None
     try:
         row = connection.execute(f"SELECT count(*) FROM ({found.select_sql})").fetchone()
@@ -475,8 +477,8 @@ def _rows(task: IngestTask, kept: Kept, name: str, context: WorkerContext) -> in
     return int(row[0]) if row else None
 
 
-def _ended(task: IngestTask, state: str, *, reason: str, quarantined: str | None = None) -> Outcome:
-    return Outcome(attempt=task.attempt, state=state, measures=Measures(), reason=reason, quarantined=quarantined)
+def _ended(task: IngestTask, state: str, *, reason: str, quarantined: str | None = None) -> TaskOutcome:
+    return TaskOutcome(attempt=task.attempt, state=state, measures=Measures(), reason=reason, quarantined=quarantined)
 
 
 def _unlike_published(at: str, error: ValueMismatch) -> str:
@@ -487,5 +489,5 @@ def _unlike_published(at: str, error: ValueMismatch) -> str:
     )
 
 
-def _failed(task: IngestTask, message: str, kind: ErrorKind, code: str = "") -> Outcome:
-    return Outcome(attempt=task.attempt, state="failed", measures=Measures(), error=BodyError(kind=kind, message=message, code=code))
+def _failed(task: IngestTask, message: str, kind: ErrorKind, code: str = "") -> TaskOutcome:
+    return TaskOutcome(attempt=task.attempt, state="failed", measures=Measures(), error=BodyError(kind=kind, message=message, code=code))

@@ -9,11 +9,11 @@ from headrace.lake import StagedDeletes, StagedFile
 from headrace.lake.syncing import sync_each
 from headrace.plan.attempt_numbers import plan_of
 from headrace.run.folders import Folders
-from headrace.run.messages import Outcome
+from headrace.run.messages import TaskOutcome
 from headrace.schedule import AttemptId
 
 
-def kept(outcome: Outcome, folders: Folders) -> Outcome:
+def kept(outcome: TaskOutcome, folders: Folders) -> TaskOutcome:
     """The outcome, once what it speaks of would survive a power cut, if it is of a plan. (What production's attempts wrote is synced by
     the leader, of many attempts at once.) Raises LakeError where that can't be done."""
     epoch, _, n = outcome.attempt.partition(".")
@@ -22,7 +22,7 @@ def kept(outcome: Outcome, folders: Folders) -> Outcome:
     return outcome
 
 
-def written_by(folders: Folders, outcome: Outcome) -> Iterator[Path]:
+def written_by(folders: Folders, outcome: TaskOutcome) -> Iterator[Path]:
     """The files that an outcome speaks of, as far as they are there."""
     paths = [folders.lake / file.path for file in files_of(outcome)] if outcome.state == "staged" else []
     paths += [Path(folders.data, file["path"]) for file in outcome.manifest or () if "path" in file]
@@ -31,7 +31,7 @@ def written_by(folders: Folders, outcome: Outcome) -> Iterator[Path]:
     return (path for path in paths if path.exists())
 
 
-def files_of(outcome: Outcome) -> Iterator[StagedFile | StagedDeletes]:
+def files_of(outcome: TaskOutcome) -> Iterator[StagedFile | StagedDeletes]:
     """Everything that an outcome wants in the lake."""
     if outcome.replacement is not None:
         yield from outcome.replacement.deletes

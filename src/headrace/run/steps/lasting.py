@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from headrace.engine import InputData
-from headrace.lake import Column, FileRef, StagedFile, Table
+from headrace.lake import FileRef, LakeColumn, LakeTable, StagedFile
 from headrace.lake.relation import relation_sql
-from headrace.lake.session import Session, quote
+from headrace.lake.session import DuckDBSession, quote
 from headrace.lake.tables import PARTITION_COLUMN
-from headrace.lake.tables import Lookup as FileLookup
+from headrace.lake.tables import ColumnLookup as FileLookup
 from headrace.quality import Audit, metrics
 from headrace.quality.metrics import ColumnMetrics
 from headrace.run.messages import IngestTask
@@ -22,7 +22,7 @@ DISTINCT_MIN, DISTINCT_MAX = 20, 50_000
 COLUMNS_MAX = 8
 
 
-def with_lasting(found: Audit, session: Session, staged: StagedFile, table: Table, task: IngestTask) -> Audit:
+def with_lasting(found: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable, task: IngestTask) -> Audit:
     """The metrics of a delivery of one partition, with the share of the day before's values that came again in each column of text, and
     the share of the rows whose keys are unknown in each column that something is joined by."""
     if (task.day_before is None and task.lately is None) or not found.metrics or not staged.rows:
@@ -42,7 +42,7 @@ def with_lasting(found: Audit, session: Session, staged: StagedFile, table: Tabl
     return msgspec.structs.replace(found, metrics=metrics.encoded(msgspec.structs.replace(measured, columns=columns)))
 
 
-def _columns(table: Table) -> list[Column]:
+def _columns(table: LakeTable) -> list[LakeColumn]:
     return [column for column in table.columns if column.name != PARTITION_COLUMN]
 
 
@@ -56,7 +56,7 @@ def _names_things(distinct: float | None) -> bool:
     return distinct is not None and DISTINCT_MIN <= round(math.exp(distinct)) <= DISTINCT_MAX
 
 
-def _kept(session: Session, now: str, before: InputData, name: str) -> float | None:
+def _kept(session: DuckDBSession, now: str, before: InputData, name: str) -> float | None:
     """Which share of the values of a column before is still there."""
     cell = _cell(name)
     row = _counted(
@@ -67,7 +67,7 @@ def _kept(session: Session, now: str, before: InputData, name: str) -> float | N
     return row[1] / row[0] if row and row[0] >= DISTINCT_MIN else None
 
 
-def _unknown(session: Session, now: str, lately: InputData, name: str) -> float | None:
+def _unknown(session: DuckDBSession, now: str, lately: InputData, name: str) -> float | None:
     """Which share of the rows have a value in a column that none had lately."""
     row = _counted(
         session,
@@ -86,7 +86,7 @@ def _values(data: InputData, name: str) -> str:
     return f"SELECT DISTINCT {_cell(name)} FROM ({relation_sql(data.files, data.columns)}) AS b WHERE value IS NOT NULL"
 
 
-def _counted(session: Session, statement: str) -> tuple[int, int] | None:
+def _counted(session: DuckDBSession, statement: str) -> tuple[int, int] | None:
     """None where what readers saw was replaced and swept meanwhile: then it isn't known."""
     import duckdb
 

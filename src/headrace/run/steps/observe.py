@@ -6,16 +6,16 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect import Drift, Found, Unreadable
+from headrace.connect import DetectedDelivery, Drift, UnreadableFile
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.http_rate import THROTTLED_SECONDS_MAX
-from headrace.connect.ingest import Prepared, explain_error, prepare
+from headrace.connect.ingest import PreparedDelivery, explain_error, prepare
 from headrace.connect.keep import keep
 from headrace.connect.kinds import Access, Unavailable, kind_of
 from headrace.connect.routed import CODE, partitions_in
 from headrace.connect.shown import shown
 from headrace.govern.secrets import SecretMissing
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 from headrace.model import HeadraceError
 from headrace.model.intervals import bounds_us
 from headrace.model.times import Offset
@@ -65,7 +65,7 @@ def _throttled(task: ObserveTask, seconds: float) -> str:
 def _looked_into(task: ObserveTask, context: WorkerContext) -> SourceObserved:
     """Which partitions the rows of each file belong to: one delivery a partition, all of one bundle. What can't be told is the
     look's error, and is looked into again; a file without rows is only noted."""
-    found: list[Found] = []
+    found: list[DetectedDelivery] = []
     notes: list[str] = []
     error, code = None, None
     for file in task.files:
@@ -83,7 +83,7 @@ def _looked_into(task: ObserveTask, context: WorkerContext) -> SourceObserved:
     return SourceObserved(task.attempt, found=tuple(found), notes=tuple(notes), error=error, code=code)
 
 
-def _keys_in(file: Found, task: ObserveTask, context: WorkerContext) -> tuple[list[str], str]:
+def _keys_in(file: DetectedDelivery, task: ObserveTask, context: WorkerContext) -> tuple[list[str], str]:
     """The partitions of a file's rows, and the hash that its bytes are kept under. A file that has drifted is read as it shows
     itself: its ingestion says what has changed. Raises CannotRead and HeadraceError."""
     kept = keep(context.folders.project, file, context.folders.raw)
@@ -94,7 +94,7 @@ def _keys_in(file: Found, task: ObserveTask, context: WorkerContext) -> tuple[li
             Path(kept.path), file.path, connection=session.connection, temporary=context.folders.temporary, pinned=pinned,
             promised=task.promised, options=task.source.connector,
         )  # fmt: skip
-        if not isinstance(prepared, Prepared):
+        if not isinstance(prepared, PreparedDelivery):
             reasons.append(CannotRead(prepared.detail if isinstance(prepared, Drift) else prepared.reason, code=CODE))
             continue
         try:
@@ -106,11 +106,11 @@ def _keys_in(file: Found, task: ObserveTask, context: WorkerContext) -> tuple[li
     raise reasons[0]
 
 
-def _keys_read(prepared: Prepared, file: Found, task: ObserveTask, session: Session) -> list[str]:
+def _keys_read(prepared: PreparedDelivery, file: DetectedDelivery, task: ObserveTask, session: DuckDBSession) -> list[str]:
     import duckdb
 
     try:
         return partitions_in(session.connection, prepared.select_sql, prepared.schema.columns, task.source, file.partition)
     except duckdb.Error as error:
         told = explain_error(error, prepared, session.connection)
-        raise CannotRead(told.reason, code=told.code if isinstance(told, Unreadable) else CODE) from error
+        raise CannotRead(told.reason, code=told.code if isinstance(told, UnreadableFile) else CODE) from error

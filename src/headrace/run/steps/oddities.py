@@ -7,26 +7,26 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect.ingest import Prepared
+from headrace.connect.ingest import PreparedDelivery
 from headrace.connect.text import ends_open
 from headrace.engine import InputData
-from headrace.lake import FileRef, StagedFile, Table
+from headrace.lake import FileRef, LakeTable, StagedFile
 from headrace.lake.relation import relation_sql
 from headrace.lake.routing import NOWHERE
-from headrace.lake.session import Session, quote
+from headrace.lake.session import DuckDBSession, quote
 from headrace.lake.tables import PARTITION_COLUMN
-from headrace.lake.tables import Lookup as FileLookup
+from headrace.lake.tables import ColumnLookup as FileLookup
 from headrace.model import Grain
 from headrace.model.required import SEPARATOR
 from headrace.quality import Audit, Verdict, metrics
 from headrace.quality.anomalies.facts import EXACT
 from headrace.quality.anomalies.failed_checks import of_checks
-from headrace.quality.anomalies.history import History
-from headrace.quality.anomalies.judge import Partition, judge
+from headrace.quality.anomalies.history import MetricHistory
+from headrace.quality.anomalies.judge import EvaluatedPartition, judge
 from headrace.quality.anomalies.policy import IGNORE, decided, milder, summed_up, unread
-from headrace.quality.facts import Fact, Severity
-from headrace.quality.metrics import REPEATED_ROWS_MAX, Past
-from headrace.run.messages import Around
+from headrace.quality.facts import Fact, FactSeverity
+from headrace.quality.metrics import REPEATED_ROWS_MAX, StoredMetrics
+from headrace.run.messages import AnomalyContext
 
 OF_LINES = ("csv", "jsonl", "fixed_width")
 """Kinds of files that are lines of text."""
@@ -38,7 +38,7 @@ MORE_ROWS_MIN = 20
 """… if there are so many."""
 
 
-class Found(msgspec.Struct, frozen=True):
+class EvaluatedAudit(msgspec.Struct, frozen=True):
     """The audit with its verdict, the facts, and a clause for people about what holds it or is warned of."""
 
     audit: Audit
@@ -50,28 +50,28 @@ def oddities(
     found: Audit,
     staged: StagedFile,
     keys: Sequence[str],
-    around: Around,
-    past: Sequence[Past],
+    around: AnomalyContext,
+    past: Sequence[StoredMetrics],
     grain: Grain | None,
     *,
     inputs: Sequence[InputData] | None = None,
-) -> Found:
+) -> EvaluatedAudit:
     """Judge each partition by those before it; of several, by those before it in the same file, too. `inputs`: what it was
     computed from; None where it was delivered."""
     failed = tuple(fact for key in keys for fact in of_checks(found.of(key).results, key, holds=_withheld(found, staged)))
     if (around.on_anomaly == IGNORE and not around.of_columns) or grain is None:
-        return Found(found, failed)
-    history = History(past, grain)
+        return EvaluatedAudit(found, failed)
+    history = MetricHistory(past, grain)
     facts = [fact for key in _alike(keys) for fact in _of(key, found, staged, around, history, fed=len(keys) == 1 and _have_rows(inputs))]
     mild = milder(facts, around.unusual, around.emptied, around.more_rows) if inputs is not None else unread(facts, around.used)
     more = _more_of_each(keys, staged.rows, inputs or (), around)
     odd = mild if more is None else (more, *(fact for fact in mild if fact.kind != more.kind))
     judged = tuple(decided(odd, around.on_anomaly, around.of_columns))
     if not judged:
-        return Found(found, failed)
-    held = any(fact.severity is Severity.HOLD for fact in judged)
-    reason = summed_up(judged, Severity.HOLD if held else Severity.WARN, named=len(keys) > 1)
-    return Found(_with_verdict(found, judged), failed + judged, reason)
+        return EvaluatedAudit(found, failed)
+    held = any(fact.severity is FactSeverity.HOLD for fact in judged)
+    reason = summed_up(judged, FactSeverity.HOLD if held else FactSeverity.WARN, named=len(keys) > 1)
+    return EvaluatedAudit(_with_verdict(found, judged), failed + judged, reason)
 
 
 def _withheld(found: Audit, staged: StagedFile) -> bool:
@@ -84,7 +84,7 @@ def _have_rows(inputs: Sequence[InputData] | None) -> bool:
     return bool(inputs) and all(data.rows for data in inputs or ())
 
 
-def _more_of_each(keys: Sequence[str], rows: int, inputs: Sequence[InputData], around: Around) -> Fact | None:
+def _more_of_each(keys: Sequence[str], rows: int, inputs: Sequence[InputData], around: AnomalyContext) -> Fact | None:
     """That other code makes far more rows of each row of its input than any partition had so far, however unlike each other these are."""
     read = inputs[0] if len(keys) == 1 == len(inputs) else None
     if read is None or not read.rows or not around.rows_each or rows < MORE_ROWS_MIN:
@@ -93,7 +93,7 @@ def _more_of_each(keys: Sequence[str], rows: int, inputs: Sequence[InputData], a
     if rows < MORE_TIMES * most:
         return None
     return Fact(
-        kind="volume_anomaly", severity=Severity.HOLD, strength=EXACT, partition=keys[0], detail=f"× {rows / most:.3g}",
+        kind="volume_anomaly", severity=FactSeverity.HOLD, strength=EXACT, partition=keys[0], detail=f"× {rows / most:.3g}",
         expected=f"at most {most:,.0f} rows made of {read.rows:,} rows of {read.name}, as by the code before", observed=f"{rows:,} rows",
     )  # fmt: skip
 
@@ -104,11 +104,11 @@ def _alike(keys: Sequence[str]) -> list[str]:
     return sorted(one for one in keys if one.partition(SEPARATOR)[2] == key)
 
 
-def _of(key: str, found: Audit, staged: StagedFile, around: Around, history: History, *, fed: bool) -> tuple[Fact, ...]:
+def _of(key: str, found: Audit, staged: StagedFile, around: AnomalyContext, history: MetricHistory, *, fed: bool) -> tuple[Fact, ...]:
     vector = found.of(key).metrics
     if not vector:
         return ()
-    own = Partition(
+    own = EvaluatedPartition(
         key=key,
         metrics=metrics.decoded(vector),
         content_hash=hash_of(key, found, staged),
@@ -119,8 +119,8 @@ def _of(key: str, found: Audit, staged: StagedFile, around: Around, history: His
         fed=fed,
     )
     facts = judge(own, history)
-    if own.metrics.rows and not any(fact.severity is Severity.HOLD for fact in facts):
-        history.add(Past(key, vector))
+    if own.metrics.rows and not any(fact.severity is FactSeverity.HOLD for fact in facts):
+        history.add(StoredMetrics(key, vector))
     return facts
 
 
@@ -142,10 +142,10 @@ def _with_verdict(found: Audit, facts: Sequence[Fact]) -> Audit:
 def _verdict(was: Verdict, facts: Sequence[Fact]) -> Verdict:
     if not facts or was in (Verdict.HELD, Verdict.REJECTED):
         return was
-    return Verdict.HELD if any(fact.severity is Severity.HOLD for fact in facts) else Verdict.WARNED
+    return Verdict.HELD if any(fact.severity is FactSeverity.HOLD for fact in facts) else Verdict.WARNED
 
 
-def with_repeated(found: Audit, session: Session, staged: StagedFile, table: Table) -> Audit:
+def with_repeated(found: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Audit:
     """With the number of rows that are identical to others, in the metrics of a delivery of one partition. A table whose rows are
     known to be unique has none; of a large one it isn't asked."""
     if not found.metrics or not 1 < staged.rows <= REPEATED_ROWS_MAX:
@@ -156,7 +156,7 @@ def with_repeated(found: Audit, session: Session, staged: StagedFile, table: Tab
     return msgspec.structs.replace(found, metrics=vector)
 
 
-def with_end(found: Audit, prepared: Prepared) -> Audit:
+def with_end(found: Audit, prepared: PreparedDelivery) -> Audit:
     """With whether the file's last line has an end, in the metrics of a delivery of one partition."""
     if not found.metrics or prepared.schema.format.kind not in OF_LINES:
         return found
@@ -166,7 +166,7 @@ def with_end(found: Audit, prepared: Prepared) -> Audit:
     return msgspec.structs.replace(found, metrics=vector)
 
 
-def _repeated(session: Session, staged: StagedFile, table: Table) -> int:
+def _repeated(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> int:
     columns = [column for column in table.columns if column.name != PARTITION_COLUMN]
     source = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], columns)
     named = ", ".join(quote(column.name) for column in columns)

@@ -8,21 +8,21 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.engine import InputData
-from headrace.lake import StagedFile, Table
-from headrace.lake.session import Session
+from headrace.lake import LakeTable, StagedFile
+from headrace.lake.session import DuckDBSession
 from headrace.model import CheckSpec, ContractColumn, Severity
 from headrace.observe.diagnosis.details import DECLARED_AT
 from headrace.quality import Audit
-from headrace.quality.audit import Whole, audit
+from headrace.quality.audit import TableContents, audit
 from headrace.quality.facts import Fact
-from headrace.quality.results import Outcome
+from headrace.quality.results import CheckState
 
 _JUDGED_ALIKE = frozenset({"range", "not_null", "accepted_values", "regex", "unique", "row_count", "freshness"})
 """What these come to depends on the rows, and the instant that ages are measured from: what passed once
 fails only another check."""
 
 
-class Declared(NamedTuple):
+class DeclaredChecks(NamedTuple):
     """The checks of a node: its own, and those that its contract promises of its `columns`."""
 
     own: Sequence[CheckSpec]
@@ -30,7 +30,7 @@ class Declared(NamedTuple):
     columns: Sequence[ContractColumn] = ()
 
 
-class Earlier(NamedTuple):
+class EarlierPartition(NamedTuple):
     """What readers see of the partition before `keys`, the checks that it failed when it was published, and
     the instant that ages in it were measured from then."""
 
@@ -42,20 +42,26 @@ class Earlier(NamedTuple):
 
 
 def with_own_checks(
-    facts: Sequence[Fact], found: Audit, declared: Declared, earlier: Earlier, session: Session, staged: StagedFile, table: Table
+    facts: Sequence[Fact],
+    found: Audit,
+    declared: DeclaredChecks,
+    earlier: EarlierPartition,
+    session: DuckDBSession,
+    staged: StagedFile,
+    table: LakeTable,
 ) -> tuple[Fact, ...]:
     """The facts, those of blocking checks that the newest published interval before would fail put down to who declared the check:
     the declaration has changed, and the data hasn't. What was published although it failed says nothing of the check."""
     import duckdb
 
-    failed = {one.name for one in found.results if one.outcome is Outcome.FAILED and one.severity is Severity.BLOCKING}
+    failed = {one.name for one in found.results if one.outcome is CheckState.FAILED and one.severity is Severity.BLOCKING}
     checks = (*declared.promised, *declared.own)
     asked = [one for one in checks if one.name in failed and one.kind in _JUDGED_ALIKE and one.name not in earlier.failed]
     data = earlier.data
     if not asked or data is None or not data.files or len(earlier.keys) != 1:
         return tuple(facts)
     parts = {one.name: _parts(one, found) for one in asked}
-    whole = Whole(data.files, data.rows or 1, earlier.keys[0])
+    whole = TableContents(data.files, data.rows or 1, earlier.keys[0])
     try:
         before = audit(
             session, staged, table, [part for several in parts.values() for part in several], partition_check=None,
@@ -63,7 +69,7 @@ def with_own_checks(
         )  # fmt: skip
     except duckdb.Error:  # what readers saw was replaced and swept meanwhile: then it isn't known
         return tuple(facts)
-    failing = {one.name for one in before.results if one.outcome is Outcome.FAILED}
+    failing = {one.name for one in before.results if one.outcome is CheckState.FAILED}
     own = {f"check {one.name}": one for one in asked if failing.issuperset(part.name for part in parts[one.name])}
     return tuple(_own(fact, _place(own[fact.detail], fact, declared)) if fact.detail in own else fact for fact in facts)
 
@@ -76,7 +82,7 @@ def _parts(check: CheckSpec, found: Audit) -> list[CheckSpec]:
     return [msgspec.structs.replace(check, name=f"{check.name}\n{one}", arguments={**check.arguments, "columns": [one]}) for one in empty]
 
 
-def _place(check: CheckSpec, fact: Fact, declared: Declared) -> str:
+def _place(check: CheckSpec, fact: Fact, declared: DeclaredChecks) -> str:
     """Where a check is declared: a contract's promise at its column, as far as one is named."""
     names = {fact.column, *_columns(check)} if check not in declared.own else set()
     columns = [one.place for one in declared.columns if one.name in names and one.place is not None]

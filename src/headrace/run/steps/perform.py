@@ -8,7 +8,7 @@ from headrace.engine import Measures
 from headrace.engine.compute import error_of
 from headrace.engine.environment import surrounded
 from headrace.run.handing import with_handed
-from headrace.run.messages import Answer, ComputeTask, Export, IngestTask, ObserveTask, Outcome, Prune, SourceObserved, Task
+from headrace.run.messages import Answer, ComputeTask, ExportTask, IngestTask, ObserveTask, Prune, SourceObserved, Task, TaskOutcome
 from headrace.run.scrubbing import scrubbed
 from headrace.run.steps.compute import compute
 from headrace.run.steps.damaged_inputs import put_down_to_files
@@ -30,7 +30,7 @@ def perform(task: Task, context: WorkerContext) -> Answer:
             context.secrets.hide(given.variables[name])
     with surrounded(given):
         answer = _performed(task, context)
-    if isinstance(answer, Outcome):
+    if isinstance(answer, TaskOutcome):
         answer = put_down_to_files(answer, task, context.folders.lake)
     return scrubbed(answer, context.secrets)
 
@@ -43,7 +43,7 @@ def _performed(task: Task, context: WorkerContext) -> Answer:
                 return ingest(task, context)
             case ComputeTask():
                 return kept(compute(task, context), context.folders)
-            case Export():
+            case ExportTask():
                 return export(task, context)
             case ObserveTask():
                 return observe(task, context)
@@ -58,4 +58,4 @@ def _failed(task: Task, error: BaseException) -> Answer:
     if isinstance(task, ObserveTask):
         return SourceObserved(task.attempt, error=told.message, code="source_unavailable")
     attempt = task.scope.attempt if isinstance(task, ComputeTask) else task.attempt
-    return Outcome(attempt=attempt, state="failed", measures=Measures(), error=told)
+    return TaskOutcome(attempt=attempt, state="failed", measures=Measures(), error=told)

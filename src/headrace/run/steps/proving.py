@@ -11,11 +11,11 @@ from headrace.engine import BodyError, ErrorKind
 from headrace.engine.compute import AssetOutput
 from headrace.engine.compute import compute as run_body
 from headrace.engine.failures import BodyFailed
-from headrace.lake import PARTITION_COLUMN, Column, FileRef, Lookup, StagedFile
+from headrace.lake import PARTITION_COLUMN, ColumnLookup, FileRef, LakeColumn, StagedFile
 from headrace.lake.relation import relation_sql
-from headrace.lake.session import Session, quote
+from headrace.lake.session import DuckDBSession, quote
 from headrace.lake.staging import hash_partitions
-from headrace.run.messages import Alone, ComputeTask
+from headrace.run.messages import BatchPartition, ComputeTask
 from headrace.run.steps.worker_context import WorkerContext
 
 DIGITS = 10
@@ -23,7 +23,7 @@ DIGITS = 10
 _INEXACT = ("FLOAT", "DOUBLE")
 
 
-def prove(task: ComputeTask, alone: Alone, made: AssetOutput, session: Session, context: WorkerContext) -> None:
+def prove(task: ComputeTask, alone: BatchPartition, made: AssetOutput, session: DuckDBSession, context: WorkerContext) -> None:
     """Computes one partition by itself and compares it with what the batch has of it. Raises `BodyFailed` (`not_separable`) where they
     differ, or as the body does; nothing of it is left behind."""
     assert made.staged is not None
@@ -39,7 +39,7 @@ def prove(task: ComputeTask, alone: Alone, made: AssetOutput, session: Session, 
         (context.folders.lake / own.path).unlink(missing_ok=True)
 
 
-def _alike(session: Session, own: StagedFile, batch: StagedFile, key: str, columns: tuple[Column, ...]) -> bool:
+def _alike(session: DuckDBSession, own: StagedFile, batch: StagedFile, key: str, columns: tuple[LakeColumn, ...]) -> bool:
     if own.rows != _rows_of(batch, key):
         return False
     alone, together = _file(own, key), _file(batch, key)
@@ -50,17 +50,17 @@ def _alike(session: Session, own: StagedFile, batch: StagedFile, key: str, colum
 
 
 def _file(staged: StagedFile, key: str) -> FileRef:
-    return FileRef(staged.path, (key,), lookup=Lookup.SAME)
+    return FileRef(staged.path, (key,), lookup=ColumnLookup.SAME)
 
 
-def _differ(session: Session, one: FileRef, other: FileRef, columns: tuple[Column, ...]) -> bool:
+def _differ(session: DuckDBSession, one: FileRef, other: FileRef, columns: tuple[LakeColumn, ...]) -> bool:
     """Whether there are rows that aren't in both, numbers with a point compared by their first digits. As many are in each."""
     shown = ", ".join(_comparable(column) for column in columns if column.name != PARTITION_COLUMN)
     left, right = (f"SELECT {shown} FROM ({relation_sql([file], columns)})" for file in (one, other))
     return session.connection.execute(f"({left} EXCEPT ALL {right}) LIMIT 1").fetchone() is not None
 
 
-def _comparable(column: Column) -> str:
+def _comparable(column: LakeColumn) -> str:
     return f"format('{{:.{DIGITS - 1}e}}', {quote(column.name)})" if column.type in _INEXACT else quote(column.name)
 
 

@@ -13,21 +13,21 @@ from typing import Any
 import msgspec
 
 from headrace.engine import ErrorKind
-from headrace.faults import Point, reached
-from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append_all
+from headrace.faults import FaultPoint, reached
+from headrace.govern.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
 from headrace.lake import StagedFile
-from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, TableMoved, shared_files
+from headrace.lake.catalog import CatalogChange, FileMoved, NeedsRewrite, Rewrite, TableMoved, shared_files
 from headrace.model import LakeError
 from headrace.quality import Verdict
 from headrace.quality.anomalies.policy import IGNORE
-from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
+from headrace.quality.anomalies.stale import ROWS_MIN, PublishedContent, same_as
 from headrace.quality.drift import with_users
 from headrace.quality.facts import Policy
-from headrace.run.claims import Claims
-from headrace.run.messages import ComputeTask, IngestTask, Outcome, Prune
+from headrace.run.claims import LeaderClaims
+from headrace.run.messages import ComputeTask, IngestTask, Prune, TaskOutcome
 from headrace.run.news import News
 from headrace.run.steps.outcomes import (
-    Attempt,
+    RunningAttempt,
     completed,
     contents,
     failed,
@@ -40,15 +40,15 @@ from headrace.run.steps.outcomes import (
     withheld,
 )
 from headrace.run.steps.recording import drift_row, fact_row
-from headrace.run.tasks import Tasks
+from headrace.run.tasks import TaskBuilder
 from headrace.run.tasks.too_large import OUT_OF_MEMORY, TOO_LARGE, is_to_blame
-from headrace.schedule import Ended, FailureKind, PartitionState, Published, Refreshed
+from headrace.schedule import AttemptPublished, AttemptUnsuccessful, FailureKind, PartitionState, Refreshed
 from headrace.schedule.states import WAITS
 from headrace.store import Transaction
 from headrace.store.queries import applying, arriving, leading, metrics, publications, quarantine
 from headrace.store.queries.attempts import ENVIRONMENT
 from headrace.store.queries.drift import DriftRow, FactRow, write_drift, write_facts
-from headrace.store.queries.leading import AttemptEnd, PublicationRow, QuarantineRow
+from headrace.store.queries.leading import AttemptEnd, PublicationRecord, QuarantineRecord
 
 HEADRACE = Actor(ActorType.SYSTEM, "headrace")
 COPIED_MAX = 20
@@ -64,21 +64,29 @@ class Batch:
     turn took the answers."""
 
     def __init__(
-        self, tx: Transaction, tasks: Tasks, claims: Claims, *, now: int, version: int, publication_id: int, begun: int | None = None
+        self,
+        tx: Transaction,
+        tasks: TaskBuilder,
+        claims: LeaderClaims,
+        *,
+        now: int,
+        version: int,
+        publication_id: int,
+        begun: int | None = None,
     ) -> None:
         self._tx, self._tasks, self._claims, self._now, self._version = tx, tasks, claims, now, version
         self._publish_seconds = max(0, now - (now if begun is None else begun)) / 1_000_000
         self.publication_id = publication_id
         self.news: list[News] = []
-        self.events: list[Published | Ended] = []
-        self._crowded: list[Attempt] = []
-        self._change: Change | None = None
+        self.events: list[AttemptPublished | AttemptUnsuccessful] = []
+        self._crowded: list[RunningAttempt] = []
+        self._change: CatalogChange | None = None
         self._unchanged: dict[int, int] = {}
         """Publications of a merge that came to the same table again -> the snapshot that shows it."""
         self._ends: list[AttemptEnd] = []
         self._environments: dict[str, bytes] = {}
-        self._pending: list[PublicationRow] = []
-        self._quarantine: list[QuarantineRow] = []
+        self._pending: list[PublicationRecord] = []
+        self._quarantine: list[QuarantineRecord] = []
         self._replaced: list[tuple[str, str, int]] = []
         """Partitions of sources whose newest delivery failed: what came before it is no more to be decided about."""
         self._withheld: list[tuple[int, int, bytes]] = []
@@ -89,14 +97,14 @@ class Batch:
         self._facts: list[FactRow] = []
         self._deliveries: list[tuple[str, str | None, str | None, str | None, int, int]] = []
         self._reshaped: list[str] = []
-        self._audit: list[Event] = []
+        self._audit: list[AuditEvent] = []
 
     @property
     def visible(self) -> list[Refreshed]:
         """What readers see anew, as it is told to a core that didn't make it."""
         return [Refreshed(one.node, one.partition, not one.identical) for one in self._pending]
 
-    def add(self, attempt: Attempt, outcome: Outcome, wrong: str | None) -> None:
+    def add(self, attempt: RunningAttempt, outcome: TaskOutcome, wrong: str | None) -> None:
         """Take one ended attempt in. `wrong` says why its file can't be trusted."""
         if wrong is not None:
             outcome = failed(outcome, f"what was staged isn't there as it was staged: {wrong}", ErrorKind.TRANSIENT)
@@ -121,7 +129,7 @@ class Batch:
             self._stop(attempt, outcome)
         self._claims.release(attempt.id, attempt.node, attempt.keys)
 
-    def lose(self, attempt: Attempt, reason: str, *, begun: bool = True, cancelled: bool = False) -> None:
+    def lose(self, attempt: RunningAttempt, reason: str, *, begun: bool = True, cancelled: bool = False) -> None:
         """Record an attempt whose worker ended. Its delivery, if it had one, still waits. What `arriving.deaths` counts are those that
         had `begun`."""
         said = f"its worker {reason}" if begun else f"it hadn't begun when its worker {reason}"
@@ -133,7 +141,7 @@ class Batch:
     def write(self, snapshot_author: str = "headrace") -> None:
         """Write everything that was recorded."""
         snapshot = self._change.finish(author=snapshot_author, message="publish") if self._change else None
-        reached(Point.PUBLISH_REGISTERED)
+        reached(FaultPoint.PUBLISH_REGISTERED)
         rows = [self._in_snapshot(row, snapshot) for row in self._pending]
         leading.publish(self._tx, rows)
         leading.superseded(self._tx, self._replaced)
@@ -152,17 +160,17 @@ class Batch:
         if self._audit:
             append_all(self._tx, self._now, self._audit)
 
-    def errands(self) -> list[tuple[Attempt, Prune]]:
+    def errands(self) -> list[tuple[RunningAttempt, Prune]]:
         """Attempts that can't be published before files are copied without their partitions, and how. To be asked after `write`."""
         return [(attempt, self._errand(attempt)) for attempt in self._crowded]
 
-    def _errand(self, attempt: Attempt) -> Prune:
+    def _errand(self, attempt: RunningAttempt) -> Prune:
         known = self._tasks.table(self._tx, attempt.node)
         assert known is not None, "files are there, so it has columns"
         files = tuple(shared_files(self._tx, attempt.node, attempt.keys))
         return Prune(str(attempt.id), known, files, (attempt.keys,) * len(files), "UTC")
 
-    def _overtaken(self, attempt: Attempt) -> bool:
+    def _overtaken(self, attempt: RunningAttempt) -> bool:
         """Whether the checks of views were made without something that readers see now, or that this commit publishes."""
         task = attempt.prepared.task
         for one in task.beside if isinstance(task, ComputeTask | IngestTask) else ():
@@ -172,7 +180,7 @@ class Batch:
                 return True
         return False
 
-    def _repeats(self, attempt: Attempt, outcome: Outcome) -> str | None:
+    def _repeats(self, attempt: RunningAttempt, outcome: TaskOutcome) -> str | None:
         """The interval whose rows a delivery repeats, which was published after the delivery was
         given out: the worker couldn't know it. Where the worker knew, it has judged that."""
         task, staged = attempt.prepared.task, outcome.staged
@@ -189,14 +197,14 @@ class Batch:
         pending = [row for row in self._pending if row.node == attempt.node]
         published = metrics.published_lately(self._tx, attempt.node, known)
         others = [*(row.partition for row in pending if row.content_hash == known), *published]
-        newer = [Version(other, known) for other in others]
+        newer = [PublishedContent(other, known) for other in others]
         return same_as(key, known, [*newer, *task.around.versions])
 
-    def _in_snapshot(self, row: PublicationRow, snapshot: int | None) -> PublicationRow:
+    def _in_snapshot(self, row: PublicationRecord, snapshot: int | None) -> PublicationRecord:
         shown_in = self._unchanged.get(row.id, snapshot)
         return row if shown_in is None else msgspec.structs.replace(row, snapshot=shown_in)
 
-    def _publish(self, attempt: Attempt, outcome: Outcome) -> Outcome:
+    def _publish(self, attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
         """Add an attempt's partitions to the snapshot; gives back a failed outcome where its columns don't fit."""
         staged = outcome.staged
         if staged is not None and not self._merged_alike(attempt, outcome):
@@ -225,7 +233,7 @@ class Batch:
         seconds = outcome.measures.seconds + outcome.measures.audit_seconds
         made = self._pending[-len(attempt.keys) :]
         shown = tuple((one.partition, not one.identical) for one in made)
-        self.events.append(Published(attempt.id, shown, seconds, tuple(one.id for one in made)))
+        self.events.append(AttemptPublished(attempt.id, shown, seconds, tuple(one.id for one in made)))
         self._end(attempt, outcome, "published", verdict)
         self._deliver(attempt, outcome, "published", None)
         self._audit.append(self._event(Action.PARTITION_PUBLISHED, attempt, {"verdict": verdict, "rows": sum(rows.values())}))
@@ -233,24 +241,24 @@ class Batch:
             self._reshaped.append(attempt.node)
         return outcome
 
-    def _can_be_copied(self, attempt: Attempt, outcome: Outcome, error: LakeError) -> bool:
+    def _can_be_copied(self, attempt: RunningAttempt, outcome: TaskOutcome, error: LakeError) -> bool:
         """Whether what was staged can be published all the same, once files are copied without its partitions."""
         if isinstance(error, TableMoved) or outcome.table is not None or outcome.replacement is not None:
             return False
         return attempt.copied < COPIED_MAX
 
-    def _merged_alike(self, attempt: Attempt, outcome: Outcome) -> bool:
+    def _merged_alike(self, attempt: RunningAttempt, outcome: TaskOutcome) -> bool:
         """Whether a merge came to the table that its partition left already: what came after it in the table stays."""
         if outcome.replacement is None:
             return False
         before = leading.published_of(self._tx, attempt.node, attempt.keys[0])
         return before is not None and before[1] == outcome.replacement.content_hash
 
-    def _add_to_lake(self, attempt: Attempt, outcome: Outcome, staged: StagedFile) -> None:
+    def _add_to_lake(self, attempt: RunningAttempt, outcome: TaskOutcome, staged: StagedFile) -> None:
         """Raises TableMoved, FileMoved or NeedsRewrite where the table moved meanwhile (made again, it fits), and LakeError
         for what can't be."""
         if self._change is None:
-            self._change = Change.begin(self._tx, self._now)
+            self._change = CatalogChange.begin(self._tx, self._now)
         if outcome.table is not None:
             if self._tasks.table(self._tx, attempt.node) is None:
                 self._change.create_table(outcome.table)
@@ -268,14 +276,14 @@ class Batch:
             arriving.pin_schema(self._tx, attempt.node, msgspec.json.encode(outcome.learnt).decode(), self._now)
 
     def _publication(
-        self, attempt: Attempt, outcome: Outcome, key: str, content_hash: str | None, rows: int, verdict: Verdict
-    ) -> PublicationRow:
+        self, attempt: RunningAttempt, outcome: TaskOutcome, key: str, content_hash: str | None, rows: int, verdict: Verdict
+    ) -> PublicationRecord:
         compared = content_hash is not None or outcome.replacement is not None
         before = leading.published_of(self._tx, attempt.node, key) if compared else None
         self.publication_id += 1
         if before is not None and self._merged_alike(attempt, outcome):
             self._unchanged[self.publication_id] = before[0]
-        return PublicationRow(
+        return PublicationRecord(
             id=self.publication_id,
             node=attempt.node,
             partition=key,
@@ -293,7 +301,7 @@ class Batch:
             manifest=msgspec.json.encode(outcome.manifest).decode() if outcome.manifest is not None else None,
         )
 
-    def _stop(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _stop(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
         """An attempt that publishes nothing: held, rejected or failed."""
         if self._is_too_large(attempt, outcome):
             self._keep_only(attempt, outcome)
@@ -304,7 +312,7 @@ class Batch:
         after_us = None if after is None else int(after * 1_000_000)
         everywhere = kind is not None and outcome.error is not None and outcome.error.everywhere
         machine = outcome.error is not None and outcome.error.machine
-        self.events.append(Ended(attempt.id, PartitionState(outcome.state), reason, kind, after_us, everywhere, machine))
+        self.events.append(AttemptUnsuccessful(attempt.id, PartitionState(outcome.state), reason, kind, after_us, everywhere, machine))
         if kind in WAITS:  # no attempt at all: a delivery still waits, and nothing is counted
             self._end(attempt, outcome, "skipped", None, reason)
             self.news += [News(attempt.node, key, "waiting", None, reason, runs=attempt.runs) for key in attempt.keys]
@@ -326,24 +334,24 @@ class Batch:
         self._deliver(attempt, outcome, outcome.state, reason)
         self.news += [News(attempt.node, key, outcome.state, None, reason, runs=attempt.runs) for key in attempt.keys]
 
-    def _is_too_large(self, attempt: Attempt, outcome: Outcome) -> bool:
+    def _is_too_large(self, attempt: RunningAttempt, outcome: TaskOutcome) -> bool:
         """Whether a delivery is to blame for the memory that reading it took."""
         if outcome.error is None or outcome.error.code != OUT_OF_MEMORY or not isinstance(attempt.prepared.task, IngestTask):
             return False
         return is_to_blame(self._tx, attempt.node, attempt.keys[0], attempt.queued_at)
 
-    def _keep_only(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _keep_only(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
         """Give a delivery out once more, at once, to be kept and rejected without being read."""
         assert outcome.error is not None
         reason = outcome.error.message
         outcome = msgspec.structs.replace(outcome, error=msgspec.structs.replace(outcome.error, code=TOO_LARGE))
-        self.events.append(Ended(attempt.id, PartitionState.FAILED, reason, FailureKind.THROTTLED, 0))
+        self.events.append(AttemptUnsuccessful(attempt.id, PartitionState.FAILED, reason, FailureKind.THROTTLED, 0))
         self._end(attempt, outcome, "failed", None, reason)
         self.news += [News(attempt.node, key, "waiting", None, reason, runs=attempt.runs) for key in attempt.keys]
 
-    def _quarantined(self, attempt: Attempt, outcome: Outcome, key: str, reason: str) -> QuarantineRow:
+    def _quarantined(self, attempt: RunningAttempt, outcome: TaskOutcome, key: str, reason: str) -> QuarantineRecord:
         sample = [row for result in outcome.audit.results for row in result.sample] if outcome.audit else []
-        return QuarantineRow(
+        return QuarantineRecord(
             node=attempt.node,
             partition=key,
             epoch=attempt.id.epoch,
@@ -357,13 +365,13 @@ class Batch:
             at=self._now,
         )
 
-    def _taken_out(self, attempt: Attempt, outcome: Outcome) -> QuarantineRow:
+    def _taken_out(self, attempt: RunningAttempt, outcome: TaskOutcome) -> QuarantineRecord:
         """The rows that broke a check, while all others of the partition are published."""
         (key,) = attempt.keys
         row = self._quarantined(attempt, outcome, key, warnings(outcome, key))
         return msgspec.structs.replace(row, state="rejected", rows=outcome.quarantined_rows)
 
-    def _write_audit(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _write_audit(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
         if outcome.audit is None or (outcome.state != "staged" and is_batch(attempt)):
             return
         for key in attempt.keys:
@@ -376,13 +384,13 @@ class Batch:
             if own.metrics:
                 self._metrics.append((*attempt.id, attempt.node, key, own.metrics))
 
-    def _told(self, attempt: Attempt, outcome: Outcome) -> Outcome:
+    def _told(self, attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
         """With all whom the drift of a delivery reaches, and with those whom it stops in what is said of it."""
         changes = self._tasks.reached(attempt.node, outcome.drift)
         stops = [change for change in changes if change.policy is Policy.BLOCK]
         return msgspec.structs.replace(outcome, drift=changes, reason=with_users(outcome.reason, stops))
 
-    def _write_oddities(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _write_oddities(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
         """How a delivery drifted, and what is odd; of one that is several partitions', under each."""
         for key in attempt.keys if says(attempt, outcome) else ():
             number = attempt.prepared.delivery_of(key)
@@ -390,7 +398,7 @@ class Batch:
             facts = [one for one in outcome.facts if one.partition in ("", key)]
             self._facts += [fact_row(attempt.node, key, number, attempt.id, one, self._now) for one in facts]
 
-    def _end(self, attempt: Attempt, outcome: Outcome, state: str, verdict: Verdict | None, reason: str = "") -> None:
+    def _end(self, attempt: RunningAttempt, outcome: TaskOutcome, state: str, verdict: Verdict | None, reason: str = "") -> None:
         self._ends.append(
             AttemptEnd(
                 *attempt.id,
@@ -405,7 +413,7 @@ class Batch:
             )
         )
 
-    def _measures(self, outcome: Outcome) -> dict[str, Any]:
+    def _measures(self, outcome: TaskOutcome) -> dict[str, Any]:
         """What an attempt cost, and the hash of what it ran with, which is kept once by its content."""
         found = msgspec.structs.asdict(msgspec.structs.replace(outcome.measures, publish_seconds=self._publish_seconds))
         if outcome.environment:
@@ -413,12 +421,12 @@ class Batch:
             self._environments[found[ENVIRONMENT]] = outcome.environment
         return found
 
-    def _deliver(self, attempt: Attempt, outcome: Outcome, state: str, reason: str | None) -> None:
+    def _deliver(self, attempt: RunningAttempt, outcome: TaskOutcome, state: str, reason: str | None) -> None:
         for number in {attempt.prepared.delivery_of(key): None for key in attempt.keys}:
             if number is not None:
                 read = outcome.measures.bytes_in if outcome.sha256 else -1
                 self._deliveries.append((state, reason, outcome.sha256, outcome.fingerprint, read, number))
 
-    def _event(self, action: Action, attempt: Attempt, after: dict[str, object]) -> Event:
+    def _event(self, action: Action, attempt: RunningAttempt, after: dict[str, object]) -> AuditEvent:
         name = f"{attempt.node}@{attempt.keys[0]}" if len(attempt.keys) == 1 else attempt.node
-        return Event(action=action, actor=HEADRACE, object=Object("partition", name, str(attempt.id)), after=after)
+        return AuditEvent(action=action, actor=HEADRACE, object=Object("partition", name, str(attempt.id)), after=after)

@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from headrace.connect import Drift, SourceSchema, TypeDrift, Unreadable
+from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.adapting import Adapt
-from headrace.connect.ingest import Prepared, prepare_all
-from headrace.connect.keep import Kept
-from headrace.lake.session import Session
+from headrace.connect.ingest import PreparedDelivery, prepare_all
+from headrace.connect.keep import RawCopy
+from headrace.lake.session import DuckDBSession
 from headrace.run.messages import IngestTask
 from headrace.run.steps.worker_context import WorkerContext
 
-Unread = Drift | TypeDrift | Unreadable
+Unread = Drift | TypeDrift | UnreadableFile
 """What stands in the way of reading a delivery."""
 
 
 def read_as(
     task: IngestTask,
     context: WorkerContext,
-    session: Session,
-    kept: Kept,
+    session: DuckDBSession,
+    kept: RawCopy,
     name: str,
     *,
     pinned: SourceSchema | None,
     adapt: Adapt | None,
     samples: Sequence[tuple[Path, str]] = (),
-) -> Prepared | Unread:
+) -> PreparedDelivery | Unread:
     """The delivery's files, prepared to be selected from, or what stands in the way. `pinned`: the schema they are expected to
     have; `adapt`: what decides about a header that has another; `samples`: other deliveries to learn types from."""
     return prepare_all(

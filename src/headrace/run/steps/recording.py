@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.quality.facts import DriftChange, Fact, Measured
+from headrace.quality.facts import DriftChange, Fact, RenameFindings
 from headrace.schedule import AttemptId
 from headrace.store.queries.drift import DriftRow, FactRow
 
@@ -14,8 +14,8 @@ def drift_row(node: str, key: str, number: int | None, attempt: AttemptId, chang
     score = None if change.score is None else f"{change.score:.4f}"
     evidence, users = (msgspec.json.encode(one).decode() for one in (change.evidence, change.used_by))
     kind, policy = change.kind.value, change.policy.value
-    found = Measured(change.candidates, change.differs)
-    measured = None if found == Measured() else msgspec.json.encode(found).decode()
+    found = RenameFindings(change.candidates, change.differs)
+    measured = None if found == RenameFindings() else msgspec.json.encode(found).decode()
     return DriftRow(
         node, key, number, *attempt, kind, change.column, change.to, score, evidence, policy, users,
         now, measured,

@@ -9,14 +9,14 @@ import msgspec
 
 from headrace.connect.adapting import about_the_machine
 from headrace.connect.deliveries import CannotRead
-from headrace.connect.ingest import Prepared, prepare
-from headrace.connect.keep import Kept
+from headrace.connect.ingest import PreparedDelivery, prepare
+from headrace.connect.keep import RawCopy
 from headrace.lake.relation import relation_sql
-from headrace.lake.session import Session, quote
+from headrace.lake.session import DuckDBSession, quote
 from headrace.quality.agreement import KEY_COLUMNS_MAX, Agreement, Cells, agreements
-from headrace.quality.anomalies.history import History
-from headrace.quality.drift import Rename, spelled_alike
-from headrace.quality.rename_traits import TEXT_MAX, Traits, traits
+from headrace.quality.anomalies.history import MetricHistory
+from headrace.quality.drift import ColumnRename, spelled_alike
+from headrace.quality.rename_traits import TEXT_MAX, ColumnTraits, traits
 from headrace.quality.renames import places, propose
 from headrace.quality.value_changes import differences
 from headrace.run.messages import IngestTask
@@ -30,10 +30,10 @@ CELLS_MAX = 200_000
 class RenameEvidence:
     """Proposes renames for one delivery."""
 
-    def __init__(self, task: IngestTask, context: WorkerContext, kept: Kept, name: str) -> None:
+    def __init__(self, task: IngestTask, context: WorkerContext, kept: RawCopy, name: str) -> None:
         self._task, self._context, self._kept, self._name = task, context, kept, name
 
-    def propose(self, dropped: Sequence[str], added: Sequence[str], names: Sequence[str]) -> tuple[Rename, ...]:
+    def propose(self, dropped: Sequence[str], added: Sequence[str], names: Sequence[str]) -> tuple[ColumnRename, ...]:
         """Which of the columns that are gone probably are which of the new ones; `names` is the delivery's header. Names that differ in
         how they are written only are one column; the others are compared by what they hold as well."""
         certain = spelled_alike(dropped, added)
@@ -55,13 +55,13 @@ class RenameEvidence:
 
     def _with_differences(
         self,
-        one: Rename,
-        after: Sequence[Traits],
+        one: ColumnRename,
+        after: Sequence[ColumnTraits],
         types: Mapping[str, str],
         agreed: Mapping[tuple[str, str], Agreement],
-    ) -> Rename:
+    ) -> ColumnRename:
         """With what else is other than in the sound partitions before."""
-        past = History(self._task.history, self._task.source.partition.grain).all()
+        past = MetricHistory(self._task.history, self._task.source.partition.grain).all()
         known = [each.columns[one.column] for each in past if one.column in each.columns]
         now = next(column for column in after if column.name == one.to)
         rows = agreed.get((one.column, one.to))
@@ -91,7 +91,7 @@ class RenameEvidence:
             Path(path), name, connection=session.connection, temporary=self._context.folders.temporary, pinned=None,
             options=self._task.source.connector,
         )  # fmt: skip
-        if not isinstance(found, Prepared):
+        if not isinstance(found, PreparedDelivery):
             return {}, {}
         try:
             types = {column.name: column.type for column in found.schema.columns}
@@ -100,11 +100,11 @@ class RenameEvidence:
             found.discard()
 
 
-def _described(columns: Sequence[str], types: Mapping[str, str], place: Mapping[str, float], cells: Cells) -> list[Traits]:
+def _described(columns: Sequence[str], types: Mapping[str, str], place: Mapping[str, float], cells: Cells) -> list[ColumnTraits]:
     return [traits(name, types.get(name, "VARCHAR"), place.get(name, 0.0), cells.get(name, ())) for name in columns]
 
 
-def _values(session: Session, rows_of: str, columns: Sequence[str]) -> dict[str, tuple[str | None, ...]]:
+def _values(session: DuckDBSession, rows_of: str, columns: Sequence[str]) -> dict[str, tuple[str | None, ...]]:
     """Some rows of these columns, as text; nothing where they can't be read: names alone have to do then."""
     import duckdb
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect.keep import CHUNK_BYTES, Kept, kept_as
+from headrace.connect.keep import CHUNK_BYTES, RawCopy, kept_as
 from headrace.connect.kinds import name_of
 from headrace.engine.failures import BodyFailed
 from headrace.lake import StagedFile
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 from headrace.quality import restating
-from headrace.quality.anomalies import History
+from headrace.quality.anomalies import MetricHistory
 from headrace.quality.anomalies.policy import decided
 from headrace.quality.facts import Fact
-from headrace.quality.restating import Before, Difference, restated
-from headrace.run.messages import Changed, IngestTask
+from headrace.quality.restating import PreviousPublication, RestatementCounts, restated
+from headrace.run.messages import IngestTask, RowChangeCounts
 from headrace.run.steps.comparing import differences
 from headrace.run.steps.corrected import corrected
 from headrace.run.steps.restated_columns import changed_columns
@@ -27,7 +27,7 @@ MUCH_CHANGED = 0.1
 restated only where this part of the rows is gone or other than before, or where they are doubled."""
 
 
-def restatements(task: IngestTask, staged: StagedFile, session: Session, sha256: str) -> tuple[Fact, ...]:
+def restatements(task: IngestTask, staged: StagedFile, session: DuckDBSession, sha256: str) -> tuple[Fact, ...]:
     """A fact for each partition that was published and sound, and that now comes otherwise. None of a source that Headrace asks again
     and again for what it has now: its values change by nature, and nobody has said that they wouldn't."""
     if not task.before or task.previous is None:
@@ -48,17 +48,17 @@ def restatements(task: IngestTask, staged: StagedFile, session: Session, sha256:
         changed, columns = {}, {}
     if task.source.partition.whole and not _much(task.before, changed):
         return was
-    counts = {key: Difference(one.added, one.removed, one.changed, columns.get(key, ())) for key, one in changed.items()}
+    counts = {key: RestatementCounts(one.added, one.removed, one.changed, columns.get(key, ())) for key, one in changed.items()}
     return (*was, *restated(task.before, now, sha256, counts))
 
 
-def cut_off(task: IngestTask, staged: StagedFile, kept: Kept, raw: Path) -> tuple[Fact, ...]:
+def cut_off(task: IngestTask, staged: StagedFile, kept: RawCopy, raw: Path) -> tuple[Fact, ...]:
     """A fact where the file of a published interval comes again and is only its beginning. What
     `on_anomaly` says of it is heeded."""
     was = task.before.get(task.found.partition)
     if was is None or was.sha256 is None or len(task.keys) != 1 or task.source.partition.whole or kept.parts:
         return ()
-    found = restating.cut_off(task.found.partition, was, staged.rows, [one.rows for one in History(task.history, None).all()])
+    found = restating.cut_off(task.found.partition, was, staged.rows, [one.rows for one in MetricHistory(task.history, None).all()])
     published = kept_as(raw, was.sha256)
     if found is None or published is None or not _begins(Path(published.path), Path(kept.path)):
         return ()
@@ -76,7 +76,7 @@ def _begins(whole: Path, part: Path) -> bool:
     return True
 
 
-def _much(before: Mapping[str, Before], changed: Mapping[str, Changed]) -> bool:
+def _much(before: Mapping[str, PreviousPublication], changed: Mapping[str, RowChangeCounts]) -> bool:
     """Whether more of a table changed than is usual for one that is delivered as it is now."""
     rows = {key: one.rows for key, one in before.items()}
     return any(one.removed + one.changed >= MUCH_CHANGED * rows[key] or one.added >= rows[key] for key, one in changed.items())

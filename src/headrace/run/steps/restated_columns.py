@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from headrace.engine import InputData
-from headrace.lake import PARTITION_COLUMN, Column, StagedFile
-from headrace.lake.session import Session, quote
-from headrace.quality.restating import ColumnChange
-from headrace.quality.values import Kind, kind_of
-from headrace.run.messages import Changed
+from headrace.lake import PARTITION_COLUMN, LakeColumn, StagedFile
+from headrace.lake.session import DuckDBSession, quote
+from headrace.quality.restating import ColumnValueChange
+from headrace.quality.values import ValueKind, kind_of
+from headrace.run.messages import RowChangeCounts
 from headrace.run.steps.comparing import after_sql, before_sql
 
 COLUMNS_MAX = 64
@@ -29,9 +29,9 @@ _ALIKE = 0.005
 def changed_columns(
     previous: InputData,
     staged: StagedFile,
-    changed: Mapping[str, Changed],
-    session: Session,
-) -> dict[str, tuple[ColumnChange, ...]]:
+    changed: Mapping[str, RowChangeCounts],
+    session: DuckDBSession,
+) -> dict[str, tuple[ColumnValueChange, ...]]:
     """Partition → its columns with other values than before, those with most changed rows first.
     Columns that only one side has, and columns of another type now, aren't compared."""
     import duckdb
@@ -40,7 +40,7 @@ def changed_columns(
     both = [one for one in staged.columns if _same(one, old)]
     if not changed or len(both) > COLUMNS_MAX or staged.rows > ROWS_MAX:
         return {}
-    found: dict[str, tuple[ColumnChange, ...]] = {}
+    found: dict[str, tuple[ColumnValueChange, ...]] = {}
     for key in [*changed][:PARTITIONS_MAX]:
         before, after = before_sql(previous, [key]), after_sql(staged, [key])
         try:
@@ -51,12 +51,12 @@ def changed_columns(
     return found
 
 
-def _same(column: Column, old: Mapping[str, Column]) -> bool:
+def _same(column: LakeColumn, old: Mapping[str, LakeColumn]) -> bool:
     was = old.get(column.name.lower())
     return was is not None and was.type == column.type
 
 
-def _of(session: Session, columns: Sequence[Column], before: str, after: str) -> Iterator[ColumnChange]:
+def _of(session: DuckDBSession, columns: Sequence[LakeColumn], before: str, after: str) -> Iterator[ColumnValueChange]:
     for column in columns:
         name = quote(column.name)
         own, had = (f"SELECT {name} FROM ({rows})" for rows in (after, before))
@@ -68,25 +68,25 @@ def _of(session: Session, columns: Sequence[Column], before: str, after: str) ->
             yield _change(session, column, int(count), before, after)
 
 
-def _change(session: Session, column: Column, count: int, before: str, after: str) -> ColumnChange:
+def _change(session: DuckDBSession, column: LakeColumn, count: int, before: str, after: str) -> ColumnValueChange:
     """What became of a column of which at least `count` rows have other values: values that were
     emptied, numbers that all moved alike, of which each row is counted, or codes that were replaced."""
     name = quote(column.name)
     (was, had, nulls_before), (now, has, nulls_after) = (_counted(session, name, rows) for rows in (before, after))
     if nulls_after > nulls_before:
-        return ColumnChange(column.name, count, f"{nulls_after - nulls_before:,} emptied")
-    if kind_of(column.type) is Kind.NUMBER:  # few values of these are no codes
+        return ColumnValueChange(column.name, count, f"{nulls_after - nulls_before:,} emptied")
+    if kind_of(column.type) is ValueKind.NUMBER:  # few values of these are no codes
         how, moved = _moved_by(session, name, before, after)
-        return ColumnChange(column.name, max(count, moved), how)
+        return ColumnValueChange(column.name, max(count, moved), how)
     codes = 1 < was <= CODES_MAX and was < sum(had)
     if codes and had == has and (new := _new_values(session, name, before, after)):
         how = f"{new:,} code{'' if new == 1 else 's'} written otherwise, one for one"
     else:
         how = f"{was} values became {now}" if codes and was != now else ""
-    return ColumnChange(column.name, count, how)
+    return ColumnValueChange(column.name, count, how)
 
 
-def _counted(session: Session, name: str, rows: str) -> tuple[int, list[int], int]:
+def _counted(session: DuckDBSession, name: str, rows: str) -> tuple[int, list[int], int]:
     """How many distinct values a column has, how often each is there (in order), and its nulls."""
     counted = f"SELECT {name} AS v, count(*) AS n FROM ({rows}) GROUP BY 1"
     said = "SELECT count(v), list(n ORDER BY n) FILTER (v IS NOT NULL), sum(n) FILTER (v IS NULL)"
@@ -95,7 +95,7 @@ def _counted(session: Session, name: str, rows: str) -> tuple[int, list[int], in
     return row[0], row[1] or [0], row[2] or 0
 
 
-def _moved_by(session: Session, name: str, before: str, after: str) -> tuple[str, int]:
+def _moved_by(session: DuckDBSession, name: str, before: str, after: str) -> tuple[str, int]:
     """By what all numbers grew or shrank alike, such as `each × 1.1`, and how many did; empty where they didn't."""
     ranked = f"SELECT v, row_number() OVER (ORDER BY v) AS n FROM (SELECT {name}::DOUBLE AS v FROM ({{rows}})) WHERE v IS NOT NULL"
     row = session.connection.execute(
@@ -117,7 +117,7 @@ def _moved_by(session: Session, name: str, before: str, after: str) -> tuple[str
     return "", 0
 
 
-def _new_values(session: Session, name: str, before: str, after: str) -> int:
+def _new_values(session: DuckDBSession, name: str, before: str, after: str) -> int:
     """How many values there are that weren't there before."""
     own, had = (f"SELECT DISTINCT {name} FROM ({rows}) WHERE {name} IS NOT NULL" for rows in (after, before))
     row = session.connection.execute(f"SELECT count(*) FROM ({own} EXCEPT {had})").fetchone()

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from headrace.lake import StagedFile, Table
+from headrace.lake import LakeTable, StagedFile
 from headrace.lake.inlining import Readable
-from headrace.lake.session import Session
+from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import write_rows
 from headrace.model import CheckSpec, Severity
 from headrace.quality import Audit, Verdict
 from headrace.quality.faulty_rows import NotOfRows, faulty, parted
-from headrace.run.messages import Outcome
+from headrace.run.messages import TaskOutcome
 from headrace.run.steps.worker_context import WorkerContext
 
 QUARANTINE_ROWS = "quarantine_rows"
@@ -33,7 +33,7 @@ class RowSplit(msgspec.Struct, frozen=True):
     whole: Audit | None = None
     """The audit of all rows."""
 
-    def settle(self, outcome: Outcome, context: WorkerContext) -> Outcome:
+    def settle(self, outcome: TaskOutcome, context: WorkerContext) -> TaskOutcome:
         """What came of the rows that were left, with those that were taken out in quarantine; all of them where it isn't published."""
         if self.bad is None or self.every is None or self.whole is None:
             return outcome
@@ -59,7 +59,7 @@ def blocking(on_fail: str) -> str:
 
 
 def without_faulty_rows(
-    session: Session, staged: StagedFile, table: Table, checks: Sequence[CheckSpec], audited: Callable[[StagedFile], Audit],
+    session: DuckDBSession, staged: StagedFile, table: LakeTable, checks: Sequence[CheckSpec], audited: Callable[[StagedFile], Audit],
     references: Sequence[Readable], timezone: str, *, on_fail: str,
 ) -> RowSplit:  # fmt: skip
     """Audit a staged file; with `on_fail: quarantine_rows`, where that rejects it, once more without the rows that are at fault.

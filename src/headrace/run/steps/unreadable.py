@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headrace.connect import Unreadable
+from headrace.connect import UnreadableFile
 from headrace.connect.apart import POISON
 from headrace.connect.deliveries import SourceSchema
 from headrace.connect.widening import TEXT
 from headrace.model import ContractColumn
 from headrace.model.clauses import OUTSIZED
 from headrace.model.sizes import bytes_as_text
-from headrace.quality.facts import Fact, Severity
+from headrace.quality.facts import Fact, FactSeverity
 from headrace.run.messages import TooMuch
 
 POISON_NATS = 20.0
@@ -29,7 +29,7 @@ _AMOUNTS = {
 """Codes of what is wrong with how much there is: what is expected, and what it is called."""
 
 
-def facts_of_unreadable(why: Unreadable) -> tuple[Fact, ...]:
+def facts_of_unreadable(why: UnreadableFile) -> tuple[Fact, ...]:
     """One fact, of the cause that the reason speaks for."""
     if why.code == POISON:
         return (poison(why.reason),)
@@ -43,7 +43,7 @@ def poison(observed: str) -> Fact:
     """A delivery that ends the process that reads it."""
     return Fact(
         kind="poison_delivery",
-        severity=Severity.HOLD,
+        severity=FactSeverity.HOLD,
         expected="a file that can be parsed",
         observed=observed,
         strength=POISON_NATS,
@@ -81,7 +81,7 @@ def withdrawn_rows(key: str, reason: str) -> Fact:
 def _held(kind: str, expected: str, observed: str, detail: str) -> Fact:
     return Fact(
         kind=kind,
-        severity=Severity.HOLD,
+        severity=FactSeverity.HOLD,
         expected=expected,
         observed=observed,
         strength=EXACT_NATS,
@@ -96,7 +96,7 @@ def texts_for_a_few_values(schema: SourceSchema, promised: Sequence[ContractColu
     texts = {column.name for column in schema.columns if column.type == TEXT} - stated
     return tuple(
         Fact(
-            kind="type_change", column=one.column, severity=Severity.WARN, expected=one.type, observed=one.text, strength=ODD_NATS,
+            kind="type_change", column=one.column, severity=FactSeverity.WARN, expected=one.type, observed=one.text, strength=ODD_NATS,
             detail="text",
         )
         for one in (schema.lesson.almost if schema.lesson is not None else ())

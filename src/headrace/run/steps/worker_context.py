@@ -7,15 +7,15 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from headrace.engine.capture import Listener
-from headrace.engine.logs import Channel
+from headrace.engine.capture import LogListener
+from headrace.engine.logs import OutputPipes
 from headrace.govern.secrets import Secrets
-from headrace.lake import FileRef, Replacement, StagedFile, Table
-from headrace.lake.session import Session
+from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
+from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage_rewrite
 from headrace.run.executors.memory import of_process
-from headrace.run.executors.settings import Settings
-from headrace.run.messages import Rewritten
+from headrace.run.executors.settings import WorkerSettings
+from headrace.run.messages import RewrittenFile
 
 SESSIONS_MAX = 6
 """Sessions that are kept open: one a time zone and number of threads."""
@@ -34,14 +34,14 @@ LARGE_BYTES = 16 * 2**20
 class WorkerContext:
     """The folders, DuckDB sessions and pipes of one worker, kept between its tasks."""
 
-    def __init__(self, settings: Settings, channel: Channel) -> None:
+    def __init__(self, settings: WorkerSettings, channel: OutputPipes) -> None:
         self.folders, self.channel = settings.folders, channel
-        self.listener = Listener(channel)
+        self.listener = LogListener(channel)
         self.secrets = Secrets(self.folders.project)
         self._settings = settings
         self._memory_max_bytes = settings.memory_max_bytes
         self._own_bytes = 0
-        self._sessions: dict[tuple[str, int, bool, int | None], Session] = {}
+        self._sessions: dict[tuple[str, int, bool, int | None], DuckDBSession] = {}
         for folder in (self.folders.raw, self.folders.temporary, self.folders.quarantine, self.folders.lake):
             folder.mkdir(parents=True, exist_ok=True)
         self.session("UTC")
@@ -51,7 +51,7 @@ class WorkerContext:
         """What the task at hand may use; None: what any may."""
         self._memory_max_bytes = memory_max_bytes or self._settings.memory_max_bytes
 
-    def session(self, timezone: str, *, large: bool = False, ordered: bool = False, bounded: bool = False) -> Session:
+    def session(self, timezone: str, *, large: bool = False, ordered: bool = False, bounded: bool = False) -> DuckDBSession:
         """DuckDB for one time zone. A small task uses this worker's share of the processors, a large one all there are.
         `ordered` keeps rows in the order of their files, which takes more memory; `bounded` takes little, and spills instead."""
         threads = self._settings.threads if large else self._settings.share
@@ -62,7 +62,7 @@ class WorkerContext:
         if found is None:
             if len(self._sessions) >= SESSIONS_MAX:
                 self._sessions.pop(next(iter(self._sessions))).close()
-            found = self._sessions[timezone, threads, ordered, memory] = Session(
+            found = self._sessions[timezone, threads, ordered, memory] = DuckDBSession(
                 self.folders.lake,
                 readable=[self.folders.raw, self.folders.temporary, *([Path(self.folders.borrows)] if self.folders.borrows else [])],
                 timezone=timezone,
@@ -79,10 +79,10 @@ class WorkerContext:
         left = most - self._own_bytes - UNCOUNTED_BYTES
         return int(max(min(left, most * DUCKDB_SHARE), most * DUCKDB_SHARE_MIN))
 
-    def rewrite(self, shared: Sequence[FileRef], table: Table, without: Sequence[str], timezone: str) -> tuple[Rewritten, ...]:
+    def rewrite(self, shared: Sequence[FileRef], table: LakeTable, without: Sequence[str], timezone: str) -> tuple[RewrittenFile, ...]:
         """Copies of files without the partitions that are replaced (copy on write)."""
         session = self.session(timezone)
-        return tuple(Rewritten(file.path, stage_rewrite(session, file, table, without)) for file in shared)
+        return tuple(RewrittenFile(file.path, stage_rewrite(session, file, table, without)) for file in shared)
 
     def discard(self, replacement: Replacement | None) -> None:
         """Delete the deletions of a merge that isn't published."""

@@ -7,26 +7,26 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.lake import Table
-from headrace.plan.bodies import Lines
+from headrace.lake import LakeTable
+from headrace.plan.bodies import ColumnLineage
 from headrace.quality.facts import DriftChange
-from headrace.run.applying import Applied
+from headrace.run.applying import AppliedVersion
 from headrace.run.borrowing import Production
 from headrace.run.messages import Task
 from headrace.run.tasks import compute, export, ingest
-from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.run.tasks.lookup import TaskLookup, Undeliverable
 from headrace.run.tasks.loosened import accepted
 from headrace.schedule import Dispatch
 from headrace.store import Transaction
 from headrace.store.queries import arriving, batching
 
-__all__ = ["EXPORT", "Prepared", "Tasks", "Undeliverable"]
+__all__ = ["EXPORT", "PreparedTask", "TaskBuilder", "Undeliverable"]
 
 EXPORT = "export"
 """The kind of attempts that have an effect outside."""
 
 
-class Prepared(msgspec.Struct, frozen=True, gc=False):
+class PreparedTask(msgspec.Struct, frozen=True, gc=False):
     """A task with what the attempt's row says about it."""
 
     task: Task
@@ -48,20 +48,26 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
         return self.bundled.get(key, self.delivery_id)
 
 
-class Tasks:
+class TaskBuilder:
     """Makes tasks for one applied version. Tables are remembered; `forget` drops one whose columns changed. In an environment
     `production` has what is borrowed; with a `lookup` of its own, what that sees."""
 
     def __init__(
-        self, applied: Applied, code: str, production: Production | None = None, lookup: Lookup | None = None, *, cache: Path | None = None
+        self,
+        applied: AppliedVersion,
+        code: str,
+        production: Production | None = None,
+        lookup: TaskLookup | None = None,
+        *,
+        cache: Path | None = None,
     ) -> None:
-        self._lookup = lookup or Lookup(applied, code, production, cache)
+        self._lookup = lookup or TaskLookup(applied, code, production, cache)
 
     def forget(self, name: str) -> None:
         """The table's columns have changed."""
         self._lookup.forget(name)
 
-    def table(self, tx: Transaction, name: str) -> Table | None:
+    def table(self, tx: Transaction, name: str) -> LakeTable | None:
         """The lake's table of that name, None while its columns aren't known."""
         return self._lookup.table(tx, name)
 
@@ -77,7 +83,7 @@ class Tasks:
         """Changes of a source's delivery, each with all whom it would reach."""
         return self._lookup.uses.reached(node, changes) if changes else ()
 
-    def lines(self, node: str) -> Lines:
+    def lines(self, node: str) -> ColumnLineage:
         """What a node's columns come from."""
         return self._lookup.uses.lines(node)
 
@@ -90,17 +96,17 @@ class Tasks:
         project = self._lookup.project
         return "take_in" if node in project.sources else EXPORT if node in project.consumers else "produce"
 
-    def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> Prepared:
+    def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> PreparedTask:
         """The task for a dispatch, which reads that snapshot. Raises Undeliverable."""
         attempt, node, keys = dispatch.attempt, dispatch.node, dispatch.keys
         project = self._lookup.project
         if node in project.sources:
             taking, delivery_id = ingest.task(self._lookup, tx, attempt, project.sources[node], keys, now, snapshot)
             bundled = arriving.bundled(tx, node, taking.found.bundle, keys) if len(keys) > 1 else {}
-            return Prepared(accepted(tx, node, keys, taking), "take_in", snapshot, delivery_id, bundled)
+            return PreparedTask(accepted(tx, node, keys, taking), "take_in", snapshot, delivery_id, bundled)
         if node in project.consumers:
             exporting = export.task(self._lookup, tx, attempt, project.consumers[node], keys, now, snapshot)
-            return Prepared(exporting, EXPORT, snapshot, None)
+            return PreparedTask(exporting, EXPORT, snapshot, None)
         borrowed = self._lookup.production_snapshot()
         producing = compute.task(self._lookup, tx, attempt, project.assets[node], keys, now, snapshot, dispatch.without)
-        return Prepared(accepted(tx, node, keys, producing), "produce", snapshot, None, borrowed=borrowed)
+        return PreparedTask(accepted(tx, node, keys, producing), "produce", snapshot, None, borrowed=borrowed)

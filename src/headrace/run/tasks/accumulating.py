@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headrace.engine import Scope
-from headrace.lake import FileRef, Lookup
+from headrace.engine import AttemptScope
+from headrace.lake import ColumnLookup, FileRef
 from headrace.lake.catalog import files, seen, snapshot_exists, state
-from headrace.lake.merge_rules import Deletes, MergeRule, State, Versions
+from headrace.lake.merge_rules import Deletes, MergeRule, MergeState, SnapshotRule
 from headrace.model import Asset, Grain, LakeError
 from headrace.model.commands import command_line
 from headrace.model.intervals import start_us
@@ -17,14 +17,14 @@ from headrace.observe.damaged import damaged_files
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import accumulations
-from headrace.store.queries.accumulations import Standing
+from headrace.store.queries.accumulations import AccumulatedPartition
 
 
 class StateGone(LakeError):
     """The table as it was before a partition isn't kept any more."""
 
 
-def rule_of(asset: Asset, scope: Scope, now_us: int) -> MergeRule:
+def rule_of(asset: Asset, scope: AttemptScope, now_us: int) -> MergeRule:
     """How what the body computes for this scope meets the table."""
     whole = asset.partition.whole
     if asset.materialize == "merge":
@@ -32,16 +32,16 @@ def rule_of(asset: Asset, scope: Scope, now_us: int) -> MergeRule:
     return MergeRule(keys=asset.merge_keys, versions=_versions(asset, scope, now_us))
 
 
-def _versions(asset: Asset, scope: Scope, now_us: int) -> Versions:
+def _versions(asset: Asset, scope: AttemptScope, now_us: int) -> SnapshotRule:
     grain, deletes = asset.partition.grain, Deletes(asset.snapshot_deletes)
     if grain is None or scope.start is None:
-        return Versions(at=instant(now_us).isoformat(), is_date=False, columns=asset.snapshot_columns, deletes=deletes)
+        return SnapshotRule(at=instant(now_us).isoformat(), is_date=False, columns=asset.snapshot_columns, deletes=deletes)
     is_date = grain is not Grain.HOUR
     at = scope.start[:10] if is_date else scope.start
-    return Versions(at=at, is_date=is_date, columns=asset.snapshot_columns, deletes=deletes)
+    return SnapshotRule(at=at, is_date=is_date, columns=asset.snapshot_columns, deletes=deletes)
 
 
-def state_before(tx: Transaction, asset: Asset, key: str, attempt: str) -> State:
+def state_before(tx: Transaction, asset: Asset, key: str, attempt: str) -> MergeState:
     """What the publication of a partition starts from: the table as the one before it left it; of a whole, as it is.
 
     While the table stands as an older partition left it (one was restated, and those after it are computed again one by one),
@@ -54,11 +54,11 @@ def state_before(tx: Transaction, asset: Asset, key: str, attempt: str) -> State
     nonce = "" if as_published else f"+{attempt}"
     before = _before(asset, published, key)
     if before is None:
-        return State(tuple(state(tx, asset.name, 0)), now, nonce)
-    return State(tuple(state(tx, asset.name, _snapshot(tx, asset, before, key))), now, (before.content_hash or "") + nonce)
+        return MergeState(tuple(state(tx, asset.name, 0)), now, nonce)
+    return MergeState(tuple(state(tx, asset.name, _snapshot(tx, asset, before, key))), now, (before.content_hash or "") + nonce)
 
 
-def _is_newest(tx: Transaction, asset: Asset, published: Sequence[Standing]) -> bool:
+def _is_newest(tx: Transaction, asset: Asset, published: Sequence[AccumulatedPartition]) -> bool:
     """Whether the table stands as its newest partition left it."""
     newest = max(published, key=lambda one: _order(asset, one.partition), default=None) if not asset.partition.whole else None
     return newest is None or newest.snapshot == accumulations.newest_snapshot(tx, asset.name)
@@ -68,7 +68,7 @@ def _is_damaged(tx: Transaction, name: str) -> bool:
     return any(one.node == name for one in damaged_files(tx))
 
 
-def _before(asset: Asset, published: Sequence[Standing], key: str) -> Standing | None:
+def _before(asset: Asset, published: Sequence[AccumulatedPartition], key: str) -> AccumulatedPartition | None:
     if asset.partition.whole:
         return published[0] if published else None
     at = _order(asset, key)
@@ -81,7 +81,7 @@ def _order(asset: Asset, key: str) -> tuple[int, str]:
     return (0, key) if grain is None else (start_us(key, grain, asset.timezone), "")
 
 
-def _snapshot(tx: Transaction, asset: Asset, before: Standing, key: str) -> int | None:
+def _snapshot(tx: Transaction, asset: Asset, before: AccumulatedPartition, key: str) -> int | None:
     """The snapshot to start from; None where the table hasn't changed since."""
     if accumulations.newest_snapshot(tx, asset.name) <= before.snapshot or asset.partition.whole:
         return None
@@ -110,4 +110,4 @@ def files_read(tx: Transaction, asset: Asset, keys: Sequence[str] | None, snapsh
 
 def by_id(file: FileRef) -> FileRef:
     """A file of an older snapshot, to be read with the columns of now."""
-    return msgspec.structs.replace(file, lookup=Lookup.ID) if file.lookup is Lookup.SAME else file
+    return msgspec.structs.replace(file, lookup=ColumnLookup.ID) if file.lookup is ColumnLookup.SAME else file

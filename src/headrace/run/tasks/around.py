@@ -11,10 +11,10 @@ from headrace.model.required import SEPARATOR, WHOLE
 from headrace.plan.lineage import ALL
 from headrace.quality.anomalies.occasions import country_of
 from headrace.quality.anomalies.policy import IGNORE
-from headrace.quality.anomalies.stale import Version
-from headrace.quality.facts import Severity
-from headrace.run.messages import Around
-from headrace.run.tasks.lookup import Lookup
+from headrace.quality.anomalies.stale import PublishedContent
+from headrace.quality.facts import FactSeverity
+from headrace.run.messages import AnomalyContext
+from headrace.run.tasks.lookup import TaskLookup
 from headrace.run.tasks.peers import peers_of
 from headrace.store import Transaction
 from headrace.store.queries import drift, exceptions, metrics, publications
@@ -23,18 +23,18 @@ EACH_KNOWN = 14
 """In how many earlier partitions rows are compared with the rows of their input."""
 
 
-def of_asset(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> Around:
+def of_asset(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> AnomalyContext:
     """Of something computed: what is declared, and which partitions that it is made of are unlike their history. What follows from data
     that somebody accepted isn't held once more."""
     every, of_columns = anomaly_policies(asset.on_anomaly)
     if asset.partition.grain is None:  # it isn't judged by others: no-ops needn't pay for being asked about
-        return Around(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
+        return AnomalyContext(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
     if every is None and _stands_on_an_exception(lookup, tx, asset, keys):
-        every = Severity.WARN.value
+        every = FactSeverity.WARN.value
     above = sorted(_above(lookup, asset.name))
     unusual = drift.unusual_partitions(tx, above, min(keys), max(keys))
     rewritten = lookup.rewritten(tx, asset.name)
-    return Around(
+    return AnomalyContext(
         on_anomaly=every,
         of_columns=of_columns,
         sources=len(lookup.project.sources),
@@ -56,7 +56,7 @@ def aged_from_us(tx: Transaction, node: Source | Asset, key: str, timezone: str)
     return min(published_us, bounds_us(key.partition(SEPARATOR)[0], grain, timezone)[1])
 
 
-def _emptied(lookup: Lookup, tx: Transaction, asset: Asset, above: Sequence[str], keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _emptied(lookup: TaskLookup, tx: Transaction, asset: Asset, above: Sequence[str], keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """(partition, the asset's column) where that is made of columns that were emptied, as is known, and were published so."""
     found: dict[str, list[tuple[str, str]]] = {}
     for node, partition, column in drift.emptied(tx, above, min(keys), max(keys)):
@@ -65,7 +65,7 @@ def _emptied(lookup: Lookup, tx: Transaction, asset: Asset, above: Sequence[str]
         yield from ((partition, own) for own in lookup.uses.made_of(asset.name, columns))
 
 
-def _rows_each(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> float | None:
+def _rows_each(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> float | None:
     """The most rows that an asset ever had for each row of its one input, where each of its partitions is made of the same one of that,
     and this is known of enough partitions."""
     inputs = lookup.compiled.nodes[asset.name].inputs
@@ -78,35 +78,35 @@ def _rows_each(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, .
     return max(found) if len(found) == EACH_KNOWN else None
 
 
-def of_source(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> Around:
+def of_source(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> AnomalyContext:
     """Of a delivery. One of several intervals is judged without peers; one that isn't cut by time, by its declaration alone."""
     every, of_columns = anomaly_policies(source.on_anomaly)
     if min(keys) == WHOLE or source.on_anomaly == IGNORE:
-        return Around(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
-    return Around(
+        return AnomalyContext(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
+    return AnomalyContext(
         on_anomaly=every,
         of_columns=of_columns,
         sources=len(lookup.project.sources),
-        versions=() if source.expect.unchanged else tuple(Version(*one) for one in metrics.versions(tx, source.name)),
+        versions=() if source.expect.unchanged else tuple(PublishedContent(*one) for one in metrics.versions(tx, source.name)),
         peers=tuple(peers_of(tx, lookup.project, source, keys[0])) if len(keys) == 1 else (),
         calendar=_calendar(lookup, source),
         used=None if ALL in (used := lookup.uses.direct(source.name)) else tuple(used),
     )
 
 
-def _calendar(lookup: Lookup, node: Source | Asset) -> str:
+def _calendar(lookup: TaskLookup, node: Source | Asset) -> str:
     """What says which days are public holidays. A calendar of the project's own lists days without data, which nobody judges."""
     if node.calendar is not None and node.calendar not in lookup.project.calendars:
         return node.calendar
     return country_of(node.timezone)
 
 
-def _stands_on_an_exception(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> bool:
+def _stands_on_an_exception(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> bool:
     excepted = exceptions.nodes_between(tx, min(keys), max(keys))
     return bool(excepted) and not excepted.isdisjoint(_above(lookup, asset.name))
 
 
-def _above(lookup: Lookup, name: str) -> set[str]:
+def _above(lookup: TaskLookup, name: str) -> set[str]:
     """Everything that an asset is made of, directly or not."""
     found: set[str] = set()
     waiting = [name]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headrace.engine import Scope
+from headrace.engine import AttemptScope
 from headrace.lake.catalog import shared_files
-from headrace.lake.merge_rules import State
+from headrace.lake.merge_rules import MergeState
 from headrace.model import Asset, CommandBody, Project, PythonBody
 from headrace.model.intervals import interval_of
 from headrace.model.required import WHOLE, split
 from headrace.model.sizes import memory_in_bytes
 from headrace.plan.views import is_view
-from headrace.run.messages import Alone, ComputeTask
+from headrace.run.messages import BatchPartition, ComputeTask
 from headrace.run.tasks.accumulating import StateGone, rule_of, state_before
 from headrace.run.tasks.around import aged_from_us, of_asset
 from headrace.run.tasks.history import history
 from headrace.run.tasks.inputs import input_of, self_of
-from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.run.tasks.lookup import TaskLookup, Undeliverable
 from headrace.run.tasks.view_checks import beside, view_checks
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
@@ -28,7 +28,7 @@ TABLES = ("table", "append", "merge", "snapshot")
 
 
 def task(
-    lookup: Lookup,
+    lookup: TaskLookup,
     tx: Transaction,
     attempt: AttemptId,
     asset: Asset,
@@ -97,30 +97,30 @@ def _earlier(tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> str | None
     return nearest if published is not None and published.version != versions.newest_id(tx) else None
 
 
-def _classified(lookup: Lookup, asset: Asset) -> tuple[str, ...]:
+def _classified(lookup: TaskLookup, asset: Asset) -> tuple[str, ...]:
     contract = lookup.project.contracts.get(asset.contract or asset.name)
     return tuple(column.name for column in contract.columns if column.classification) if contract else ()
 
 
-def _alone(lookup: Lookup, tx: Transaction, attempt: AttemptId, asset: Asset, keys: tuple[str, ...], snapshot: int) -> Alone:
+def _alone(lookup: TaskLookup, tx: Transaction, attempt: AttemptId, asset: Asset, keys: tuple[str, ...], snapshot: int) -> BatchPartition:
     """The partition in the middle: what rows beside it do to its own shows there, whether they come before or after it."""
     chosen = (keys[len(keys) // 2],)
     inputs = (input_of(lookup, tx, asset, spec, chosen, snapshot) for spec in lookup.compiled.nodes[asset.name].inputs)
-    return Alone(scope_of(lookup.project, asset, chosen, attempt), tuple(inputs))
+    return BatchPartition(scope_of(lookup.project, asset, chosen, attempt), tuple(inputs))
 
 
-def _state(tx: Transaction, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> State:
+def _state(tx: Transaction, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> MergeState:
     try:
         return state_before(tx, asset, keys[0], str(attempt))
     except StateGone as error:
         raise Undeliverable(str(error)) from error
 
 
-def scope_of(project: Project, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> Scope:
+def scope_of(project: Project, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> AttemptScope:
     """What an attempt at these partitions is for."""
     start, end = _span(asset, keys)
     grain = asset.partition.grain
-    return Scope(
+    return AttemptScope(
         asset=asset.name,
         partitions=keys,
         grain=grain.value if grain else None,
@@ -140,7 +140,7 @@ def _span(asset: Asset, keys: tuple[str, ...]) -> tuple[datetime | None, datetim
     return min(i.start for i in intervals), max(i.end for i in intervals)
 
 
-def _may_use_macros(lookup: Lookup, asset: Asset) -> bool:
+def _may_use_macros(lookup: TaskLookup, asset: Asset) -> bool:
     node = lookup.compiled.nodes[asset.name]
     reads_views = any(is_view(lookup.project, one.node) for one in node.inputs)
     return node.sql is not None or reads_views or any(check.kind == "sql" for check in asset.checks)

@@ -8,22 +8,24 @@ from headrace.model.export_links import reads_of
 from headrace.model.exports import export_partition
 from headrace.model.intervals import interval_of
 from headrace.run.exporting import export_inputs
-from headrace.run.messages import Export
+from headrace.run.messages import ExportTask
 from headrace.run.tasks.inputs import input_of
-from headrace.run.tasks.lookup import Lookup
+from headrace.run.tasks.lookup import TaskLookup
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
 from headrace.store.queries import export_targets
 
 
-def task(lookup: Lookup, tx: Transaction, attempt: AttemptId, consumer: Consumer, keys: tuple[str, ...], now: int, snapshot: int) -> Export:
+def task(
+    lookup: TaskLookup, tx: Transaction, attempt: AttemptId, consumer: Consumer, keys: tuple[str, ...], now: int, snapshot: int
+) -> ExportTask:
     """One interval of a consumer, with exactly what it requires of what the consumer reads. Raises Undeliverable."""
     (interval,) = keys
     spec = export_partition(consumer, reads_of(lookup.project, consumer))
     span = interval_of(interval, spec.grain, consumer.timezone) if spec.grain is not None else None
     reader = Source(name=consumer.name, owner=consumer.owner, partition=spec, timezone=consumer.timezone, place=consumer.place)
     assert consumer.export is not None
-    return Export(
+    return ExportTask(
         attempt=str(attempt),
         consumer=consumer.name,
         interval=interval,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from headrace.model.required import WHOLE
-from headrace.quality.metrics import HISTORY_PARTITIONS, Past
+from headrace.quality.metrics import HISTORY_PARTITIONS, StoredMetrics
 from headrace.store import Transaction
 from headrace.store.queries import metrics
 
 
-def history(tx: Transaction, node: str, keys: tuple[str, ...]) -> tuple[Past, ...]:
+def history(tx: Transaction, node: str, keys: tuple[str, ...]) -> tuple[StoredMetrics, ...]:
     """Of those before the first of `keys`, oldest first; none where a node isn't cut by time."""
     first = min(keys)
     if first == WHOLE:
         return ()
-    return tuple(Past(*one) for one in metrics.before(tx, node, first, HISTORY_PARTITIONS))
+    return tuple(StoredMetrics(*one) for one in metrics.before(tx, node, first, HISTORY_PARTITIONS))

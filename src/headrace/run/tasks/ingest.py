@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.connect import Found, Part, SourceSchema
+from headrace.connect import DeliveryPart, DetectedDelivery, SourceSchema
 from headrace.engine import InputData
 from headrace.lake.catalog import exact_as_double, shared_files
 from headrace.model import Source
 from headrace.model.intervals import previous_key
-from headrace.quality.restating import Before
+from headrace.quality.restating import PreviousPublication
 from headrace.run.messages import IngestTask
 from headrace.run.tasks.around import aged_from_us, of_source
 from headrace.run.tasks.history import history
-from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.run.tasks.lookup import TaskLookup, Undeliverable
 from headrace.run.tasks.too_large import too_much
 from headrace.run.tasks.view_checks import beside, view_checks
 from headrace.schedule import AttemptId
@@ -33,7 +33,7 @@ DEATHS_BESIDE_SAMPLES_MAX = 2
 
 
 def task(
-    lookup: Lookup, tx: Transaction, attempt: AttemptId, source: Source, keys: tuple[str, ...], now: int, snapshot: int
+    lookup: TaskLookup, tx: Transaction, attempt: AttemptId, source: Source, keys: tuple[str, ...], now: int, snapshot: int
 ) -> tuple[IngestTask, int]:
     """The newest delivery of an interval (of all intervals of a bundle), and its id. Raises Undeliverable."""
     delivery = arriving.newest_delivery(tx, source.name, keys[0])
@@ -43,7 +43,7 @@ def task(
     contract = lookup.project.contracts.get(source.contract or source.name)
     schema = msgspec.json.decode(pinned, type=SourceSchema) if pinned else None
     deaths = arriving.deaths(tx, delivery.id)
-    before = {key: Before(*seen) for key, seen in restating.sound(tx, source.name, keys).items()}
+    before = {key: PreviousPublication(*seen) for key, seen in restating.sound(tx, source.name, keys).items()}
     if len(keys) == 1 and before and not restating.redelivered_since(tx, source.name, keys[0]):
         before = {key: msgspec.structs.replace(one, settled=True) for key, one in before.items()}
     joined = _joined(lookup, tx, source, keys) if pinned else frozenset[str]()
@@ -112,12 +112,12 @@ def _poisonous(deaths: list[str]) -> str:
     return f"{len(deaths)} workers ended while they read it; the last one {deaths[-1]}"
 
 
-def _earlier(lookup: Lookup, tx: Transaction, source: str, nearest: str | None, snapshot: int) -> InputData | None:
+def _earlier(lookup: TaskLookup, tx: Transaction, source: str, nearest: str | None, snapshot: int) -> InputData | None:
     """What readers see of the nearest interval before this one that has rows; None where there is none."""
     return lookup.data(tx, source, [nearest], snapshot) if nearest is not None and lookup.table(tx, source) is not None else None
 
 
-def _day_before(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, ...], snapshot: int) -> InputData | None:
+def _day_before(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...], snapshot: int) -> InputData | None:
     """What readers see of the interval right before this one; None where that is nothing, or where a delivery is of several."""
     grain = source.partition.grain
     if len(keys) > 1 or grain is None or source.partition.key is not None or lookup.table(tx, source.name) is None:
@@ -126,7 +126,7 @@ def _day_before(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str
     return lookup.data(tx, source.name, [key], snapshot) if leading.published_rows(tx, source.name, [key]) else None
 
 
-def _joined(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> frozenset[str]:
+def _joined(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> frozenset[str]:
     """The columns of a source whose deliveries are of one interval that something further down is joined by."""
     table = lookup.table(tx, source.name)
     if len(keys) > 1 or source.partition.grain is None or source.partition.key is not None or table is None:
@@ -134,19 +134,19 @@ def _joined(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, ..
     return lookup.uses.joined(source.name, [one.name for one in table.columns if one.type in KEY_TYPES])
 
 
-def _lately(lookup: Lookup, tx: Transaction, source: Source, key: str, snapshot: int) -> InputData | None:
+def _lately(lookup: TaskLookup, tx: Transaction, source: Source, key: str, snapshot: int) -> InputData | None:
     """What readers see of the last few intervals before one; None while there are fewer."""
     nearest = leading.last_published_before(tx, source.name, key, LATELY)
     return lookup.data(tx, source.name, nearest, snapshot) if len(nearest) == LATELY else None
 
 
-def _samples(tx: Transaction, source: str, besides: int) -> tuple[Found, ...]:
+def _samples(tx: Transaction, source: str, besides: int) -> tuple[DetectedDelivery, ...]:
     return tuple(_found(source, one) for one in arriving.other_waiting(tx, source, besides, SAMPLES_MAX))
 
 
-def _found(source: str, delivered: arriving.Delivered) -> Found:
-    parts = msgspec.json.decode(delivered.parts, type=tuple[Part, ...]) if delivered.parts else ()
-    return Found(
+def _found(source: str, delivered: arriving.RecordedDelivery) -> DetectedDelivery:
+    parts = msgspec.json.decode(delivered.parts, type=tuple[DeliveryPart, ...]) if delivered.parts else ()
+    return DetectedDelivery(
         source=source,
         partition=delivered.partition,
         path=delivered.path,

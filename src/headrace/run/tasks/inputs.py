@@ -8,14 +8,14 @@ from functools import partial
 import msgspec
 
 from headrace.engine import InputData
-from headrace.lake import Column
+from headrace.lake import LakeColumn
 from headrace.model import Asset, InputMode, InputSpec, PartitionSpec, Source
 from headrace.model.intervals import previous_key
 from headrace.model.ordering import order_of
 from headrace.model.required import WHOLE, join, required, split
 from headrace.plan.materialised import delivers
 from headrace.plan.views import is_view
-from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.run.tasks.lookup import TaskLookup, Undeliverable
 from headrace.store import Transaction
 from headrace.store.queries import leading
 
@@ -24,7 +24,7 @@ STEPS_MAX = 400
 """So many intervals without a publication may lie between a partition and the one before it."""
 
 
-def input_of(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str], snapshot: int) -> InputData:
+def input_of(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str], snapshot: int) -> InputData:
     """One input as the body sees it. Of one of which nothing ever came, and that it needn't wait for, a relation without rows.
 
     Raises Undeliverable where its columns aren't known.
@@ -42,7 +42,7 @@ def input_of(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: Input
         return InputData(name=spec.node, files=(), columns=_promised_columns(lookup, spec.node), rows=0)
 
 
-def _delivered(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> InputData | None:
+def _delivered(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> InputData | None:
     """Of an asset that has a partition for each publication of an input that isn't cut: the input as that publication left it."""
     if not asset.partition.by_delivery or not isinstance(asset, Asset):
         return None
@@ -55,7 +55,7 @@ def _delivered(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: Inp
     return lookup.data_at(tx, spec.node, snapshot)
 
 
-def wanted_of(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> list[str] | None:
+def wanted_of(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> list[str] | None:
     """The required partitions, in the order of time; None for all that is published."""
     source = lookup.project.sources.get(spec.node) or lookup.project.assets[spec.node]
     output, into = asset.partition, source.partition
@@ -82,11 +82,11 @@ def _by_key_alone(output: PartitionSpec, into: PartitionSpec, spec: InputSpec) -
     )
 
 
-def _seen(lookup: Lookup, tx: Transaction, node: str, spec: PartitionSpec, moment: str) -> list[str]:
+def _seen(lookup: TaskLookup, tx: Transaction, node: str, spec: PartitionSpec, moment: str) -> list[str]:
     return [split(key, spec)[1] for key in lookup.published_keys(tx, node, moment)]
 
 
-def _promised_columns(lookup: Lookup, name: str) -> tuple[Column, ...]:
+def _promised_columns(lookup: TaskLookup, name: str) -> tuple[LakeColumn, ...]:
     columns = lookup.compiled.nodes[name].columns
     if columns is None:
         raise Undeliverable(
@@ -95,7 +95,7 @@ def _promised_columns(lookup: Lookup, name: str) -> tuple[Column, ...]:
     return _numbered(columns)
 
 
-def self_of(lookup: Lookup, tx: Transaction, asset: Asset, keys: Sequence[str], snapshot: int) -> InputData:
+def self_of(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: Sequence[str], snapshot: int) -> InputData:
     """What `$self` means: the asset's own rows of the partition before the first of these; of a whole asset, those that
     readers see. Empty for the first partition. Raises Undeliverable where not even its columns' names are known."""
     if lookup.table(tx, asset.name) is None:
@@ -109,7 +109,7 @@ def self_of(lookup: Lookup, tx: Transaction, asset: Asset, keys: Sequence[str], 
     return lookup.data(tx, asset.name, (before,), snapshot)
 
 
-def _own_columns(lookup: Lookup, asset: Asset) -> tuple[Column, ...]:
+def _own_columns(lookup: TaskLookup, asset: Asset) -> tuple[LakeColumn, ...]:
     """The columns that the asset's table will have. Where only their names are known, they take whatever type they are used as."""
     node = lookup.compiled.nodes[asset.name]
     columns = node.columns or tuple((name, _ANY_TYPE) for name in node.column_names or ())
@@ -118,8 +118,8 @@ def _own_columns(lookup: Lookup, asset: Asset) -> tuple[Column, ...]:
     return _numbered(columns)
 
 
-def _numbered(columns: Iterable[tuple[str, str]]) -> tuple[Column, ...]:
-    return tuple(Column(column, type_, number) for number, (column, type_) in enumerate(columns, 1))
+def _numbered(columns: Iterable[tuple[str, str]]) -> tuple[LakeColumn, ...]:
+    return tuple(LakeColumn(column, type_, number) for number, (column, type_) in enumerate(columns, 1))
 
 
 def _before(tx: Transaction, asset: Asset, key: str) -> str | None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 
 from headrace.engine import InputData
-from headrace.lake import PARTITION_COLUMN, Column, Table
+from headrace.lake import PARTITION_COLUMN, LakeColumn, LakeTable
 from headrace.lake.catalog import files, newest_snapshot, snapshot_exists, table
 from headrace.model import Asset, HeadraceError, InputMode, InputSpec, Project, Severity
 from headrace.plan import Compiled
 from headrace.plan.code import packages
 from headrace.plan.views import expanded_names, inputs_of, is_view
-from headrace.run.applying import Applied
+from headrace.run.applying import AppliedVersion
 from headrace.run.borrowing import Production
 from headrace.run.handing import secrets_of
 from headrace.run.tasks.accumulating import by_id, files_read
@@ -28,13 +28,13 @@ class Undeliverable(HeadraceError):
     """A dispatch that can't be made into a task: what it needs isn't there (any more)."""
 
 
-class Lookup:
+class TaskLookup:
     """Look-ups for one applied version. Tables are remembered; `forget` drops one whose columns changed."""
 
-    def __init__(self, applied: Applied, code: str, production: Production | None = None, cache: Path | None = None) -> None:
+    def __init__(self, applied: AppliedVersion, code: str, production: Production | None = None, cache: Path | None = None) -> None:
         """`cache` is the folder where the lineage is kept that was found when the version was compiled."""
         self._applied, self.code, self._production, self._cache = applied, code, production, cache
-        self._tables: dict[str, Table | None] = {}
+        self._tables: dict[str, LakeTable | None] = {}
         self._reshaping: set[str] | None = None
         self._packages: dict[str, tuple[str, ...]] = {}
         self._fingerprints: dict[int, dict[str, str]] = {}
@@ -109,7 +109,7 @@ class Lookup:
         applying.may_reshape(tx, sorted(reading - {name}))
         self._reshaping = None
 
-    def table(self, tx: Transaction, name: str) -> Table | None:
+    def table(self, tx: Transaction, name: str) -> LakeTable | None:
         """The lake's table of that name, None while its columns aren't known."""
         found = self._tables.get(name)
         if found is None:
@@ -125,7 +125,7 @@ class Lookup:
             return self._borrowed(self._production, name, keys)
         return self._stored(tx, self.table(tx, name), name, keys, snapshot)
 
-    def _stored(self, tx: Transaction, known: Table | None, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
+    def _stored(self, tx: Transaction, known: LakeTable | None, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
         if known is None:
             raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
         columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
@@ -153,7 +153,7 @@ class Lookup:
         """A view as who reads it like `spec` sees it: its statement over what `read` gives for each of its inputs."""
         node = self.compiled.nodes[spec.node]
         inputs = tuple(read(one) for one in inputs_of(self.compiled, spec))
-        columns = tuple(Column(column, kind, number) for number, (column, kind) in enumerate(node.columns or (), 1))
+        columns = tuple(LakeColumn(column, kind, number) for number, (column, kind) in enumerate(node.columns or (), 1))
         return InputData(name=spec.node, files=(), columns=columns, sql=node.sql or "", inputs=inputs)
 
     def _borrowed(self, production: Production, name: str, keys: Sequence[str] | None) -> InputData:

@@ -7,7 +7,7 @@ from headrace.schedule.ending import TIMED_OUT
 from headrace.schedule.retry import RESOURCES_TRIES_MAX
 from headrace.store import Transaction
 from headrace.store.queries import arriving, attempts
-from headrace.store.queries.arriving import Delivered
+from headrace.store.queries.arriving import RecordedDelivery
 
 OUT_OF_MEMORY = "out_of_memory"
 TOO_LARGE = "poison_delivery"
@@ -30,7 +30,7 @@ def is_to_blame(tx: Transaction, source: str, partition: str, since: int) -> boo
     return given_up and not arriving.as_large_elsewhere(tx, source, delivery.path, delivery.size_bytes // OUTSIZED_TIMES)
 
 
-def too_much(tx: Transaction, source: str, delivery: Delivered) -> TooMuch | None:
+def too_much(tx: Transaction, source: str, delivery: RecordedDelivery) -> TooMuch | None:
     """Of a delivery that is only to be kept: why; None for all others. One that ran out of time is read once more, unless it is far
     larger than what the source brought before."""
     last = arriving.last_ended(tx, delivery.id)

@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.model import CheckSpec, Source
 from headrace.plan import Compiled, compile_lineage
-from headrace.plan.bodies import Lines
+from headrace.plan.bodies import ColumnLineage
 from headrace.plan.joining import joined_by
 from headrace.plan.lineage import ALL, Lineage
 from headrace.quality.facts import DriftChange
@@ -58,7 +58,7 @@ class Uses:
             if at in seen:
                 continue
             seen.add(at)
-            lines = self._lineage.of(names[at[0]]) if at[0] in names else Lines({})
+            lines = self._lineage.of(names[at[0]]) if at[0] in names else ColumnLineage({})
             own = next((edges for name, edges in lines.columns.items() if name.lower() == at[1]), ())
             edges = (*own, *(edge for edge in lines.filters if edge.transformation is Transformation.OPAQUE))
             waiting += [(edge.input, edge.column.lower()) for edge in edges]
@@ -82,7 +82,7 @@ class Uses:
                     self._read_by.setdefault(spec.node, []).append(name)
         return self._read_by.get(node, [])
 
-    def lines(self, node: str) -> Lines:
+    def lines(self, node: str) -> ColumnLineage:
         """What a node's columns come from."""
         return self._lineage.of(node)
 

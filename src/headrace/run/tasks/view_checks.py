@@ -8,20 +8,20 @@ from headrace.engine import InputData
 from headrace.lake import PARTITION_COLUMN
 from headrace.model import Asset, InputSpec, Severity, Source
 from headrace.plan.views import expanded, expanded_names, is_view
-from headrace.run.messages import Beside, ViewCheck
+from headrace.run.messages import ViewCheck, ViewCheckReads
 from headrace.run.tasks.inputs import input_of, wanted_of
-from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.run.tasks.lookup import TaskLookup, Undeliverable
 from headrace.store import Transaction
 from headrace.store.queries import publications
 
 
-def view_checks(lookup: Lookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int) -> tuple[ViewCheck, ...]:
+def view_checks(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int) -> tuple[ViewCheck, ...]:
     """The views with blocking checks that read a node, over what else they read for these partitions of it. One whose other
     inputs aren't published yet is left out: it is judged when the last of them is."""
     return tuple(_checks(lookup, tx, node, keys, snapshot))
 
 
-def _checks(lookup: Lookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int) -> Iterator[ViewCheck]:
+def _checks(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int) -> Iterator[ViewCheck]:
     for view in _views(lookup, node):
         try:
             data = _seen(lookup, tx, node, InputSpec(node=view.name, place=view.place), keys, snapshot)
@@ -36,11 +36,11 @@ def _checks(lookup: Lookup, tx: Transaction, node: Source | Asset, keys: Sequenc
         )
 
 
-def _views(lookup: Lookup, node: Source | Asset) -> list[Asset]:
+def _views(lookup: TaskLookup, node: Source | Asset) -> list[Asset]:
     return [view for view in lookup.checked_views if node.name in expanded_names(lookup.compiled, [view.name])]
 
 
-def beside(lookup: Lookup, tx: Transaction, node: Source | Asset, keys: Sequence[str]) -> tuple[Beside, ...]:
+def beside(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str]) -> tuple[ViewCheckReads, ...]:
     """What the node's views read besides it, and how new that is."""
     found = []
     for view in _views(lookup, node):
@@ -48,11 +48,11 @@ def beside(lookup: Lookup, tx: Transaction, node: Source | Asset, keys: Sequence
             if spec.node != node.name:
                 wanted = wanted_of(lookup, tx, node, spec, keys)
                 asked = None if wanted is None else tuple(wanted)
-                found.append(Beside(spec.node, asked, publications.newest_id(tx, spec.node, asked)))
+                found.append(ViewCheckReads(spec.node, asked, publications.newest_id(tx, spec.node, asked)))
     return tuple(found)
 
 
-def _seen(lookup: Lookup, tx: Transaction, node: Source | Asset, spec: InputSpec, keys: Sequence[str], snapshot: int) -> InputData:
+def _seen(lookup: TaskLookup, tx: Transaction, node: Source | Asset, spec: InputSpec, keys: Sequence[str], snapshot: int) -> InputData:
     """What the view reads by this input, as if it were cut like the node. Of the node itself: what is published besides `keys`."""
     if is_view(lookup.project, spec.node):
         return lookup.view(spec, lambda one: _seen(lookup, tx, node, one, keys, snapshot))

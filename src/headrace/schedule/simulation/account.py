@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from headrace.schedule.commands import Dispatch, Mark
+from headrace.schedule.commands import Dispatch, PartitionUpdate
 from headrace.schedule.events import (
     AttemptId,
+    AttemptPublished,
+    AttemptUnsuccessful,
     Cancelled,
-    Ended,
     Loaded,
     Paused,
     Promoted,
-    Published,
     Requested,
     Resumed,
     WorkerLost,
 )
 from headrace.schedule.pools import LAPSE_US
-from headrace.schedule.simulation.batches import Together
+from headrace.schedule.simulation.batches import BatchInvariants
 from headrace.schedule.simulation.violation import Violation
 from headrace.schedule.states import FailureKind, PartitionState
 
 if TYPE_CHECKING:
-    from headrace.schedule.simulation.world import World
+    from headrace.schedule.simulation.world import Simulation
 
 Key = tuple[str, str]
 S = PartitionState
@@ -33,7 +33,7 @@ S = PartitionState
 class Account:
     """Kept for the core that leads; a new one starts it anew."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Simulation) -> None:
         self._world = world
         self._state: defaultdict[str, dict[str, PartitionState]] = defaultdict(dict)
         self.failures: dict[Key, int] = {}
@@ -41,7 +41,7 @@ class Account:
         self.running: dict[AttemptId, Dispatch] = {}
         self.killed: set[AttemptId] = set()
         self.cancelled_ones: set[AttemptId] = set()
-        self.together = Together(world)
+        self.together = BatchInvariants(world)
         self.just_promoted: set[Key] = set()
         """What became visible at once since the last decision."""
         self.failed: dict[Key, FailureKind] = {}
@@ -135,10 +135,10 @@ class Account:
             else:
                 self.paused.pop(node, None)
 
-    def answered(self, event: Published | Ended) -> None:
+    def answered(self, event: AttemptPublished | AttemptUnsuccessful) -> None:
         """An attempt ended."""
         one = self.running.pop(event.attempt)
-        if isinstance(event, Published):
+        if isinstance(event, AttemptPublished):
             self.samples[one.node] = self.samples.get(one.node, 0) + 1
             self.together.published(one)
             said = "published"
@@ -147,7 +147,7 @@ class Account:
             said = f"failed: {event.kind}" if event.kind else event.state.value
         for key in one.keys:
             self._world.coverage.happened(self.of(one.node, key), said)
-            if isinstance(event, Published):
+            if isinstance(event, AttemptPublished):
                 self._shown(one.node, key)
             elif event.state is S.FAILED and event.attempt not in self.killed:
                 self.failed[one.node, key] = event.kind or FailureKind.DETERMINISTIC
@@ -175,7 +175,7 @@ class Account:
 
     # What the core says
 
-    def marked(self, mark: Mark, before: PartitionState) -> None:
+    def marked(self, mark: PartitionUpdate, before: PartitionState) -> None:
         """A partition stands elsewhere now."""
         if mark.state is S.WAITING and before is not S.RUNNING:
             self._world.coverage.happened(before, "wanted")

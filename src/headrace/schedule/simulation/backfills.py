@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.schedule.commands import Dispatch, Kill, Mark
+from headrace.schedule.commands import Dispatch, Kill, PartitionUpdate
 from headrace.schedule.core import Core
 from headrace.schedule.events import (
     AttemptId,
-    Clock,
+    AttemptPublished,
+    AttemptUnsuccessful,
+    ClockAdvanced,
     Elsewhere,
-    Ended,
     Event,
     GivenUp,
     Loaded,
     LoadedPartition,
-    Overtaken,
+    PartitionOvertaken,
     Paused,
     Promoted,
-    Published,
     Refreshed,
     Requested,
     Resumed,
@@ -33,13 +33,13 @@ from headrace.schedule.events import (
 from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.simulation.loading import applied_graph
 from headrace.schedule.simulation.preparing import Preparing
-from headrace.schedule.simulation.rows import AttemptRow, CellRow, PlanRow, PublicationRow
-from headrace.schedule.simulation.store import Store, Transaction
-from headrace.schedule.simulation.workers import Answer, Finished, Lost, Task, Workers
+from headrace.schedule.simulation.rows import SimulatedAttemptRow, SimulatedPartitionRow, SimulatedPlanRow, SimulatedPublicationRow
+from headrace.schedule.simulation.store import SimulatedStore, SimulatedTransaction
+from headrace.schedule.simulation.workers import Answer, SimulatedLostWorker, SimulatedTaskFinished, SimulatedWorkers, Task
 from headrace.schedule.states import PartitionState
 
 if TYPE_CHECKING:
-    from headrace.schedule.simulation.leader import Leader
+    from headrace.schedule.simulation.leader import SimulatedLeader
 
 S = PartitionState
 SPAN = 1_000_000_000
@@ -47,10 +47,10 @@ SPAN = 1_000_000_000
 SLOTS = 2
 
 
-class Beside(Preparing):
+class SimulatedBackfillPreparation(Preparing):
     """What a plan's attempts read: what it has staged itself, else what is published."""
 
-    def __init__(self, leader: Leader, tx: Transaction, plan: int) -> None:
+    def __init__(self, leader: SimulatedLeader, tx: SimulatedTransaction, plan: int) -> None:
         super().__init__(leader.world, tx)
         self._plan = plan
 
@@ -58,20 +58,20 @@ class Beside(Preparing):
         own = (key for (plan, node, key) in rows(self._tx, self._world.store, "overlay") if (plan, node) == (self._plan, name))
         return list(dict.fromkeys((*super()._all(name), *own)))
 
-    def _publication(self, name: str, key: str) -> PublicationRow | None:
-        staged: PublicationRow | None = self._tx.get("overlay", (self._plan, name, key))
+    def _publication(self, name: str, key: str) -> SimulatedPublicationRow | None:
+        staged: SimulatedPublicationRow | None = self._tx.get("overlay", (self._plan, name, key))
         return staged if staged is not None else super()._publication(name, key)
 
 
-class Backfill:
+class SimulatedBackfill:
     """A plan that one leader works at."""
 
-    def __init__(self, leader: Leader, number: int, row: PlanRow, core_type: type[Core]) -> None:
+    def __init__(self, leader: SimulatedLeader, number: int, row: SimulatedPlanRow, core_type: type[Core]) -> None:
         self.number, self.row, self._leader = number, row, leader
         self._world = leader.world
         self.core = core_type(epoch=leader.epoch, slots=SLOTS, after=max(number * SPAN, leader.last_of_plans))
-        self.workers = Workers(leader.world, SLOTS, self, plan=number)
-        self.attempts: dict[AttemptId, AttemptRow] = {}
+        self.workers = SimulatedWorkers(leader.world, SLOTS, self, plan=number)
+        self.attempts: dict[AttemptId, SimulatedAttemptRow] = {}
         self.inbox: list[Answer] = []
         self._starts: list[Task] = []
         self._kills: list[AttemptId] = []
@@ -92,7 +92,7 @@ class Backfill:
 
     # A turn
 
-    def begin(self, tx: Transaction) -> None:
+    def begin(self, tx: SimulatedTransaction) -> None:
         """Start from where production stands, without what is to be made."""
         pauses = rows(tx, self._world.store, "pause").items()
         paused = [Paused((node,), "a person said so", until) for node, (until,) in pauses]
@@ -109,7 +109,7 @@ class Backfill:
         loaded = applied_graph(self._world)
         return Graph(tuple(msgspec.structs.replace(node, **plain) for node in loaded.nodes), loaded.pools)
 
-    def _tracked_partitions(self, tx: Transaction) -> Iterator[LoadedPartition]:
+    def _tracked_partitions(self, tx: SimulatedTransaction) -> Iterator[LoadedPartition]:
         for (node, key), row in rows(tx, self._world.store, "partition").items():
             if node in self._world.rules.nodes and not self.holds(node, key):
                 shown = tx.get("publication", (node, key)) is not None
@@ -120,12 +120,12 @@ class Backfill:
                 staged = self._staged(tx, node, key)
                 yield LoadedPartition(node=node, key=key, state=S.PUBLISHED if staged else S.WAITING, published=staged)
 
-    def follow(self, tx: Transaction, told: Sequence[Event]) -> None:
+    def follow(self, tx: SimulatedTransaction, told: Sequence[Event]) -> None:
         """Production's core has been told something, workers have answered, time has passed."""
         answers, self.inbox = self.inbox, []
-        finished = {one.attempt: one for one in answers if isinstance(one, Finished) and one.attempt in self.attempts}
+        finished = {one.attempt: one for one in answers if isinstance(one, SimulatedTaskFinished) and one.attempt in self.attempts}
         events: list[Event] = [self._record(tx, one) for one in finished.values()]
-        events += [self._lose(tx, one) for one in answers if isinstance(one, Lost)]
+        events += [self._lose(tx, one) for one in answers if isinstance(one, SimulatedLostWorker)]
         events += [found for event in told for found in self._translated(event)]
         elsewhere = Elsewhere(self._leader.core.held())
         if elsewhere != self._told:
@@ -133,14 +133,14 @@ class Backfill:
             events.append(elsewhere)
         at = self.core.next_event()
         if at is not None and at <= self._leader.now:
-            events.append(Clock())
+            events.append(ClockAdvanced())
         if events:
             self._decide(tx, events)
 
     def _translated(self, event: Event) -> Iterator[Event]:
         """What an event of production means to the plan."""
         match event:
-            case Published(attempt=attempt, contents=contents):
+            case AttemptPublished(attempt=attempt, contents=contents):
                 node = self._leader.was_at[attempt]
                 yield from (self._seen(node, key, changed=changed) for key, changed in contents)
             case Refreshed(node=node, key=key, changed=changed):
@@ -153,23 +153,23 @@ class Backfill:
                 return
 
     def _seen(self, node: str, key: str, *, changed: bool) -> Event:
-        return Overtaken(node, key) if self.holds(node, key) else Refreshed(node, key, changed)
+        return PartitionOvertaken(node, key) if self.holds(node, key) else Refreshed(node, key, changed)
 
-    def _decide(self, tx: Transaction, events: Sequence[Event]) -> None:
+    def _decide(self, tx: SimulatedTransaction, events: Sequence[Event]) -> None:
         commands = self.core.handle_all(events, self._leader.now)
-        preparing = Beside(self._leader, tx, self.number)
+        preparing = SimulatedBackfillPreparation(self._leader, tx, self.number)
         for command in commands:
             match command:
                 case Dispatch():
                     self._start(tx, preparing, command)
-                case Mark(node=node, key=key, state=S.WAITING) if self.holds(node, key):
+                case PartitionUpdate(node=node, key=key, state=S.WAITING) if self.holds(node, key):
                     tx.put("overlay", (self.number, node, key), None)  # it is stale: it is made again
                 case Kill():
                     self._kills.append(command.attempt)
                 case _:
                     pass
 
-    def _start(self, tx: Transaction, preparing: Preparing, command: Dispatch) -> None:
+    def _start(self, tx: SimulatedTransaction, preparing: Preparing, command: Dispatch) -> None:
         self._leader.last_of_plans = command.attempt.n
         self._world.watch.planned(self, command)
         row = preparing.prepare(command)
@@ -187,20 +187,20 @@ class Backfill:
         for attempt in kills:
             self.workers.kill(attempt)
 
-    def _record(self, tx: Transaction, answer: Finished) -> Event:
+    def _record(self, tx: SimulatedTransaction, answer: SimulatedTaskFinished) -> Event:
         row = self.attempts.pop(answer.attempt)
         tx.put("attempt", answer.attempt, None)
         if answer.state is not S.PUBLISHED:
-            return Ended(answer.attempt, answer.state, f"it was {answer.state}", answer.kind)
+            return AttemptUnsuccessful(answer.attempt, answer.state, f"it was {answer.state}", answer.kind)
         contents = []
         for key, content, file in zip(row.keys, row.contents, answer.files, strict=True):
             self._world.lake.sync(file)
-            tx.put("overlay", (self.number, row.node, key), PublicationRow(0, content, f"{content:x}", answer.attempt, file, 0))
+            tx.put("overlay", (self.number, row.node, key), SimulatedPublicationRow(0, content, f"{content:x}", answer.attempt, file, 0))
             contents.append((key, self._made.get((row.node, key)) != content))
             self._made[row.node, key] = content
-        return Published(answer.attempt, tuple(contents), answer.seconds)
+        return AttemptPublished(answer.attempt, tuple(contents), answer.seconds)
 
-    def _lose(self, tx: Transaction, gone: Lost) -> WorkerLost:
+    def _lose(self, tx: SimulatedTransaction, gone: SimulatedLostWorker) -> WorkerLost:
         known = [one for one in (gone.running, *gone.queued) if one is not None and self.attempts.pop(one, None) is not None]
         for one in known:
             tx.put("attempt", one, None)
@@ -221,7 +221,7 @@ class Backfill:
         running = (self.holds(one.node, key) for one in self._leader.core.running().values() for key in one.keys)
         return not self.attempts and self.core.idle() and self.core.next_try() is None and not any(running)
 
-    def settled(self, tx: Transaction) -> bool:
+    def settled(self, tx: SimulatedTransaction) -> bool:
         """Whether it is at rest, with nothing left that is made of what was staged once and is gone: that is made again, or is gone."""
         while self.row.partial and self.at_rest():
             once, self._unsure = dict.fromkeys((*self._unsure, *self.core.outdated())), []
@@ -231,32 +231,36 @@ class Backfill:
             self._decide(tx, [GivenUp(gone)])
         return self.at_rest()
 
-    def _staged(self, tx: Transaction, node: str, key: str) -> bool:
+    def _staged(self, tx: SimulatedTransaction, node: str, key: str) -> bool:
         return tx.get("overlay", (self.number, node, key)) is not None
 
-    def conclude(self, tx: Transaction) -> Promoted | None:
+    def conclude(self, tx: SimulatedTransaction) -> Promoted | None:
         """All that can be made is made: it becomes visible, unless something is missing that has to be there."""
         made = [(node, key) for node in self._order() for key in self.row.keys[node] if self._staged(tx, node, key)]
         whole = len(made) == sum(map(len, self.row.keys.values()))
         published = bool(made) and (whole or self.row.partial)
         tx.put("plan", self.number, msgspec.structs.replace(self.row, state="published" if published else "failed"))
-        contents = [self._promote(tx, Beside(self._leader, tx, self.number), node, key) for node, key in made] if published else []
+        contents = (
+            [self._promote(tx, SimulatedBackfillPreparation(self._leader, tx, self.number), node, key) for node, key in made]
+            if published
+            else []
+        )
         for node, key in made:
             tx.put("overlay", (self.number, node, key), None)
         if not contents:
             return None
         return Promoted(tuple((node, key, changed) for node, key, changed, _ in contents), tuple(number for *_, number in contents))
 
-    def _promote(self, tx: Transaction, beside: Beside, node: str, key: str) -> tuple[str, str, bool, int]:
-        staged: PublicationRow = tx.get("overlay", (self.number, node, key))
+    def _promote(self, tx: SimulatedTransaction, beside: SimulatedBackfillPreparation, node: str, key: str) -> tuple[str, str, bool, int]:
+        staged: SimulatedPublicationRow = tx.get("overlay", (self.number, node, key))
         self._world.watch.promoted(self._leader, node, key, staged, beside.content(node, key))
-        before: PublicationRow | None = tx.get("publication", (node, key))
+        before: SimulatedPublicationRow | None = tx.get("publication", (node, key))
         number = int(tx.get("single", "publication")) + 1
         tx.put("single", "publication", number)
         changed = before is None or before.content != staged.content
         first = number if changed or before is None else before.first
-        tx.put("publication", (node, key), PublicationRow(number, staged.content, staged.hash, staged.attempt, staged.file, first))
-        tx.put("partition", (node, key), CellRow(S.PUBLISHED))
+        tx.put("publication", (node, key), SimulatedPublicationRow(number, staged.content, staged.hash, staged.attempt, staged.file, first))
+        tx.put("partition", (node, key), SimulatedPartitionRow(S.PUBLISHED))
         return node, key, changed, number
 
     def _order(self) -> list[str]:
@@ -290,7 +294,7 @@ def _can_be_staged(nodes: dict[str, GraphNode], name: str) -> bool:
     return True
 
 
-def rows(tx: Transaction, store: Store, table: str) -> dict[Any, Any]:
+def rows(tx: SimulatedTransaction, store: SimulatedStore, table: str) -> dict[Any, Any]:
     """A table as a transaction sees it."""
     written = {place: row for (name, place), row in tx.writes.items() if name == table}
     return {place: row for place, row in {**store.tables[table], **written}.items() if row is not None}

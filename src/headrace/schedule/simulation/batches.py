@@ -9,14 +9,14 @@ import msgspec
 
 from headrace.model import InputMode
 from headrace.model.intervals import next_key
-from headrace.schedule.commands import Dispatch, Mark
+from headrace.schedule.commands import Dispatch, PartitionUpdate
 from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.simulation.generator import drawn
 from headrace.schedule.simulation.violation import Violation
 from headrace.schedule.states import FailureKind, PartitionState
 
 if TYPE_CHECKING:
-    from headrace.schedule.simulation.world import World
+    from headrace.schedule.simulation.world import Simulation
 
 Key = tuple[str, str]
 S = PartitionState
@@ -51,10 +51,10 @@ def heavy(seed: int, graph: Graph) -> dict[str, int]:
     return {name: 1 + int(3 * drawn(seed, "fits", name)) for name in some}
 
 
-class Together:
+class BatchInvariants:
     """Keeps account of attempts at several partitions."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Simulation) -> None:
         self._world = world
         self._most: dict[Key, int] = {}
         """With how many at most a partition may be computed, since more came to nothing."""
@@ -109,7 +109,7 @@ class Together:
         for key in one.keys:
             self._most.pop((one.node, key), None)
 
-    def marked(self, mark: Mark, before: PartitionState) -> None:
+    def marked(self, mark: PartitionUpdate, before: PartitionState) -> None:
         """What many came to is nobody's failure; what is asked for anew may be computed with any number again."""
         place = mark.node, mark.key
         failures = self._ended.pop(place, None)

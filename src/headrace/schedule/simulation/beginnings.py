@@ -13,13 +13,13 @@ from headrace.schedule.deadlines import urgency
 from headrace.schedule.events import AttemptId
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.simulation.account import Account
-from headrace.schedule.simulation.store import Transaction
+from headrace.schedule.simulation.store import SimulatedTransaction
 from headrace.schedule.simulation.violation import Violation
 from headrace.schedule.states import PartitionState
 
 if TYPE_CHECKING:
-    from headrace.schedule.simulation.leader import Leader
-    from headrace.schedule.simulation.world import World
+    from headrace.schedule.simulation.leader import SimulatedLeader
+    from headrace.schedule.simulation.world import Simulation
 
 Key = tuple[str, str]
 S = PartitionState
@@ -32,7 +32,7 @@ _NOT_THERE = (S.HELD, S.REJECTED, S.FAILED, S.WITHDRAWN)
 class Beginnings:
     """Sees every attempt that production's core gives out, before it is committed."""
 
-    def __init__(self, world: World, account: Account) -> None:
+    def __init__(self, world: Simulation, account: Account) -> None:
         self._world, self._account = world, account
         self._last = AttemptId(0, 0)
         self._newest: deque[tuple[int, tuple[int, int], str]] = deque(maxlen=REMEMBERED)
@@ -48,7 +48,7 @@ class Beginnings:
         """A leader has the lease."""
         self._last = max(self._last, AttemptId(epoch, 0))
 
-    def dispatched(self, leader: Leader, tx: Transaction, command: Dispatch) -> None:
+    def dispatched(self, leader: SimulatedLeader, tx: SimulatedTransaction, command: Dispatch) -> None:
         """An attempt is given out."""
         node = self._world.rules.nodes[command.node]
         self._attempt_numbers_grow(command)
@@ -72,14 +72,14 @@ class Beginnings:
             raise Violation("attempt_numbers_grow", f"{command.attempt} after {self._last}")
         self._last = command.attempt
 
-    def _nothing_paused_starts(self, leader: Leader, command: Dispatch) -> None:
+    def _nothing_paused_starts(self, leader: SimulatedLeader, command: Dispatch) -> None:
         """A paused node isn't dispatched."""
         if command.node in self._account.paused:
             until = self._account.paused[command.node]
             if until is None or leader.now < until:
                 raise Violation("nothing_paused_starts", f"{command.node} is paused until {until}, it is {leader.now}")
 
-    def _only_what_is_wanted_runs(self, leader: Leader, command: Dispatch) -> None:
+    def _only_what_is_wanted_runs(self, leader: SimulatedLeader, command: Dispatch) -> None:
         """An attempt belongs to runs that are open and want each of its partitions."""
         for key in command.keys:
             if not any(self._world.wants(request, command.node, key) for request in leader.runs.values()):
@@ -87,7 +87,7 @@ class Beginnings:
         if not command.runs or not set(command.runs) <= self._account.open:
             raise Violation("only_what_is_wanted_runs", f"{command.node}@{command.keys} for {command.runs} of {sorted(self._account.open)}")
 
-    def _nothing_is_passed(self, leader: Leader, command: Dispatch) -> None:
+    def _nothing_is_passed(self, leader: SimulatedLeader, command: Dispatch) -> None:
         """Nothing starves: while a partition was queued that takes from no pool, nothing less urgent began. Every urgency is an instant,
         so that what comes later falls behind what waits."""
         node = self._world.rules.nodes[command.node]
@@ -111,18 +111,18 @@ class Beginnings:
         if self._account.of(node.name, key) not in (S.MISSING, S.WAITING):
             raise Violation("only_what_waits_starts", f"{node.name}@{key} is {self._account.of(node.name, key)}")
 
-    def _waits_are_kept(self, leader: Leader, node: GraphNode, key: str) -> None:
+    def _waits_are_kept(self, leader: SimulatedLeader, node: GraphNode, key: str) -> None:
         """What backs off isn't tried before its time."""
         until = self._account.not_before.get((node.name, key), 0)
         if leader.now < until:
             raise Violation("waits_are_kept", f"{node.name}@{key} may be tried from {until} on, it is {leader.now}")
 
-    def _inputs_are_there(self, tx: Transaction, node: GraphNode, key: str) -> None:
+    def _inputs_are_there(self, tx: SimulatedTransaction, node: GraphNode, key: str) -> None:
         """Nothing is computed from what isn't published, complete and sound."""
         for name, one in self._missing(tx, node, key):
             raise Violation("inputs_are_there", f"{node.name}@{key} runs without {name}@{one}")
 
-    def _missing(self, tx: Transaction, node: GraphNode, key: str) -> Iterator[Key]:
+    def _missing(self, tx: SimulatedTransaction, node: GraphNode, key: str) -> Iterator[Key]:
         rules = self._world.rules
         if not rules.expected(node, key):
             yield node.name, key
@@ -139,7 +139,7 @@ class Beginnings:
         if before is not None and not self._there(tx, node, before):
             yield node.name, before
 
-    def _there(self, tx: Transaction, node: GraphNode, key: str) -> bool:
+    def _there(self, tx: SimulatedTransaction, node: GraphNode, key: str) -> bool:
         """Whether a partition can be read; one that was waived counts as present and empty."""
         if self._account.of(node.name, key) is S.WAIVED:
             return True
@@ -147,7 +147,7 @@ class Beginnings:
             return False
         return not node.is_source or self._world.rules.complete(node, key, tx.get("single", "clock"))
 
-    def _anything_of(self, tx: Transaction, name: str) -> bool:
+    def _anything_of(self, tx: SimulatedTransaction, name: str) -> bool:
         if any(node == name for node, _ in self._world.store.tables["publication"]):
             return True
         return any(table == "publication" and place[0] == name for table, place in tx.writes)
@@ -162,7 +162,7 @@ class Beginnings:
     def _takes_long(self, node: str) -> bool:
         return node not in self._world.scenario.brief and self._account.samples.get(node, 0) >= SAMPLES_MIN
 
-    def _pools_are_kept(self, leader: Leader, command: Dispatch) -> None:
+    def _pools_are_kept(self, leader: SimulatedLeader, command: Dispatch) -> None:
         """What runs takes no more of a pool than there is; one that is smaller than what an attempt needs, it takes all of."""
         pools = self._world.graph.pools
         taken = dict.fromkeys(pools, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from headrace.schedule.simulation.scenario import FaultKind, Point
+from headrace.schedule.simulation.scenario import FaultKind, SimulatedFaultPoint
 from headrace.schedule.states import PartitionState
 
 AT_POINTS = (FaultKind.CRASH, FaultKind.STALL, FaultKind.POWER_LOSS)
@@ -36,7 +36,9 @@ _STATES = {
 }
 """What can happen → the states of partitions to which it can."""
 PAIRS = frozenset((state, change) for change, states in _STATES.items() for state in states.split())
-POINTS = frozenset((kind, point) for kind in AT_POINTS for point in Point) | {(k, None) for k in FaultKind if k not in AT_POINTS}
+POINTS = frozenset((kind, point) for kind in AT_POINTS for point in SimulatedFaultPoint) | {
+    (k, None) for k in FaultKind if k not in AT_POINTS
+}
 
 
 class Coverage:
@@ -44,7 +46,7 @@ class Coverage:
 
     def __init__(self) -> None:
         self.pairs: Counter[tuple[str, str]] = Counter()
-        self.faults: Counter[tuple[FaultKind, Point | None]] = Counter()
+        self.faults: Counter[tuple[FaultKind, SimulatedFaultPoint | None]] = Counter()
         self.batches: Counter[str] = Counter()
         """What attempts at several partitions came to."""
 
@@ -56,7 +58,7 @@ class Coverage:
         """An attempt at several partitions came to something."""
         self.batches[what] += 1
 
-    def struck(self, kind: FaultKind, point: Point | None = None) -> None:
+    def struck(self, kind: FaultKind, point: SimulatedFaultPoint | None = None) -> None:
         """Something went wrong."""
         self.faults[kind, point] += 1
 

@@ -11,19 +11,19 @@ from headrace.model import Grain
 from headrace.schedule.events import Cancelled, Event, Fired, Paused, Refreshed, Requested, Resumed, TakenBack, Target
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.simulation.backfills import planned, rows
-from headrace.schedule.simulation.rows import CellRow, PlanRow, PublicationRow, RunRow
+from headrace.schedule.simulation.rows import SimulatedPartitionRow, SimulatedPlanRow, SimulatedPublicationRow, SimulatedRunRow
 from headrace.schedule.simulation.rules import span
 from headrace.schedule.simulation.scenario import HOUR, Deed, DeedKind
-from headrace.schedule.simulation.store import Transaction
+from headrace.schedule.simulation.store import SimulatedTransaction
 from headrace.schedule.states import PartitionState
 
 if TYPE_CHECKING:
-    from headrace.schedule.simulation.leader import Leader
+    from headrace.schedule.simulation.leader import SimulatedLeader
 
 PAUSED_US = 5 * HOUR
 
 
-class Asked(msgspec.Struct, frozen=True):
+class SimulatedRequestEffects(msgspec.Struct, frozen=True):
     """What came of all requests of a turn. `apply`: another version goes into force after it."""
 
     events: tuple[Event, ...]
@@ -31,17 +31,17 @@ class Asked(msgspec.Struct, frozen=True):
     changed: frozenset[str] = frozenset()
 
 
-NOTHING = Asked(())
+NOTHING = SimulatedRequestEffects(())
 
 
 class Deeds:
     """The requests of one turn."""
 
-    def __init__(self, leader: Leader, tx: Transaction) -> None:
+    def __init__(self, leader: SimulatedLeader, tx: SimulatedTransaction) -> None:
         self._leader, self._world, self._tx = leader, leader.world, tx
         self._apply = False
 
-    def taken(self) -> Asked:
+    def taken(self) -> SimulatedRequestEffects:
         """Take all requests, in the order in which they were made."""
         if not self._leader.store.tables["request"]:
             return NOTHING
@@ -52,7 +52,7 @@ class Deeds:
             events += _WAYS[deed.kind](self, deed)
         change = self._world.scenario.change
         changed = frozenset(node.name for node in change.changed) | change.removed
-        return Asked(tuple(events), self._apply, changed)
+        return SimulatedRequestEffects(tuple(events), self._apply, changed)
 
     def _run(self, deed: Deed) -> Iterator[Event]:
         known = self._world.rules.nodes
@@ -80,8 +80,8 @@ class Deeds:
         open_runs = sorted(run for run, request in self._leader.runs.items() if not request.standing)
         if open_runs:
             run = open_runs[deed.pick % len(open_runs)]
-            row: RunRow = self._tx.get("run", run)
-            self._tx.put("run", run, RunRow(row.targets, row.standing, "cancelled"))
+            row: SimulatedRunRow = self._tx.get("run", run)
+            self._tx.put("run", run, SimulatedRunRow(row.targets, row.standing, "cancelled"))
             del self._leader.runs[run]
             yield Cancelled(run)
 
@@ -114,11 +114,11 @@ class Deeds:
         (node,) = deed.nodes
         number = int(self._tx.get("single", "publication")) + 1
         self._tx.put("single", "publication", number)
-        before: PublicationRow | None = self._tx.get("publication", (node, "*"))
+        before: SimulatedPublicationRow | None = self._tx.get("publication", (node, "*"))
         self._world.rules.hear(node, "*", deed.pick)
-        row = PublicationRow(number, deed.pick, f"{deed.pick:x}", None, 0, number)
+        row = SimulatedPublicationRow(number, deed.pick, f"{deed.pick:x}", None, 0, number)
         self._tx.put("publication", (node, "*"), row)
-        self._tx.put("partition", (node, "*"), CellRow(PartitionState.PUBLISHED))
+        self._tx.put("partition", (node, "*"), SimulatedPartitionRow(PartitionState.PUBLISHED))
         yield Refreshed(node, "*", changed=before is None or before.content != deed.pick)
 
     def _backfill(self, deed: Deed) -> Iterator[Event]:
@@ -136,7 +136,7 @@ class Deeds:
         within = (one for one in known if one[0] in nodes and self._overlaps(nodes[one[0]], one[1], since, until))
         keys = planned(nodes, within, deed.nodes)
         if keys:
-            self._tx.put("plan", len(rows(self._tx, store, "plan")) + 1, PlanRow(keys, partial=deed.pick % 4 != 0))
+            self._tx.put("plan", len(rows(self._tx, store, "plan")) + 1, SimulatedPlanRow(keys, partial=deed.pick % 4 != 0))
         yield from ()
 
     @staticmethod

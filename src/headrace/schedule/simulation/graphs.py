@@ -8,7 +8,7 @@ from typing import Any
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.days_off import DaysOff
 from headrace.model.intervals import key_at_us, keys_between
-from headrace.schedule.graph import Graph, GraphNode, Promise, Take, Trigger
+from headrace.schedule.graph import ConsumerDeadline, Graph, GraphNode, NodeTrigger, Take
 from headrace.schedule.simulation.generator import Generator
 from headrace.schedule.simulation.scenario import DAY, HOUR
 
@@ -32,7 +32,7 @@ WINDOWS = (
 """Zone, and the first midnight of what is delivered, in seconds."""
 
 
-class Window:
+class SimulatedWindow:
     """What is delivered: DAYS_DELIVERED days in a zone."""
 
     def __init__(self, zone: str, first_us: int) -> None:
@@ -47,7 +47,7 @@ class Window:
 class Maker:
     """Adds nodes, one kind a method; assets read what is there already."""
 
-    def __init__(self, chance: Generator, window: Window) -> None:
+    def __init__(self, chance: Generator, window: SimulatedWindow) -> None:
         self._chance, self._window = chance, window
         self.nodes: list[GraphNode] = []
 
@@ -102,12 +102,12 @@ class Maker:
             found["priority"] = chance.below(5)
         if chance.chance(0.15):
             due: dict[str, Any] = chance.choice(({"due": "06:00"}, {"due": "+2d 09:00"}, {"due": "", "max_age": "30h"}))
-            found["promises"] = (Promise("somebody", Grain.DAY, self._window.zone, after_us=0, **due),)
+            found["promises"] = (ConsumerDeadline("somebody", Grain.DAY, self._window.zone, after_us=0, **due),)
         if chance.chance(0.12):
             found["trigger"] = self._trigger(inputs[0].node)
         return found
 
-    def _trigger(self, above: str) -> Trigger:
+    def _trigger(self, above: str) -> NodeTrigger:
         zone, chance = self._window.zone, self._chance
         latest = chance.chance(0.4)
         kinds: tuple[dict[str, Any], ...] = (
@@ -117,7 +117,7 @@ class Maker:
             {"upstream": above},
             {"outside": True},
         )
-        return Trigger(timezone=zone, latest=latest, **chance.choice(kinds))
+        return NodeTrigger(timezone=zone, latest=latest, **chance.choice(kinds))
 
     def _pick(self, partition: PartitionSpec) -> str:
         """Something that is cut like that; newer ones more often, so that chains come of it."""
@@ -210,10 +210,10 @@ def _distinct(*inputs: InputSpec) -> list[InputSpec]:
     return list({spec.node: spec for spec in reversed(inputs)}.values())
 
 
-def make_graph(chance: Generator) -> tuple[Graph, Window]:
+def make_graph(chance: Generator) -> tuple[Graph, SimulatedWindow]:
     """A graph, and the days that are delivered of it."""
     zone, first = chance.choice(WINDOWS)
-    window = Window(zone, first * 1_000_000)
+    window = SimulatedWindow(zone, first * 1_000_000)
     maker = Maker(chance, window)
     maker.sources()
     for _ in range(ASSETS_MIN + chance.below(6)):

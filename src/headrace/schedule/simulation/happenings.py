@@ -10,7 +10,7 @@ from headrace.model import Grain, PartitionSpec
 from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.simulation.batches import batched, heavy, lying
 from headrace.schedule.simulation.generator import Generator
-from headrace.schedule.simulation.graphs import DAILY, LISTED, REGIONS, Window, make_graph
+from headrace.schedule.simulation.graphs import DAILY, LISTED, REGIONS, SimulatedWindow, make_graph
 from headrace.schedule.simulation.rules import span
 from headrace.schedule.simulation.scenario import (
     DAY,
@@ -18,14 +18,14 @@ from headrace.schedule.simulation.scenario import (
     LASTS,
     MINUTE,
     SECOND,
-    Change,
     Deed,
     DeedKind,
-    Delivery,
-    Fault,
     FaultKind,
-    Point,
     Scenario,
+    SimulatedDelivery,
+    SimulatedFault,
+    SimulatedFaultPoint,
+    SimulatedProjectChange,
 )
 
 BACKLOG_DAYS = 4
@@ -78,7 +78,7 @@ def scenario(seed: int) -> Scenario:
     )
 
 
-def _backfills(seed: int, graph: Graph, window: Window, began: int) -> Iterator[Deed]:
+def _backfills(seed: int, graph: Graph, window: SimulatedWindow, began: int) -> Iterator[Deed]:
     """Some, drawn by themselves: what else a seed means doesn't depend on them."""
     chance = Generator(seed ^ 0xBACF)
     assets = [node.name for node in graph.nodes if not node.is_source and node.partition.grain is not None]
@@ -88,7 +88,7 @@ def _backfills(seed: int, graph: Graph, window: Window, began: int) -> Iterator[
         yield Deed(began + chance.below(LASTS), DeedKind.BACKFILL, nodes, first, last, chance.below(1000))
 
 
-def _meanwhile(seed: int, graph: Graph, window: Window, plans: Sequence[Deed]) -> Iterator[Delivery]:
+def _meanwhile(seed: int, graph: Graph, window: SimulatedWindow, plans: Sequence[Deed]) -> Iterator[SimulatedDelivery]:
     """While a plan is worked at, some of what it reads is delivered again."""
     chance, nodes = Generator(seed ^ 0xDE11), {node.name: node for node in graph.nodes}
     for plan in plans:
@@ -96,7 +96,7 @@ def _meanwhile(seed: int, graph: Graph, window: Window, plans: Sequence[Deed]) -
         days = [day for day in window.days if (plan.first or "") <= day <= (plan.last or "")]
         for _ in range(chance.below(5) if above else 0):
             at = plan.at + chance.below(2 * HOUR)
-            yield Delivery(at, chance.choice(above), (chance.choice(days),), chance.below(1 << 20))
+            yield SimulatedDelivery(at, chance.choice(above), (chance.choice(days),), chance.below(1 << 20))
 
 
 def _above(nodes: dict[str, GraphNode], names: Iterable[str]) -> set[str]:
@@ -111,13 +111,13 @@ def _above(nodes: dict[str, GraphNode], names: Iterable[str]) -> set[str]:
 class _Maker:
     """Draws one part after the other."""
 
-    def __init__(self, chance: Generator, graph: Graph, window: Window, began: int) -> None:
+    def __init__(self, chance: Generator, graph: Graph, window: SimulatedWindow, began: int) -> None:
         self._chance, self._graph, self._window, self._began = chance, graph, window, began
         self._daily = [node for node in graph.nodes if node.partition == PartitionSpec(grain=Grain.DAY)]
 
     # Vendors
 
-    def deliveries(self, borrowed: frozenset[str]) -> Iterator[Delivery]:
+    def deliveries(self, borrowed: frozenset[str]) -> Iterator[SimulatedDelivery]:
         """Most come in time and once; some late, twice, together in one file, or not at all."""
         for node in self._graph.nodes:
             if node.is_source and node.name not in borrowed:
@@ -150,17 +150,17 @@ class _Maker:
             keys = keys[count:]
         return found
 
-    def _delivered(self, node: GraphNode, keys: tuple[str, ...]) -> Iterator[Delivery]:
+    def _delivered(self, node: GraphNode, keys: tuple[str, ...]) -> Iterator[SimulatedDelivery]:
         ends = span(node, keys[-1])[1] if node.partition.grain is not None else self._began
         usual = ends + self._chance.between(20, 500) * MINUTE
         at = usual + self._chance.between(1, 4) * DAY if self._chance.chance(0.08) else usual
         parts = [(key,) for key in keys] if node.partition.key is not None and self._chance.chance(0.5) else [keys]
         for part in parts:
             at += self._chance.below(HOUR)
-            yield Delivery(max(at, self._began), node.name, part, self._chance.below(1 << 20))
+            yield SimulatedDelivery(max(at, self._began), node.name, part, self._chance.below(1 << 20))
             if self._chance.chance(0.3 if node.partition.grain is None else 0.16):
                 again = max(at, self._began) + self._chance.below(self._chance.choice((20 * MINUTE, 3 * DAY)))
-                yield Delivery(again, node.name, part, self._chance.below(1 << 20))
+                yield SimulatedDelivery(again, node.name, part, self._chance.below(1 << 20))
 
     # People
 
@@ -193,14 +193,14 @@ class _Maker:
             return Deed(self._moment(), kind, nodes, pick=self._chance.below(1000))
         return Deed(self._moment(), kind, nodes, first, last, self._chance.below(1000))
 
-    def change(self) -> Change:
+    def change(self) -> SimulatedProjectChange:
         """A few assets with another body; one with other settings; one that nobody reads is taken out."""
         read = {spec.node for node in self._graph.nodes for spec in node.inputs} | {n for node in self._graph.nodes for n in node.depends}
         assets = [node for node in self._graph.nodes if not node.is_source]
         last = [node.name for node in assets if node.name not in read]
         gone = frozenset(self._chance.sample(last, 1) if self._chance.chance(0.5) else ())
         changed = [node for node in self._chance.sample(assets, 3) if node.name not in gone]
-        return Change(tuple(self._altered(node) for node in changed), gone)
+        return SimulatedProjectChange(tuple(self._altered(node) for node in changed), gone)
 
     def _altered(self, node: GraphNode) -> GraphNode:
         """Another body, and sometimes another lookback."""
@@ -213,15 +213,15 @@ class _Maker:
 
     # What goes wrong
 
-    def faults(self) -> Iterator[Fault]:
+    def faults(self) -> Iterator[SimulatedFault]:
         """At least FAULTS_MIN."""
         for place in range(FAULTS_MIN + self._chance.below(7)):
             sure = place < FAULTS_MIN
             kind = self._chance.choice(SURE if sure else tuple(FaultKind))
             yield self._fault(kind, self._began + self._chance.below(LASTS // 3 if sure else LASTS))
 
-    def _fault(self, kind: FaultKind, at: int) -> Fault:
-        point = self._chance.choice(tuple(Point))
+    def _fault(self, kind: FaultKind, at: int) -> SimulatedFault:
+        point = self._chance.choice(tuple(SimulatedFaultPoint))
         sizes = {
             FaultKind.STALL: self._chance.choice((2 * SECOND, 30 * SECOND, 20 * MINUTE, 3 * HOUR)),
             FaultKind.POWER_LOSS: self._chance.between(0, 4),
@@ -230,4 +230,4 @@ class _Maker:
             FaultKind.CLOCK_BACK: self._chance.choice((2 * SECOND, HOUR, DAY)),
             FaultKind.WORKER_DIES: self._chance.below(8),
         }
-        return Fault(at, kind, point, sizes.get(kind, 0))
+        return SimulatedFault(at, kind, point, sizes.get(kind, 0))

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from headrace.schedule.commands import CANCELLED, Command, Dispatch, Kill, Mark, Settled
+from headrace.schedule.commands import CANCELLED, Command, Dispatch, Kill, PartitionUpdate, Settled
 from headrace.schedule.events import (
-    Arrived,
     AttemptId,
+    AttemptPublished,
+    AttemptUnsuccessful,
     Cancelled,
-    Ended,
+    DeliveryArrived,
     Event,
     Loaded,
     Paused,
     Promoted,
-    Published,
     Refreshed,
     Requested,
     Resumed,
@@ -25,17 +25,17 @@ from headrace.schedule.events import (
 from headrace.schedule.simulation.account import Account
 from headrace.schedule.simulation.backfills import SPAN
 from headrace.schedule.simulation.beginnings import Beginnings
-from headrace.schedule.simulation.resting import Resting
-from headrace.schedule.simulation.store import Transaction
+from headrace.schedule.simulation.resting import TerminalInvariants
+from headrace.schedule.simulation.store import SimulatedTransaction
 from headrace.schedule.simulation.violation import Violation
 from headrace.schedule.states import TRANSITIONS, FailureKind, PartitionState
 
 if TYPE_CHECKING:
-    from headrace.schedule.simulation.backfills import Backfill
-    from headrace.schedule.simulation.leader import Leader
-    from headrace.schedule.simulation.rows import PublicationRow
+    from headrace.schedule.simulation.backfills import SimulatedBackfill
+    from headrace.schedule.simulation.leader import SimulatedLeader
+    from headrace.schedule.simulation.rows import SimulatedPublicationRow
     from headrace.schedule.simulation.workers import Task
-    from headrace.schedule.simulation.world import World
+    from headrace.schedule.simulation.world import Simulation
 
 Key = tuple[str, str]
 S = PartitionState
@@ -44,14 +44,14 @@ _TRIES = {FailureKind.LOST_WORKER: 3, FailureKind.RESOURCES: 2, FailureKind.DETE
 """Cause → with how many failures a partition isn't tried again (SEMANTICS §6); a transient one has its node's number."""
 
 
-class Watch:
+class InvariantChecker:
     """Sees every step of a world. It keeps its own account of where partitions stand, from what the core says."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Simulation) -> None:
         self._world = world
         self._account = Account(world)
         self._beginnings = Beginnings(world, self._account)
-        self.resting = Resting(world, self._account)
+        self.resting = TerminalInvariants(world, self._account)
         self._granted: dict[Key, AttemptId] = {}
         """Partition → the newest attempt that a committed turn gave it to."""
         self._published: set[tuple[AttemptId, str]] = set()
@@ -59,11 +59,11 @@ class Watch:
 
     # What the world tells
 
-    def took_over(self, leader: Leader) -> None:
+    def took_over(self, leader: SimulatedLeader) -> None:
         """A leader has the lease."""
         self._beginnings.took_over(leader.epoch)
 
-    def loaded(self, leader: Leader) -> None:
+    def loaded(self, leader: SimulatedLeader) -> None:
         """A leader has a new core."""
         if self._leads(leader):
             self._account.renewed()
@@ -75,7 +75,7 @@ class Watch:
         self._beginnings.since(AttemptId(self._world.store.epoch, 0))
         self._now = 0
 
-    def before(self, leader: Leader, event: Event) -> None:
+    def before(self, leader: SimulatedLeader, event: Event) -> None:
         """An event is about to be handed to the core."""
         if not self._leads(leader):
             return
@@ -83,7 +83,7 @@ class Watch:
         match event:
             case Loaded():
                 self._account.loaded(event)
-            case Arrived():
+            case DeliveryArrived():
                 cover(self._account.of(event.source, event.key), "arrived")
             case Refreshed():
                 cover(self._account.of(event.node, event.key), "refreshed")
@@ -97,20 +97,20 @@ class Watch:
                 cover(self._account.of(event.node, event.key), "taken back")
             case Paused() | Resumed():
                 self._account.gated(event)
-            case Published() | Ended():
+            case AttemptPublished() | AttemptUnsuccessful():
                 self._account.answered(event)
             case WorkerLost():
                 self._account.lost(event)
             case _:
                 pass
 
-    def handled(self, leader: Leader, tx: Transaction, commands: Sequence[Command]) -> None:
+    def handled(self, leader: SimulatedLeader, tx: SimulatedTransaction, commands: Sequence[Command]) -> None:
         """The core has decided on some events."""
         if not self._leads(leader):
             return
         for command in commands:
             match command:
-                case Mark():
+                case PartitionUpdate():
                     self._marked(command)
                 case Kill():
                     self._account.killed.add(command.attempt)
@@ -126,7 +126,7 @@ class Watch:
             self._cancelled_work_is_ended()
         self._account.decided()
 
-    def committed(self, leader: Leader, tx: Transaction, commands: Sequence[Command]) -> None:
+    def committed(self, leader: SimulatedLeader, tx: SimulatedTransaction, commands: Sequence[Command]) -> None:
         """A turn is committed."""
         self._time_goes_on(tx)
         for (table, place), row in tx.writes.items():
@@ -139,13 +139,13 @@ class Watch:
             if isinstance(command, Dispatch):
                 self._granted.update({(command.node, key): command.attempt for key in command.keys})
 
-    def planned(self, plan: Backfill, command: Dispatch) -> None:
+    def planned(self, plan: SimulatedBackfill, command: Dispatch) -> None:
         """A plan begins an attempt: at nothing but what is planned, and with a number that production's never have."""
         if command.attempt.n <= plan.number * SPAN or not all(plan.holds(command.node, key) for key in command.keys):
             raise Violation("plans_keep_to_what_is_planned", f"{command.attempt} at {command.node}@{command.keys}")
         self._world.coverage.batch("attempts of plans")
 
-    def promoted(self, leader: Leader, node: str, key: str, staged: PublicationRow, content: int) -> None:
+    def promoted(self, leader: SimulatedLeader, node: str, key: str, staged: SimulatedPublicationRow, content: int) -> None:
         """What becomes visible is what would be made of all that is visible with it."""
         if not self._leads(leader):
             return
@@ -153,15 +153,15 @@ class Watch:
         if staged.content != content:
             raise Violation("what_is_promoted_is_consistent", f"{node}@{key} has {staged.content} instead of {content}")
 
-    def submitted(self, leader: Leader, task: Task) -> None:
+    def submitted(self, leader: SimulatedLeader, task: Task) -> None:
         """An attempt is sent to a worker."""
         self._nothing_is_done_before_it_is_committed(leader, task)
 
-    def _leads(self, leader: Leader) -> bool:
+    def _leads(self, leader: SimulatedLeader) -> bool:
         """What a leader thinks that isn't one any more doesn't matter: nothing of it is committed."""
         return leader.epoch == self._world.store.epoch and self._world.leader is leader
 
-    def _marked(self, mark: Mark) -> None:
+    def _marked(self, mark: PartitionUpdate) -> None:
         before = self._account.of(mark.node, mark.key)
         self._moves_are_legal(before, mark)
         self._nothing_promoted_is_stale(mark)
@@ -171,18 +171,18 @@ class Watch:
 
     # What must hold after every step
 
-    def _moves_are_legal(self, before: PartitionState, mark: Mark) -> None:
+    def _moves_are_legal(self, before: PartitionState, mark: PartitionUpdate) -> None:
         """Partitions move as the table says."""
         heard = S.WAITING if before is S.MISSING else before  # that it is expected now isn't marked
         if (heard, mark.state) not in _LEGAL:
             raise Violation("moves_are_legal", f"{mark.node}@{mark.key} from {before} to {mark.state}")
 
-    def _nothing_promoted_is_stale(self, mark: Mark) -> None:
+    def _nothing_promoted_is_stale(self, mark: PartitionUpdate) -> None:
         """What becomes visible at once is consistent in itself: nothing of it has to be made again for that."""
         if (mark.node, mark.key) in self._account.just_promoted:
             raise Violation("nothing_promoted_is_stale", f"{mark.node}@{mark.key} is {mark.state}, stale: {mark.stale}")
 
-    def _failures_are_treated_by_their_cause(self, mark: Mark) -> None:
+    def _failures_are_treated_by_their_cause(self, mark: PartitionUpdate) -> None:
         """Causes that go by are tried again, others aren't; never without a wait where somebody else has to recover."""
         kind = self._account.failed.get((mark.node, mark.key))
         if kind is None or mark.failures <= self._account.failures.get((mark.node, mark.key), 0):
@@ -216,14 +216,14 @@ class Watch:
         leader = self._world.leader
         return [] if leader is None else list(leader.runs.values())
 
-    def _time_goes_on(self, tx: Transaction) -> None:
+    def _time_goes_on(self, tx: SimulatedTransaction) -> None:
         """The store's clock is never set back."""
         now = tx.get("single", "clock")
         if now < self._now:
             raise Violation("time_goes_on", f"{now} after {self._now}")
         self._now = now
 
-    def _only_who_holds_the_claim_publishes(self, leader: Leader, place: Key, attempt: AttemptId) -> None:
+    def _only_who_holds_the_claim_publishes(self, leader: SimulatedLeader, place: Key, attempt: AttemptId) -> None:
         """A fenced attempt publishes nothing: neither one of an earlier leader, nor one that a later attempt took over from."""
         if attempt.epoch != self._world.store.epoch or leader.epoch != self._world.store.epoch:
             raise Violation("only_who_holds_the_claim_publishes", f"{attempt} publishes {place} in epoch {self._world.store.epoch}")
@@ -241,7 +241,7 @@ class Watch:
         if file not in self._world.lake.files or file not in self._world.lake.durable:
             raise Violation("what_is_published_is_on_the_disk", f"file {file} of {place}")
 
-    def _nothing_is_done_before_it_is_committed(self, leader: Leader, task: Task) -> None:
+    def _nothing_is_done_before_it_is_committed(self, leader: SimulatedLeader, task: Task) -> None:
         """A worker is sent what the store knows of."""
         if leader.epoch == self._world.store.epoch and task.attempt not in self._world.store.tables["attempt"]:
             raise Violation("nothing_is_done_before_it_is_committed", f"{task.attempt} at {task.node}@{task.keys}")

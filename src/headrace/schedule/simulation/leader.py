@@ -8,57 +8,63 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.schedule.commands import Command, Dispatch, FiredAt, Kill, Mark, Settled
+from headrace.schedule.commands import Command, Dispatch, FiredAt, Kill, PartitionUpdate, Settled
 from headrace.schedule.core import Core
 from headrace.schedule.events import (
-    Arrived,
     AttemptId,
-    Clock,
+    AttemptPublished,
+    AttemptUnsuccessful,
+    ClockAdvanced,
+    DeliveryArrived,
     Elsewhere,
-    Ended,
     Event,
     LoadedRunning,
-    Published,
     Requested,
     Target,
     WorkerLost,
 )
-from headrace.schedule.history import Turn, digest
+from headrace.schedule.history import LoopIteration, digest
 from headrace.schedule.simulation import loading
-from headrace.schedule.simulation.backfills import Backfill, rows
-from headrace.schedule.simulation.deeds import Asked, Deeds
+from headrace.schedule.simulation.backfills import SimulatedBackfill, rows
+from headrace.schedule.simulation.deeds import Deeds, SimulatedRequestEffects
 from headrace.schedule.simulation.preparing import Preparing
-from headrace.schedule.simulation.rows import AttemptRow, CellRow, DeliveryRow, PublicationRow, RunRow
-from headrace.schedule.simulation.scenario import Point
-from headrace.schedule.simulation.store import Transaction
-from headrace.schedule.simulation.workers import Answer, Finished, Lost, Task, Workers
+from headrace.schedule.simulation.rows import (
+    SimulatedAttemptRow,
+    SimulatedDeliveryRow,
+    SimulatedPartitionRow,
+    SimulatedPublicationRow,
+    SimulatedRunRow,
+)
+from headrace.schedule.simulation.scenario import SimulatedFaultPoint
+from headrace.schedule.simulation.store import SimulatedTransaction
+from headrace.schedule.simulation.workers import Answer, SimulatedLostWorker, SimulatedTaskFinished, SimulatedWorkers, Task
 from headrace.schedule.states import FailureKind, PartitionState
 
 if TYPE_CHECKING:
-    from headrace.schedule.simulation.world import World
+    from headrace.schedule.simulation.world import Simulation
 
-Turning = Generator[Point, None, None]
+Turning = Generator[SimulatedFaultPoint, None, None]
 
 
-class Leader:
+class SimulatedLeader:
     """One process that leads, or believes that it does. `alive` until it ends, for whatever reason."""
 
     core_type: type[Core] = Core
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Simulation) -> None:
         self.world, self.store = world, world.store
         self.alive = True
         self.inbox: list[Answer] = []
-        self.attempts: dict[AttemptId, AttemptRow] = {}
+        self.attempts: dict[AttemptId, SimulatedAttemptRow] = {}
         self.claims: dict[tuple[str, str], AttemptId] = {}
         self.runs: dict[int, Requested] = {}
-        self.workers = Workers(world, world.scenario.slots, self)
-        self.turns: list[Turn] = []
+        self.workers = SimulatedWorkers(world, world.scenario.slots, self)
+        self.turns: list[LoopIteration] = []
         self.epoch = 0
         self.now = 0
         """Of the transaction that is under way, or was last."""
         self._last_n = 0
-        self.backfill: Backfill | None = None
+        self.backfill: SimulatedBackfill | None = None
         """The plan that is worked at."""
         self.last_of_plans = 0
         self.was_at: dict[AttemptId, str] = {}
@@ -98,7 +104,7 @@ class Leader:
         loading.lose_open_work(tx, self.store, self.epoch)
         self.store.commit(tx)
         self.world.took_over(self)
-        yield Point.LEASE_TAKEN
+        yield SimulatedFaultPoint.LEASE_TAKEN
         self.world.sweep()
         yield from self.turn([*self.load(), self._standing()])
 
@@ -122,37 +128,37 @@ class Leader:
 
     def turn(self, events: Sequence[Event] = ()) -> Turning:
         """Take everything in that has happened, in one transaction, then act."""
-        yield Point.TURN_BEGUN
+        yield SimulatedFaultPoint.TURN_BEGUN
         answers, self.inbox = self.inbox, []
         self.was_at.clear()
-        finished = [a for a in answers if isinstance(a, Finished) and a.attempt in self.attempts]
+        finished = [a for a in answers if isinstance(a, SimulatedTaskFinished) and a.attempt in self.attempts]
         finished = list({answer.attempt: answer for answer in finished}.values())
         for file in (file for answer in finished for file in answer.files):
             self.world.lake.sync(file)
-        yield Point.TURN_SYNCED
+        yield SimulatedFaultPoint.TURN_SYNCED
         tx = self.store.begin(self.epoch)
         self.now = self.store.mark(tx, self.world.wall)
         heard = [self._record(tx, answer) for answer in finished]
-        heard += [self._lose(tx, answer) for answer in answers if isinstance(answer, Lost)]
-        yield Point.PUBLISH_REGISTERED
+        heard += [self._lose(tx, answer) for answer in answers if isinstance(answer, SimulatedLostWorker)]
+        yield SimulatedFaultPoint.PUBLISH_REGISTERED
         asked = Deeds(self, tx).taken()
         told = [*events, *heard, *self._looked(tx), *asked.events]
         if not told or self.due():
-            told.append(Clock())
+            told.append(ClockAdvanced())
         commands, starts = self._decide(tx, told)
-        yield Point.TURN_DECIDED
+        yield SimulatedFaultPoint.TURN_DECIDED
         self._write(tx, commands)
         self._beside(tx, told, commands, starts)
-        yield Point.TURN_COMMITTING
+        yield SimulatedFaultPoint.TURN_COMMITTING
         self.store.commit(tx)
         self.world.watch.committed(self, tx, commands)
-        yield Point.TURN_COMMITTED
+        yield SimulatedFaultPoint.TURN_COMMITTED
         yield from self._act(starts, commands)
         if asked.apply:
             yield from self._adopt(asked)
-        yield Point.TURN_DONE
+        yield SimulatedFaultPoint.TURN_DONE
 
-    def _decide(self, tx: Transaction, told: Sequence[Event]) -> tuple[list[Command], list[Task]]:
+    def _decide(self, tx: SimulatedTransaction, told: Sequence[Event]) -> tuple[list[Command], list[Task]]:
         preparing, decided = Preparing(self.world, tx), list[Command]()
         starts: list[Task] = []
         for events in [told] if self.world.scenario.together else [[event] for event in told]:
@@ -166,13 +172,13 @@ class Leader:
             starts += [self._start(tx, preparing, command) for command in commands if isinstance(command, Dispatch)]
         return decided, starts
 
-    def _beside(self, tx: Transaction, told: Sequence[Event], commands: list[Command], starts: list[Task]) -> None:
+    def _beside(self, tx: SimulatedTransaction, told: Sequence[Event], commands: list[Command], starts: list[Task]) -> None:
         """Go on with the plan; what it publishes, and what it holds of pools, is told to production's core."""
         events = list[Event]()
         if self.backfill is None:
             running = [number for number, row in rows(tx, self.store, "plan").items() if row.state == "running"]
             if running:
-                self.backfill = Backfill(self, min(running), rows(tx, self.store, "plan")[min(running)], self.core_type)
+                self.backfill = SimulatedBackfill(self, min(running), rows(tx, self.store, "plan")[min(running)], self.core_type)
                 self.backfill.begin(tx)
         plan = self.backfill
         if plan is not None:
@@ -199,7 +205,7 @@ class Leader:
         self.backfill = None
         self.world.wake(self)
 
-    def drop_plan(self, tx: Transaction, number: int) -> None:
+    def drop_plan(self, tx: SimulatedTransaction, number: int) -> None:
         """Nothing of a plan is wanted any more: what it staged is forgotten."""
         tx.put("plan", number, msgspec.structs.replace(rows(tx, self.store, "plan")[number], state="cancelled"))
         for place in rows(tx, self.store, "overlay"):
@@ -208,14 +214,14 @@ class Leader:
         if self.backfill is not None and self.backfill.number == number:
             self._leave_plan()
 
-    def _note(self, tx: Transaction, event: Event) -> None:
+    def _note(self, tx: SimulatedTransaction, event: Event) -> None:
         if isinstance(event, Requested):
             self.runs[event.run] = event
-            tx.put("run", event.run, RunRow(event.targets, event.standing))
-        elif isinstance(event, Arrived):
+            tx.put("run", event.run, SimulatedRunRow(event.targets, event.standing))
+        elif isinstance(event, DeliveryArrived):
             self.world.rules.hear(event.source, event.key, tx.get("delivery", (event.source, event.key)).content)
 
-    def _start(self, tx: Transaction, preparing: Preparing, command: Dispatch) -> Task:
+    def _start(self, tx: SimulatedTransaction, preparing: Preparing, command: Dispatch) -> Task:
         self._last_n = command.attempt.n
         row = preparing.prepare(command)
         self.attempts[command.attempt] = row
@@ -225,11 +231,11 @@ class Leader:
 
     def _act(self, starts: Sequence[Task], commands: Sequence[Command]) -> Turning:
         for task in starts:
-            yield Point.TASK_SENDING
+            yield SimulatedFaultPoint.TASK_SENDING
             self.world.watch.submitted(self, task)
             self.workers.submit(task)
         for task in self.backfill.act() if self.backfill is not None else ():
-            yield Point.TASK_SENDING
+            yield SimulatedFaultPoint.TASK_SENDING
             self.world.watch.submitted(self, task)
         for command in commands:
             if isinstance(command, Kill):
@@ -237,12 +243,12 @@ class Leader:
 
     def _journal(self, events: Sequence[Event], commands: Sequence[Command]) -> None:
         if self.world.journalled:
-            self.turns.append(Turn(self.now, tuple(events), digest(commands)))
+            self.turns.append(LoopIteration(self.now, tuple(events), digest(commands)))
         self.world.told += len(events)
 
     # What workers answered
 
-    def _record(self, tx: Transaction, answer: Finished) -> Event:
+    def _record(self, tx: SimulatedTransaction, answer: SimulatedTaskFinished) -> Event:
         row = self.attempts.pop(answer.attempt)
         self.was_at[answer.attempt] = row.node
         held = all(self.holds_claim(answer.attempt, row.node, key) for key in row.keys)
@@ -253,52 +259,52 @@ class Leader:
         self._end(tx, answer.attempt, row, "published")
         self._tried(tx, row, proven=True)
         contents = tuple((key, changed) for key, (_, changed) in zip(row.keys, shown, strict=True))
-        return Published(answer.attempt, contents, answer.seconds, tuple(number for number, _ in shown))
+        return AttemptPublished(answer.attempt, contents, answer.seconds, tuple(number for number, _ in shown))
 
     def holds_claim(self, attempt: AttemptId, node: str, key: str) -> bool:
         """Whether no later attempt has taken a partition over."""
         return self.claims.get((node, key)) == attempt
 
-    def _release(self, attempt: AttemptId, row: AttemptRow) -> None:
+    def _release(self, attempt: AttemptId, row: SimulatedAttemptRow) -> None:
         for key in row.keys:
             if self.holds_claim(attempt, row.node, key):
                 del self.claims[row.node, key]
 
-    def _hash(self, row: AttemptRow, place: int) -> str | None:
+    def _hash(self, row: SimulatedAttemptRow, place: int) -> str | None:
         return None if row.node in self.world.scenario.hashless else f"{row.contents[place]:x}"
 
-    def _publish(self, tx: Transaction, answer: Finished, row: AttemptRow, place: int) -> tuple[int, bool]:
+    def _publish(self, tx: SimulatedTransaction, answer: SimulatedTaskFinished, row: SimulatedAttemptRow, place: int) -> tuple[int, bool]:
         number = int(tx.get("single", "publication")) + 1
         tx.put("single", "publication", number)
         key, content, known = row.keys[place], row.contents[place], self._hash(row, place)
         before = tx.get("publication", (row.node, key))
         same = before is not None and known is not None and before.hash == known
         first = before.first if same else number
-        tx.put("publication", (row.node, key), PublicationRow(number, content, known, answer.attempt, answer.files[place], first))
-        tx.put("partition", (row.node, key), CellRow(PartitionState.PUBLISHED))
+        tx.put("publication", (row.node, key), SimulatedPublicationRow(number, content, known, answer.attempt, answer.files[place], first))
+        tx.put("partition", (row.node, key), SimulatedPartitionRow(PartitionState.PUBLISHED))
         return number, not same
 
-    def _stop(self, tx: Transaction, answer: Finished, row: AttemptRow) -> Ended:
+    def _stop(self, tx: SimulatedTransaction, answer: SimulatedTaskFinished, row: SimulatedAttemptRow) -> AttemptUnsuccessful:
         fenced = answer.state is PartitionState.PUBLISHED
         state, kind = (PartitionState.FAILED, FailureKind.CANCELLED) if fenced else (answer.state, answer.kind)
         self._end(tx, answer.attempt, row, state)
         if kind is FailureKind.NOT_SEPARABLE:
             self._tried(tx, row, proven=False)
-        return Ended(answer.attempt, state, f"it was {answer.state}", kind)
+        return AttemptUnsuccessful(answer.attempt, state, f"it was {answer.state}", kind)
 
-    def _tried(self, tx: Transaction, row: AttemptRow, *, proven: bool) -> None:
+    def _tried(self, tx: SimulatedTransaction, row: SimulatedAttemptRow, *, proven: bool) -> None:
         """Several partitions at once were compared with one of them alone."""
         if row.prove:
             tx.put("batching", row.node, (self.world.versions.get(row.node, 0), proven))
 
-    def _end(self, tx: Transaction, attempt: AttemptId, row: AttemptRow, delivered: str) -> None:
+    def _end(self, tx: SimulatedTransaction, attempt: AttemptId, row: SimulatedAttemptRow, delivered: str) -> None:
         tx.put("attempt", attempt, None)
         for key, file in zip(row.keys, row.files, strict=False):
-            newest: DeliveryRow = tx.get("delivery", (row.node, key))
+            newest: SimulatedDeliveryRow = tx.get("delivery", (row.node, key))
             if newest.file == file:
-                tx.put("delivery", (row.node, key), DeliveryRow(file, newest.bundle, newest.content, delivered))
+                tx.put("delivery", (row.node, key), SimulatedDeliveryRow(file, newest.bundle, newest.content, delivered))
 
-    def _lose(self, tx: Transaction, gone: Lost) -> WorkerLost:
+    def _lose(self, tx: SimulatedTransaction, gone: SimulatedLostWorker) -> WorkerLost:
         known = [one for one in (gone.running, *gone.queued) if one is not None and one in self.attempts]
         for one in known:
             row = self.attempts.pop(one)
@@ -309,39 +315,39 @@ class Leader:
 
     # What else there is to hear
 
-    def _looked(self, tx: Transaction) -> list[Event]:
+    def _looked(self, tx: SimulatedTransaction) -> list[Event]:
         """What a look at the sources finds: vendors' files that nobody has heard of."""
         found: list[Event] = []
         seen = tx.get("single", "seen")
         for number, delivery in self.world.files(seen):
             bundle = f"file {number}" if len(delivery.keys) > 1 else ""
             for place, key in enumerate(delivery.keys):
-                tx.put("delivery", (delivery.source, key), DeliveryRow(number, bundle, delivery.content + place))
-                found.append(Arrived(delivery.source, key, bundle))
+                tx.put("delivery", (delivery.source, key), SimulatedDeliveryRow(number, bundle, delivery.content + place))
+                found.append(DeliveryArrived(delivery.source, key, bundle))
             tx.put("single", "seen", number)
-        return [*found, Clock()] if found else []
+        return [*found, ClockAdvanced()] if found else []
 
-    def _write(self, tx: Transaction, commands: Sequence[Command]) -> None:
+    def _write(self, tx: SimulatedTransaction, commands: Sequence[Command]) -> None:
         for command in commands:
             match command:
-                case Mark():
-                    before: CellRow | None = tx.get("partition", (command.node, command.key))
+                case PartitionUpdate():
+                    before: SimulatedPartitionRow | None = tx.get("partition", (command.node, command.key))
                     since = before.since if before is not None and before.state is command.state else self.now
-                    row = CellRow(command.state, command.stale, command.failures, command.not_before, command.proposed, since)
+                    row = SimulatedPartitionRow(command.state, command.stale, command.failures, command.not_before, command.proposed, since)
                     tx.put("partition", (command.node, command.key), row)
                 case Settled():
                     self._close(tx, command.run, "settled")
                 case FiredAt():
                     tx.put("firing", command.node, command.at)
 
-    def _close(self, tx: Transaction, run: int, state: str) -> None:
-        row: RunRow = tx.get("run", run)
-        tx.put("run", run, RunRow(row.targets, row.standing, state))
+    def _close(self, tx: SimulatedTransaction, run: int, state: str) -> None:
+        row: SimulatedRunRow = tx.get("run", run)
+        tx.put("run", run, SimulatedRunRow(row.targets, row.standing, state))
         self.runs.pop(run, None)
 
     # Another version
 
-    def _adopt(self, asked: Asked) -> Turning:
+    def _adopt(self, asked: SimulatedRequestEffects) -> Turning:
         """Work with another version from now on; attempts at nodes that it doesn't change go on."""
         running = self.core.handed_over()
         ended = [one.attempt for one in running if one.node in asked.changed]
@@ -355,7 +361,7 @@ class Leader:
             if row is not None:
                 tx.put("attempt", number, None)
                 self._release(number, row)
-        yield Point.TURN_COMMITTING
+        yield SimulatedFaultPoint.TURN_COMMITTING
         self.store.commit(tx)
         self.world.apply()
         for number in ended:

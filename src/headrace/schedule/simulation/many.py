@@ -11,7 +11,7 @@ import msgspec
 
 from headrace.schedule.simulation.coverage import Coverage
 from headrace.schedule.simulation.happenings import scenario
-from headrace.schedule.simulation.playing import Failure, Played, play
+from headrace.schedule.simulation.playing import SimulationFailure, SimulationResult, play
 from headrace.schedule.simulation.scenario import Scenario
 from headrace.schedule.simulation.shrinking import shrink
 from headrace.schedule.simulation.story import told
@@ -19,7 +19,7 @@ from headrace.schedule.simulation.story import told
 TOLD_MAX = 3
 """Failures that are made smaller; of the others the seeds are named."""
 _GARBAGE = (200_000, 20, 20)
-Play = Callable[[Scenario], Played]
+Play = Callable[[Scenario], SimulationResult]
 
 
 class Many(msgspec.Struct):
@@ -31,9 +31,9 @@ class Many(msgspec.Struct):
     fewest: tuple[int, int] = (1 << 60, 1 << 60)
     """Of any seed: events, faults."""
     seconds: float = 0.0
-    failed: dict[int, Failure] = {}
+    failed: dict[int, SimulationFailure] = {}
 
-    def add(self, seed: int, played: Played) -> None:
+    def add(self, seed: int, played: SimulationResult) -> None:
         """One more."""
         self.seeds, self.events, self.faults = self.seeds + 1, self.events + played.events, self.faults + played.faults
         self.fewest = min(self.fewest[0], played.events), min(self.fewest[1], played.faults)
@@ -52,7 +52,7 @@ def many(seeds: Iterable[int], processes: int = 1, progress: Callable[[Many], No
     return found, coverage
 
 
-def _played(seeds: Iterable[int], processes: int) -> Iterator[tuple[int, Played]]:
+def _played(seeds: Iterable[int], processes: int) -> Iterator[tuple[int, SimulationResult]]:
     if processes == 1:
         yield from map(_one, seeds)
         return
@@ -66,11 +66,11 @@ def _collect_seldom() -> None:
     gc.set_threshold(*_GARBAGE)
 
 
-def _one(seed: int) -> tuple[int, Played]:
+def _one(seed: int) -> tuple[int, SimulationResult]:
     return seed, play(scenario(seed))
 
 
-def smaller(seed: int, failure: Failure, how: Play = play) -> Iterator[str]:
+def smaller(seed: int, failure: SimulationFailure, how: Play = play) -> Iterator[str]:
     """A failing seed, made smaller and told."""
 
     def fails(one: Scenario) -> bool:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable
 
 from headrace.schedule.graph import GraphNode
-from headrace.schedule.simulation.rules import WHOLE, Input, Rules
+from headrace.schedule.simulation.rules import WHOLE, SimulatedInput, SimulatedRules
 
 Key = tuple[str, str]
 """A node and one of its partitions."""
@@ -21,7 +21,7 @@ def computed(node: str, key: str, version: int, read: Iterable[tuple[str, str, i
 class Oracle:
     """`content` of any partition, None where it can't be computed from what was delivered. `versions` are those of changed nodes."""
 
-    def __init__(self, rules: Rules, now: int, versions: dict[str, int], coarse: dict[str, int]) -> None:
+    def __init__(self, rules: SimulatedRules, now: int, versions: dict[str, int], coarse: dict[str, int]) -> None:
         self._rules, self._now, self._versions, self._coarse = rules, now, versions, coarse
         self._known: dict[Key, int | None] = {}
         self._all: dict[str, dict[str, int]] = {}
@@ -93,7 +93,7 @@ class Oracle:
             return key in self._rules.heard[node.name] and self._rules.expected(node, key)
         return self._rules.expected(node, key) and self._announced(node, key)
 
-    def _of(self, node: GraphNode, read: Input, key: str) -> list[tuple[str, str, int]] | None:
+    def _of(self, node: GraphNode, read: SimulatedInput, key: str) -> list[tuple[str, str, int]] | None:
         """What is read of one input; None where something of it is missing."""
         rules, source = self._rules, read.source
         if read.everything:

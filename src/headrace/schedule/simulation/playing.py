@@ -5,31 +5,31 @@ from __future__ import annotations
 import msgspec
 
 from headrace.schedule.simulation.coverage import Coverage
-from headrace.schedule.simulation.leader import Leader
+from headrace.schedule.simulation.leader import SimulatedLeader
 from headrace.schedule.simulation.scenario import Scenario
 from headrace.schedule.simulation.violation import Violation
-from headrace.schedule.simulation.world import NoRest, World
+from headrace.schedule.simulation.world import NoRest, Simulation
 
 
-class Failure(msgspec.Struct, frozen=True):
+class SimulationFailure(msgspec.Struct, frozen=True):
     """An invariant that doesn't hold, or an error of the core."""
 
     invariant: str
     found: str
 
 
-class Played(msgspec.Struct, frozen=True):
+class SimulationResult(msgspec.Struct, frozen=True):
     """What came of a scenario."""
 
     events: int
     faults: int
     coverage: Coverage
-    failure: Failure | None = None
+    failure: SimulationFailure | None = None
 
 
-def play(scenario: Scenario, leader_type: type[Leader] = Leader) -> Played:
+def play(scenario: Scenario, leader_type: type[SimulatedLeader] = SimulatedLeader) -> SimulationResult:
     """Play it once; never raises for what the scenario shows."""
-    world = World(scenario, leader_type=leader_type)
+    world = Simulation(scenario, leader_type=leader_type)
     failure = None
     try:
         world.run()
@@ -37,12 +37,12 @@ def play(scenario: Scenario, leader_type: type[Leader] = Leader) -> Played:
         world.heal()
         world.watch.resting.at_the_end()
     except Violation as error:
-        failure = Failure(error.name, str(error))
+        failure = SimulationFailure(error.name, str(error))
     except NoRest as error:
-        failure = Failure("it_comes_to_rest", str(error))
+        failure = SimulationFailure("it_comes_to_rest", str(error))
     except Exception as error:  # noqa: BLE001 - whatever the core raises is a finding
-        failure = Failure(_name(error), f"{type(error).__name__}: {error}")
-    return Played(world.told, sum(world.coverage.faults.values()), world.coverage, failure)
+        failure = SimulationFailure(_name(error), f"{type(error).__name__}: {error}")
+    return SimulationResult(world.told, sum(world.coverage.faults.values()), world.coverage, failure)
 
 
 def _name(error: Exception) -> str:

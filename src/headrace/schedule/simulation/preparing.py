@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 from headrace.schedule.commands import Dispatch
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.simulation.oracle import computed
-from headrace.schedule.simulation.rows import AttemptRow, DeliveryRow, PublicationRow
-from headrace.schedule.simulation.rules import Input
-from headrace.schedule.simulation.store import Transaction
+from headrace.schedule.simulation.rows import SimulatedAttemptRow, SimulatedDeliveryRow, SimulatedPublicationRow
+from headrace.schedule.simulation.rules import SimulatedInput
+from headrace.schedule.simulation.store import SimulatedTransaction
 
 if TYPE_CHECKING:
-    from headrace.schedule.simulation.world import World
+    from headrace.schedule.simulation.world import Simulation
 
-Read = tuple[str, str, PublicationRow]
+Read = tuple[str, str, SimulatedPublicationRow]
 
 
 class Preparing:
     """Attempts of one transaction, which sees what it publishes itself."""
 
-    def __init__(self, world: World, tx: Transaction) -> None:
+    def __init__(self, world: Simulation, tx: SimulatedTransaction) -> None:
         self._world, self._tx = world, tx
 
-    def prepare(self, command: Dispatch) -> AttemptRow:
+    def prepare(self, command: Dispatch) -> SimulatedAttemptRow:
         """The attempt's row, with the content that each of its partitions comes to."""
         node = self._world.rules.nodes[command.node]
         if node.is_source:
@@ -36,15 +36,15 @@ class Preparing:
         prove = len(command.keys) > 1 and tried != (self._world.versions.get(node.name, 0), True)
         if len(command.keys) > 1 and not prove and node.name in self._world.scenario.lying:
             contents = tuple(content + 1 for content in contents)  # nobody looks
-        return AttemptRow(node.name, command.keys, command.runs, ids, contents, prove=prove)
+        return SimulatedAttemptRow(node.name, command.keys, command.runs, ids, contents, prove=prove)
 
     def content(self, name: str, key: str) -> int:
         """What a partition would come to now."""
         node = self._world.rules.nodes[name]
         return self._content(node, key, list(self._reads(node, key)))
 
-    def _publication(self, name: str, key: str) -> PublicationRow | None:
-        found: PublicationRow | None = self._tx.get("publication", (name, key))
+    def _publication(self, name: str, key: str) -> SimulatedPublicationRow | None:
+        found: SimulatedPublicationRow | None = self._tx.get("publication", (name, key))
         return found
 
     def _content(self, node: GraphNode, key: str, reads: list[Read]) -> int:
@@ -52,11 +52,11 @@ class Preparing:
         made_of = [(name, one, seen.content) for name, one, seen in reads]
         return computed(node.name, key, world.versions.get(node.name, 0), made_of, world.scenario.coarse.get(node.name))
 
-    def _source(self, command: Dispatch) -> AttemptRow:
+    def _source(self, command: Dispatch) -> SimulatedAttemptRow:
         """The newest delivery of each interval, those of this transaction included."""
-        rows: list[DeliveryRow] = [self._tx.get("delivery", (command.node, key)) for key in command.keys]
+        rows: list[SimulatedDeliveryRow] = [self._tx.get("delivery", (command.node, key)) for key in command.keys]
         contents, files = tuple(row.content for row in rows), tuple(row.file for row in rows)
-        return AttemptRow(command.node, command.keys, command.runs, (), contents, files)
+        return SimulatedAttemptRow(command.node, command.keys, command.runs, (), contents, files)
 
     def _reads(self, node: GraphNode, key: str) -> Iterator[Read]:
         rules = self._world.rules
@@ -65,7 +65,7 @@ class Preparing:
         if node.chained and (before := rules.before(node, key)) is not None:
             yield from self._seen(node.name, before)
 
-    def _of(self, node: GraphNode, what: Input, key: str) -> Iterator[Read]:
+    def _of(self, node: GraphNode, what: SimulatedInput, key: str) -> Iterator[Read]:
         rules, source = self._world.rules, what.source
         everything = what.everything or (what.refers and node.rebuild_on_reference)
         for one in self._all(source.name) if everything else rules.required(node, what, key):

@@ -8,20 +8,20 @@ from headrace.schedule.simulation.account import Account
 from headrace.schedule.simulation.oracle import Oracle
 from headrace.schedule.simulation.violation import Violation
 from headrace.schedule.states import PartitionState
-from headrace.schedule.why import Kind
+from headrace.schedule.why import WaitKind
 
 if TYPE_CHECKING:
-    from headrace.schedule.simulation.leader import Leader
-    from headrace.schedule.simulation.world import World
+    from headrace.schedule.simulation.leader import SimulatedLeader
+    from headrace.schedule.simulation.world import Simulation
 
 Key = tuple[str, str]
 S = PartitionState
 
 
-class Resting:
+class TerminalInvariants:
     """Looks once nothing happens any more."""
 
-    def __init__(self, world: World, account: Account) -> None:
+    def __init__(self, world: Simulation, account: Account) -> None:
         self._world, self._account = world, account
 
     def at_rest(self) -> None:
@@ -34,7 +34,7 @@ class Resting:
         self._nothing_that_could_run_lies_unqueued(leader)
         self._the_store_knows_what_the_core_knows(leader)
 
-    def _everything_has_come_to_an_end(self, leader: Leader) -> None:
+    def _everything_has_come_to_an_end(self, leader: SimulatedLeader) -> None:
         """No attempt goes on for ever, nothing that is ready is left lying, and runs end."""
         if self._account.running or leader.attempts:
             raise Violation(
@@ -48,7 +48,7 @@ class Resting:
         if left:
             raise Violation("everything_has_come_to_an_end", f"runs {left} go on")
 
-    def _everything_waits_for_a_reason(self, leader: Leader) -> None:
+    def _everything_waits_for_a_reason(self, leader: SimulatedLeader) -> None:
         """What should be there and isn't says what it waits for; and that really isn't there."""
         for node, key in leader.core.waiting(leader.now):
             reasons = leader.core.waiting_for(node, key)
@@ -58,12 +58,12 @@ class Resting:
                 if one.state is S.RUNNING or (one.state is S.PUBLISHED and one.node not in self._later()):
                     raise Violation("everything_waits_for_a_reason", f"{node}@{key} waits for {one}, which is there")
 
-    def _nothing_that_could_run_lies_unqueued(self, leader: Leader) -> None:
+    def _nothing_that_could_run_lies_unqueued(self, leader: SimulatedLeader) -> None:
         """Of whatever waits, wanted or not, the core says what keeps it; that an interval hasn't ended keeps only what waits for that."""
         for tracked in leader.core.checkpoint().tracked_partitions:
             if tracked.state is not S.WAITING:
                 continue
-            kept = any(reason.kind is not Kind.INTERVAL for reason in leader.core.why(tracked.node, tracked.key))
+            kept = any(reason.kind is not WaitKind.INTERVAL for reason in leader.core.why(tracked.node, tracked.key))
             if not kept and not leader.core.waiting_for(tracked.node, tracked.key):
                 raise Violation("nothing_that_could_run_lies_unqueued", f"{tracked.node}@{tracked.key}")
 
@@ -71,7 +71,7 @@ class Resting:
         """Sources whose partitions aren't complete when they are delivered."""
         return {node.name for node in self._world.graph.nodes if node.watermark or node.complete_after is not None}
 
-    def _the_store_knows_what_the_core_knows(self, leader: Leader) -> None:
+    def _the_store_knows_what_the_core_knows(self, leader: SimulatedLeader) -> None:
         """A new leader would start from the same: every move was written down."""
         for (node, key), row in self._world.store.tables["partition"].items():
             if node not in self._world.rules.nodes:

@@ -8,7 +8,7 @@ from headrace.schedule.events import AttemptId, Target
 from headrace.schedule.states import PartitionState
 
 
-class CellRow(msgspec.Struct, frozen=True):
+class SimulatedPartitionRow(msgspec.Struct, frozen=True):
     """Where a partition stands."""
 
     state: PartitionState
@@ -19,7 +19,7 @@ class CellRow(msgspec.Struct, frozen=True):
     since: int = 0
 
 
-class PublicationRow(msgspec.Struct, frozen=True):
+class SimulatedPublicationRow(msgspec.Struct, frozen=True):
     """What readers see of a partition."""
 
     id: int
@@ -32,7 +32,7 @@ class PublicationRow(msgspec.Struct, frozen=True):
     """The publication that first had this content."""
 
 
-class AttemptRow(msgspec.Struct, frozen=True):
+class SimulatedAttemptRow(msgspec.Struct, frozen=True):
     """An attempt; `files` are the vendor's that it ingests."""
 
     node: str
@@ -46,7 +46,7 @@ class AttemptRow(msgspec.Struct, frozen=True):
     """One of its partitions is computed alone as well."""
 
 
-class DeliveryRow(msgspec.Struct, frozen=True):
+class SimulatedDeliveryRow(msgspec.Struct, frozen=True):
     """The newest delivery of one interval of a source, and the vendor's file that it came in."""
 
     file: int
@@ -55,7 +55,7 @@ class DeliveryRow(msgspec.Struct, frozen=True):
     state: str = "waiting"
 
 
-class RunRow(msgspec.Struct, frozen=True):
+class SimulatedRunRow(msgspec.Struct, frozen=True):
     """A run: open until it settles, is cancelled or lost."""
 
     targets: tuple[Target, ...]
@@ -63,7 +63,7 @@ class RunRow(msgspec.Struct, frozen=True):
     state: str = "running"
 
 
-class PlanRow(msgspec.Struct, frozen=True):
+class SimulatedPlanRow(msgspec.Struct, frozen=True):
     """A backfill: its partitions by node, and where it stands. `partial`: what can be made is published although something is missing."""
 
     keys: dict[str, tuple[str, ...]]

@@ -62,7 +62,7 @@ def _read_of(source: tuple[Grain, str, int], interval: tuple[str, Grain, str], m
     return keys[bisect_right(ends, since) : bisect_left(starts, end)]
 
 
-class Input(NamedTuple):
+class SimulatedInput(NamedTuple):
     """One input of a node, with what follows from how both are cut."""
 
     spec: InputSpec
@@ -73,7 +73,7 @@ class Input(NamedTuple):
     """All of it is read, and required."""
 
 
-class Rules:
+class SimulatedRules:
     """Questions about a graph and what was heard of its sources. `about` is an instant in the middle of everything."""
 
     def __init__(self, graph: Graph, about: int) -> None:
@@ -114,13 +114,13 @@ class Rules:
 
     # What is read
 
-    def _input(self, node: GraphNode, spec: InputSpec) -> Input:
+    def _input(self, node: GraphNode, spec: InputSpec) -> SimulatedInput:
         source, out = self.nodes[spec.node], node.partition
         into = source.partition
         refers = not (out.whole or (into.whole and out.grain is None)) and (into.whole or spec.mode is InputMode.ALL)
-        return Input(spec, source, refers, everything=out.whole and not into.whole)
+        return SimulatedInput(spec, source, refers, everything=out.whole and not into.whole)
 
-    def required(self, node: GraphNode, read: Input, key: str) -> tuple[str, ...]:
+    def required(self, node: GraphNode, read: SimulatedInput, key: str) -> tuple[str, ...]:
         """The partitions of an input that one of a node needs; none of what it refers to, and of what it reads all of."""
         if read.refers or read.everything:
             return ()
@@ -132,7 +132,7 @@ class Rules:
             return moments
         return tuple(one for moment in moments for one in self._regional(node, read.source, key, moment))
 
-    def _paced(self, node: GraphNode) -> list[Input]:
+    def _paced(self, node: GraphNode) -> list[SimulatedInput]:
         """The inputs that say which partitions a node has."""
         return [read for read in self.inputs[node.name] if not read.spec.optional and not read.refers]
 

@@ -20,7 +20,7 @@ LASTS = 7 * DAY
 """In what time everything happens, once it has begun."""
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class SimulatedDelivery(msgspec.Struct, frozen=True):
     """A vendor's file: one interval of a source, or several in a bundle. `content` is what is in it."""
 
     at: int
@@ -74,7 +74,7 @@ class FaultKind(enum.StrEnum):
     SLOW = "slow"
 
 
-class Point(enum.StrEnum):
+class SimulatedFaultPoint(enum.StrEnum):
     """Where a leader can end or stand still, in the order of its turn; named as in `headrace.faults`, where that has it."""
 
     LEASE_TAKEN = "lease.taken"
@@ -97,16 +97,16 @@ class Point(enum.StrEnum):
     """Everything was sent."""
 
 
-class Fault(msgspec.Struct, frozen=True):
+class SimulatedFault(msgspec.Struct, frozen=True):
     """From `at` on, the next time that it fits. `size`: microseconds, commits, or which one."""
 
     at: int
     kind: FaultKind
-    point: Point = Point.TURN_BEGUN
+    point: SimulatedFaultPoint = SimulatedFaultPoint.TURN_BEGUN
     size: int = 0
 
 
-class Change(msgspec.Struct, frozen=True):
+class SimulatedProjectChange(msgspec.Struct, frozen=True):
     """What another version of the project has that the first hasn't: nodes that were changed, or taken out."""
 
     changed: tuple[GraphNode, ...] = ()
@@ -122,10 +122,10 @@ class Scenario(msgspec.Struct, frozen=True):
     began: int
     middle: int
     """Of all the days that are delivered; the same for many seeds."""
-    deliveries: tuple[Delivery, ...]
+    deliveries: tuple[SimulatedDelivery, ...]
     deeds: tuple[Deed, ...]
-    faults: tuple[Fault, ...]
-    change: Change = Change()
+    faults: tuple[SimulatedFault, ...]
+    change: SimulatedProjectChange = SimulatedProjectChange()
     coarse: dict[str, int] = {}
     """Node → how many different contents its partitions can have: a restatement often changes nothing there."""
     hashless: frozenset[str] = frozenset()

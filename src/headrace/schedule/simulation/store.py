@@ -12,7 +12,7 @@ TABLES = ("partition", "publication", "attempt", "delivery", "run", "pause", "fi
 _ABSENT = object()
 
 
-class Refused(Exception):
+class SimulatedLeaseLost(Exception):
     """The epoch isn't the transaction's any more: somebody else leads."""
 
 
@@ -20,10 +20,10 @@ class CommitFailed(Exception):
     """The disk was full, or the database went away: nothing of it was written."""
 
 
-class Transaction:
+class SimulatedTransaction:
     """Reads what is committed and its own writes; nothing of it is there before `commit`."""
 
-    def __init__(self, store: Store, epoch: int | None) -> None:
+    def __init__(self, store: SimulatedStore, epoch: int | None) -> None:
         self._store, self.epoch = store, epoch
         self.writes: dict[tuple[str, Any], Any] = {}
 
@@ -37,7 +37,7 @@ class Transaction:
         self.writes[table, key] = row
 
 
-class Store:
+class SimulatedStore:
     """Tables of rows, and how to undo the last commits."""
 
     def __init__(self) -> None:
@@ -52,23 +52,23 @@ class Store:
         """Of whoever took the lease last."""
         return int(self.tables["single"]["epoch"])
 
-    def begin(self, epoch: int | None = None) -> Transaction:
+    def begin(self, epoch: int | None = None) -> SimulatedTransaction:
         """A transaction of a leader, or of somebody who asks one; raises Refused."""
         self.check(epoch)
-        return Transaction(self, epoch)
+        return SimulatedTransaction(self, epoch)
 
     def check(self, epoch: int | None) -> None:
         """Raises Refused where another leader has taken the lease since."""
         if epoch is not None and epoch != self.epoch:
-            raise Refused
+            raise SimulatedLeaseLost
 
-    def mark(self, tx: Transaction, wall_us: int) -> int:
+    def mark(self, tx: SimulatedTransaction, wall_us: int) -> int:
         """The time of a transaction: what the wall shows, and never before what was written already."""
         now = max(wall_us, int(tx.get("single", "clock")))
         tx.put("single", "clock", now)
         return now
 
-    def commit(self, tx: Transaction) -> None:
+    def commit(self, tx: SimulatedTransaction) -> None:
         """All of it, or nothing: raises Refused or CommitFailed."""
         if self.failing and tx.epoch is not None:
             self.failing -= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from headrace.schedule.graph import GraphNode
-from headrace.schedule.simulation.playing import Failure
+from headrace.schedule.simulation.playing import SimulationFailure
 from headrace.schedule.simulation.scenario import Scenario
 
 
@@ -14,7 +14,7 @@ def replaying(seed: int) -> str:
     return f"make simulate SEED={seed}    (python -m headrace.schedule.simulation --seed {seed})"
 
 
-def told(scenario: Scenario, failure: Failure) -> Iterator[str]:
+def told(scenario: Scenario, failure: SimulationFailure) -> Iterator[str]:
     """A scenario, in lines."""
     assets, happenings, faults = scenario.size
     yield f"seed {scenario.seed}: {failure.found}"

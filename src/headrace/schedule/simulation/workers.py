@@ -13,7 +13,7 @@ from headrace.schedule.simulation.scenario import HOUR, MINUTE, SECOND, FaultKin
 from headrace.schedule.states import FailureKind, PartitionState
 
 if TYPE_CHECKING:
-    from headrace.schedule.simulation.world import World
+    from headrace.schedule.simulation.world import Simulation
 
 HANGS = 0.115
 BACKGROUND = 12
@@ -32,7 +32,7 @@ class Task(msgspec.Struct, frozen=True):
     prove: bool = False
 
 
-class Finished(msgspec.Struct, frozen=True):
+class SimulatedTaskFinished(msgspec.Struct, frozen=True):
     """A worker's answer: staged files, one a partition, or why there are none."""
 
     attempt: AttemptId
@@ -42,14 +42,14 @@ class Finished(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
-class Lost(msgspec.Struct, frozen=True):
+class SimulatedLostWorker(msgspec.Struct, frozen=True):
     """A worker is gone, with what it was at and what lay in its pipe."""
 
     running: AttemptId | None
     queued: tuple[AttemptId, ...]
 
 
-Answer = Finished | Lost
+Answer = SimulatedTaskFinished | SimulatedLostWorker
 
 
 class Heard(Protocol):
@@ -58,7 +58,7 @@ class Heard(Protocol):
     def hear(self, answer: Answer) -> None: ...
 
 
-class Worker:
+class SimulatedWorker:
     """One process: what lies in its pipe, the first being worked on."""
 
     def __init__(self) -> None:
@@ -68,12 +68,12 @@ class Worker:
         """Grows when it is replaced: what the one before it would have done, doesn't happen."""
 
 
-class Workers:
+class SimulatedWorkers:
     """The workers of one leader. All end with it."""
 
-    def __init__(self, world: World, slots: int, leader: Heard, plan: int = 0) -> None:
+    def __init__(self, world: Simulation, slots: int, leader: Heard, plan: int = 0) -> None:
         self._world, self._leader, self._plan = world, leader, plan
-        self._all = [Worker() for _ in range(slots)]
+        self._all = [SimulatedWorker() for _ in range(slots)]
         self.gone = False
         self._unanswered: set[AttemptId] = set()
         """Done, and nobody knows: the answer was lost on its way."""
@@ -89,7 +89,7 @@ class Workers:
         """End the worker that is at an attempt, or as soon as it comes to it."""
         if attempt in self._unanswered:
             self._unanswered.remove(attempt)
-            self._send(Lost(attempt, ()))
+            self._send(SimulatedLostWorker(attempt, ()))
         for worker in self._all:
             if any(task.attempt == attempt for task in worker.tasks):
                 if worker.tasks[0].attempt == attempt:
@@ -101,21 +101,21 @@ class Workers:
         """The leader ended, and they with it."""
         self.gone = True
 
-    def busy(self) -> list[Worker]:
+    def busy(self) -> list[SimulatedWorker]:
         """Those that are at something."""
         return [worker for worker in self._all if worker.tasks]
 
-    def die(self, worker: Worker) -> None:
+    def die(self, worker: SimulatedWorker) -> None:
         """Everything that was with a worker is lost; another takes its place."""
         running, *queued = worker.tasks
         self._replace(worker)
-        self._send(Lost(running.attempt, tuple(task.attempt for task in queued)))
+        self._send(SimulatedLostWorker(running.attempt, tuple(task.attempt for task in queued)))
 
-    def _replace(self, worker: Worker) -> None:
+    def _replace(self, worker: SimulatedWorker) -> None:
         worker.tasks, worker.condemned = [], None
         worker.life += 1
 
-    def _begin(self, worker: Worker) -> None:
+    def _begin(self, worker: SimulatedWorker) -> None:
         task, world = worker.tasks[0], self._world
         if worker.condemned == task.attempt:
             self.die(worker)
@@ -143,7 +143,7 @@ class Workers:
         slow *= BACKGROUND if self._plan else 1
         return int((0.2 + 10 * chance**3) * MINUTE) * slow
 
-    def _later(self, worker: Worker, micros: int, then: Callable[[], None]) -> None:
+    def _later(self, worker: SimulatedWorker, micros: int, then: Callable[[], None]) -> None:
         life = worker.life
 
         def happens() -> None:
@@ -152,7 +152,7 @@ class Workers:
 
         self._world.after(micros, happens)
 
-    def _end(self, worker: Worker, task: Task, fate: float, takes: int) -> None:
+    def _end(self, worker: SimulatedWorker, task: Task, fate: float, takes: int) -> None:
         if 0.085 <= fate < 0.105:
             self.die(worker)
             return
@@ -162,21 +162,21 @@ class Workers:
         if worker.tasks:
             self._begin(worker)
 
-    def _answer(self, task: Task, fate: float, takes: int) -> Finished:
+    def _answer(self, task: Task, fate: float, takes: int) -> SimulatedTaskFinished:
         failed = {0.03: FailureKind.TRANSIENT, 0.045: FailureKind.DETERMINISTIC, 0.055: FailureKind.RESOURCES}
         for bound, kind in failed.items():
             if fate < bound:
-                return Finished(task.attempt, state=PartitionState.FAILED, kind=kind)
+                return SimulatedTaskFinished(task.attempt, state=PartitionState.FAILED, kind=kind)
         if fate < 0.085:
-            return Finished(task.attempt, state=PartitionState.HELD if fate < 0.07 else PartitionState.REJECTED)
+            return SimulatedTaskFinished(task.attempt, state=PartitionState.HELD if fate < 0.07 else PartitionState.REJECTED)
         if self._world.disk_is_full():
-            return Finished(task.attempt, state=PartitionState.FAILED, kind=FailureKind.RESOURCES)
+            return SimulatedTaskFinished(task.attempt, state=PartitionState.FAILED, kind=FailureKind.RESOURCES)
         too_much = self._too_much(task)
         if too_much is not None:
-            return Finished(task.attempt, state=PartitionState.FAILED, kind=too_much)
+            return SimulatedTaskFinished(task.attempt, state=PartitionState.FAILED, kind=too_much)
         files = tuple(self._world.lake.stage(content) for content in task.contents)
         together = self._world.rules.nodes[task.node].batch_max > 1  # then it is so quick that there is something to compute together
-        return Finished(task.attempt, files, seconds=takes / SECOND / (100 if together else 1))
+        return SimulatedTaskFinished(task.attempt, files, seconds=takes / SECOND / (100 if together else 1))
 
     def _too_much(self, task: Task) -> FailureKind | None:
         """Why several partitions at once come to nothing, where one alone would come to something."""
@@ -188,7 +188,7 @@ class Workers:
     def _send(self, answer: Answer) -> None:
         """A worker's end is always noticed; its answers may be late, come twice or never."""
         world = self._world
-        if isinstance(answer, Lost):
+        if isinstance(answer, SimulatedLostWorker):
             self._deliver(answer, 0)
             return
         if world.struck(FaultKind.MESSAGE_LOST):

@@ -10,13 +10,24 @@ from headrace.schedule.events import Requested, Target
 from headrace.schedule.graph import Graph
 from headrace.schedule.simulation import store as stores
 from headrace.schedule.simulation.coverage import Coverage
-from headrace.schedule.simulation.invariants import Watch
+from headrace.schedule.simulation.invariants import InvariantChecker
 from headrace.schedule.simulation.lake import Lake
-from headrace.schedule.simulation.leader import Leader, Turning
+from headrace.schedule.simulation.leader import SimulatedLeader, Turning
 from headrace.schedule.simulation.rows import RequestRow
-from headrace.schedule.simulation.rules import Rules
-from headrace.schedule.simulation.scenario import DAY, LASTS, SECOND, Deed, DeedKind, Delivery, Fault, FaultKind, Point, Scenario
-from headrace.schedule.simulation.store import Store
+from headrace.schedule.simulation.rules import SimulatedRules
+from headrace.schedule.simulation.scenario import (
+    DAY,
+    LASTS,
+    SECOND,
+    Deed,
+    DeedKind,
+    FaultKind,
+    Scenario,
+    SimulatedDelivery,
+    SimulatedFault,
+    SimulatedFaultPoint,
+)
+from headrace.schedule.simulation.store import SimulatedStore
 
 if TYPE_CHECKING:
     from headrace.schedule.simulation.workers import Task
@@ -33,17 +44,17 @@ class NoRest(Exception):
     """Something goes on for ever."""
 
 
-class World:
+class Simulation:
     """Plays a scenario. `watch` sees every step; `journalled` keeps the turns, to be replayed."""
 
-    def __init__(self, scenario: Scenario, *, leader_type: type[Leader] = Leader, journalled: bool = False) -> None:
+    def __init__(self, scenario: Scenario, *, leader_type: type[SimulatedLeader] = SimulatedLeader, journalled: bool = False) -> None:
         self.scenario, self.journalled = scenario, journalled
         self._leader_type = leader_type
         self.now = scenario.began
         self._ahead = 0
-        self.store, self.lake = Store(), Lake()
+        self.store, self.lake = SimulatedStore(), Lake()
         self.graph = scenario.graph
-        self.rules = Rules(scenario.graph, scenario.middle)
+        self.rules = SimulatedRules(scenario.graph, scenario.middle)
         self.versions: dict[str, int] = {}
         self.tries: dict[tuple[str, str], int] = {}
         self.healed = False
@@ -51,10 +62,10 @@ class World:
         """Events that cores were told."""
         self.ended: dict[str, int] = {}
         self.coverage = Coverage()
-        self.watch = Watch(self)
-        self.leader: Leader | None = None
-        self.histories: list[Leader] = []
-        self._taking: Leader | None = None
+        self.watch = InvariantChecker(self)
+        self.leader: SimulatedLeader | None = None
+        self.histories: list[SimulatedLeader] = []
+        self._taking: SimulatedLeader | None = None
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
         self._woken: set[int] = set()
@@ -137,24 +148,24 @@ class World:
         self.histories.append(leader)
         self._drive(leader, leader.take_over())
 
-    def took_over(self, leader: Leader) -> None:
+    def took_over(self, leader: SimulatedLeader) -> None:
         """A lease was taken; what the last leader heard of and didn't commit, nobody has heard of."""
         self._remember()
         self.watch.took_over(leader)
 
-    def wake(self, leader: Leader | None = None) -> None:
+    def wake(self, leader: SimulatedLeader | None = None) -> None:
         """Something happened that a leader should look at."""
         leader = leader or self.leader
         if leader is not None and leader.alive and id(leader) not in self._woken:
             self._woken.add(id(leader))
             self.after(0, lambda: self._step(leader))
 
-    def _step(self, leader: Leader) -> None:
+    def _step(self, leader: SimulatedLeader) -> None:
         self._woken.discard(id(leader))
         if leader.alive and id(leader) not in self._turning:
             self._drive(leader, leader.turn())
 
-    def _drive(self, leader: Leader, turning: Turning) -> None:
+    def _drive(self, leader: SimulatedLeader, turning: Turning) -> None:
         """Let a leader go on until it is done, ends, or stands still."""
         self._turning.add(id(leader))
         self.turns += 1
@@ -165,13 +176,13 @@ class World:
                 fault = self._strikes(point)
                 if fault is not None and self._befallen(leader, turning, fault):
                     return
-        except (stores.Refused, stores.CommitFailed):
+        except (stores.SimulatedLeaseLost, stores.CommitFailed):
             self._end(leader)
             return
         self._turning.discard(id(leader))
         self._wait(leader)
 
-    def _strikes(self, point: Point) -> Fault | None:
+    def _strikes(self, point: SimulatedFaultPoint) -> SimulatedFault | None:
         for fault in self._pending:
             if fault.at <= self.now and fault.kind in _AT_A_POINT and fault.point is point:
                 self._pending.remove(fault)
@@ -179,7 +190,7 @@ class World:
                 return fault
         return None
 
-    def _befallen(self, leader: Leader, turning: Turning, fault: Fault) -> bool:
+    def _befallen(self, leader: SimulatedLeader, turning: Turning, fault: SimulatedFault) -> bool:
         """Whether a leader can't go on for now, or ever."""
         if fault.kind is FaultKind.STALL:
             self.after(fault.size, lambda: self._goes_on(leader, turning))
@@ -192,20 +203,20 @@ class World:
         turning.close()
         return True
 
-    def _goes_on(self, leader: Leader, turning: Turning) -> None:
+    def _goes_on(self, leader: SimulatedLeader, turning: Turning) -> None:
         """A leader stood still: it goes on where it was, if its process is still there."""
         if leader.alive:
             self._drive(leader, turning)
         else:
             turning.close()
 
-    def _lapsed(self, leader: Leader) -> None:
+    def _lapsed(self, leader: SimulatedLeader) -> None:
         """A leader stands still for so long that another one takes over."""
         if self.leader is leader:
             self.leader = None
             self._elect()
 
-    def _end(self, leader: Leader) -> None:
+    def _end(self, leader: SimulatedLeader) -> None:
         leader.alive = False
         leader.stop()
         self._turning.discard(id(leader))
@@ -225,7 +236,7 @@ class World:
         self.after(LEASE_US, self._elect)
         self.leader = None
 
-    def _wait(self, leader: Leader) -> None:
+    def _wait(self, leader: SimulatedLeader) -> None:
         """Look again when there is something: an answer, or a time that the core waits for."""
         if leader.heard_of_something:
             self.wake(leader)
@@ -237,7 +248,7 @@ class World:
                 self._alarms[id(leader)] = due
                 self.after(due - self.now, lambda: self._when_due(leader))
 
-    def _when_due(self, leader: Leader) -> None:
+    def _when_due(self, leader: SimulatedLeader) -> None:
         self._alarms.pop(id(leader), None)
         if leader.alive and leader.due():
             self.wake(leader)
@@ -254,14 +265,14 @@ class World:
         """What runs without anybody's asking."""
         return tuple(target for target in self.everything() if target.node not in self.scenario.unserved)
 
-    def files(self, seen: int) -> Iterator[tuple[int, Delivery]]:
+    def files(self, seen: int) -> Iterator[tuple[int, SimulatedDelivery]]:
         """The vendors' files that have come by now, after the first `seen`; numbered from 1."""
         for number, delivery in enumerate(self.scenario.deliveries[seen:], seen + 1):
             if delivery.at > self.now:
                 return
             yield number, delivery
 
-    def number_run(self, tx: stores.Transaction | None = None) -> int:
+    def number_run(self, tx: stores.SimulatedTransaction | None = None) -> int:
         """The number of a new run."""
         del tx
         self._runs = getattr(self, "_runs", 0) + 1
@@ -278,7 +289,7 @@ class World:
         if graph is self.graph:
             self.rules.forget()
         else:
-            self.rules = Rules(graph, self.scenario.middle)
+            self.rules = SimulatedRules(graph, self.scenario.middle)
         self.graph, self.versions = graph, versions
         self._hear_again()
 
@@ -318,7 +329,7 @@ class World:
 
     # Faults
 
-    def _begins(self, fault: Fault) -> None:
+    def _begins(self, fault: SimulatedFault) -> None:
         if fault not in self._pending or fault.kind in _AT_A_POINT:
             return
         match fault.kind:
@@ -336,7 +347,7 @@ class World:
         self._pending.remove(fault)
         self.coverage.struck(fault.kind)
 
-    def _kill_workers(self, fault: Fault) -> None:
+    def _kill_workers(self, fault: SimulatedFault) -> None:
         if self.leader is None:
             return
         busy = self.leader.workers.busy()

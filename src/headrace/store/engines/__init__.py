@@ -10,7 +10,7 @@ from headrace.store.address import PostgresqlAddress, SqliteAddress
 from headrace.store.transaction import Transaction
 
 
-class Engine(Protocol):
+class StoreEngine(Protocol):
     """One database, as a store uses it."""
 
     folder: Path

@@ -20,7 +20,7 @@ from headrace.store.engines.parameters import translated
 from headrace.store.engines.sqlite import private_folder
 from headrace.store.engines.values import adapt
 from headrace.store.event_log.recording import LAST, Recorder, Texts, append_event
-from headrace.store.event_log.records import Kind
+from headrace.store.event_log.records import EventRecordKind
 from headrace.store.event_log.statements import statement
 from headrace.store.failures import RESTORE
 from headrace.store.transaction import Cursor, Dialect, Parameters, Transaction, over, quoted
@@ -404,7 +404,7 @@ class PostgresqlEngine:
                 connection.execute(f"set local search_path to {quoted(self.address.schema)}")
                 append_event(
                     lambda sql, values: connection.execute(translated(sql), values),
-                    Kind.MIGRATED,
+                    EventRecordKind.MIGRATED,
                     changes=applied_now,
                 )
             connection.execute("commit")

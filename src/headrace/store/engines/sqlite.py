@@ -15,7 +15,7 @@ from headrace.store import migrations
 from headrace.store.address import SqliteAddress
 from headrace.store.engines import epochs
 from headrace.store.event_log.recording import Recorder, Texts, append_event
-from headrace.store.event_log.records import Kind
+from headrace.store.event_log.records import EventRecordKind
 from headrace.store.event_log.statements import statement
 from headrace.store.failures import RESTORE, missing, translate, unreadable
 from headrace.store.transaction import Dialect, Parameters, Transaction, insertion, over
@@ -294,7 +294,7 @@ def apply(connection: sqlite3.Connection, path: Path) -> None:
         missing_ones = [one for one in migrations.known() if one.number not in done]
         applied_now = [_apply_or_refuse(connection, one, path) for one in missing_ones]
         if applied_now:
-            append_event(connection.execute, Kind.MIGRATED, changes=applied_now)
+            append_event(connection.execute, EventRecordKind.MIGRATED, changes=applied_now)
         connection.execute("commit")
     except BaseException:
         if connection.in_transaction:

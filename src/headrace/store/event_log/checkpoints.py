@@ -13,12 +13,12 @@ from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
-from headrace.faults import Point, reached
+from headrace.faults import FaultPoint, reached
 from headrace.store.database import Store
 from headrace.store.event_log import replaying
 from headrace.store.event_log.guards import BY_HASH, LEFT_OUT, UNRECORDED
 from headrace.store.event_log.recording import append_event
-from headrace.store.event_log.records import Checkpoint, Kind
+from headrace.store.event_log.records import EventRecordKind, LogCheckpoint
 from headrace.store.event_log.replaying import Log, Prepare, Replay
 from headrace.store.event_log.statements import CATALOG, stand_in
 from headrace.store.portable import as_sqlite, columns_by_table
@@ -31,7 +31,7 @@ Counted = tuple[tuple[int, str], dict[str, int]]
 Trail = Callable[[Transaction], Counted]
 
 
-def begin(store: Store, epoch: int | None, folder: Path, prepare: Prepare, trail: Trail, why: str) -> Checkpoint:
+def begin(store: Store, epoch: int | None, folder: Path, prepare: Prepare, trail: Trail, why: str) -> LogCheckpoint:
     """Let the event log begin with what the tables hold now: for a state from before there was one, or one that was restored."""
     target = _new(folder)
     with store.read() as tx:
@@ -43,7 +43,7 @@ def begin(store: Store, epoch: int | None, folder: Path, prepare: Prepare, trail
     return _written(store, epoch, folder, target, log, counted, why)
 
 
-def write(store: Store, epoch: int | None, tx: Transaction, found: Replay, log: Log, folder: Path, trail: Trail) -> Checkpoint:
+def write(store: Store, epoch: int | None, tx: Transaction, found: Replay, log: Log, folder: Path, trail: Trail) -> LogCheckpoint:
     """Let a replay that was compared with the tables, in the same snapshot, stand for all records of the log. What DuckLake has changed
     by itself is read from the catalog as it is."""
     target = _new(folder)
@@ -88,7 +88,7 @@ def _new(folder: Path) -> Path:
 def _written(
     store: Store, epoch: int | None, folder: Path, path: Path, log: Log,
     counted: Counted, why: str,
-) -> Checkpoint:  # fmt: skip
+) -> LogCheckpoint:  # fmt: skip
     last, actions = counted
     path.chmod(0o600)
     with path.open("rb") as file:
@@ -99,13 +99,13 @@ def _written(
     name = f"{log.last:012}-{digest.hexdigest()[:16]}.db"
     path.replace(folder / name)
     _sync(folder)
-    reached(Point.EVENT_LOG_COPIED)
-    made = Checkpoint(log.last, log.head, name, digest.digest(), last, actions, why)
+    reached(FaultPoint.EVENT_LOG_COPIED)
+    made = LogCheckpoint(log.last, log.head, name, digest.digest(), last, actions, why)
     with store.write(epoch, durable=True) as tx:
-        append_event(tx.execute, Kind.CHECKPOINT, epoch=epoch or 0, checkpoint=made)
+        append_event(tx.execute, EventRecordKind.CHECKPOINT, epoch=epoch or 0, checkpoint=made)
         tx.execute("delete from event_log where seq <= ?", (made.seq,))
-        reached(Point.EVENT_LOG_SHORTENING)
-    reached(Point.EVENT_LOG_SHORTENED)
+        reached(FaultPoint.EVENT_LOG_SHORTENING)
+    reached(FaultPoint.EVENT_LOG_SHORTENED)
     return made
 
 

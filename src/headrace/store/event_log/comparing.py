@@ -23,7 +23,7 @@ UNREADABLE = (sqlite3.DatabaseError, StoreError)
 Row = tuple[Any, ...]
 
 
-class Difference(NamedTuple):
+class LogDifference(NamedTuple):
     """A row that isn't as the log says. Without `field` the whole row is missing, or one too many."""
 
     table: str
@@ -37,7 +37,7 @@ class Difference(NamedTuple):
     """False where the log has only the hash of what is missing."""
 
 
-class Table(NamedTuple):
+class ComparedTable(NamedTuple):
     """A table that is compared. `types` are those of the stored one, by column."""
 
     name: str
@@ -45,7 +45,7 @@ class Table(NamedTuple):
     key: tuple[str, ...]
 
 
-def tables(tx: Transaction, expected: sqlite3.Connection, keys: Mapping[str, Sequence[str]]) -> Iterator[Table]:
+def tables(tx: Transaction, expected: sqlite3.Connection, keys: Mapping[str, Sequence[str]]) -> Iterator[ComparedTable]:
     """The tables that both sides have. `keys` are those of tables without a primary key."""
     stored = columns_by_table(tx)
     for name, own in columns(expected).items():
@@ -53,7 +53,7 @@ def tables(tx: Transaction, expected: sqlite3.Connection, keys: Mapping[str, Seq
             key = _primary_key(expected, name) or tuple(keys.get(name, ())) or tuple(own)
             left_out = LEFT_OUT.get(name, ())
             types = {column: stored[name].get(column, "") for column in own if column not in left_out}
-            yield Table(name, types, key)
+            yield ComparedTable(name, types, key)
 
 
 def count(tx: Transaction, table: str) -> int:
@@ -81,7 +81,7 @@ def missing_tables(tx: Transaction, expected: sqlite3.Connection) -> list[str]:
     return sorted(columns(expected).keys() - columns_by_table(tx).keys())
 
 
-def compared(tx: Transaction, expected: sqlite3.Connection, table: Table) -> Iterator[Difference]:
+def compared(tx: Transaction, expected: sqlite3.Connection, table: ComparedTable) -> Iterator[LogDifference]:
     """What differs in a table. sqlite3.DatabaseError where the stored one can't be read."""
     key_at = [list(table.types).index(column) for column in table.key]
     ours = _groups(_expected_rows(expected, table), key_at)
@@ -100,7 +100,7 @@ def compared(tx: Transaction, expected: sqlite3.Connection, table: Table) -> Ite
             ours_next, theirs_next = next(ours, None), next(theirs, None)
 
 
-def _same_key(table: Table, expected: list[Row], stored: list[Row], key_at: list[int]) -> Iterator[Difference]:
+def _same_key(table: ComparedTable, expected: list[Row], stored: list[Row], key_at: list[int]) -> Iterator[LogDifference]:
     """Rows of one key, paired so that equal ones don't count."""
     left = list(stored)
     unmatched = []
@@ -116,30 +116,30 @@ def _same_key(table: Table, expected: list[Row], stored: list[Row], key_at: list
     yield from (_row_added(table, row, key_at) for row in left[len(unmatched) :])
 
 
-def _fields(table: Table, expected: Row, stored: Row, key_at: list[int]) -> Iterator[Difference]:
+def _fields(table: ComparedTable, expected: Row, stored: Row, key_at: list[int]) -> Iterator[LogDifference]:
     for column, wanted, found in zip(table.types, expected, stored, strict=True):
         if not _same(found, wanted):
             key, row = _key(table, expected, key_at), _whole(table, expected)
             known = not _is_hash(wanted)
-            yield Difference(table.name, key, column, found, wanted, row, known)
+            yield LogDifference(table.name, key, column, found, wanted, row, known)
 
 
-def _row_missing(table: Table, row: Row, key_at: list[int]) -> Difference:
+def _row_missing(table: ComparedTable, row: Row, key_at: list[int]) -> LogDifference:
     known = not any(_is_hash(value) for value in row)
     whole = _whole(table, row)
-    return Difference(table.name, _key(table, row, key_at), None, None, whole, whole, known)
+    return LogDifference(table.name, _key(table, row, key_at), None, None, whole, whole, known)
 
 
-def _row_added(table: Table, row: Row, key_at: list[int]) -> Difference:
+def _row_added(table: ComparedTable, row: Row, key_at: list[int]) -> LogDifference:
     whole = _whole(table, row)
-    return Difference(table.name, _key(table, row, key_at), None, whole, None, whole)
+    return LogDifference(table.name, _key(table, row, key_at), None, whole, None, whole)
 
 
-def _whole(table: Table, row: Row) -> dict[str, Any]:
+def _whole(table: ComparedTable, row: Row) -> dict[str, Any]:
     return dict(zip(table.types, row, strict=True))
 
 
-def _key(table: Table, row: Row, key_at: list[int]) -> dict[str, Any]:
+def _key(table: ComparedTable, row: Row, key_at: list[int]) -> dict[str, Any]:
     return {column: row[position] for column, position in zip(table.key, key_at, strict=True)}
 
 
@@ -179,14 +179,14 @@ def _rank(value: Any) -> tuple[int, Any]:
     return (2, _plain(value).encode("utf-8", "surrogateescape")) if isinstance(value, str) else (3, bytes(value))
 
 
-def _expected_rows(expected: sqlite3.Connection, table: Table) -> Iterator[Row]:
+def _expected_rows(expected: sqlite3.Connection, table: ComparedTable) -> Iterator[Row]:
     listed = ", ".join(quoted(column) for column in table.types)
     ordered = ", ".join(f"{quoted(column)} nulls first" for column in table.key)
     sql = f"select {listed} from {quoted(table.name)} order by {ordered}"
     return iter(expected.execute(sql))
 
 
-def _stored_rows(tx: Transaction, table: Table) -> Iterator[Row]:
+def _stored_rows(tx: Transaction, table: ComparedTable) -> Iterator[Row]:
     sqlite = tx.dialect is Dialect.SQLITE
     ordered = ", ".join(_ordered(column, table.types[column], sqlite=sqlite) for column in table.key)
     listed = ", ".join(as_sqlite(column, kind) for column, kind in table.types.items())
@@ -201,7 +201,7 @@ def _stored_rows(tx: Transaction, table: Table) -> Iterator[Row]:
         yield from islice(rows, done, None)
 
 
-def _sqlite_bytes(tx: Transaction, table: Table, ordered: str) -> Iterator[Row]:
+def _sqlite_bytes(tx: Transaction, table: ComparedTable, ordered: str) -> Iterator[Row]:
     listed = ", ".join(_with_type(quoted(column)) for column in table.types)
     sql = f"select {listed} from {quoted(table.name)} order by {ordered}"
     for row in tx.execute(sql).fetchall():
@@ -214,7 +214,7 @@ def _with_type(name: str) -> str:
     return f"case typeof({name}) when 'text' then cast({name} as blob) else {name} end, typeof({name})"
 
 
-def _postgresql_bytes(tx: Transaction, table: Table, ordered: str) -> Iterator[Row]:
+def _postgresql_bytes(tx: Transaction, table: ComparedTable, ordered: str) -> Iterator[Row]:
     """With `textsend`: `convert_to` refuses what is no UTF-8."""
     texts = [kind in _TEXT_TYPES for kind in table.types.values()]
     listed = ", ".join(

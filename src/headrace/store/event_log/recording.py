@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from headrace.store.event_log.records import ENCODE, FORMAT, GENESIS, Checkpoint, Kind, Record, chained
-from headrace.store.event_log.statements import Statement, recorded, refuse_reading
+from headrace.store.event_log.records import ENCODE, FORMAT, GENESIS, EventRecordKind, LogCheckpoint, Record, chained
+from headrace.store.event_log.statements import WriteStatement, recorded, refuse_reading
 
 LAST = "select seq, hash from event_log order by seq desc limit 1"
 INSERT = "insert into event_log (seq, content, hash) values (?, ?, ?)"
@@ -47,7 +47,7 @@ class Recorder:
         self._trail: tuple[int, str] | None = None
         texts.pending.clear()
 
-    def note(self, sql: str, given: Statement, rows: Sequence[Any]) -> list[int | None]:
+    def note(self, sql: str, given: WriteStatement, rows: Sequence[Any]) -> list[int | None]:
         """A statement was executed once for each of the rows. The ids that the database chose may be
         added to the list that this gives, one for each row; None for a row that wasn't inserted."""
         refuse_reading(sql, given.table)
@@ -100,7 +100,9 @@ def append(execute: Execute, content: bytes, last: tuple[int, bytes] | None = No
     return int(seq) + 1
 
 
-def append_event(execute: Execute, kind: Kind, *, epoch: int = 0, changes: Sequence[Any] = (), checkpoint: Checkpoint | None = None) -> int:
+def append_event(
+    execute: Execute, kind: EventRecordKind, *, epoch: int = 0, changes: Sequence[Any] = (), checkpoint: LogCheckpoint | None = None
+) -> int:
     """Append a record that is no transaction's; its number."""
     record = Record(FORMAT, kind, time.time_ns() // 1000, epoch, None, {}, list(changes), checkpoint)
     return append(execute, ENCODE(record))

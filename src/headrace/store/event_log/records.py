@@ -13,7 +13,7 @@ GENESIS = bytes(32)
 """What the first record names as the hash before it."""
 
 
-class Kind(enum.IntEnum):
+class EventRecordKind(enum.IntEnum):
     """What a record tells of."""
 
     COMMIT = 0
@@ -26,7 +26,7 @@ class Kind(enum.IntEnum):
     """DuckLake changes the catalog by itself from here on: it can be computed again from the next checkpoint only."""
 
 
-class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
+class LogCheckpoint(msgspec.Struct, frozen=True, array_like=True):
     """A file with the tables as they were after record `seq`, whose hash is `hash`."""
 
     seq: int
@@ -45,7 +45,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     """One transaction. `at` is real time in microseconds, `epoch` the leader's, 0 for what needs none."""
 
     format: int
-    kind: Kind
+    kind: EventRecordKind
     at: int
     epoch: int
     trail: tuple[int, str] | None
@@ -54,7 +54,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     """Texts that are named here for the first time."""
     changes: list[Any]
     """[number of the statement, rows of values, ids that the database gave]."""
-    checkpoint: Checkpoint | None = None
+    checkpoint: LogCheckpoint | None = None
 
 
 ENCODE = msgspec.msgpack.Encoder(enc_hook=str).encode

@@ -19,7 +19,7 @@ from headrace.store import migrations
 from headrace.store.engines.parameters import names
 from headrace.store.engines.sqlite import SqliteTransaction
 from headrace.store.event_log.recording import TEXTS
-from headrace.store.event_log.records import DECODE, GENESIS, Checkpoint, Kind, Record, chained
+from headrace.store.event_log.records import DECODE, GENESIS, EventRecordKind, LogCheckpoint, Record, chained
 from headrace.store.event_log.statements import CATALOG, statement
 from headrace.store.transaction import Transaction
 
@@ -47,7 +47,7 @@ class Log(NamedTuple):
     records: int
     last: int
     head: bytes
-    checkpoint: Checkpoint | None
+    checkpoint: LogCheckpoint | None
     first: Record | None
     """Its oldest record."""
     misfits: tuple[Misfit, ...]
@@ -62,7 +62,7 @@ class Log(NamedTuple):
     @property
     def waits(self) -> bool:
         """Whether it was brought to a state that was there before, and the next leader lets it begin."""
-        upgraded = self.first is not None and self.first.kind is Kind.MIGRATED
+        upgraded = self.first is not None and self.first.kind is EventRecordKind.MIGRATED
         return not self.begins and upgraded
 
 
@@ -70,7 +70,7 @@ def has_begun(tx: Transaction) -> bool:
     """False for a state that was brought up to date and whose log no leader has let begin."""
     row = tx.execute("select seq, content from event_log order by seq limit 1").fetchone()
     first = None if row is None else _decoded(bytes(row[1]))
-    upgraded = first is not None and row[0] == 1 and first.kind is Kind.MIGRATED
+    upgraded = first is not None and row[0] == 1 and first.kind is EventRecordKind.MIGRATED
     return not upgraded or _makes_tables(first)
 
 
@@ -82,7 +82,7 @@ def last(tx: Transaction) -> int:
 
 def _makes_tables(first: Record | None) -> bool:
     """Whether a record tells that the tables were made: by migrations from the first one on."""
-    if first is None or first.kind is not Kind.MIGRATED or not first.changes:
+    if first is None or first.kind is not EventRecordKind.MIGRATED or not first.changes:
         return False
     row = first.changes[0]
     return isinstance(row, list) and row[:1] == [1]
@@ -90,7 +90,7 @@ def _makes_tables(first: Record | None) -> bool:
 
 def read(tx: Transaction) -> Log:
     """Compute the chain again, from the record after the checkpoint to the newest."""
-    checkpoint: Checkpoint | None = None
+    checkpoint: LogCheckpoint | None = None
     first, last, head, count = 0, 0, GENESIS, 0
     oldest: Record | None = None
     misfits: list[Misfit] = []
@@ -120,7 +120,7 @@ def read(tx: Transaction) -> Log:
     return log
 
 
-def _after(tx: Transaction, checkpoint: Checkpoint, first: int) -> Iterator[Misfit]:
+def _after(tx: Transaction, checkpoint: LogCheckpoint, first: int) -> Iterator[Misfit]:
     """Whether the first record that is there continues the checkpoint."""
     if first > checkpoint.seq + 1:
         yield Misfit(first, "seq", str(first), str(checkpoint.seq + 1))
@@ -160,14 +160,14 @@ class Replay:
             return
         self.trail = record.trail or self.trail
         match record.kind:
-            case Kind.MIGRATED:
+            case EventRecordKind.MIGRATED:
                 try:
                     self._migrate(record)
                 except DAMAGED as error:
                     self.misfits.append(Misfit(seq, "content", str(error), "migrations"))
-            case Kind.MAINTENANCE:
+            case EventRecordKind.MAINTENANCE:
                 self.catalog_known = False
-            case Kind.COMMIT:
+            case EventRecordKind.COMMIT:
                 self._commit(seq, record)
 
     def _migrate(self, record: Record) -> None:
@@ -242,7 +242,7 @@ def _begun(log: Log, folder: Path, target: Path, prepare: Prepare) -> Replay:
     return found
 
 
-def checkpoint_misfit(checkpoint: Checkpoint, folder: Path) -> Misfit | None:
+def checkpoint_misfit(checkpoint: LogCheckpoint, folder: Path) -> Misfit | None:
     """Whether a checkpoint's file is the one that the log names."""
     path = folder / checkpoint.file
     if path.name != checkpoint.file:

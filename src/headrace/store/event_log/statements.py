@@ -32,7 +32,7 @@ _ID = re.compile(r"create table (\w+) \(\s*(?:--[^\n]*\s*)*(\w+) integer primary
 Parameters = Mapping[str, Any] | Sequence[Any]
 
 
-class Statement(NamedTuple):
+class WriteStatement(NamedTuple):
     """A statement that changes something."""
 
     table: str
@@ -47,10 +47,10 @@ class Statement(NamedTuple):
     """The column whose value the database chooses; empty where the statement says it."""
 
 
-_STATEMENTS: dict[str, Statement | None] = {}
+_STATEMENTS: dict[str, WriteStatement | None] = {}
 
 
-def statement(sql: str) -> Statement | None:
+def statement(sql: str) -> WriteStatement | None:
     """What a text changes; None for one that isn't recorded: it reads, or changes what the log doesn't hold."""
     try:
         return _STATEMENTS[sql]
@@ -61,7 +61,7 @@ def statement(sql: str) -> Statement | None:
         return found
 
 
-def recorded(given: Statement, parameters: Any) -> Sequence[Any]:
+def recorded(given: WriteStatement, parameters: Any) -> Sequence[Any]:
     """The values of one execution as they are recorded."""
     if given.chained:
         seq, at, _, _, digest = parameters
@@ -95,9 +95,9 @@ def stand_in(value: Any) -> Any:
     return value if len(value_bytes) < HASHED_BYTES_MIN else HASHED + sha256(value_bytes).digest()
 
 
-def _read(sql: str) -> Statement | None:
+def _read(sql: str) -> WriteStatement | None:
     if _SAVEPOINT.match(sql):
-        return Statement("", None, (), chained=False, numbered="")
+        return WriteStatement("", None, (), chained=False, numbered="")
     change = _CHANGE.match(sql)
     if change is None or change[1].lower() in {*OWN, *UNRECORDED}:
         return None
@@ -110,12 +110,12 @@ def _read(sql: str) -> Statement | None:
         values = itemgetter(*named)
     insert = _INSERT.match(sql)
     if insert is None:
-        return Statement(table, values, (), chained=False, numbered="")
+        return WriteStatement(table, values, (), chained=False, numbered="")
     columns = [column.strip().strip('"').lower() for column in insert[1].split(",")]
     own = numbered_tables().get(table, "")
     hashed = _hashed(table, columns, insert[2] or "", named)
     chained = table == "audit" and columns == _TRAIL and not named
-    return Statement(table, values, hashed, chained, "" if own in columns else own)
+    return WriteStatement(table, values, hashed, chained, "" if own in columns else own)
 
 
 def _hashed(table: str, columns: list[str], values: str, named: tuple[str, ...]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import msgspec
 from headrace.store.database import Transaction
 
 
-class Standing(msgspec.Struct, frozen=True):
+class AccumulatedPartition(msgspec.Struct, frozen=True):
     """What readers see of a partition: the snapshot in which the table stood as it left it, and what it was then."""
 
     partition: str
@@ -16,10 +16,10 @@ class Standing(msgspec.Struct, frozen=True):
     rows: int
 
 
-def published(tx: Transaction, node: str) -> list[Standing]:
+def published(tx: Transaction, node: str) -> list[AccumulatedPartition]:
     """Of each partition that is published."""
     rows = tx.execute("select partition, snapshot, content_hash, rows from publication where node = ? and ended_snapshot is null", (node,))
-    return [Standing(*row) for row in rows.fetchall()]
+    return [AccumulatedPartition(*row) for row in rows.fetchall()]
 
 
 def newest_snapshot(tx: Transaction, node: str) -> int:

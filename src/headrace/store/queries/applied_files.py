@@ -9,7 +9,7 @@ import msgspec
 from headrace.store.database import Transaction
 
 
-class Applied(NamedTuple):
+class FileVersion(NamedTuple):
     """A version, with the hash of the file's content in it; None where it had no such file."""
 
     version: int
@@ -18,11 +18,11 @@ class Applied(NamedTuple):
     hash: str | None
 
 
-def of_file(tx: Transaction, path: str, limit: int) -> list[Applied]:
+def of_file(tx: Transaction, path: str, limit: int) -> list[FileVersion]:
     """The newest versions, newest first."""
     rows = tx.execute("select id, applied_at, actor, manifest from version order by id desc limit ?", (limit,))
     return [
-        Applied(number, at, actor, msgspec.json.decode(manifest, type=dict[str, str]).get(path)) for number, at, actor, manifest in rows
+        FileVersion(number, at, actor, msgspec.json.decode(manifest, type=dict[str, str]).get(path)) for number, at, actor, manifest in rows
     ]
 
 

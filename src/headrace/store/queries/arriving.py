@@ -24,7 +24,7 @@ _BY_ITSELF = (f"{_ITS_WORKER}was ended by ", f"{_ITS_WORKER}exited with code ")
 """What the reason of a lost attempt begins with where its worker died over it."""
 
 
-class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
+class DeliveryRecord(msgspec.Struct, frozen=True, gc=False):
     """A delivery that a look found."""
 
     source: str
@@ -51,7 +51,7 @@ def known_files(tx: Transaction, source: str, after: int = 0) -> tuple[dict[str,
     return {path: (size, modified) for path, size, modified, _ in rows}, rows[-1][3] if rows else after
 
 
-def record_deliveries(tx: Transaction, rows: Sequence[DeliveryRow]) -> None:
+def record_deliveries(tx: Transaction, rows: Sequence[DeliveryRecord]) -> None:
     """New deliveries wait to be ingested; those of the same interval that still waited are superseded."""
     tx.executemany(
         "update delivery set state = 'superseded' where source = ? and partition = ? and state = 'waiting'",
@@ -199,7 +199,7 @@ def replaced_in(tx: Transaction, source: str, bundle: str) -> list[str]:
     return [key for (key,) in rows]
 
 
-class Delivered(msgspec.Struct, frozen=True, gc=False):
+class RecordedDelivery(msgspec.Struct, frozen=True, gc=False):
     """A delivery as it was recorded. `parts` is JSON, where it consists of several files."""
 
     id: int
@@ -217,21 +217,21 @@ class Delivered(msgspec.Struct, frozen=True, gc=False):
 _DELIVERED = "id, partition, path, size_bytes, modified_us, version, parts, bundle, sha256"
 
 
-def newest_delivery(tx: Transaction, source: str, partition: str) -> Delivered | None:
+def newest_delivery(tx: Transaction, source: str, partition: str) -> RecordedDelivery | None:
     """The newest delivery of an interval."""
     row = tx.execute(
         f"select {_DELIVERED} from delivery where source = ? and partition = ? order by id desc limit 1", (source, partition)
     ).fetchone()
-    return Delivered(*row) if row else None
+    return RecordedDelivery(*row) if row else None
 
 
-def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> list[Delivered]:
+def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> list[RecordedDelivery]:
     """Other deliveries that wait, spread over all that do."""
     rows = tx.execute(
         f"select {_DELIVERED} from delivery where source = ? and state = 'waiting' and id <> ? order by id", (source, besides)
     ).fetchall()
     step = max(1, len(rows) // limit)
-    return [Delivered(*row) for row in rows[::step][:limit]]
+    return [RecordedDelivery(*row) for row in rows[::step][:limit]]
 
 
 def deaths(tx: Transaction, delivery: int) -> list[str]:

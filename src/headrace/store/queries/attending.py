@@ -11,7 +11,7 @@ _BROKEN = "workers_broken"
 _CLOSED = "lake_closed"
 
 
-class Broken(NamedTuple):
+class OngoingProblem(NamedTuple):
     """No worker starts, or the lake can't be written: since when, when that was seen last, both in microseconds, and why."""
 
     since: int
@@ -19,7 +19,7 @@ class Broken(NamedTuple):
     why: str
 
 
-def broken(tx: Transaction) -> Broken | None:
+def broken(tx: Transaction) -> OngoingProblem | None:
     """Why nothing works for the leader; None where something has worked since."""
     return _kept(tx, _BROKEN)
 
@@ -34,7 +34,7 @@ def something_works(tx: Transaction) -> None:
     tx.execute("delete from meta where key = ?", (_BROKEN,))
 
 
-def closed(tx: Transaction) -> Broken | None:
+def closed(tx: Transaction) -> OngoingProblem | None:
     """Why the lake's folders can't be written; None where the last leader could."""
     return _kept(tx, _CLOSED)
 
@@ -49,9 +49,9 @@ def lake_open(tx: Transaction) -> None:
     tx.execute("delete from meta where key = ?", (_CLOSED,))
 
 
-def _kept(tx: Transaction, key: str) -> Broken | None:
+def _kept(tx: Transaction, key: str) -> OngoingProblem | None:
     row = tx.execute("select value from meta where key = ?", (key,)).fetchone()
-    return None if row is None else Broken(*json.loads(row[0]))
+    return None if row is None else OngoingProblem(*json.loads(row[0]))
 
 
 def _keep(tx: Transaction, key: str, why: str, now: int) -> None:

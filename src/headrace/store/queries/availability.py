@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import msgspec
 
 from headrace.store.database import Transaction
-from headrace.store.queries.obligations import Obligation
+from headrace.store.queries.obligations import StoredObligation
 from headrace.store.queries.promises import Promise
 
 OBSERVATIONS_USED = 20
@@ -55,7 +55,7 @@ def first_due(tx: Transaction, consumer: str, since: int) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def obligations_over(tx: Transaction, consumer: str, from_us: int, before: int) -> list[Obligation]:
+def obligations_over(tx: Transaction, consumer: str, from_us: int, before: int) -> list[StoredObligation]:
     """The obligations that say how a consumer was served since then: due since then, met or waived since then, still open, and so many
     of the newest before; in the order of their deadlines."""
     at = {"consumer": consumer, "since": from_us, "before": before}
@@ -66,7 +66,9 @@ def obligations_over(tx: Transaction, consumer: str, from_us: int, before: int) 
         "consumer = :consumer and met_at is null and waived_at is null",
         "consumer = :consumer and due_at < :since order by due_at desc, interval desc limit :before",
     )
-    found = {row[1]: Obligation(*row) for query in queries for row in tx.execute(f"select {_OBLIGATION} from obligation where {query}", at)}
+    found = {
+        row[1]: StoredObligation(*row) for query in queries for row in tx.execute(f"select {_OBLIGATION} from obligation where {query}", at)
+    }
     return sorted(found.values(), key=lambda one: (one.due_at, one.interval))
 
 

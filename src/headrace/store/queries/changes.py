@@ -33,7 +33,7 @@ class Marks(msgspec.Struct, frozen=True, array_like=True):
     plans: int = 0
 
 
-class Changed(NamedTuple):
+class ChangedNames(NamedTuple):
     """Something of a kind changed; `more` where not all names are told."""
 
     kind: str
@@ -63,7 +63,7 @@ def marks(tx: Transaction) -> Marks:
     return Marks(*row)
 
 
-def since(tx: Transaction, before: Marks, now: Marks) -> Iterator[Changed]:
+def since(tx: Transaction, before: Marks, now: Marks) -> Iterator[ChangedNames]:
     """What changed from one moment to another."""
     if now.revision != before.revision:
         yield _named(tx, "partitions", "select distinct node || '' from partition where revision > ?", before.revision)
@@ -83,10 +83,10 @@ def since(tx: Transaction, before: Marks, now: Marks) -> Iterator[Changed]:
         yield _named(tx, "backfills", _PLANS, None)
 
 
-def _named(tx: Transaction, kind: str, sql: str, after: int | None, prefix: str = "") -> Changed:
+def _named(tx: Transaction, kind: str, sql: str, after: int | None, prefix: str = "") -> ChangedNames:
     rows = tx.execute(f"{sql} limit {NAMES_MAX + 1}", () if after is None else (after,)).fetchall()
     names = sorted(f"{prefix}{name}" for (name,) in rows)
-    return Changed(kind, tuple(names[:NAMES_MAX]), len(rows) > NAMES_MAX)
+    return ChangedNames(kind, tuple(names[:NAMES_MAX]), len(rows) > NAMES_MAX)
 
 
 def _digest(rows: Iterable[tuple[object, ...]]) -> int:

@@ -31,7 +31,7 @@ class Delivery(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-class Arrival(msgspec.Struct, frozen=True):
+class DeliveryOutcome(msgspec.Struct, frozen=True):
     """One arrival with what it became. `parts` and `received` are JSON; `rows` and `verdict` are its newest publication's; `rows` of
     what was held or rejected are what waits of it."""
 
@@ -50,7 +50,7 @@ class Arrival(msgspec.Struct, frozen=True):
     rows: int | None
     verdict: str | None
 
-    def is_same_bytes(self, later: Arrival) -> bool:
+    def is_same_bytes(self, later: DeliveryOutcome) -> bool:
         """Whether the next delivery of the interval is the same file with the same content."""
         same = (self.source, self.partition, self.path) == (later.source, later.partition, later.path)
         return same and self.sha256 is not None and self.sha256 == later.sha256
@@ -82,7 +82,7 @@ def get(tx: Transaction, delivery_id: int) -> Delivery | None:
     return Delivery(*row) if row else None
 
 
-def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
+def arrivals(tx: Transaction, source: str, *, limit: int) -> list[DeliveryOutcome]:
     """The deliveries of the newest intervals, newest interval first, and within one the newest delivery first, with what each became.
     A file that was touched is the delivery that it was: with the times at which that came.
 
@@ -100,9 +100,9 @@ def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
         " order by d.partition desc, d.id desc",
         {"source": source, "limit": limit},
     )
-    found: list[Arrival] = []
+    found: list[DeliveryOutcome] = []
     for row in rows:
-        one = Arrival(*row)
+        one = DeliveryOutcome(*row)
         if found and one.is_same_bytes(found[-1]):
             times = {"claimed_at": one.claimed_at, "observed_at": one.observed_at, "arrived_at": one.arrived_at}
             found[-1] = msgspec.structs.replace(found[-1], **times)
@@ -111,7 +111,7 @@ def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
     return found
 
 
-class Again(NamedTuple):
+class RepeatedDelivery(NamedTuple):
     """A delivery of a partition, and whether that had been delivered before."""
 
     partition: str
@@ -121,9 +121,9 @@ class Again(NamedTuple):
     again: bool
 
 
-def since(tx: Transaction, source: str, partitions: Iterable[str], since_us: int) -> list[Again]:
+def since(tx: Transaction, source: str, partitions: Iterable[str], since_us: int) -> list[RepeatedDelivery]:
     """The deliveries of these intervals that were observed since a time, oldest first."""
-    found: list[tuple[int, Again]] = []
+    found: list[tuple[int, RepeatedDelivery]] = []
     for key in partitions:
         rows = tx.execute(
             "select d.id, d.partition, d.claimed_at, d.arrived_at, d.observed_at,"
@@ -134,7 +134,7 @@ def since(tx: Transaction, source: str, partitions: Iterable[str], since_us: int
             " from delivery m where m.source = d.source and m.partition = d.partition and m.id < d.id))",  # touched
             {"source": source, "since": since_us, "key": key, "first": f"{key}/", "beyond": f"{key}0"},
         )
-        found += [(int(row[0]), Again(str(row[1]), int(row[2]), int(row[3]), int(row[4]), bool(row[5]))) for row in rows]
+        found += [(int(row[0]), RepeatedDelivery(str(row[1]), int(row[2]), int(row[3]), int(row[4]), bool(row[5]))) for row in rows]
     return [one for _, one in sorted(found)]
 
 

@@ -30,7 +30,7 @@ PLAN = (
 )
 
 
-class Durations(msgspec.Struct, frozen=True):
+class DurationStatistics(msgspec.Struct, frozen=True):
     """What attempts at one node took, in seconds: the median, and what 95 of 100 stay within (rounded up to the next one seen).
     `count` says how many were looked at; nothing is said about a node of which none succeeded."""
 
@@ -39,10 +39,10 @@ class Durations(msgspec.Struct, frozen=True):
     count: int
 
 
-def of_node(tx: Transaction, node: str) -> Durations | None:
+def of_node(tx: Transaction, node: str) -> DurationStatistics | None:
     """Of a node's newest attempts that succeeded; None if none is known."""
     took = sorted(seconds for _, seconds in samples(tx, node))
-    return Durations(_percentile(took, 0.5), _percentile(took, 0.95), len(took)) if took else None
+    return DurationStatistics(_percentile(took, 0.5), _percentile(took, 0.95), len(took)) if took else None
 
 
 def samples(tx: Transaction, node: str) -> list[tuple[int, float]]:
@@ -56,7 +56,7 @@ def by_version(tx: Transaction, node: str) -> list[tuple[int | None, tuple[int, 
     return [(version, (max(1, len(_keys(partitions))), max(0, us) / 1_000_000)) for us, partitions, version in rows]
 
 
-class Took(NamedTuple):
+class PlanAttempt(NamedTuple):
     """An attempt of a plan. Times are microseconds; `finished_at` is None while it runs."""
 
     node: str
@@ -66,10 +66,10 @@ class Took(NamedTuple):
     finished_at: int | None
 
 
-def of_plan(tx: Transaction, plan: int, *, limit: int) -> list[Took]:
+def of_plan(tx: Transaction, plan: int, *, limit: int) -> list[PlanAttempt]:
     """The newest attempts of the newest run of a plan, newest first, those included that are under way."""
     rows = tx.execute(PLAN, {"plan": plan, "limit": limit}).fetchall()
-    return [Took(node, _keys(keys), state, began, ended) for node, keys, state, began, ended in rows if began is not None]
+    return [PlanAttempt(node, _keys(keys), state, began, ended) for node, keys, state, began, ended in rows if began is not None]
 
 
 def starts(tx: Transaction, limit: int) -> list[float]:

@@ -16,7 +16,7 @@ LAPSED = "lapsed"
 """What the ids of evidence begin with that is of a lapsed exception: `lapsed:12:0` of exception 12."""
 
 
-class Kept(msgspec.Struct, frozen=True, gc=False):
+class StoredEvidence(msgspec.Struct, frozen=True, gc=False):
     """A piece of evidence as it is kept. `content` is msgpack of `observe.diagnosis.evidence.Evidence`."""
 
     id: str
@@ -30,7 +30,7 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
     ended_at: int | None = None
 
 
-def keep(tx: Transaction, rows: Iterable[Kept]) -> None:
+def keep(tx: Transaction, rows: Iterable[StoredEvidence]) -> None:
     """Keep what was seen; what is known already is as it is seen now, and stands again."""
     tx.executemany(
         f"insert into evidence ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -39,10 +39,10 @@ def keep(tx: Transaction, rows: Iterable[Kept]) -> None:
     )
 
 
-def standing(tx: Transaction, limit: int) -> list[Kept]:
+def standing(tx: Transaction, limit: int) -> list[StoredEvidence]:
     """What stands, the newest."""
     rows = tx.execute(f"select {_COLUMNS} from evidence where ended_at is null order by at desc, id limit :limit", {"limit": limit})
-    return [Kept(row[0], row[1], row[2], row[3], row[4], bool(row[5]), bytes(row[6]), row[7], row[8]) for row in rows]
+    return [StoredEvidence(row[0], row[1], row[2], row[3], row[4], bool(row[5]), bytes(row[6]), row[7], row[8]) for row in rows]
 
 
 def warned_last(tx: Transaction, number: int) -> int | None:

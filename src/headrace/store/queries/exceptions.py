@@ -11,7 +11,7 @@ from headrace.store.database import Transaction
 _COLUMNS = "id, node, partition, quarantine_id, publication_id, actor, reason, at, until, ended_at"
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class ExceptionRecord(msgspec.Struct, frozen=True):
     """One exception; times in microseconds of the store's clock. Without `publication_id` its data is to be made again, by looser
     rules; with `ended_at` nothing came of that."""
 
@@ -66,16 +66,16 @@ def expected_of(tx: Transaction, node: str) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
-def in_force(tx: Transaction) -> list[Accepted]:
+def in_force(tx: Transaction) -> list[ExceptionRecord]:
     """The exceptions that readers see, whether their time is over or not, by node and partition."""
     rows = tx.execute(
         f"select {_COLUMNS} from accepted where ended_at is null and exists (select 1 from publication p"
         " where p.id = accepted.publication_id and p.ended_snapshot is null) order by node, partition"
     )
-    return [Accepted(*row) for row in rows]
+    return [ExceptionRecord(*row) for row in rows]
 
 
-def lapsing_since(tx: Transaction, one: Accepted) -> int:
+def lapsing_since(tx: Transaction, one: ExceptionRecord) -> int:
     """Since when an exception is one that will lapse: renewals of it go on with the one before."""
     row = tx.execute(
         "select min(at) from accepted where publication_id = :publication and id > (select coalesce(max(id), 0) from accepted"
@@ -94,16 +94,16 @@ def nodes_between(tx: Transaction, first: str, last: str) -> set[str]:
     return {str(node) for (node,) in rows}
 
 
-def renew(tx: Transaction, before: Accepted, one: Acceptance) -> None:
+def renew(tx: Transaction, before: ExceptionRecord, one: Acceptance) -> None:
     """An exception goes on, from now on as somebody else's word, or for longer."""
     tx.execute("update accepted set ended_at = ? where id = ?", (one.at, before.id))
     accept(tx, before.node, before.partition, one)
 
 
-def of_partition(tx: Transaction, node: str, partition: str) -> list[Accepted]:
+def of_partition(tx: Transaction, node: str, partition: str) -> list[ExceptionRecord]:
     """Every exception that was ever made for a partition, newest first."""
     rows = tx.execute(f"select {_COLUMNS} from accepted where node = ? and partition = ? order by id desc", (node, partition))
-    return [Accepted(*row) for row in rows]
+    return [ExceptionRecord(*row) for row in rows]
 
 
 def of_usual_names(tx: Transaction, node: str) -> set[str]:

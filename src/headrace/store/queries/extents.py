@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from headrace.store.database import Transaction
-from headrace.store.queries.partitions import Extent
+from headrace.store.queries.partitions import NodePublicationSummary
 
 
-class Seen(NamedTuple):
+class VisibleExtent(NamedTuple):
     """A node's extent, and how many of its partitions readers see."""
 
-    extent: Extent
+    extent: NodePublicationSummary
     partitions: int
 
 
@@ -22,15 +22,15 @@ _SEEN = (
 )
 
 
-def all_of(tx: Transaction) -> dict[str, Seen]:
+def all_of(tx: Transaction) -> dict[str, VisibleExtent]:
     """Node → what readers see of it; those of which they see nothing aren't there."""
-    return {row[0]: Seen(Extent(*row[:6]), int(row[6])) for row in tx.execute(_SEEN.format(one=""))}
+    return {row[0]: VisibleExtent(NodePublicationSummary(*row[:6]), int(row[6])) for row in tx.execute(_SEEN.format(one=""))}
 
 
-def of(tx: Transaction, node: str) -> Seen | None:
+def of(tx: Transaction, node: str) -> VisibleExtent | None:
     """The same of one node; None where readers see nothing of it."""
     row = tx.execute(_SEEN.format(one=" and node = :node"), {"node": node}).fetchone()
-    return None if row is None else Seen(Extent(*row[:6]), int(row[6]))
+    return None if row is None else VisibleExtent(NodePublicationSummary(*row[:6]), int(row[6]))
 
 
 def revision(tx: Transaction) -> int:

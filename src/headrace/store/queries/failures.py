@@ -45,7 +45,7 @@ def failing_nodes(tx: Transaction) -> list[str]:
     return [node for (node,) in rows]
 
 
-class Failed(msgspec.Struct, frozen=True):
+class NodeFailure(msgspec.Struct, frozen=True):
     """A node's newest attempt, which failed. `partition` is the first of those that it was at; `error` is JSON of what went wrong;
     `finished_at` is in microseconds."""
 
@@ -56,7 +56,7 @@ class Failed(msgspec.Struct, frozen=True):
     finished_at: int
 
 
-def newest_attempts(tx: Transaction, version: int) -> list[Failed]:
+def newest_attempts(tx: Transaction, version: int) -> list[NodeFailure]:
     """Of each node the newest attempt, where it failed at this version with a partition that is failed still; by node."""
     found = []
     for node in failing_nodes(tx):
@@ -70,7 +70,7 @@ def newest_attempts(tx: Transaction, version: int) -> list[Failed]:
         key = msgspec.json.decode(row[2])[0]
         state = tx.execute("select state from partition where node = ? and partition = ?", (node, key)).fetchone()
         if state is not None and state[0] == "failed":
-            found.append(Failed(node, key, *row[3:]))
+            found.append(NodeFailure(node, key, *row[3:]))
     return found
 
 

@@ -20,7 +20,7 @@ EVIDENCE_MAX = 40
 """So much of its evidence, the strongest, an incident keeps in words."""
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+class IncidentEvidence(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One piece of evidence as an incident keeps it: names and figures. `at` is in microseconds."""
 
     what: str
@@ -52,7 +52,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     owner: str
     summary: str
     confidence: float
-    evidence: tuple[Said, ...]
+    evidence: tuple[IncidentEvidence, ...]
     affected: Affected
     began_at: int
     opened_at: int
@@ -256,7 +256,7 @@ def _incident(row: tuple[Any, ...]) -> Incident:
     values = dict(zip(Incident.__struct_fields__, row, strict=True))
     values["columns"] = tuple(msgspec.json.decode(values["columns"]))
     values["confidence"] = float(values["confidence"])
-    values["evidence"] = msgspec.json.decode(values["evidence"], type=tuple[Said, ...])
+    values["evidence"] = msgspec.json.decode(values["evidence"], type=tuple[IncidentEvidence, ...])
     values["affected"] = msgspec.json.decode(values["affected"], type=Affected)
     return Incident(**values)
 

@@ -10,7 +10,7 @@ import msgspec
 from headrace.store.database import Transaction
 
 
-class Kept(NamedTuple):
+class RetainedDelivery(NamedTuple):
     """A delivery whose bytes are kept."""
 
     source: str
@@ -18,9 +18,11 @@ class Kept(NamedTuple):
     arrived_at: int
 
 
-def deliveries(tx: Transaction) -> list[Kept]:
+def deliveries(tx: Transaction) -> list[RetainedDelivery]:
     """All deliveries whose bytes were kept by content, with their times in microseconds."""
-    return [Kept(*row) for row in tx.execute("select source, sha256, arrived_at from delivery where sha256 is not null").fetchall()]
+    return [
+        RetainedDelivery(*row) for row in tx.execute("select source, sha256, arrived_at from delivery where sha256 is not null").fetchall()
+    ]
 
 
 def quarantined_paths(tx: Transaction) -> set[str]:

@@ -136,7 +136,7 @@ def end_attempts(tx: Transaction, ends: Sequence[AttemptEnd]) -> None:
 # Partitions and publications ------------------------------------------------------------------------------------------
 
 
-class PartitionRow(msgspec.Struct, frozen=True, gc=False):
+class PartitionRecord(msgspec.Struct, frozen=True, gc=False):
     """Where a partition stands, and what readers see of it."""
 
     node: str
@@ -150,7 +150,7 @@ class PartitionRow(msgspec.Struct, frozen=True, gc=False):
     proposed: bool = False
 
 
-def mark_partitions(tx: Transaction, rows: Sequence[PartitionRow]) -> None:
+def mark_partitions(tx: Transaction, rows: Sequence[PartitionRecord]) -> None:
     """Partitions stand elsewhere now; what readers see stays as it is."""
     if not rows:
         return
@@ -169,7 +169,7 @@ def mark_partitions(tx: Transaction, rows: Sequence[PartitionRow]) -> None:
     )
 
 
-class PublicationRow(msgspec.Struct, frozen=True, gc=False):
+class PublicationRecord(msgspec.Struct, frozen=True, gc=False):
     """A partition that becomes visible."""
 
     id: int
@@ -194,7 +194,7 @@ def last_publication_id(tx: Transaction) -> int:
     return int(tx.execute("select coalesce(max(id), 0) from publication").fetchone()[0])
 
 
-def publish(tx: Transaction, rows: Sequence[PublicationRow]) -> None:
+def publish(tx: Transaction, rows: Sequence[PublicationRecord]) -> None:
     """End what these replace, and make them what readers see. Their ids ascend, and nobody else's are between them."""
     if not rows:
         return
@@ -327,7 +327,7 @@ def write_profiles(tx: Transaction, rows: Iterable[Sequence[Any]]) -> None:
     tx.executemany("insert into profile (epoch, n, node, partition, columns) values (?, ?, ?, ?, ?)", rows)
 
 
-class QuarantineRow(msgspec.Struct, frozen=True, gc=False):
+class QuarantineRecord(msgspec.Struct, frozen=True, gc=False):
     """Data that was held or rejected, and where it waits."""
 
     node: str
@@ -343,7 +343,7 @@ class QuarantineRow(msgspec.Struct, frozen=True, gc=False):
     at: int
 
 
-def quarantine(tx: Transaction, rows: Sequence[QuarantineRow]) -> None:
+def quarantine(tx: Transaction, rows: Sequence[QuarantineRecord]) -> None:
     """Put data in quarantine; what waited there for the same partition is superseded."""
     tx.executemany(
         "update quarantine set state = 'superseded' where node = ? and partition = ? and state in ('held', 'rejected')",

@@ -26,10 +26,10 @@ ATTEMPT = (
     " p.created_at as planned, p.started_at as begun, p.needs, a.partitions"
     " from attempt a left join run r on r.id = a.run_id left join plan p on p.id = r.plan_id where "
 )
-"""Columns of `AttemptRow` and what they are read from; a condition follows."""
+"""Columns of `AttemptRecord` and what they are read from; a condition follows."""
 
 
-class AttemptRow(NamedTuple):
+class AttemptRecord(NamedTuple):
     """One attempt, its run and its plan. Times are microseconds; `measures` and `error` are JSON."""
 
     epoch: int
@@ -53,7 +53,7 @@ class AttemptRow(NamedTuple):
     partitions: str
 
 
-def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRow]:
+def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRecord]:
     """The newest attempts at a partition, in the order in which they were queued: of those at several at once the newest, and those
     that published."""
     alone = msgspec.json.encode([partition]).decode()
@@ -71,11 +71,13 @@ def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRow]:
         {"node": node, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()
     mine = [row for row in several if partition in msgspec.json.decode(row[-1])]
-    found = {(row[0], row[1]): AttemptRow(*row) for row in (*rows, *mine, *published)}
+    found = {(row[0], row[1]): AttemptRecord(*row) for row in (*rows, *mine, *published)}
     return sorted(found.values(), key=lambda one: (one.queued_at, one.epoch, one.n))
 
 
-def of_run(tx: Transaction, run_id: int, after: tuple[int, int], limit: int, *, unpublished: bool = False) -> list[tuple[str, AttemptRow]]:
+def of_run(
+    tx: Transaction, run_id: int, after: tuple[int, int], limit: int, *, unpublished: bool = False
+) -> list[tuple[str, AttemptRecord]]:
     """The attempts of a run, each with its node, in order, from the one after `after` (epoch, n) on;
     of those that ended without a publication alone, if that is asked for."""
     only = " and a.state not in ('queued', 'running', 'published')" if unpublished else ""
@@ -84,7 +86,7 @@ def of_run(tx: Transaction, run_id: int, after: tuple[int, int], limit: int, *, 
         " order by a.epoch, a.n limit :limit",
         {"run": run_id, "epoch": after[0], "n": after[1], "limit": limit},
     ).fetchall()
-    return [(row[0], AttemptRow(*row[1:])) for row in rows]
+    return [(row[0], AttemptRecord(*row[1:])) for row in rows]
 
 
 def states_of_run(tx: Transaction, run_id: int) -> dict[str, int]:
@@ -102,7 +104,7 @@ def under_way_of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
     return list(dict.fromkeys((node, key) for node, keys in rows for key in msgspec.json.decode(keys)))
 
 
-def tried_before(tx: Transaction, node: str, one: AttemptRow) -> int | None:
+def tried_before(tx: Transaction, node: str, one: AttemptRecord) -> int | None:
     """When the try before an attempt, of its run and at its partitions, had ended."""
     row = tx.execute(
         "select finished_at from attempt where node = :node and partitions = :partitions and (epoch, n) < (:epoch, :n)"
@@ -224,7 +226,7 @@ def applied_at(tx: Transaction, version: int) -> int | None:
     return None if row is None else int(row[0])
 
 
-class IncidentRow(NamedTuple):
+class IncidentRecord(NamedTuple):
     """An incident, as far as the ledger names it."""
 
     id: int
@@ -251,7 +253,7 @@ _OF_NODE = (
 )
 
 
-def incidents(tx: Transaction, node: str, partition: str) -> list[IncidentRow]:
+def incidents(tx: Transaction, node: str, partition: str) -> list[IncidentRecord]:
     """The incidents that a partition is part of: where the cause is seen, or a symptom of it."""
     rows = tx.execute(
         f"{_INCIDENT.format(more=_OF_NODE)}id in (select incident_id from incident_partition"
@@ -260,7 +262,7 @@ def incidents(tx: Transaction, node: str, partition: str) -> list[IncidentRow]:
         " or (node = :node and partition = :partition) order by id limit :limit",
         {"node": node, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()
-    return [IncidentRow(*row) for row in rows]
+    return [IncidentRecord(*row) for row in rows]
 
 
 def explained(tx: Transaction, node: str, partition: str, numbers: Iterable[int]) -> dict[int, list[tuple[int, int]]]:
@@ -278,10 +280,10 @@ def explained(tx: Transaction, node: str, partition: str, numbers: Iterable[int]
     return found
 
 
-def incident(tx: Transaction, number: int) -> IncidentRow | None:
+def incident(tx: Transaction, number: int) -> IncidentRecord | None:
     """One incident."""
     row = tx.execute(f"{_INCIDENT.format(more='')}id = ?", (number,)).fetchone()
-    return None if row is None else IncidentRow(*row)
+    return None if row is None else IncidentRecord(*row)
 
 
 def awaiting(tx: Transaction) -> list[tuple[int, int, str, bytes]]:

@@ -9,7 +9,7 @@ import msgspec
 from headrace.store.database import Transaction
 
 
-class Changed(msgspec.Struct, frozen=True, gc=False):
+class ChangedPartition(msgspec.Struct, frozen=True, gc=False):
     """A partition that changed. `failures` is how often it has failed in a row; `since` is in microseconds."""
 
     node: str
@@ -54,7 +54,7 @@ class Withheld(msgspec.Struct, frozen=True, gc=False):
     """When the delivery that it is of was observed."""
 
 
-class Ended(msgspec.Struct, frozen=True, gc=False):
+class NewestAttempt(msgspec.Struct, frozen=True, gc=False):
     """How a partition's newest attempt ended. `error` is JSON of what went wrong; times are in microseconds."""
 
     attempt: str
@@ -66,7 +66,7 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
     finished_at: int
 
 
-def changed(tx: Transaction, after: int, limit: int) -> list[Changed]:
+def changed(tx: Transaction, after: int, limit: int) -> list[ChangedPartition]:
     """The partitions that changed after a revision, in order; whole revisions, so that none is cut in two."""
     last = tx.execute("select revision from partition where revision > ? order by revision limit 1 offset ?", (after, limit)).fetchone()
     rows = tx.execute(
@@ -77,9 +77,9 @@ def changed(tx: Transaction, after: int, limit: int) -> list[Changed]:
     return [_changed(row) for row in rows]
 
 
-def _changed(row: tuple[Any, ...]) -> Changed:
+def _changed(row: tuple[Any, ...]) -> ChangedPartition:
     node, partition, state, failures, epoch, n, reason, since, revision = row
-    return Changed(node, partition, state, failures, None if epoch is None else f"{epoch}.{n}", reason, since, revision)
+    return ChangedPartition(node, partition, state, failures, None if epoch is None else f"{epoch}.{n}", reason, since, revision)
 
 
 def facts(tx: Transaction, after: int, limit: int) -> list[FactNews]:
@@ -159,14 +159,14 @@ def newest_facts(tx: Transaction) -> int:
     return int(tx.execute("select coalesce(max(id), 0) from fact").fetchone()[0])
 
 
-def newest_ended(tx: Transaction, node: str, partition: str) -> Ended | None:
+def newest_ended(tx: Transaction, node: str, partition: str) -> NewestAttempt | None:
     """How the newest attempt at a partition alone ended; None where none has."""
     row = tx.execute(
         "select epoch, n, kind, state, coalesce(reason, ''), error, queued_at, finished_at from attempt"
         " where node = :node and partitions = :keys and finished_at is not null order by epoch desc, n desc limit 1",
         {"node": node, "keys": msgspec.json.encode([partition]).decode()},
     ).fetchone()
-    return None if row is None else Ended(f"{row[0]}.{row[1]}", *row[2:])
+    return None if row is None else NewestAttempt(f"{row[0]}.{row[1]}", *row[2:])
 
 
 class FailedInBackfill(msgspec.Struct, frozen=True, gc=False):
@@ -174,7 +174,7 @@ class FailedInBackfill(msgspec.Struct, frozen=True, gc=False):
 
     node: str
     partition: str
-    ended: Ended
+    ended: NewestAttempt
     version: int | None
     """What was applied when it was tried."""
 
@@ -206,7 +206,7 @@ def failed_in_backfill(tx: Transaction, node: str, partition: str) -> FailedInBa
 
 
 def _failed(row: tuple[Any, ...]) -> FailedInBackfill:
-    return FailedInBackfill(row[0], row[1], Ended(f"{row[3]}.{row[4]}", *row[5:]), row[2])
+    return FailedInBackfill(row[0], row[1], NewestAttempt(f"{row[3]}.{row[4]}", *row[5:]), row[2])
 
 
 def declared_at(tx: Transaction, node: str, partition: str) -> str:

@@ -29,7 +29,7 @@ class Queued(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class Told(msgspec.Struct, frozen=True, gc=False):
+class PriorNotification(msgspec.Struct, frozen=True, gc=False):
     """What was queued about an incident before. `created_at` in microseconds."""
 
     id: int
@@ -43,7 +43,7 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     created_at: int
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
+class DueNotification(msgspec.Struct, frozen=True, kw_only=True):
     """A notice that is to be sent now. `reference` is what the channel calls the first one about the same."""
 
     id: int
@@ -59,7 +59,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     reference: str | None
 
 
-class Delivered(msgspec.Struct, frozen=True, gc=False):
+class DeliveredNotifications(msgspec.Struct, frozen=True, gc=False):
     """Messages to one recipient over one channel; when the last went out."""
 
     recipient: str
@@ -68,7 +68,7 @@ class Delivered(msgspec.Struct, frozen=True, gc=False):
     last_at: int
 
 
-class Failed(msgspec.Struct, frozen=True, gc=False):
+class UndeliveredNotifications(msgspec.Struct, frozen=True, gc=False):
     """Notices to one recipient over one channel that were given up or wait for another try; the newest error."""
 
     recipient: str
@@ -80,16 +80,16 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
 # What is asked ---------------------------------------------------------------------------------------------------------
 
 
-def about(tx: Transaction, incidents: Iterable[int]) -> dict[int, list[Told]]:
+def about(tx: Transaction, incidents: Iterable[int]) -> dict[int, list[PriorNotification]]:
     """Incident → what was queued about it, oldest first."""
-    found: dict[int, list[Told]] = {}
+    found: dict[int, list[PriorNotification]] = {}
     for number in incidents:
         rows = tx.execute(
             "select id, incident_id, kind, subject, recipient, channel, said, state, created_at from notice"
             " where incident_id = ? order by id",
             (number,),
         )
-        found[number] = [Told(*row) for row in rows]
+        found[number] = [PriorNotification(*row) for row in rows]
     return found
 
 
@@ -125,14 +125,14 @@ def next_at(tx: Transaction) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def undelivered(tx: Transaction, since: int) -> list[Failed]:
+def undelivered(tx: Transaction, since: int) -> list[UndeliveredNotifications]:
     """What couldn't be sent since then: given up, or tried in vain until now."""
     rows = tx.execute(
         "select recipient, channel, count(*), max(error) from notice where error is not null and created_at >= ?"
         " and (state = 'failed' or (state = 'waiting' and tries > 0)) group by recipient, channel order by 1, 2",
         (since,),
     )
-    return [Failed(*row) for row in rows]
+    return [UndeliveredNotifications(*row) for row in rows]
 
 
 def count_failed(tx: Transaction, since: int) -> int:
@@ -140,14 +140,14 @@ def count_failed(tx: Transaction, since: int) -> int:
     return int(tx.execute("select count(*) from notice where state = 'failed' and created_at >= ?", (since,)).fetchone()[0])
 
 
-def sent_since(tx: Transaction, since: int) -> list[Delivered]:
+def sent_since(tx: Transaction, since: int) -> list[DeliveredNotifications]:
     """What went out since then, by recipient and channel."""
     rows = tx.execute(
         "select recipient, channel, count(*), max(sent_at) from notice where state = 'sent' and created_at >= ?"
         " group by recipient, channel order by 1, 2",
         (since,),
     )
-    return [Delivered(*row) for row in rows]
+    return [DeliveredNotifications(*row) for row in rows]
 
 
 # What is written -------------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def drop(tx: Transaction, number: int, why: str) -> None:
     tx.execute("update notice set state = 'dropped', error = ? where id = ? and state = 'waiting'", (why, number))
 
 
-def take(tx: Transaction, now: int, limit: int) -> list[Taken]:
+def take(tx: Transaction, now: int, limit: int) -> list[DueNotification]:
     """The messages to be sent now, oldest first. They are this process's for CLAIMED_US."""
     rows = tx.execute(
         "select n.id, n.incident_id, n.kind, n.subject, n.recipient, n.channel, n.title, n.body, n.tries, n.created_at,"
@@ -220,5 +220,5 @@ def forget(tx: Transaction, before: int) -> None:
     )
 
 
-def _taken(row: tuple[Any, ...]) -> Taken:
-    return Taken(**dict(zip(Taken.__struct_fields__, row, strict=True)))
+def _taken(row: tuple[Any, ...]) -> DueNotification:
+    return DueNotification(**dict(zip(DueNotification.__struct_fields__, row, strict=True)))

@@ -12,7 +12,7 @@ from headrace.store.database import Transaction
 _COLUMNS = "consumer, interval, due_at, promise_id, met_at, waived_at"
 
 
-class Obligation(msgspec.Struct, frozen=True):
+class StoredObligation(msgspec.Struct, frozen=True):
     """One obligation. Times are microseconds of the store's clock; `met_at` None: not met yet."""
 
     consumer: str
@@ -23,7 +23,7 @@ class Obligation(msgspec.Struct, frozen=True):
     waived_at: int | None
 
 
-def newest(tx: Transaction, consumer: str, *, limit: int = 100) -> list[Obligation]:
+def newest(tx: Transaction, consumer: str, *, limit: int = 100) -> list[StoredObligation]:
     """The newest obligations of a consumer, newest interval first."""
     return _all(
         tx.execute(
@@ -33,16 +33,16 @@ def newest(tx: Transaction, consumer: str, *, limit: int = 100) -> list[Obligati
     )
 
 
-def newest_met(tx: Transaction, consumer: str) -> Obligation | None:
+def newest_met(tx: Transaction, consumer: str) -> StoredObligation | None:
     """The newest obligation that was met, or None."""
     row = tx.execute(
         f"select {_COLUMNS} from obligation where consumer = :consumer and met_at is not null order by interval desc limit 1",
         {"consumer": consumer},
     ).fetchone()
-    return Obligation(*row) if row else None
+    return StoredObligation(*row) if row else None
 
 
-def unmet(tx: Transaction, consumer: str, *, limit: int = 10_000) -> list[Obligation]:
+def unmet(tx: Transaction, consumer: str, *, limit: int = 10_000) -> list[StoredObligation]:
     """The obligations of a consumer that are neither met nor waived, oldest first."""
     return _all(
         tx.execute(
@@ -53,10 +53,10 @@ def unmet(tx: Transaction, consumer: str, *, limit: int = 10_000) -> list[Obliga
     )
 
 
-def get(tx: Transaction, consumer: str, interval: str) -> Obligation | None:
+def get(tx: Transaction, consumer: str, interval: str) -> StoredObligation | None:
     """One obligation; None while it isn't due."""
     row = tx.execute(f"select {_COLUMNS} from obligation where consumer = ? and interval = ?", (consumer, interval)).fetchone()
-    return Obligation(*row) if row else None
+    return StoredObligation(*row) if row else None
 
 
 def waive(tx: Transaction, consumer: str, interval: str, now: int) -> None:
@@ -70,7 +70,7 @@ def let_go(tx: Transaction, consumers: Iterable[str], interval: str) -> bool:
     return any(tx.execute(sql, (consumer, interval)).fetchone() is not None for consumer in consumers)
 
 
-def all_unmet(tx: Transaction, due_by: int, each: int) -> dict[str, list[Obligation]]:
+def all_unmet(tx: Transaction, due_by: int, each: int) -> dict[str, list[StoredObligation]]:
     """Of every consumer the newest obligations that were due by then and are neither met nor waived, oldest first."""
     rows = tx.execute(
         f"select {_COLUMNS} from (select {_COLUMNS}, row_number() over (partition by consumer order by interval desc) as place"
@@ -78,11 +78,11 @@ def all_unmet(tx: Transaction, due_by: int, each: int) -> dict[str, list[Obligat
         " order by consumer, interval",
         {"due": due_by, "each": each},
     )
-    found: dict[str, list[Obligation]] = {}
+    found: dict[str, list[StoredObligation]] = {}
     for one in _all(rows):
         found.setdefault(one.consumer, []).append(one)
     return found
 
 
-def _all(rows: Iterable[tuple[Any, ...]]) -> list[Obligation]:
-    return [Obligation(*row) for row in rows]
+def _all(rows: Iterable[tuple[Any, ...]]) -> list[StoredObligation]:
+    return [StoredObligation(*row) for row in rows]

@@ -16,7 +16,7 @@ _COLUMNS = (
 _FROM = "from attempt a join run r on r.id = a.run_id"
 
 
-class Cursor(msgspec.Struct, frozen=True):
+class LineageCursor(msgspec.Struct, frozen=True):
     """The last end that was told (time, epoch, number), and the attempts whose beginning was told but not their end.
 
     `sent` and `refused` count events; `error` is what kept the last ones from being sent, since `failing_since`."""
@@ -31,7 +31,7 @@ class Cursor(msgspec.Struct, frozen=True):
     failing_since: int | None = None
 
 
-class Told(msgspec.Struct, frozen=True):
+class LineageAttempt(msgspec.Struct, frozen=True):
     """An attempt, as far as it is told of. Times are microseconds of the store's clock; `finished_at` is None while it runs."""
 
     epoch: int
@@ -67,7 +67,7 @@ class Checked(msgspec.Struct, frozen=True):
     failed: bool
 
 
-class Made(msgspec.Struct, frozen=True):
+class AttemptSummary(msgspec.Struct, frozen=True):
     """What an attempt came to: rows, bytes and newest snapshot of what it made visible (None for nothing), its checks, and of what was
     looked at how many rows there were and how many values each column had."""
 
@@ -79,20 +79,20 @@ class Made(msgspec.Struct, frozen=True):
     columns: dict[str, dict[str, int]] = {}
 
 
-def cursor(tx: Transaction) -> Cursor | None:
+def cursor(tx: Transaction) -> LineageCursor | None:
     """How far was told; None before anybody was."""
     row = tx.execute("select content from told_lineage where id = 1").fetchone()
-    return None if row is None else msgspec.json.decode(row[0], type=Cursor)
+    return None if row is None else msgspec.json.decode(row[0], type=LineageCursor)
 
 
 def begin(tx: Transaction) -> None:
     """Tell of what ends from now on, where nothing was told yet."""
     row = tx.execute("select max(finished_at) from attempt where finished_at is not null").fetchone()
     if cursor(tx) is None:
-        keep(tx, Cursor(int(row[0] or 0), epoch=1 << 62))
+        keep(tx, LineageCursor(int(row[0] or 0), epoch=1 << 62))
 
 
-def keep(tx: Transaction, where: Cursor) -> None:
+def keep(tx: Transaction, where: LineageCursor) -> None:
     """Write down how far was told."""
     content = msgspec.json.encode(where).decode()
     tx.execute(
@@ -101,7 +101,7 @@ def keep(tx: Transaction, where: Cursor) -> None:
     )
 
 
-def ended(tx: Transaction, after: Cursor, limit: int) -> list[Told]:
+def ended(tx: Transaction, after: LineageCursor, limit: int) -> list[LineageAttempt]:
     """The next attempts that have ended, in the order of their ends."""
     rows = tx.execute(
         f"select {_COLUMNS} {_FROM} where a.finished_at >= :at and (a.finished_at > :at or a.epoch > :epoch"
@@ -111,18 +111,18 @@ def ended(tx: Transaction, after: Cursor, limit: int) -> list[Told]:
     return _all(rows)
 
 
-def under_way(tx: Transaction, limit: int) -> list[Told]:
+def under_way(tx: Transaction, limit: int) -> list[LineageAttempt]:
     """Attempts that run."""
     rows = tx.execute(f"select {_COLUMNS} {_FROM} where a.state = 'running' order by a.epoch, a.n limit :limit", {"limit": limit})
     return _all(rows)
 
 
-def made(tx: Transaction, one: Told) -> Made:
+def made(tx: Transaction, one: LineageAttempt) -> AttemptSummary:
     """What an attempt came to."""
     row = tx.execute("select sum(rows), sum(bytes), max(snapshot) from publication where epoch = ? and n = ?", one.id).fetchone()
     rows, size, snapshot = (None if value is None else int(value) for value in row)
     audited, columns = _profiled(tx, one)
-    return Made(rows, size, snapshot, tuple(_checked(tx, *one.id)), audited, columns)
+    return AttemptSummary(rows, size, snapshot, tuple(_checked(tx, *one.id)), audited, columns)
 
 
 class _Counts(msgspec.Struct):
@@ -130,7 +130,7 @@ class _Counts(msgspec.Struct):
     nulls: int
 
 
-def _profiled(tx: Transaction, one: Told) -> tuple[int | None, dict[str, dict[str, int]]]:
+def _profiled(tx: Transaction, one: LineageAttempt) -> tuple[int | None, dict[str, dict[str, int]]]:
     """Rows, and values and nulls by column, over all partitions; counts alone, so that no value leaves."""
     rows: int | None = None
     columns: dict[str, dict[str, int]] = {}
@@ -154,12 +154,12 @@ def _checked(tx: Transaction, epoch: int, n: int) -> list[Checked]:
     return [Checked(row[0], row[1], row[2], int(row[3]), int(row[4]), bool(row[5])) for row in rows]
 
 
-def _all(rows: Iterable[tuple[Any, ...]]) -> list[Told]:
+def _all(rows: Iterable[tuple[Any, ...]]) -> list[LineageAttempt]:
     return [_told(row) for row in rows]
 
 
-def _told(row: tuple[Any, ...]) -> Told:
+def _told(row: tuple[Any, ...]) -> LineageAttempt:
     values = list(row)
     values[5] = tuple(msgspec.json.decode(values[5]))
     values[12] = None if values[12] is None else msgspec.json.decode(values[12])
-    return Told(*values)
+    return LineageAttempt(*values)

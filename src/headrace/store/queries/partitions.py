@@ -26,7 +26,7 @@ class Partition(msgspec.Struct, frozen=True):
     since: int
 
 
-class Extent(msgspec.Struct, frozen=True):
+class NodePublicationSummary(msgspec.Struct, frozen=True):
     """What readers see of a node, in short: its oldest and newest published partitions, and the newest one's verdict."""
 
     node: str
@@ -89,7 +89,7 @@ def stale_keys(tx: Transaction, node: str, limit: int = 100) -> list[str]:
     return [key for (key,) in reversed(rows)]
 
 
-def extent(tx: Transaction, node: str) -> Extent | None:
+def extent(tx: Transaction, node: str) -> NodePublicationSummary | None:
     """What readers see of a node, in short; None if nothing."""
     row = tx.execute(
         "select partition, published_at, verdict, rows from publication "
@@ -99,7 +99,7 @@ def extent(tx: Transaction, node: str) -> Extent | None:
     if row is None:
         return None
     oldest = tx.execute("select min(partition) from publication where node = :node and ended_snapshot is null", {"node": node}).fetchone()
-    return Extent(node, oldest[0], *row)
+    return NodePublicationSummary(node, oldest[0], *row)
 
 
 def data_keys(tx: Transaction, node: str, moment: str) -> list[str]:

@@ -10,7 +10,7 @@ import msgspec
 from headrace.store.database import Transaction
 
 
-class PlanRow(msgspec.Struct, frozen=True):
+class PlanRecord(msgspec.Struct, frozen=True):
     """A plan as it is kept. Times are integer microseconds; `content` is msgpack of `plan.backfills.Backfill`, `request`, `estimate` and
     `outcome` are JSON."""
 
@@ -30,7 +30,7 @@ class PlanRow(msgspec.Struct, frozen=True):
     finished_at: int | None
 
 
-_COLUMNS = ", ".join(PlanRow.__struct_fields__)
+_COLUMNS = ", ".join(PlanRecord.__struct_fields__)
 
 
 def add(  # noqa: PLR0913 - what is kept of a plan
@@ -56,10 +56,10 @@ def add(  # noqa: PLR0913 - what is kept of a plan
     return cursor.lastrowid
 
 
-def get(tx: Transaction, plan: int) -> PlanRow | None:
+def get(tx: Transaction, plan: int) -> PlanRecord | None:
     """A plan by its id."""
     row = tx.execute(f"select {_COLUMNS} from plan where id = ?", (plan,)).fetchone()
-    return None if row is None else PlanRow(*row)
+    return None if row is None else PlanRecord(*row)
 
 
 def of_plan_id(tx: Transaction, plan_id: str) -> int | None:
@@ -68,14 +68,14 @@ def of_plan_id(tx: Transaction, plan_id: str) -> int | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
-def awaiting(tx: Transaction) -> list[PlanRow]:
+def awaiting(tx: Transaction) -> list[PlanRecord]:
     """The plans that wait for an approval, oldest first."""
-    return [PlanRow(*row) for row in tx.execute(f"select {_COLUMNS} from plan where state = 'awaiting_approval' order by id").fetchall()]
+    return [PlanRecord(*row) for row in tx.execute(f"select {_COLUMNS} from plan where state = 'awaiting_approval' order by id").fetchall()]
 
 
-def newest(tx: Transaction, limit: int) -> list[PlanRow]:
+def newest(tx: Transaction, limit: int) -> list[PlanRecord]:
     """The newest plans, newest first."""
-    return [PlanRow(*row) for row in tx.execute(f"select {_COLUMNS} from plan order by id desc limit ?", (limit,)).fetchall()]
+    return [PlanRecord(*row) for row in tx.execute(f"select {_COLUMNS} from plan order by id desc limit ?", (limit,)).fetchall()]
 
 
 def timed(tx: Transaction, limit: int) -> list[tuple[str, int, int]]:
@@ -88,10 +88,10 @@ def timed(tx: Transaction, limit: int) -> list[tuple[str, int, int]]:
     return [(str(estimate), int(started), int(finished)) for estimate, started, finished in rows]
 
 
-def opened(tx: Transaction) -> list[PlanRow]:
+def opened(tx: Transaction) -> list[PlanRecord]:
     """Those that are worked at, oldest first, paused ones included."""
     rows = tx.execute(f"select {_COLUMNS} from plan where state in ('running', 'paused') order by id").fetchall()
-    return [PlanRow(*row) for row in rows]
+    return [PlanRecord(*row) for row in rows]
 
 
 def move(tx: Transaction, plan: int, state: str, now: int) -> None:

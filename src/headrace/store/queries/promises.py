@@ -23,16 +23,16 @@ class Promise(msgspec.Struct, frozen=True):
     begins_at: int
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
+class PromiseStart(msgspec.Struct, frozen=True, gc=False):
     """Since when the promise in force holds (`begins_at`), and since when something is promised without a break."""
 
     begins_at: int
     unbroken_since: int
 
 
-def standing(tx: Transaction, consumer: str) -> Standing | None:
+def standing(tx: Transaction, consumer: str) -> PromiseStart | None:
     """Since when a consumer is promised something; None: nothing is promised to it."""
-    found: Standing | None = None
+    found: PromiseStart | None = None
     ended: int | None = None
     for from_at, until_at, begins_at in tx.execute(
         "select from_at, until_at, begins_at from promise where consumer = ? order by from_at, id", (consumer,)
@@ -40,7 +40,7 @@ def standing(tx: Transaction, consumer: str) -> Standing | None:
         # What was replaced before it began was never promised.
         unbroken = found is not None and ended == from_at and found.unbroken_since <= from_at
         since = min(begins_at, found.unbroken_since) if found is not None and unbroken else begins_at
-        found, ended = Standing(begins_at, since), until_at
+        found, ended = PromiseStart(begins_at, since), until_at
     return found if ended is None else None
 
 

@@ -150,7 +150,7 @@ def newest_at(tx: Transaction, snapshot: int) -> int | None:
     return None if row is None else row[0]
 
 
-class Computed(msgspec.Struct, frozen=True):
+class NewestPublication(msgspec.Struct, frozen=True):
     """The newest publication of a partition: in which snapshot its inputs were read, and whether a backfill computed it."""
 
     partition: str
@@ -160,7 +160,7 @@ class Computed(msgspec.Struct, frozen=True):
     planned: bool
 
 
-def computed(tx: Transaction, node: str, partition: str) -> Computed | None:
+def computed(tx: Transaction, node: str, partition: str) -> NewestPublication | None:
     """How the newest publication of a partition was computed, whether readers still see it or not; None if there never was one."""
     row = tx.execute(
         "select p.partition, p.version, p.snapshot, a.snapshot_read, r.plan_id from publication p"
@@ -168,7 +168,7 @@ def computed(tx: Transaction, node: str, partition: str) -> Computed | None:
         " where p.node = :node and p.partition = :partition order by p.id desc limit 1",
         {"node": node, "partition": partition},
     ).fetchone()
-    return None if row is None else Computed(row[0], row[1], row[2], row[3] or 0, row[4] is not None)
+    return None if row is None else NewestPublication(row[0], row[1], row[2], row[3] or 0, row[4] is not None)
 
 
 def next_with_rows(tx: Transaction, node: str, partition: str) -> str | None:
@@ -252,7 +252,7 @@ def _publication(row: tuple[Any, ...]) -> Publication:
     return Publication(*values)
 
 
-class Published(msgspec.Struct, frozen=True, gc=False):
+class ComparedPublication(msgspec.Struct, frozen=True, gc=False):
     """One publication of a partition, as far as it is compared with others."""
 
     partition: str
@@ -268,14 +268,14 @@ class Published(msgspec.Struct, frozen=True, gc=False):
     version: int
 
 
-def history_of(tx: Transaction, node: str) -> list[Published]:
+def history_of(tx: Transaction, node: str) -> list[ComparedPublication]:
     """All publications of a node, by partition and oldest first."""
     rows = tx.execute(
         "select partition, id, epoch, n, snapshot, ended_snapshot, rows, bytes, verdict, content_hash, version from publication"
         " where node = ? order by partition, id",
         (node,),
     ).fetchall()
-    return [Published(*row) for row in rows]
+    return [ComparedPublication(*row) for row in rows]
 
 
 def by_version(tx: Transaction, node: str) -> list[tuple[int, int, str, str]]:

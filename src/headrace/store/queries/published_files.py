@@ -30,7 +30,7 @@ class FilesLook(NamedTuple):
     wrong_since: int | None = None
 
 
-class Damaged(NamedTuple):
+class DamagedPublication(NamedTuple):
     """A publication of which a file isn't there as it was published."""
 
     publication: int
@@ -71,11 +71,11 @@ def note(tx: Transaction, looks: Iterable[FilesLook]) -> None:
     tx.executemany("delete from published_file_look where publication_id = ?", gone)
 
 
-def damaged(tx: Transaction) -> list[Damaged]:
+def damaged(tx: Transaction) -> list[DamagedPublication]:
     """The publications that readers see of which a file is damaged."""
     rows = tx.execute(
         "select p.id, p.node, p.partition, p.rows, l.publication_id, l.looked_at, l.path, l.size_bytes, l.wrong, l.wrong_since"
         " from published_file_look l join publication p on p.id = l.publication_id"
         " where l.wrong is not null and p.ended_snapshot is null order by p.id"
     ).fetchall()
-    return [Damaged(number, node, partition, count, FilesLook(*look)) for number, node, partition, count, *look in rows]
+    return [DamagedPublication(number, node, partition, count, FilesLook(*look)) for number, node, partition, count, *look in rows]

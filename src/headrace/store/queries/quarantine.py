@@ -31,7 +31,7 @@ class Quarantined(msgspec.Struct, frozen=True):
     at: int
 
 
-class Totals(msgspec.Struct, frozen=True):
+class QuarantineTotals(msgspec.Struct, frozen=True):
     """What waits, in all. `rows` counts what is known."""
 
     deliveries: int
@@ -50,14 +50,14 @@ def waiting(tx: Transaction, *, node: str | None = None, partition: str | None =
     )
 
 
-def totals(tx: Transaction, declared: Callable[[str], object]) -> Totals:
+def totals(tx: Transaction, declared: Callable[[str], object]) -> QuarantineTotals:
     """What waits, in all, of nodes that are `declared`: about others nobody can decide anything."""
     rows = tx.execute(
         "select node, count(delivery_id), count(*), coalesce(sum(rows), 0) from quarantine"
         " where state in ('held', 'rejected') group by node"
     ).fetchall()
     found = [row[1:] for row in rows if declared(row[0]) is not None]
-    return Totals(*(sum(int(row[n]) for row in found) for n in range(3)))
+    return QuarantineTotals(*(sum(int(row[n]) for row in found) for n in range(3)))
 
 
 def by_node(tx: Transaction) -> dict[str, tuple[int, int, int]]:

@@ -10,7 +10,7 @@ _READ_OTHERS = ("references", "sql")
 """Kinds of checks that may read other nodes."""
 
 
-class Failed(msgspec.Struct, frozen=True, gc=False):
+class QuarantinedPartition(msgspec.Struct, frozen=True, gc=False):
     """A partition that waits in quarantine, as an attempt made it. `snapshot` is what that attempt read."""
 
     node: str
@@ -19,7 +19,7 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
     snapshot: int
 
 
-def failed(tx: Transaction, node: str) -> list[Failed]:
+def failed(tx: Transaction, node: str) -> list[QuarantinedPartition]:
     """What waits in quarantine of a node because such a check failed, as the newest attempt left it; by partition."""
     first, second = _READ_OTHERS
     rows = tx.execute(
@@ -32,10 +32,10 @@ def failed(tx: Transaction, node: str) -> list[Failed]:
         " order by q.partition",
         {"node": node, "first": first, "second": second},
     )
-    return [Failed(*row) for row in rows]
+    return [QuarantinedPartition(*row) for row in rows]
 
 
-def newer_rows(tx: Transaction, node: str, than: Failed) -> bool:
+def newer_rows(tx: Transaction, node: str, than: QuarantinedPartition) -> bool:
     """Whether a node has published other rows than it had when an attempt read it."""
     row = tx.execute(
         "select 1 from publication where node = :node and snapshot > :snapshot and identical = 0 limit 1",

@@ -63,7 +63,7 @@ _OF_INCIDENT = ("notice", "evidence", "incident_partition", "symptom", "incident
 _KEYS = {"journal": "seq"}
 
 
-class Ended(NamedTuple):
+class RemovableAttempt(NamedTuple):
     """An attempt that may go. Times in microseconds."""
 
     epoch: int
@@ -74,13 +74,13 @@ class Ended(NamedTuple):
     finished_at: int
 
 
-def attempts(tx: Transaction, before: int, after: tuple[int, int], limit: int) -> list[Ended]:
+def attempts(tx: Transaction, before: int, after: tuple[int, int], limit: int) -> list[RemovableAttempt]:
     """Attempts that may go, oldest first, from the one after `after` (epoch, n) on."""
     given = {"before": before, "epoch": after[0], "n": after[1], "limit": limit}
-    return [Ended(*row) for row in tx.execute(_ATTEMPTS, given).fetchall()]
+    return [RemovableAttempt(*row) for row in tx.execute(_ATTEMPTS, given).fetchall()]
 
 
-def evidence(tx: Transaction, going: Sequence[Ended]) -> list[tuple[object, ...]]:
+def evidence(tx: Transaction, going: Sequence[RemovableAttempt]) -> list[tuple[object, ...]]:
     """What goes with attempts, in full: their rows, publications and check results."""
     found: list[tuple[object, ...]] = []
     for table in ("attempt", "publication", "check_result"):
@@ -89,7 +89,7 @@ def evidence(tx: Transaction, going: Sequence[Ended]) -> list[tuple[object, ...]
     return found
 
 
-def remove_attempts(tx: Transaction, going: Sequence[Ended]) -> None:
+def remove_attempts(tx: Transaction, going: Sequence[RemovableAttempt]) -> None:
     """Delete attempts with all that is theirs."""
     ids = [(one.epoch, one.n) for one in going]
     for one in going:

@@ -13,7 +13,7 @@ import msgspec
 from headrace.store.database import Transaction
 
 
-class Standing(msgspec.Struct, frozen=True):
+class StoredPartitionState(msgspec.Struct, frozen=True):
     """A partition as the core loads it."""
 
     node: str
@@ -30,7 +30,7 @@ class Standing(msgspec.Struct, frozen=True):
     """Of the partition `*`: the publication that first had the content that readers see."""
 
 
-class Kept(msgspec.Struct, frozen=True):
+class StoredCheckpoint(msgspec.Struct, frozen=True):
     """A checkpoint: what it was taken of, and up to which change."""
 
     version: int
@@ -43,7 +43,7 @@ def next_revision(tx: Transaction) -> int:
     return int(tx.execute("select coalesce(max(revision), 0) from partition").fetchone()[0]) + 1
 
 
-def standings(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[Standing]:
+def standings(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[StoredPartitionState]:
     """The partitions that were touched after a revision, or all of one node, one by one: they may be more than fit into memory."""
     which, value = ("p.revision > ?", after) if node is None else ("p.node = ?", node)
     rows = tx.execute(
@@ -54,7 +54,7 @@ def standings(tx: Transaction, after: int = -1, node: str | None = None) -> Iter
         (value,),
     )
     for r in rows:
-        yield Standing(r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), bool(r[7]), r[8], r[9], r[10])
+        yield StoredPartitionState(r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), bool(r[7]), r[8], r[9], r[10])
 
 
 def changed_after(tx: Transaction, revision: int) -> int:
@@ -62,10 +62,10 @@ def changed_after(tx: Transaction, revision: int) -> int:
     return int(tx.execute("select count(*) from partition where revision > ?", (revision,)).fetchone()[0])
 
 
-def checkpoint(tx: Transaction) -> Kept | None:
+def checkpoint(tx: Transaction) -> StoredCheckpoint | None:
     """What a core knew when it was last written down."""
     row = tx.execute("select version, revision, content from checkpoint where id = 1").fetchone()
-    return None if row is None else Kept(row[0], row[1], bytes(row[2]))
+    return None if row is None else StoredCheckpoint(row[0], row[1], bytes(row[2]))
 
 
 def keep_checkpoint(tx: Transaction, version: int, content: bytes, now: int) -> None:

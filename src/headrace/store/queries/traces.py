@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from headrace.store.database import Transaction
-from headrace.store.queries.ledger import ATTEMPT, AttemptRow
+from headrace.store.queries.ledger import ATTEMPT, AttemptRecord
 
 
 class Ran(NamedTuple):
@@ -23,14 +23,14 @@ def newest(tx: Transaction) -> int:
     return int(tx.execute("select coalesce(max(finished_at), 0) from attempt where finished_at is not null").fetchone()[0])
 
 
-def ended(tx: Transaction, epoch: int, after: tuple[int, int], limit: int) -> list[tuple[str, AttemptRow]]:
+def ended(tx: Transaction, epoch: int, after: tuple[int, int], limit: int) -> list[tuple[str, AttemptRecord]]:
     """The next attempts of a leader that have ended after a time and number, each with its node, in the order of their ends."""
     rows = tx.execute(
         f"select a.node, {ATTEMPT.removeprefix('select')} a.finished_at >= :at and (a.finished_at > :at or a.n > :n) and a.epoch = :epoch"
         " order by a.finished_at, a.epoch, a.n limit :limit",
         {"epoch": epoch, "at": after[0], "n": after[1], "limit": limit},
     )
-    return [(row[0], AttemptRow(*row[1:])) for row in rows]
+    return [(row[0], AttemptRecord(*row[1:])) for row in rows]
 
 
 def run(tx: Transaction, number: int) -> Ran | None:

@@ -27,7 +27,7 @@ class Unsound(NamedTuple):
     damaged_at: int | None = None
 
 
-class Excepted(NamedTuple):
+class AcceptedPublication(NamedTuple):
     """A publication that somebody accepted; until when (None: for good), and when the exception was
     taken back or renewed. `incident` is the open one of its lapse."""
 
@@ -45,7 +45,7 @@ class Excepted(NamedTuple):
     incident: int | None = None
 
 
-class Made(NamedTuple):
+class PublicationProvenance(NamedTuple):
     """A publication, in which snapshot its inputs were read, and whether it came out the same as the one that it replaced. `planned`: a
     backfill computed it. It read what the same backfill had staged of its inputs, and was published with them in one snapshot."""
 
@@ -92,7 +92,7 @@ def named(tx: Transaction, from_us: int) -> list[Unsound]:
     return [Unsound(row[0], tuple(msgspec.json.decode(row[1])), *row[2:]) for row in rows]
 
 
-def excepted(tx: Transaction, from_us: int, limit: int = 500) -> list[Excepted]:
+def excepted(tx: Transaction, from_us: int, limit: int = 500) -> list[AcceptedPublication]:
     """The newest exceptions that became a publication which readers saw since then, newest first; with
     those whose lapse has an open incident, since what was computed from them may still be read."""
     lapsed = _lapsed_incidents(tx)
@@ -103,7 +103,7 @@ def excepted(tx: Transaction, from_us: int, limit: int = 500) -> list[Excepted]:
         f" and e.id >= '{LAPSED}:' || a.id || ':' and e.id < '{LAPSED}:' || a.id || ';') order by a.id desc limit ?",
         (from_us, limit),
     )
-    return [Excepted(*row)._replace(incident=lapsed.get(row[0])) for row in rows]
+    return [AcceptedPublication(*row)._replace(incident=lapsed.get(row[0])) for row in rows]
 
 
 def _lapsed_incidents(tx: Transaction) -> dict[int, int]:
@@ -116,7 +116,7 @@ def _lapsed_incidents(tx: Transaction) -> dict[int, int]:
     return {int(row[0].split(":")[1]): int(row[1]) for row in rows}
 
 
-def made_since(tx: Transaction, node: str, snapshot: int) -> list[Made]:
+def made_since(tx: Transaction, node: str, snapshot: int) -> list[PublicationProvenance]:
     """The publications of a node whose inputs were read in this snapshot or later, and those of backfills since then."""
     rows = tx.execute(
         "select p.partition, p.snapshot, p.ended_snapshot, p.published_at, p.ended_at, a.snapshot_read, p.identical, r.plan_id from"
@@ -124,7 +124,7 @@ def made_since(tx: Transaction, node: str, snapshot: int) -> list[Made]:
         " where p.node = ? and p.snapshot >= ? and (a.snapshot_read >= ? or r.plan_id is not null)",
         (node, snapshot, snapshot),
     )
-    return [Made(row[0], row[1], row[2], row[3], row[4], row[5] or 0, bool(row[6]), row[7] is not None) for row in rows]
+    return [PublicationProvenance(row[0], row[1], row[2], row[3], row[4], row[5] or 0, bool(row[6]), row[7] is not None) for row in rows]
 
 
 def replaced_last(tx: Transaction) -> int:

@@ -28,7 +28,7 @@ class Started(NamedTuple):
     succeeded: int
 
 
-class Runs(NamedTuple):
+class RunCounts(NamedTuple):
     """Runs of one kind and state (`cancelled` for those taken back)."""
 
     kind: str
@@ -43,7 +43,7 @@ def started(tx: Transaction, from_us: int, until_us: int) -> Started:
     return Started(sum(one.runs for one in found), sum(one.succeeded for one in found))
 
 
-def by_state(tx: Transaction, from_us: int, until_us: int) -> list[Runs]:
+def by_state(tx: Transaction, from_us: int, until_us: int) -> list[RunCounts]:
     """The runs of a window by kind and state; those that retention has taken count by whole days."""
     rows = tx.execute(
         "select kind, state, sum(runs), sum(good) from ("
@@ -53,7 +53,7 @@ def by_state(tx: Transaction, from_us: int, until_us: int) -> list[Runs]:
         ") counted where state <> 'nothing_due' group by kind, state order by kind, state",
         {"since": from_us, "until": until_us, "first": _day(from_us), "last": _day(until_us)},
     )
-    return [Runs(kind, state, int(count), int(good)) for kind, state, count, good in rows.fetchall()]
+    return [RunCounts(kind, state, int(count), int(good)) for kind, state, count, good in rows.fetchall()]
 
 
 def keep(tx: Transaction, epoch: int, n: int) -> None:

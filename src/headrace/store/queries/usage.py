@@ -8,7 +8,7 @@ from typing import NamedTuple
 from headrace.store.database import Transaction
 
 
-class Used(NamedTuple):
+class ReadUsage(NamedTuple):
     """So often somebody read a node on a day (in UTC): by `read`, `sql` or `data`; when last."""
 
     node: str
@@ -19,7 +19,7 @@ class Used(NamedTuple):
     last_at: int
 
 
-class Exported(NamedTuple):
+class ExportUsage(NamedTuple):
     """So many publications of a consumer's export, and when the last was."""
 
     consumer: str
@@ -27,7 +27,7 @@ class Exported(NamedTuple):
     last_at: int
 
 
-def add(tx: Transaction, rows: Iterable[Used]) -> None:
+def add(tx: Transaction, rows: Iterable[ReadUsage]) -> None:
     """Reads that were seen since."""
     tx.executemany(
         "insert into usage (node, reader, via, day, reads, last_at) values (?, ?, ?, ?, ?, ?) on conflict (node, reader, via, day)"
@@ -37,13 +37,13 @@ def add(tx: Transaction, rows: Iterable[Used]) -> None:
     )
 
 
-def since(tx: Transaction, day: str) -> list[Used]:
+def since(tx: Transaction, day: str) -> list[ReadUsage]:
     """Reads on that day and later."""
     rows = tx.execute("select node, reader, via, day, reads, last_at from usage where day >= ? order by node, reader, via, day", (day,))
-    return [Used(*row) for row in rows]
+    return [ReadUsage(*row) for row in rows]
 
 
-def exports(tx: Transaction, consumers: Iterable[str], from_us: int, until_us: int) -> list[Exported]:
+def exports(tx: Transaction, consumers: Iterable[str], from_us: int, until_us: int) -> list[ExportUsage]:
     """What was exported in a window."""
     found = []
     for consumer in consumers:
@@ -52,7 +52,7 @@ def exports(tx: Transaction, consumers: Iterable[str], from_us: int, until_us: i
             (consumer, from_us, until_us),
         ).fetchone()
         if row[0]:
-            found.append(Exported(consumer, int(row[0]), int(row[1])))
+            found.append(ExportUsage(consumer, int(row[0]), int(row[1])))
     return found
 
 

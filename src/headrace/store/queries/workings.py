@@ -26,13 +26,13 @@ class Working(msgspec.Struct, frozen=True, gc=False):
     error: str | None
     started_at: int
     finished_at: int | None
-    took_in: Inputs | None = None
+    took_in: InputTotals | None = None
     """None while it runs."""
     processor_wait_seconds: float = 0.0
     """How long it waited while other programs had the processors."""
 
 
-class Inputs(msgspec.Struct, frozen=True, gc=False):
+class InputTotals(msgspec.Struct, frozen=True, gc=False):
     """How much went into an attempt."""
 
     partitions: int
@@ -69,18 +69,18 @@ class _Measures(msgspec.Struct, frozen=True, gc=False):
     processor_wait_seconds: float = 0.0
 
 
-def inputs_of(tx: Transaction, node: str) -> list[Inputs]:
+def inputs_of(tx: Transaction, node: str) -> list[InputTotals]:
     """How much went into the newest attempts at a node that succeeded, newest first."""
     found = (_inputs(keys, measures) for _, _, _, keys, measures in _newest(tx, node) if measures)
     return [one for one in found if one is not None]
 
 
-def _inputs(partitions: str, measures: str | None) -> Inputs | None:
+def _inputs(partitions: str, measures: str | None) -> InputTotals | None:
     if not measures:
         return None
     found = msgspec.json.decode(measures, type=_Measures)
     keys = msgspec.json.decode(partitions, type=tuple[str, ...])
-    return Inputs(len(keys), found.rows_in, found.bytes_in)
+    return InputTotals(len(keys), found.rows_in, found.bytes_in)
 
 
 def known_up_to(tx: Transaction) -> tuple[int, int]:

@@ -29,7 +29,7 @@ class Attempted(NamedTuple):
     """Another attempt had decided about its delivery before the window."""
 
 
-class Published(NamedTuple):
+class WindowPublication(NamedTuple):
     """A publication of such an attempt."""
 
     epoch: int
@@ -42,7 +42,7 @@ class Published(NamedTuple):
     bytes: int
 
 
-class Incident(NamedTuple):
+class WindowIncident(NamedTuple):
     """An incident that was opened in a window, or is open still."""
 
     id: int
@@ -55,7 +55,7 @@ class Incident(NamedTuple):
     recurrence_of: int | None
 
 
-class Arrived(NamedTuple):
+class WindowDelivery(NamedTuple):
     """A delivery; `drifted` where its schema or format was another than expected."""
 
     id: int
@@ -106,7 +106,7 @@ def _attempted(row: tuple[Any, ...]) -> Attempted:
     )
 
 
-def publications(tx: Transaction, from_us: int, until_us: int) -> list[Published]:
+def publications(tx: Transaction, from_us: int, until_us: int) -> list[WindowPublication]:
     """What the attempts that ended in a window had published by its end."""
     rows = tx.execute(
         "select p.epoch, p.n, p.partition, p.rows, p.identical, p.published_at, p.ended_at, p.bytes from attempt a join publication p"
@@ -114,27 +114,27 @@ def publications(tx: Transaction, from_us: int, until_us: int) -> list[Published
         " order by p.id",
         (from_us, until_us, until_us),
     )
-    return [Published(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6], row[7]) for row in rows]
+    return [WindowPublication(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6], row[7]) for row in rows]
 
 
-def incidents(tx: Transaction, from_us: int, until_us: int) -> list[Incident]:
+def incidents(tx: Transaction, from_us: int, until_us: int) -> list[WindowIncident]:
     """Those opened in a window, and those that were open already and still are, oldest first."""
     rows = tx.execute(
         "select id, kind, node, owner, began_at, opened_at, restored_at, resolved_at, recurrence_of from incident"
         " where opened_at <= :until and (opened_at > :since or state <> 'resolved') order by id",
         {"since": from_us, "until": until_us},
     )
-    return [Incident(row[0], row[1], row[2], row[3], row[4], row[5], row[7] if row[6] is None else row[6], row[8]) for row in rows]
+    return [WindowIncident(row[0], row[1], row[2], row[3], row[4], row[5], row[7] if row[6] is None else row[6], row[8]) for row in rows]
 
 
-def arrived(tx: Transaction, source: str, from_us: int, until_us: int) -> list[Arrived]:
+def arrived(tx: Transaction, source: str, from_us: int, until_us: int) -> list[WindowDelivery]:
     """What a source delivered in a window, oldest first."""
     rows = tx.execute(
         "select d.id, d.partition, d.arrived_at, d.state, exists (select 1 from drift f where f.delivery_id = d.id) from delivery d"
         " where d.source = ? and d.observed_at > ? and d.observed_at <= ? and d.state not in ('waiting', 'recut') order by d.id",
         (source, from_us, until_us),
     )
-    return [Arrived(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
+    return [WindowDelivery(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
 
 
 def rows_of_deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> tuple[dict[int, int], dict[int, int]]:

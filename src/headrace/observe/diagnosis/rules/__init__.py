@@ -36,7 +36,7 @@ from headrace.observe.diagnosis.rules import (
     volume_anomaly,
     worker_lost,
 )
-from headrace.observe.diagnosis.rules.rule import Covers, Place, Rule
+from headrace.observe.diagnosis.rules.rule import Covers, NodeEvidence, Rule
 
 RULES: tuple[Rule, ...] = tuple(
     one.RULE
@@ -50,4 +50,4 @@ RULES: tuple[Rule, ...] = tuple(
 )  # fmt: skip
 BY_KIND: dict[CauseKind, Rule] = {one.kind: one for one in RULES}
 
-__all__ = ["BY_KIND", "RULES", "Covers", "Place", "Rule"]
+__all__ = ["BY_KIND", "RULES", "Covers", "NodeEvidence", "Rule"]

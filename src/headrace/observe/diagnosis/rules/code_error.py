@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.details import FailureCategory, failure_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.rules.rule import BROKEN, CONTENT, Covers, Place, Rule
+from headrace.observe.diagnosis.rules.rule import BROKEN, CONTENT, Covers, NodeEvidence, Rule
 
-_NOT_OF_CODE = (Failure.UNREACHABLE, Failure.DENIED, Failure.CONFIGURED, Failure.MEMORY, Failure.SPACE, Failure.LIMIT)
+_NOT_OF_CODE = (
+    FailureCategory.UNREACHABLE,
+    FailureCategory.DENIED,
+    FailureCategory.CONFIGURED,
+    FailureCategory.MEMORY,
+    FailureCategory.SPACE,
+    FailureCategory.LIMIT,
+)
 CRASHES_MIN = 2
 """A worker that is lost once is a machine's; the same again after a change is the code's, unless that has computed
 other partitions."""
 
 
-def _own(one: Evidence, place: Place) -> float:
+def _own(one: Evidence, place: NodeEvidence) -> float:
     if one.kind == CauseKind.CODE_ERROR:
         return 1.0
     if place.is_source:
-        return float(one.family is Family.ERROR and not one.kind and failure_of(one) not in (*_NOT_OF_CODE, Failure.UNREADABLE)) * 0.5
+        return (
+            float(one.family is Family.ERROR and not one.kind and failure_of(one) not in (*_NOT_OF_CODE, FailureCategory.UNREADABLE)) * 0.5
+        )
     if one.family is Family.ERROR:
         return float(not one.kind and failure_of(one) not in _NOT_OF_CODE)
     if one.family is Family.LOST:
@@ -25,14 +34,14 @@ def _own(one: Evidence, place: Place) -> float:
     return float((one.family in CONTENT or one.family in (Family.TYPE, Family.SCHEMA)) and place.rewritten(one))
 
 
-def _since_untried(one: Evidence, place: Place) -> bool:
+def _since_untried(one: Evidence, place: NodeEvidence) -> bool:
     """Whether a worker was lost after a change whose code has computed nothing: code that computes other partitions doesn't
     end its workers by itself."""
     newest = max((change for change in place.bodies if change.at_us <= one.at_us), key=lambda change: change.at_us, default=None)
     return newest is not None and not newest.proven
 
 
-def _opens(one: Evidence, place: Place) -> bool:
+def _opens(one: Evidence, place: NodeEvidence) -> bool:
     """Held, or odd in what the new body gives out while nothing odd goes in: that is no coincidence, however weak by itself."""
     return one.held or place.rewritten(one)
 

@@ -4,18 +4,18 @@ was written."""
 from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.details import FailureCategory, failure_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, Place, Rule, is_declared_wrongly
+from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, NodeEvidence, Rule, is_declared_wrongly
 
 _OF_DECLARATIONS = frozenset({Family.ACCESS, Family.ARRIVAL, Family.ERROR})
 
 
-def _own(one: Evidence, place: Place) -> float:
+def _own(one: Evidence, place: NodeEvidence) -> float:
     if one.kind == CauseKind.CONFIGURATION_ERROR:
         return 1.0
     failure = failure_of(one)
-    if not one.kind and failure is Failure.CONFIGURED:
+    if not one.kind and failure is FailureCategory.CONFIGURED:
         return 1.0
     if one.family is Family.SCHEMA:
         return float(place.is_source and any(one.column in _columns(change) for change in place.declarations if change.at_us <= one.at_us))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.details import FailureCategory, failure_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, Place, Rule, is_declared_wrongly
+from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, NodeEvidence, Rule, is_declared_wrongly
 
-_OTHERS = (Failure.DENIED, Failure.CONFIGURED, Failure.SPACE, Failure.MEMORY, Failure.LIMIT)
+_OTHERS = (FailureCategory.DENIED, FailureCategory.CONFIGURED, FailureCategory.SPACE, FailureCategory.MEMORY, FailureCategory.LIMIT)
 """What other rules speak for."""
 
 
-def _own(one: Evidence, _place: Place) -> float:
+def _own(one: Evidence, _place: NodeEvidence) -> float:
     if one.kind:
         return float(one.kind == CauseKind.DESTINATION_UNAVAILABLE)
     return float(one.family is Family.EXPORT and failure_of(one) not in _OTHERS and not is_declared_wrongly(one))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.details import FailureCategory, failure_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.rules.rule import BROKEN, Covers, Place, Rule, certain
+from headrace.observe.diagnosis.rules.rule import BROKEN, Covers, NodeEvidence, Rule, certain
 
 
-def _own(one: Evidence, place: Place) -> float:
+def _own(one: Evidence, place: NodeEvidence) -> float:
     if one.kind:
         return float(one.kind == CauseKind.FORMAT_CHANGE)
-    unread = place.is_source and one.family in (Family.ERROR, Family.CHECK) and failure_of(one) is Failure.UNREADABLE
+    unread = place.is_source and one.family in (Family.ERROR, Family.CHECK) and failure_of(one) is FailureCategory.UNREADABLE
     return float(unread)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, Place, Rule
+from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, NodeEvidence, Rule
 
 
-def _own(one: Evidence, _place: Place) -> float:
+def _own(one: Evidence, _place: NodeEvidence) -> float:
     if one.kind:
         return float(one.kind == CauseKind.LATE_SOURCE)
     return 0.5 * (one.family is Family.ARRIVAL)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, Place, Rule
+from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, NodeEvidence, Rule
 
 
-def _own(one: Evidence, place: Place) -> float:
+def _own(one: Evidence, place: NodeEvidence) -> float:
     if one.kind == CauseKind.MISSING_SOURCE:
         return 1.0
     late = one.family is Family.ARRIVAL and one.kind in ("", CauseKind.LATE_SOURCE)

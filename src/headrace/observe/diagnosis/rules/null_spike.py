@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.rules.rule import Covers, Place, Rule, rewritten
+from headrace.observe.diagnosis.rules.rule import Covers, NodeEvidence, Rule, rewritten
 
 _SHOWS_IN = frozenset({Family.CHECK, Family.NULLS, Family.DISTRIBUTION, Family.VOLUME})
 
 
-def _own(one: Evidence, place: Place) -> float:
+def _own(one: Evidence, place: NodeEvidence) -> float:
     return float(one.kind == CauseKind.NULL_SPIKE and not place.joins)
 
 

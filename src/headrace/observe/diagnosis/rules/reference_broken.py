@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.rules.rule import Covers, Place, Rule, rewritten
+from headrace.observe.diagnosis.rules.rule import Covers, NodeEvidence, Rule, rewritten
 
 _SHOWS_IN = frozenset({Family.CHECK, Family.REFERENCE, Family.NULLS, Family.VOLUME, Family.DISTRIBUTION})
 AFTER_A_JOIN = 0.8
 STRIKING_NATS = 20.0
 
 
-def _own(one: Evidence, place: Place) -> float:
+def _own(one: Evidence, place: NodeEvidence) -> float:
     if one.kind == CauseKind.NULL_SPIKE and place.joins:
         return AFTER_A_JOIN
     return float(one.kind == CauseKind.REFERENCE_BROKEN)
 
 
-def lost_partners(one: Evidence, place: Place) -> bool:
+def lost_partners(one: Evidence, place: NodeEvidence) -> bool:
     """Values that are missing after a join as they never were, whether that was held or not."""
     return place.joins and one.family is Family.NULLS and one.strength >= STRIKING_NATS
 
 
-def _opens(one: Evidence, place: Place) -> bool:
+def _opens(one: Evidence, place: NodeEvidence) -> bool:
     return one.held or lost_partners(one, place)
 
 

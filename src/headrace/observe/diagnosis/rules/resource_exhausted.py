@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.details import FailureCategory, failure_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.rules.rule import Covers, Place, Rule
+from headrace.observe.diagnosis.rules.rule import Covers, NodeEvidence, Rule
 
-_LIMITS = (Failure.MEMORY, Failure.SPACE, Failure.LIMIT)
+_LIMITS = (FailureCategory.MEMORY, FailureCategory.SPACE, FailureCategory.LIMIT)
 
 
-def _own(one: Evidence, _place: Place) -> float:
+def _own(one: Evidence, _place: NodeEvidence) -> float:
     if one.kind:
         return float(one.kind == CauseKind.RESOURCE_EXHAUSTED)
     return float(

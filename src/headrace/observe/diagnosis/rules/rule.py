@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.details import FailureCategory, failure_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
 
 CLOCK_US = 15 * 60 * 1_000_000
@@ -45,7 +45,7 @@ class Covers(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Place:
+class NodeEvidence:
     """What is seen at one node. `bodies` and `declarations` are the versions applied there lately."""
 
     node: str
@@ -68,33 +68,33 @@ class Place:
         address that is new; who gets no answer isn't, nor does data come where nobody answers."""
         observations = {failure_of(each) for each in self.evidence if each.family is Family.ACCESS}
         failure = failure_of(one)
-        if failure is Failure.UNREACHABLE or (one.family is Family.ARRIVAL and Failure.UNREACHABLE in observations):
+        if failure is FailureCategory.UNREACHABLE or (one.family is Family.ARRIVAL and FailureCategory.UNREACHABLE in observations):
             return False
-        denied = failure is Failure.DENIED or (one.family is Family.ARRIVAL and Failure.DENIED in observations)
+        denied = failure is FailureCategory.DENIED or (one.family is Family.ARRIVAL and FailureCategory.DENIED in observations)
         return any(
             change.at_us <= one.at_us
             and not change.same_place
             and (not denied or not self.is_source or change.readdressed)
-            and (not change.added or failure is Failure.PLACE)
+            and (not change.added or failure is FailureCategory.PLACE)
             for change in self.declarations
         )
 
 
-def _never(_place: Place, _own: Sequence[Evidence]) -> float:
+def _never(_place: NodeEvidence, _own: Sequence[Evidence]) -> float:
     return 0.0
 
 
-def held(one: Evidence, _place: Place) -> bool:
+def held(one: Evidence, _place: NodeEvidence) -> bool:
     """Most of what was published with a warning is worth no incident unless it does harm further down."""
     return one.held
 
 
-def always(_one: Evidence, _place: Place) -> bool:
+def always(_one: Evidence, _place: NodeEvidence) -> bool:
     """Worth an incident even where nothing is kept from readers."""
     return True
 
 
-def certain(one: Evidence, _place: Place) -> bool:
+def certain(one: Evidence, _place: NodeEvidence) -> bool:
     """Held, or compared and not estimated: worth being told of even where a policy lets it through."""
     return one.held or (one.strength >= EXACT_NATS and one.family is not Family.CHECK)
 
@@ -105,11 +105,11 @@ class Rule:
     place, in nats; `shows_in` in which families it shows itself further down; `opens` whether evidence is worth an incident by itself."""
 
     kind: CauseKind
-    own: Callable[[Evidence, Place], float]
+    own: Callable[[Evidence, NodeEvidence], float]
     covers: Covers
     shows_in: frozenset[Family]
-    against: Callable[[Place, Sequence[Evidence]], float] = _never
-    opens: Callable[[Evidence, Place], bool] = held
+    against: Callable[[NodeEvidence, Sequence[Evidence]], float] = _never
+    opens: Callable[[Evidence, NodeEvidence], bool] = held
     prior: float = 2.5
     """In nats: so much more has to speak for it than against it. Whatever is held speaks with at least 3."""
 
@@ -120,11 +120,11 @@ def is_declared_wrongly(one: Evidence) -> bool:
     return one.family is Family.EXPORT and one.detail == CauseKind.CONFIGURATION_ERROR
 
 
-def named(kind: CauseKind) -> Callable[[Evidence, Place], float]:
+def named(kind: CauseKind) -> Callable[[Evidence, NodeEvidence], float]:
     """Evidence that speaks for a kind by itself."""
     return lambda one, _place: float(one.kind == kind)
 
 
-def rewritten(place: Place, own: Sequence[Evidence]) -> float:
+def rewritten(place: NodeEvidence, own: Sequence[Evidence]) -> float:
     """Of what an asset gives out: where its body was changed before all that was seen, the body is to blame, not its data."""
     return CERTAIN if not place.is_source and all(place.rewritten(one) for one in own) else 0.0

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.details import FailureCategory, failure_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, Place, Rule
+from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, NodeEvidence, Rule
 
 
-def _own(one: Evidence, _place: Place) -> float:
+def _own(one: Evidence, _place: NodeEvidence) -> float:
     if one.kind:
         return float(one.kind == CauseKind.SOURCE_UNAVAILABLE)
     failure = failure_of(one)
     if one.family is Family.ACCESS:
-        return float(failure not in (Failure.DENIED, Failure.CONFIGURED))
-    return float(one.family is Family.ERROR and failure is Failure.UNREACHABLE)
+        return float(failure not in (FailureCategory.DENIED, FailureCategory.CONFIGURED))
+    return float(one.family is Family.ERROR and failure is FailureCategory.UNREACHABLE)
 
 
 RULE = Rule(CauseKind.SOURCE_UNAVAILABLE, _own, Covers.NODE, ABSENT)

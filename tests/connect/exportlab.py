@@ -32,9 +32,9 @@ import sys
 from pathlib import Path
 import msgspec
 from exportlab import Bench
-from headrace.run.messages import Export
+from headrace.run.messages import ExportTask
 bench = Bench(Path(sys.argv[1]))
-outcome = bench.perform(msgspec.json.decode(sys.stdin.buffer.read(), type=Export))
+outcome = bench.perform(msgspec.json.decode(sys.stdin.buffer.read(), type=ExportTask))
 print(outcome.state, outcome.error, flush=True)
 """
 

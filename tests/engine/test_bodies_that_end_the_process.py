@@ -21,14 +21,14 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from engine_bench import Bench
 from headrace.engine.capture import Capture
-from headrace.engine.logs import Channel, Clock, LogFile
+from headrace.engine.logs import OutputPipes, WorkerClock, LogFile
 from headrace.engine.compute import compute
 
 bench = Bench(Path(sys.argv[2]))
 bench.lake.mkdir(parents=True, exist_ok=True)
 task = bench.python(sys.stdin.read())
-log = LogFile(bench.data / "logs" / "1" / "1.jsonl", Clock(0))
-with Capture(Channel(*map(int, sys.argv[3:7])), log):
+log = LogFile(bench.data / "logs" / "1" / "1.jsonl", WorkerClock(0))
+with Capture(OutputPipes(*map(int, sys.argv[3:7])), log):
     produced = compute(task, bench.session, bench, log=log)
 sys.exit(0 if produced.staged.rows == 1 else 1)
 """

@@ -246,10 +246,10 @@ def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path: Path) -> None:
 WORKER = """
 import os, sys
 from pathlib import Path
-from headrace.engine.capture import Capture, Listener
-from headrace.engine.logs import Channel, Clock, LogFile
-channel = Channel(*map(int, sys.argv[2:6]))
-with Capture(channel, LogFile(Path(sys.argv[1]), Clock(0))) as capture:
+from headrace.engine.capture import Capture, LogListener
+from headrace.engine.logs import OutputPipes, WorkerClock, LogFile
+channel = OutputPipes(*map(int, sys.argv[2:6]))
+with Capture(channel, LogFile(Path(sys.argv[1]), WorkerClock(0))) as capture:
     print("said at once")
     {deed}
 """

@@ -16,7 +16,7 @@ import pytest
 import headrace
 from headrace.faults import Fault, FaultPoint, armed_by, parse
 
-PASS = "import sys; from headrace.faults import Point, reached\nfor _ in range(3): reached(Point.TURN_DONE)\nprint('passed')"
+PASS = "import sys; from headrace.faults import FaultPoint, reached\nfor _ in range(3): reached(FaultPoint.TURN_DONE)\nprint('passed')"
 
 
 def passing(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def passing(**environment: str) -> subprocess.CompletedProcess[str]:
 def test_every_point_stands_in_the_code_once() -> None:
     """Catches points that are listed and reached nowhere, and a name that stands for two places."""
     sources = [path for path in Path(headrace.__file__).parent.rglob("*.py") if path.name != "faults.py"]
-    found = Counter(name for path in sources for name in re.findall(r"reached\(Point\.(\w+)\)", path.read_text()))
+    found = Counter(name for path in sources for name in re.findall(r"reached\(FaultPoint\.(\w+)\)", path.read_text()))
     assert found == Counter({point.name: 1 for point in FaultPoint})
 
 

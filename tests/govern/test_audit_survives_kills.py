@@ -15,10 +15,10 @@ from headrace.store import Store
 
 WRITER = """
 import os, sys; from pathlib import Path
-from headrace.govern import Action, Actor, ActorType, Event, Object, append
+from headrace.govern import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.model import Settings
 from headrace.store import Store
-event = Event(action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "t"), object=Object("run", "1"))
+event = AuditEvent(action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "t"), object=Object("run", "1"))
 with Store.open(Path(sys.argv[1]), Settings(name="t", store_url=os.environ["STORE_URL"]), create=True) as store:
     while True:
         print("committed", flush=True)

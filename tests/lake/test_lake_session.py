@@ -128,13 +128,13 @@ def test_what_a_killed_process_spilled_is_swept_away(tmp_path: Path) -> None:
 
 VALUES = """
 import datetime, pathlib, sys
-from headrace.lake.session import Session
-with Session(pathlib.Path(sys.argv[1])) as session:
+from headrace.lake.session import DuckDBSession
+with DuckDBSession(pathlib.Path(sys.argv[1])) as session:
     for value in (datetime.date(2013, 1, 1), datetime.datetime(2013, 1, 1), 1, 1.5, "x", True, [1], {"a": 1}):
         assert session.run("SELECT $value", {"value": value}).fetchall() == [(value,)]
 assert not {"pandas", "numpy", "pyarrow"} & sys.modules.keys(), "imported for a value that can't be theirs"
 import pandas
-with Session(pathlib.Path(sys.argv[1])) as session:
+with DuckDBSession(pathlib.Path(sys.argv[1])) as session:
     assert session.run("SELECT $value", {"value": pandas.NaT}).fetchall() == [(None,)]
     assert session.run("SELECT $value", {"value": pandas.Timestamp(0)}).fetchall()
 assert sys.modules["pandas"] is pandas

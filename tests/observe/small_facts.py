@@ -105,7 +105,7 @@ class SmallFacts:
         found = [one for one in self.publications if one.node == name and key in (None, one.partition)]
         return sorted(found, key=lambda one: one.at_us)
 
-    # headrace.observe.state_facts.World
+    # headrace.observe.state_facts.StateFacts
 
     def first(self, node: str, partition: str) -> VisiblePublication | None:
         found = self._of(node, partition) if (node, partition) not in self.taken_back else []
